@@ -1,0 +1,41 @@
+import tseslint from 'typescript-eslint';
+
+export default tseslint.config(
+  { ignores: ['dist/', '.data/', 'coverage/', 'node_modules/'] },
+  {
+    files: ['**/*.ts'],
+    extends: [...tseslint.configs.recommendedTypeChecked],
+    languageOptions: { parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname } },
+    rules: {
+      // A promise that nobody awaits is an effect that nobody can retry.
+      '@typescript-eslint/no-floating-promises': 'error',
+      '@typescript-eslint/switch-exhaustiveness-check': 'error',
+      '@typescript-eslint/consistent-type-imports': 'off', // decorators need the classes at run time
+      '@typescript-eslint/no-unused-vars': ['error', { argsIgnorePattern: '^_' }],
+      // Supertest bodies and rows from SQL are untyped by nature; the DTOs and entities are the types.
+      '@typescript-eslint/no-unsafe-assignment': 'off',
+      '@typescript-eslint/no-unsafe-member-access': 'off',
+      '@typescript-eslint/no-unsafe-argument': 'off',
+      '@typescript-eslint/no-unsafe-return': 'off',
+      '@typescript-eslint/no-unsafe-call': 'off',
+      '@typescript-eslint/require-await': 'off',
+      '@typescript-eslint/restrict-template-expressions': 'off',
+    },
+  },
+  {
+    files: ['src/**/*.ts'],
+    rules: {
+      'no-restricted-syntax': [
+        'error',
+        {
+          selector: "MemberExpression[object.name='process'][property.name='env']",
+          message: 'Configuration is read in src/config.ts (and, for the sandbox, src/sandbox/config.ts) only.',
+        },
+      ],
+      'max-lines': ['error', { max: 300, skipComments: true, skipBlankLines: true }],
+      'no-console': 'error',
+    },
+  },
+  { files: ['src/config.ts', 'src/sandbox/config.ts', 'src/local*.ts'], rules: { 'no-restricted-syntax': 'off' } },
+  { files: ['src/local*.ts', 'src/sandbox/main.ts', 'src/*.ts', 'src/**/*.cli.ts'], rules: { 'no-console': 'off' } },
+);
