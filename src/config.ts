@@ -1,0 +1,133 @@
+/**
+ * The only reader of `process.env` (the sandbox, a program of its own, has its own).
+ * Everything is checked once, at boot; an error names the variable and the mend.
+ */
+export interface Config {
+  host: string;
+  port: number;
+  workerPort: number;
+  databaseUrl: string;
+  databasePoolSize: number;
+  production: boolean;
+  lab: boolean;
+  idempotency: { waitMs: number; ttlSeconds: number };
+  processor: {
+    /** `sandbox`, `stripe_test` or `stripe_live`: stored on each charge, and only that one finishes it. */
+    name: string;
+    secretKey: string;
+    /** Absent for Stripe itself. */
+    baseUrl?: URL;
+    timeoutMs: number;
+  };
+}
+
+/** A wrong or missing setting: printed as one line, exit code 78 (EX_CONFIG of sysexits.h). */
+export class ConfigurationError extends Error {}
+
+/** The exit code that tells a supervisor "restarting will not help". */
+export const EXIT_CONFIGURATION = 78;
+
+type Env = Record<string, string | undefined>;
+
+/**
+ * Reads and checks the configuration.
+ * @throws ConfigurationError naming the variable and what to do.
+ */
+export function loadConfig(env: Env = process.env): Config {
+  const production = env.NODE_ENV === 'production';
+  const lab = flag(env, 'LAB');
+  if (production && lab) {
+    throw new ConfigurationError(
+      'LAB=1 is refused with NODE_ENV=production: the lab crashes the server on request. Unset LAB.',
+    );
+  }
+  return {
+    host: text(env, 'HOST', '127.0.0.1'),
+    port: port(env, 'PORT', 3000),
+    workerPort: port(env, 'WORKER_PORT', 3001),
+    databaseUrl: databaseUrl(env),
+    databasePoolSize: integer(env, 'DATABASE_POOL_SIZE', 10, 1, 1000),
+    production,
+    lab,
+    idempotency: {
+      waitMs: integer(env, 'IDEMPOTENCY_WAIT_MS', 5_000, 0, 30_000),
+      ttlSeconds: integer(env, 'IDEMPOTENCY_TTL_SECONDS', 7 * 24 * 3600, 1, 365 * 24 * 3600),
+    },
+    processor: processor(env),
+  };
+}
+
+function processor(env: Env): Config['processor'] {
+  // More than the lease (this + 2 s) is no honest attempt; less than a card network needs makes every charge unknown.
+  const timeoutMs = integer(env, 'PROCESSOR_TIMEOUT_MS', 8_000, 100, 60_000);
+  const secretKey = env.STRIPE_SECRET_KEY ?? '';
+  if (secretKey === '') {
+    const fallback = `http://127.0.0.1:${port(env, 'SANDBOX_PORT', 4242)}`;
+    const baseUrl = url(env, 'PROCESSOR_URL', fallback, ['http:', 'https:']);
+    return { name: 'sandbox', secretKey: 'sk_test_sandbox', baseUrl, timeoutMs };
+  }
+  if (secretKey.startsWith('sk_live_') || secretKey.startsWith('rk_live_')) {
+    if (env.ALLOW_LIVE !== '1') {
+      throw new ConfigurationError(
+        'STRIPE_SECRET_KEY is a live key: real cards would be charged. Use a test key (sk_test_…), or set ALLOW_LIVE=1 if that is what you want.',
+      );
+    }
+    return { name: 'stripe_live', secretKey, timeoutMs };
+  }
+  if (!/^[sr]k_test_\S+$/.test(secretKey)) {
+    throw new ConfigurationError(
+      'STRIPE_SECRET_KEY is not a Stripe secret key. It begins with sk_test_; leave it unset to use the local sandbox.',
+    );
+  }
+  return { name: 'stripe_test', secretKey, timeoutMs };
+}
+
+function databaseUrl(env: Env): string {
+  const value = env.DATABASE_URL ?? '';
+  if (value === '') {
+    throw new ConfigurationError(
+      'DATABASE_URL is not set. Set it to postgres://user:password@host:5432/database, or run `npm start`, which brings its own PostgreSQL.',
+    );
+  }
+  return url(env, 'DATABASE_URL', value, ['postgres:', 'postgresql:']).toString();
+}
+
+function url(env: Env, name: string, fallback: string, protocols: string[]): URL {
+  const value = env[name] || fallback;
+  const parsed = URL.canParse(value) ? new URL(value) : undefined;
+  if (!parsed || !protocols.includes(parsed.protocol)) {
+    // The value may hold a password, so that it is not repeated here.
+    throw new ConfigurationError(
+      `${name} is not a URL that begins with ${protocols.map((p) => `${p}//`).join(' or ')}`,
+    );
+  }
+  return parsed;
+}
+
+function integer(env: Env, name: string, fallback: number, min: number, max: number): number {
+  const value = env[name];
+  if (value === undefined || value === '') return fallback;
+  const parsed = /^\d+$/.test(value) ? Number(value) : NaN;
+  if (!(parsed >= min && parsed <= max)) {
+    throw new ConfigurationError(
+      `${name}=${value} is not a whole number from ${min} to ${max}. Leave it unset for ${fallback}.`,
+    );
+  }
+  return parsed;
+}
+
+function port(env: Env, name: string, fallback: number): number {
+  return integer(env, name, fallback, 0, 65_535);
+}
+
+function text(env: Env, name: string, fallback: string): string {
+  return env[name] || fallback;
+}
+
+function flag(env: Env, name: string): boolean {
+  const value = env[name] ?? '';
+  if (!['', '0', '1'].includes(value)) {
+    throw new ConfigurationError(`${name}=${value} is neither 0 nor 1. Set ${name}=1 or leave it unset.`);
+  }
+  return value === '1';
+}
