@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import pg from 'pg';
 // From dist: Jest does not map nested `.js` specifiers to `.ts` in a global setup.
 import { startEmbeddedPostgres } from '../../dist/src/platform/embedded-postgres.js';
+import { migrate } from '../../dist/src/platform/migrate.js';
 
 const TEMPLATE_DATABASE = 'charge_once_template'; // as in database.ts
 const PREFIX = 'charge-once-test-';
@@ -26,8 +27,7 @@ export default async function globalSetup({ maxWorkers }) {
   });
   globalThis.chargeOnceTestCluster = { server, home };
   try {
-    const { migrate } = await import('../../dist/src/platform/migrate.js').catch(() => ({}));
-    if (migrate) await migrate(server.url);
+    await migrate(server.url);
     const admin = new pg.Client({ connectionString: server.adminUrl });
     await admin.connect();
     for (let worker = 1; worker <= maxWorkers; worker++) {
