@@ -85,7 +85,11 @@ export async function startEmbeddedPostgres(
 
   const server = await startOrAdopt(binDir, data.path, data.user, options);
   const watchdog = interruptWhenWeDie(server.pid);
-  const exited = untilGone(server.pid).then(() => watchdog.cancel());
+  let gone = false;
+  const exited = untilGone(server.pid).then(() => {
+    gone = true; // from here on the pid may be anybody's
+    watchdog.cancel();
+  });
   let stopping: Promise<void> | undefined;
   const urlOf = (database: string) =>
     `postgres://${credentials}@127.0.0.1:${server.port}/${encodeURIComponent(database)}`;
@@ -97,7 +101,7 @@ export async function startEmbeddedPostgres(
     pid: server.pid,
     adopted: server.adopted,
     exited,
-    stop: () => (stopping ??= stopServer(server.pid).then(() => watchdog.cancel())),
+    stop: () => (stopping ??= gone ? exited : stopServer(server.pid).then(() => watchdog.cancel())),
   };
   try {
     await ensureDatabase(handle.adminUrl, options.database);
