@@ -1,0 +1,193 @@
+import { renameSync, writeFileSync } from 'node:fs';
+import { get } from 'node:http';
+import { setTimeout as delay } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { ensureDemoAccounts } from './accounts/demo-accounts.js';
+import { type LocalSettings } from './local-settings.js';
+import { ChildStopped, type SupervisedChild, supervise } from './local-supervisor.js';
+import { type EmbeddedPostgres, startEmbeddedPostgres } from './platform/embedded-postgres.js';
+import { migrate } from './platform/migrate.js';
+
+/** Longer than any honest start on a slow machine; without it a child that can never start hangs us. */
+const START_TIMEOUT_MS = 60_000;
+
+/** Long enough for a charge at the processor (8 s) to be settled; then the next start recovers it. */
+const STOP_GRACE_MS = 10_000;
+
+/** A start that failed for a reason the user can mend; the message is all there is to print. */
+export class CannotStart extends Error {}
+
+/** The programs of `npm start` and the order in which they come and go. */
+export class LocalStack {
+  private readonly children = new Map<'sandbox' | 'worker' | 'api', SupervisedChild>();
+  private readonly pids: Record<string, number> = {};
+  private postgres: EmbeddedPostgres | undefined;
+  private keeping: Promise<void> | undefined;
+  private starting: Promise<string> | undefined;
+  private stopping = false;
+  private databaseUrl = '';
+  private isReady = false;
+
+  constructor(
+    private readonly settings: LocalSettings,
+    private readonly log: (line: string) => void,
+  ) {}
+
+  /**
+   * Resolves with the database's URL when a charge can be made.
+   * @throws CannotStart, ChildRefusesConfiguration (the child has said why), ChildStopped after stop().
+   */
+  start(): Promise<string> {
+    return (this.starting ??= this.startInOrder());
+  }
+
+  private async startInOrder(): Promise<string> {
+    const { urls } = this.settings;
+    const databaseUrl = this.settings.databaseUrl ?? (await this.startPostgres());
+    this.databaseUrl = databaseUrl;
+    await this.prepare(databaseUrl);
+
+    const programs: Promise<void>[] = [];
+    if (urls.sandbox)
+      programs.push(this.run('sandbox', 'sandbox/main.js', urls.sandbox, databaseUrl));
+    programs.push(this.run('worker', 'worker.js', urls.worker, databaseUrl));
+    await Promise.all(programs);
+    // Last: whoever can connect to the API may rely on everything behind it.
+    await this.run('api', 'main.js', urls.api, databaseUrl);
+    this.isReady = true;
+    this.writePids();
+    return databaseUrl;
+  }
+
+  private async startPostgres(): Promise<string> {
+    const { dataDir } = this.settings;
+    const server = await startEmbeddedPostgres({ dataDir, database: 'charge_once' }).catch(
+      (cause: Error) => {
+        throw new CannotStart(cause.message, { cause });
+      },
+    );
+    this.now(server);
+    if (server.dataDir !== dataDir) {
+      this.log(
+        `PostgreSQL cannot reach ${dataDir} as its own user; the data is in ${server.dataDir}`,
+      );
+    }
+    if (server.adopted) this.log('PostgreSQL was still running; took it over');
+    this.keeping = this.keepPostgres(server);
+    return server.url;
+  }
+
+  /** A killed server comes back on the port that everybody knows; their pools connect again. */
+  private async keepPostgres(server: EmbeddedPostgres): Promise<void> {
+    for (;;) {
+      await server.exited;
+      if (this.stopping) return;
+      this.log(`PostgreSQL (pid ${server.pid}) ended; starting it again`);
+      const { dataDir, port } = server;
+      const restarted = await startEmbeddedPostgres({
+        dataDir,
+        database: 'charge_once',
+        port,
+      }).catch((error: Error) => this.log(error.message));
+      if (restarted) this.now((server = restarted));
+      else await delay(1_000); // a full disk, say: it heals, or somebody stops us
+      if (restarted && this.stopping) await server.stop();
+    }
+  }
+
+  private now(postgres: EmbeddedPostgres): void {
+    this.postgres = postgres;
+    this.pids.postgres = postgres.pid;
+    this.writePids();
+  }
+
+  private async prepare(databaseUrl: string): Promise<void> {
+    this.stopIfTold();
+    try {
+      await migrate(databaseUrl);
+      if (this.settings.demoAccounts) await ensureDemoAccounts(databaseUrl);
+    } catch (error) {
+      const { code, message } = error as NodeJS.ErrnoException;
+      if (code === undefined) throw error; // a bug, with its stack
+      const { host, pathname } = new URL(databaseUrl);
+      throw new CannotStart(
+        `The database ${host}${pathname} cannot be used: ${message || code}. Check DATABASE_URL.`,
+      );
+    }
+  }
+
+  private async run(
+    name: 'sandbox' | 'worker' | 'api',
+    module: string,
+    url: string,
+    databaseUrl: string,
+  ): Promise<void> {
+    this.stopIfTold();
+    const child = supervise({
+      name,
+      script: fileURLToPath(new URL(module, import.meta.url)),
+      env: { ...this.settings.env, DATABASE_URL: databaseUrl },
+      isReady: () => answers200(`${url}/health/ready`),
+      onStart: (pid) => {
+        this.pids[name] = pid;
+        this.writePids();
+      },
+      log: this.log,
+    });
+    this.children.set(name, child);
+    const timer = setTimeout(() => void child.stop(0), START_TIMEOUT_MS);
+    try {
+      await child.ready;
+    } catch (error) {
+      if (!(error instanceof ChildStopped) || this.stopping) throw error;
+      throw new CannotStart(`${name} was not ready within ${START_TIMEOUT_MS / 1000} s.`);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  private stopIfTold(): void {
+    if (this.stopping) throw new ChildStopped('stack');
+  }
+
+  /**
+   * Stops everything, the first to come last: the API finishes what it has accepted while all that it
+   * needs is still there. Leaves no process.
+   */
+  async stop(): Promise<void> {
+    this.stopping = true;
+    for (const name of ['api', 'worker', 'sandbox'] as const) {
+      await this.children.get(name)?.stop(STOP_GRACE_MS);
+    }
+    await this.starting?.catch(() => undefined); // what was under way when we were told
+    await this.postgres?.stop();
+    await this.keeping; // it may have been starting another one
+  }
+
+  /** For a second Ctrl-C: nobody is waited for any more; recovery is what the next start is good at. */
+  hurry(): void {
+    for (const child of this.children.values()) child.kill();
+  }
+
+  private writePids(): void {
+    const { pidsFile, urls } = this.settings;
+    if (pidsFile === undefined) return;
+    const { isReady: ready, pids, databaseUrl } = this;
+    const state = { ready, pids, urls, databaseUrl };
+    writeFileSync(`${pidsFile}.draft`, JSON.stringify(state), { mode: 0o600 });
+    renameSync(`${pidsFile}.draft`, pidsFile); // a reader never sees half a file
+  }
+}
+
+/** Whether a GET is answered with 200 within a second. */
+async function answers200(url: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    // No agent: a kept connection would delay the graceful stop of the one that we ask.
+    const request = get(url, { agent: false, timeout: 1_000 }, (response) => {
+      response.resume();
+      resolve(response.statusCode === 200);
+    });
+    request.on('timeout', () => request.destroy());
+    request.on('error', () => resolve(false));
+  });
+}

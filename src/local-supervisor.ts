@@ -1,0 +1,141 @@
+import { type ChildProcess, fork } from 'node:child_process';
+import { setTimeout as delay } from 'node:timers/promises';
+import { EXIT_CONFIGURATION } from './config.js';
+
+// Keeps one child process running. Proved by test/local/supervisor.spec.ts.
+
+/** Smaller burns a core on a child that cannot start; larger and a short outage is felt for long. */
+const BACK_OFF_MS = { first: 100, most: 5_000 };
+
+/** Each look costs one request; larger adds to every start and every restart. */
+const READY_POLL_MS = 50;
+
+export interface ChildOptions {
+  /** As the log lines call it. */
+  name: string;
+  /** Path of the JavaScript module to run. */
+  script: string;
+  env: NodeJS.ProcessEnv;
+  /** Asked again and again after each start until it says yes; must answer within a second or so. */
+  isReady: () => Promise<boolean>;
+  /** Told after each start; for whoever wants to know the pid. */
+  onStart?: (pid: number) => void;
+  log: (line: string) => void;
+}
+
+/** The child ended with EX_CONFIG before it was ever ready; it has printed the reason itself. */
+export class ChildRefusesConfiguration extends Error {}
+
+/** The child was told to stop before it was ever ready. */
+export class ChildStopped extends Error {}
+
+export interface SupervisedChild {
+  /**
+   * Resolves when the child is ready for the first time.
+   * Rejects with ChildRefusesConfiguration or ChildStopped; otherwise it keeps trying.
+   */
+  ready: Promise<void>;
+  /** Of the present incarnation; undefined between two. */
+  pid: () => number | undefined;
+  /** SIGTERM, and SIGKILL after `graceMs`; resolves when the child is gone, and none follows. */
+  stop: (graceMs: number) => Promise<void>;
+  /** SIGKILL now, for a stop that takes too long. */
+  kill: () => void;
+}
+
+/**
+ * Starts a child and starts it again whenever it dies: at once if it had been ready (the lab's
+ * faults kill the API many times a minute, and each time it must be back before a client gives up),
+ * with back-off if not.
+ */
+export function supervise(options: ChildOptions): SupervisedChild {
+  let child: ChildProcess | undefined;
+  const stopping = new AbortController();
+  let announceReady!: () => void;
+  let announceFailure!: (reason: Error) => void;
+  const ready = new Promise<void>((resolve, reject) => {
+    announceReady = resolve;
+    announceFailure = reject;
+  });
+  ready.catch(() => undefined); // whoever stops early may never ask
+
+  const finished = (async () => {
+    let everReady = false;
+    let backOffMs = BACK_OFF_MS.first;
+    while (!stopping.signal.aborted) {
+      child = start(options);
+      const over = new AbortController();
+      const readiness = untilReady(options.isReady, over.signal).then((isReady) => {
+        if (isReady) announceReady();
+        everReady ||= isReady;
+        return isReady;
+      });
+      const end = await untilEnd(child);
+      const { pid } = child;
+      child = undefined;
+      over.abort();
+      const wasReady = await readiness;
+      if (stopping.signal.aborted) break;
+      if (end === `code ${EXIT_CONFIGURATION}` && !everReady) {
+        return announceFailure(new ChildRefusesConfiguration(options.name));
+      }
+      options.log(`${options.name} (pid ${pid}) ended with ${end}; starting it again`);
+      if (wasReady) {
+        backOffMs = BACK_OFF_MS.first;
+        continue;
+      }
+      await delay(backOffMs, undefined, { signal: stopping.signal }).catch(() => undefined);
+      backOffMs = Math.min(backOffMs * 2, BACK_OFF_MS.most);
+    }
+    announceFailure(new ChildStopped(options.name));
+  })();
+
+  return {
+    ready,
+    pid: () => child?.pid,
+    kill: () => void child?.kill('SIGKILL'),
+    async stop(graceMs) {
+      stopping.abort();
+      child?.kill('SIGTERM');
+      const killer = setTimeout(() => {
+        options.log(`${options.name} did not stop within ${graceMs / 1000} s and is killed`);
+        child?.kill('SIGKILL');
+      }, graceMs);
+      await finished;
+      clearTimeout(killer);
+    },
+  };
+}
+
+function start({ script, env, onStart }: ChildOptions): ChildProcess {
+  const child = fork(script, [], {
+    env,
+    // A process group of its own: Ctrl-C in the terminal would otherwise stop the sandbox while the
+    // API still drains.
+    detached: true,
+    // The channel carries no message. It closes when we die, by kill -9 too, and the child then ends.
+    stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+  });
+  if (child.pid !== undefined) onStart?.(child.pid);
+  return child;
+}
+
+/** How the child ended, in words. */
+async function untilEnd(child: ChildProcess): Promise<string> {
+  return new Promise((resolve) => {
+    child.once('error', (error) => {
+      // Also emitted when a signal could not be sent; then the exit is still to come.
+      if (child.pid === undefined) resolve(error.message);
+    });
+    child.once('exit', (code, signal) => resolve(signal ?? `code ${code}`));
+  });
+}
+
+/** Whether the child became ready before it was over. */
+async function untilReady(isReady: () => Promise<boolean>, over: AbortSignal): Promise<boolean> {
+  while (!over.aborted) {
+    if (await isReady().catch(() => false)) return !over.aborted;
+    await delay(READY_POLL_MS, undefined, { signal: over }).catch(() => undefined);
+  }
+  return false;
+}

@@ -1,0 +1,49 @@
+import { ConfigurationError } from './config.js';
+import { banner } from './local-banner.js';
+import { localSettings } from './local-settings.js';
+import { CannotStart, LocalStack } from './local-stack.js';
+import { ChildRefusesConfiguration } from './local-supervisor.js';
+
+// `npm start`: PostgreSQL, sandbox, worker and API on one machine, each a process of its own, kept
+// running until Ctrl-C. Proved by test/local/.
+
+// A terminal that was closed cannot be written to; we still have processes to stop.
+process.stdout.on('error', () => undefined);
+process.stderr.on('error', () => undefined);
+
+let stack: LocalStack | undefined;
+let signals = 0;
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+  process.on(signal, () => {
+    signals++;
+    // The third time not even PostgreSQL is waited for; its watchdog stops it when we are gone.
+    if (signals > 2) process.exit(1);
+    if (signals > 1) return stack?.hurry();
+    console.log(`\n${signal}: stopping. Once more to hurry.`);
+    void end(0);
+  });
+}
+
+try {
+  const settings = await localSettings(process.env);
+  stack = new LocalStack(settings, (line) => console.log(`local: ${line}`));
+  const databaseUrl = await stack.start();
+  console.log(banner(settings, databaseUrl, process.uptime()));
+} catch (error) {
+  // After a signal whatever was under way fails, and `end` is already at work.
+  if (signals === 0) {
+    report(error);
+    await end(1);
+  }
+}
+
+async function end(code: number): Promise<void> {
+  await stack?.stop();
+  process.exit(code);
+}
+
+function report(error: unknown): void {
+  if (error instanceof ChildRefusesConfiguration) return; // it has printed its line
+  const forTheUser = error instanceof CannotStart || error instanceof ConfigurationError;
+  console.error(forTheUser ? error.message : error);
+}

@@ -1,0 +1,145 @@
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { existsSync } from 'node:fs';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import {
+  ChildRefusesConfiguration,
+  ChildStopped,
+  type SupervisedChild,
+  supervise,
+} from '../../src/local-supervisor.js';
+import { isAlive } from '../../src/platform/processes.js';
+import { until } from '../support/until.js';
+
+let home: string;
+let child: SupervisedChild | undefined;
+let starts: { pid: number; at: number }[];
+let log: string[];
+let seenReady: number | undefined;
+
+beforeEach(async () => {
+  home = await mkdtemp(join(tmpdir(), 'charge-once-supervisor-'));
+  child = undefined;
+  starts = [];
+  log = [];
+});
+
+afterEach(async () => {
+  await child?.stop(0);
+  await rm(home, { recursive: true, force: true });
+});
+
+/** Each start of the child runs `body`; it is ready once it has called `ready()`. */
+async function run(body: string): Promise<SupervisedChild> {
+  const script = join(home, 'child.mjs');
+  await writeFile(
+    script,
+    `import { writeFileSync, existsSync } from 'node:fs';
+     const home = ${JSON.stringify(home)};
+     const ready = () => writeFileSync(home + '/ready', String(process.pid));
+     process.on('disconnect', () => process.exit(1));
+     ${body}`,
+  );
+  return (child = supervise({
+    name: 'child',
+    script,
+    env: {},
+    isReady: async () => {
+      const pid = Number(await readFile(join(home, 'ready'), 'utf8'));
+      if (pid !== starts.at(-1)?.pid) return false;
+      seenReady = pid;
+      return true;
+    },
+    onStart: (pid) => starts.push({ pid, at: performance.now() }),
+    log: (line) => log.push(line),
+  }));
+}
+
+const RUN_ON = 'setInterval(() => undefined, 1000);';
+
+describe('the supervisor', () => {
+  it('starts a killed child again at once, however often it is killed', async () => {
+    const { ready, pid } = await run(`ready(); ${RUN_ON}`);
+    await ready;
+    for (let kills = 1; kills <= 5; kills++) {
+      const victim = pid() ?? 0;
+      await until(async () => seenReady === victim);
+      const killedAt = performance.now();
+      process.kill(victim, 'SIGKILL');
+      await until(async () => starts.length === kills + 1);
+      // With back-off the fifth start would come 1.6 s late.
+      expect((starts.at(-1)?.at ?? 0) - killedAt).toBeLessThan(1_000);
+      expect(log.at(-1)).toBe(`child (pid ${victim}) ended with SIGKILL; starting it again`);
+    }
+  });
+
+  it('backs off from a child that dies before it is ready, and forgets that once it is', async () => {
+    const { ready, pid } = await run(`
+      import { appendFileSync, readFileSync } from 'node:fs';
+      appendFileSync(home + '/starts', 'x');
+      if (readFileSync(home + '/starts').length <= 3) process.exit(1);
+      ready(); ${RUN_ON}`);
+    await ready;
+    expect(starts).toHaveLength(4);
+    const gaps = starts.slice(1).map(({ at }, i) => at - (starts[i]?.at ?? 0));
+    for (const [i, leastMs] of [100, 200, 400].entries()) {
+      expect(gaps[i]).toBeGreaterThanOrEqual(leastMs);
+    }
+    const killedAt = performance.now();
+    process.kill(pid() ?? 0, 'SIGKILL');
+    await until(async () => starts.length === 5);
+    // Not forgotten, it would be 0.8 s.
+    expect((starts.at(-1)?.at ?? 0) - killedAt).toBeLessThan(700);
+  });
+
+  it('gives up on a child that refuses its configuration at the first start', async () => {
+    const { ready } = await run('process.exit(78);');
+    await expect(ready).rejects.toBeInstanceOf(ChildRefusesConfiguration);
+    expect(starts).toHaveLength(1);
+  });
+
+  it('keeps trying when the same refusal comes after the child has been ready', async () => {
+    const { ready, pid } = await run(`
+      if (existsSync(home + '/ready')) process.exit(78);
+      ready(); ${RUN_ON}`);
+    await ready;
+    process.kill(pid() ?? 0, 'SIGKILL');
+    await until(async () => starts.length >= 3);
+    expect(log.at(-1)).toContain('ended with code 78; starting it again');
+  });
+
+  it('lets a child finish what it does, and starts none after that', async () => {
+    const { ready, pid, stop } = await run(`
+      process.on('SIGTERM', () => setTimeout(() => {
+        writeFileSync(home + '/drained', '');
+        process.exit(0);
+      }, 300));
+      ready(); ${RUN_ON}`);
+    await ready;
+    const last = pid() ?? 0;
+    await stop(10_000);
+    expect(existsSync(join(home, 'drained'))).toBe(true);
+    expect(await isAlive(last)).toBe(false);
+    expect(starts).toHaveLength(1);
+    expect(pid()).toBeUndefined();
+  });
+
+  it('kills a child that does not stop in time', async () => {
+    const { ready, pid, stop } = await run(
+      `process.on('SIGTERM', () => undefined); ready(); ${RUN_ON}`,
+    );
+    await ready;
+    const last = pid() ?? 0;
+    await stop(200);
+    expect(await isAlive(last)).toBe(false);
+    expect(log).toEqual(['child did not stop within 0.2 s and is killed']);
+  });
+
+  it('can be stopped while it backs off', async () => {
+    const { ready, stop } = await run('process.exit(1);');
+    await until(async () => starts.length >= 3);
+    await stop(10_000);
+    await expect(ready).rejects.toBeInstanceOf(ChildStopped);
+  });
+});

@@ -1,0 +1,40 @@
+import { randomBytes } from 'node:crypto';
+import pg from 'pg';
+
+/** The migrated database that every test database is a copy of; made by global-setup.mjs. */
+export const TEMPLATE_DATABASE = 'charge_once_template';
+
+/** Connection string of another database on the tests' cluster. */
+export function testDatabaseUrl(database: string): string {
+  const url = new URL(adminUrl());
+  url.pathname = `/${database}`;
+  return url.href;
+}
+
+/** A migrated, empty database for a suite that wants one of its own. */
+export async function freshDatabase(): Promise<{ url: string; drop(): Promise<void> }> {
+  const name = `fresh_${process.env.JEST_WORKER_ID ?? '0'}_${randomBytes(5).toString('hex')}`;
+  await asAdmin(`CREATE DATABASE ${name} TEMPLATE ${TEMPLATE_DATABASE}`);
+  return {
+    url: testDatabaseUrl(name),
+    // FORCE: a killed process leaves connections that end only when the server notices.
+    drop: () => asAdmin(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`),
+  };
+}
+
+async function asAdmin(sql: string): Promise<void> {
+  const client = new pg.Client({ connectionString: adminUrl() });
+  await client.connect();
+  try {
+    await client.query(sql);
+  } finally {
+    await client.end();
+  }
+}
+
+function adminUrl(): string {
+  const url = process.env.CHARGE_ONCE_TEST_ADMIN_URL;
+  if (url === undefined)
+    throw new Error('global-setup.mjs has not run: start the tests by npm test');
+  return url;
+}

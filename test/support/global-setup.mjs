@@ -1,0 +1,63 @@
+import { chmod, mkdir, readdir, rm, stat } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import pg from 'pg';
+// From dist: Jest does not map nested `.js` specifiers to `.ts` in a global setup.
+import { startEmbeddedPostgres } from '../../dist/src/platform/embedded-postgres.js';
+import { migrate } from '../../dist/src/platform/migrate.js';
+
+const TEMPLATE_DATABASE = 'charge_once_template'; // as in database.ts
+const PREFIX = 'charge-once-test-';
+
+/**
+ * One cluster for the run, made from nothing: a kept one would save half a second and could bring
+ * along what an earlier run, or another run at this moment, did to it.
+ */
+export default async function globalSetup({ maxWorkers }) {
+  await removeLeftovers();
+  const home = join(tmpdir(), `${PREFIX}${process.pid}`);
+  await rm(home, { recursive: true, force: true });
+  await mkdir(home, { recursive: true });
+  await chmod(home, 0o755); // under root the server is another user's
+  const server = await startEmbeddedPostgres({
+    dataDir: join(home, 'postgres'),
+    database: TEMPLATE_DATABASE,
+    durable: false,
+    extraSettings: { max_connections: '200' },
+  });
+  globalThis.chargeOnceTestCluster = { server, home };
+  try {
+    await migrate(server.url);
+    const admin = new pg.Client({ connectionString: server.adminUrl });
+    await admin.connect();
+    for (let worker = 1; worker <= maxWorkers; worker++) {
+      await admin.query(`CREATE DATABASE worker_${worker} TEMPLATE ${TEMPLATE_DATABASE}`);
+    }
+    await admin.end();
+  } catch (error) {
+    await server.stop(); // Jest runs no teardown after a failed setup
+    throw error;
+  }
+  process.env.CHARGE_ONCE_TEST_ADMIN_URL = server.adminUrl;
+}
+
+/** Clusters of runs that were killed. */
+async function removeLeftovers() {
+  for (const name of await readdir(tmpdir())) {
+    if (!name.startsWith(PREFIX)) continue;
+    const path = join(tmpdir(), name);
+    // By age as well: a run in another container that shares this directory has pids of its own.
+    const age = Date.now() - ((await stat(path).catch(() => undefined))?.mtimeMs ?? Date.now());
+    if (age > 3_600_000 && !isAlive(Number(name.slice(PREFIX.length)))) {
+      await rm(path, { recursive: true, force: true }).catch(() => undefined);
+    }
+  }
+}
+
+function isAlive(pid) {
+  try {
+    return process.kill(pid, 0);
+  } catch (error) {
+    return error.code === 'EPERM';
+  }
+}

@@ -1,0 +1,131 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { chmod, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { signal } from '../../src/platform/processes.js';
+import { freshDatabase } from './database.js';
+import { until } from './until.js';
+
+export type Program = 'api' | 'worker' | 'sandbox' | 'postgres';
+
+export interface StackOptions {
+  /** On top of an environment that holds nothing of the caller's. */
+  env?: Record<string, string>;
+  /** Connections of the API's pool, and of the worker's. */
+  pool?: number;
+  /**
+   * A PostgreSQL of its own with default durability, for tests that kill it; the default is a
+   * database on the tests' cluster, which is faster and forgets commits when killed.
+   */
+  embedded?: boolean;
+  /** With `embedded`: an existing DATA_DIR to start on, which is then left in place. */
+  dataDir?: string;
+}
+
+export interface Stack {
+  apiUrl: string;
+  workerUrl: string;
+  sandboxUrl: string;
+  databaseUrl: string;
+  /** Of the present incarnation; it changes when the supervisor starts the program again. */
+  pid(name: Program): Promise<number>;
+  apiPid(): Promise<number>;
+  workerPid(): Promise<number>;
+  /** Of `dist/src/local.js` itself. */
+  supervisorPid: number;
+  /** SIGKILL; resolves with the killed pid as soon as the signal is sent. */
+  kill(name: Program): Promise<number>;
+  /** Resolves when the program runs under another pid than that one. */
+  restarted(name: Program, killedPid: number): Promise<void>;
+  /** All that the processes have printed so far. */
+  output(): string;
+  /** SIGTERM to the supervisor; resolves with its exit code. Drops the database. Safe to call twice. */
+  stop(): Promise<number | null>;
+}
+
+interface State {
+  ready: boolean;
+  pids: Partial<Record<Program, number>>;
+  urls: { api: string; worker: string; sandbox?: string };
+  databaseUrl: string;
+}
+
+/** The whole of `npm start`, as processes of their own on free ports. */
+export async function startStack(options: StackOptions = {}): Promise<Stack> {
+  const home = await mkdtemp(join(tmpdir(), 'charge-once-stack-'));
+  await chmod(home, 0o755); // mkdtemp makes it 0700, and under root PostgreSQL is another user
+  const database = options.embedded ? undefined : await freshDatabase();
+  const pidsFile = join(home, 'pids.json');
+  const readState = async () => JSON.parse(await readFile(pidsFile, 'utf8')) as State;
+
+  const supervisor = spawn(
+    process.execPath,
+    ['--enable-source-maps', resolve('dist/src/local.js')],
+    {
+      cwd: home,
+      env: {
+        PATH: process.env.PATH,
+        HOME: process.env.HOME,
+        PORT: '0',
+        WORKER_PORT: '0',
+        SANDBOX_PORT: '0',
+        CHARGE_ONCE_PIDS_FILE: pidsFile,
+        ...(database ? { DATABASE_URL: database.url } : {}),
+        ...(options.dataDir ? { DATA_DIR: options.dataDir } : {}),
+        ...(options.pool ? { DATABASE_POOL_SIZE: String(options.pool) } : {}),
+        ...options.env,
+      },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    },
+  );
+  let output = '';
+  for (const stream of [supervisor.stdout, supervisor.stderr]) {
+    stream.setEncoding('utf8').on('data', (text: string) => (output += text));
+  }
+  const exit = once(supervisor, 'exit') as Promise<[number | null]>;
+  let ended = false;
+  void exit.then(() => (ended = true));
+
+  let stopped: Promise<number | null> | undefined;
+  const stop = () =>
+    (stopped ??= (async () => {
+      supervisor.kill('SIGTERM');
+      const [code] = await exit;
+      await database?.drop();
+      await rm(home, { recursive: true, force: true });
+      return code;
+    })());
+
+  try {
+    await until(async () => ended || (await readState()).ready, 60_000);
+    if (ended) throw new Error('the stack ended before it was ready');
+  } catch (error) {
+    await stop();
+    throw new Error(`${String(error)}\n${output}`, { cause: error });
+  }
+  const { urls, databaseUrl } = await readState();
+  const pid = async (name: Program) => {
+    const found = (await readState()).pids[name];
+    if (found === undefined) throw new Error(`${name} is not one of this stack's programs`);
+    return found;
+  };
+  return {
+    apiUrl: urls.api,
+    workerUrl: urls.worker,
+    sandboxUrl: urls.sandbox ?? '',
+    databaseUrl,
+    pid,
+    apiPid: () => pid('api'),
+    workerPid: () => pid('worker'),
+    supervisorPid: supervisor.pid ?? 0,
+    async kill(name) {
+      const victim = await pid(name);
+      signal(victim, 'SIGKILL');
+      return victim;
+    },
+    restarted: (name, killedPid) => until(async () => (await pid(name)) !== killedPid),
+    output: () => output,
+    stop,
+  };
+}
