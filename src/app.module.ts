@@ -1,5 +1,6 @@
 import {
   Module,
+  type Type,
   type DynamicModule,
   type MiddlewareConsumer,
   type NestModule,
@@ -78,6 +79,7 @@ export class WorkerModule implements NestModule {
 function sharedModules(
   config: Config,
   roles: ('http' | 'sweep')[],
+  probe: Type<EngineProbe>,
 ): DynamicModule['imports'] & object {
   return [
     databaseModule(config.databaseUrl, config.databasePoolSize),
