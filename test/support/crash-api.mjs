@@ -19,8 +19,4 @@ class CrashProbe {
 }
 
 const config = loadConfig();
-await serve(
-  await createHttpApp(AppModule.forRoot(config, CrashProbe)),
-  config.host,
-  config.port,
-);
+await serve(await createHttpApp(AppModule.forRoot(config, CrashProbe)), config.host, config.port);
