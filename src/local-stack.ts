@@ -1,4 +1,4 @@
-import { renameSync, writeFileSync } from 'node:fs';
+import { lstatSync, renameSync, writeFileSync } from 'node:fs';
 import { get } from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -67,10 +67,8 @@ export class LocalStack {
       },
     );
     this.now(server);
-    if (server.dataDir !== dataDir) {
-      this.log(
-        `PostgreSQL cannot reach ${dataDir} as its own user; the data is in ${server.dataDir}`,
-      );
+    if (lstatSync(dataDir).isSymbolicLink()) {
+      this.log(`${dataDir} is closed to PostgreSQL's own user; the data is in ${server.dataDir}`);
     }
     if (server.adopted) this.log('PostgreSQL was still running; took it over');
     this.keeping = this.keepPostgres(server);
