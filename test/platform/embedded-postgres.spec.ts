@@ -27,10 +27,7 @@ beforeEach(async () => {
 
 afterEach(async () => {
   for (const child of children) child.kill('SIGKILL');
-  for (const server of started) {
-    await server.stop();
-    await rm(server.dataDir, { recursive: true, force: true });
-  }
+  await Promise.all(started.map((server) => server.stop()));
   await rm(home, { recursive: true, force: true });
 });
 
