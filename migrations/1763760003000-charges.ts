@@ -36,7 +36,9 @@ export class Charges1763760003000 implements MigrationInterface {
         CONSTRAINT charges_failed_has_failure_code CHECK ((status = 'failed') = (failure_code IS NOT NULL)),
         CONSTRAINT charges_pending_is_not_settled CHECK ((status = 'pending') = (settled_at IS NULL))
       )`);
-    await db.query(`CREATE INDEX charges_newest_first ON charges (account_id, created_at DESC, id DESC)`);
+    await db.query(
+      `CREATE INDEX charges_newest_first ON charges (account_id, created_at DESC, id DESC)`,
+    );
     await db.query(`
       CREATE INDEX charges_by_order ON charges (account_id, order_id) WHERE order_id IS NOT NULL`);
     await db.query(`CREATE INDEX charges_pending ON charges (created_at) WHERE status = 'pending'`);

@@ -127,7 +127,9 @@ function text(env: Env, name: string, fallback: string): string {
 function flag(env: Env, name: string): boolean {
   const value = env[name] ?? '';
   if (!['', '0', '1'].includes(value)) {
-    throw new ConfigurationError(`${name}=${value} is neither 0 nor 1. Set ${name}=1 or leave it unset.`);
+    throw new ConfigurationError(
+      `${name}=${value} is neither 0 nor 1. Set ${name}=1 or leave it unset.`,
+    );
   }
   return value === '1';
 }

@@ -1,0 +1,63 @@
+/**
+ * The import table. Imports go one way:
+ *   idempotency <- platform <- accounts, processor, stock <- orders <- charges <- effects, webhooks <- lab
+ * The engine imports nothing of ours; the sandbox imports nothing of the rest, and nothing imports it.
+ * `npm run lint` holds the source to it; test/architecture.spec.ts shows that a breach is found.
+ */
+const LAYERS = [
+  ['idempotency'],
+  ['platform'],
+  ['accounts', 'processor', 'stock'],
+  ['orders'],
+  ['charges'],
+  ['effects', 'webhooks'],
+  ['lab'],
+];
+
+// A fixture for the test lives under test/; it has the same shape as src/.
+const ROOT = '(?:src|test/fixtures/breach)';
+
+const upward = LAYERS.flatMap((folders, layer) =>
+  folders.map((folder) => {
+    const below = LAYERS.slice(0, layer).flat();
+    return {
+      name: `${folder}-imports-downward-only`,
+      severity: 'error',
+      comment: `${folder} may import ${below.join(', ') || 'nothing of ours'}.`,
+      from: { path: `^${ROOT}/${folder}/` },
+      to: { path: `^${ROOT}/`, pathNot: `^${ROOT}/(?:${[folder, ...below].join('|')})/` },
+    };
+  }),
+);
+
+module.exports = {
+  forbidden: [
+    ...upward,
+    {
+      name: 'sandbox-stands-alone',
+      severity: 'error',
+      comment: 'The processor is another company: nothing is shared with it but the protocol.',
+      from: { path: `^${ROOT}/sandbox/` },
+      to: { path: `^${ROOT}/`, pathNot: `^${ROOT}/sandbox/` },
+    },
+    {
+      name: 'nothing-imports-the-sandbox',
+      severity: 'error',
+      from: { path: `^${ROOT}/`, pathNot: `^${ROOT}/sandbox/` },
+      to: { path: `^${ROOT}/sandbox/` },
+    },
+    {
+      name: 'only-the-table-of-contents-imports-the-lab',
+      severity: 'error',
+      from: { path: `^${ROOT}/`, pathNot: `^${ROOT}/(?:lab/|app\\.module\\.ts)` },
+      to: { path: `^${ROOT}/lab/` },
+    },
+    { name: 'no-cycles', severity: 'error', from: {}, to: { circular: true } },
+  ],
+  options: {
+    doNotFollow: { path: 'node_modules' },
+    tsPreCompilationDeps: true,
+    tsConfig: { fileName: 'tsconfig.json' },
+    enhancedResolveOptions: { exportsFields: ['exports'], conditionNames: ['import', 'node', 'default'] },
+  },
+};

@@ -1,0 +1,28 @@
+import { DataSource } from 'typeorm';
+import { addApiKey, createAccount, hashApiKey } from './accounts.js';
+
+/** The accounts of `npm start`, with keys that everybody knows: never made anywhere else. */
+const DEMO_ACCOUNTS = { acme: 'sk_test_acme', globex: 'sk_test_globex' };
+
+/** Makes the demo accounts unless they are there. Two starters at once: the key's hash is unique, one wins. */
+export async function ensureDemoAccounts(databaseUrl: string): Promise<void> {
+  const db = await new DataSource({
+    type: 'postgres',
+    url: databaseUrl,
+    installExtensions: false,
+    extra: { max: 1 },
+  }).initialize();
+  try {
+    for (const [name, apiKey] of Object.entries(DEMO_ACCOUNTS)) {
+      await db.transaction(async (tx) => {
+        await tx.query('LOCK TABLE api_keys IN SHARE ROW EXCLUSIVE MODE');
+        const known: unknown[] = await tx.query('SELECT 1 FROM api_keys WHERE key_hash = $1', [
+          hashApiKey(apiKey),
+        ]);
+        if (known.length === 0) await addApiKey(tx, await createAccount(tx, name), apiKey);
+      });
+    }
+  } finally {
+    await db.destroy();
+  }
+}

@@ -1,0 +1,89 @@
+import {
+  Module,
+  type DynamicModule,
+  type MiddlewareConsumer,
+  type NestModule,
+} from '@nestjs/common';
+import { APP_FILTER, APP_GUARD, APP_PIPE } from '@nestjs/core';
+import { AccountsModule } from './accounts/accounts.module.js';
+import { accountIdOf, AuthGuard } from './accounts/auth.guard.js';
+import { ChargesController } from './charges/charges.controller.js';
+import { ChargesModule } from './charges/charges.module.js';
+import type { Config } from './config.js';
+import { IdempotencyModule } from './idempotency/idempotency.module.js';
+import { LabFaultGuard, LabFaultProbe } from './lab/lab-faults.js';
+import { LabModule } from './lab/lab.module.js';
+import { BodyGuard } from './platform/body.guard.js';
+import { databaseModule } from './platform/database.js';
+import { HealthController } from './platform/health.controller.js';
+import { ProblemFilter } from './platform/problem.filter.js';
+import { ProblemsController } from './platform/problems.controller.js';
+import { nameRequest } from './platform/request-id.js';
+import { StrictValidationPipe } from './platform/validation.js';
+import { ProcessorModule } from './processor/processor.module.js';
+
+/** Beyond the processor's own deadline, so that an honest attempt is never overtaken. */
+const LEASE_MARGIN_MS = 2_000;
+
+/** The table of contents: what answers HTTP requests, in the order in which a request passes it. */
+@Module({})
+export class AppModule implements NestModule {
+  static forRoot(config: Config): DynamicModule {
+    return {
+      module: AppModule,
+      imports: [
+        ...sharedModules(config, ['http']),
+        AccountsModule,
+        ...(config.lab ? [LabModule] : []),
+      ],
+      controllers: [HealthController, ProblemsController, ChargesController],
+      providers: [
+        // Guards run in this order: who is calling, what did they send. (The router has answered 404 and 405.)
+        { provide: APP_GUARD, useClass: AuthGuard },
+        { provide: APP_GUARD, useClass: BodyGuard },
+        ...(config.lab ? [{ provide: APP_GUARD, useClass: LabFaultGuard }] : []),
+        { provide: APP_PIPE, useClass: StrictValidationPipe },
+        { provide: APP_FILTER, useClass: ProblemFilter },
+      ],
+    };
+  }
+
+  configure(consumer: MiddlewareConsumer): void {
+    consumer.apply(nameRequest).forRoutes('{*path}');
+  }
+}
+
+/** The background process: recovers what was left unfinished, and shows its health. */
+@Module({})
+export class WorkerModule implements NestModule {
+  static forRoot(config: Config): DynamicModule {
+    return {
+      module: WorkerModule,
+      imports: sharedModules(config, ['sweep']),
+      controllers: [HealthController],
+      providers: [{ provide: APP_FILTER, useClass: ProblemFilter }],
+    };
+  }
+
+  configure(consumer: MiddlewareConsumer): void {
+    consumer.apply(nameRequest).forRoutes('{*path}');
+  }
+}
+
+function sharedModules(
+  config: Config,
+  roles: ('http' | 'sweep')[],
+): DynamicModule['imports'] & object {
+  return [
+    databaseModule(config.databaseUrl, config.databasePoolSize),
+    ProcessorModule.forRoot(config.processor),
+    IdempotencyModule.forRoot({
+      ...config.idempotency,
+      leaseMs: config.processor.timeoutMs + LEASE_MARGIN_MS,
+      roles,
+      facts: { accountId: accountIdOf, requestId: (request) => request.requestId },
+      ...(config.lab && { probe: LabFaultProbe }),
+    }),
+    ChargesModule,
+  ];
+}

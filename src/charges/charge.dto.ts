@@ -1,0 +1,71 @@
+import {
+  IsEmail,
+  IsIn,
+  IsInt,
+  IsString,
+  Length,
+  Matches,
+  Max,
+  MaxLength,
+  Min,
+  ValidateIf,
+} from 'class-validator';
+import { ListQuery } from '../platform/list.js';
+import { CLIENT_ID, IsCurrency, IsIsoTime, MAX_AMOUNT } from '../platform/rules.js';
+import { IsMetadata, MayBeAbsent } from '../platform/validation.js';
+import { CHARGE_STATES, type ChargeStatus } from './charge.states.js';
+
+/** Amount and currency may come from the order, if there is one. */
+const UnlessOrdered = () =>
+  ValidateIf((dto: CreateCharge, value) => value !== undefined || dto.order === undefined);
+
+export class CreateCharge {
+  @UnlessOrdered()
+  @IsInt({ message: 'must be an integer, in the minor unit of the currency' })
+  @Min(1)
+  @Max(MAX_AMOUNT)
+  amount?: number;
+
+  @UnlessOrdered()
+  @IsCurrency()
+  currency?: string;
+
+  @IsString()
+  @Length(1, 255)
+  payment_method: string;
+
+  @MayBeAbsent()
+  @IsString()
+  @MaxLength(1000)
+  description?: string;
+
+  @MayBeAbsent()
+  @IsEmail()
+  receipt_email?: string;
+
+  @MayBeAbsent()
+  @Matches(CLIENT_ID, { message: 'must be an order id: 1 to 64 letters, digits, _ or -' })
+  order?: string;
+
+  @MayBeAbsent()
+  @IsMetadata()
+  metadata?: Record<string, string>;
+}
+
+export class ListCharges extends ListQuery {
+  @MayBeAbsent()
+  @IsIn(Object.keys(CHARGE_STATES))
+  status?: ChargeStatus;
+
+  @MayBeAbsent()
+  @Matches(CLIENT_ID, { message: 'must be an order id' })
+  order?: string;
+
+  @MayBeAbsent()
+  @IsIsoTime()
+  'created[gte]'?: string;
+
+  @MayBeAbsent()
+  @IsIsoTime()
+  'created[lt]'?: string;
+}

@@ -1,0 +1,50 @@
+import type { ChargeStatus } from './charge.states.js';
+
+/** A row of `charges`. Amounts are in the currency's minor unit. */
+export interface Charge {
+  account_id: string;
+  id: string;
+  status: ChargeStatus;
+  amount: number;
+  amount_refunded: number;
+  currency: string;
+  payment_method: string;
+  description: string | null;
+  receipt_email: string | null;
+  order_id: string | null;
+  metadata: Record<string, string>;
+  failure_code: string | null;
+  decline_code: string | null;
+  /** Which processor it was reserved for. */
+  processor: string;
+  /** The exact parameters, as JSON text: every repeat sends these. */
+  processor_parameters: string;
+  processor_reference: string | null;
+  created_at: Date;
+}
+
+/** A charge as the API shows it. */
+export function chargeToWire(charge: Charge) {
+  return {
+    id: charge.id,
+    object: 'charge',
+    amount: charge.amount,
+    amount_refunded: charge.amount_refunded,
+    currency: charge.currency,
+    status: charge.status,
+    payment_method: charge.payment_method,
+    description: charge.description,
+    receipt_email: charge.receipt_email,
+    order: charge.order_id,
+    metadata: charge.metadata,
+    failure_code: charge.failure_code,
+    processor_reference: charge.processor_reference,
+    created_at: charge.created_at.toISOString(),
+  };
+}
+
+export type ChargeWire = ReturnType<typeof chargeToWire>;
+
+export function chargeUrl(id: string): string {
+  return `/charges/${id}`;
+}

@@ -1,0 +1,89 @@
+import type { Tx } from '../platform/database.js';
+import type { Charge } from './charge.entity.js';
+
+export const CHARGE_COLUMNS = `account_id, id, status, amount, amount_refunded, currency, payment_method, description,
+  receipt_email, order_id, metadata, failure_code, decline_code, processor, processor_parameters,
+  processor_reference, created_at`;
+
+export type NewCharge = Pick<
+  Charge,
+  | 'account_id'
+  | 'id'
+  | 'amount'
+  | 'currency'
+  | 'payment_method'
+  | 'description'
+  | 'receipt_email'
+  | 'order_id'
+  | 'metadata'
+  | 'processor'
+  | 'processor_parameters'
+>;
+
+/** @returns undefined if the id is taken: this intent has made its charge before. */
+export async function insertPendingCharge(tx: Tx, charge: NewCharge): Promise<Charge | undefined> {
+  const rows: Charge[] = await tx.query(
+    `INSERT INTO charges (account_id, id, status, amount, currency, payment_method, description, receipt_email,
+       order_id, metadata, processor, processor_parameters)
+     VALUES ($1, $2, 'pending', $3, $4, $5, $6, $7, $8, $9, $10, $11)
+     ON CONFLICT (account_id, id) DO NOTHING
+     RETURNING ${CHARGE_COLUMNS}`,
+    [
+      charge.account_id,
+      charge.id,
+      charge.amount,
+      charge.currency,
+      charge.payment_method,
+      charge.description,
+      charge.receipt_email,
+      charge.order_id,
+      JSON.stringify(charge.metadata),
+      charge.processor,
+      charge.processor_parameters,
+    ],
+  );
+  return rows[0];
+}
+
+export async function findCharge(
+  db: Tx,
+  accountId: string,
+  id: string,
+): Promise<Charge | undefined> {
+  const rows: Charge[] = await db.query(
+    `SELECT ${CHARGE_COLUMNS} FROM charges WHERE account_id = $1 AND id = $2`,
+    [accountId, id],
+  );
+  return rows[0];
+}
+
+/** How a charge ended. */
+export type ChargeEnd =
+  | { status: 'succeeded'; reference: string }
+  | { status: 'failed'; failureCode: string; declineCode: string | null; reference: string | null };
+
+/** Moves a pending charge to its end. Throws, and so rolls everything back, if it is not pending. */
+export async function endCharge(
+  tx: Tx,
+  accountId: string,
+  id: string,
+  end: ChargeEnd,
+): Promise<Charge> {
+  const failed = end.status === 'failed' ? end : undefined;
+  const [rows]: [Charge[], number] = await tx.query(
+    `UPDATE charges
+     SET status = $3, processor_reference = $4, failure_code = $5, decline_code = $6, settled_at = now()
+     WHERE account_id = $1 AND id = $2 AND status = 'pending'
+     RETURNING ${CHARGE_COLUMNS}`,
+    [
+      accountId,
+      id,
+      end.status,
+      end.reference,
+      failed?.failureCode ?? null,
+      failed?.declineCode ?? null,
+    ],
+  );
+  if (!rows[0]) throw new Error(`${id} is not pending, so that it cannot end as ${end.status}`);
+  return rows[0];
+}

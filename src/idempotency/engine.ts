@@ -1,0 +1,324 @@
+import { Inject, Injectable } from '@nestjs/common';
+import { DataSource } from 'typeorm';
+import {
+  DatabaseUnavailable,
+  IdempotencyKeyExpired,
+  IdempotencyKeyReused,
+  IdempotencyRequestInProgress,
+  isConnectionLost,
+  isRolledBack,
+  ObjectAlreadyExists,
+  OutcomeUnknown,
+} from './errors.js';
+import { mismatchedMembers } from './identity.js';
+import {
+  EngineProbe,
+  OperationRegistry,
+  type Answer,
+  type Operation,
+  type Performed,
+  type Plan,
+  type Tx,
+} from './operation.js';
+import * as records from './records.js';
+import type { Claim, IdempotencyRecord, KeyedRequest } from './records.js';
+
+export const ENGINE_OPTIONS = Symbol('ENGINE_OPTIONS');
+
+export interface EngineOptions {
+  /** How long a duplicate waits for the first answer, in ms, unless the client says otherwise. */
+  waitMs: number;
+  /** How long a stored answer lives after completion, in seconds. */
+  ttlSeconds: number;
+  /** The longest honest attempt, in ms: the deadline of the outside call and some 2 s. Not renewed. */
+  leaseMs: number;
+}
+
+/** An answer and where it came from. */
+export interface Result {
+  answer: Answer;
+  expiresAt: Date;
+  /** True unless this very request made the answer. */
+  replayed: boolean;
+  /** Of the request that reserved. */
+  originalRequestId: string;
+}
+
+type Seen =
+  | { kind: 'answered'; result: Result }
+  | { kind: 'claimed'; claim: Claim; work?: unknown }
+  | { kind: 'found'; record: IdempotencyRecord }
+  | { kind: 'held' }
+  | { kind: 'absent' };
+
+/** How long a lost database is asked again before the client is told, in ms: a failover of seconds is not hidden. */
+const RECONNECT_MS = 2_000;
+
+/**
+ * Reserve, perform, settle. One request walks through `run`; a crash at any line leaves either no row or one
+ * from which `run` of a retry, or `resume` of the sweep, goes on.
+ * Proof: test/guarantees/crash-matrix.spec.ts, test/guarantees/duplicates.spec.ts.
+ */
+@Injectable()
+export class IdempotencyEngine {
+  private readonly db: Tx;
+
+  constructor(
+    dataSource: DataSource,
+    private readonly operations: OperationRegistry,
+    private readonly probe: EngineProbe,
+    @Inject(ENGINE_OPTIONS) private readonly options: EngineOptions,
+  ) {
+    this.db = dataSource.manager;
+  }
+
+  /**
+   * Runs a request under its key, or answers with what the key stands for already.
+   *
+   * @param plan the first beat, or the error that validation ended in: a used key answers before that error does.
+   * @param waitMs how long to wait for another request that runs under the same key.
+   */
+  async run(
+    request: KeyedRequest,
+    plan: Plan | Error,
+    waitMs = this.options.waitMs,
+  ): Promise<Result> {
+    const walk = new Walk(request, plan, performance.now() + waitMs);
+    await this.reached('received', request);
+    let seen: Seen | undefined;
+    for (;;) {
+      try {
+        seen ??= await this.begin(walk);
+        switch (seen.kind) {
+          case 'answered':
+            return seen.result;
+          case 'claimed': {
+            walk.claim = seen.claim;
+            const result = await this.performAndSettle(seen.claim, seen.work);
+            if (result) return result;
+            seen = await this.look(walk); // the claim was lost: go on as a duplicate would
+            break;
+          }
+          case 'found':
+            seen = await this.judge(walk, seen.record);
+            break;
+          case 'held':
+            await walk.waitForTheWinner();
+            seen = await this.look(walk);
+            break;
+          case 'absent': // the first request ended without a trace: this one is the first now
+            seen = undefined;
+            break;
+        }
+      } catch (error) {
+        await walk.outlast(error);
+        seen = await this.look(walk).catch(() => undefined);
+      }
+    }
+  }
+
+  /** Finishes what another process left behind: the sweep's entry. Nothing happens if somebody else was faster. */
+  async resume(record: IdempotencyRecord): Promise<void> {
+    if (!this.operations.find(record.operation)?.later) return;
+    const claim = await records.claimRecord(this.db, record, this.options.leaseMs);
+    if (claim) await this.performAndSettle(claim);
+  }
+
+  private async begin(walk: Walk): Promise<Seen> {
+    if (!(walk.plan instanceof Error)) return this.reserve(walk, walk.plan);
+    const seen = await this.look(walk);
+    if (seen.kind !== 'absent') return seen;
+    await this.refuseIfObjectStands(walk.request);
+    throw walk.plan;
+  }
+
+  /** The first beat: record and object, in one transaction, decided by the primary key of the record. */
+  private async reserve(walk: Walk, plan: Plan): Promise<Seen> {
+    const { request } = walk;
+    await this.reached('before-reserve', request);
+    try {
+      const seen = await this.db.transaction(async (tx): Promise<Seen> => {
+        walk.sent = true;
+        let claim = await records.insertRecord(tx, request, this.options.leaseMs);
+        if (!claim) {
+          const record = await records.findRecord(tx, request.accountId, request.key);
+          if (!record) return { kind: 'absent' };
+          if (!record.expired) return { kind: 'found', record };
+          // An expired record counts as absent. If its object stands, its primary key ends this transaction
+          // and the expired record with it stays: the same whether the reaper ran or not.
+          await records.deleteExpired(tx, record);
+          claim = await records.insertRecord(tx, request, this.options.leaseMs);
+          if (!claim) return { kind: 'absent' };
+        }
+        await this.reached('record-written', request);
+        const reserved = await plan.reserve(tx, claim);
+        const seen: Seen =
+          'work' in reserved
+            ? { kind: 'claimed', claim, work: reserved.work }
+            : { kind: 'answered', result: await this.complete(tx, claim, reserved.answer) };
+        await this.reached('reserve-written', request);
+        return seen;
+        // Dies here: nothing was written, the key is unused.
+      });
+      // Dies here: record and object are committed; whoever comes next goes on from them.
+      if (seen.kind === 'claimed' || seen.kind === 'answered') {
+        await this.reached('after-reserve', request);
+      }
+      return seen;
+    } catch (error) {
+      if (isConnectionLost(error) || isRolledBack(error)) throw error;
+      // Whatever the first beat objects to: if this key has made its object already, that is the answer.
+      await this.refuseIfObjectStands(request);
+      if (error instanceof ObjectAlreadyExists) return { kind: 'absent' };
+      throw error;
+    }
+  }
+
+  private async look(walk: Walk): Promise<Seen> {
+    const { accountId, key } = walk.request;
+    const record = await records.findRecord(this.db, accountId, key);
+    return record && !record.expired ? this.judge(walk, record) : { kind: 'absent' };
+  }
+
+  /** What a live record means for this request; a free one is taken over. */
+  private async judge(walk: Walk, record: IdempotencyRecord): Promise<Seen> {
+    const { request, claim } = walk;
+    if (record.operation !== request.operation) {
+      throw new IdempotencyKeyReused(`for another operation, ${record.operation}`, []);
+    }
+    if (!record.fingerprint.equals(request.fingerprint)) {
+      const mismatched = mismatchedMembers(record.members, request.members);
+      throw new IdempotencyKeyReused('with another request', mismatched);
+    }
+    // Without a claim a record can only be ours after the acknowledgement of our COMMIT was lost.
+    const ours = claim
+      ? record.epoch === claim.epoch
+      : record.epoch === 1 && record.request_id === request.requestId;
+    if (record.state === 'completed') return { kind: 'answered', result: resultOf(record, !ours) };
+    if (ours) return { kind: 'claimed', claim: claim ?? records.claimOf(record) };
+    if (!record.free) return { kind: 'held' };
+    const next = await records.claimRecord(this.db, record, this.options.leaseMs);
+    return next ? { kind: 'claimed', claim: next } : { kind: 'held' };
+  }
+
+  /**
+   * Second and third beat.
+   * @returns undefined if another holder has taken over meanwhile: it alone may settle.
+   */
+  private async performAndSettle(claim: Claim, work?: unknown): Promise<Result | undefined> {
+    const later = this.operationOf(claim.operation).later;
+    if (!later) throw new Error(`${claim.operation} has no later beats`);
+    const loaded = work ?? (await later.load(this.db, claim));
+    await this.reached('before-perform', claim);
+    const performed = await later.perform(loaded, claim).catch(failedToPerform);
+    // Dies here: the outcome is known to the other side only; the next attempt, under the same id, is told it again.
+    await this.reached('after-perform', claim);
+    if (!performed.ended) {
+      const inDoubt = claim.inDoubt || performed.inDoubt;
+      const waitMs = await records.releaseRecord(this.db, claim, inDoubt);
+      await this.reached('released', claim);
+      if (waitMs === undefined) return undefined;
+      throw performed.error(inDoubt, Math.max(1, Math.ceil(waitMs / 1000)));
+    }
+    const { outcome } = performed;
+    const result = await this.db.transaction(async (tx) => {
+      if (!(await records.lockClaimed(tx, claim))) return undefined;
+      const answer = await later.settle(tx, loaded, outcome, claim);
+      const settled = await this.complete(tx, claim, answer);
+      await this.reached('settle-written', claim);
+      return settled;
+      // Dies here: still in progress; the next attempt performs again (a replay for the other side) and settles.
+    });
+    // Dies here: the answer is stored, the client's retry gets it.
+    if (result) await this.reached('after-settle', claim);
+    return result;
+  }
+
+  private async complete(tx: Tx, claim: Claim, answer: Answer): Promise<Result> {
+    const expiresAt = await records.completeRecord(tx, claim, answer, this.options.ttlSeconds);
+    return { answer, expiresAt, replayed: false, originalRequestId: claim.requestId };
+  }
+
+  /** The guard that never expires: the object's own primary key, derived from the key. */
+  private async refuseIfObjectStands(request: KeyedRequest): Promise<void> {
+    const operation = this.operationOf(request.operation);
+    const resource = await operation.find(this.db, request.accountId, request.id);
+    if (resource) throw new IdempotencyKeyExpired(resource);
+  }
+
+  private operationOf(name: string): Operation {
+    const operation = this.operations.find(name);
+    if (!operation) throw new Error(`${name} is not a registered operation`);
+    return operation;
+  }
+
+  private async reached(
+    point: Parameters<EngineProbe['reached']>[0],
+    of: KeyedRequest | Claim,
+  ): Promise<void> {
+    const { accountId, id, requestId, operation } = of;
+    await this.probe.reached(point, { accountId, id, requestId, operation });
+  }
+}
+
+/** What one request remembers on its way; safety never rests on it. */
+class Walk {
+  claim: Claim | undefined;
+  /** Whether a reserve may have reached the database. */
+  sent = false;
+  private polls = 0;
+  private lostSince: number | undefined;
+
+  constructor(
+    readonly request: KeyedRequest,
+    readonly plan: Plan | Error,
+    private readonly waitUntil: number,
+  ) {}
+
+  /** One poll: no connection and no transaction is held. 20 ms, growing to 250 ms: quick answers, few queries. */
+  async waitForTheWinner(): Promise<void> {
+    const left = this.waitUntil - performance.now();
+    if (left <= 0) throw new IdempotencyRequestInProgress();
+    const pause = Math.min(20 * 1.5 ** this.polls++, 250) * (0.75 + Math.random() / 2);
+    await sleep(Math.min(pause, left));
+  }
+
+  /** Waits out a short loss of the database; anything else, and a long one, is thrown on. */
+  async outlast(error: unknown): Promise<void> {
+    if (isRolledBack(error) && !this.claim) throw new DatabaseUnavailable({ cause: error });
+    if (!isConnectionLost(error) && !isRolledBack(error)) throw error;
+    this.lostSince ??= performance.now();
+    if (performance.now() - this.lostSince > RECONNECT_MS) {
+      throw this.sent || this.claim
+        ? new OutcomeUnknown({ cause: error })
+        : new DatabaseUnavailable({ cause: error });
+    }
+    await sleep(100);
+  }
+}
+
+function resultOf(record: IdempotencyRecord, replayed: boolean): Result {
+  const { response_status, response_headers, response_body, expires_at } = record;
+  if (response_status === null || !response_headers || response_body === null || !expires_at) {
+    throw new Error('a completed record without its answer'); // the CHECK constraint forbids it
+  }
+  return {
+    answer: { status: response_status, headers: response_headers, body: response_body },
+    expiresAt: expires_at,
+    replayed,
+    originalRequestId: record.request_id,
+  };
+}
+
+/** A perform that throws has a fault of its own; what it did outside is not known. */
+function failedToPerform(cause: unknown): Performed<never> {
+  return {
+    ended: false,
+    inDoubt: true,
+    error: () => new Error('the second beat failed', { cause }),
+  };
+}
+
+function sleep(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}

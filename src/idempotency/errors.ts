@@ -1,0 +1,161 @@
+import { QueryFailedError } from 'typeorm';
+
+/** What a client may do next; a machine may obey it without ever paying twice. */
+export type Retry = 'same_key' | 'after_fix' | 'new_key' | 'no';
+
+/** What stands in the way, as a link that the client can follow. */
+export interface ResourceLink {
+  object: string;
+  id: string;
+  url: string;
+}
+
+/**
+ * The engine's errors are facts with the fields of an RFC 9457 problem. They know nothing of the
+ * application's error format: its exception filter reads `status`, `code`, `retry`, `extensions`, `headers`.
+ */
+export abstract class IdempotencyError extends Error {
+  abstract readonly status: number;
+  abstract readonly code: string;
+  abstract readonly retry: Retry;
+  readonly extensions: Record<string, unknown> = {};
+  readonly headers: Record<string, string> = {};
+}
+
+export class IdempotencyKeyMissing extends IdempotencyError {
+  readonly status = 400;
+  readonly code = 'idempotency_key_missing';
+  readonly retry = 'after_fix';
+  constructor() {
+    super(
+      'This operation needs an Idempotency-Key header: one key per intent, reused by every retry of it.',
+    );
+  }
+}
+
+export class IdempotencyKeyInvalid extends IdempotencyError {
+  readonly status = 400;
+  readonly code = 'idempotency_key_invalid';
+  readonly retry = 'after_fix';
+}
+
+/** The key already names another intent. `mismatched` holds JSON Pointers of members, never values. */
+export class IdempotencyKeyReused extends IdempotencyError {
+  readonly status = 422;
+  readonly code = 'idempotency_key_reused';
+  readonly retry = 'no';
+  override readonly extensions: Record<string, unknown>;
+  constructor(what: string, mismatched: string[]) {
+    super(
+      `This key was first used ${what}. What it made still stands: look it up with GET /idempotency-keys/{key}.`,
+    );
+    this.extensions = { mismatched };
+  }
+}
+
+export class IdempotencyRequestInProgress extends IdempotencyError {
+  readonly status = 409;
+  readonly code = 'idempotency_request_in_progress';
+  readonly retry = 'same_key';
+  override readonly headers = { 'Retry-After': '1' };
+  constructor() {
+    super(
+      'The first request with this key is still running. Send the same request again with the same key.',
+    );
+  }
+}
+
+/** The stored answer is gone, the object made with the key stands: nothing may be made again under it. */
+export class IdempotencyKeyExpired extends IdempotencyError {
+  readonly status = 409;
+  readonly code = 'idempotency_key_expired';
+  readonly retry: Retry;
+  override readonly extensions: Record<string, unknown>;
+  constructor(resource: ResourceLink & { failed: boolean }) {
+    super(
+      'The answer stored for this key has expired, but what the key made is still there: see `resource`.',
+    );
+    const { object, id, url } = resource;
+    this.retry = resource.failed ? 'new_key' : 'no';
+    this.extensions = { resource: { object, id, url } };
+  }
+}
+
+/** A lookup found neither a record nor an object under the key. */
+export class IdempotencyKeyUnknown extends IdempotencyError {
+  readonly status = 404;
+  readonly code = 'not_found';
+  readonly retry = 'after_fix';
+  constructor() {
+    super(
+      'Nothing with this key has taken effect so far, which does not mean that nothing will. ' +
+        'The next step is the same request with the same key, never a new key.',
+    );
+  }
+}
+
+/** The database was lost before the reserve was sent: this request did nothing. */
+export class DatabaseUnavailable extends IdempotencyError {
+  readonly status = 503;
+  readonly code = 'database_unavailable';
+  readonly retry = 'same_key';
+  override readonly headers = { 'Retry-After': '1' };
+  constructor(options?: ErrorOptions) {
+    super('The database could not be reached. This request did nothing.', options);
+  }
+}
+
+/** The database was lost after the reserve had been sent, and stayed away: whether it committed is not known. */
+export class OutcomeUnknown extends IdempotencyError {
+  readonly status = 503;
+  readonly code = 'outcome_unknown';
+  readonly retry = 'same_key';
+  override readonly headers = { 'Retry-After': '1' };
+  constructor(options?: ErrorOptions) {
+    super(
+      'The database was lost while this request ran: it may have taken effect. Send it again with the same key.',
+      options,
+    );
+  }
+}
+
+/** A reserve throws this when its object already exists under the derived id: the key was used before. */
+export class ObjectAlreadyExists extends Error {}
+
+const LOST_NETWORK = new Set([
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'EPIPE',
+  'ETIMEDOUT',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'EHOSTUNREACH',
+]);
+const LOST_MESSAGES =
+  /connection terminated|timeout exceeded when trying to connect|not queryable|connection ended|query read timeout|driver not connected|client was closed/i;
+
+/**
+ * True when the connection went away, so that it is not known whether the last statement took effect.
+ * Source: SQLSTATE classes 08 and 57P, appendix A of the PostgreSQL manual; the messages are `pg`'s own.
+ */
+export function isConnectionLost(error: unknown): boolean {
+  const cause = error instanceof QueryFailedError ? (error.driverError as unknown) : error;
+  if (!(cause instanceof Error)) return false;
+  if (cause instanceof AggregateError) return cause.errors.some(isConnectionLost);
+  const code = (cause as { code?: string }).code ?? '';
+  return (
+    LOST_NETWORK.has(code) ||
+    /^08...$|^57P0[1-5]$|^25P0[34]$|^53300$/.test(code) ||
+    (code === '' && LOST_MESSAGES.test(cause.message))
+  );
+}
+
+/**
+ * True when PostgreSQL itself rolled the transaction back for a passing reason: timeouts (57014, 55P03),
+ * deadlock and serialization (40P01, 40001), resources (class 53), a standby that is read-only (25006).
+ */
+export function isRolledBack(error: unknown): boolean {
+  const code =
+    error instanceof QueryFailedError ? String((error.driverError as { code?: unknown }).code) : '';
+  return /^(57014|55P03|40P01|40001|25006|53...)$/.test(code);
+}

@@ -1,0 +1,88 @@
+import { Controller, Get, Inject, Param, Req } from '@nestjs/common';
+import type { Request } from 'express';
+import { DataSource } from 'typeorm';
+import { IdempotencyKeyUnknown, type ResourceLink } from './errors.js';
+import { deriveId } from './identity.js';
+import { REQUEST_FACTS, type RequestFacts } from './idempotent.interceptor.js';
+import { isPossibleKey } from './key-header.js';
+import { OperationRegistry, type FoundResource } from './operation.js';
+import { findRecord, type IdempotencyRecord } from './records.js';
+
+/** What a key stands for, as the wire shows it. Times are ISO 8601 UTC. */
+interface KeyState {
+  key: string;
+  operation: string;
+  state: 'in_progress' | 'completed' | 'expired';
+  status: number | null;
+  resource: ResourceLink | null;
+  attempts: number | null;
+  first_seen_at: string | null;
+  completed_at: string | null;
+  expires_at: string | null;
+}
+
+@Controller('idempotency-keys')
+export class IdempotencyKeysController {
+  constructor(
+    private readonly dataSource: DataSource,
+    private readonly operations: OperationRegistry,
+    @Inject(REQUEST_FACTS) private readonly facts: RequestFacts,
+  ) {}
+
+  @Get(':key')
+  async find(@Param('key') key: string, @Req() request: Request): Promise<KeyState> {
+    if (!isPossibleKey(key)) throw new IdempotencyKeyUnknown();
+    const accountId = this.facts.accountId(request);
+    const record = await findRecord(this.dataSource.manager, accountId, key);
+    if (record && !record.expired) return this.live(record);
+    return this.expired(accountId, key);
+  }
+
+  private async live(record: IdempotencyRecord): Promise<KeyState> {
+    const operation = this.operations.find(record.operation);
+    const found = await operation?.find(
+      this.dataSource.manager,
+      record.account_id,
+      record.resource_id,
+    );
+    return {
+      key: record.key,
+      operation: record.operation,
+      state: record.state,
+      status: record.response_status,
+      resource: found ? linkTo(found) : null,
+      attempts: record.attempts,
+      first_seen_at: record.first_seen_at.toISOString(),
+      completed_at: record.completed_at?.toISOString() ?? null,
+      expires_at: record.expires_at?.toISOString() ?? null,
+    };
+  }
+
+  /** The record is gone or counts as gone; the ids that it could have made can be derived again. */
+  private async expired(accountId: string, key: string): Promise<KeyState> {
+    let newest: { operation: string; resource: FoundResource } | undefined;
+    for (const operation of this.operations.all()) {
+      const id = deriveId(operation.idPrefix, accountId, operation.name, key);
+      const resource = await operation.find(this.dataSource.manager, accountId, id);
+      if (resource && (!newest || resource.createdAt > newest.resource.createdAt)) {
+        newest = { operation: operation.name, resource };
+      }
+    }
+    if (!newest) throw new IdempotencyKeyUnknown();
+    return {
+      key,
+      operation: newest.operation,
+      state: 'expired',
+      status: null,
+      resource: linkTo(newest.resource),
+      attempts: null,
+      first_seen_at: null,
+      completed_at: null,
+      expires_at: null,
+    };
+  }
+}
+
+function linkTo({ object, id, url }: ResourceLink): ResourceLink {
+  return { object, id, url };
+}

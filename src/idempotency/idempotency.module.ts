@@ -1,0 +1,53 @@
+import {
+  Module,
+  type DynamicModule,
+  type MiddlewareConsumer,
+  type NestModule,
+  type Type,
+} from '@nestjs/common';
+import { APP_INTERCEPTOR } from '@nestjs/core';
+import { ENGINE_OPTIONS, IdempotencyEngine, type EngineOptions } from './engine.js';
+import { IdempotencyKeysController } from './idempotency-keys.controller.js';
+import {
+  echoIdempotencyKey,
+  IdempotentInterceptor,
+  REQUEST_FACTS,
+  type RequestFacts,
+} from './idempotent.interceptor.js';
+import { EngineProbe, OperationRegistry, SilentProbe } from './operation.js';
+import { Sweep } from './sweep.js';
+
+export interface IdempotencyModuleOptions extends EngineOptions {
+  facts: RequestFacts;
+  /** Told each point the engine passes; silent by default. */
+  probe?: Type<EngineProbe>;
+  /** Whether this process answers HTTP requests, runs the sweep, or both. */
+  roles: readonly ('http' | 'sweep')[];
+}
+
+/** The engine. Global, because operations anywhere register with it. Needs a TypeORM `DataSource` in scope. */
+@Module({})
+export class IdempotencyModule implements NestModule {
+  static forRoot(options: IdempotencyModuleOptions): DynamicModule {
+    const http = options.roles.includes('http');
+    return {
+      module: IdempotencyModule,
+      global: true,
+      controllers: http ? [IdempotencyKeysController] : [],
+      providers: [
+        OperationRegistry,
+        IdempotencyEngine,
+        { provide: ENGINE_OPTIONS, useValue: options satisfies EngineOptions },
+        { provide: REQUEST_FACTS, useValue: options.facts },
+        { provide: EngineProbe, useClass: options.probe ?? SilentProbe },
+        ...(http ? [{ provide: APP_INTERCEPTOR, useClass: IdempotentInterceptor }] : []),
+        ...(options.roles.includes('sweep') ? [Sweep] : []),
+      ],
+      exports: [OperationRegistry, IdempotencyEngine],
+    };
+  }
+
+  configure(consumer: MiddlewareConsumer): void {
+    consumer.apply(echoIdempotencyKey).forRoutes('{*path}');
+  }
+}

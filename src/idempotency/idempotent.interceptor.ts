@@ -1,0 +1,120 @@
+import {
+  Inject,
+  Injectable,
+  SetMetadata,
+  type CallHandler,
+  type ExecutionContext,
+  type NestInterceptor,
+} from '@nestjs/common';
+import { Reflector } from '@nestjs/core';
+import type { NextFunction, Request, Response } from 'express';
+import { from, lastValueFrom, type Observable } from 'rxjs';
+import { IdempotencyEngine, type Result } from './engine.js';
+import { deriveId, fingerprintOf, memberHashes } from './identity.js';
+import { parseIdempotencyKey, parsePreferWait } from './key-header.js';
+import { OperationRegistry, type Operation, type Plan } from './operation.js';
+
+const IDEMPOTENT = Symbol('IDEMPOTENT');
+
+/** Marks a handler that needs an `Idempotency-Key` and returns a `Plan` instead of an answer. */
+export const Idempotent = () => SetMetadata(IDEMPOTENT, true);
+
+/** How the application names the caller. Both are read from the request after its guards have run. */
+export interface RequestFacts {
+  accountId(request: Request): string;
+  requestId(request: Request): string;
+}
+
+export const REQUEST_FACTS = Symbol('REQUEST_FACTS');
+
+/**
+ * Turns a handler's plan into an answer: the same for the first request and for every retry.
+ *
+ * The handler has run (guards, pipes and validation with it) before anything is written, so that a refused
+ * request leaves no trace. It returned a promise, not a stream, so that a client who hangs up stops nothing.
+ */
+@Injectable()
+export class IdempotentInterceptor implements NestInterceptor {
+  constructor(
+    private readonly reflector: Reflector,
+    private readonly engine: IdempotencyEngine,
+    private readonly operations: OperationRegistry,
+    @Inject(REQUEST_FACTS) private readonly facts: RequestFacts,
+  ) {}
+
+  intercept(context: ExecutionContext, next: CallHandler): Observable<unknown> {
+    if (!isIdempotent(this.reflector, context)) return next.handle();
+    const http = context.switchToHttp();
+    return from(this.answer(http.getRequest(), http.getResponse(), next));
+  }
+
+  private async answer(request: Request, response: Response, next: CallHandler): Promise<string> {
+    const key = parseIdempotencyKey(request.headersDistinct['idempotency-key']);
+    const waitSeconds = parsePreferWait(request.headersDistinct.prefer?.join(','));
+    if (waitSeconds !== undefined) response.setHeader('Preference-Applied', `wait=${waitSeconds}`);
+    const operation = operationOf(request, this.operations);
+    const accountId = this.facts.accountId(request);
+    const id = deriveId(operation.idPrefix, accountId, operation.name, key);
+    const { params, query, body } = request as Request<Record<string, string>, unknown, unknown>;
+    const plan = await lastValueFrom(next.handle() as Observable<Plan>).catch(asError);
+    const result = await this.engine.run(
+      {
+        accountId,
+        key,
+        operation: operation.name,
+        id,
+        fingerprint: fingerprintOf({ params, query, body }),
+        members: memberHashes(id, body),
+        requestId: this.facts.requestId(request),
+      },
+      plan,
+      waitSeconds === undefined ? undefined : waitSeconds * 1000,
+    );
+    writeHead(response, result, this.facts.requestId(request));
+    return result.answer.body;
+  }
+}
+
+/** The operation that a keyed request is for. */
+export function operationOf(request: Request, operations: OperationRegistry): Operation {
+  const route = (request.route as { path: string }).path.replaceAll(/:(\w+)/g, '{$1}');
+  const operation = operations.find(`${request.method} ${route}`);
+  if (!operation)
+    throw new Error(
+      `${request.method} ${route} is @Idempotent() but no operation of that name exists`,
+    );
+  return operation;
+}
+
+export function isIdempotent(reflector: Reflector, context: ExecutionContext): boolean {
+  return reflector.get<boolean | undefined>(IDEMPOTENT, context.getHandler()) === true;
+}
+
+/** Middleware: a valid key is echoed on every answer, errors of the framework included. */
+export function echoIdempotencyKey(request: Request, response: Response, next: NextFunction): void {
+  const lines = request.headersDistinct['idempotency-key'];
+  if (request.method === 'POST' && lines) {
+    try {
+      parseIdempotencyKey(lines);
+      response.setHeader('Idempotency-Key', lines[0]!);
+    } catch {
+      // An invalid key is refused by the interceptor, in its turn; it is not echoed.
+    }
+  }
+  next();
+}
+
+function writeHead(response: Response, result: Result, requestId: string): void {
+  response.status(result.answer.status);
+  for (const [name, value] of Object.entries(result.answer.headers))
+    response.setHeader(name, value);
+  response.setHeader('Idempotency-Expires', result.expiresAt.toISOString());
+  if (result.replayed) response.setHeader('Idempotent-Replayed', 'true');
+  if (result.originalRequestId !== requestId) {
+    response.setHeader('Original-Request-Id', result.originalRequestId);
+  }
+}
+
+function asError(error: unknown): Error {
+  return error instanceof Error ? error : new Error('the handler threw no Error', { cause: error });
+}

@@ -1,0 +1,57 @@
+import { parseItem } from 'structured-headers';
+import { IdempotencyKeyInvalid, IdempotencyKeyMissing } from './errors.js';
+
+const MAX_KEY_CHARACTERS = 255;
+
+/**
+ * Reads the `Idempotency-Key` header (draft-ietf-httpapi-idempotency-key-header-07, section 2.1).
+ * A value that begins with `"` is an RFC 8941 string; any other is the key as it stands, because
+ * most clients in the field send it bare. `"abc"` and `abc` are the same key.
+ *
+ * @param lines one element for each header line: Node joins two lines to `a, b`, which must not pass as one key.
+ * @throws IdempotencyKeyMissing, IdempotencyKeyInvalid
+ */
+export function parseIdempotencyKey(lines: readonly string[] | undefined): string {
+  if (lines === undefined || lines.length === 0) throw new IdempotencyKeyMissing();
+  if (lines.length > 1) throw invalid('it was sent more than once');
+  const value = lines[0]!.trim();
+  const key = value.startsWith('"') ? parseQuoted(value) : value;
+  if (key === '') throw invalid('it is empty');
+  if (key.length > MAX_KEY_CHARACTERS)
+    throw invalid(`it is longer than ${MAX_KEY_CHARACTERS} characters`);
+  if (key === value && !/^[\x20-\x7e]+$/.test(key))
+    throw invalid('it has characters outside printable ASCII');
+  if (key === value && /[",]/.test(key)) throw invalid('it has a quote or a comma in it');
+  return key;
+}
+
+/** Whether a key could ever have been used: the lookup takes it in its bare form, without the header's quoting. */
+export function isPossibleKey(key: string): boolean {
+  return /^[\x20-\x7e]{1,255}$/.test(key);
+}
+
+function parseQuoted(value: string): string {
+  try {
+    const [item, parameters] = parseItem(value);
+    if (typeof item === 'string' && parameters.size === 0) return item;
+  } catch {
+    // falls through to the one error below
+  }
+  throw invalid('it begins with a quote but is not one quoted string (RFC 8941)');
+}
+
+function invalid(why: string): IdempotencyKeyInvalid {
+  return new IdempotencyKeyInvalid(`The Idempotency-Key header cannot be used: ${why}.`);
+}
+
+/** The longest wait a client can ask for; longer ones count as this. Longer would outlive common proxies. */
+const MAX_WAIT_SECONDS = 30;
+
+/** `Prefer: wait=<seconds>` (RFC 7240, section 4.3), in seconds, or undefined. The first one counts. */
+export function parsePreferWait(header: string | undefined): number | undefined {
+  for (const preference of (header ?? '').split(',')) {
+    const match = /^\s*wait\s*=\s*"?(\d{1,9})"?\s*(;.*)?$/i.exec(preference);
+    if (match) return Math.min(Number(match[1]), MAX_WAIT_SECONDS);
+  }
+  return undefined;
+}

@@ -1,0 +1,231 @@
+import type { Answer, Intent, Tx } from './operation.js';
+
+/** A request with a key, as the engine sees it. */
+export interface KeyedRequest {
+  accountId: string;
+  key: string;
+  operation: string;
+  /** The derived id. */
+  id: string;
+  fingerprint: Buffer;
+  members: Record<string, string>;
+  requestId: string;
+}
+
+/** The right to run the later beats once. Whoever holds the newest epoch may settle, nobody else. */
+export interface Claim extends Intent {
+  key: string;
+  operation: string;
+  epoch: number;
+  attempts: number;
+  /** Whether an attempt before this one may have had an effect outside. */
+  inDoubt: boolean;
+}
+
+/**
+ * A row of `idempotency_records`.
+ *
+ * | state | moved on by | after a crash |
+ * |---|---|---|
+ * | (no row) | the reserving transaction | nothing happened |
+ * | `in_progress`, leased | the holder of the epoch, until the lease ends | the lease runs out, anybody takes over |
+ * | `in_progress`, free | a retry, a waiter or the sweep: claims the next epoch | stays free |
+ * | `completed` | nobody; after `expires_at` it counts as absent | stays completed |
+ */
+export interface IdempotencyRecord {
+  account_id: string;
+  key: string;
+  operation: string;
+  resource_id: string;
+  fingerprint: Buffer;
+  members: Record<string, string>;
+  request_id: string;
+  state: 'in_progress' | 'completed';
+  epoch: number;
+  attempts: number;
+  in_doubt: boolean;
+  first_seen_at: Date;
+  completed_at: Date | null;
+  expires_at: Date | null;
+  response_status: number | null;
+  response_headers: Record<string, string> | null;
+  response_body: string | null;
+  /** By the database's clock, when it was read: expiry never waits for the reaper. */
+  expired: boolean;
+  /** Nobody holds the record, or the holder's time is over. */
+  free: boolean;
+  /** The last holder went away without giving the lease back: what it did outside is not known. */
+  abandoned: boolean;
+}
+
+/** How long the first attempts of the sweep lie apart; doubling. Shorter would hammer a processor that is down. */
+const FIRST_BACKOFF_MS = 1_000;
+/** Longer would leave a customer waiting after the processor has come back. */
+const LONGEST_BACKOFF_MS = 60_000;
+
+const COLUMNS = `account_id, key, operation, resource_id, fingerprint, members, request_id, state, epoch, attempts,
+  in_doubt, first_seen_at, completed_at, expires_at, response_status, response_headers, response_body,
+  COALESCE(expires_at <= clock_timestamp(), false) AS expired,
+  state = 'in_progress' AND COALESCE(lease_expires_at <= clock_timestamp(), true) AS free,
+  state = 'in_progress' AND COALESCE(lease_expires_at <= clock_timestamp(), false) AS abandoned`;
+
+/** The race for the key: one INSERT wins, the others wait for its commit and then find its row. */
+export async function insertRecord(
+  tx: Tx,
+  request: KeyedRequest,
+  leaseMs: number,
+): Promise<Claim | undefined> {
+  const rows: unknown[] = await tx.query(
+    `INSERT INTO idempotency_records (account_id, key, operation, resource_id, fingerprint, members, request_id,
+       state, epoch, attempts, in_doubt, first_seen_at, lease_expires_at)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, 'in_progress', 1, 1, false, clock_timestamp(),
+       clock_timestamp() + $8 * interval '1 millisecond')
+     ON CONFLICT (account_id, key) DO NOTHING
+     RETURNING epoch`,
+    [
+      request.accountId,
+      request.key,
+      request.operation,
+      request.id,
+      request.fingerprint,
+      JSON.stringify(request.members),
+      request.requestId,
+      leaseMs,
+    ],
+  );
+  if (rows.length === 0) return undefined;
+  const { accountId, id, requestId, key, operation } = request;
+  return { accountId, id, requestId, key, operation, epoch: 1, attempts: 1, inDoubt: false };
+}
+
+export async function findRecord(
+  db: Tx,
+  accountId: string,
+  key: string,
+): Promise<IdempotencyRecord | undefined> {
+  const rows: IdempotencyRecord[] = await db.query(
+    `SELECT ${COLUMNS} FROM idempotency_records WHERE account_id = $1 AND key = $2`,
+    [accountId, key],
+  );
+  return rows[0];
+}
+
+/** Makes way for a new intent. The epoch and the id keep a row that was replaced meanwhile from being hit. */
+export async function deleteExpired(tx: Tx, record: IdempotencyRecord): Promise<void> {
+  await tx.query(
+    `DELETE FROM idempotency_records
+     WHERE account_id = $1 AND key = $2 AND resource_id = $3 AND epoch = $4 AND state = 'completed'`,
+    [record.account_id, record.key, record.resource_id, record.epoch],
+  );
+}
+
+/** Takes a free record over, by compare-and-set on its epoch: of many, one gets it. */
+export async function claimRecord(
+  db: Tx,
+  record: IdempotencyRecord,
+  leaseMs: number,
+): Promise<Claim | undefined> {
+  const inDoubt = record.in_doubt || record.abandoned;
+  const [rows]: [{ epoch: number; attempts: number }[], number] = await db.query(
+    `UPDATE idempotency_records
+     SET epoch = epoch + 1, attempts = attempts + 1, in_doubt = $5, next_attempt_at = NULL,
+       lease_expires_at = now() + $6 * interval '1 millisecond'
+     WHERE account_id = $1 AND key = $2 AND resource_id = $3 AND epoch = $4 AND state = 'in_progress'
+     RETURNING epoch, attempts`,
+    [record.account_id, record.key, record.resource_id, record.epoch, inDoubt, leaseMs],
+  );
+  return rows[0] && { ...claimOf(record), ...rows[0], inDoubt };
+}
+
+/** The claim that a record stands for while it is held. */
+export function claimOf(record: IdempotencyRecord): Claim {
+  return {
+    accountId: record.account_id,
+    id: record.resource_id,
+    requestId: record.request_id,
+    key: record.key,
+    operation: record.operation,
+    epoch: record.epoch,
+    attempts: record.attempts,
+    inDoubt: record.in_doubt,
+  };
+}
+
+/** Locks the record for settling, or finds that the claim is lost. First lock of the order record, object, … */
+export async function lockClaimed(tx: Tx, claim: Claim): Promise<boolean> {
+  const rows: unknown[] = await tx.query(
+    `SELECT 1 FROM idempotency_records
+     WHERE account_id = $1 AND key = $2 AND resource_id = $3 AND epoch = $4 AND state = 'in_progress'
+     FOR UPDATE`,
+    [claim.accountId, claim.key, claim.id, claim.epoch],
+  );
+  return rows.length === 1;
+}
+
+/**
+ * Stores the answer. The time to live begins here, by the database's clock.
+ * @returns when the answer expires.
+ */
+export async function completeRecord(
+  tx: Tx,
+  claim: Claim,
+  answer: Answer,
+  ttlSeconds: number,
+): Promise<Date> {
+  const [rows]: [{ expires_at: Date }[], number] = await tx.query(
+    `UPDATE idempotency_records
+     SET state = 'completed', completed_at = now(), expires_at = now() + $5 * interval '1 second',
+       lease_expires_at = NULL, next_attempt_at = NULL,
+       response_status = $6, response_headers = $7, response_body = $8
+     WHERE account_id = $1 AND key = $2 AND resource_id = $3 AND epoch = $4 AND state = 'in_progress'
+     RETURNING expires_at`,
+    [
+      claim.accountId,
+      claim.key,
+      claim.id,
+      claim.epoch,
+      ttlSeconds,
+      answer.status,
+      JSON.stringify(answer.headers),
+      answer.body,
+    ],
+  );
+  if (!rows[0]) throw new Error('the record to complete is not held by this claim'); // rolls everything back
+  return rows[0].expires_at;
+}
+
+/**
+ * Gives the lease back without an outcome. The time of the next attempt binds the sweep only.
+ * @returns milliseconds until the sweep tries again, or undefined if the claim was lost.
+ */
+export async function releaseRecord(
+  db: Tx,
+  claim: Claim,
+  inDoubt: boolean,
+): Promise<number | undefined> {
+  const backoff = Math.min(
+    FIRST_BACKOFF_MS * 2 ** Math.min(claim.attempts - 1, 16),
+    LONGEST_BACKOFF_MS,
+  );
+  const waitMs = Math.round(backoff * (0.75 + Math.random() / 2));
+  const [, released]: [unknown[], number] = await db.query(
+    `UPDATE idempotency_records
+     SET lease_expires_at = NULL, in_doubt = $5, next_attempt_at = now() + $6 * interval '1 millisecond'
+     WHERE account_id = $1 AND key = $2 AND resource_id = $3 AND epoch = $4 AND state = 'in_progress'`,
+    [claim.accountId, claim.key, claim.id, claim.epoch, inDoubt, waitMs],
+  );
+  return released === 1 ? waitMs : undefined;
+}
+
+/** Unfinished records whose time has come, oldest first; across accounts, so without locks. */
+export async function listRecoverable(db: Tx, limit: number): Promise<IdempotencyRecord[]> {
+  return db.query(
+    `SELECT ${COLUMNS} FROM idempotency_records
+     WHERE state = 'in_progress'
+       AND COALESCE(lease_expires_at <= clock_timestamp(), true)
+       AND COALESCE(next_attempt_at <= clock_timestamp(), true)
+     ORDER BY COALESCE(next_attempt_at, lease_expires_at, first_seen_at)
+     LIMIT $1`,
+    [limit],
+  );
+}

@@ -1,0 +1,77 @@
+import {
+  Injectable,
+  Logger,
+  type OnApplicationBootstrap,
+  type OnApplicationShutdown,
+} from '@nestjs/common';
+import { DataSource } from 'typeorm';
+import { IdempotencyEngine } from './engine.js';
+import { listRecoverable, type IdempotencyRecord } from './records.js';
+
+/** How often unfinished records are looked for, in ms. Longer delays recovery; shorter is only more queries. */
+const INTERVAL_MS = 1_000;
+/** How many are worked on at once. Each spends its time waiting for the outside; more would crowd the pool. */
+const AT_ONCE = 20;
+
+/**
+ * Finishes what crashed or was given back: with or without a retry, every reserved object reaches its end.
+ * A plain loop; any number of processes may run it, because each record is claimed by compare-and-set.
+ */
+@Injectable()
+export class Sweep implements OnApplicationBootstrap, OnApplicationShutdown {
+  private readonly log = new Logger(Sweep.name);
+  private readonly running = new Map<string, Promise<void>>();
+  private timer: NodeJS.Timeout | undefined;
+  private stopped = false;
+
+  constructor(
+    private readonly dataSource: DataSource,
+    private readonly engine: IdempotencyEngine,
+  ) {}
+
+  onApplicationBootstrap(): void {
+    void this.loop();
+  }
+
+  /** Lets the attempts that run come to their end. */
+  async onApplicationShutdown(): Promise<void> {
+    this.stopped = true;
+    clearTimeout(this.timer);
+    await Promise.all(this.running.values());
+  }
+
+  private async loop(): Promise<void> {
+    try {
+      await this.startDue();
+    } catch (error) {
+      this.log.warn(`the sweep could not look for unfinished records: ${String(error)}`);
+    }
+    if (!this.stopped) {
+      this.timer = setTimeout(() => void this.loop(), INTERVAL_MS * (0.5 + Math.random()));
+    }
+  }
+
+  /** Starts what is due. A slow attempt holds up no other: the loop does not wait for any. */
+  private async startDue(): Promise<void> {
+    const room = AT_ONCE - this.running.size;
+    if (room === 0) return;
+    for (const record of await listRecoverable(this.dataSource.manager, room)) {
+      if (this.stopped) return;
+      const name = JSON.stringify([record.account_id, record.key]);
+      if (this.running.has(name)) continue;
+      this.running.set(
+        name,
+        this.resume(record).finally(() => this.running.delete(name)),
+      );
+    }
+  }
+
+  private async resume(record: IdempotencyRecord): Promise<void> {
+    try {
+      await this.engine.resume(record);
+    } catch (error) {
+      // Still open: the record carries the time of its next attempt (or its lease runs out).
+      this.log.warn(`${record.resource_id}, attempt ${record.attempts + 1}: ${String(error)}`);
+    }
+  }
+}

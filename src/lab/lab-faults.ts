@@ -1,0 +1,76 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
+import { Injectable, type CanActivate, type ExecutionContext } from '@nestjs/common';
+import { Reflector } from '@nestjs/core';
+import type { NextFunction, Request, Response } from 'express';
+import { isIdempotent, operationOf } from '../idempotency/idempotent.interceptor.js';
+import { EngineProbe, OperationRegistry, type ProbePoint } from '../idempotency/operation.js';
+import { validationFailed } from '../platform/problem.js';
+
+/** Faults of the network: on any POST, PUT or DELETE. */
+const NETWORK_FAULTS = ['lose-request', 'lose-response'] as const;
+
+/** Faults of the process: on operations with three beats. Each kills the process at a point of the engine's probe. */
+const CRASHES: Readonly<Record<string, ProbePoint>> = {
+  'crash-before-reserve': 'before-reserve',
+  'crash-after-reserve': 'after-reserve',
+  'crash-after-processor': 'after-perform',
+  'crash-after-settle': 'after-settle',
+};
+
+const faultOfRequest = new AsyncLocalStorage<string>();
+
+/** Middleware, before anything else runs: breaks the connection where `Lab-Fault` says so. */
+export function injectLabFault(request: Request, response: Response, next: NextFunction): void {
+  const fault = request.headers['lab-fault'];
+  if (typeof fault !== 'string') return next();
+  if (['POST', 'PUT', 'DELETE'].includes(request.method)) {
+    if (fault === 'lose-request') {
+      request.socket.destroy();
+      return;
+    }
+    if (fault === 'lose-response') {
+      // By the time an answer is sent, everything has been committed.
+      response.end = () => {
+        request.socket.destroy();
+        return response;
+      };
+    }
+  }
+  faultOfRequest.run(fault, next);
+}
+
+/** Refuses a fault that does not exist, or that the route cannot have. */
+@Injectable()
+export class LabFaultGuard implements CanActivate {
+  constructor(
+    private readonly reflector: Reflector,
+    private readonly operations: OperationRegistry,
+  ) {}
+
+  canActivate(context: ExecutionContext): boolean {
+    const request = context.switchToHttp().getRequest<Request>();
+    const fault = request.headers['lab-fault'];
+    if (fault === undefined) return true;
+    const known = this.faultsOf(request, context);
+    if (known.includes(String(fault))) return true;
+    const detail =
+      known.length > 0 ? `must be one of ${known.join(', ')} here` : 'has no fault for this route';
+    throw validationFailed([{ pointer: '/Lab-Fault', detail }]);
+  }
+
+  private faultsOf(request: Request, context: ExecutionContext): string[] {
+    if (!['POST', 'PUT', 'DELETE'].includes(request.method)) return [];
+    const threeBeats =
+      isIdempotent(this.reflector, context) && operationOf(request, this.operations).later;
+    return [...NETWORK_FAULTS, ...(threeBeats ? Object.keys(CRASHES) : [])];
+  }
+}
+
+/** Kills this very process, as power loss would, when the engine reaches the point that the request asked for. */
+@Injectable()
+export class LabFaultProbe extends EngineProbe {
+  reached(point: ProbePoint): void {
+    const fault = faultOfRequest.getStore();
+    if (fault !== undefined && CRASHES[fault] === point) process.kill(process.pid, 'SIGKILL');
+  }
+}

@@ -1,0 +1,69 @@
+import { Body, Controller, Get, Post, Req } from '@nestjs/common';
+import type { Request } from 'express';
+import { DataSource } from 'typeorm';
+import { Accounts } from '../accounts/accounts.js';
+import { bearerToken } from '../accounts/auth.guard.js';
+import { CreateCharge } from '../charges/charge.dto.js';
+import { Problem } from '../platform/problem.js';
+import { Public } from '../platform/public.js';
+import { Processor } from '../processor/processor.js';
+import { NaiveCharges } from './naive-charges.js';
+
+interface Count {
+  count: number;
+  amount: number;
+}
+
+/** Teaching routes: mounted with LAB=1 only. */
+@Public()
+@Controller('lab')
+export class LabController {
+  constructor(
+    private readonly dataSource: DataSource,
+    private readonly accounts: Accounts,
+    private readonly processor: Processor,
+    private readonly naive: NaiveCharges,
+  ) {}
+
+  @Post('naive/charges')
+  async chargeNaively(@Req() request: Request, @Body() body: CreateCharge) {
+    const apiKey = bearerToken(request) ?? 'sk_test_acme';
+    const accountId =
+      (await this.accounts.findByApiKey(apiKey)) ??
+      (await this.accounts.findByApiKey('sk_test_acme'));
+    if (accountId === undefined) {
+      throw new Problem('unauthorized', 'There is no demo account here; send an API key.', {
+        headers: { 'WWW-Authenticate': 'Bearer' },
+      });
+    }
+    return this.naive.charge(accountId, body);
+  }
+
+  /** Our books against the processor's. All accounts; amounts are summed over currencies, to be compared only. */
+  @Get('ledger')
+  async ledger() {
+    const merchant = await this.count(`charges WHERE status = 'succeeded'`);
+    const naive = await this.count('naive_charges');
+    let payments = 0;
+    let amount = 0;
+    for await (const payment of this.processor.payments()) {
+      if (payment.answer.kind !== 'succeeded') continue;
+      payments += 1;
+      amount += payment.amount;
+    }
+    return {
+      merchant: { charges: merchant.count, amount: merchant.amount },
+      naive: { charges: naive.count, amount: naive.amount },
+      processor: { payments, amount },
+      /** What customers paid beyond what our rows know of, in minor units. */
+      difference: amount - merchant.amount - naive.amount,
+    };
+  }
+
+  private async count(from: 'naive_charges' | `charges WHERE ${string}`): Promise<Count> {
+    const [row]: Count[] = await this.dataSource.query(
+      `SELECT count(*)::bigint AS count, COALESCE(sum(amount), 0)::bigint AS amount FROM ${from}`,
+    );
+    return row ?? { count: 0, amount: 0 };
+  }
+}

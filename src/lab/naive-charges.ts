@@ -1,0 +1,68 @@
+import { randomUUID } from 'node:crypto';
+import { Injectable } from '@nestjs/common';
+import { DataSource } from 'typeorm';
+import type { CreateCharge } from '../charges/charge.dto.js';
+import { Problem } from '../platform/problem.js';
+import { randomId } from '../platform/request-id.js';
+import { Processor } from '../processor/processor.js';
+
+/**
+ * THE BUG, ON PURPOSE. What most tutorials show: call the processor, then write the row. No key, no unique
+ * constraint, a fresh processor key each time: every delivery of the same purchase takes the money again.
+ * Proof: test/guarantees/lost-response.spec.ts counts two payments in the processor's ledger.
+ */
+@Injectable()
+export class NaiveCharges {
+  constructor(
+    private readonly dataSource: DataSource,
+    private readonly processor: Processor,
+  ) {}
+
+  async charge(accountId: string, request: CreateCharge) {
+    const { amount, currency, payment_method } = request as Required<CreateCharge>;
+    const id = randomId('ch');
+    const prepared = this.processor.prepare({
+      amount,
+      currency,
+      payment_method,
+      metadata: { charge: id, account: accountId },
+    });
+    const answer = await this.processor.pay(randomUUID(), prepared);
+    // A crash here: money without a record.
+    if (answer.kind === 'declined') {
+      throw new Problem('card_declined', `The card was declined: ${answer.declineCode}.`, {
+        extensions: { decline_code: answer.declineCode, charge: id },
+      });
+    }
+    if (answer.kind === 'rejected') {
+      throw new Problem('charge_failed', `The charge failed: ${answer.failureCode}.`, {
+        extensions: { failure_code: answer.failureCode, charge: id },
+      });
+    }
+    if (answer.kind !== 'succeeded') {
+      throw new Problem(
+        'processor_outcome_unknown',
+        'The naive lane does not know, and nobody will find out.',
+        {
+          extensions: { charge: id },
+          headers: { 'Retry-After': '1' },
+        },
+      );
+    }
+    const [row]: { created_at: Date }[] = await this.dataSource.query(
+      `INSERT INTO naive_charges (account_id, id, amount, currency, payment_method, processor_reference)
+       VALUES ($1, $2, $3, $4, $5, $6) RETURNING created_at`,
+      [accountId, id, amount, currency, payment_method, answer.reference],
+    );
+    return {
+      id,
+      object: 'naive_charge',
+      amount,
+      currency,
+      status: 'succeeded',
+      payment_method,
+      processor_reference: answer.reference,
+      created_at: row?.created_at.toISOString(),
+    };
+  }
+}

@@ -1,0 +1,135 @@
+import { isUtf8 } from 'node:buffer';
+import { Injectable, SetMetadata, type CanActivate, type ExecutionContext } from '@nestjs/common';
+import { Reflector } from '@nestjs/core';
+import express, { type Request, type Response } from 'express';
+import { visit } from 'jsonc-parser';
+import { Problem } from './problem.js';
+
+const LIMIT_BYTES = 64 * 1024;
+/** Deeper bodies overflow the stack of whatever walks them next: canonicalisation, validation. */
+const MAX_DEPTH = 32;
+
+const BODY = Symbol('BODY');
+/** The handler works without a body; an absent one is `{}`. */
+export const OptionalBody = () => SetMetadata(BODY, 'optional');
+/** The handler reads the raw bytes itself. */
+export const OwnBody = () => SetMetadata(BODY, 'own');
+
+/**
+ * Reads and checks the body of POST and PUT. A guard, not a parser in front of the router, so that
+ * unknown routes, the API key and the rate limit answer first.
+ */
+@Injectable()
+export class BodyGuard implements CanActivate {
+  private readonly parse = express.json({
+    limit: LIMIT_BYTES,
+    strict: false,
+    type: 'application/json',
+    verify: (_request, _response, bytes) => checkJson(bytes),
+  });
+
+  constructor(private readonly reflector: Reflector) {}
+
+  async canActivate(context: ExecutionContext): Promise<boolean> {
+    const request = context.switchToHttp().getRequest<Request>();
+    const kind = this.reflector.get<string | undefined>(BODY, context.getHandler());
+    if (!['POST', 'PUT'].includes(request.method) || kind === 'own') return true;
+    if (kind === 'optional' && isEmpty(request)) {
+      request.body = {};
+      return true;
+    }
+    await this.read(request, context.switchToHttp().getResponse<Response>());
+    return true;
+  }
+
+  private async read(request: Request, response: Response): Promise<void> {
+    if (!/^application\/json\s*(;|$)/i.test(request.headers['content-type'] ?? ''))
+      throw unsupportedType();
+    if (isEmpty(request)) throw malformed('the body is empty');
+    await new Promise<void>((resolve, reject) => {
+      this.parse(request, response, (error?: unknown) => {
+        if (error === undefined) resolve();
+        else reject(asProblem(error));
+      });
+    });
+    if (typeof request.body !== 'object' || request.body === null || Array.isArray(request.body)) {
+      throw malformed('the body is not an object');
+    }
+  }
+}
+
+function isEmpty(request: Request): boolean {
+  return (
+    request.headers['transfer-encoding'] === undefined &&
+    Number(request.headers['content-length'] ?? 0) === 0
+  );
+}
+
+/** What JSON.parse would let through or read in its own way: see `malformed_json` in API.md. */
+function checkJson(bytes: Buffer): void {
+  if (!isUtf8(bytes)) throw malformed('the body is not UTF-8');
+  const members: Set<string>[] = [];
+  let depth = 0;
+  const enter = () => {
+    if (++depth > MAX_DEPTH) throw malformed(`the body is deeper than ${MAX_DEPTH} levels`);
+  };
+  visit(
+    bytes.toString('utf8'),
+    {
+      onObjectBegin: () => {
+        enter();
+        members.push(new Set());
+      },
+      onObjectProperty: (name) => {
+        checkText(name);
+        if (name === '__proto__') throw malformed('a member is named __proto__');
+        const seen = members.at(-1);
+        if (seen?.has(name)) throw malformed(`the member ${JSON.stringify(name)} occurs twice`);
+        seen?.add(name);
+      },
+      onObjectEnd: () => {
+        depth--;
+        members.pop();
+      },
+      onArrayBegin: enter,
+      onArrayEnd: () => {
+        depth--;
+      },
+      onLiteralValue: (value: unknown) => {
+        if (typeof value === 'string') checkText(value);
+        if (typeof value === 'number' && !Number.isFinite(value))
+          throw malformed('a number is beyond range');
+      },
+      onError: () => {
+        throw malformed('the body is not JSON');
+      },
+    },
+    { disallowComments: true, allowTrailingComma: false, allowEmptyContent: false },
+  );
+}
+
+function checkText(text: string): void {
+  if (text.includes('\0')) throw malformed('a string has U+0000 in it'); // PostgreSQL cannot store it
+  if (!text.isWellFormed()) throw malformed('a string has a lone surrogate in it'); // would become U+FFFD on the wire
+}
+
+function malformed(why: string): Problem {
+  return new Problem('malformed_json', `The body cannot be read: ${why}.`);
+}
+
+function unsupportedType(): Problem {
+  return new Problem('unsupported_media_type', 'The body must be application/json in UTF-8.');
+}
+
+/** The body parser's errors carry `type` (source: README of body-parser). */
+function asProblem(error: unknown): Error {
+  if (error instanceof Problem) return error;
+  const { type, status } = error as { type?: string; status?: number };
+  if (type === 'entity.too.large') {
+    return new Problem('payload_too_large', `The body is larger than ${LIMIT_BYTES / 1024} KiB.`);
+  }
+  if (status === 415) return unsupportedType();
+  // `request.aborted`, `request.size.invalid` and bad compression come here as well as bad JSON.
+  if (status === 400) return malformed('the body is not JSON, or did not arrive whole');
+  return new Error('the body parser failed', { cause: error });
+}

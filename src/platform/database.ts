@@ -1,0 +1,47 @@
+import { TypeOrmModule } from '@nestjs/typeorm';
+import type { DynamicModule } from '@nestjs/common';
+import pg from 'pg';
+import type { EntityManager } from 'typeorm';
+
+/** A transaction of the caller, or the pool. Whatever runs in a transaction takes it as its first parameter. */
+export type Tx = EntityManager;
+
+/** `pg` gives bigint as text; our amounts and sums stay far below 2^53, and a larger one is a fault to hear of. */
+function parseBigint(text: string): number {
+  const value = Number(text);
+  if (!Number.isSafeInteger(value)) throw new RangeError(`bigint ${text} is beyond 2^53`);
+  return value;
+}
+
+const types: pg.CustomTypesConfig = {
+  getTypeParser: (oid: number, format?: 'text' | 'binary') =>
+    oid === Number(pg.types.builtins.INT8) && format !== 'binary'
+      ? parseBigint
+      : // eslint-disable-next-line @typescript-eslint/no-explicit-any -- pg types the two formats apart
+        (pg.types.getTypeParser as any)(oid, format),
+};
+
+/**
+ * The pool. TypeORM carries connections, transactions and migrations; the SQL stands where it is run,
+ * because the SQL is what this project teaches.
+ */
+export function databaseModule(url: string, poolSize: number): DynamicModule {
+  return TypeOrmModule.forRoot({
+    type: 'postgres',
+    url,
+    retryAttempts: 1,
+    installExtensions: false,
+    poolSize,
+    applicationName: 'charge-once',
+    extra: {
+      types,
+      // A request that gets no connection in this time is told `database_unavailable`, having done nothing.
+      connectionTimeoutMillis: 5_000,
+      // A statement of ours takes milliseconds; one that takes this long is stuck behind a lock.
+      statement_timeout: 10_000,
+      lock_timeout: 8_000,
+      // A process that sleeps inside a transaction loses it, and with it the locks that hold others up.
+      idle_in_transaction_session_timeout: 15_000,
+    },
+  });
+}

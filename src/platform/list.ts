@@ -1,0 +1,90 @@
+import { Matches, IsString, MaxLength } from 'class-validator';
+import { validationFailed } from './problem.js';
+import { MayBeAbsent } from './validation.js';
+import type { Tx } from './database.js';
+
+/** Newest first, by `created_at`, then id. */
+export interface List<Wire> {
+  object: 'list';
+  data: Wire[];
+  has_more: boolean;
+  url: string;
+}
+
+const DEFAULT_LIMIT = 10;
+
+/** The parameters of every list. */
+export class ListQuery {
+  @MayBeAbsent()
+  @Matches(/^([1-9]\d?|100)$/, { message: 'must be a whole number from 1 to 100' })
+  limit?: string;
+
+  @MayBeAbsent()
+  @IsString()
+  @MaxLength(255)
+  starting_after?: string;
+
+  @MayBeAbsent()
+  @IsString()
+  @MaxLength(255)
+  ending_before?: string;
+}
+
+/** What to list: `table` and `columns` are ours, every value of the client goes into `values`. */
+export interface Listing<Row, Wire> {
+  table: string;
+  columns: string;
+  /** Conditions beside the account, with `$2`, `$3`, … for `values`. */
+  where: string[];
+  values: unknown[];
+  url: string;
+  toWire: (row: Row) => Wire;
+}
+
+/**
+ * One page. The cursor is compared in SQL, with the database's microseconds: in JavaScript two rows of the
+ * same millisecond would swallow each other.
+ * @throws Problem `validation_failed` when the cursor names nothing in this list.
+ */
+export async function page<Row, Wire>(
+  db: Tx,
+  accountId: string,
+  query: ListQuery,
+  { table, columns, where, values, url, toWire }: Listing<Row, Wire>,
+): Promise<List<Wire>> {
+  const { starting_after: after, ending_before: before } = query;
+  if (after !== undefined && before !== undefined) {
+    throw validationFailed([
+      { pointer: '/ending_before', detail: 'cannot be combined with starting_after' },
+    ]);
+  }
+  const limit = Number(query.limit ?? DEFAULT_LIMIT);
+  const conditions = ['account_id = $1', ...where];
+  const parameters = [accountId, ...values];
+  const cursor = after ?? before;
+  if (cursor !== undefined) {
+    const exists: unknown[] = await db.query(
+      `SELECT 1 FROM ${table} WHERE account_id = $1 AND id = $2`,
+      [accountId, cursor],
+    );
+    if (exists.length === 0) {
+      const pointer = after === undefined ? '/ending_before' : '/starting_after';
+      throw validationFailed([{ pointer, detail: 'names nothing in this list' }]);
+    }
+    parameters.push(cursor);
+    conditions.push(
+      `(created_at, id) ${after === undefined ? '>' : '<'}
+       (SELECT created_at, id FROM ${table} WHERE account_id = $1 AND id = $${parameters.length})`,
+    );
+  }
+  const direction = before === undefined ? 'DESC' : 'ASC';
+  parameters.push(limit + 1);
+  const rows: Row[] = await db.query(
+    `SELECT ${columns} FROM ${table} WHERE ${conditions.join(' AND ')}
+     ORDER BY created_at ${direction}, id ${direction} LIMIT $${parameters.length}`,
+    parameters,
+  );
+  const data = rows.slice(0, limit).map(toWire);
+  if (before !== undefined) data.reverse();
+  return { object: 'list', data, has_more: rows.length > limit, url };
+}

@@ -1,0 +1,92 @@
+import {
+  Catch,
+  HttpException,
+  Logger,
+  type ArgumentsHost,
+  type ExceptionFilter,
+} from '@nestjs/common';
+import { HttpAdapterHost } from '@nestjs/core';
+import type { Application, Request, Response } from 'express';
+import { DatabaseUnavailable, isConnectionLost, isRolledBack } from '../idempotency/errors.js';
+import { PROBLEMS } from './problem-catalogue.js';
+import { Problem, PROBLEM_TYPE, problemBody, type ProblemLike } from './problem.js';
+
+/** Writes every error of every route, the framework's own included, as application/problem+json. */
+@Catch()
+export class ProblemFilter implements ExceptionFilter {
+  private readonly log = new Logger('Problem');
+
+  constructor(private readonly adapter: HttpAdapterHost) {}
+
+  catch(error: unknown, host: ArgumentsHost): void {
+    const http = host.switchToHttp();
+    const request = http.getRequest<Request>();
+    const response = http.getResponse<Response>();
+    const problem = this.problemOf(error, request);
+    if (problem.status >= 500) this.log.error(describe(error, problem, request));
+    if (response.headersSent) {
+      response.destroy();
+      return;
+    }
+    for (const [name, value] of Object.entries(problem.headers)) response.setHeader(name, value);
+    response
+      .status(problem.status)
+      .setHeader('Content-Type', PROBLEM_TYPE)
+      .send(JSON.stringify(problemBody(problem, request.requestId)));
+  }
+
+  private problemOf(error: unknown, request: Request): ProblemLike {
+    if (isProblem(error)) return error;
+    if (isConnectionLost(error) || isRolledBack(error))
+      return new DatabaseUnavailable({ cause: error });
+    const status = error instanceof HttpException ? error.getStatus() : undefined;
+    // Nest's own 404, and Express' refusal of a path that cannot be decoded (a URIError with status 400).
+    if (status === 404 || error instanceof URIError) return this.noSuchRoute(request);
+    return new Problem('internal_error', 'A fault of ours; `request_id` names it in our logs.', {
+      cause: error,
+    });
+  }
+
+  private noSuchRoute(request: Request): Problem {
+    const methods = methodsOf(this.adapter.httpAdapter.getInstance<Application>(), request.path);
+    if (methods.length === 0) return new Problem('not_found', `There is no route ${request.path}.`);
+    return new Problem('method_not_allowed', `${request.path} has no ${request.method}.`, {
+      headers: { Allow: methods.join(', ') },
+    });
+  }
+}
+
+/** The methods that some route has for this path; Express keeps its routes in `router.stack`. */
+function methodsOf(app: Application, path: string): string[] {
+  const methods = new Set<string>();
+  for (const layer of app.router.stack) {
+    if (!layer.route || !matches(layer, path)) continue;
+    for (const { method } of layer.route.stack) {
+      methods.add(method.toUpperCase());
+      if (method === 'get') methods.add('HEAD');
+    }
+  }
+  return [...methods].sort();
+}
+
+/** `match` is what the router itself calls for each layer; its type declarations leave it out. */
+function matches(layer: object, path: string): boolean {
+  try {
+    return (layer as { match(path: string): boolean }).match(path);
+  } catch {
+    return false; // not decodable
+  }
+}
+
+function isProblem(error: unknown): error is ProblemLike {
+  return (
+    error instanceof Error && 'code' in error && 'retry' in error && String(error.code) in PROBLEMS
+  );
+}
+
+function describe(error: unknown, problem: ProblemLike, request: Request): string {
+  const cause = error instanceof Error ? (error.cause ?? error) : error;
+  const trace =
+    problem.code === 'internal_error' && cause instanceof Error ? cause.stack : String(cause);
+  return `${request.requestId} ${request.method} ${problem.code}: ${trace}`;
+}

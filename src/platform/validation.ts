@@ -1,0 +1,143 @@
+import { Injectable, type ArgumentMetadata, type PipeTransform } from '@nestjs/common';
+import {
+  getMetadataStorage,
+  registerDecorator,
+  validate,
+  ValidateIf,
+  type ValidationError,
+} from 'class-validator';
+import { objectNotFound, validationFailed, type InputError } from './problem.js';
+
+type Dto = new () => object;
+
+/** A member that may be left out. Unlike `@IsOptional()` it does not let `null` pass. */
+export const MayBeAbsent = () => ValidateIf((_dto, value) => value !== undefined);
+
+/** Nested objects of a DTO, by member: class-validator alone does not say which class a plain value is meant as. */
+const nestedClasses = new Map<Dto, Map<string, Dto>>();
+
+/** An array whose elements are of another DTO class. Combine with `@ValidateNested({ each: true })`. */
+export function ElementsOf(element: Dto): PropertyDecorator {
+  return (target, member) => {
+    const owner = target.constructor as Dto;
+    const members = nestedClasses.get(owner) ?? new Map<string, Dto>();
+    nestedClasses.set(owner, members.set(String(member), element));
+  };
+}
+
+/**
+ * Turns bodies and query strings into DTOs, strictly: unknown members, `null` and repeated parameters are refused.
+ * Not Nest's ValidationPipe, which drops `constructor` and `__proto__` silently and lets `null` pass.
+ */
+@Injectable()
+export class StrictValidationPipe implements PipeTransform {
+  async transform(value: unknown, { metatype, type }: ArgumentMetadata): Promise<unknown> {
+    // PostgreSQL has no text with U+0000 in it, so nothing can be named so.
+    if (type === 'param' && String(value).includes('\0')) throw objectNotFound('object');
+    if (type === 'param' || type === 'custom' || !metatype || metatype === Object) return value;
+    const errors: InputError[] = [];
+    const source = type === 'query' ? singleValues(value, errors) : value;
+    const dto = instantiate(metatype as Dto, source, '', errors);
+    const broken = await validate(dto as object, { forbidUnknownValues: false });
+    collect(broken, '', errors);
+    if (errors.length > 0) throw validationFailed(firstPerPointer(errors));
+    return dto;
+  }
+}
+
+function singleValues(query: unknown, errors: InputError[]): object {
+  const single = Object.create(null) as Record<string, unknown>; // `__proto__` is a name like any other
+  for (const [name, value] of Object.entries(query as object)) {
+    if (Array.isArray(value))
+      errors.push({ pointer: pointer('', name), detail: 'is given more than once' });
+    else if (String(value).includes('\0'))
+      errors.push({ pointer: pointer('', name), detail: 'has U+0000 in it' });
+    else single[name] = value;
+  }
+  return single;
+}
+
+/** Copies known members only and reports the others; nothing is dropped in silence. */
+function instantiate(dtoClass: Dto, plain: unknown, path: string, errors: InputError[]): unknown {
+  if (typeof plain !== 'object' || plain === null || Array.isArray(plain)) return plain;
+  const known = membersOf(dtoClass);
+  const dto = new dtoClass() as Record<string, unknown>;
+  for (const [name, value] of Object.entries(plain)) {
+    const at = pointer(path, name);
+    if (!known.has(name)) errors.push({ pointer: at, detail: 'is not a member of this request' });
+    else if (value === null)
+      errors.push({ pointer: at, detail: 'must not be null; leave it out instead' });
+    else dto[name] = elements(nestedClasses.get(dtoClass)?.get(name), value, at, errors);
+  }
+  return dto;
+}
+
+function elements(
+  element: Dto | undefined,
+  value: unknown,
+  path: string,
+  errors: InputError[],
+): unknown {
+  if (!element || !Array.isArray(value)) return value;
+  return value.map((each, index) => instantiate(element, each, `${path}/${index}`, errors));
+}
+
+function membersOf(dtoClass: Dto): Set<string> {
+  const metadata = getMetadataStorage().getTargetValidationMetadatas(dtoClass, '', false, false);
+  return new Set(metadata.map(({ propertyName }) => propertyName));
+}
+
+function collect(broken: ValidationError[], path: string, errors: InputError[]): void {
+  for (const { property, constraints, children } of broken) {
+    const at = pointer(path, property);
+    for (const detail of Object.values(constraints ?? {})) {
+      errors.push({ pointer: at, detail: detail.replace(`${property} `, '') });
+    }
+    collect(children ?? [], at, errors);
+  }
+}
+
+/** One reason per place is enough to act on. */
+function firstPerPointer(errors: InputError[]): InputError[] {
+  const seen = new Set<string>();
+  return errors.filter(({ pointer: at }) => !seen.has(at) && seen.add(at));
+}
+
+/** RFC 6901. */
+function pointer(path: string, name: string): string {
+  return `${path}/${name.replaceAll('~', '~0').replaceAll('/', '~1')}`;
+}
+
+const METADATA_PAIRS = 50;
+const METADATA_KEY_CHARACTERS = 40;
+const METADATA_VALUE_CHARACTERS = 500;
+
+/** `metadata`: up to 50 pairs of strings, as Stripe has it. */
+export function IsMetadata(): PropertyDecorator {
+  return (target, member) =>
+    registerDecorator({
+      name: 'isMetadata',
+      target: target.constructor,
+      propertyName: String(member),
+      validator: {
+        validate: isMetadata,
+        defaultMessage: () =>
+          `must be an object of at most ${METADATA_PAIRS} strings, with keys of 1 to ${METADATA_KEY_CHARACTERS} and values of at most ${METADATA_VALUE_CHARACTERS} characters`,
+      },
+    });
+}
+
+function isMetadata(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return false;
+  const pairs = Object.entries(value);
+  return (
+    pairs.length <= METADATA_PAIRS &&
+    pairs.every(
+      ([key, text]) =>
+        key.length >= 1 &&
+        key.length <= METADATA_KEY_CHARACTERS &&
+        typeof text === 'string' &&
+        text.length <= METADATA_VALUE_CHARACTERS,
+    )
+  );
+}

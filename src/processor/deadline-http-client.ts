@@ -1,0 +1,57 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
+import { Agent as HttpAgent } from 'node:http';
+import { Agent as HttpsAgent } from 'node:https';
+import Stripe from 'stripe';
+
+/** One call as the application sees it, with all the SDK's own attempts in it. */
+export interface Call {
+  /** By `performance.now()`, in ms. */
+  deadline: number;
+  /** Whether one of the attempts may have reached the processor without a definite answer. */
+  inDoubt: boolean;
+}
+
+/** Failures before a connection stood: the request cannot have arrived. */
+export const NOT_REACHED: ReadonlySet<unknown> = new Set([
+  'ECONNREFUSED',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+]);
+
+const calls = new AsyncLocalStorage<Call>();
+
+/** Runs a call of the SDK; its attempts find their deadline here and leave their doubts. */
+export function withDeadline<T>(call: Call, run: () => Promise<T>): Promise<T> {
+  return calls.run(call, run);
+}
+
+type MakeRequest = Stripe.HttpClient['makeRequest'];
+
+/**
+ * The SDK has a timeout for each attempt but none for the call, and repeats some attempts whatever it is told.
+ * Here every attempt gets what is left of the call, and none begins after its deadline: a process that slept
+ * does not take money when it wakes.
+ */
+export function deadlineHttpClient(insecure: boolean): Stripe.HttpClient {
+  const agent = insecure ? new HttpAgent({ keepAlive: true }) : new HttpsAgent({ keepAlive: true });
+  const inner = Stripe.createNodeHttpClient(agent);
+  const makeRequest = async (...args: Parameters<MakeRequest>) => {
+    const call = calls.getStore();
+    if (!call) return inner.makeRequest(...args);
+    const left = Math.floor(call.deadline - performance.now());
+    if (left <= 0) throw Stripe.HttpClient.makeTimeoutError();
+    args[7] = left;
+    try {
+      const response = await inner.makeRequest(...args);
+      // 409: an attempt under this key still runs. 5xx: it may have been charged before the fault.
+      if (response.getStatusCode() === 409 || response.getStatusCode() >= 500) call.inDoubt = true;
+      return response;
+    } catch (error) {
+      if (!NOT_REACHED.has((error as { code?: unknown }).code)) call.inDoubt = true;
+      throw error;
+    }
+  };
+  return { getClientName: () => inner.getClientName(), makeRequest };
+}

@@ -1,0 +1,50 @@
+/** What the processor is to be told of a charge. */
+export interface PaymentParameters {
+  amount: number;
+  currency: string;
+  payment_method: string;
+  description?: string;
+  metadata: { charge: string; account: string; order?: string };
+}
+
+/**
+ * What the processor's answer means: the one place where an answer becomes a fact. Only the first three end a
+ * charge. `unknown` is an outcome, never an exception.
+ */
+export type ProcessorAnswer =
+  | { kind: 'succeeded'; reference: string }
+  | { kind: 'declined'; code: string; declineCode: string; reference: string | null }
+  /** Definite, and not the card's fault: an invalid request, or authentication that nobody can give. */
+  | { kind: 'rejected'; failureCode: string; reference: string | null }
+  /** Nothing happened there: not reached, too many requests, bad credentials (these need a person: `alarm`). */
+  | { kind: 'refused'; reason: string; alarm: boolean }
+  /** All else. `stored`: the processor will replay this for ever, asking again under the key is useless: look. */
+  | { kind: 'unknown'; reason: string; stored: boolean };
+
+/** A payment in the processor's ledger, the ground truth of what a customer paid. */
+export interface Payment {
+  reference: string;
+  amount: number;
+  currency: string;
+  /** Our id of the charge, if it is one of ours. */
+  charge: string | undefined;
+  account: string | undefined;
+  answer: ProcessorAnswer;
+}
+
+/** DI token class: one adapter exists, the official SDK, against Stripe or the sandbox. */
+export abstract class Processor {
+  /** Stored with each charge; only the processor of that name finishes it. */
+  abstract readonly name: string;
+  /**
+   * The exact request, as text, to be stored at reserve: every repeat sends this, also after a deploy. A parameter
+   * that changed between two attempts would make the processor refuse its own key.
+   */
+  abstract prepare(parameters: PaymentParameters): string;
+  /** Takes money, at most once per key, however often it is called. */
+  abstract pay(key: string, prepared: string): Promise<ProcessorAnswer>;
+  /** Looks a charge's payment up in the ledger (never by search, which lags). `since` is when it was reserved. */
+  abstract look(chargeId: string, since: Date): Promise<Payment | undefined>;
+  /** Every payment, newest first. */
+  abstract payments(): AsyncIterable<Payment>;
+}

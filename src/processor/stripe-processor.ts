@@ -1,0 +1,191 @@
+import Stripe from 'stripe';
+import {
+  NOT_REACHED,
+  deadlineHttpClient,
+  withDeadline,
+  type Call,
+} from './deadline-http-client.js';
+import {
+  Processor,
+  type Payment,
+  type PaymentParameters,
+  type ProcessorAnswer,
+} from './processor.js';
+
+export interface StripeOptions {
+  name: string;
+  secretKey: string;
+  /** Absent for Stripe itself. */
+  baseUrl?: URL;
+  /** For a call with all the SDK's own attempts in it, in ms. */
+  timeoutMs: number;
+}
+
+/** The SDK's own repeats; they share the call's deadline. More would only crowd a processor in trouble. */
+const SDK_RETRIES = 2;
+/** How far the processor's clock may differ from the database's when the ledger is searched, in seconds. */
+const CLOCK_SKEW_SECONDS = 300;
+
+/** Stripe by its official SDK: test mode, live mode or the local sandbox. */
+export class StripeProcessor extends Processor {
+  readonly name: string;
+  private readonly stripe: Stripe;
+  private readonly timeoutMs: number;
+
+  constructor({ name, secretKey, baseUrl, timeoutMs }: StripeOptions) {
+    super();
+    this.name = name;
+    this.timeoutMs = timeoutMs;
+    const insecure = baseUrl?.protocol === 'http:';
+    this.stripe = new Stripe(secretKey, {
+      maxNetworkRetries: SDK_RETRIES,
+      timeout: timeoutMs,
+      telemetry: false,
+      httpClient: deadlineHttpClient(insecure),
+      ...(baseUrl && {
+        host: baseUrl.hostname,
+        port: baseUrl.port || (insecure ? 80 : 443),
+        protocol: insecure ? 'http' : 'https',
+      }),
+    });
+  }
+
+  prepare(parameters: PaymentParameters): string {
+    return JSON.stringify({
+      ...parameters,
+      confirm: true,
+      error_on_requires_action: true,
+      automatic_payment_methods: { enabled: true, allow_redirects: 'never' },
+    } satisfies Stripe.PaymentIntentCreateParams);
+  }
+
+  async pay(key: string, prepared: string): Promise<ProcessorAnswer> {
+    const call: Call = { deadline: performance.now() + this.timeoutMs, inDoubt: false };
+    const answer = await withDeadline(call, () => this.createIntent(key, prepared));
+    // Refused at last, but an attempt before may have arrived.
+    return answer.kind === 'refused' && call.inDoubt
+      ? { kind: 'unknown', reason: answer.reason, stored: false }
+      : answer;
+  }
+
+  async look(chargeId: string, since: Date): Promise<Payment | undefined> {
+    const from = Math.floor(since.getTime() / 1000) - CLOCK_SKEW_SECONDS;
+    const call: Call = { deadline: performance.now() + this.timeoutMs, inDoubt: false };
+    return withDeadline(call, async () => {
+      for await (const payment of this.list({ created: { gte: from } })) {
+        if (payment.charge === chargeId) return payment;
+      }
+      return undefined;
+    });
+  }
+
+  payments(): AsyncIterable<Payment> {
+    return this.list({});
+  }
+
+  private async *list(filter: Stripe.PaymentIntentListParams): AsyncIterable<Payment> {
+    for await (const intent of this.stripe.paymentIntents.list({ ...filter, limit: 100 })) {
+      yield {
+        reference: intent.id,
+        amount: intent.amount,
+        currency: intent.currency,
+        charge: intent.metadata.charge,
+        account: intent.metadata.account,
+        answer: answerOfIntent(intent),
+      };
+    }
+  }
+
+  private async createIntent(key: string, prepared: string): Promise<ProcessorAnswer> {
+    try {
+      const parameters = JSON.parse(prepared) as Stripe.PaymentIntentCreateParams;
+      const sent = this.stripe.paymentIntents.create(parameters, { idempotencyKey: key });
+      const intent = await within(this.timeoutMs, sent);
+      return answerOfIntent(intent);
+    } catch (error) {
+      return answerOfError(error);
+    }
+  }
+}
+
+/** The meaning of a PaymentIntent (source: Stripe's "PaymentIntent lifecycle"). */
+export function answerOfIntent(intent: Stripe.PaymentIntent): ProcessorAnswer {
+  const failure = intent.last_payment_error;
+  switch (intent.status) {
+    case 'succeeded':
+      return { kind: 'succeeded', reference: intent.id };
+    case 'requires_payment_method':
+      if (failure) return answerOfFailure(failure, intent.id);
+      break;
+    case 'canceled':
+    case 'processing':
+    case 'requires_action':
+    case 'requires_capture':
+    case 'requires_confirmation':
+      break;
+  }
+  return { kind: 'unknown', reason: `the payment is ${intent.status}`, stored: false };
+}
+
+/** The meaning of what the SDK throws (source: Stripe's "Errors" and "Error handling"). */
+export function answerOfError(error: unknown): ProcessorAnswer {
+  if (error instanceof Stripe.errors.StripeCardError) {
+    return answerOfFailure(error, error.payment_intent?.id ?? null);
+  }
+  if (error instanceof Stripe.errors.StripeRateLimitError) {
+    return { kind: 'refused', reason: 'too many requests', alarm: false };
+  }
+  if (
+    error instanceof Stripe.errors.StripeAuthenticationError ||
+    error instanceof Stripe.errors.StripePermissionError
+  ) {
+    return { kind: 'refused', reason: 'the processor refuses our credentials', alarm: true };
+  }
+  if (error instanceof Stripe.errors.StripeConnectionError) {
+    const code = (error.detail as { code?: string } | undefined)?.code;
+    return NOT_REACHED.has(code)
+      ? { kind: 'refused', reason: `not reached: ${code}`, alarm: false }
+      : { kind: 'unknown', reason: `no answer: ${code ?? error.message}`, stored: false };
+  }
+  if (error instanceof Stripe.errors.StripeInvalidRequestError && error.statusCode !== 409) {
+    return { kind: 'rejected', failureCode: error.code ?? 'invalid_request', reference: null };
+  }
+  if (error instanceof Stripe.errors.StripeError && (error.statusCode ?? 0) >= 500) {
+    const stored = error.headers?.['idempotent-replayed'] === 'true';
+    return { kind: 'unknown', reason: `the processor failed with ${error.statusCode}`, stored };
+  }
+  // Among these: key in use (409), idempotency_error (our key with other parameters), an answer that is not JSON.
+  const reason = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
+  return { kind: 'unknown', reason, stored: false };
+}
+
+interface Failure {
+  code?: string;
+  decline_code?: string;
+}
+
+function answerOfFailure(
+  { code, decline_code }: Failure,
+  reference: string | null,
+): ProcessorAnswer {
+  if (code === 'authentication_required') return { kind: 'rejected', failureCode: code, reference };
+  return {
+    kind: 'declined',
+    code: code ?? 'card_declined',
+    declineCode: decline_code ?? code ?? 'generic_decline',
+    reference,
+  };
+}
+
+/** The SDK's timeout is for silence on the socket; an answer that drips in must end as well. */
+async function within<T>(ms: number, promise: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => reject(new Error(`no whole answer within ${ms} ms`)), ms + 100);
+  });
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

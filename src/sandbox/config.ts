@@ -1,0 +1,50 @@
+/** What the sandbox needs to know before it starts. Times carry their unit in the name. */
+export interface SandboxConfig {
+  databaseUrl: string;
+  /** 0 takes a free port. */
+  port: number;
+  host: string;
+  /** How long a stored answer is remembered, from the moment it was stored, in seconds. */
+  keyTtlSeconds: number;
+}
+
+/** A variable is missing or makes no sense; the message names it and is fit to print as it is. */
+export class SandboxConfigError extends Error {}
+
+const DAY_SECONDS = 24 * 60 * 60;
+const YEAR_SECONDS = 365 * DAY_SECONDS;
+
+/**
+ * Reads the configuration from the environment. This is the only place of the sandbox that does.
+ * @throws SandboxConfigError naming the variable and the mend
+ */
+export function readSandboxConfig(env: NodeJS.ProcessEnv = process.env): SandboxConfig {
+  const databaseUrl = env.SANDBOX_DATABASE_URL || env.DATABASE_URL;
+  if (!databaseUrl) {
+    throw new SandboxConfigError(
+      'SANDBOX_DATABASE_URL (or DATABASE_URL) is missing: set it to a PostgreSQL URL, postgres://user@host:5432/database',
+    );
+  }
+  return {
+    databaseUrl,
+    port: integer(env, 'SANDBOX_PORT', 4242, 0, 65_535),
+    host: env.HOST || '127.0.0.1',
+    keyTtlSeconds: integer(env, 'SANDBOX_KEY_TTL_SECONDS', DAY_SECONDS, 1, YEAR_SECONDS),
+  };
+}
+
+function integer(
+  env: NodeJS.ProcessEnv,
+  name: string,
+  fallback: number,
+  min: number,
+  max: number,
+): number {
+  const text = env[name];
+  if (!text) return fallback;
+  const value = Number(text);
+  if (!/^\d+$/.test(text) || value < min || value > max) {
+    throw new SandboxConfigError(`${name} must be a whole number from ${min} to ${max}`);
+  }
+  return value;
+}

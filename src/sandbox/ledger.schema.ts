@@ -1,0 +1,105 @@
+import pg from 'pg';
+
+/** A connection inside an open transaction. It is the first parameter of all that runs in it. */
+export type Tx = pg.PoolClient;
+
+// One advisory lock for "create the schema": CREATE ... IF NOT EXISTS alone fails with a duplicate
+// key in the catalogue when two processes start on an empty database at once.
+const SCHEMA_LOCK = '4242000001';
+
+const TABLES = `
+CREATE SCHEMA IF NOT EXISTS sandbox;
+
+CREATE TABLE IF NOT EXISTS sandbox.payment_intents (
+  id                   text PRIMARY KEY,
+  amount               bigint NOT NULL,
+  amount_received      bigint NOT NULL DEFAULT 0,
+  amount_refunded      bigint NOT NULL DEFAULT 0,
+  currency             text NOT NULL,
+  status               text NOT NULL,
+  payment_method       text,
+  payment_method_types text[] NOT NULL,
+  allow_redirects      text,
+  description          text,
+  receipt_email        text,
+  metadata             jsonb NOT NULL,
+  latest_charge        text,
+  last_payment_error   jsonb,
+  cancellation_reason  text,
+  canceled_at          timestamptz,
+  created_at           timestamptz NOT NULL DEFAULT clock_timestamp(),
+  CONSTRAINT payment_intents_amount_in_range CHECK (amount BETWEEN 1 AND 99999999),
+  CONSTRAINT payment_intents_status_known CHECK (status IN ('requires_payment_method',
+    'requires_confirmation', 'requires_action', 'succeeded', 'canceled')),
+  CONSTRAINT payment_intents_succeeded_has_charge CHECK (
+    (status = 'succeeded' AND amount_received = amount AND latest_charge IS NOT NULL)
+    OR (status <> 'succeeded' AND amount_received = 0)),
+  CONSTRAINT payment_intents_canceled_has_time CHECK ((status = 'canceled') = (canceled_at IS NOT NULL)),
+  CONSTRAINT payment_intents_refunded_at_most_received CHECK (amount_refunded BETWEEN 0 AND amount_received)
+);
+CREATE INDEX IF NOT EXISTS payment_intents_newest ON sandbox.payment_intents (created_at DESC, id DESC);
+
+CREATE TABLE IF NOT EXISTS sandbox.idempotency_keys (
+  key         text PRIMARY KEY,
+  state       text NOT NULL,
+  request_id  text NOT NULL,
+  endpoint    text NOT NULL,
+  fingerprint text NOT NULL,
+  lease_until timestamptz,
+  status      integer,
+  body        text,
+  stored_at   timestamptz NOT NULL,
+  CONSTRAINT idempotency_keys_state_known CHECK (state IN ('refused', 'running', 'completed')),
+  CONSTRAINT idempotency_keys_running_has_lease CHECK ((state = 'running') = (lease_until IS NOT NULL)),
+  CONSTRAINT idempotency_keys_completed_has_answer CHECK (
+    (state = 'completed') = (status IS NOT NULL AND body IS NOT NULL))
+);
+CREATE INDEX IF NOT EXISTS idempotency_keys_oldest ON sandbox.idempotency_keys (stored_at);
+`;
+
+/** Opens the pool and makes sure that the tables exist. Safe when several processes start at once. */
+export async function openLedger(databaseUrl: string): Promise<pg.Pool> {
+  const pool = new pg.Pool({
+    connectionString: databaseUrl,
+    max: 10,
+    connectionTimeoutMillis: 5_000,
+    application_name: 'charge-once sandbox',
+    // Every transaction here takes milliseconds. A process that is stopped inside one (SIGSTOP, a
+    // suspended laptop) must not keep a key locked for the others.
+    idle_in_transaction_session_timeout: 5_000,
+    statement_timeout: 10_000,
+  });
+  // Without a listener an idle connection that PostgreSQL closes would end the process.
+  pool.on('error', () => undefined);
+  try {
+    await inTransaction(pool, async (tx) => {
+      await tx.query('SELECT pg_advisory_xact_lock($1)', [SCHEMA_LOCK]);
+      await tx.query(TABLES);
+    });
+  } catch (error) {
+    await pool.end();
+    throw error;
+  }
+  return pool;
+}
+
+/** Runs `work` in one transaction: committed when it returns, rolled back when it throws. */
+export async function inTransaction<T>(pool: pg.Pool, work: (tx: Tx) => Promise<T>): Promise<T> {
+  const tx = await pool.connect();
+  // A connection lost between two statements is reported by an event; the next statement fails.
+  const ignore = (): void => undefined;
+  tx.on('error', ignore);
+  let broken: Error | undefined;
+  try {
+    await tx.query('BEGIN');
+    const result = await work(tx);
+    await tx.query('COMMIT');
+    return result;
+  } catch (error) {
+    await tx.query('ROLLBACK').catch((lost: Error) => (broken = lost));
+    throw error;
+  } finally {
+    tx.off('error', ignore);
+    tx.release(broken);
+  }
+}

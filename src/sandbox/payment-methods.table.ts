@@ -1,0 +1,86 @@
+/**
+ * How the first request that charges, with an idempotency key not seen before, goes wrong; its
+ * repeats are ordinary replays. Without a key every request is a first one.
+ * - `none`: it does not.
+ * - `response_lost`: charges and commits, then closes the connection without an answer.
+ * - `timeout`: charges and commits, then never answers and keeps the connection open.
+ * - `unavailable_once`: 429; nothing is charged, nothing is stored. The next one with the key works.
+ * - `error_after_charge`: charges, then answers 500; that 500 is what is stored and replayed.
+ * - `slow`: charges and answers after `slowMs` (3 s); until then the key is in use.
+ */
+export type Misbehaviour =
+  'none' | 'response_lost' | 'timeout' | 'unavailable_once' | 'error_after_charge' | 'slow';
+
+export interface Decline {
+  code: string;
+  declineCode: string;
+  message: string;
+}
+
+export interface PaymentMethod {
+  brand: 'visa' | 'mastercard';
+  last4: string;
+  /** `authenticate`: the bank wants 3-D Secure, which nobody can pass here. */
+  outcome: 'approve' | 'authenticate' | Decline;
+  misbehaviour: Misbehaviour;
+}
+
+const VISA: PaymentMethod = {
+  brand: 'visa',
+  last4: '4242',
+  outcome: 'approve',
+  misbehaviour: 'none',
+};
+
+const GENERIC_DECLINE: Decline = {
+  code: 'card_declined',
+  declineCode: 'generic_decline',
+  message: 'Your card was declined.',
+};
+const INSUFFICIENT_FUNDS: Decline = {
+  code: 'card_declined',
+  declineCode: 'insufficient_funds',
+  message: 'Your card has insufficient funds.',
+};
+const EXPIRED_CARD: Decline = {
+  code: 'expired_card',
+  declineCode: 'expired_card',
+  message: 'Your card has expired.',
+};
+
+/** Everything that the sandbox does by its input. The `pm_card_` names are Stripe's own. */
+const PAYMENT_METHODS: ReadonlyMap<string, PaymentMethod> = new Map<string, PaymentMethod>([
+  ['pm_card_visa', VISA],
+  ['pm_card_mastercard', { ...VISA, brand: 'mastercard', last4: '4444' }],
+  ['pm_card_visa_chargeDeclined', { ...VISA, last4: '0002', outcome: GENERIC_DECLINE }],
+  [
+    'pm_card_visa_chargeDeclinedInsufficientFunds',
+    { ...VISA, last4: '9995', outcome: INSUFFICIENT_FUNDS },
+  ],
+  ['pm_card_chargeDeclinedExpiredCard', { ...VISA, last4: '0069', outcome: EXPIRED_CARD }],
+  ['pm_card_authenticationRequired', { ...VISA, last4: '3184', outcome: 'authenticate' }],
+  ['pm_lab_response_lost', { ...VISA, misbehaviour: 'response_lost' }],
+  ['pm_lab_timeout', { ...VISA, misbehaviour: 'timeout' }],
+  ['pm_lab_unavailable_once', { ...VISA, misbehaviour: 'unavailable_once' }],
+  ['pm_lab_error_after_charge', { ...VISA, misbehaviour: 'error_after_charge' }],
+  ['pm_lab_slow', { ...VISA, misbehaviour: 'slow' }],
+]);
+
+export function findPaymentMethod(name: string): PaymentMethod | undefined {
+  return PAYMENT_METHODS.get(name);
+}
+
+/** A PaymentMethod object. Its id is the name it was asked for by; Stripe makes a new one here. */
+export function paymentMethodObject(name: string): object {
+  const method = PAYMENT_METHODS.get(name);
+  return {
+    id: name,
+    object: 'payment_method',
+    billing_details: { address: null, email: null, name: null, phone: null },
+    card: { brand: method?.brand, last4: method?.last4, funding: 'credit' },
+    customer: null,
+    livemode: false,
+    metadata: {},
+    type: 'card',
+  };
+}

@@ -1,0 +1,174 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Request, RequestHandler, Response } from 'express';
+import type pg from 'pg';
+import { inTransaction, type Tx } from '../ledger.schema.js';
+import type { Misbehaviour } from '../payment-methods.table.js';
+import { Params } from './form.params.js';
+import {
+  type Attempt,
+  claim,
+  freeRunning,
+  lockRunning,
+  type Stored,
+  write,
+} from './idempotency.store.js';
+import { errorBody, invalidRequest, rateLimited } from './stripe.errors.js';
+
+/**
+ * Stripe's idempotency (docs.stripe.com/api/idempotent_requests): the answer is stored under the
+ * key in the very transaction that moves the money, so that there is never one without the other.
+ *
+ * Two things say that a key is in use:
+ * - while a transaction works on it, an advisory lock of that transaction. PostgreSQL frees it when
+ *   the connection closes, so a killed process leaves nothing behind;
+ * - while a slow request waits with no transaction open, a row `running` with a lease. A process
+ *   killed then blocks the key until the lease ends, a few seconds; the next request takes the row
+ *   over. A sleeper who wakes up after that finds another request id in the row and writes nothing.
+ */
+export interface IdempotencyOptions {
+  pool: pg.Pool;
+  keyTtlSeconds: number;
+  /** How long `slow` takes, in milliseconds. */
+  slowMs: number;
+  /** Answers that are never sent; whoever stops the server closes their connections. */
+  held: Set<Response>;
+}
+
+/** An outcome: stored under the key whatever its status is. */
+export interface Answer {
+  status: number;
+  body: object;
+}
+
+/** What a POST is going to do, decided before anything is written. */
+export interface Work {
+  misbehaviour: Misbehaviour;
+  /** Takes effect at most once for a remembered key. What it returns is stored; a throw is not. */
+  run(tx: Tx): Promise<Answer>;
+}
+
+/** Validates and looks up. What it throws leaves the key unused. */
+export type Plan = (tx: Tx, params: Params, path: Record<string, string>) => Promise<Work>;
+
+type Begun =
+  | { next: 'refuse' }
+  | { next: 'replay'; stored: Stored }
+  | { next: 'answer'; work: Work; stored: Stored }
+  | { next: 'execute'; work: Work };
+
+// What is longer here is only the time for which a killed process blocks its key; what is shorter
+// lets a duplicate take over from a process that is merely busy. That costs an answer, not money.
+const LEASE_MARGIN_MS = 2_000;
+
+const KEY_MAX_CHARACTERS = 255;
+
+/** Makes the handler of a POST from a plan. The body has been read as text by then. */
+export function idempotent(options: IdempotencyOptions, plan: Plan): RequestHandler {
+  const { pool, slowMs } = options;
+  return async (req, res) => {
+    const params = Params.parse(typeof req.body === 'string' ? req.body : '');
+    const attempt: Attempt = {
+      key: readKey(req),
+      requestId: String(res.getHeader('Request-Id')),
+      endpoint: req.originalUrl.split('?', 1)[0] ?? '',
+      fingerprint: params.fingerprint(),
+    };
+
+    const begun = await inTransaction(pool, async (tx): Promise<Begun> => {
+      const earlier = await claim(tx, attempt, options.keyTtlSeconds);
+      if (earlier.state === 'completed') return { next: 'replay', stored: earlier.stored };
+      const work = await plan(tx, params, req.params as Record<string, string>);
+      if (work.misbehaviour === 'unavailable_once' && earlier.state === 'unseen') {
+        await write(tx, attempt, 'refused');
+        return { next: 'refuse' };
+      }
+      if (work.misbehaviour === 'slow') {
+        await write(tx, attempt, 'running', { leaseMs: slowMs + LEASE_MARGIN_MS });
+        return { next: 'execute', work };
+      }
+      return { next: 'answer', work, stored: await execute(tx, attempt, work) };
+    });
+
+    if (begun.next === 'refuse') throw rateLimited();
+    if (begun.next === 'replay') return send(res, attempt, begun.stored);
+    const stored =
+      begun.next === 'answer'
+        ? begun.stored
+        : await executeLater(pool, attempt, begun.work, slowMs);
+    // The payment and its answer are committed: a crash from here on loses an answer, never money.
+    switch (begun.work.misbehaviour) {
+      case 'response_lost':
+        res.destroy();
+        return;
+      case 'timeout':
+        options.held.add(res);
+        res.once('close', () => options.held.delete(res));
+        return;
+      case 'none':
+      case 'unavailable_once':
+      case 'error_after_charge':
+      case 'slow':
+        return send(res, attempt, stored);
+    }
+  };
+}
+
+/** Does the work and stores its answer, in the caller's transaction. */
+async function execute(tx: Tx, attempt: Attempt, work: Work): Promise<Stored> {
+  const outcome = await work.run(tx);
+  const answer = work.misbehaviour === 'error_after_charge' ? API_ERROR : outcome;
+  const body = JSON.stringify(answer.body, null, 2);
+  await write(tx, attempt, 'completed', { status: answer.status, body });
+  return { status: answer.status, body, requestId: attempt.requestId };
+}
+
+/** As `execute`, after a wait that holds no connection and no transaction. */
+async function executeLater(
+  pool: pg.Pool,
+  attempt: Attempt,
+  work: Work,
+  slowMs: number,
+): Promise<Stored> {
+  await sleep(slowMs);
+  try {
+    return await inTransaction(pool, async (tx) => {
+      await lockRunning(tx, attempt);
+      return execute(tx, attempt, work);
+    });
+  } catch (error) {
+    // Nothing happened, so the key is free at once. If this fails too, the lease frees it.
+    await freeRunning(pool, attempt).catch(() => undefined);
+    throw error;
+  }
+}
+
+const API_ERROR: Answer = {
+  status: 500,
+  body: errorBody({
+    type: 'api_error',
+    message: 'An unknown error occurred. The sandbox was told to fail after it had charged.',
+  }),
+};
+
+function send(res: Response, attempt: Attempt, stored: Stored): void {
+  if (attempt.key !== undefined) {
+    res.setHeader('Idempotency-Key', attempt.key);
+    res.setHeader('Original-Request', stored.requestId);
+    if (stored.requestId !== attempt.requestId) res.setHeader('Idempotent-Replayed', 'true');
+  }
+  res.status(stored.status).type('json').end(stored.body);
+}
+
+function readKey(req: Request): string | undefined {
+  const lines = req.headersDistinct['idempotency-key'];
+  if (!lines) return undefined;
+  const [key] = lines;
+  // Node joins repeated lines by a comma, which would pass for one key: count them instead.
+  if (lines.length > 1 || !key) {
+    throw invalidRequest('Send exactly one Idempotency-Key, and not an empty one.');
+  }
+  if (key.length > KEY_MAX_CHARACTERS) {
+    throw invalidRequest(`Idempotency-Key must be at most ${KEY_MAX_CHARACTERS} characters.`);
+  }
+  return key;
+}

@@ -1,0 +1,97 @@
+/** The object under `error` in Stripe's error bodies. */
+export interface ErrorBody {
+  type: 'invalid_request_error' | 'idempotency_error' | 'card_error' | 'api_error';
+  code?: string;
+  message: string;
+  param?: string;
+  decline_code?: string;
+  charge?: string | null;
+  payment_intent?: object;
+  payment_method?: object;
+  doc_url?: string;
+}
+
+/**
+ * A refusal that took no effect: whoever throws it inside a transaction rolls that back, and it is
+ * never stored under an idempotency key. An outcome, a decline for example, is returned instead.
+ */
+export class StripeError extends Error {
+  constructor(
+    readonly status: number,
+    readonly error: ErrorBody,
+    readonly headers: Record<string, string> = {},
+  ) {
+    super(error.message);
+  }
+}
+
+/** The body to send. `doc_url` is added wherever there is a code, as Stripe does. */
+export function errorBody(error: ErrorBody): { error: ErrorBody } {
+  if (!error.code) return { error };
+  const page = error.code.replaceAll('_', '-');
+  return { error: { ...error, doc_url: `https://stripe.com/docs/error-codes/${page}` } };
+}
+
+export function invalidRequest(message: string, param?: string, code?: string): StripeError {
+  return new StripeError(400, { type: 'invalid_request_error', code, message, param });
+}
+
+export function missingParameter(param: string): StripeError {
+  return invalidRequest(`Missing required param: ${param}.`, param, 'parameter_missing');
+}
+
+/**
+ * @param status 404 when the path names the object, 400 when a parameter does
+ * @param noun as Stripe writes it: `payment_intent`, but `PaymentMethod`
+ */
+export function noSuch(status: 400 | 404, noun: string, id: string, param: string): StripeError {
+  return new StripeError(status, {
+    type: 'invalid_request_error',
+    code: 'resource_missing',
+    message: `No such ${noun}: '${id}'`,
+    param,
+  });
+}
+
+export function unrecognizedUrl(method: string, path: string): StripeError {
+  return new StripeError(404, {
+    type: 'invalid_request_error',
+    message: `Unrecognized request URL (${method}: ${path}). This sandbox speaks a part of the API only: payment intents and refunds.`,
+  });
+}
+
+export function unauthorized(message: string): StripeError {
+  return new StripeError(
+    401,
+    { type: 'invalid_request_error', message },
+    { 'WWW-Authenticate': 'Basic realm="Stripe"' },
+  );
+}
+
+export function rateLimited(): StripeError {
+  return new StripeError(429, {
+    type: 'invalid_request_error',
+    code: 'rate_limit',
+    message: 'Too many requests hit the API too quickly. Please slow down and try again.',
+  });
+}
+
+/** Stripe tells it by `code`: a program must not decide by `type`, which says nothing here. */
+export function keyInUse(key: string): StripeError {
+  return new StripeError(409, {
+    type: 'idempotency_error',
+    code: 'idempotency_key_in_use',
+    message: `There is currently another in-progress request using this Idempotent Key: ${key}. Please try again later.`,
+  });
+}
+
+export function keyReused(key: string, firstEndpoint: string, endpoint: string): StripeError {
+  const what =
+    firstEndpoint === endpoint
+      ? 'can only be used with the same parameters they were first used with'
+      : `can only be used for the same endpoint they were first used for ('${firstEndpoint}' vs '${endpoint}')`;
+  return new StripeError(400, {
+    type: 'idempotency_error',
+    message: `Keys for idempotent requests ${what}. Try using a key other than '${key}' if you meant to execute a different request.`,
+  });
+}

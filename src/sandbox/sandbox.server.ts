@@ -1,0 +1,178 @@
+import { once } from 'node:events';
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import express, { type NextFunction, type Request, type Response } from 'express';
+import type pg from 'pg';
+import type { SandboxConfig } from './config.js';
+import { openLedger } from './ledger.schema.js';
+import { newId } from './payment-intents.object.js';
+import { paymentIntentsRouter } from './payment-intents.routes.js';
+import type { IdempotencyOptions } from './protocol/idempotency.middleware.js';
+import { pruneKeys } from './protocol/idempotency.store.js';
+import {
+  errorBody,
+  invalidRequest,
+  StripeError,
+  unauthorized,
+  unrecognizedUrl,
+} from './protocol/stripe.errors.js';
+
+export interface SandboxOptions extends Partial<SandboxConfig> {
+  databaseUrl: string;
+  /** How long `pm_lab_slow` takes, in milliseconds. Default 3000. */
+  slowMs?: number;
+}
+
+export interface Sandbox {
+  url: string;
+  port: number;
+  /** Lets running requests finish (a slow one takes 3 s), then closes everything. */
+  close(): Promise<void>;
+}
+
+const PRUNE_EVERY_MS = 60_000;
+const STOP_MARGIN_MS = 2_000;
+
+/**
+ * Starts a processor that speaks the part of Stripe's API that we use. Its ledger is the schema
+ * `sandbox` of the database, which it creates itself; several may run on one ledger.
+ * @throws an error with `code: 'EADDRINUSE'` and `port` if the port is taken; whatever pg reports
+ */
+export async function startSandbox(options: SandboxOptions): Promise<Sandbox> {
+  const { databaseUrl, port = 0, host = '127.0.0.1', keyTtlSeconds = 86_400 } = options;
+  const { slowMs = 3_000 } = options;
+  const pool = await openLedger(databaseUrl);
+  const held = new Set<Response>();
+  const server = createServer(createApp({ pool, keyTtlSeconds, slowMs, held }));
+  try {
+    server.listen(port, host);
+    await once(server, 'listening');
+  } catch (error) {
+    await pool.end();
+    throw error;
+  }
+  const prune = setInterval(() => {
+    pruneKeys(pool, keyTtlSeconds).catch((error: unknown) => logFailure('prune', error));
+  }, PRUNE_EVERY_MS);
+  prune.unref();
+
+  const bound = (server.address() as AddressInfo).port;
+  return {
+    url: `http://${host.includes(':') ? `[${host}]` : host}:${bound}`,
+    port: bound,
+    async close() {
+      clearInterval(prune);
+      await closeServer(server, held, slowMs + STOP_MARGIN_MS);
+      await pool.end();
+    },
+  };
+}
+
+function createApp(options: IdempotencyOptions): express.Express {
+  const app = express();
+  app.disable('x-powered-by');
+  app.set('etag', false);
+  app.set('json spaces', 2);
+  app.set('query parser', false);
+
+  app.use((_req, res, next) => {
+    res.setHeader('Request-Id', newId('req_'));
+    next();
+  });
+  app.get('/health/ready', async (_req, res) => {
+    const ready = await isUp(options.pool);
+    res.status(ready ? 200 : 503).json({ status: ready ? 'ok' : 'database unavailable' });
+  });
+  app.use('/v1', authenticate, express.text({ type: () => true, limit: '1mb' }), requireForm);
+  app.use('/v1', paymentIntentsRouter(options));
+  app.use((req) => {
+    throw unrecognizedUrl(req.method, req.path);
+  });
+  app.use(answerError);
+  return app;
+}
+
+async function isUp(pool: pg.Pool): Promise<boolean> {
+  return pool.query('SELECT 1').then(
+    () => true,
+    () => false,
+  );
+}
+
+/** Any test key will do; all share one ledger. A key is never echoed or logged. */
+function authenticate(req: Request, _res: Response, next: NextFunction): void {
+  const [scheme = '', credentials = ''] = (req.headers.authorization ?? '').split(' ');
+  const key =
+    scheme.toLowerCase() === 'basic'
+      ? Buffer.from(credentials, 'base64').toString('utf8').split(':')[0]
+      : scheme.toLowerCase() === 'bearer'
+        ? credentials
+        : '';
+  if (!key) {
+    throw unauthorized(
+      'You did not provide an API key. Send "Authorization: Bearer sk_test_..." or the key as the user name of Basic authentication.',
+    );
+  }
+  if (!/^sk_test_\w+$/.test(key)) throw unauthorized('Invalid API Key provided.');
+  next();
+}
+
+function requireForm(req: Request, _res: Response, next: NextFunction): void {
+  const hasBody = typeof req.body === 'string' && req.body.length > 0;
+  if (hasBody && !req.is('application/x-www-form-urlencoded')) {
+    throw invalidRequest(
+      'Invalid request: POST bodies must be sent as application/x-www-form-urlencoded.',
+    );
+  }
+  next();
+}
+
+function answerError(error: unknown, req: Request, res: Response, _next: NextFunction): void {
+  const refusal = asRefusal(error);
+  if (!refusal) logFailure(`${req.method} ${req.path}`, error, res.getHeader('Request-Id'));
+  if (res.headersSent || res.destroyed) {
+    res.destroy();
+    return;
+  }
+  const { status, headers, error: body } = refusal ?? INTERNAL;
+  res.status(status).set(headers).json(errorBody(body));
+}
+
+/** What was rolled back and is nobody's doing: the same request may be sent again. */
+const INTERNAL = new StripeError(500, {
+  type: 'api_error',
+  message: 'Something went wrong in the sandbox; see its log.',
+});
+
+function asRefusal(error: unknown): StripeError | undefined {
+  if (error instanceof StripeError) return error;
+  // Express and its body parser mark what the client did wrong by a status.
+  const { status } = error as { status?: unknown };
+  if (typeof status !== 'number' || status < 400 || status > 499) return undefined;
+  return new StripeError(status, {
+    type: 'invalid_request_error',
+    message: 'Invalid request: it could not be read.',
+  });
+}
+
+/** One JSON line on stderr. Neither headers nor bodies: they carry keys and people's data. */
+function logFailure(during: string, error: unknown, requestId?: unknown): void {
+  const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  const line = { level: 'error', time: new Date(), during, request_id: requestId, error: text };
+  process.stderr.write(`${JSON.stringify(line)}\n`);
+}
+
+async function closeServer(server: Server, held: Set<Response>, patienceMs: number): Promise<void> {
+  const closed = once(server, 'close');
+  server.close();
+  // A kept-alive connection becomes idle only when its last answer has left, and a request that
+  // runs now may end as one that is never answered: look again and again.
+  const sweep = setInterval(() => {
+    for (const res of held) res.destroy();
+    server.closeIdleConnections();
+  }, 50);
+  const force = setTimeout(() => server.closeAllConnections(), patienceMs);
+  await closed;
+  clearInterval(sweep);
+  clearTimeout(force);
+}

@@ -1,0 +1,176 @@
+import { type ChildProcess, fork, spawn } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
+import { createServer } from 'node:net';
+import type { AddressInfo } from 'node:net';
+import { text } from 'node:stream/consumers';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterEach, describe, expect, it } from '@jest/globals';
+import {
+  countPaid,
+  databaseUrl,
+  payment,
+  post,
+  sql,
+  start,
+  waitFor,
+  waitForKey,
+} from './sandbox.support.js';
+
+const MAIN = 'dist/src/sandbox/main.js';
+const children: ChildProcess[] = [];
+
+afterEach(() => {
+  for (const child of children.splice(0)) child.kill('SIGKILL');
+});
+
+describe('the sandbox as a process', () => {
+  it('killed by SIGKILL while a key runs, takes the money once when the key is sent again', async () => {
+    const { url, child } = await run();
+    const test = randomUUID();
+    const form = payment('pm_lab_slow', test);
+    const lost = post({ url }, '/v1/payment_intents', form, { key: test });
+    await waitForKey(test);
+    child.kill('SIGKILL');
+    await expect(lost).rejects.toThrow();
+    expect(await countPaid(test)).toBe(0);
+
+    const next = await run();
+    let reply = await post(next, '/v1/payment_intents', form, { key: test });
+    while (reply.status === 409) {
+      await sleep(200);
+      reply = await post(next, '/v1/payment_intents', form, { key: test });
+    }
+    expect(reply.status).toBe(200);
+    expect(await countPaid(test)).toBe(1);
+  });
+
+  it('killed by SIGKILL after the commit, replays what it never answered', async () => {
+    const { url, child } = await run();
+    const test = randomUUID();
+    const form = payment('pm_lab_timeout', test);
+    const lost = post({ url }, '/v1/payment_intents', form, { key: test });
+    lost.catch(() => undefined);
+    await waitFor(async () => (await countPaid(test)) === 1);
+    child.kill('SIGKILL');
+    await expect(lost).rejects.toThrow();
+    const reply = await post(await run(), '/v1/payment_intents', form, { key: test });
+    expect(reply.headers.get('idempotent-replayed')).toBe('true');
+    expect(await countPaid(test)).toBe(1);
+  });
+
+  it('finishes what runs on SIGTERM, leaves unanswered connections, and exits 0', async () => {
+    const { url, child } = await run();
+    const test = randomUUID();
+    const unanswered = post({ url }, '/v1/payment_intents', payment('pm_lab_timeout'));
+    const slow = post({ url }, '/v1/payment_intents', payment('pm_lab_slow', test), { key: test });
+    const gone = expect(unanswered).rejects.toThrow();
+    await waitForKey(test);
+    const exit = once(child, 'exit');
+    child.kill('SIGTERM');
+    expect((await slow).body).toMatchObject({ status: 'succeeded' });
+    await gone;
+    expect(await exit).toEqual([0, null]);
+  });
+
+  it('stops when its parent is gone', async () => {
+    const { child } = await run();
+    const exit = once(child, 'exit');
+    child.disconnect();
+    expect(await exit).toEqual([0, null]);
+  });
+
+  it.each([
+    [
+      'a taken port',
+      async () => ({ SANDBOX_PORT: String(await takenPort()) }),
+      78,
+      /^port \d+ is taken/,
+    ],
+    ['no database', async () => ({ DATABASE_URL: '' }), 78, /DATABASE_URL/],
+    ['a port that is none', async () => ({ SANDBOX_PORT: '70000' }), 78, /^SANDBOX_PORT/],
+    [
+      'a database that is away',
+      async () => ({ DATABASE_URL: 'postgres://x@127.0.0.1:1/x' }),
+      1,
+      /ECONNREFUSED/,
+    ],
+  ])('says %s in one line', async (_what, environment, exitCode, line) => {
+    const env = { ...process.env, DATABASE_URL: databaseUrl, ...(await environment()) };
+    const child = spawn(process.execPath, [MAIN], { env, stdio: ['ignore', 'pipe', 'pipe'] });
+    children.push(child);
+    const [[code], out, err] = await Promise.all([
+      once(child, 'exit'),
+      text(child.stdout),
+      text(child.stderr),
+    ]);
+    expect(code).toBe(exitCode);
+    expect(out).toBe('');
+    expect(err).toMatch(line);
+    expect(err.trimEnd().split('\n')).toHaveLength(1);
+  });
+});
+
+describe('the ledger', () => {
+  it('is made once although five start at once on an empty database', async () => {
+    const name = `sandbox_${randomUUID().replaceAll('-', '')}`;
+    await sql(`CREATE DATABASE ${name}`);
+    const url = new URL(databaseUrl);
+    url.pathname = `/${name}`;
+    const started = await Promise.allSettled(
+      Array.from({ length: 5 }, () => start({ databaseUrl: url.href })),
+    );
+    for (const result of started) if (result.status === 'fulfilled') await result.value.close();
+    await sql(`DROP DATABASE ${name} WITH (FORCE)`);
+    expect(started.map(({ status }) => status)).toEqual(Array(5).fill('fulfilled'));
+  });
+
+  it('is reached again after PostgreSQL has closed every connection', async () => {
+    const sandbox = await start();
+    try {
+      const ready = async (): Promise<number> =>
+        (await fetch(`${sandbox.url}/health/ready`)).status;
+      expect(await ready()).toBe(200);
+      await sql(
+        `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+         WHERE application_name = 'charge-once sandbox' AND datname = current_database()`,
+      );
+      await waitFor(async () => (await ready()) === 200);
+      const reply = await post(sandbox, '/v1/payment_intents', payment('pm_card_visa'));
+      expect(reply.status).toBe(200);
+    } finally {
+      await sandbox.close();
+    }
+  });
+});
+
+async function run(): Promise<{ url: string; child: ChildProcess }> {
+  const port = await freePort();
+  const child = fork(MAIN, {
+    env: { ...process.env, DATABASE_URL: databaseUrl, SANDBOX_PORT: String(port) },
+    execArgv: [],
+  });
+  children.push(child);
+  const url = `http://127.0.0.1:${port}`;
+  await waitFor(async () => {
+    const ready = await fetch(`${url}/health/ready`).catch(() => undefined);
+    return ready?.status === 200;
+  });
+  return { url, child };
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, 'close');
+  return port;
+}
+
+/** A port that somebody listens on until the test process ends. */
+async function takenPort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1').unref();
+  await once(server, 'listening');
+  return (server.address() as AddressInfo).port;
+}
