@@ -124,7 +124,12 @@ export class LocalStack {
     const child = supervise({
       name,
       script: fileURLToPath(new URL(module, import.meta.url)),
-      env: { ...this.settings.env, DATABASE_URL: databaseUrl },
+      env: {
+        ...this.settings.env,
+        DATABASE_URL: databaseUrl,
+        // The sandbox is for this machine's API alone, which looks for it on the loopback.
+        ...(name === 'sandbox' ? { HOST: '127.0.0.1' } : {}),
+      },
       isReady: () => answers200(`${url}/health/ready`),
       onStart: (pid) => {
         this.pids[name] = pid;

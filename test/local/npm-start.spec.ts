@@ -1,4 +1,6 @@
-import { afterEach, describe, expect, it } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
 import { chmod, mkdtemp, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { once } from 'node:events';
@@ -50,34 +52,7 @@ async function query(url: string, sql: string): Promise<unknown[]> {
   }
 }
 
-describe('npm start', () => {
-  it('brings a killed API, worker and sandbox back at the same address', async () => {
-    const stack = await start();
-    const urls = { api: stack.apiUrl, worker: stack.workerUrl, sandbox: stack.sandboxUrl };
-    for (const name of ['api', 'worker', 'sandbox', 'api'] as const) {
-      const killedAt = performance.now();
-      const victim = await stack.kill(name);
-      await stack.restarted(name, victim);
-      expect(performance.now() - killedAt).toBeLessThan(2_000);
-      await until(() => isReady(urls[name]));
-    }
-  });
-
-  it('prints the addresses, the demo keys and a curl to paste', async () => {
-    const stack = await start();
-    await until(async () => stack.output().includes('"payment_method":"pm_card_visa"'));
-    for (const text of [
-      /^Ready after [\d.]+ s\.$/m,
-      stack.apiUrl,
-      stack.workerUrl,
-      stack.sandboxUrl,
-      'sk_test_acme, sk_test_globex',
-      `curl -i ${stack.apiUrl}/charges`,
-    ]) {
-      expect(stack.output()).toMatch(text);
-    }
-  });
-
+describe('npm start with a PostgreSQL of its own', () => {
   it.each(['SIGTERM', 'SIGINT', 'SIGHUP'] as const)(
     'stops all that it started on %s and exits with 0',
     async (name) => {
@@ -136,5 +111,61 @@ describe('npm start', () => {
       /\nThe database 127\.0\.0\.1:1\/none cannot be used: .+\n$/,
     );
     await expect(failed).rejects.not.toThrow(/secret/);
+  });
+});
+
+describe('npm start on a database that exists', () => {
+  let stack: Stack;
+
+  beforeAll(async () => {
+    stack = await startStack();
+  });
+
+  afterAll(() => stack.stop());
+
+  it('brings a killed API, worker and sandbox back at the same address', async () => {
+    const urls = { api: stack.apiUrl, worker: stack.workerUrl, sandbox: stack.sandboxUrl };
+    for (const name of ['api', 'worker', 'sandbox', 'api'] as const) {
+      const killedAt = performance.now();
+      const victim = await stack.kill(name);
+      await stack.restarted(name, victim);
+      expect(performance.now() - killedAt).toBeLessThan(2_000);
+      await until(() => isReady(urls[name]));
+    }
+  });
+
+  it('prints the addresses, the demo keys and a curl to paste', async () => {
+    await until(async () => stack.output().includes('"payment_method":"pm_card_visa"'));
+    for (const text of [
+      /^Ready after [\d.]+ s\.$/m,
+      stack.apiUrl,
+      stack.workerUrl,
+      stack.sandboxUrl,
+      'sk_test_acme, sk_test_globex',
+      `curl -i ${stack.apiUrl}/charges`,
+    ]) {
+      expect(stack.output()).toMatch(text);
+    }
+    const curl = /curl -i[^]*?pm_card_visa"}'/.exec(stack.output())?.[0] ?? '';
+    const { stdout } = await promisify(execFile)('sh', ['-c', curl]);
+    expect(stdout).toMatch(/^HTTP\/1.1 201 Created/);
+  });
+
+  it('answers what it has accepted before it stops', async () => {
+    const headers = { authorization: 'Bearer sk_test_acme', 'content-type': 'application/json' };
+    const charge = fetch(`${stack.apiUrl}/charges`, {
+      method: 'POST',
+      headers: { ...headers, 'idempotency-key': 'slow-1' },
+      // The sandbox takes 3 s for it: it must outlive the API.
+      body: '{"amount":1999,"currency":"usd","payment_method":"pm_lab_slow"}',
+    });
+    await until(async () => {
+      const key = await fetch(`${stack.apiUrl}/idempotency-keys/slow-1`, { headers });
+      return ((await key.json()) as { state?: string }).state === 'in_progress';
+    });
+    const stopped = stack.stop();
+    expect((await charge).status).toBe(201);
+    expect(await stopped).toBe(0);
+    expect(stack.output()).not.toContain('is killed'); // it stopped by itself, in time
   });
 });
