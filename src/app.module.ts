@@ -1,5 +1,6 @@
 import {
   Module,
+  type Type,
   type DynamicModule,
   type MiddlewareConsumer,
   type NestModule,
@@ -11,6 +12,7 @@ import { ChargesController } from './charges/charges.controller.js';
 import { ChargesModule } from './charges/charges.module.js';
 import type { Config } from './config.js';
 import { IdempotencyModule } from './idempotency/idempotency.module.js';
+import { SilentProbe, type EngineProbe } from './idempotency/operation.js';
 import { LabFaultGuard, LabFaultProbe } from './lab/lab-faults.js';
 import { LabModule } from './lab/lab.module.js';
 import { BodyGuard } from './platform/body.guard.js';
@@ -28,11 +30,15 @@ const LEASE_MARGIN_MS = 2_000;
 /** The table of contents: what answers HTTP requests, in the order in which a request passes it. */
 @Module({})
 export class AppModule implements NestModule {
-  static forRoot(config: Config): DynamicModule {
+  /** @param probe told each point the engine passes: the lab's faults by default, tests bring their own. */
+  static forRoot(
+    config: Config,
+    probe: Type<EngineProbe> = config.lab ? LabFaultProbe : SilentProbe,
+  ): DynamicModule {
     return {
       module: AppModule,
       imports: [
-        ...sharedModules(config, ['http']),
+        ...sharedModules(config, ['http'], probe),
         AccountsModule,
         ...(config.lab ? [LabModule] : []),
       ],
@@ -59,7 +65,7 @@ export class WorkerModule implements NestModule {
   static forRoot(config: Config): DynamicModule {
     return {
       module: WorkerModule,
-      imports: sharedModules(config, ['sweep']),
+      imports: sharedModules(config, ['sweep'], SilentProbe),
       controllers: [HealthController],
       providers: [{ provide: APP_FILTER, useClass: ProblemFilter }],
     };
@@ -73,6 +79,7 @@ export class WorkerModule implements NestModule {
 function sharedModules(
   config: Config,
   roles: ('http' | 'sweep')[],
+  probe: Type<EngineProbe>,
 ): DynamicModule['imports'] & object {
   return [
     databaseModule(config.databaseUrl, config.databasePoolSize),
@@ -82,7 +89,7 @@ function sharedModules(
       leaseMs: config.processor.timeoutMs + LEASE_MARGIN_MS,
       roles,
       facts: { accountId: accountIdOf, requestId: (request) => request.requestId },
-      ...(config.lab && { probe: LabFaultProbe }),
+      probe,
     }),
     ChargesModule,
   ];

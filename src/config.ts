@@ -10,7 +10,7 @@ export interface Config {
   databasePoolSize: number;
   production: boolean;
   lab: boolean;
-  idempotency: { waitMs: number; ttlSeconds: number };
+  idempotency: { waitMs: number; ttlSeconds: number; reapIntervalMs: number };
   processor: {
     /** `sandbox`, `stripe_test` or `stripe_live`: stored on each charge, and only that one finishes it. */
     name: string;
@@ -52,6 +52,7 @@ export function loadConfig(env: Env = process.env): Config {
     idempotency: {
       waitMs: integer(env, 'IDEMPOTENCY_WAIT_MS', 5_000, 0, 30_000),
       ttlSeconds: integer(env, 'IDEMPOTENCY_TTL_SECONDS', 7 * 24 * 3600, 1, 365 * 24 * 3600),
+      reapIntervalMs: integer(env, 'IDEMPOTENCY_REAP_INTERVAL_SECONDS', 60, 1, 86_400) * 1000,
     },
     processor: processor(env),
   };
