@@ -1,5 +1,5 @@
-import { Injectable, Logger } from '@nestjs/common';
-import { ObjectAlreadyExists } from '../idempotency/errors.js';
+import { Inject, Injectable, Logger } from '@nestjs/common';
+import { ReserveRaced } from '../idempotency/errors.js';
 import {
   OperationRegistry,
   type Answer,
@@ -10,52 +10,79 @@ import {
   type Performed,
   type Plan,
 } from '../idempotency/operation.js';
+import { chargeLink, type Order } from '../orders/order.entity.js';
+import { whyOrderIsClosed } from '../orders/order.problems.js';
+import { endHold, findOrder, holdOrder } from '../orders/order.queries.js';
 import { created, problemAnswer } from '../platform/answer.js';
 import type { Tx } from '../platform/database.js';
-import { Problem } from '../platform/problem.js';
+import { Problem, validationFailed } from '../platform/problem.js';
 import { Processor, type PaymentParameters, type ProcessorAnswer } from '../processor/processor.js';
+import { holdStock, releaseStock } from '../stock/stock.js';
 import type { CreateCharge } from './charge.dto.js';
-import { chargeToWire, chargeUrl, type Charge } from './charge.entity.js';
-import { endCharge, findCharge, insertPendingCharge, type ChargeEnd } from './charge.queries.js';
+import { chargeToWire, type Charge } from './charge.entity.js';
+import {
+  endCharge,
+  findCharge,
+  findPendingCharge,
+  insertPendingCharge,
+  parkIfFailed,
+  type ChargeEnd,
+} from './charge.queries.js';
+import { giveUp, type Ending, type GivingUp } from './give-up.js';
+
+export const GIVING_UP = Symbol('GIVING_UP');
+
+/** A pending charge, as the second beat needs it. */
+interface Attempt {
+  charge: Charge;
+  /** Since reserve, by the database's clock, when it was read. */
+  ageMs: number;
+  /** When that was, by `performance.now()`: a process that sleeps meanwhile notices. */
+  readAt: number;
+}
 
 /**
  * `POST /charges` in three beats: reserve the pending charge, let the processor take the money under the charge's
  * own id, settle. Proof: test/guarantees/.
  */
 @Injectable()
-export class ChargeOperation implements Operation<Charge, ChargeEnd> {
+export class ChargeOperation implements Operation<Attempt, ChargeEnd> {
   readonly name = 'POST /charges';
   readonly idPrefix = 'ch';
-  readonly later: LaterBeats<Charge, ChargeEnd>;
+  readonly later: LaterBeats<Attempt, ChargeEnd>;
   private readonly log = new Logger(ChargeOperation.name);
 
   constructor(
     operations: OperationRegistry,
     private readonly processor: Processor,
+    @Inject(GIVING_UP) private readonly givingUp: GivingUp,
   ) {
     this.later = {
       load: (db, intent) => this.load(db, intent),
-      perform: (charge) => this.perform(charge),
-      settle: (tx, _charge, end, intent) => this.settle(tx, end, intent),
+      perform: (attempt) => this.perform(attempt),
+      settle: (tx, _attempt, end, intent) => this.settle(tx, end, intent),
+      late: (db, { charge }, end) => this.late(db, charge, end),
     };
     operations.register(this);
   }
 
   /** The first beat. The parameters for the processor are fixed here; no later change of code alters them. */
-  plan(accountId: string, request: CreateCharge): Plan<Charge> {
+  plan(accountId: string, request: CreateCharge): Plan<Attempt> {
     return {
-      reserve: async (tx, { id }) => {
-        if (request.order !== undefined)
-          throw new Problem('not_found', 'No such order.', { retry: 'after_fix' });
-        const { amount, currency } = request as Required<CreateCharge>;
+      reserve: async (tx, { id, requestId }) => {
+        // Read without a lock; the hold below fails if it has moved on. Locks go charge, order, stock, as everywhere.
+        const order = await orderOf(tx, accountId, request);
+        const { amount, currency } = order
+          ? { amount: order.total, currency: order.currency }
+          : (request as Required<CreateCharge>);
         const parameters: PaymentParameters = {
           amount,
           currency,
           payment_method: request.payment_method,
           ...(request.description !== undefined && { description: request.description }),
-          metadata: { charge: id, account: accountId },
+          metadata: { charge: id, account: accountId, ...(order && { order: order.id }) },
         };
-        const work = await insertPendingCharge(tx, {
+        const charge = await insertPendingCharge(tx, {
           account_id: accountId,
           id,
           amount,
@@ -63,13 +90,25 @@ export class ChargeOperation implements Operation<Charge, ChargeEnd> {
           payment_method: request.payment_method,
           description: request.description ?? null,
           receipt_email: request.receipt_email ?? null,
-          order_id: request.order ?? null,
+          order_id: order?.id ?? null,
           metadata: request.metadata ?? {},
           processor: this.processor.name,
           processor_parameters: this.processor.prepare(parameters),
         });
-        if (!work) throw new ObjectAlreadyExists(id);
-        return { work };
+        // The id is taken (this intent has made its charge before) or, by the unique index, the order.
+        if (!charge)
+          throw order ? ((await whyNow(tx, order)) ?? new ReserveRaced()) : new ReserveRaced();
+        if (order) {
+          if (!(await holdOrder(tx, order, id)))
+            throw (await whyNow(tx, order)) ?? new ReserveRaced();
+          const short = await holdStock(tx, accountId, id, order.items);
+          if (short.length > 0) {
+            const failed = await endCharge(tx, accountId, id, OUT_OF_STOCK);
+            await endHold(tx, accountId, order.id, id, false);
+            return { answer: chargeAnswer(failed, requestId) };
+          }
+        }
+        return { work: { charge, ageMs: 0, readAt: performance.now() } };
       },
     };
   }
@@ -78,34 +117,22 @@ export class ChargeOperation implements Operation<Charge, ChargeEnd> {
     const charge = await findCharge(db, accountId, id);
     return (
       charge && {
-        object: 'charge',
-        id,
-        url: chargeUrl(id),
+        ...chargeLink(id),
         failed: charge.status === 'failed',
         createdAt: charge.created_at,
       }
     );
   }
 
-  private async load(db: Tx, { accountId, id }: Intent): Promise<Charge> {
-    const charge = await findCharge(db, accountId, id);
-    if (!charge) throw new Error(`${id} has a record but no charge`); // the auditor looks for this, too
-    return charge;
+  private async load(db: Tx, { accountId, id }: Intent): Promise<Attempt> {
+    const charge = await findPendingCharge(db, accountId, id);
+    if (!charge) throw new Error(`${id} has an unfinished record but is not pending`); // the auditor looks for this, too
+    return { charge, ageMs: charge.age_ms, readAt: performance.now() };
   }
 
-  private async perform(charge: Charge): Promise<Performed<ChargeEnd>> {
-    if (charge.processor !== this.processor.name) {
-      return open(charge, {
-        kind: 'refused',
-        reason: `reserved for ${charge.processor}, this process has ${this.processor.name}`,
-        alarm: true,
-      });
-    }
-    let answer = await this.processor.pay(charge.id, charge.processor_parameters);
-    if (answer.kind === 'unknown' && answer.stored) {
-      // The processor will repeat this failure for ever; its ledger knows what became of the payment.
-      answer = (await this.processor.look(charge.id, charge.created_at))?.answer ?? answer;
-    }
+  private async perform(attempt: Attempt): Promise<Performed<ChargeEnd>> {
+    const { charge } = attempt;
+    const answer = await this.ask(attempt);
     switch (answer.kind) {
       case 'succeeded':
         return { ended: true, outcome: { status: 'succeeded', reference: answer.reference } };
@@ -123,6 +150,18 @@ export class ChargeOperation implements Operation<Charge, ChargeEnd> {
           outcome: { status: 'failed', failureCode, declineCode: null, reference },
         };
       }
+      case 'abandoned': {
+        this.log.warn(
+          `${charge.id} is given up: nothing was taken before its deadline, nothing can be after it`,
+        );
+        const outcome = {
+          status: 'failed',
+          failureCode: 'abandoned',
+          declineCode: null,
+          reference: null,
+        } as const;
+        return { ended: true, outcome };
+      }
       case 'refused':
       case 'unknown':
         this.log[answer.kind === 'refused' && answer.alarm ? 'error' : 'warn'](
@@ -132,15 +171,93 @@ export class ChargeOperation implements Operation<Charge, ChargeEnd> {
     }
   }
 
+  /** Asks the processor what became of the charge, which makes it happen while its time lasts. */
+  private async ask({ charge, ageMs, readAt }: Attempt): Promise<Ending> {
+    if (charge.processor !== this.processor.name) {
+      const reason = `reserved for ${charge.processor}, this process has ${this.processor.name}`;
+      return { kind: 'refused', reason, alarm: true };
+    }
+    const notAfter = readAt + this.givingUp.deadlineMs - ageMs;
+    if (performance.now() >= notAfter) return giveUp(this.processor, charge, ageMs, this.givingUp);
+    const answer = await this.processor.pay(charge.id, charge.processor_parameters, notAfter);
+    if (answer.kind !== 'unknown' || !answer.stored) return answer;
+    // The processor will repeat this failure for ever; its ledger may know better already.
+    const span = {
+      from: charge.created_at,
+      to: new Date(charge.created_at.getTime() + this.givingUp.deadlineMs),
+    };
+    const found = await this.processor.look(charge.id, span).catch(() => undefined);
+    return found?.answer ?? answer;
+  }
+
   private async settle(tx: Tx, end: ChargeEnd, intent: Intent): Promise<Answer> {
-    const charge = await endCharge(tx, intent.accountId, intent.id, end);
+    const { accountId, id } = intent;
+    const charge = await endCharge(tx, accountId, id, end);
+    if (charge.order_id !== null) {
+      await endHold(tx, accountId, charge.order_id, id, end.status === 'succeeded');
+      if (end.status === 'failed') await releaseStock(tx, accountId, id);
+    }
     return chargeAnswer(charge, intent.requestId);
   }
+
+  /** A success that comes after the charge was given up: the money is there, so it is parked for a person to see. */
+  private async late(db: Tx, charge: Charge, end: ChargeEnd): Promise<void> {
+    if (end.status !== 'succeeded') return;
+    const parked = await parkIfFailed(db, charge, end.reference);
+    if (parked)
+      this.log.error(
+        `${charge.id} had failed, but ${end.reference} succeeded: parked, refund it or honour it`,
+      );
+  }
+}
+
+const OUT_OF_STOCK: ChargeEnd = {
+  status: 'failed',
+  failureCode: 'insufficient_inventory',
+  declineCode: null,
+  reference: null,
+};
+
+/** The order that a charge is to pay, if it names one. @throws Problem 404, 400 or 409. */
+async function orderOf(
+  tx: Tx,
+  accountId: string,
+  request: CreateCharge,
+): Promise<Order | undefined> {
+  if (request.order === undefined) return undefined;
+  const order = await findOrder(tx, accountId, request.order);
+  if (!order) throw new Problem('not_found', 'No such order.', { retry: 'after_fix' });
+  const errors = [
+    {
+      pointer: '/amount',
+      detail: `must be the order's total, ${order.total}, or left out`,
+      given: request.amount,
+      ours: order.total,
+    },
+    {
+      pointer: '/currency',
+      detail: `must be the order's, ${order.currency}, or left out`,
+      given: request.currency,
+      ours: order.currency,
+    },
+  ].filter(({ given, ours }) => given !== undefined && given !== ours);
+  if (errors.length > 0)
+    throw validationFailed(errors.map(({ pointer, detail }) => ({ pointer, detail })));
+  const closed = whyOrderIsClosed(order);
+  if (closed) throw closed;
+  return order;
+}
+
+/** What stands in the way of an order that was open when it was read. */
+async function whyNow(tx: Tx, { account_id, id }: Order): Promise<Problem | undefined> {
+  const order = await findOrder(tx, account_id, id);
+  return order && whyOrderIsClosed(order);
 }
 
 /** The answer that a charge's end stands for, from its row alone. */
 export function chargeAnswer(charge: Charge, requestId: string): Answer {
-  if (charge.status === 'succeeded') return created(chargeUrl(charge.id), chargeToWire(charge));
+  if (charge.status === 'succeeded')
+    return created(chargeLink(charge.id).url, chargeToWire(charge));
   const extensions = { charge: charge.id };
   const problem =
     charge.decline_code !== null
@@ -154,7 +271,7 @@ export function chargeAnswer(charge: Charge, requestId: string): Answer {
 }
 
 /** No outcome yet: the charge stays pending and recovery goes on. */
-function open(charge: Charge, answer: ProcessorAnswer): Performed<ChargeEnd> {
+function open(charge: Charge, answer: { kind: ProcessorAnswer['kind'] }): Performed<ChargeEnd> {
   return {
     ended: false,
     inDoubt: answer.kind === 'unknown',

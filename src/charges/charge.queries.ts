@@ -20,13 +20,16 @@ export type NewCharge = Pick<
   | 'processor_parameters'
 >;
 
-/** @returns undefined if the id is taken: this intent has made its charge before. */
+/**
+ * @returns undefined if the id is taken (this intent has made its charge before), or if the order has a live charge:
+ * one INSERT meets both guards, and waits for a transaction that is about to decide either.
+ */
 export async function insertPendingCharge(tx: Tx, charge: NewCharge): Promise<Charge | undefined> {
   const rows: Charge[] = await tx.query(
     `INSERT INTO charges (account_id, id, status, amount, currency, payment_method, description, receipt_email,
        order_id, metadata, processor, processor_parameters)
      VALUES ($1, $2, 'pending', $3, $4, $5, $6, $7, $8, $9, $10, $11)
-     ON CONFLICT (account_id, id) DO NOTHING
+     ON CONFLICT DO NOTHING
      RETURNING ${CHARGE_COLUMNS}`,
     [
       charge.account_id,
@@ -52,6 +55,21 @@ export async function findCharge(
 ): Promise<Charge | undefined> {
   const rows: Charge[] = await db.query(
     `SELECT ${CHARGE_COLUMNS} FROM charges WHERE account_id = $1 AND id = $2`,
+    [accountId, id],
+  );
+  return rows[0];
+}
+
+/** @returns the charge with its age by the database's clock, in ms. */
+export async function findPendingCharge(
+  db: Tx,
+  accountId: string,
+  id: string,
+): Promise<(Charge & { age_ms: number }) | undefined> {
+  const rows: (Charge & { age_ms: number })[] = await db.query(
+    `SELECT ${CHARGE_COLUMNS},
+       (EXTRACT(EPOCH FROM clock_timestamp() - created_at) * 1000)::float8 AS age_ms
+     FROM charges WHERE account_id = $1 AND id = $2 AND status = 'pending'`,
     [accountId, id],
   );
   return rows[0];
@@ -86,4 +104,41 @@ export async function endCharge(
   );
   if (!rows[0]) throw new Error(`${id} is not pending, so that it cannot end as ${end.status}`);
   return rows[0];
+}
+
+/**
+ * Keeps a payment that succeeded although its charge had failed; once, however often it is reported.
+ * @returns whether it was parked now.
+ */
+export async function parkIfFailed(db: Tx, charge: Charge, reference: string): Promise<boolean> {
+  const rows: unknown[] = await db.query(
+    `INSERT INTO parked_payments (account_id, processor_reference, charge_id, amount, currency, reason)
+     SELECT account_id, $3, id, amount, currency, 'succeeded_after_failed' FROM charges
+     WHERE account_id = $1 AND id = $2 AND status = 'failed'
+     ON CONFLICT (account_id, processor_reference) DO NOTHING
+     RETURNING charge_id`,
+    [charge.account_id, charge.id, reference],
+  );
+  return rows.length === 1;
+}
+
+/** Locks a charge, so that what is done about it is decided one after the other. */
+export async function lockCharge(
+  tx: Tx,
+  accountId: string,
+  id: string,
+): Promise<Charge | undefined> {
+  const rows: Charge[] = await tx.query(
+    `SELECT ${CHARGE_COLUMNS} FROM charges WHERE account_id = $1 AND id = $2 FOR UPDATE`,
+    [accountId, id],
+  );
+  return rows[0];
+}
+
+/** Counts a refund in. A CHECK constraint refuses more than the charge. */
+export async function addRefunded(tx: Tx, charge: Charge, amount: number): Promise<void> {
+  await tx.query(
+    `UPDATE charges SET amount_refunded = amount_refunded + $3 WHERE account_id = $1 AND id = $2`,
+    [charge.account_id, charge.id, amount],
+  );
 }

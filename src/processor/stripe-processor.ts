@@ -7,8 +7,10 @@ import {
 } from './deadline-http-client.js';
 import {
   Processor,
+  type FenceAnswer,
   type Payment,
   type PaymentParameters,
+  type RefundParameters,
   type ProcessorAnswer,
 } from './processor.js';
 
@@ -59,20 +61,76 @@ export class StripeProcessor extends Processor {
     } satisfies Stripe.PaymentIntentCreateParams);
   }
 
-  async pay(key: string, prepared: string): Promise<ProcessorAnswer> {
-    const call: Call = { deadline: performance.now() + this.timeoutMs, inDoubt: false };
-    const answer = await withDeadline(call, () => this.createIntent(key, prepared));
-    // Refused at last, but an attempt before may have arrived.
-    return answer.kind === 'refused' && call.inDoubt
-      ? { kind: 'unknown', reason: answer.reason, stored: false }
-      : answer;
+  pay(key: string, prepared: string, notAfter = Infinity): Promise<ProcessorAnswer> {
+    const { paymentIntents } = this.stripe;
+    return this.ask(notAfter, async () => {
+      const parameters = JSON.parse(prepared) as Stripe.PaymentIntentCreateParams;
+      const intent = await paymentIntents.create(parameters, { idempotencyKey: key });
+      // A key replays the first answer for ever, also one that was not final: then its object tells.
+      return answerOfIntent(
+        intent.status === 'processing' ? await paymentIntents.retrieve(intent.id) : intent,
+      );
+    });
   }
 
-  async look(chargeId: string, since: Date): Promise<Payment | undefined> {
-    const from = Math.floor(since.getTime() / 1000) - CLOCK_SKEW_SECONDS;
-    const call: Call = { deadline: performance.now() + this.timeoutMs, inDoubt: false };
-    return withDeadline(call, async () => {
-      for await (const payment of this.list({ created: { gte: from } })) {
+  prepareRefund(parameters: RefundParameters): string {
+    return JSON.stringify(parameters satisfies Stripe.RefundCreateParams);
+  }
+
+  refund(key: string, prepared: string): Promise<ProcessorAnswer> {
+    const { refunds } = this.stripe;
+    return this.ask(Infinity, async () => {
+      const parameters = JSON.parse(prepared) as Stripe.RefundCreateParams;
+      const refund = await refunds.create(parameters, { idempotencyKey: key });
+      return answerOfRefund(
+        refund.status === 'pending' ? await refunds.retrieve(refund.id) : refund,
+      );
+    });
+  }
+
+  async lookRefund(refundId: string, prepared: string): Promise<ProcessorAnswer | undefined> {
+    const { payment_intent } = JSON.parse(prepared) as RefundParameters;
+    return withDeadline(this.call(), async () => {
+      for await (const refund of this.stripe.refunds.list({ payment_intent, limit: 100 })) {
+        if (refund.metadata?.refund === refundId) return answerOfRefund(refund);
+      }
+      return undefined;
+    });
+  }
+
+  async fence(key: string, prepared: string): Promise<FenceAnswer> {
+    const { amount, currency } = JSON.parse(prepared) as Stripe.PaymentIntentCreateParams;
+    try {
+      return await withDeadline(this.call(), async (): Promise<FenceAnswer> => {
+        // Without a payment method and unconfirmed: this takes nothing even if the cancel below is lost.
+        const intent = await this.stripe.paymentIntents.create(
+          { amount, currency, confirm: false, metadata: { fence: key } },
+          { idempotencyKey: key },
+        );
+        // Told again from an earlier fence, the intent is canceled already.
+        await this.stripe.paymentIntents.cancel(intent.id).catch((error: unknown) => {
+          if (!(error instanceof Stripe.errors.StripeInvalidRequestError)) throw error;
+        });
+        return { kind: 'fenced' };
+      });
+    } catch (error) {
+      if (error instanceof Stripe.errors.StripeIdempotencyError && error.statusCode === 400) {
+        return { kind: 'used' };
+      }
+      return { kind: 'unknown', reason: String(error) };
+    }
+  }
+
+  async look(
+    chargeId: string,
+    { from, to }: { from: Date; to: Date },
+  ): Promise<Payment | undefined> {
+    const created = {
+      gte: Math.floor(from.getTime() / 1000) - CLOCK_SKEW_SECONDS,
+      lte: Math.ceil(to.getTime() / 1000) + CLOCK_SKEW_SECONDS,
+    };
+    return withDeadline(this.call(), async () => {
+      for await (const payment of this.list({ created })) {
         if (payment.charge === chargeId) return payment;
       }
       return undefined;
@@ -81,6 +139,10 @@ export class StripeProcessor extends Processor {
 
   payments(): AsyncIterable<Payment> {
     return this.list({});
+  }
+
+  private call(notAfter = Infinity): Call {
+    return { deadline: Math.min(performance.now() + this.timeoutMs, notAfter), inDoubt: false };
   }
 
   private async *list(filter: Stripe.PaymentIntentListParams): AsyncIterable<Payment> {
@@ -96,15 +158,19 @@ export class StripeProcessor extends Processor {
     }
   }
 
-  private async createIntent(key: string, prepared: string): Promise<ProcessorAnswer> {
-    try {
-      const parameters = JSON.parse(prepared) as Stripe.PaymentIntentCreateParams;
-      const sent = this.stripe.paymentIntents.create(parameters, { idempotencyKey: key });
-      const intent = await within(this.timeoutMs, sent);
-      return answerOfIntent(intent);
-    } catch (error) {
-      return answerOfError(error);
-    }
+  /** One call, its outcome whatever happens, and its doubts. */
+  private async ask(
+    notAfter: number,
+    run: () => Promise<ProcessorAnswer>,
+  ): Promise<ProcessorAnswer> {
+    const call = this.call(notAfter);
+    const answer = await withDeadline(call, () => within(this.timeoutMs, run())).catch(
+      answerOfError,
+    );
+    // Refused at last, but an attempt before may have arrived.
+    return answer.kind === 'refused' && call.inDoubt
+      ? { kind: 'unknown', reason: answer.reason, stored: false }
+      : answer;
   }
 }
 
@@ -125,6 +191,15 @@ export function answerOfIntent(intent: Stripe.PaymentIntent): ProcessorAnswer {
       break;
   }
   return { kind: 'unknown', reason: `the payment is ${intent.status}`, stored: false };
+}
+
+/** The meaning of a refund (source: Stripe's "The Refund object"). */
+export function answerOfRefund({ id, status, failure_reason }: Stripe.Refund): ProcessorAnswer {
+  if (status === 'succeeded') return { kind: 'succeeded', reference: id };
+  if (status === 'failed' || status === 'canceled') {
+    return { kind: 'rejected', failureCode: failure_reason ?? status, reference: id };
+  }
+  return { kind: 'unknown', reason: `the refund is ${status}`, stored: false };
 }
 
 /** The meaning of what the SDK throws (source: Stripe's "Errors" and "Error handling"). */
