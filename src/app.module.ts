@@ -33,6 +33,9 @@ import { ProcessorModule } from './processor/processor.module.js';
 import { RefundsController } from './refunds/refunds.controller.js';
 import { RefundsModule } from './refunds/refunds.module.js';
 import { ProductsController } from './stock/products.controller.js';
+import { ProcessorWebhookController } from './webhooks/incoming/processor-webhook.controller.js';
+import { EndpointsController } from './webhooks/outgoing/endpoints.controller.js';
+import { WebhooksModule } from './webhooks/webhooks.module.js';
 
 /** Beyond the processor's own deadline, so that an honest attempt is never overtaken. */
 const LEASE_MARGIN_MS = 2_000;
@@ -60,6 +63,8 @@ export class AppModule implements NestModule {
         OrdersController,
         ProductsController,
         EventsController,
+        EndpointsController,
+        ProcessorWebhookController,
       ],
       providers: [
         // Guards run in this order: who is calling, what did they send. (The router has answered 404 and 405.)
@@ -121,5 +126,6 @@ function sharedModules(
     OrdersModule,
     ChargesModule.forRoot(config.givingUp),
     RefundsModule.forRoot(config.givingUp),
+    WebhooksModule.forRoot({ production: config.production }, jobs !== undefined),
   ];
 }

@@ -21,6 +21,8 @@ export interface Config {
     /** Absent for Stripe itself. */
     baseUrl?: URL;
     timeoutMs: number;
+    /** Signs the processor's notifications. Absent: none is believed. */
+    webhookSecret?: string;
   };
 }
 
@@ -86,22 +88,26 @@ function processor(env: Env): Config['processor'] {
   if (secretKey === '') {
     const fallback = `http://127.0.0.1:${port(env, 'SANDBOX_PORT', 4242)}`;
     const baseUrl = url(env, 'PROCESSOR_URL', fallback, ['http:', 'https:']);
-    return { name: 'sandbox', secretKey: 'sk_test_sandbox', baseUrl, timeoutMs };
+    const webhookSecret = env.PROCESSOR_WEBHOOK_SECRET || 'whsec_sandbox';
+    return { name: 'sandbox', secretKey: 'sk_test_sandbox', baseUrl, timeoutMs, webhookSecret };
   }
+  const webhook = env.PROCESSOR_WEBHOOK_SECRET
+    ? { webhookSecret: env.PROCESSOR_WEBHOOK_SECRET }
+    : {};
   if (secretKey.startsWith('sk_live_') || secretKey.startsWith('rk_live_')) {
     if (env.ALLOW_LIVE !== '1') {
       throw new ConfigurationError(
         'STRIPE_SECRET_KEY is a live key: real cards would be charged. Use a test key (sk_test_…), or set ALLOW_LIVE=1 if that is what you want.',
       );
     }
-    return { name: 'stripe_live', secretKey, timeoutMs };
+    return { name: 'stripe_live', secretKey, timeoutMs, ...webhook };
   }
   if (!/^[sr]k_test_\S+$/.test(secretKey)) {
     throw new ConfigurationError(
       'STRIPE_SECRET_KEY is not a Stripe secret key. It begins with sk_test_; leave it unset to use the local sandbox.',
     );
   }
-  return { name: 'stripe_test', secretKey, timeoutMs };
+  return { name: 'stripe_test', secretKey, timeoutMs, ...webhook };
 }
 
 function databaseUrl(env: Env): string {

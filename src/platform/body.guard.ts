@@ -1,19 +1,21 @@
 import { isUtf8 } from 'node:buffer';
 import { Injectable, SetMetadata, type CanActivate, type ExecutionContext } from '@nestjs/common';
 import { Reflector } from '@nestjs/core';
-import express, { type Request, type Response } from 'express';
+import express, { type Request, type RequestHandler, type Response } from 'express';
 import { visit } from 'jsonc-parser';
 import { Problem } from './problem.js';
 
 const LIMIT_BYTES = 64 * 1024;
+/** For the processor's notifications, which hold whole objects of its own. */
+const RAW_LIMIT_BYTES = 1024 * 1024;
 /** Deeper bodies overflow the stack of whatever walks them next: canonicalisation, validation. */
 const MAX_DEPTH = 32;
 
 const BODY = Symbol('BODY');
 /** The handler works without a body; an absent one is `{}`. */
 export const OptionalBody = () => SetMetadata(BODY, 'optional');
-/** The handler reads the raw bytes itself. */
-export const OwnBody = () => SetMetadata(BODY, 'own');
+/** The handler gets the bytes as they came, up to 1 MiB: a signature is over them, not over what they mean. */
+export const RawBody = () => SetMetadata(BODY, 'raw');
 
 /**
  * Reads and checks the body of POST and PUT. A guard, not a parser in front of the router, so that
@@ -28,12 +30,18 @@ export class BodyGuard implements CanActivate {
     verify: (_request, _response, bytes) => checkJson(bytes),
   });
 
+  private readonly parseRaw = express.raw({ limit: RAW_LIMIT_BYTES, type: () => true });
+
   constructor(private readonly reflector: Reflector) {}
 
   async canActivate(context: ExecutionContext): Promise<boolean> {
     const request = context.switchToHttp().getRequest<Request>();
     const kind = this.reflector.get<string | undefined>(BODY, context.getHandler());
-    if (!['POST', 'PUT'].includes(request.method) || kind === 'own') return true;
+    if (!['POST', 'PUT'].includes(request.method)) return true;
+    if (kind === 'raw') {
+      await parseWith(this.parseRaw, request, context.switchToHttp().getResponse<Response>());
+      return true;
+    }
     if (kind === 'optional' && isEmpty(request)) {
       request.body = {};
       return true;
@@ -46,16 +54,20 @@ export class BodyGuard implements CanActivate {
     if (!/^application\/json\s*(;|$)/i.test(request.headers['content-type'] ?? ''))
       throw unsupportedType();
     if (isEmpty(request)) throw malformed('the body is empty');
-    await new Promise<void>((resolve, reject) => {
-      this.parse(request, response, (error?: unknown) => {
-        if (error === undefined) resolve();
-        else reject(asProblem(error));
-      });
-    });
+    await parseWith(this.parse, request, response);
     if (typeof request.body !== 'object' || request.body === null || Array.isArray(request.body)) {
       throw malformed('the body is not an object');
     }
   }
+}
+
+function parseWith(parse: RequestHandler, request: Request, response: Response): Promise<void> {
+  return new Promise((resolve, reject) => {
+    void parse(request, response, (error?: unknown) => {
+      if (error === undefined) resolve();
+      else reject(asProblem(error));
+    });
+  });
 }
 
 function isEmpty(request: Request): boolean {
