@@ -1,11 +1,5 @@
-import {
-  Module,
-  type Type,
-  type DynamicModule,
-  type MiddlewareConsumer,
-  type NestModule,
-} from '@nestjs/common';
-import { APP_FILTER, APP_GUARD, APP_PIPE } from '@nestjs/core';
+import { Module, type DynamicModule, type Type } from '@nestjs/common';
+import { APP_FILTER, APP_GUARD, APP_INTERCEPTOR, APP_PIPE } from '@nestjs/core';
 import { AccountsModule } from './accounts/accounts.module.js';
 import { accountIdOf, AuthGuard } from './accounts/auth.guard.js';
 import { ChargesController } from './charges/charges.controller.js';
@@ -20,7 +14,7 @@ import { databaseModule } from './platform/database.js';
 import { HealthController } from './platform/health.controller.js';
 import { ProblemFilter } from './platform/problem.filter.js';
 import { ProblemsController } from './platform/problems.controller.js';
-import { nameRequest } from './platform/request-id.js';
+import { UndeclaredInputInterceptor } from './platform/undeclared-input.interceptor.js';
 import { StrictValidationPipe } from './platform/validation.js';
 import { ProcessorModule } from './processor/processor.module.js';
 
@@ -29,7 +23,7 @@ const LEASE_MARGIN_MS = 2_000;
 
 /** The table of contents: what answers HTTP requests, in the order in which a request passes it. */
 @Module({})
-export class AppModule implements NestModule {
+export class AppModule {
   /** @param probe told each point the engine passes: the lab's faults by default, tests bring their own. */
   static forRoot(
     config: Config,
@@ -48,20 +42,17 @@ export class AppModule implements NestModule {
         { provide: APP_GUARD, useClass: AuthGuard },
         { provide: APP_GUARD, useClass: BodyGuard },
         ...(config.lab ? [{ provide: APP_GUARD, useClass: LabFaultGuard }] : []),
+        { provide: APP_INTERCEPTOR, useClass: UndeclaredInputInterceptor },
         { provide: APP_PIPE, useClass: StrictValidationPipe },
         { provide: APP_FILTER, useClass: ProblemFilter },
       ],
     };
   }
-
-  configure(consumer: MiddlewareConsumer): void {
-    consumer.apply(nameRequest).forRoutes('{*path}');
-  }
 }
 
 /** The background process: recovers what was left unfinished, and shows its health. */
 @Module({})
-export class WorkerModule implements NestModule {
+export class WorkerModule {
   static forRoot(config: Config): DynamicModule {
     return {
       module: WorkerModule,
@@ -69,10 +60,6 @@ export class WorkerModule implements NestModule {
       controllers: [HealthController],
       providers: [{ provide: APP_FILTER, useClass: ProblemFilter }],
     };
-  }
-
-  configure(consumer: MiddlewareConsumer): void {
-    consumer.apply(nameRequest).forRoutes('{*path}');
   }
 }
 
