@@ -1,5 +1,5 @@
 import { Module, type DynamicModule, type Type } from '@nestjs/common';
-import { APP_FILTER, APP_GUARD, APP_INTERCEPTOR, APP_PIPE } from '@nestjs/core';
+import { APP_FILTER, APP_GUARD, APP_PIPE } from '@nestjs/core';
 import { AccountsModule } from './accounts/accounts.module.js';
 import { accountIdOf, AuthGuard } from './accounts/auth.guard.js';
 import { ChargesController } from './charges/charges.controller.js';
@@ -14,7 +14,7 @@ import { databaseModule } from './platform/database.js';
 import { HealthController } from './platform/health.controller.js';
 import { ProblemFilter } from './platform/problem.filter.js';
 import { ProblemsController } from './platform/problems.controller.js';
-import { UndeclaredInputInterceptor } from './platform/undeclared-input.interceptor.js';
+import { UndeclaredInputModule } from './platform/undeclared-input.interceptor.js';
 import { StrictValidationPipe } from './platform/validation.js';
 import { ProcessorModule } from './processor/processor.module.js';
 
@@ -33,6 +33,7 @@ export class AppModule {
       module: AppModule,
       imports: [
         ...sharedModules(config, ['http'], probe),
+        UndeclaredInputModule, // after the engine, so that its interceptor runs within the engine's
         AccountsModule,
         ...(config.lab ? [LabModule] : []),
       ],
@@ -42,7 +43,6 @@ export class AppModule {
         { provide: APP_GUARD, useClass: AuthGuard },
         { provide: APP_GUARD, useClass: BodyGuard },
         ...(config.lab ? [{ provide: APP_GUARD, useClass: LabFaultGuard }] : []),
-        { provide: APP_INTERCEPTOR, useClass: UndeclaredInputInterceptor },
         { provide: APP_PIPE, useClass: StrictValidationPipe },
         { provide: APP_FILTER, useClass: ProblemFilter },
       ],

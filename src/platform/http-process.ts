@@ -15,6 +15,9 @@ export async function createHttpApp(module: DynamicModule): Promise<NestExpressA
   app.disable('x-powered-by');
   // Before the router, which gives up on a path that it cannot decode.
   app.use(nameRequest);
+  // `Expect` other than 100-continue: Node would answer 417 by itself, bare. RFC 9110, section 10.1.1 lets us go on.
+  const server = app.getHttpServer();
+  server.on('checkExpectation', (...exchange) => server.emit('request', ...exchange));
   return app;
 }
 

@@ -1,9 +1,11 @@
 import {
   Injectable,
+  Module,
   type CallHandler,
   type ExecutionContext,
   type NestInterceptor,
 } from '@nestjs/common';
+import { APP_INTERCEPTOR } from '@nestjs/core';
 import { ROUTE_ARGS_METADATA } from '@nestjs/common/constants.js';
 import { RouteParamtypes } from '@nestjs/common/enums/route-paramtypes.enum.js';
 import type { Request } from 'express';
@@ -13,7 +15,7 @@ import { validationFailed } from './problem.js';
 
 /**
  * Query parameters and members of a body on a route that takes none are unknown ones. The pipe sees only what a
- * handler has declared. An interceptor, so that a used key answers before this does.
+ * handler has declared. An interceptor, and one that runs within the engine's, so that a used key answers first.
  */
 @Injectable()
 export class UndeclaredInputInterceptor implements NestInterceptor {
@@ -34,6 +36,9 @@ export class UndeclaredInputInterceptor implements NestInterceptor {
     return next.handle();
   }
 }
+
+@Module({ providers: [{ provide: APP_INTERCEPTOR, useClass: UndeclaredInputInterceptor }] })
+export class UndeclaredInputModule {}
 
 function membersOf(body: unknown): string[] {
   return typeof body === 'object' && body !== null && !Buffer.isBuffer(body)
