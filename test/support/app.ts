@@ -8,6 +8,8 @@ import { createHttpApp } from '../../src/platform/http-process.js';
 import { startSandbox, type SandboxOptions } from '../../src/sandbox/sandbox.server.js';
 
 export interface AppOptions {
+  /** Where the application finds PostgreSQL, when that is another way than the test's own. */
+  databaseUrl?: string;
   /** Read as `process.env` would be, over a `DATABASE_URL` and `PROCESSOR_URL` that fit. */
   env?: Record<string, string>;
   /** Told each point of the engine, in place of the default. */
@@ -41,7 +43,10 @@ export async function startApp(options: AppOptions = {}): Promise<TestApp> {
   const databaseUrl = options.env?.DATABASE_URL ?? process.env.DATABASE_URL ?? '';
   const db = await openDatabase(databaseUrl);
   const sandbox = await startSandbox({ databaseUrl, ...options.sandbox });
-  const env = { DATABASE_URL: databaseUrl, PROCESSOR_URL: sandbox.url, ...options.env };
+  const env = {
+    ...{ PROCESSOR_URL: sandbox.url, ...options.env },
+    DATABASE_URL: options.databaseUrl ?? databaseUrl,
+  };
   const app = await createHttpApp(AppModule.forRoot(loadConfig(env), options.probe));
   const logs: string[] = [];
   app.useLogger(collect(logs));

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { expect } from '@jest/globals';
 import type { TestApp } from './app.js';
 
 export interface Reply {
@@ -52,7 +53,25 @@ export function post(
 /** A charge that succeeds. */
 export const CHARGE = { amount: 1200, currency: 'eur', payment_method: 'pm_card_visa' };
 
-function asBody(body: unknown): BodyInit | undefined {
+function asBody(body: unknown): string | Uint8Array<ArrayBuffer> | undefined {
   if (body === undefined || typeof body === 'string') return body;
   return Buffer.isBuffer(body) ? new Uint8Array(body) : JSON.stringify(body);
+}
+
+/** Everything that every problem has, and that agrees with everything else. */
+export function expectProblem(reply: Reply, status: number, code: string, retry: string): void {
+  expect(reply.body).toMatchObject({ status, code, retry, type: `/problems/${code}` });
+  expect(reply.status).toBe(status);
+  expect(reply.headers.get('Content-Type')).toBe('application/problem+json; charset=utf-8');
+  expect(reply.headers.get('Request-Id')).toMatch(/^req_[0-9a-v]{24}$/);
+  expect(reply.body.request_id).toBe(reply.headers.get('Request-Id'));
+  expect(Object.keys(reply.body).slice(0, 7)).toEqual([
+    'type',
+    'title',
+    'status',
+    'detail',
+    'code',
+    'request_id',
+    'retry',
+  ]);
 }
