@@ -9,6 +9,8 @@ import { IdempotencyModule } from './idempotency/idempotency.module.js';
 import { SilentProbe, type EngineProbe } from './idempotency/operation.js';
 import { LabFaultGuard, LabFaultProbe } from './lab/lab-faults.js';
 import { LabModule } from './lab/lab.module.js';
+import { OrdersController } from './orders/orders.controller.js';
+import { OrdersModule } from './orders/orders.module.js';
 import { BodyGuard } from './platform/body.guard.js';
 import { databaseModule } from './platform/database.js';
 import { HealthController } from './platform/health.controller.js';
@@ -17,6 +19,9 @@ import { ProblemsController } from './platform/problems.controller.js';
 import { UndeclaredInputModule } from './platform/undeclared-input.interceptor.js';
 import { StrictValidationPipe } from './platform/validation.js';
 import { ProcessorModule } from './processor/processor.module.js';
+import { RefundsController } from './refunds/refunds.controller.js';
+import { RefundsModule } from './refunds/refunds.module.js';
+import { ProductsController } from './stock/products.controller.js';
 
 /** Beyond the processor's own deadline, so that an honest attempt is never overtaken. */
 const LEASE_MARGIN_MS = 2_000;
@@ -37,7 +42,14 @@ export class AppModule {
         AccountsModule,
         ...(config.lab ? [LabModule] : []),
       ],
-      controllers: [HealthController, ProblemsController, ChargesController],
+      controllers: [
+        HealthController,
+        ProblemsController,
+        ChargesController,
+        RefundsController,
+        OrdersController,
+        ProductsController,
+      ],
       providers: [
         // Guards run in this order: who is calling, what did they send. (The router has answered 404 and 405.)
         { provide: APP_GUARD, useClass: AuthGuard },
@@ -78,6 +90,8 @@ function sharedModules(
       facts: { accountId: accountIdOf, requestId: (request) => request.requestId },
       probe,
     }),
+    OrdersModule,
     ChargesModule.forRoot(config.givingUp),
+    RefundsModule.forRoot(config.givingUp),
   ];
 }

@@ -9,7 +9,7 @@ interface Violation {
 }
 
 /** In a process of its own, as `npm run lint` does: its configuration is CommonJS, these tests are not. */
-function violationsIn(...folders: string[]): Promise<{ code: unknown; found: string[] }> {
+function violationsIn(...folders: string[]): Promise<string[]> {
   const program = resolve('node_modules/dependency-cruiser/bin/dependency-cruise.mjs');
   const options = ['--config', '.dependency-cruiser.cjs', '--output-type', 'json'];
   return new Promise((done, fail) => {
@@ -20,8 +20,7 @@ function violationsIn(...folders: string[]): Promise<{ code: unknown; found: str
       (error, stdout, stderr) => {
         if (stdout === '') return fail(new Error(stderr, { cause: error }));
         const { summary } = JSON.parse(stdout) as { summary: { violations: Violation[] } };
-        const found = summary.violations.map(({ from, rule }) => `${rule.name}: ${from}`);
-        done({ code: error?.code ?? 0, found: found.sort() });
+        done(summary.violations.map(({ from, rule }) => `${rule.name}: ${from}`).sort());
       },
     );
   });
@@ -31,11 +30,11 @@ const FIXTURE = 'test/fixtures/breach';
 
 describe('the import table', () => {
   it('is kept by the source', async () => {
-    expect((await violationsIn('src', 'migrations')).found).toEqual([]);
+    expect(await violationsIn('src', 'migrations')).toEqual([]);
   });
 
   it('finds each breach of the fixture, and nothing else in it', async () => {
-    const { code, found } = await violationsIn(FIXTURE);
+    const found = await violationsIn(FIXTURE);
     const at = (rule: string, file: string) => `${rule}: ${FIXTURE}/${file}`;
     expect(found).toEqual(
       [
@@ -49,7 +48,6 @@ describe('the import table', () => {
         at('sandbox-stands-alone', 'sandbox/knows-the-platform.ts'),
       ].sort(),
     );
-    expect(code).toBe(found.length); // npm run lint fails
   });
 
   it('has its fixture in folders that the source has, too', async () => {

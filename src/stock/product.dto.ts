@@ -1,0 +1,12 @@
+import { IsInt, Max, Min } from 'class-validator';
+import { IsText, MAX_AMOUNT } from '../platform/rules.js';
+
+export class PutProduct {
+  @IsText(1, 255)
+  name: string;
+
+  @IsInt()
+  @Min(0)
+  @Max(MAX_AMOUNT)
+  on_hand: number;
+}
