@@ -80,7 +80,14 @@ function elements(
   errors: InputError[],
 ): unknown {
   if (!element || !Array.isArray(value)) return value;
-  return value.map((each, index) => instantiate(element, each, `${path}/${index}`, errors));
+  return value.map((each, index) => {
+    const at = `${path}/${index}`;
+    if (typeof each === 'object' && each !== null && !Array.isArray(each))
+      return instantiate(element, each, at, errors);
+    // Said here, because class-validator takes a list in a list for valid.
+    errors.push({ pointer: at, detail: 'must be an object' });
+    return each;
+  });
 }
 
 function membersOf(dtoClass: Dto): Set<string> {

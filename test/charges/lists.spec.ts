@@ -12,12 +12,17 @@ let newestFirst: string[];
 beforeAll(async () => {
   app = await startApp();
   owner = await makeAccount(app.db, 'Owner of many charges');
+  await call(app, '/orders/order-a', {
+    method: 'PUT',
+    apiKey: owner.apiKey,
+    body: { currency: 'eur', items: [{ sku: 'tea', quantity: 1, unit_amount: 1 }] },
+  });
   // Three to a microsecond, twenty to a millisecond: neither Date nor the time alone tells them apart.
   const rows: { id: string; created_at: string }[] = await app.db.query(
     `INSERT INTO charges (account_id, id, status, amount, currency, payment_method, metadata, order_id,
        processor, processor_parameters, processor_reference, failure_code, settled_at, created_at)
      SELECT $1, 'ch_' || md5(n::text), (ARRAY['pending', 'succeeded', 'failed'])[n % 3 + 1], n + 1, 'eur', 'pm', '{}',
-       CASE WHEN n % 4 = 0 THEN 'order-a' END, 'sandbox', '{}',
+       CASE WHEN n % 3 = 2 OR n = 0 THEN 'order-a' END, 'sandbox', '{}',
        CASE WHEN n % 3 = 1 THEN 'pi_' || n END, CASE WHEN n % 3 = 2 THEN 'card_declined' END,
        CASE WHEN n % 3 > 0 THEN now() END,
        $2::timestamptz + (n / 3) * interval '1 microsecond' + (n / 20) * interval '1 millisecond'
@@ -134,12 +139,12 @@ describe('the filters', () => {
 
   it('page on within what they leave', async () => {
     const all = (await list('?limit=100&order=order-a')).ids;
-    expect(all).toHaveLength(ROWS / 4);
+    expect(all).toHaveLength(ROWS / 3 + 1);
     const first = await list('?limit=4&order=order-a');
     const second = await list(`?limit=100&order=order-a&starting_after=${first.ids.at(-1)}`);
     expect([...first.ids, ...second.ids]).toEqual(all);
     expect(await list('?order=order-b')).toEqual({ ids: [], has_more: false });
-    expect((await list('?order=order-a&status=pending&limit=100')).ids).toHaveLength(5);
+    expect((await list('?order=order-a&status=pending&limit=100')).ids).toHaveLength(1);
   });
 
   const later = (await_: string) => `created[gte]=${await_}`;
