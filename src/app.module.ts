@@ -1,10 +1,4 @@
-import {
-  Module,
-  type Type,
-  type DynamicModule,
-  type MiddlewareConsumer,
-  type NestModule,
-} from '@nestjs/common';
+import { Module, type DynamicModule, type Type } from '@nestjs/common';
 import { APP_FILTER, APP_GUARD, APP_PIPE } from '@nestjs/core';
 import { AccountsModule } from './accounts/accounts.module.js';
 import { accountIdOf, AuthGuard } from './accounts/auth.guard.js';
@@ -27,7 +21,7 @@ import { databaseModule } from './platform/database.js';
 import { HealthController } from './platform/health.controller.js';
 import { ProblemFilter } from './platform/problem.filter.js';
 import { ProblemsController } from './platform/problems.controller.js';
-import { nameRequest } from './platform/request-id.js';
+import { UndeclaredInputModule } from './platform/undeclared-input.interceptor.js';
 import { StrictValidationPipe } from './platform/validation.js';
 import { ProcessorModule } from './processor/processor.module.js';
 import { RefundsController } from './refunds/refunds.controller.js';
@@ -42,7 +36,7 @@ const LEASE_MARGIN_MS = 2_000;
 
 /** The table of contents: what answers HTTP requests, in the order in which a request passes it. */
 @Module({})
-export class AppModule implements NestModule {
+export class AppModule {
   /** @param probe told each point the engine passes: the lab's faults by default, tests bring their own. */
   static forRoot(
     config: Config,
@@ -52,6 +46,7 @@ export class AppModule implements NestModule {
       module: AppModule,
       imports: [
         ...sharedModules(config, ['http'], probe),
+        UndeclaredInputModule, // after the engine, so that its interceptor runs within the engine's
         AccountsModule,
         ...(config.lab ? [LabModule] : []),
       ],
@@ -76,15 +71,11 @@ export class AppModule implements NestModule {
       ],
     };
   }
-
-  configure(consumer: MiddlewareConsumer): void {
-    consumer.apply(nameRequest).forRoutes('{*path}');
-  }
 }
 
 /** The background process: recovers what was left unfinished, and shows its health. */
 @Module({})
-export class WorkerModule implements NestModule {
+export class WorkerModule {
   static forRoot(config: Config): DynamicModule {
     return {
       module: WorkerModule,
@@ -98,10 +89,6 @@ export class WorkerModule implements NestModule {
       controllers: [HealthController],
       providers: [{ provide: APP_FILTER, useClass: ProblemFilter }],
     };
-  }
-
-  configure(consumer: MiddlewareConsumer): void {
-    consumer.apply(nameRequest).forRoutes('{*path}');
   }
 }
 

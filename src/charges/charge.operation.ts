@@ -81,7 +81,8 @@ export class ChargeOperation implements Operation<Attempt, ChargeEnd> {
           amount,
           currency,
           payment_method: request.payment_method,
-          ...(request.description !== undefined && { description: request.description }),
+          // An empty one is ours to keep; Stripe would refuse the charge for it.
+          ...(request.description && { description: request.description }),
           metadata: { charge: id, account: accountId, ...(order && { order: order.id }) },
         };
         const charge = await insertPendingCharge(tx, {
