@@ -1,6 +1,6 @@
 /**
  * The import table. Imports go one way:
- *   idempotency <- platform <- accounts, processor, stock <- orders <- charges <- effects, webhooks <- lab
+ *   idempotency <- platform <- accounts, processor, stock <- orders <- charges <- effects, webhooks <- audit <- lab
  * The engine imports nothing of ours; the sandbox imports nothing of the rest, and nothing imports it.
  * `npm run lint` holds the source to it; test/architecture.spec.ts shows that a breach is found.
  */
@@ -11,6 +11,7 @@ const LAYERS = [
   ['orders'],
   ['charges'],
   ['effects', 'webhooks'],
+  ['audit'],
   ['lab'],
 ];
 
