@@ -1,10 +1,12 @@
 import { Accounts1763760001000 } from './1763760001000-accounts.js';
 import { IdempotencyRecords1763760002000 } from './1763760002000-idempotency-records.js';
 import { Charges1763760003000 } from './1763760003000-charges.js';
+import { ParkedPayments1763760004000 } from './1763760004000-parked-payments.js';
 
-/** In order, forward only. A list of classes, not a glob: see the note on dynamic import in jest.config.mjs. */
+/** In order, forward only. A list of classes, not a glob: TypeORM would load a glob by `import()`, which Jest breaks. */
 export const migrations = [
   Accounts1763760001000,
   IdempotencyRecords1763760002000,
   Charges1763760003000,
+  ParkedPayments1763760004000,
 ];

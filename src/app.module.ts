@@ -91,6 +91,6 @@ function sharedModules(
       facts: { accountId: accountIdOf, requestId: (request) => request.requestId },
       probe,
     }),
-    ChargesModule,
+    ChargesModule.forRoot(config.givingUp),
   ];
 }

@@ -10,7 +10,8 @@ export interface Config {
   databasePoolSize: number;
   production: boolean;
   lab: boolean;
-  idempotency: { waitMs: number; ttlSeconds: number };
+  idempotency: { waitMs: number; ttlSeconds: number; reapIntervalMs: number };
+  givingUp: { deadlineMs: number; keyWindowMs: number };
   processor: {
     /** `sandbox`, `stripe_test` or `stripe_live`: stored on each charge, and only that one finishes it. */
     name: string;
@@ -52,9 +53,17 @@ export function loadConfig(env: Env = process.env): Config {
     idempotency: {
       waitMs: integer(env, 'IDEMPOTENCY_WAIT_MS', 5_000, 0, 30_000),
       ttlSeconds: integer(env, 'IDEMPOTENCY_TTL_SECONDS', 7 * 24 * 3600, 1, 365 * 24 * 3600),
+      reapIntervalMs: integer(env, 'IDEMPOTENCY_REAP_INTERVAL_SECONDS', 60, 1, 86_400) * 1000,
     },
+    givingUp: givingUp(env),
     processor: processor(env),
   };
+}
+
+function givingUp(env: Env): Config['givingUp'] {
+  const deadline = integer(env, 'CHARGE_DEADLINE_SECONDS', 300, 1, 3_600);
+  const window = integer(env, 'PROCESSOR_KEY_WINDOW_SECONDS', 20 * 3600, 0, 23 * 3600);
+  return { deadlineMs: deadline * 1000, keyWindowMs: window * 1000 };
 }
 
 function processor(env: Env): Config['processor'] {

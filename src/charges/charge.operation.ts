@@ -1,4 +1,4 @@
-import { Injectable, Logger } from '@nestjs/common';
+import { Inject, Injectable, Logger } from '@nestjs/common';
 import { ObjectAlreadyExists } from '../idempotency/errors.js';
 import {
   OperationRegistry,
@@ -16,33 +16,54 @@ import { Problem } from '../platform/problem.js';
 import { Processor, type PaymentParameters, type ProcessorAnswer } from '../processor/processor.js';
 import type { CreateCharge } from './charge.dto.js';
 import { chargeToWire, chargeUrl, type Charge } from './charge.entity.js';
-import { endCharge, findCharge, insertPendingCharge, type ChargeEnd } from './charge.queries.js';
+import {
+  endCharge,
+  findCharge,
+  findPendingCharge,
+  insertPendingCharge,
+  parkIfFailed,
+  type ChargeEnd,
+} from './charge.queries.js';
+import { giveUp, type Ending, type GivingUp } from './give-up.js';
+
+export const GIVING_UP = Symbol('GIVING_UP');
+
+/** A pending charge, as the second beat needs it. */
+interface Attempt {
+  charge: Charge;
+  /** Since reserve, by the database's clock, when it was read. */
+  ageMs: number;
+  /** When that was, by `performance.now()`: a process that sleeps meanwhile notices. */
+  readAt: number;
+}
 
 /**
  * `POST /charges` in three beats: reserve the pending charge, let the processor take the money under the charge's
  * own id, settle. Proof: test/guarantees/.
  */
 @Injectable()
-export class ChargeOperation implements Operation<Charge, ChargeEnd> {
+export class ChargeOperation implements Operation<Attempt, ChargeEnd> {
   readonly name = 'POST /charges';
   readonly idPrefix = 'ch';
-  readonly later: LaterBeats<Charge, ChargeEnd>;
+  readonly later: LaterBeats<Attempt, ChargeEnd>;
   private readonly log = new Logger(ChargeOperation.name);
 
   constructor(
     operations: OperationRegistry,
     private readonly processor: Processor,
+    @Inject(GIVING_UP) private readonly givingUp: GivingUp,
   ) {
     this.later = {
       load: (db, intent) => this.load(db, intent),
-      perform: (charge) => this.perform(charge),
-      settle: (tx, _charge, end, intent) => this.settle(tx, end, intent),
+      perform: (attempt) => this.perform(attempt),
+      settle: (tx, _attempt, end, intent) => this.settle(tx, end, intent),
+      late: (db, { charge }, end) => this.late(db, charge, end),
     };
     operations.register(this);
   }
 
   /** The first beat. The parameters for the processor are fixed here; no later change of code alters them. */
-  plan(accountId: string, request: CreateCharge): Plan<Charge> {
+  plan(accountId: string, request: CreateCharge): Plan<Attempt> {
     return {
       reserve: async (tx, { id }) => {
         if (request.order !== undefined)
@@ -55,7 +76,7 @@ export class ChargeOperation implements Operation<Charge, ChargeEnd> {
           ...(request.description !== undefined && { description: request.description }),
           metadata: { charge: id, account: accountId },
         };
-        const work = await insertPendingCharge(tx, {
+        const charge = await insertPendingCharge(tx, {
           account_id: accountId,
           id,
           amount,
@@ -68,8 +89,8 @@ export class ChargeOperation implements Operation<Charge, ChargeEnd> {
           processor: this.processor.name,
           processor_parameters: this.processor.prepare(parameters),
         });
-        if (!work) throw new ObjectAlreadyExists(id);
-        return { work };
+        if (!charge) throw new ObjectAlreadyExists(id);
+        return { work: { charge, ageMs: 0, readAt: performance.now() } };
       },
     };
   }
@@ -87,25 +108,15 @@ export class ChargeOperation implements Operation<Charge, ChargeEnd> {
     );
   }
 
-  private async load(db: Tx, { accountId, id }: Intent): Promise<Charge> {
-    const charge = await findCharge(db, accountId, id);
-    if (!charge) throw new Error(`${id} has a record but no charge`); // the auditor looks for this, too
-    return charge;
+  private async load(db: Tx, { accountId, id }: Intent): Promise<Attempt> {
+    const charge = await findPendingCharge(db, accountId, id);
+    if (!charge) throw new Error(`${id} has an unfinished record but is not pending`); // the auditor looks for this, too
+    return { charge, ageMs: charge.age_ms, readAt: performance.now() };
   }
 
-  private async perform(charge: Charge): Promise<Performed<ChargeEnd>> {
-    if (charge.processor !== this.processor.name) {
-      return open(charge, {
-        kind: 'refused',
-        reason: `reserved for ${charge.processor}, this process has ${this.processor.name}`,
-        alarm: true,
-      });
-    }
-    let answer = await this.processor.pay(charge.id, charge.processor_parameters);
-    if (answer.kind === 'unknown' && answer.stored) {
-      // The processor will repeat this failure for ever; its ledger knows what became of the payment.
-      answer = (await this.processor.look(charge.id, charge.created_at))?.answer ?? answer;
-    }
+  private async perform(attempt: Attempt): Promise<Performed<ChargeEnd>> {
+    const { charge } = attempt;
+    const answer = await this.ask(attempt);
     switch (answer.kind) {
       case 'succeeded':
         return { ended: true, outcome: { status: 'succeeded', reference: answer.reference } };
@@ -123,6 +134,18 @@ export class ChargeOperation implements Operation<Charge, ChargeEnd> {
           outcome: { status: 'failed', failureCode, declineCode: null, reference },
         };
       }
+      case 'abandoned': {
+        this.log.warn(
+          `${charge.id} is given up: nothing was taken before its deadline, nothing can be after it`,
+        );
+        const outcome = {
+          status: 'failed',
+          failureCode: 'abandoned',
+          declineCode: null,
+          reference: null,
+        } as const;
+        return { ended: true, outcome };
+      }
       case 'refused':
       case 'unknown':
         this.log[answer.kind === 'refused' && answer.alarm ? 'error' : 'warn'](
@@ -132,9 +155,38 @@ export class ChargeOperation implements Operation<Charge, ChargeEnd> {
     }
   }
 
+  /** Asks the processor what became of the charge, which makes it happen while its time lasts. */
+  private async ask({ charge, ageMs, readAt }: Attempt): Promise<Ending> {
+    if (charge.processor !== this.processor.name) {
+      const reason = `reserved for ${charge.processor}, this process has ${this.processor.name}`;
+      return { kind: 'refused', reason, alarm: true };
+    }
+    const notAfter = readAt + this.givingUp.deadlineMs - ageMs;
+    if (performance.now() >= notAfter) return giveUp(this.processor, charge, ageMs, this.givingUp);
+    const answer = await this.processor.pay(charge.id, charge.processor_parameters, notAfter);
+    if (answer.kind !== 'unknown' || !answer.stored) return answer;
+    // The processor will repeat this failure for ever; its ledger may know better already.
+    const span = {
+      from: charge.created_at,
+      to: new Date(charge.created_at.getTime() + this.givingUp.deadlineMs),
+    };
+    const found = await this.processor.look(charge.id, span).catch(() => undefined);
+    return found?.answer ?? answer;
+  }
+
   private async settle(tx: Tx, end: ChargeEnd, intent: Intent): Promise<Answer> {
     const charge = await endCharge(tx, intent.accountId, intent.id, end);
     return chargeAnswer(charge, intent.requestId);
+  }
+
+  /** A success that comes after the charge was given up: the money is there, so it is parked for a person to see. */
+  private async late(db: Tx, charge: Charge, end: ChargeEnd): Promise<void> {
+    if (end.status !== 'succeeded') return;
+    const parked = await parkIfFailed(db, charge, end.reference);
+    if (parked)
+      this.log.error(
+        `${charge.id} had failed, but ${end.reference} succeeded: parked, refund it or honour it`,
+      );
   }
 }
 
@@ -154,7 +206,7 @@ export function chargeAnswer(charge: Charge, requestId: string): Answer {
 }
 
 /** No outcome yet: the charge stays pending and recovery goes on. */
-function open(charge: Charge, answer: ProcessorAnswer): Performed<ChargeEnd> {
+function open(charge: Charge, answer: { kind: ProcessorAnswer['kind'] }): Performed<ChargeEnd> {
   return {
     ended: false,
     inDoubt: answer.kind === 'unknown',

@@ -57,6 +57,21 @@ export async function findCharge(
   return rows[0];
 }
 
+/** @returns the charge with its age by the database's clock, in ms. */
+export async function findPendingCharge(
+  db: Tx,
+  accountId: string,
+  id: string,
+): Promise<(Charge & { age_ms: number }) | undefined> {
+  const rows: (Charge & { age_ms: number })[] = await db.query(
+    `SELECT ${CHARGE_COLUMNS},
+       (EXTRACT(EPOCH FROM clock_timestamp() - created_at) * 1000)::float8 AS age_ms
+     FROM charges WHERE account_id = $1 AND id = $2 AND status = 'pending'`,
+    [accountId, id],
+  );
+  return rows[0];
+}
+
 /** How a charge ended. */
 export type ChargeEnd =
   | { status: 'succeeded'; reference: string }
@@ -86,4 +101,20 @@ export async function endCharge(
   );
   if (!rows[0]) throw new Error(`${id} is not pending, so that it cannot end as ${end.status}`);
   return rows[0];
+}
+
+/**
+ * Keeps a payment that succeeded although its charge had failed; once, however often it is reported.
+ * @returns whether it was parked now.
+ */
+export async function parkIfFailed(db: Tx, charge: Charge, reference: string): Promise<boolean> {
+  const rows: unknown[] = await db.query(
+    `INSERT INTO parked_payments (account_id, processor_reference, charge_id, amount, currency, reason)
+     SELECT account_id, $3, id, amount, currency, 'succeeded_after_failed' FROM charges
+     WHERE account_id = $1 AND id = $2 AND status = 'failed'
+     ON CONFLICT (account_id, processor_reference) DO NOTHING
+     RETURNING charge_id`,
+    [charge.account_id, charge.id, reference],
+  );
+  return rows.length === 1;
 }

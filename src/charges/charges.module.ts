@@ -1,5 +1,14 @@
-import { Module } from '@nestjs/common';
-import { ChargeOperation } from './charge.operation.js';
+import { Module, type DynamicModule } from '@nestjs/common';
+import { ChargeOperation, GIVING_UP } from './charge.operation.js';
+import type { GivingUp } from './give-up.js';
 
-@Module({ providers: [ChargeOperation], exports: [ChargeOperation] })
-export class ChargesModule {}
+@Module({})
+export class ChargesModule {
+  static forRoot(givingUp: GivingUp): DynamicModule {
+    return {
+      module: ChargesModule,
+      providers: [ChargeOperation, { provide: GIVING_UP, useValue: givingUp }],
+      exports: [ChargeOperation],
+    };
+  }
+}

@@ -1,4 +1,4 @@
-import { Inject, Injectable } from '@nestjs/common';
+import { Inject, Injectable, type BeforeApplicationShutdown } from '@nestjs/common';
 import { DataSource } from 'typeorm';
 import {
   DatabaseUnavailable,
@@ -15,6 +15,7 @@ import {
   EngineProbe,
   OperationRegistry,
   type Answer,
+  type KeyOutcome,
   type Operation,
   type Performed,
   type Plan,
@@ -32,6 +33,8 @@ export interface EngineOptions {
   ttlSeconds: number;
   /** The longest honest attempt, in ms: the deadline of the outside call and some 2 s. Not renewed. */
   leaseMs: number;
+  /** How often expired records are removed, in ms. Only disk space depends on it. */
+  reapIntervalMs: number;
 }
 
 /** An answer and where it came from. */
@@ -60,8 +63,9 @@ const RECONNECT_MS = 2_000;
  * Proof: test/guarantees/crash-matrix.spec.ts, test/guarantees/duplicates.spec.ts.
  */
 @Injectable()
-export class IdempotencyEngine {
+export class IdempotencyEngine implements BeforeApplicationShutdown {
   private readonly db: Tx;
+  private draining = false;
 
   constructor(
     dataSource: DataSource,
@@ -85,6 +89,18 @@ export class IdempotencyEngine {
   ): Promise<Result> {
     const walk = new Walk(request, plan, performance.now() + waitMs);
     await this.reached('received', request);
+    try {
+      const result = await this.walkToTheEnd(walk);
+      this.probe.ended(walk.outcome(result), request);
+      return result;
+    } catch (error) {
+      const outcome = walk.outcomeOf(error);
+      if (outcome) this.probe.ended(outcome, request);
+      throw error;
+    }
+  }
+
+  private async walkToTheEnd(walk: Walk): Promise<Result> {
     let seen: Seen | undefined;
     for (;;) {
       try {
@@ -103,7 +119,7 @@ export class IdempotencyEngine {
             seen = await this.judge(walk, seen.record);
             break;
           case 'held':
-            await walk.waitForTheWinner();
+            await walk.waitForTheWinner(this.draining);
             seen = await this.look(walk);
             break;
           case 'absent': // the first request ended without a trace: this one is the first now
@@ -121,7 +137,14 @@ export class IdempotencyEngine {
   async resume(record: IdempotencyRecord): Promise<void> {
     if (!this.operations.find(record.operation)?.later) return;
     const claim = await records.claimRecord(this.db, record, this.options.leaseMs);
-    if (claim) await this.performAndSettle(claim);
+    if (!claim) return;
+    const result = await this.performAndSettle(claim);
+    if (result) this.probe.ended('recovered', claim);
+  }
+
+  /** While the process stops, nobody waits for somebody else's answer: another process can tell it. */
+  beforeApplicationShutdown(): void {
+    this.draining = true;
   }
 
   private async begin(walk: Walk): Promise<Seen> {
@@ -231,6 +254,7 @@ export class IdempotencyEngine {
     });
     // Dies here: the answer is stored, the client's retry gets it.
     if (result) await this.reached('after-settle', claim);
+    else await later.late?.(this.db, loaded, outcome, claim);
     return result;
   }
 
@@ -276,11 +300,24 @@ class Walk {
   ) {}
 
   /** One poll: no connection and no transaction is held. 20 ms, growing to 250 ms: quick answers, few queries. */
-  async waitForTheWinner(): Promise<void> {
+  async waitForTheWinner(draining: boolean): Promise<void> {
     const left = this.waitUntil - performance.now();
-    if (left <= 0) throw new IdempotencyRequestInProgress();
+    if (left <= 0 || draining) throw new IdempotencyRequestInProgress();
     const pause = Math.min(20 * 1.5 ** this.polls++, 250) * (0.75 + Math.random() / 2);
     await sleep(Math.min(pause, left));
+  }
+
+  outcome({ replayed }: Result): KeyOutcome {
+    if (replayed) return this.polls > 0 ? 'waited' : 'replayed';
+    return this.claim && this.claim.epoch > 1 ? 'recovered' : 'executed';
+  }
+
+  /** Undefined for what the key had no part in: a refused request, a fault of ours. */
+  outcomeOf(error: unknown): KeyOutcome | undefined {
+    if (error instanceof IdempotencyRequestInProgress) return 'in_progress';
+    if (error instanceof IdempotencyKeyReused) return 'reused';
+    if (error instanceof IdempotencyKeyExpired) return 'expired';
+    return this.claim ? 'pending' : undefined;
   }
 
   /** Waits out a short loss of the database; anything else, and a long one, is thrown on. */

@@ -15,13 +15,14 @@ import {
   type RequestFacts,
 } from './idempotent.interceptor.js';
 import { EngineProbe, OperationRegistry, SilentProbe } from './operation.js';
+import { Reaper } from './reaper.js';
 import { Sweep } from './sweep.js';
 
 export interface IdempotencyModuleOptions extends EngineOptions {
   facts: RequestFacts;
   /** Told each point the engine passes; silent by default. */
   probe?: Type<EngineProbe>;
-  /** Whether this process answers HTTP requests, runs the sweep, or both. */
+  /** Whether this process answers HTTP requests, runs sweep and reaper, or both. */
   roles: readonly ('http' | 'sweep')[];
 }
 
@@ -41,7 +42,7 @@ export class IdempotencyModule implements NestModule {
         { provide: REQUEST_FACTS, useValue: options.facts },
         { provide: EngineProbe, useClass: options.probe ?? SilentProbe },
         ...(http ? [{ provide: APP_INTERCEPTOR, useClass: IdempotentInterceptor }] : []),
-        ...(options.roles.includes('sweep') ? [Sweep] : []),
+        ...(options.roles.includes('sweep') ? [Sweep, Reaper] : []),
       ],
       exports: [OperationRegistry, IdempotencyEngine],
     };

@@ -50,6 +50,11 @@ export interface LaterBeats<Work = unknown, Outcome = unknown> {
   perform(work: Work, intent: Intent): Promise<Performed<Outcome>>;
   /** Writes the final state and builds the answer from rows. The record is locked, so this runs once. */
   settle(tx: Tx, work: Work, outcome: Outcome, intent: Intent): Promise<Answer>;
+  /**
+   * Told the outcome of an attempt that came too late: somebody else has taken over, and may have settled with
+   * another outcome. It must not change the object; what contradicts it must not be lost either.
+   */
+  late?(db: Tx, work: Work, outcome: Outcome, intent: Intent): Promise<void>;
 }
 
 /** The object that an operation makes. */
@@ -105,13 +110,25 @@ export const PROBE_POINTS = [
 ] as const;
 export type ProbePoint = (typeof PROBE_POINTS)[number];
 
-/** Told each point that the engine passes. Logs, metrics, lab faults and tests hang here. */
+/** What became of a request, or of an attempt of the sweep, under its key. */
+export type KeyOutcome =
+  | 'executed' // this request made the answer
+  | 'recovered' // this request or the sweep finished what another attempt had begun
+  | 'replayed' // the stored answer, at once
+  | 'waited' // the stored answer, after waiting for the winner
+  | 'pending' // the attempt ended without an outcome, recovery goes on
+  | 'in_progress' // the wait was over
+  | 'reused' // another intent under the key
+  | 'expired'; // the answer is gone, the object stands
+
+/** Told what the engine does. Logs, metrics, lab faults and tests hang here. */
 export abstract class EngineProbe {
-  abstract reached(point: ProbePoint, intent: Intent & { operation: string }): void | Promise<void>;
+  /** A point is passed. What this throws or awaits happens there. */
+  reached(_point: ProbePoint, _intent: Intent & { operation: string }): void | Promise<void> {}
+  /** A request or an attempt has ended. */
+  ended(_outcome: KeyOutcome, _intent: Intent & { operation: string }): void {}
 }
 
 /** The default: nobody listens. */
 @Injectable()
-export class SilentProbe extends EngineProbe {
-  reached(): void {}
-}
+export class SilentProbe extends EngineProbe {}

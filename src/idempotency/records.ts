@@ -229,3 +229,31 @@ export async function listRecoverable(db: Tx, limit: number): Promise<Idempotenc
     [limit],
   );
 }
+
+/**
+ * Deletes expired records, oldest first. Candidates are listed across accounts without locks, then each account's
+ * are deleted by compare-and-set on their epochs.
+ * @returns how many candidates there were.
+ */
+export async function deleteExpiredBatch(db: Tx, limit: number): Promise<number> {
+  const candidates: { account_id: string; keys: string[]; epochs: number[]; count: number }[] =
+    await db.query(
+      `SELECT account_id, array_agg(key) AS keys, array_agg(epoch) AS epochs, count(*)::int AS count
+       FROM (
+         SELECT account_id, key, epoch FROM idempotency_records
+         WHERE state = 'completed' AND expires_at <= clock_timestamp()
+         ORDER BY expires_at LIMIT $1
+       ) AS expired
+       GROUP BY account_id`,
+      [limit],
+    );
+  for (const { account_id, keys, epochs } of candidates) {
+    await db.query(
+      `DELETE FROM idempotency_records
+       WHERE account_id = $1 AND state = 'completed' AND expires_at <= now()
+         AND (key, epoch) IN (SELECT * FROM unnest($2::text[], $3::integer[]))`,
+      [account_id, keys, epochs],
+    );
+  }
+  return candidates.reduce((sum, { count }) => sum + count, 0);
+}

@@ -1,11 +1,12 @@
 import {
   Injectable,
   Logger,
+  type BeforeApplicationShutdown,
   type OnApplicationBootstrap,
-  type OnApplicationShutdown,
 } from '@nestjs/common';
 import { DataSource } from 'typeorm';
 import { IdempotencyEngine } from './engine.js';
+import { Loop } from './loop.js';
 import { listRecoverable, type IdempotencyRecord } from './records.js';
 
 /** How often unfinished records are looked for, in ms. Longer delays recovery; shorter is only more queries. */
@@ -18,11 +19,11 @@ const AT_ONCE = 20;
  * A plain loop; any number of processes may run it, because each record is claimed by compare-and-set.
  */
 @Injectable()
-export class Sweep implements OnApplicationBootstrap, OnApplicationShutdown {
+export class Sweep implements OnApplicationBootstrap, BeforeApplicationShutdown {
   private readonly log = new Logger(Sweep.name);
   private readonly running = new Map<string, Promise<void>>();
-  private timer: NodeJS.Timeout | undefined;
-  private stopped = false;
+  private readonly loop = new Loop(Sweep.name, INTERVAL_MS, () => this.startDue());
+  private stopping = false;
 
   constructor(
     private readonly dataSource: DataSource,
@@ -30,25 +31,14 @@ export class Sweep implements OnApplicationBootstrap, OnApplicationShutdown {
   ) {}
 
   onApplicationBootstrap(): void {
-    void this.loop();
+    this.loop.start();
   }
 
   /** Lets the attempts that run come to their end. */
-  async onApplicationShutdown(): Promise<void> {
-    this.stopped = true;
-    clearTimeout(this.timer);
+  async beforeApplicationShutdown(): Promise<void> {
+    this.stopping = true;
+    await this.loop.stop();
     await Promise.all(this.running.values());
-  }
-
-  private async loop(): Promise<void> {
-    try {
-      await this.startDue();
-    } catch (error) {
-      this.log.warn(`the sweep could not look for unfinished records: ${String(error)}`);
-    }
-    if (!this.stopped) {
-      this.timer = setTimeout(() => void this.loop(), INTERVAL_MS * (0.5 + Math.random()));
-    }
   }
 
   /** Starts what is due. A slow attempt holds up no other: the loop does not wait for any. */
@@ -56,9 +46,8 @@ export class Sweep implements OnApplicationBootstrap, OnApplicationShutdown {
     const room = AT_ONCE - this.running.size;
     if (room === 0) return;
     for (const record of await listRecoverable(this.dataSource.manager, room)) {
-      if (this.stopped) return;
       const name = JSON.stringify([record.account_id, record.key]);
-      if (this.running.has(name)) continue;
+      if (this.stopping || this.running.has(name)) continue;
       this.running.set(
         name,
         this.resume(record).finally(() => this.running.delete(name)),

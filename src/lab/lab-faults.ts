@@ -69,7 +69,7 @@ export class LabFaultGuard implements CanActivate {
 /** Kills this very process, as power loss would, when the engine reaches the point that the request asked for. */
 @Injectable()
 export class LabFaultProbe extends EngineProbe {
-  reached(point: ProbePoint): void {
+  override reached(point: ProbePoint): void {
     const fault = faultOfRequest.getStore();
     if (fault !== undefined && CRASHES[fault] === point) process.kill(process.pid, 'SIGKILL');
   }

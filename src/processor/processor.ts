@@ -32,6 +32,12 @@ export interface Payment {
   answer: ProcessorAnswer;
 }
 
+/**
+ * What a fence found. `fenced`: the key was unused, and now belongs to an intent that was canceled: whoever wakes up
+ * and sends the original takes nothing. `used`: the original arrived there before.
+ */
+export type FenceAnswer = { kind: 'fenced' | 'used' } | { kind: 'unknown'; reason: string };
+
 /** DI token class: one adapter exists, the official SDK, against Stripe or the sandbox. */
 export abstract class Processor {
   /** Stored with each charge; only the processor of that name finishes it. */
@@ -41,10 +47,18 @@ export abstract class Processor {
    * that changed between two attempts would make the processor refuse its own key.
    */
   abstract prepare(parameters: PaymentParameters): string;
-  /** Takes money, at most once per key, however often it is called. */
-  abstract pay(key: string, prepared: string): Promise<ProcessorAnswer>;
-  /** Looks a charge's payment up in the ledger (never by search, which lags). `since` is when it was reserved. */
-  abstract look(chargeId: string, since: Date): Promise<Payment | undefined>;
+  /**
+   * Takes money, at most once per key, however often it is called.
+   * @param notAfter no attempt begins later than this, by `performance.now()` in ms.
+   */
+  abstract pay(key: string, prepared: string, notAfter?: number): Promise<ProcessorAnswer>;
+  /** Uses the key up without taking anything, so that no attempt under it, however late, can. */
+  abstract fence(key: string, prepared: string): Promise<FenceAnswer>;
+  /**
+   * Looks a charge's payment up in the ledger (never by search, which lags).
+   * @throws what the SDK throws, if the ledger could not be read to the end of that span.
+   */
+  abstract look(chargeId: string, span: { from: Date; to: Date }): Promise<Payment | undefined>;
   /** Every payment, newest first. */
   abstract payments(): AsyncIterable<Payment>;
 }

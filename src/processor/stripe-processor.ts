@@ -7,6 +7,7 @@ import {
 } from './deadline-http-client.js';
 import {
   Processor,
+  type FenceAnswer,
   type Payment,
   type PaymentParameters,
   type ProcessorAnswer,
@@ -59,8 +60,8 @@ export class StripeProcessor extends Processor {
     } satisfies Stripe.PaymentIntentCreateParams);
   }
 
-  async pay(key: string, prepared: string): Promise<ProcessorAnswer> {
-    const call: Call = { deadline: performance.now() + this.timeoutMs, inDoubt: false };
+  async pay(key: string, prepared: string, notAfter = Infinity): Promise<ProcessorAnswer> {
+    const call = this.call(notAfter);
     const answer = await withDeadline(call, () => this.createIntent(key, prepared));
     // Refused at last, but an attempt before may have arrived.
     return answer.kind === 'refused' && call.inDoubt
@@ -68,11 +69,39 @@ export class StripeProcessor extends Processor {
       : answer;
   }
 
-  async look(chargeId: string, since: Date): Promise<Payment | undefined> {
-    const from = Math.floor(since.getTime() / 1000) - CLOCK_SKEW_SECONDS;
-    const call: Call = { deadline: performance.now() + this.timeoutMs, inDoubt: false };
-    return withDeadline(call, async () => {
-      for await (const payment of this.list({ created: { gte: from } })) {
+  async fence(key: string, prepared: string): Promise<FenceAnswer> {
+    const { amount, currency } = JSON.parse(prepared) as Stripe.PaymentIntentCreateParams;
+    try {
+      return await withDeadline(this.call(), async (): Promise<FenceAnswer> => {
+        // Without a payment method and unconfirmed: this takes nothing even if the cancel below is lost.
+        const intent = await this.stripe.paymentIntents.create(
+          { amount, currency, confirm: false, metadata: { fence: key } },
+          { idempotencyKey: key },
+        );
+        // Told again from an earlier fence, the intent is canceled already.
+        await this.stripe.paymentIntents.cancel(intent.id).catch((error: unknown) => {
+          if (!(error instanceof Stripe.errors.StripeInvalidRequestError)) throw error;
+        });
+        return { kind: 'fenced' };
+      });
+    } catch (error) {
+      if (error instanceof Stripe.errors.StripeIdempotencyError && error.statusCode === 400) {
+        return { kind: 'used' };
+      }
+      return { kind: 'unknown', reason: String(error) };
+    }
+  }
+
+  async look(
+    chargeId: string,
+    { from, to }: { from: Date; to: Date },
+  ): Promise<Payment | undefined> {
+    const created = {
+      gte: Math.floor(from.getTime() / 1000) - CLOCK_SKEW_SECONDS,
+      lte: Math.ceil(to.getTime() / 1000) + CLOCK_SKEW_SECONDS,
+    };
+    return withDeadline(this.call(), async () => {
+      for await (const payment of this.list({ created })) {
         if (payment.charge === chargeId) return payment;
       }
       return undefined;
@@ -81,6 +110,10 @@ export class StripeProcessor extends Processor {
 
   payments(): AsyncIterable<Payment> {
     return this.list({});
+  }
+
+  private call(notAfter = Infinity): Call {
+    return { deadline: Math.min(performance.now() + this.timeoutMs, notAfter), inDoubt: false };
   }
 
   private async *list(filter: Stripe.PaymentIntentListParams): AsyncIterable<Payment> {

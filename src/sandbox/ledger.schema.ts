@@ -39,6 +39,23 @@ CREATE TABLE IF NOT EXISTS sandbox.payment_intents (
 );
 CREATE INDEX IF NOT EXISTS payment_intents_newest ON sandbox.payment_intents (created_at DESC, id DESC);
 
+CREATE TABLE IF NOT EXISTS sandbox.refunds (
+  id             text PRIMARY KEY,
+  payment_intent text NOT NULL,
+  charge         text NOT NULL,
+  amount         bigint NOT NULL,
+  currency       text NOT NULL,
+  status         text NOT NULL DEFAULT 'succeeded',
+  reason         text,
+  metadata       jsonb NOT NULL,
+  created_at     timestamptz NOT NULL DEFAULT clock_timestamp(),
+  CONSTRAINT refunds_of_a_payment FOREIGN KEY (payment_intent) REFERENCES sandbox.payment_intents (id),
+  CONSTRAINT refunds_amount_positive CHECK (amount > 0),
+  CONSTRAINT refunds_status_known CHECK (status IN ('succeeded'))
+);
+CREATE INDEX IF NOT EXISTS refunds_newest ON sandbox.refunds (created_at DESC, id DESC);
+CREATE INDEX IF NOT EXISTS refunds_of_payment ON sandbox.refunds (payment_intent, created_at DESC, id DESC);
+
 CREATE TABLE IF NOT EXISTS sandbox.idempotency_keys (
   key         text PRIMARY KEY,
   state       text NOT NULL,

@@ -20,6 +20,8 @@ process.once('SIGTERM', stop);
 process.once('SIGINT', stop);
 // A parent that was killed cannot send a signal, but its end of the IPC channel closes.
 process.once('disconnect', stop);
+// ... and it may have closed while the sandbox was starting, before there was a listener.
+if (process.send && !process.connected) stop();
 
 async function start(): Promise<Sandbox> {
   try {

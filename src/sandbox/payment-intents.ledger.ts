@@ -48,13 +48,13 @@ export async function insertIntent(tx: Tx, intent: NewIntent): Promise<IntentRow
   return only(rows);
 }
 
-/** @throws StripeError 404 `resource_missing` */
-export async function lockIntent(tx: Tx, id: string): Promise<IntentRow> {
+/** @throws StripeError 404 `resource_missing`, blaming `param` */
+export async function lockIntent(tx: Tx, id: string, param = 'intent'): Promise<IntentRow> {
   const { rows } = await tx.query<IntentRow>(
     'SELECT * FROM sandbox.payment_intents WHERE id = $1 FOR UPDATE',
     [id],
   );
-  if (!rows[0]) throw noSuch(404, 'payment_intent', id, 'intent');
+  if (!rows[0]) throw noSuch(404, 'payment_intent', id, param);
   return rows[0];
 }
 

@@ -1,4 +1,4 @@
-import { type Request, Router } from 'express';
+import { Router } from 'express';
 import {
   cancelIntent,
   confirmIntent,
@@ -7,8 +7,8 @@ import {
   type NewIntent,
 } from './payment-intents.ledger.js';
 import { intentObject, type IntentRow } from './payment-intents.object.js';
-import { findPaymentMethod, type Misbehaviour } from './payment-methods.table.js';
-import { Params } from './protocol/form.params.js';
+import { findPaymentMethod, misbehaviourOf } from './payment-methods.table.js';
+import { Params, refuseImpossibleId } from './protocol/form.params.js';
 import {
   type Answer,
   idempotent,
@@ -25,18 +25,14 @@ const CONFIRM_PARAMS = ['error_on_requires_action', 'off_session', 'return_url']
 export function paymentIntentsRouter(options: IdempotencyOptions): Router {
   const { pool } = options;
   const router = Router();
-  router.param('id', (_req, _res, next, id: string) => {
-    // What cannot be an id never reaches PostgreSQL, which refuses a NUL, for example.
-    if (!/^\w{1,100}$/.test(id)) throw noSuch(404, 'payment_intent', id, 'intent');
-    next();
-  });
+  router.param('id', refuseImpossibleId('payment_intent', 'intent'));
 
   router.post('/payment_intents', idempotent(options, planCreate));
   router.post('/payment_intents/:id/confirm', idempotent(options, planConfirm));
   router.post('/payment_intents/:id/cancel', idempotent(options, planCancel));
 
   router.get('/payment_intents', async (req, res) => {
-    const params = queryOf(req).only(...LIST_PARAMS, 'expand[]');
+    const params = Params.ofQuery(req.originalUrl).only(...LIST_PARAMS, 'expand[]');
     const expand = readExpand(params, 'data.').map((path) => path.slice('data.'.length));
     const { rows, hasMore } = await listPage<IntentRow>(
       pool,
@@ -52,7 +48,7 @@ export function paymentIntentsRouter(options: IdempotencyOptions): Router {
   });
 
   router.get('/payment_intents/:id', async (req, res) => {
-    const expand = readExpand(queryOf(req).only('expand[]', 'client_secret'));
+    const expand = readExpand(Params.ofQuery(req.originalUrl).only('expand[]', 'client_secret'));
     const { rows } = await pool.query<IntentRow>(
       'SELECT * FROM sandbox.payment_intents WHERE id = $1',
       [req.params.id],
@@ -175,10 +171,6 @@ function isFinal(intent: IntentRow): boolean {
   return intent.status === 'succeeded' || intent.status === 'canceled';
 }
 
-function misbehaviourOf(paymentMethod: string): Misbehaviour {
-  return findPaymentMethod(paymentMethod)?.misbehaviour ?? 'none';
-}
-
 function readIntent(params: Params): NewIntent {
   const amount = params.integer('amount', 1, MAX_AMOUNT);
   if (amount === undefined) throw missingParameter('amount');
@@ -241,9 +233,4 @@ function readExpand(params: Params, prefix = ''): string[] {
   const other = paths.find((path) => path !== `${prefix}latest_charge`);
   if (other !== undefined) throw invalidRequest(`This property cannot be expanded (${other}).`);
   return paths;
-}
-
-function queryOf(req: Request): Params {
-  const start = req.originalUrl.indexOf('?');
-  return Params.parse(start < 0 ? '' : req.originalUrl.slice(start + 1));
 }

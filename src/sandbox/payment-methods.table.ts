@@ -70,6 +70,10 @@ export function findPaymentMethod(name: string): PaymentMethod | undefined {
   return PAYMENT_METHODS.get(name);
 }
 
+export function misbehaviourOf(name: string | null): Misbehaviour {
+  return PAYMENT_METHODS.get(name ?? '')?.misbehaviour ?? 'none';
+}
+
 /** A PaymentMethod object. Its id is the name it was asked for by; Stripe makes a new one here. */
 export function paymentMethodObject(name: string): object {
   const method = PAYMENT_METHODS.get(name);

@@ -9,6 +9,7 @@ import { newId } from './payment-intents.object.js';
 import { paymentIntentsRouter } from './payment-intents.routes.js';
 import type { IdempotencyOptions } from './protocol/idempotency.middleware.js';
 import { pruneKeys } from './protocol/idempotency.store.js';
+import { refundsRouter } from './refunds.routes.js';
 import {
   errorBody,
   invalidRequest,
@@ -84,7 +85,7 @@ function createApp(options: IdempotencyOptions): express.Express {
     res.status(ready ? 200 : 503).json({ status: ready ? 'ok' : 'database unavailable' });
   });
   app.use('/v1', authenticate, express.text({ type: () => true, limit: '1mb' }), requireForm);
-  app.use('/v1', paymentIntentsRouter(options));
+  app.use('/v1', paymentIntentsRouter(options), refundsRouter(options));
   app.use((req) => {
     throw unrecognizedUrl(req.method, req.path);
   });

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
-import { invalidRequest, missingParameter } from './stripe.errors.js';
+import type { RequestParamHandler } from 'express';
+import { invalidRequest, missingParameter, noSuch } from './stripe.errors.js';
 
 // Stripe's own limits: docs.stripe.com/api/metadata.
 const METADATA_MAX_PAIRS = 50;
@@ -22,6 +23,12 @@ export class Params {
       throw invalidRequest('Invalid request: parameters must not contain null bytes.');
     }
     return new Params(pairs);
+  }
+
+  /** Of the query string of a request's path. */
+  static ofQuery(originalUrl: string): Params {
+    const start = originalUrl.indexOf('?');
+    return Params.parse(start < 0 ? '' : originalUrl.slice(start + 1));
   }
 
   /**
@@ -143,4 +150,12 @@ export class Params {
 /** Clients write a list as `x[]` or as `x[0]`, `x[1]`; both mean the same. */
 function asList(name: string): string {
   return name.replace(/\[\d+\]$/, '[]');
+}
+
+/** What cannot be an id never reaches PostgreSQL, which refuses a NUL, for example. */
+export function refuseImpossibleId(noun: string, param: string): RequestParamHandler {
+  return (_req, _res, next, id: string) => {
+    if (!/^\w{1,100}$/.test(id)) throw noSuch(404, noun, id, param);
+    next();
+  };
 }

@@ -101,6 +101,7 @@ export function idempotent(options: IdempotencyOptions, plan: Plan): RequestHand
         res.destroy();
         return;
       case 'timeout':
+        if (res.closed) return;
         options.held.add(res);
         res.once('close', () => options.held.delete(res));
         return;

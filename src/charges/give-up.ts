@@ -1,0 +1,51 @@
+import type { Processor, ProcessorAnswer } from '../processor/processor.js';
+import type { Charge } from './charge.entity.js';
+
+export interface GivingUp {
+  /** No attempt to take money begins later than this after reserve, in ms: nobody is charged hours after an outage. */
+  deadlineMs: number;
+  /**
+   * How long after reserve the processor surely remembers its key, in ms: 20 of Stripe's 24 hours. Longer risks
+   * that a repeat of the original is a new payment; shorter only means reading the ledger instead.
+   */
+  keyWindowMs: number;
+}
+
+/** Everything else has ended: nothing was taken and, because of the fence, nothing can be. */
+export type Ending = ProcessorAnswer | { kind: 'abandoned' };
+
+/**
+ * Gives a charge up in the order fence, look, settle (the settling is the caller's). Each step may be repeated by any
+ * process; while the processor does not answer, the charge stays pending.
+ * Proof: test/guarantees/giving-up.spec.ts, with a process that sleeps across all of it.
+ */
+export async function giveUp(
+  processor: Processor,
+  charge: Charge,
+  ageMs: number,
+  { deadlineMs, keyWindowMs }: GivingUp,
+): Promise<Ending> {
+  const fence = await processor.fence(charge.id, charge.processor_parameters);
+  if (fence.kind === 'unknown') return { ...fence, stored: false };
+  // From here on no attempt under this key can take money that it has not taken yet.
+  if (fence.kind === 'used' && ageMs < keyWindowMs) {
+    const original = await processor.pay(charge.id, charge.processor_parameters);
+    if (original.kind !== 'unknown' || !original.stored) return original;
+    // A failure that it will repeat for ever: only its ledger knows.
+  }
+  try {
+    const from = charge.created_at;
+    // The last attempt began before the deadline; it was made known in the ledger at once.
+    const found = await processor.look(charge.id, {
+      from,
+      to: new Date(from.getTime() + deadlineMs),
+    });
+    return found?.answer ?? { kind: 'abandoned' };
+  } catch (error) {
+    return {
+      kind: 'unknown',
+      reason: `the ledger cannot be read: ${String(error)}`,
+      stored: false,
+    };
+  }
+}

@@ -1,0 +1,45 @@
+import {
+  Inject,
+  Injectable,
+  type BeforeApplicationShutdown,
+  type OnApplicationBootstrap,
+} from '@nestjs/common';
+import { DataSource } from 'typeorm';
+import { ENGINE_OPTIONS, type EngineOptions } from './engine.js';
+import { Loop } from './loop.js';
+import { deleteExpiredBatch } from './records.js';
+
+/** Small enough that a batch holds its row locks for milliseconds. */
+const BATCH = 500;
+
+/**
+ * Removes expired records. Nothing waits for it: a record past its time counts as absent the moment it is read,
+ * and what its key made is guarded by the primary key of the object, which stays. Never touches an unfinished record.
+ * Proof: test/guarantees/expiry.spec.ts.
+ */
+@Injectable()
+export class Reaper implements OnApplicationBootstrap, BeforeApplicationShutdown {
+  private readonly loop: Loop;
+
+  constructor(
+    private readonly dataSource: DataSource,
+    @Inject(ENGINE_OPTIONS) { reapIntervalMs }: EngineOptions,
+  ) {
+    this.loop = new Loop(Reaper.name, reapIntervalMs, () => this.reap());
+  }
+
+  onApplicationBootstrap(): void {
+    this.loop.start();
+  }
+
+  async beforeApplicationShutdown(): Promise<void> {
+    await this.loop.stop();
+  }
+
+  /** Any number of processes may reap at once: each row is deleted by compare-and-set, by one of them. */
+  private async reap(): Promise<void> {
+    let listed: number;
+    do listed = await deleteExpiredBatch(this.dataSource.manager, BATCH);
+    while (listed === BATCH);
+  }
+}

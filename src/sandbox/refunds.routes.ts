@@ -1,0 +1,146 @@
+import { Router } from 'express';
+import type { Tx } from './ledger.schema.js';
+import { lockIntent } from './payment-intents.ledger.js';
+import { type IntentRow, newId, unixSeconds } from './payment-intents.object.js';
+import { misbehaviourOf } from './payment-methods.table.js';
+import { Params, refuseImpossibleId } from './protocol/form.params.js';
+import {
+  type Answer,
+  idempotent,
+  type IdempotencyOptions,
+  type Plan,
+} from './protocol/idempotency.middleware.js';
+import { LIST_PARAMS, listPage } from './protocol/list.query.js';
+import { errorBody, noSuch } from './protocol/stripe.errors.js';
+
+interface RefundRow {
+  id: string;
+  payment_intent: string;
+  charge: string;
+  amount: string;
+  currency: string;
+  status: 'succeeded';
+  reason: string | null;
+  metadata: Record<string, string>;
+  created_at: Date;
+}
+
+const MAX_AMOUNT = 99_999_999;
+const REASONS = ['duplicate', 'fraudulent', 'requested_by_customer'] as const;
+
+/** docs.stripe.com/api/refunds: create, retrieve, list. A refund succeeds at once. */
+export function refundsRouter(options: IdempotencyOptions): Router {
+  const { pool } = options;
+  const router = Router();
+  router.param('id', refuseImpossibleId('refund', 'refund'));
+
+  router.post('/refunds', idempotent(options, planRefund));
+
+  router.get('/refunds', async (req, res) => {
+    const filters = ['payment_intent', 'charge'];
+    const params = Params.ofQuery(req.originalUrl).only(...LIST_PARAMS, ...filters);
+    const where = filters.flatMap((column): [string, string][] => {
+      const value = params.text(column);
+      return value === undefined ? [] : [[column, value]];
+    });
+    const { rows, hasMore } = await listPage<RefundRow>(
+      pool,
+      { table: 'sandbox.refunds', noun: 'refund', where },
+      params,
+    );
+    const data = rows.map(refundObject);
+    res.json({ object: 'list', data, has_more: hasMore, url: '/v1/refunds' });
+  });
+
+  router.get('/refunds/:id', async (req, res) => {
+    Params.ofQuery(req.originalUrl).only();
+    const { id } = req.params;
+    const { rows } = await pool.query<RefundRow>('SELECT * FROM sandbox.refunds WHERE id = $1', [
+      id,
+    ]);
+    if (!rows[0]) throw noSuch(404, 'refund', id, 'refund');
+    res.json(refundObject(rows[0]));
+  });
+
+  return router;
+}
+
+/** A refund goes wrong in the way in which its payment did: the method is the only input left. */
+const planRefund: Plan = async (tx, params) => {
+  params.only('payment_intent', 'amount', 'reason', 'metadata[*]');
+  const id = params.requiredText('payment_intent');
+  const amount = params.integer('amount', 1, MAX_AMOUNT);
+  const reason = params.oneOf('reason', REASONS) ?? null;
+  const metadata = params.metadata();
+  const { payment_method, status } = await lockIntent(tx, id, 'payment_intent');
+  return {
+    misbehaviour: status === 'succeeded' ? misbehaviourOf(payment_method) : 'none',
+    run: async (runTx) => {
+      // The lock makes the refunds of a payment follow each other. Taken again, because a slow one
+      // runs in a later transaction and what is left may have changed.
+      const intent = await lockIntent(runTx, id, 'payment_intent');
+      const left = Number(intent.amount_received) - Number(intent.amount_refunded);
+      const refused = refusal(intent, left, amount ?? left);
+      return refused ?? refund(runTx, intent, amount ?? left, reason, metadata);
+    },
+  };
+};
+
+/** Outcomes, not throws: execution has begun, so they are stored under the key. */
+function refusal(intent: IntentRow, left: number, amount: number): Answer | undefined {
+  const refuse = (message: string, code?: string, param?: string): Answer => ({
+    status: 400,
+    body: errorBody({ type: 'invalid_request_error', code, message, param }),
+  });
+  if (intent.status !== 'succeeded') {
+    return refuse(`This PaymentIntent (${intent.id}) does not have a successful charge to refund.`);
+  }
+  if (left === 0) {
+    return refuse(
+      `Charge ${intent.latest_charge} has already been refunded.`,
+      'charge_already_refunded',
+    );
+  }
+  if (amount <= left) return undefined;
+  return refuse(
+    `Refund amount (${amount}) is greater than unrefunded amount on charge (${left})`,
+    undefined,
+    'amount',
+  );
+}
+
+async function refund(
+  tx: Tx,
+  intent: IntentRow,
+  amount: number,
+  reason: string | null,
+  metadata: Record<string, string>,
+): Promise<Answer> {
+  await tx.query(
+    'UPDATE sandbox.payment_intents SET amount_refunded = amount_refunded + $2 WHERE id = $1',
+    [intent.id, amount],
+  );
+  const { rows } = await tx.query<RefundRow>(
+    `INSERT INTO sandbox.refunds (id, payment_intent, charge, amount, currency, reason, metadata)
+     VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING *`,
+    [newId('re_'), intent.id, intent.latest_charge, amount, intent.currency, reason, metadata],
+  );
+  return { status: 200, body: rows.map(refundObject)[0] ?? {} };
+}
+
+function refundObject(row: RefundRow): object {
+  return {
+    id: row.id,
+    object: 'refund',
+    amount: Number(row.amount),
+    balance_transaction: null,
+    charge: row.charge,
+    created: unixSeconds(row.created_at),
+    currency: row.currency,
+    metadata: row.metadata,
+    payment_intent: row.payment_intent,
+    reason: row.reason,
+    receipt_number: null,
+    status: row.status,
+  };
+}
