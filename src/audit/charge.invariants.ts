@@ -99,4 +99,13 @@ export const CHARGE_INVARIANTS: readonly Invariant[] = [
     sql: `SELECT account_id, id, status || ', refunded ' || amount_refunded AS detail
       FROM charges WHERE status <> 'succeeded' AND amount_refunded <> 0`,
   },
+  {
+    name: 'parked_payment_without_its_failed_charge',
+    why: 'Only a success that came after the failure was stored is parked; any other settles its charge.',
+    sql: `SELECT parked.account_id, parked.charge_id AS id,
+        parked.processor_reference || ' is parked, the charge is ' || COALESCE(charge.status, 'absent') AS detail
+      FROM parked_payments AS parked
+      LEFT JOIN charges AS charge ON charge.account_id = parked.account_id AND charge.id = parked.charge_id
+      WHERE charge.status IS DISTINCT FROM 'failed'`,
+  },
 ];

@@ -19,10 +19,12 @@ export const PAYMENT_INVARIANTS: readonly Invariant[] = [
   },
   {
     name: 'payment_of_a_failed_charge',
-    why: 'The customer was told that nothing was taken: a failure was stored that was none.',
+    why: 'The merchant was told that nothing was taken. A success that came too late is parked for a person to see.',
     sql: `SELECT ours.account AS account_id, ours.reference AS id, ours.charge || ' has failed' AS detail
       FROM ours JOIN charges AS charge ON charge.account_id = ours.account AND charge.id = ours.charge
-      WHERE charge.status = 'failed'`,
+      WHERE charge.status = 'failed' AND NOT EXISTS (
+        SELECT 1 FROM parked_payments AS parked
+        WHERE parked.account_id = ours.account AND parked.processor_reference = ours.reference)`,
   },
   {
     name: 'payment_differs_from_its_charge',

@@ -182,4 +182,9 @@ export const FAULTS: readonly Fault[] = [
     drop: ['charges.charges_only_succeeded_is_refunded'],
     sql: `${CHARGE} amount_refunded = 1 WHERE id = '$failed'`,
   },
+  ...['$id', 'ch_absent'].map((charge) => ({
+    invariant: 'parked_payment_without_its_failed_charge',
+    sql: `INSERT INTO parked_payments (account_id, processor_reference, charge_id, amount, currency, reason)
+      VALUES ('$account', 'pi_late', '${charge}', 1200, 'eur', 'succeeded_after_failed')`,
+  })),
 ];

@@ -35,7 +35,7 @@ afterAll(async () => {
 
 beforeEach(async () => {
   await db.query(
-    `TRUNCATE accounts, api_keys, idempotency_records, charges, naive_charges, sandbox.payment_intents`,
+    `TRUNCATE accounts, api_keys, idempotency_records, charges, naive_charges, parked_payments, sandbox.payment_intents CASCADE`,
   );
   ids = await writeCleanBooks(db.manager, 'acme');
   paymentId = await pay();
@@ -83,6 +83,15 @@ describe('the comparison with the processor', () => {
   test('finds a payment whose charge has failed', async () => {
     const wrong = await pay({ charge: ids.failed });
     expect(await findings()).toEqual([`payment_of_a_failed_charge ${wrong}`]);
+  });
+
+  test('leaves a late payment of a failed charge to the person who looks after parked ones', async () => {
+    const late = await pay({ charge: ids.failed });
+    await db.query(
+      `INSERT INTO parked_payments (account_id, processor_reference, charge_id, amount, currency, reason)
+       VALUES ('${ids.account}', '${late}', '${ids.failed}', 1200, 'eur', 'succeeded_after_failed')`,
+    );
+    expect(await findings()).toEqual([]);
   });
 
   test('finds a charge that was paid twice', async () => {
@@ -140,7 +149,7 @@ describe('the comparison with the processor', () => {
 
   test('leaves alone the charges of another processor', async () => {
     await change(`processor = 'stripe_test', processor_reference = 'pi_at_stripe'`, ids.id);
-    await db.query('TRUNCATE sandbox.payment_intents');
+    await db.query('TRUNCATE sandbox.payment_intents CASCADE');
     expect(await findings()).toEqual([]);
   });
 
