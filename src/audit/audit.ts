@@ -1,6 +1,7 @@
 import type { Tx } from '../platform/database.js';
 import { CHARGE_INVARIANTS } from './charge.invariants.js';
 import { asOneQuery, type Finding, type Invariant } from './invariant.js';
+import { ORDER_INVARIANTS } from './order.invariants.js';
 import { RECORD_INVARIANTS } from './record.invariants.js';
 
 /**
@@ -8,7 +9,11 @@ import { RECORD_INVARIANTS } from './record.invariants.js';
  * invariants: a file beside these, one line here.
  * Proof: test/audit/audit.spec.ts plants each fault and sees it found.
  */
-export const INVARIANTS: readonly Invariant[] = [...RECORD_INVARIANTS, ...CHARGE_INVARIANTS];
+export const INVARIANTS: readonly Invariant[] = [
+  ...RECORD_INVARIANTS,
+  ...CHARGE_INVARIANTS,
+  ...ORDER_INVARIANTS,
+];
 
 const SEVEN_DAYS_SECONDS = 7 * 24 * 3600;
 

@@ -1,7 +1,11 @@
 import type { Invariant } from './invariant.js';
 
 /** What the keyed operations make, and where it is kept. A new operation that is not listed is a finding. */
-const OBJECTS = [{ operation: 'POST /charges', prefix: 'ch', table: 'charges' }] as const;
+const OBJECTS = [
+  { operation: 'POST /charges', prefix: 'ch', object: 'charge', table: 'charges' },
+  { operation: 'POST /charges/{id}/refunds', prefix: 're', object: 'refund', table: 'refunds' },
+  { operation: 'POST /orders', prefix: 'ord', object: 'order', table: 'orders' },
+] as const;
 
 /** Beyond the lease and the time of the next attempt: the sweep comes every second, a minute is no delay but a stop. */
 const OVERDUE_SECONDS = 60;
@@ -11,14 +15,14 @@ const KINDS = `(VALUES ${OBJECTS.map((o) => `('${o.operation}', '${o.prefix}')`)
 
 /** The idempotency records by themselves, and what they must have beside them. */
 export const RECORD_INVARIANTS: readonly Invariant[] = [
-  ...OBJECTS.map(({ operation, prefix, table }) => ({
-    name: `record_without_its_object_${prefix}`,
+  ...OBJECTS.map(({ operation, object, table }) => ({
+    name: `record_without_its_${object}`,
     why: 'Reserve writes both or neither; no foreign key says so, because records are reaped and objects stay.',
     sql: `SELECT record.account_id, record.resource_id AS id, 'no such row in ${table}' AS detail
       FROM idempotency_records AS record
       WHERE record.operation = '${operation}' AND NOT EXISTS (
-        SELECT 1 FROM ${table} AS object
-        WHERE object.account_id = record.account_id AND object.id = record.resource_id)`,
+        SELECT 1 FROM ${table} AS made
+        WHERE made.account_id = record.account_id AND made.id = record.resource_id)`,
   })),
   {
     name: 'record_of_an_unknown_operation',

@@ -3,7 +3,11 @@ import { DataSource, type EntityManager } from 'typeorm';
 import { audit, INVARIANTS } from '../../src/audit/audit.js';
 import { freshDatabase } from '../support/database.js';
 import { writeCleanBooks, type Ids } from './clean-books.js';
-import { FAULTS, type Fault } from './faults.js';
+import { ORDER_FAULTS, REFUND_FAULTS } from './faults-of-orders.js';
+import { CHARGE_FAULTS, type Fault } from './faults.js';
+
+/** At least one for each invariant of src/audit/. */
+const FAULTS = [...CHARGE_FAULTS, ...REFUND_FAULTS, ...ORDER_FAULTS];
 
 let database: Awaited<ReturnType<typeof freshDatabase>>;
 let db: DataSource;
@@ -38,22 +42,20 @@ async function lookAfter(plant: (tx: EntityManager) => Promise<unknown>, ttlSeco
 }
 
 async function plantFault(tx: EntityManager, { drop = [], sql }: Fault): Promise<void> {
-  for (const [table, constraint] of drop.map((name) => name.split('.'))) {
-    await tx.query(`ALTER TABLE ${table} DROP CONSTRAINT ${constraint}`);
+  for (const name of drop) {
+    const [table, constraint] = name.split('.');
+    await tx.query(
+      constraint ? `ALTER TABLE ${table} DROP CONSTRAINT ${constraint}` : `DROP ${name}`,
+    );
   }
-  const named = Object.entries(ids).reduce(
-    (text, [name, id]) => text.replaceAll(`$${name}`, id),
-    sql,
-  );
+  const named = sql.replaceAll(/\$(\w+)/g, (_, name: keyof Ids) => ids[name]);
   await tx.query(named);
 }
 
 describe('the auditor', () => {
   test('finds nothing in an empty database', async () => {
     const found = await lookAfter((tx) =>
-      tx.query(
-        'TRUNCATE accounts, api_keys, idempotency_records, charges, naive_charges, parked_payments',
-      ),
+      tx.query('TRUNCATE accounts, idempotency_records, parked_payments, naive_charges CASCADE'),
     );
     expect(found).toEqual([]);
   });
@@ -70,7 +72,7 @@ describe('the auditor', () => {
       expect(names.sort()).toEqual([fault.invariant, ...(fault.also ?? [])].sort());
       expect(new Set(found.map(({ account_id }) => account_id))).toEqual(new Set([ids.account]));
       for (const { id, detail } of found) {
-        expect([...Object.values(ids), 'ch_absent']).toContain(id);
+        expect([...Object.values(ids), 'ch_absent', 'shirt']).toContain(id);
         expect(detail).toMatch(/\S/); // a NULL in a concatenation would swallow the whole detail
       }
     },
