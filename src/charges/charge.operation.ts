@@ -18,7 +18,7 @@ import { endHold, findOrder, holdOrder } from '../orders/order.queries.js';
 import { created, problemAnswer } from '../platform/answer.js';
 import type { Tx } from '../platform/database.js';
 import { Problem, validationFailed } from '../platform/problem.js';
-import { Processor, type PaymentParameters, type ProcessorAnswer } from '../processor/processor.js';
+import { Processor, type PaymentParameters } from '../processor/processor.js';
 import { holdStock, releaseStock } from '../stock/stock.js';
 import type { CreateCharge } from './charge.dto.js';
 import { chargeToWire, type Charge } from './charge.entity.js';
@@ -81,7 +81,8 @@ export class ChargeOperation implements Operation<Attempt, ChargeEnd> {
           amount,
           currency,
           payment_method: request.payment_method,
-          ...(request.description !== undefined && { description: request.description }),
+          // An empty one is ours to keep; Stripe would refuse the charge for it.
+          ...(request.description && { description: request.description }),
           metadata: { charge: id, account: accountId, ...(order && { order: order.id }) },
         };
         const charge = await insertPendingCharge(tx, {
@@ -133,42 +134,21 @@ export class ChargeOperation implements Operation<Attempt, ChargeEnd> {
   private async perform(attempt: Attempt): Promise<Performed<ChargeEnd>> {
     const { charge } = attempt;
     const answer = await this.ask(attempt);
-    switch (answer.kind) {
-      case 'succeeded':
-        return { ended: true, outcome: { status: 'succeeded', reference: answer.reference } };
-      case 'declined': {
-        const { code, declineCode, reference } = answer;
-        return {
-          ended: true,
-          outcome: { status: 'failed', failureCode: code, declineCode, reference },
-        };
-      }
-      case 'rejected': {
-        const { failureCode, reference } = answer;
-        return {
-          ended: true,
-          outcome: { status: 'failed', failureCode, declineCode: null, reference },
-        };
-      }
-      case 'abandoned': {
+    const outcome = endOf(answer);
+    if (outcome) {
+      if (answer.kind === 'abandoned') {
         this.log.warn(
           `${charge.id} is given up: nothing was taken before its deadline, nothing can be after it`,
         );
-        const outcome = {
-          status: 'failed',
-          failureCode: 'abandoned',
-          declineCode: null,
-          reference: null,
-        } as const;
-        return { ended: true, outcome };
       }
-      case 'refused':
-      case 'unknown':
-        this.log[answer.kind === 'refused' && answer.alarm ? 'error' : 'warn'](
-          `${charge.id} stays pending: ${answer.reason}`,
-        );
-        return open(charge, answer);
+      return { ended: true, outcome };
     }
+    if (answer.kind === 'refused' || answer.kind === 'unknown') {
+      this.log[answer.kind === 'refused' && answer.alarm ? 'error' : 'warn'](
+        `${charge.id} stays pending: ${answer.reason}`,
+      );
+    }
+    return open(charge, answer);
   }
 
   /** Asks the processor what became of the charge, which makes it happen while its time lasts. */
@@ -262,6 +242,27 @@ async function whyNow(tx: Tx, { account_id, id }: Order): Promise<Problem | unde
   return order && whyOrderIsClosed(order);
 }
 
+/** How a charge ends by what the processor said; undefined if it does not end by that. */
+export function endOf(answer: Ending): ChargeEnd | undefined {
+  switch (answer.kind) {
+    case 'succeeded':
+      return { status: 'succeeded', reference: answer.reference };
+    case 'declined': {
+      const { code, declineCode, reference } = answer;
+      return { status: 'failed', failureCode: code, declineCode, reference };
+    }
+    case 'rejected': {
+      const { failureCode, reference } = answer;
+      return { status: 'failed', failureCode, declineCode: null, reference };
+    }
+    case 'abandoned':
+      return { status: 'failed', failureCode: 'abandoned', declineCode: null, reference: null };
+    case 'refused':
+    case 'unknown':
+      return undefined;
+  }
+}
+
 /** The answer that a charge's end stands for, from its row alone. */
 export function chargeAnswer(charge: Charge, requestId: string): Answer {
   if (charge.status === 'succeeded')
@@ -279,7 +280,7 @@ export function chargeAnswer(charge: Charge, requestId: string): Answer {
 }
 
 /** No outcome yet: the charge stays pending and recovery goes on. */
-function open(charge: Charge, answer: { kind: ProcessorAnswer['kind'] }): Performed<ChargeEnd> {
+function open(charge: Charge, answer: Ending): Performed<ChargeEnd> {
   return {
     ended: false,
     inDoubt: answer.kind === 'unknown',
