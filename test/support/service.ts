@@ -37,7 +37,7 @@ export interface Service {
   /** The settings of the programs, for one more of them as a process of its own. */
   env: Record<string, string>;
   startApi(env?: Record<string, string>): Promise<Running>;
-  startWorker(): Promise<Running>;
+  startWorker(env?: Record<string, string>): Promise<Running>;
   /** Stops the processor; the returned function brings it back where it was. */
   stopSandbox(): Promise<() => Promise<void>>;
   stop(): Promise<void>;
@@ -79,7 +79,7 @@ export async function startService(options: ServiceOptions = {}): Promise<Servic
     gate,
     env,
     startApi,
-    startWorker: () => run(WorkerModule.forRoot(loadConfig(env))),
+    startWorker: (more = {}) => run(WorkerModule.forRoot(loadConfig({ ...env, ...more }))),
     async stopSandbox() {
       await sandbox?.close();
       sandbox = undefined;
