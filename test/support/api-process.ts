@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import type { ProbePoint } from '../../src/idempotency/operation.js';
 import { freePort } from '../../src/platform/ports.js';
@@ -11,6 +12,12 @@ export interface ApiProcess {
   pid: number;
   /** Resolves when the process has ended, with the signal that ended it. */
   death: Promise<NodeJS.Signals | null>;
+  /** Resolves when the process has been stopped by SIGSTOP. */
+  asleep(): Promise<void>;
+  /** SIGCONT. */
+  wake(): void;
+  /** What it has logged as errors. */
+  complaints(): string;
   kill(signal?: NodeJS.Signals): Promise<NodeJS.Signals | null>;
 }
 
@@ -19,13 +26,15 @@ export interface ApiProcessOptions {
   env: Record<string, string>;
   /** Where it kills itself (SIGKILL); never, if left out. */
   crashAt?: ProbePoint;
+  /** It falls asleep there instead (SIGSTOP), until `wake`. */
+  sleep?: boolean;
   /** How many requests have to arrive there; the others wait for the last one. */
   crashWhen?: number;
 }
 
 /** One API process, without a supervisor. */
 export async function startApiProcess(options: ApiProcessOptions): Promise<ApiProcess> {
-  const { env, crashAt, crashWhen = 1 } = options;
+  const { env, crashAt, crashWhen = 1, sleep = false } = options;
   const port = await freePort('127.0.0.1');
   const script = crashAt === undefined ? 'dist/src/main.js' : 'test/support/crash-api.mjs';
   const child = spawn(process.execPath, ['--enable-source-maps', resolve(script)], {
@@ -34,6 +43,7 @@ export async function startApiProcess(options: ApiProcessOptions): Promise<ApiPr
       ...env,
       PORT: String(port),
       ...(crashAt && { CRASH_AT: crashAt, CRASH_WHEN: String(crashWhen) }),
+      ...(sleep && { CRASH_SIGNAL: 'SIGSTOP' }),
     },
     stdio: ['ignore', 'ignore', 'pipe'],
   });
@@ -53,6 +63,10 @@ export async function startApiProcess(options: ApiProcessOptions): Promise<ApiPr
     url,
     pid: child.pid ?? 0,
     death,
+    asleep: () =>
+      until(async () => /^State:\s+T/m.test(await readFile(`/proc/${child.pid}/status`, 'utf8'))),
+    wake: () => child.kill('SIGCONT'),
+    complaints: () => complaints,
     async kill(signal = 'SIGKILL') {
       child.kill(signal);
       return death;
