@@ -1,5 +1,5 @@
-import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
-import { startApiProcess, type ApiProcess } from '../support/api-process.js';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { startApiProcess } from '../support/api-process.js';
 import { expectCleanBooks, ledger, paymentsOf } from '../support/books.js';
 import { charge, chargeUntilAnswered, getCharge, lookUp, type Reply } from '../support/client.js';
 import { startService, type Service } from '../support/service.js';
@@ -39,10 +39,10 @@ const fencesOf = async (id: string) =>
 async function leaveOpen(key: string, mood: 'losing' | 'refusing'): Promise<string> {
   service.gate.be(mood);
   const reply = await charge(service.apiUrl, key);
+  service.gate.be('open');
   const [status, code] =
     mood === 'losing' ? [504, 'processor_outcome_unknown'] : [503, 'processor_unavailable'];
   expect(reply).toMatchObject({ status, body: { code, retry: 'same_key' } });
-  service.gate.be('open');
   return reply.body.charge;
 }
 
@@ -117,10 +117,10 @@ describe('a charge that the processor took, but whose answer was lost', () => {
   });
 
   test.each([
-    ['after the deadline, within the key window', PAST_THE_DEADLINE, false],
-    ['after the key window, though the processor still knows the key', PAST_THE_KEY_WINDOW, false],
-    ['after the deadline, but the processor forgot the key early', PAST_THE_DEADLINE, true],
-    ['after the key window, and the processor forgot the key', PAST_THE_KEY_WINDOW, true],
+    ['after the deadline and within the key window', PAST_THE_DEADLINE, false],
+    ['after the key window though the processor still knows the key', PAST_THE_KEY_WINDOW, false],
+    ['after the deadline while the processor forgot the key early', PAST_THE_DEADLINE, true],
+    ['after the key window when the processor forgot the key', PAST_THE_KEY_WINDOW, true],
   ])('%s: succeeds, is not charged again', async (when, seconds, forgotten) => {
     const { apiUrl, db, sandboxUrl } = service;
     const id = await leaveOpen(when, 'losing');
@@ -197,9 +197,4 @@ describe('a process that dies while it gives up', () => {
       expect(await paymentsOf(sandboxUrl, id)).toEqual([]);
     },
   );
-});
-
-const sleepers: ApiProcess[] = [];
-afterEach(async () => {
-  await Promise.all(sleepers.splice(0).map((sleeper) => sleeper.kill()));
 });

@@ -1,12 +1,11 @@
 // The API process with another probe: it dies by SIGKILL when the CRASH_WHEN-th request (default: the first) reaches
-// the point CRASH_AT; those before it stay there until then, so that one death hits them all at the same point. With CRASH_SIGNAL=SIGSTOP
-// it falls asleep there instead, and goes on when it is sent SIGCONT.
+// the point CRASH_AT; those before it stay there until then, so that one death hits them all at the same point.
 // From dist: a child process knows nothing of Jest's transforms.
 import { AppModule } from '../../dist/src/app.module.js';
 import { loadConfig } from '../../dist/src/config.js';
 import { createHttpApp, serve } from '../../dist/src/platform/http-process.js';
 
-const { CRASH_AT, CRASH_WHEN = '1', CRASH_SIGNAL = 'SIGKILL' } = process.env;
+const { CRASH_AT, CRASH_WHEN = '1' } = process.env;
 let arrived = 0;
 
 class CrashProbe {
@@ -14,9 +13,8 @@ class CrashProbe {
     if (point !== CRASH_AT) return undefined;
     arrived += 1;
     if (arrived < Number(CRASH_WHEN)) return new Promise(() => {});
-    if (arrived > Number(CRASH_WHEN)) return undefined; // it slept there, and goes on
-    process.kill(process.pid, CRASH_SIGNAL);
-    return CRASH_SIGNAL === 'SIGKILL' ? new Promise(() => {}) : undefined;
+    process.kill(process.pid, 'SIGKILL');
+    return new Promise(() => {});
   }
 }
 
