@@ -40,8 +40,9 @@ export class ProblemFilter implements ExceptionFilter {
     if (isConnectionLost(error) || isRolledBack(error))
       return new DatabaseUnavailable({ cause: error });
     const status = error instanceof HttpException ? error.getStatus() : undefined;
-    // Nest's own 404, and Express' refusal of a path that cannot be decoded (a URIError with status 400).
-    if (status === 404 || error instanceof URIError) return this.noSuchRoute(request);
+    // Nest's own 404, and a path that cannot be decoded: Express' URIError, which Nest wraps into a 400 of its own.
+    const cause = error instanceof HttpException ? error.cause : error;
+    if (status === 404 || cause instanceof URIError) return this.noSuchRoute(request);
     return new Problem('internal_error', 'A fault of ours; `request_id` names it in our logs.', {
       cause: error,
     });

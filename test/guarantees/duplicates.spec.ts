@@ -1,5 +1,4 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { startApiProcess } from '../support/api-process.js';
 import { expectCleanBooks, paymentsOf } from '../support/books.js';
 import { charge, lookUp, send, type Reply } from '../support/client.js';
 import { startService, type Service } from '../support/service.js';
@@ -35,8 +34,8 @@ describe('fifty requests at once with one key', () => {
   });
 
   test('do so over two processes on one database, too', async () => {
-    const { sandboxUrl, env, gate } = service;
-    const [one, two] = await Promise.all([startApiProcess({ env }), startApiProcess({ env })]);
+    const { sandboxUrl, gate } = service;
+    const [one, two] = await Promise.all([service.startApiProcess(), service.startApiProcess()]);
     const replies = await Promise.all(
       FIFTY.map((_, i) => charge(i % 2 ? one.url : two.url, 'two processes')),
     );

@@ -1,5 +1,4 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { startApiProcess } from '../support/api-process.js';
 import { expectCleanBooks, ledger, paymentsOf } from '../support/books.js';
 import { charge, chargeUntilAnswered, getCharge, lookUp, type Reply } from '../support/client.js';
 import { startService, type Service } from '../support/service.js';
@@ -172,11 +171,10 @@ describe('a process that dies while it gives up', () => {
   test.each(['before the fence', 'after the fence', 'after the look'] as const)(
     '%s leaves a charge that any other gives up as well',
     async (where) => {
-      const { apiUrl, db, env, gate, sandboxUrl } = service;
+      const { apiUrl, db, gate, sandboxUrl } = service;
       const id = await leaveOpen(where, 'refusing');
       await age(db, id, PAST_THE_DEADLINE);
-      const dying = await startApiProcess({
-        env,
+      const dying = await service.startApiProcess({
         ...(where === 'after the look' && { crashAt: 'after-perform' as const }),
       });
       const open = where === 'before the fence' ? gate.close() : () => {};

@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import type { ProbePoint } from '../../src/idempotency/operation.js';
-import { startApiProcess, type ApiProcess } from '../support/api-process.js';
+import type { ApiProcess } from '../support/api-process.js';
 import { expectCleanBooks, paymentsOf } from '../support/books.js';
 import { charge, chargeUntilAnswered, getCharge, type Reply } from '../support/client.js';
 import { startService, type Running, type Service } from '../support/service.js';
@@ -15,13 +15,12 @@ let service: Service;
 let sleeper: ApiProcess;
 beforeAll(async () => {
   service = await startService({ env: { PROCESSOR_TIMEOUT_MS: '1000' } });
-  sleeper = await startApiProcess({ env: service.env, naps: true });
+  sleeper = await service.startApiProcess({ naps: true });
 });
 afterAll(async () => {
   try {
     await expectCleanBooks(service);
   } finally {
-    await sleeper.kill();
     await service.stop();
   }
 });
@@ -87,8 +86,8 @@ describe('a process asleep just before its call to the processor', () => {
 
   test('notices that the deadline passed while it slept, also when nobody has given up for it', async () => {
     const { sandboxUrl } = service;
-    const impatient = await startApiProcess({
-      env: { ...service.env, CHARGE_DEADLINE_SECONDS: '1' },
+    const impatient = await service.startApiProcess({
+      env: { CHARGE_DEADLINE_SECONDS: '1' },
       naps: true,
     });
     const { id, reply } = await fallAsleep('before-perform', 'no worker', impatient);

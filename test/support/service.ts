@@ -7,6 +7,7 @@ import { AppModule, WorkerModule } from '../../src/app.module.js';
 import { loadConfig } from '../../src/config.js';
 import { createHttpApp } from '../../src/platform/http-process.js';
 import { startSandbox, type Sandbox } from '../../src/sandbox/sandbox.server.js';
+import { startApiProcess, type ApiProcess, type ApiProcessOptions } from './api-process.js';
 import { freshDatabase } from './database.js';
 import { startGate, type Gate } from './gate.js';
 
@@ -25,7 +26,8 @@ export interface Running {
 
 /**
  * API, sandbox and PostgreSQL as in `npm start`, talking over real sockets, but inside this process: started in a
- * fraction of a second. Tests that kill a process use `startStack` or `startCrashApi`. No worker runs unless it is
+ * fraction of a second. What a test kills is a process
+ * of its own: `startApiProcess`, or a whole `startStack`. No worker runs unless it is
  * started, so that what a test sees is the doing of its own requests.
  */
 export interface Service {
@@ -34,10 +36,12 @@ export interface Service {
   databaseUrl: string;
   db: pg.Pool;
   gate: Gate;
-  /** The settings of the programs, for one more of them as a process of its own. */
+  /** The settings of the programs. */
   env: Record<string, string>;
   startApi(env?: Record<string, string>): Promise<Running>;
   startWorker(env?: Record<string, string>): Promise<Running>;
+  /** Another API, as a process that can be killed. */
+  startApiProcess(options?: Partial<ApiProcessOptions>): Promise<ApiProcess>;
   /** Stops the processor; the returned function brings it back where it was. */
   stopSandbox(): Promise<() => Promise<void>>;
   stop(): Promise<void>;
@@ -56,6 +60,7 @@ export async function startService(options: ServiceOptions = {}): Promise<Servic
   const env = { DATABASE_URL: database.url, PROCESSOR_URL: gate.url, LAB: '1', ...options.env };
 
   const running = new Set<Running>();
+  const processes: ApiProcess[] = [];
   const run = async (module: DynamicModule): Promise<Running> => {
     const app = await createHttpApp(module);
     app.useLogger(false);
@@ -80,6 +85,11 @@ export async function startService(options: ServiceOptions = {}): Promise<Servic
     env,
     startApi,
     startWorker: (more = {}) => run(WorkerModule.forRoot(loadConfig({ ...env, ...more }))),
+    async startApiProcess(how) {
+      const started = await startApiProcess({ ...how, env: { ...env, ...how?.env } });
+      processes.push(started);
+      return started;
+    },
     async stopSandbox() {
       await sandbox?.close();
       sandbox = undefined;
@@ -88,6 +98,7 @@ export async function startService(options: ServiceOptions = {}): Promise<Servic
       };
     },
     async stop() {
+      await Promise.all(processes.map((started) => started.kill()));
       await Promise.all([...running].map((program) => program.stop()));
       await gate.stop();
       await sandbox?.close();
