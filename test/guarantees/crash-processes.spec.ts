@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import pg from 'pg';
 import { expectCleanBooks, paymentsOf } from '../support/books.js';
-import { charge, chargeUntilAnswered, getCharge, send } from '../support/client.js';
+import { charge, chargeUntilAnswered, getCharge, send } from '../support/raw-client.js';
 import { startStack, type Stack } from '../support/stack.js';
 import { until } from '../support/until.js';
 

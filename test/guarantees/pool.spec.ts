@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { expectCleanBooks, paymentsOf } from '../support/books.js';
-import { charge, getCharge, lookUp } from '../support/client.js';
+import { charge, getCharge, lookUp } from '../support/raw-client.js';
 import { startService, type Service } from '../support/service.js';
 
 describe('a pool of two connections', () => {

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { expectCleanBooks, ledger } from '../support/books.js';
-import { charge, lookUp, send, type Send } from '../support/client.js';
+import { charge, lookUp, send, type Send } from '../support/raw-client.js';
 import { startService, type Service } from '../support/service.js';
 
 let service: Service;
