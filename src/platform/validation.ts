@@ -79,7 +79,13 @@ function elements(
   errors: InputError[],
 ): unknown {
   if (!element || !Array.isArray(value)) return value;
-  return value.map((each, index) => instantiate(element, each, `${path}/${index}`, errors));
+  return value.map((each: unknown, index) => {
+    const at = `${path}/${index}`;
+    // class-validator takes null and nested arrays for validated.
+    if (typeof each !== 'object' || each === null || Array.isArray(each))
+      errors.push({ pointer: at, detail: 'must be an object' });
+    return instantiate(element, each, at, errors);
+  });
 }
 
 function membersOf(dtoClass: Dto): Set<string> {
