@@ -1,6 +1,6 @@
 /**
  * The import table. Imports go one way:
- *   idempotency <- platform <- accounts, processor, stock <- orders <- charges <- effects, webhooks <- lab
+ *   idempotency <- platform <- accounts, processor, stock <- telemetry, orders <- charges <- effects, webhooks <- lab
  * The engine imports nothing of ours; the sandbox imports nothing of the rest, and nothing imports it.
  * `npm run lint` holds the source to it; test/architecture.spec.ts shows that a breach is found.
  */
@@ -8,7 +8,7 @@ const LAYERS = [
   ['idempotency'],
   ['platform'],
   ['accounts', 'processor', 'stock'],
-  ['orders'],
+  ['orders', 'telemetry'],
   ['charges'],
   ['effects', 'webhooks'],
   ['lab'],
@@ -51,6 +51,13 @@ module.exports = {
       severity: 'error',
       from: { path: `^${ROOT}/`, pathNot: `^${ROOT}/(?:lab/|app\\.module\\.ts)` },
       to: { path: `^${ROOT}/lab/` },
+    },
+    {
+      name: 'nothing-imports-telemetry',
+      severity: 'error',
+      comment: 'What is observed does not know it: the engine tells a probe, the processor is wrapped.',
+      from: { path: `^${ROOT}/`, pathNot: `^${ROOT}/(?:telemetry/|app\\.module\\.ts)` },
+      to: { path: `^${ROOT}/telemetry/` },
     },
     { name: 'no-cycles', severity: 'error', from: {}, to: { circular: true } },
   ],

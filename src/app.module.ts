@@ -1,10 +1,4 @@
-import {
-  Module,
-  type Type,
-  type DynamicModule,
-  type MiddlewareConsumer,
-  type NestModule,
-} from '@nestjs/common';
+import { Module, type DynamicModule, type Type } from '@nestjs/common';
 import { APP_FILTER, APP_GUARD, APP_PIPE } from '@nestjs/core';
 import { AccountsModule } from './accounts/accounts.module.js';
 import { accountIdOf, AuthGuard } from './accounts/auth.guard.js';
@@ -20,16 +14,17 @@ import { databaseModule } from './platform/database.js';
 import { HealthController } from './platform/health.controller.js';
 import { ProblemFilter } from './platform/problem.filter.js';
 import { ProblemsController } from './platform/problems.controller.js';
-import { nameRequest } from './platform/request-id.js';
 import { StrictValidationPipe } from './platform/validation.js';
 import { ProcessorModule } from './processor/processor.module.js';
+import { TelemetryModule } from './telemetry/telemetry.module.js';
+import { telemetryThen } from './telemetry/telemetry.probe.js';
 
 /** Beyond the processor's own deadline, so that an honest attempt is never overtaken. */
 const LEASE_MARGIN_MS = 2_000;
 
 /** The table of contents: what answers HTTP requests, in the order in which a request passes it. */
 @Module({})
-export class AppModule implements NestModule {
+export class AppModule {
   /** @param probe told each point the engine passes: the lab's faults by default, tests bring their own. */
   static forRoot(
     config: Config,
@@ -38,7 +33,7 @@ export class AppModule implements NestModule {
     return {
       module: AppModule,
       imports: [
-        ...sharedModules(config, ['http'], probe),
+        ...sharedModules(config, 'api', ['http'], probe),
         AccountsModule,
         ...(config.lab ? [LabModule] : []),
       ],
@@ -53,35 +48,29 @@ export class AppModule implements NestModule {
       ],
     };
   }
-
-  configure(consumer: MiddlewareConsumer): void {
-    consumer.apply(nameRequest).forRoutes('{*path}');
-  }
 }
 
 /** The background process: recovers what was left unfinished, and shows its health. */
 @Module({})
-export class WorkerModule implements NestModule {
+export class WorkerModule {
   static forRoot(config: Config): DynamicModule {
     return {
       module: WorkerModule,
-      imports: sharedModules(config, ['sweep'], SilentProbe),
+      imports: sharedModules(config, 'worker', ['sweep'], SilentProbe),
       controllers: [HealthController],
       providers: [{ provide: APP_FILTER, useClass: ProblemFilter }],
     };
-  }
-
-  configure(consumer: MiddlewareConsumer): void {
-    consumer.apply(nameRequest).forRoutes('{*path}');
   }
 }
 
 function sharedModules(
   config: Config,
+  program: 'api' | 'worker',
   roles: ('http' | 'sweep')[],
   probe: Type<EngineProbe>,
 ): DynamicModule['imports'] & object {
   return [
+    TelemetryModule.forRoot({ program, level: config.logLevel }),
     databaseModule(config.databaseUrl, config.databasePoolSize),
     ProcessorModule.forRoot(config.processor),
     IdempotencyModule.forRoot({
@@ -89,7 +78,7 @@ function sharedModules(
       leaseMs: config.processor.timeoutMs + LEASE_MARGIN_MS,
       roles,
       facts: { accountId: accountIdOf, requestId: (request) => request.requestId },
-      probe,
+      probe: telemetryThen(probe),
     }),
     ChargesModule.forRoot(config.givingUp),
   ];

@@ -5,6 +5,7 @@ import {
   withDeadline,
   type Call,
 } from './deadline-http-client.js';
+import { nameOf } from '../platform/fault.js';
 import {
   Processor,
   type FenceAnswer,
@@ -88,7 +89,7 @@ export class StripeProcessor extends Processor {
       if (error instanceof Stripe.errors.StripeIdempotencyError && error.statusCode === 400) {
         return { kind: 'used' };
       }
-      return { kind: 'unknown', reason: String(error) };
+      return { kind: 'unknown', reason: nameOf(error) };
     }
   }
 
@@ -178,7 +179,7 @@ export function answerOfError(error: unknown): ProcessorAnswer {
     const code = (error.detail as { code?: string } | undefined)?.code;
     return NOT_REACHED.has(code)
       ? { kind: 'refused', reason: `not reached: ${code}`, alarm: false }
-      : { kind: 'unknown', reason: `no answer: ${code ?? error.message}`, stored: false };
+      : { kind: 'unknown', reason: `no answer: ${code ?? error.type}`, stored: false };
   }
   if (error instanceof Stripe.errors.StripeInvalidRequestError && error.statusCode !== 409) {
     return { kind: 'rejected', failureCode: error.code ?? 'invalid_request', reference: null };
@@ -188,8 +189,7 @@ export function answerOfError(error: unknown): ProcessorAnswer {
     return { kind: 'unknown', reason: `the processor failed with ${error.statusCode}`, stored };
   }
   // Among these: key in use (409), idempotency_error (our key with other parameters), an answer that is not JSON.
-  const reason = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
-  return { kind: 'unknown', reason, stored: false };
+  return { kind: 'unknown', reason: nameOf(error), stored: false };
 }
 
 interface Failure {
