@@ -16,10 +16,11 @@ export class ProblemFilter implements ExceptionFilter {
     const request = http.getRequest<Request>();
     const response = http.getResponse<Response>();
     const problem = this.problemOf(error, request);
+    const cause = isProblem(error) ? error.cause : error;
     // For the request's log line.
     response.locals.problem = {
       code: problem.code,
-      ...(problem.status >= 500 && { fault: faultOf(error) }),
+      ...(problem.status >= 500 && cause !== undefined && { fault: faultOf(cause) }),
     };
     if (response.headersSent) {
       response.destroy();
@@ -75,7 +76,7 @@ function matches(layer: object, path: string): boolean {
   }
 }
 
-function isProblem(error: unknown): error is ProblemLike {
+function isProblem(error: unknown): error is ProblemLike & Error {
   return (
     error instanceof Error && 'code' in error && 'retry' in error && String(error.code) in PROBLEMS
   );

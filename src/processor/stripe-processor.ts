@@ -210,11 +210,13 @@ function answerOfFailure(
   };
 }
 
+class NoWholeAnswerInTime extends Error {}
+
 /** The SDK's timeout is for silence on the socket; an answer that drips in must end as well. */
 async function within<T>(ms: number, promise: Promise<T>): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => reject(new Error(`no whole answer within ${ms} ms`)), ms + 100);
+    timer = setTimeout(() => reject(new NoWholeAnswerInTime()), ms + 100);
   });
   try {
     return await Promise.race([promise, late]);
