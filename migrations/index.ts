@@ -1,6 +1,7 @@
 import { Accounts1763760001000 } from './1763760001000-accounts.js';
 import { IdempotencyRecords1763760002000 } from './1763760002000-idempotency-records.js';
 import { Charges1763760003000 } from './1763760003000-charges.js';
+import { OrdersStockRefunds1763760005000 } from './1763760005000-orders-stock-refunds.js';
 import { ParkedPayments1763760004000 } from './1763760004000-parked-payments.js';
 
 /** In order, forward only. A list of classes, not a glob: TypeORM would load a glob by `import()`, which Jest breaks. */
@@ -9,4 +10,5 @@ export const migrations = [
   IdempotencyRecords1763760002000,
   Charges1763760003000,
   ParkedPayments1763760004000,
+  OrdersStockRefunds1763760005000,
 ];

@@ -9,6 +9,8 @@ import { IdempotencyModule } from './idempotency/idempotency.module.js';
 import { SilentProbe, type EngineProbe } from './idempotency/operation.js';
 import { LabFaultGuard, LabFaultProbe } from './lab/lab-faults.js';
 import { LabModule } from './lab/lab.module.js';
+import { OrdersController } from './orders/orders.controller.js';
+import { OrdersModule } from './orders/orders.module.js';
 import { BodyGuard } from './platform/body.guard.js';
 import { databaseModule } from './platform/database.js';
 import { HealthController } from './platform/health.controller.js';
@@ -16,6 +18,9 @@ import { ProblemFilter } from './platform/problem.filter.js';
 import { ProblemsController } from './platform/problems.controller.js';
 import { StrictValidationPipe } from './platform/validation.js';
 import { ProcessorModule } from './processor/processor.module.js';
+import { RefundsController } from './refunds/refunds.controller.js';
+import { RefundsModule } from './refunds/refunds.module.js';
+import { ProductsController } from './stock/products.controller.js';
 import { TelemetryModule } from './telemetry/telemetry.module.js';
 import { telemetryThen } from './telemetry/telemetry.probe.js';
 
@@ -37,7 +42,14 @@ export class AppModule {
         AccountsModule,
         ...(config.lab ? [LabModule] : []),
       ],
-      controllers: [HealthController, ProblemsController, ChargesController],
+      controllers: [
+        HealthController,
+        ProblemsController,
+        ChargesController,
+        RefundsController,
+        OrdersController,
+        ProductsController,
+      ],
       providers: [
         // Guards run in this order: who is calling, what did they send. (The router has answered 404 and 405.)
         { provide: APP_GUARD, useClass: AuthGuard },
@@ -80,6 +92,8 @@ function sharedModules(
       facts: { accountId: accountIdOf, requestId: (request) => request.requestId },
       probe: telemetryThen(probe),
     }),
+    OrdersModule,
     ChargesModule.forRoot(config.givingUp),
+    RefundsModule.forRoot(config.givingUp),
   ];
 }

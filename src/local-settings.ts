@@ -40,7 +40,13 @@ export async function localSettings(env: NodeJS.ProcessEnv): Promise<LocalSettin
   const sandboxWanted = !env.STRIPE_SECRET_KEY && !env.PROCESSOR_URL;
 
   // 0 means any free port: it has to be known here, because the others and the user are told.
-  const chosen = async (port: number, host: string) => port || (await freePort(host));
+  const used = new Set<number>();
+  const chosen = async (wanted: number, host: string) => {
+    let port = wanted;
+    while (port === 0 || (wanted === 0 && used.has(port))) port = await freePort(host);
+    used.add(port);
+    return port;
+  };
   const ports = {
     PORT: await chosen(config.port, config.host),
     WORKER_PORT: await chosen(config.workerPort, config.host),

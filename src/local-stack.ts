@@ -1,4 +1,4 @@
-import { renameSync, writeFileSync } from 'node:fs';
+import { lstatSync, renameSync, writeFileSync } from 'node:fs';
 import { get } from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -67,10 +67,8 @@ export class LocalStack {
       },
     );
     this.now(server);
-    if (server.dataDir !== dataDir) {
-      this.log(
-        `PostgreSQL cannot reach ${dataDir} as its own user; the data is in ${server.dataDir}`,
-      );
+    if (lstatSync(dataDir).isSymbolicLink()) {
+      this.log(`${dataDir} is closed to PostgreSQL's own user; the data is in ${server.dataDir}`);
     }
     if (server.adopted) this.log('PostgreSQL was still running; took it over');
     this.keeping = this.keepPostgres(server);
@@ -126,7 +124,12 @@ export class LocalStack {
     const child = supervise({
       name,
       script: fileURLToPath(new URL(module, import.meta.url)),
-      env: { ...this.settings.env, DATABASE_URL: databaseUrl },
+      env: {
+        ...this.settings.env,
+        DATABASE_URL: databaseUrl,
+        // The sandbox is for this machine's API alone, which looks for it on the loopback.
+        ...(name === 'sandbox' ? { HOST: '127.0.0.1' } : {}),
+      },
       isReady: () => answers200(`${url}/health/ready`),
       onStart: (pid) => {
         this.pids[name] = pid;

@@ -107,9 +107,20 @@ export function supervise(options: ChildOptions): SupervisedChild {
   };
 }
 
+/**
+ * Loaded into each child before its own code: until the program has a handler of its own, it ends
+ * when the channel to us closes. Without it a child that is still loading when we are killed would
+ * never hear of it, and hold its port for ever.
+ */
+const END_WITH_US =
+  'data:text/javascript,' + // no file of its own; it must hold neither # nor %
+  "const end = () => process.listenerCount('disconnect') || process.kill(process.pid, 'SIGTERM');" +
+  "process.connected ? process.once('disconnect', end) : end();";
+
 function start({ script, env, onStart }: ChildOptions): ChildProcess {
   const child = fork(script, [], {
     env,
+    execArgv: [...process.execArgv, '--import', END_WITH_US],
     // A process group of its own: Ctrl-C in the terminal would otherwise stop the sandbox while the
     // API still drains.
     detached: true,

@@ -44,7 +44,3 @@ export function chargeToWire(charge: Charge) {
 }
 
 export type ChargeWire = ReturnType<typeof chargeToWire>;
-
-export function chargeUrl(id: string): string {
-  return `/charges/${id}`;
-}

@@ -1,5 +1,5 @@
 import { Inject, Injectable, Logger } from '@nestjs/common';
-import { ObjectAlreadyExists } from '../idempotency/errors.js';
+import { ReserveRaced } from '../idempotency/errors.js';
 import {
   OperationRegistry,
   type Answer,
@@ -10,12 +10,16 @@ import {
   type Performed,
   type Plan,
 } from '../idempotency/operation.js';
+import { chargeLink, type Order } from '../orders/order.entity.js';
+import { whyOrderIsClosed } from '../orders/order.problems.js';
+import { endHold, findOrder, holdOrder } from '../orders/order.queries.js';
 import { created, problemAnswer } from '../platform/answer.js';
 import type { Tx } from '../platform/database.js';
-import { Problem } from '../platform/problem.js';
+import { Problem, validationFailed } from '../platform/problem.js';
 import { Processor, type PaymentParameters, type ProcessorAnswer } from '../processor/processor.js';
+import { holdStock, releaseStock } from '../stock/stock.js';
 import type { CreateCharge } from './charge.dto.js';
-import { chargeToWire, chargeUrl, type Charge } from './charge.entity.js';
+import { chargeToWire, type Charge } from './charge.entity.js';
 import {
   endCharge,
   findCharge,
@@ -65,16 +69,18 @@ export class ChargeOperation implements Operation<Attempt, ChargeEnd> {
   /** The first beat. The parameters for the processor are fixed here; no later change of code alters them. */
   plan(accountId: string, request: CreateCharge): Plan<Attempt> {
     return {
-      reserve: async (tx, { id }) => {
-        if (request.order !== undefined)
-          throw new Problem('not_found', 'No such order.', { retry: 'after_fix' });
-        const { amount, currency } = request as Required<CreateCharge>;
+      reserve: async (tx, { id, requestId }) => {
+        // Read without a lock; the hold below fails if it has moved on. Locks go charge, order, stock, as everywhere.
+        const order = await orderOf(tx, accountId, request);
+        const { amount, currency } = order
+          ? { amount: order.total, currency: order.currency }
+          : (request as Required<CreateCharge>);
         const parameters: PaymentParameters = {
           amount,
           currency,
           payment_method: request.payment_method,
           ...(request.description !== undefined && { description: request.description }),
-          metadata: { charge: id, account: accountId },
+          metadata: { charge: id, account: accountId, ...(order && { order: order.id }) },
         };
         const charge = await insertPendingCharge(tx, {
           account_id: accountId,
@@ -84,12 +90,24 @@ export class ChargeOperation implements Operation<Attempt, ChargeEnd> {
           payment_method: request.payment_method,
           description: request.description ?? null,
           receipt_email: request.receipt_email ?? null,
-          order_id: request.order ?? null,
+          order_id: order?.id ?? null,
           metadata: request.metadata ?? {},
           processor: this.processor.name,
           processor_parameters: this.processor.prepare(parameters),
         });
-        if (!charge) throw new ObjectAlreadyExists(id);
+        // The id is taken (this intent has made its charge before) or, by the unique index, the order.
+        if (!charge)
+          throw order ? ((await whyNow(tx, order)) ?? new ReserveRaced()) : new ReserveRaced();
+        if (order) {
+          if (!(await holdOrder(tx, order, id)))
+            throw (await whyNow(tx, order)) ?? new ReserveRaced();
+          const short = await holdStock(tx, accountId, id, order.items);
+          if (short.length > 0) {
+            const failed = await endCharge(tx, accountId, id, OUT_OF_STOCK);
+            await endHold(tx, accountId, order.id, id, false);
+            return { answer: chargeAnswer(failed, requestId) };
+          }
+        }
         return { work: { charge, ageMs: 0, readAt: performance.now() } };
       },
     };
@@ -99,9 +117,7 @@ export class ChargeOperation implements Operation<Attempt, ChargeEnd> {
     const charge = await findCharge(db, accountId, id);
     return (
       charge && {
-        object: 'charge',
-        id,
-        url: chargeUrl(id),
+        ...chargeLink(id),
         failed: charge.status === 'failed',
         createdAt: charge.created_at,
       }
@@ -175,7 +191,12 @@ export class ChargeOperation implements Operation<Attempt, ChargeEnd> {
   }
 
   private async settle(tx: Tx, end: ChargeEnd, intent: Intent): Promise<Answer> {
-    const charge = await endCharge(tx, intent.accountId, intent.id, end);
+    const { accountId, id } = intent;
+    const charge = await endCharge(tx, accountId, id, end);
+    if (charge.order_id !== null) {
+      await endHold(tx, accountId, charge.order_id, id, end.status === 'succeeded');
+      if (end.status === 'failed') await releaseStock(tx, accountId, id);
+    }
     return chargeAnswer(charge, intent.requestId);
   }
 
@@ -190,9 +211,53 @@ export class ChargeOperation implements Operation<Attempt, ChargeEnd> {
   }
 }
 
+const OUT_OF_STOCK: ChargeEnd = {
+  status: 'failed',
+  failureCode: 'insufficient_inventory',
+  declineCode: null,
+  reference: null,
+};
+
+/** The order that a charge is to pay, if it names one. @throws Problem 404, 400 or 409. */
+async function orderOf(
+  tx: Tx,
+  accountId: string,
+  request: CreateCharge,
+): Promise<Order | undefined> {
+  if (request.order === undefined) return undefined;
+  const order = await findOrder(tx, accountId, request.order);
+  if (!order) throw new Problem('not_found', 'No such order.', { retry: 'after_fix' });
+  const errors = [
+    {
+      pointer: '/amount',
+      detail: `must be the order's total, ${order.total}, or left out`,
+      given: request.amount,
+      ours: order.total,
+    },
+    {
+      pointer: '/currency',
+      detail: `must be the order's, ${order.currency}, or left out`,
+      given: request.currency,
+      ours: order.currency,
+    },
+  ].filter(({ given, ours }) => given !== undefined && given !== ours);
+  if (errors.length > 0)
+    throw validationFailed(errors.map(({ pointer, detail }) => ({ pointer, detail })));
+  const closed = whyOrderIsClosed(order);
+  if (closed) throw closed;
+  return order;
+}
+
+/** What stands in the way of an order that was open when it was read. */
+async function whyNow(tx: Tx, { account_id, id }: Order): Promise<Problem | undefined> {
+  const order = await findOrder(tx, account_id, id);
+  return order && whyOrderIsClosed(order);
+}
+
 /** The answer that a charge's end stands for, from its row alone. */
 export function chargeAnswer(charge: Charge, requestId: string): Answer {
-  if (charge.status === 'succeeded') return created(chargeUrl(charge.id), chargeToWire(charge));
+  if (charge.status === 'succeeded')
+    return created(chargeLink(charge.id).url, chargeToWire(charge));
   const extensions = { charge: charge.id };
   const problem =
     charge.decline_code !== null

@@ -20,13 +20,16 @@ export type NewCharge = Pick<
   | 'processor_parameters'
 >;
 
-/** @returns undefined if the id is taken: this intent has made its charge before. */
+/**
+ * @returns undefined if the id is taken (this intent has made its charge before), or if the order has a live charge:
+ * one INSERT meets both guards, and waits for a transaction that is about to decide either.
+ */
 export async function insertPendingCharge(tx: Tx, charge: NewCharge): Promise<Charge | undefined> {
   const rows: Charge[] = await tx.query(
     `INSERT INTO charges (account_id, id, status, amount, currency, payment_method, description, receipt_email,
        order_id, metadata, processor, processor_parameters)
      VALUES ($1, $2, 'pending', $3, $4, $5, $6, $7, $8, $9, $10, $11)
-     ON CONFLICT (account_id, id) DO NOTHING
+     ON CONFLICT DO NOTHING
      RETURNING ${CHARGE_COLUMNS}`,
     [
       charge.account_id,
@@ -117,4 +120,25 @@ export async function parkIfFailed(db: Tx, charge: Charge, reference: string): P
     [charge.account_id, charge.id, reference],
   );
   return rows.length === 1;
+}
+
+/** Locks a charge, so that what is done about it is decided one after the other. */
+export async function lockCharge(
+  tx: Tx,
+  accountId: string,
+  id: string,
+): Promise<Charge | undefined> {
+  const rows: Charge[] = await tx.query(
+    `SELECT ${CHARGE_COLUMNS} FROM charges WHERE account_id = $1 AND id = $2 FOR UPDATE`,
+    [accountId, id],
+  );
+  return rows[0];
+}
+
+/** Counts a refund in. A CHECK constraint refuses more than the charge. */
+export async function addRefunded(tx: Tx, charge: Charge, amount: number): Promise<void> {
+  await tx.query(
+    `UPDATE charges SET amount_refunded = amount_refunded + $3 WHERE account_id = $1 AND id = $2`,
+    [charge.account_id, charge.id, amount],
+  );
 }

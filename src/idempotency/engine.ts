@@ -7,7 +7,7 @@ import {
   IdempotencyRequestInProgress,
   isConnectionLost,
   isRolledBack,
-  ObjectAlreadyExists,
+  ReserveRaced,
   OutcomeUnknown,
 } from './errors.js';
 import { mismatchedMembers } from './identity.js';
@@ -192,7 +192,7 @@ export class IdempotencyEngine implements BeforeApplicationShutdown {
       if (isConnectionLost(error) || isRolledBack(error)) throw error;
       // Whatever the first beat objects to: if this key has made its object already, that is the answer.
       await this.refuseIfObjectStands(request);
-      if (error instanceof ObjectAlreadyExists) return { kind: 'absent' };
+      if (error instanceof ReserveRaced) return { kind: 'absent' };
       throw error;
     }
   }

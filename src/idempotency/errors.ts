@@ -119,8 +119,11 @@ export class OutcomeUnknown extends IdempotencyError {
   }
 }
 
-/** A reserve throws this when its object already exists under the derived id: the key was used before. */
-export class ObjectAlreadyExists extends Error {}
+/**
+ * A reserve throws this when it lost a race: its object exists already under the derived id (the key was used
+ * before), or what it read has changed before it wrote. Everything is undone, and the key is looked at again.
+ */
+export class ReserveRaced extends Error {}
 
 const LOST_NETWORK = new Set([
   'ECONNREFUSED',

@@ -27,7 +27,7 @@ export interface Plan<Work = unknown> {
    * Writes the object in the same transaction as the record. Whatever it throws undoes both, and the key stays
    * unused.
    * @returns `answer` if all is done with this beat, else `work` for the second.
-   * @throws ObjectAlreadyExists when the derived id is taken.
+   * @throws ReserveRaced when the derived id is taken, or something it read has moved on.
    */
   reserve(tx: Tx, intent: Intent): Promise<{ answer: Answer } | { work: Work }>;
 }

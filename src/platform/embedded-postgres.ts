@@ -47,7 +47,7 @@ export interface EmbeddedPostgresOptions {
   durable?: boolean;
   /** Further settings of PostgreSQL; they win over ours. */
   extraSettings?: Record<string, string>;
-  /** TCP port on 127.0.0.1; by default a free one. A server that is adopted keeps its own. */
+  /** By default a free one. A server that is adopted keeps its own. */
   port?: number;
 }
 
@@ -240,8 +240,7 @@ async function ensureDatabase(adminUrl: string, database: string): Promise<void>
 }
 
 async function stopServer(pid: number): Promise<void> {
-  // SIGINT ends sessions and writes a checkpoint, SIGQUIT leaves that to the next start's recovery;
-  // after SIGKILL the children end on their own.
+  // SIGINT ends sessions and writes a checkpoint; SIGQUIT leaves that to the next start's recovery.
   for (const [name, graceMs] of [
     ['SIGINT', 10_000],
     ['SIGQUIT', 5_000],

@@ -1,7 +1,18 @@
 import { execFile } from 'node:child_process';
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
-import { createHash, randomBytes } from 'node:crypto';
-import { chown, mkdir, readFile, realpath, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { randomBytes } from 'node:crypto';
+import {
+  chown,
+  mkdir,
+  readFile,
+  readlink,
+  realpath,
+  rename,
+  rm,
+  stat,
+  symlink,
+  writeFile,
+} from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import {
@@ -26,37 +37,45 @@ export interface DataDirectory {
 
 /**
  * Finds a place for the cluster that the server's user can reach. Root's own directories are often
- * closed to everybody else (`/root` is 0700); then the data goes to a directory under /var/lib whose
- * name is derived from the one asked for, so that the next start finds it again.
+ * closed to everybody else (`/root` is 0700); then the data goes under /var/lib, and a symlink stands
+ * where it was asked for: deleting that still begins a new cluster.
  *
  * A cluster that exists is run by its owner, so that one made by an ordinary user survives a `sudo`.
  */
 export async function locateDataDirectory(wanted: string): Promise<DataDirectory> {
-  let user = await serverUser();
   await makeOpenDirectories(dirname(resolve(wanted)));
   // The real path: a live server is recognised by the directory on its command line.
-  const parent = await realpath(dirname(resolve(wanted)));
-  const asked = join(parent, basename(wanted));
+  const asked = join(await realpath(dirname(resolve(wanted))), basename(wanted));
   let path = await realpath(asked).catch(() => asked);
-  if (runsAsRoot() && !(await canEnter(parent, user))) {
-    const place = createHash('sha256').update(asked).digest('hex').slice(0, 12);
-    path = join('/var/lib/charge-once', place, basename(asked));
-    await makeOpenDirectories(dirname(path));
-  }
   const found = await stat(path).catch(() => undefined);
+  const user = found && runsAsRoot() ? { uid: found.uid, gid: found.gid } : await serverUser();
+  if (runsAsRoot() && !(await canEnter(dirname(path), user))) path = await openPlaceFor(asked);
   if (found === undefined) return { path, user, exists: false };
 
-  const version = await readFile(join(path, 'PG_VERSION'), 'utf8').catch(() => undefined);
-  if (version === undefined) {
+  if (!(await stat(join(path, 'PG_VERSION')).catch(() => undefined))) {
     throw new Error(
-      `${path} exists and holds no PostgreSQL cluster that this user can read; move it away, or set DATA_DIR.`,
+      found.uid === process.getuid?.() || runsAsRoot()
+        ? `${path} exists and holds no PostgreSQL cluster; move it away, or set DATA_DIR.`
+        : `${path} belongs to another user; start as that user, or set DATA_DIR.`,
     );
   }
-  if (runsAsRoot()) user = { uid: found.uid, gid: found.gid };
-  else if (found.uid !== process.getuid?.()) {
-    throw new Error(`${path} belongs to another user; start as that user, or set DATA_DIR.`);
-  }
   return { path, user, exists: true };
+}
+
+async function openPlaceFor(asked: string): Promise<string> {
+  const target = `/var/lib/charge-once/${randomBytes(6).toString('hex')}/${basename(asked)}`;
+  try {
+    await symlink(target, asked);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+  }
+  const place = await readlink(asked).catch(() => {
+    throw new Error(
+      `${asked} lies under a directory that PostgreSQL's own user cannot enter; open it (chmod a+x), or set DATA_DIR.`,
+    );
+  });
+  await makeOpenDirectories(dirname(place));
+  return place;
 }
 
 /**

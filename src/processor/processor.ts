@@ -38,6 +38,14 @@ export interface Payment {
  */
 export type FenceAnswer = { kind: 'fenced' | 'used' } | { kind: 'unknown'; reason: string };
 
+/** What the processor is to be told of a refund. */
+export interface RefundParameters {
+  /** The processor's reference of the payment. */
+  payment_intent: string;
+  amount: number;
+  metadata: { refund: string; charge: string; account: string };
+}
+
 /** DI token class: one adapter exists, the official SDK, against Stripe or the sandbox. */
 export abstract class Processor {
   /** Stored with each charge; only the processor of that name finishes it. */
@@ -59,6 +67,12 @@ export abstract class Processor {
    * @throws what the SDK throws, if the ledger could not be read to the end of that span.
    */
   abstract look(chargeId: string, span: { from: Date; to: Date }): Promise<Payment | undefined>;
+  /** As `prepare`, for a refund. */
+  abstract prepareRefund(parameters: RefundParameters): string;
+  /** Gives money back, at most once per key while the processor remembers it. */
+  abstract refund(key: string, prepared: string): Promise<ProcessorAnswer>;
+  /** Looks a refund up among those of its payment. @throws as `look`. */
+  abstract lookRefund(refundId: string, prepared: string): Promise<ProcessorAnswer | undefined>;
   /** Every payment, newest first. */
   abstract payments(): AsyncIterable<Payment>;
 }

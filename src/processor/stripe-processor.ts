@@ -11,6 +11,7 @@ import {
   type FenceAnswer,
   type Payment,
   type PaymentParameters,
+  type RefundParameters,
   type ProcessorAnswer,
 } from './processor.js';
 
@@ -61,13 +62,41 @@ export class StripeProcessor extends Processor {
     } satisfies Stripe.PaymentIntentCreateParams);
   }
 
-  async pay(key: string, prepared: string, notAfter = Infinity): Promise<ProcessorAnswer> {
-    const call = this.call(notAfter);
-    const answer = await withDeadline(call, () => this.createIntent(key, prepared));
-    // Refused at last, but an attempt before may have arrived.
-    return answer.kind === 'refused' && call.inDoubt
-      ? { kind: 'unknown', reason: answer.reason, stored: false }
-      : answer;
+  pay(key: string, prepared: string, notAfter = Infinity): Promise<ProcessorAnswer> {
+    const { paymentIntents } = this.stripe;
+    return this.ask(notAfter, async () => {
+      const parameters = JSON.parse(prepared) as Stripe.PaymentIntentCreateParams;
+      const intent = await paymentIntents.create(parameters, { idempotencyKey: key });
+      // A key replays the first answer for ever, also one that was not final: then its object tells.
+      return answerOfIntent(
+        intent.status === 'processing' ? await paymentIntents.retrieve(intent.id) : intent,
+      );
+    });
+  }
+
+  prepareRefund(parameters: RefundParameters): string {
+    return JSON.stringify(parameters satisfies Stripe.RefundCreateParams);
+  }
+
+  refund(key: string, prepared: string): Promise<ProcessorAnswer> {
+    const { refunds } = this.stripe;
+    return this.ask(Infinity, async () => {
+      const parameters = JSON.parse(prepared) as Stripe.RefundCreateParams;
+      const refund = await refunds.create(parameters, { idempotencyKey: key });
+      return answerOfRefund(
+        refund.status === 'pending' ? await refunds.retrieve(refund.id) : refund,
+      );
+    });
+  }
+
+  async lookRefund(refundId: string, prepared: string): Promise<ProcessorAnswer | undefined> {
+    const { payment_intent } = JSON.parse(prepared) as RefundParameters;
+    return withDeadline(this.call(), async () => {
+      for await (const refund of this.stripe.refunds.list({ payment_intent, limit: 100 })) {
+        if (refund.metadata?.refund === refundId) return answerOfRefund(refund);
+      }
+      return undefined;
+    });
   }
 
   async fence(key: string, prepared: string): Promise<FenceAnswer> {
@@ -130,15 +159,19 @@ export class StripeProcessor extends Processor {
     }
   }
 
-  private async createIntent(key: string, prepared: string): Promise<ProcessorAnswer> {
-    try {
-      const parameters = JSON.parse(prepared) as Stripe.PaymentIntentCreateParams;
-      const sent = this.stripe.paymentIntents.create(parameters, { idempotencyKey: key });
-      const intent = await within(this.timeoutMs, sent);
-      return answerOfIntent(intent);
-    } catch (error) {
-      return answerOfError(error);
-    }
+  /** One call, its outcome whatever happens, and its doubts. */
+  private async ask(
+    notAfter: number,
+    run: () => Promise<ProcessorAnswer>,
+  ): Promise<ProcessorAnswer> {
+    const call = this.call(notAfter);
+    const answer = await withDeadline(call, () => within(this.timeoutMs, run())).catch(
+      answerOfError,
+    );
+    // Refused at last, but an attempt before may have arrived.
+    return answer.kind === 'refused' && call.inDoubt
+      ? { kind: 'unknown', reason: answer.reason, stored: false }
+      : answer;
   }
 }
 
@@ -159,6 +192,15 @@ export function answerOfIntent(intent: Stripe.PaymentIntent): ProcessorAnswer {
       break;
   }
   return { kind: 'unknown', reason: `the payment is ${intent.status}`, stored: false };
+}
+
+/** The meaning of a refund (source: Stripe's "The Refund object"). */
+export function answerOfRefund({ id, status, failure_reason }: Stripe.Refund): ProcessorAnswer {
+  if (status === 'succeeded') return { kind: 'succeeded', reference: id };
+  if (status === 'failed' || status === 'canceled') {
+    return { kind: 'rejected', failureCode: failure_reason ?? status, reference: id };
+  }
+  return { kind: 'unknown', reason: `the refund is ${status}`, stored: false };
 }
 
 /** The meaning of what the SDK throws (source: Stripe's "Errors" and "Error handling"). */

@@ -1,15 +1,17 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import {
   ChildRefusesConfiguration,
   ChildStopped,
   type SupervisedChild,
   supervise,
 } from '../../src/local-supervisor.js';
-import { isAlive } from '../../src/platform/processes.js';
+import { isAlive, waitForDeath } from '../../src/platform/processes.js';
 import { until } from '../support/until.js';
 
 let home: string;
@@ -38,7 +40,6 @@ async function run(body: string): Promise<SupervisedChild> {
     `import { writeFileSync, existsSync } from 'node:fs';
      const home = ${JSON.stringify(home)};
      const ready = () => writeFileSync(home + '/ready', String(process.pid));
-     process.on('disconnect', () => process.exit(1));
      ${body}`,
   );
   return (child = supervise({
@@ -134,6 +135,25 @@ describe('the supervisor', () => {
     await stop(200);
     expect(await isAlive(last)).toBe(false);
     expect(log).toEqual(['child did not stop within 0.2 s and is killed']);
+  });
+
+  it('takes a child along when it is killed, even one that still loads', async () => {
+    const [childScript, supervisorScript] = [join(home, 'child.mjs'), join(home, 'supervisor.mjs')];
+    await writeFile(childScript, 'await new Promise(() => setInterval(() => undefined, 1000));');
+    await writeFile(
+      supervisorScript,
+      `import { supervise } from ${JSON.stringify(resolve('dist/src/local-supervisor.js'))};
+       supervise({
+         name: 'child', script: ${JSON.stringify(childScript)}, env: {},
+         isReady: async () => false, onStart: (pid) => console.log(pid), log: console.log,
+       });`,
+    );
+    const supervisor = spawn(process.execPath, [supervisorScript], { stdio: 'pipe' });
+    const [line] = (await once(supervisor.stdout, 'data')) as [Buffer];
+    const orphan = Number(line);
+    expect(await isAlive(orphan)).toBe(true);
+    supervisor.kill('SIGKILL');
+    expect(await waitForDeath(orphan, 10_000)).toBe(true);
   });
 
   it('can be stopped while it backs off', async () => {

@@ -3,7 +3,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chmod, mkdir, mkdtemp, readFile, readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import pg from 'pg';
 import {
   type EmbeddedPostgres,
@@ -27,10 +27,7 @@ beforeEach(async () => {
 
 afterEach(async () => {
   for (const child of children) child.kill('SIGKILL');
-  for (const server of started) {
-    await server.stop();
-    await rm(server.dataDir, { recursive: true, force: true });
-  }
+  await Promise.all(started.map((server) => server.stop()));
   await rm(home, { recursive: true, force: true });
 });
 
@@ -198,6 +195,14 @@ describe('the embedded PostgreSQL', () => {
     const second = await start();
     expect(await query(second, 'SELECT answer FROM kept')).toEqual([{ answer: 42 }]);
     await second.stop();
-    await rm(join(second.dataDir, '..'), { recursive: true });
+
+    // What stands in the asked place is still the handle on the data.
+    await rm(join(home, 'postgres'));
+    const third = await start();
+    expect(third.dataDir).not.toBe(first.dataDir);
+    for (const server of [second, third]) {
+      await server.stop();
+      await rm(dirname(server.dataDir), { recursive: true });
+    }
   });
 });

@@ -40,8 +40,11 @@ export interface Stack {
   restarted(name: Program, killedPid: number): Promise<void>;
   /** All that the processes have printed so far. */
   output(): string;
-  /** SIGTERM to the supervisor; resolves with its exit code. Drops the database. Safe to call twice. */
-  stop(): Promise<number | null>;
+  /**
+   * Sends the signal (SIGTERM by default) to the supervisor and resolves with its exit code; drops
+   * the database. Safe to call twice.
+   */
+  stop(name?: NodeJS.Signals): Promise<number | null>;
 }
 
 interface State {
@@ -89,9 +92,9 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
   void exit.then(() => (ended = true));
 
   let stopped: Promise<number | null> | undefined;
-  const stop = () =>
+  const stop = (name: NodeJS.Signals = 'SIGTERM') =>
     (stopped ??= (async () => {
-      supervisor.kill('SIGTERM');
+      supervisor.kill(name);
       const [code] = await exit;
       await database?.drop();
       await rm(home, { recursive: true, force: true });

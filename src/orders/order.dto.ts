@@ -1,0 +1,71 @@
+import {
+  ArrayMaxSize,
+  ArrayMinSize,
+  IsArray,
+  IsEmail,
+  IsInt,
+  Matches,
+  Max,
+  Min,
+  ValidateNested,
+} from 'class-validator';
+import { CLIENT_ID, IsCurrency, MAX_AMOUNT } from '../platform/rules.js';
+import { validationFailed } from '../platform/problem.js';
+import { ElementsOf, IsMetadata, MayBeAbsent } from '../platform/validation.js';
+import type { OrderContent } from './order.entity.js';
+import { totalOf } from './order.queries.js';
+
+export class PutOrderItem {
+  @Matches(CLIENT_ID, { message: 'must be 1 to 64 letters, digits, _ or -' })
+  sku: string;
+
+  @IsInt()
+  @Min(1)
+  @Max(10_000)
+  quantity: number;
+
+  @IsInt({ message: 'must be an integer, in the minor unit of the currency' })
+  @Min(0)
+  @Max(MAX_AMOUNT)
+  unit_amount: number;
+}
+
+/** The whole order, for PUT and POST alike. */
+export class PutOrder {
+  @IsCurrency()
+  currency: string;
+
+  @IsArray()
+  @ArrayMinSize(1)
+  @ArrayMaxSize(100)
+  @ElementsOf(PutOrderItem)
+  @ValidateNested({ each: true })
+  items: PutOrderItem[];
+
+  @MayBeAbsent()
+  @IsEmail()
+  email?: string;
+
+  @MayBeAbsent()
+  @IsMetadata()
+  metadata?: Record<string, string>;
+}
+
+/**
+ * The content in its one form: what is left out is `null` or empty.
+ * @throws Problem `validation_failed` if the total is no amount.
+ */
+export function contentOf({ currency, items, email, metadata }: PutOrder): OrderContent {
+  const total = totalOf({ items });
+  if (total < 1 || total > MAX_AMOUNT) {
+    throw validationFailed([
+      { pointer: '/items', detail: `must add up to 1 to ${MAX_AMOUNT}, not ${total}` },
+    ]);
+  }
+  return {
+    currency,
+    items: items.map(({ sku, quantity, unit_amount }) => ({ sku, quantity, unit_amount })),
+    email: email ?? null,
+    metadata: metadata ?? {},
+  };
+}

@@ -1,0 +1,59 @@
+import type { ResourceLink } from '../idempotency/errors.js';
+import type { OrderStatus } from './order.states.js';
+
+export interface OrderItem {
+  sku: string;
+  quantity: number;
+  /** In the currency's minor unit. */
+  unit_amount: number;
+}
+
+/** What a client decides about an order; two orders are the same if this is. */
+export interface OrderContent {
+  currency: string;
+  items: OrderItem[];
+  email: string | null;
+  metadata: Record<string, string>;
+}
+
+/** A row of `orders`. */
+export interface Order extends OrderContent {
+  account_id: string;
+  id: string;
+  status: OrderStatus;
+  total: number;
+  /** The pending charge that holds the order, or the one that paid it. */
+  charge_id: string | null;
+  version: number;
+  created_at: Date;
+  updated_at: Date;
+}
+
+export function orderToWire(order: Order) {
+  return {
+    id: order.id,
+    object: 'order',
+    status: order.status,
+    currency: order.currency,
+    total: order.total,
+    items: order.items,
+    email: order.email,
+    charge: order.charge_id,
+    fulfillment: null,
+    metadata: order.metadata,
+    version: order.version,
+    created_at: order.created_at.toISOString(),
+    updated_at: order.updated_at.toISOString(),
+  };
+}
+
+export type OrderWire = ReturnType<typeof orderToWire>;
+
+export function orderLink(id: string): ResourceLink {
+  return { object: 'order', id, url: `/orders/${id}` };
+}
+
+/** Charges live above orders; an order only knows how to point at the one that holds or paid it. */
+export function chargeLink(id: string): ResourceLink {
+  return { object: 'charge', id, url: `/charges/${id}` };
+}

@@ -1,0 +1,39 @@
+import { Injectable } from '@nestjs/common';
+import { ReserveRaced } from '../idempotency/errors.js';
+import {
+  OperationRegistry,
+  type FoundResource,
+  type Operation,
+  type Plan,
+} from '../idempotency/operation.js';
+import { created } from '../platform/answer.js';
+import { etagOf } from '../platform/conditional.js';
+import type { Tx } from '../platform/database.js';
+import { orderLink, orderToWire, type OrderContent } from './order.entity.js';
+import { findOrder, insertOrder } from './order.queries.js';
+
+/** `POST /orders`: nobody is called outside, so work and stored answer commit in one beat. Two clicks, one order. */
+@Injectable()
+export class OrderOperation implements Operation {
+  readonly name = 'POST /orders';
+  readonly idPrefix = 'ord';
+
+  constructor(operations: OperationRegistry) {
+    operations.register(this);
+  }
+
+  plan(accountId: string, content: OrderContent): Plan {
+    return {
+      reserve: async (tx, { id }) => {
+        const order = await insertOrder(tx, accountId, id, content);
+        if (!order) throw new ReserveRaced();
+        return { answer: created(orderLink(id).url, orderToWire(order), { ETag: etagOf(order) }) };
+      },
+    };
+  }
+
+  async find(db: Tx, accountId: string, id: string): Promise<FoundResource | undefined> {
+    const order = await findOrder(db, accountId, id);
+    return order && { ...orderLink(id), failed: false, createdAt: order.created_at };
+  }
+}

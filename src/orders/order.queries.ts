@@ -1,0 +1,95 @@
+import type { Tx } from '../platform/database.js';
+import type { Order, OrderContent } from './order.entity.js';
+
+export const ORDER_COLUMNS =
+  'account_id, id, status, currency, total, items, email, metadata, charge_id, version, created_at, updated_at';
+
+export async function findOrder(db: Tx, accountId: string, id: string): Promise<Order | undefined> {
+  const rows: Order[] = await db.query(
+    `SELECT ${ORDER_COLUMNS} FROM orders WHERE account_id = $1 AND id = $2`,
+    [accountId, id],
+  );
+  return rows[0];
+}
+
+/** @returns undefined if the id is taken. */
+export async function insertOrder(
+  tx: Tx,
+  accountId: string,
+  id: string,
+  content: OrderContent,
+): Promise<Order | undefined> {
+  const rows: Order[] = await tx.query(
+    `INSERT INTO orders (account_id, id, status, currency, total, items, email, metadata, version)
+     VALUES ($1, $2, 'open', $3, $4, $5, $6, $7, 1)
+     ON CONFLICT (account_id, id) DO NOTHING RETURNING ${ORDER_COLUMNS}`,
+    [accountId, id, ...valuesOf(content)],
+  );
+  return rows[0];
+}
+
+/** New content for an open order that no charge holds. @returns undefined if it has moved on. */
+export async function updateOrder(
+  tx: Tx,
+  order: Order,
+  content: OrderContent,
+): Promise<Order | undefined> {
+  const [rows]: [Order[], number] = await tx.query(
+    `UPDATE orders SET currency = $4, total = $5, items = $6, email = $7, metadata = $8,
+       version = version + 1, updated_at = now()
+     WHERE account_id = $1 AND id = $2 AND version = $3 AND status = 'open' AND charge_id IS NULL
+     RETURNING ${ORDER_COLUMNS}`,
+    [order.account_id, order.id, order.version, ...valuesOf(content)],
+  );
+  return rows[0];
+}
+
+/** Cancels an open order that no charge holds. @returns undefined if it has moved on. */
+export async function cancelOrder(tx: Tx, order: Order): Promise<Order | undefined> {
+  const [rows]: [Order[], number] = await tx.query(
+    `UPDATE orders SET status = 'canceled', version = version + 1, updated_at = now()
+     WHERE account_id = $1 AND id = $2 AND version = $3 AND status = 'open' AND charge_id IS NULL
+     RETURNING ${ORDER_COLUMNS}`,
+    [order.account_id, order.id, order.version],
+  );
+  return rows[0];
+}
+
+/**
+ * A charge takes the order, as it was read: from here until its end nobody edits, cancels or pays it.
+ * @returns false if the order has moved on since.
+ */
+export async function holdOrder(tx: Tx, order: Order, chargeId: string): Promise<boolean> {
+  const [, held]: [unknown[], number] = await tx.query(
+    `UPDATE orders SET charge_id = $4, version = version + 1, updated_at = now()
+     WHERE account_id = $1 AND id = $2 AND version = $3 AND status = 'open' AND charge_id IS NULL`,
+    [order.account_id, order.id, order.version, chargeId],
+  );
+  return held === 1;
+}
+
+/** The end of the charge that holds the order: paid, or open and free again. */
+export async function endHold(
+  tx: Tx,
+  accountId: string,
+  id: string,
+  chargeId: string,
+  paid: boolean,
+): Promise<void> {
+  const [, ended]: [unknown[], number] = await tx.query(
+    `UPDATE orders SET status = $4, charge_id = $5, version = version + 1, updated_at = now()
+     WHERE account_id = $1 AND id = $2 AND charge_id = $3 AND status = 'open'`,
+    [accountId, id, chargeId, paid ? 'paid' : 'open', paid ? chargeId : null],
+  );
+  if (ended !== 1) throw new Error(`order ${id} is not held by ${chargeId}`); // rolls the settling back
+}
+
+/** The sum of an order, in minor units. */
+export function totalOf({ items }: Pick<OrderContent, 'items'>): number {
+  return items.reduce((sum, { quantity, unit_amount }) => sum + quantity * unit_amount, 0);
+}
+
+function valuesOf(content: OrderContent): unknown[] {
+  const { currency, items, email, metadata } = content;
+  return [currency, totalOf(content), JSON.stringify(items), email, JSON.stringify(metadata)];
+}

@@ -1,0 +1,134 @@
+import { isDeepStrictEqual } from 'node:util';
+import {
+  Body,
+  Controller,
+  Delete,
+  Get,
+  HttpCode,
+  Param,
+  Post,
+  Put,
+  Query,
+  Req,
+  Res,
+} from '@nestjs/common';
+import type { Request, Response } from 'express';
+import { DataSource } from 'typeorm';
+import { accountIdOf } from '../accounts/auth.guard.js';
+import { Idempotent } from '../idempotency/idempotent.interceptor.js';
+import type { Plan } from '../idempotency/operation.js';
+import {
+  checkIfMatch,
+  etagOf,
+  putConditionally,
+  sendVersioned,
+  writePutHead,
+} from '../platform/conditional.js';
+import { ListQuery, page, type List } from '../platform/list.js';
+import { objectNotFound, validationFailed } from '../platform/problem.js';
+import { CLIENT_ID } from '../platform/rules.js';
+import { contentOf, PutOrder } from './order.dto.js';
+import {
+  orderLink,
+  orderToWire,
+  type Order,
+  type OrderContent,
+  type OrderWire,
+} from './order.entity.js';
+import { OrderOperation } from './order.operation.js';
+import { whyOrderIsClosed } from './order.problems.js';
+import {
+  cancelOrder,
+  findOrder,
+  insertOrder,
+  ORDER_COLUMNS,
+  updateOrder,
+} from './order.queries.js';
+
+/** Three ways to be idempotent without a key (PUT, DELETE, ETag), and one with it (POST). */
+@Controller('orders')
+export class OrdersController {
+  constructor(
+    private readonly dataSource: DataSource,
+    private readonly orders: OrderOperation,
+  ) {}
+
+  @Put(':id')
+  async put(
+    @Req() request: Request,
+    @Res({ passthrough: true }) response: Response,
+    @Param('id') id: string,
+    @Body() body: PutOrder,
+  ): Promise<OrderWire> {
+    if (!CLIENT_ID.test(id)) {
+      throw validationFailed([
+        { pointer: '/id', detail: 'must be 1 to 64 letters, digits, _ or -' },
+      ]);
+    }
+    const accountId = accountIdOf(request);
+    const content = contentOf(body);
+    const db = this.dataSource.manager;
+    const result = await putConditionally<Order>(request, {
+      find: () => findOrder(db, accountId, id),
+      insert: () => insertOrder(db, accountId, id, content),
+      isSame: (order) => isDeepStrictEqual(contentOnly(order), content),
+      checkChangeable: refuseIfClosed,
+      update: (order) => updateOrder(db, order, content),
+    });
+    writePutHead(response, result, orderLink(id).url);
+    return orderToWire(result.row);
+  }
+
+  @Post()
+  @Idempotent()
+  async create(@Req() request: Request, @Body() body: PutOrder): Promise<Plan> {
+    return this.orders.plan(accountIdOf(request), contentOf(body));
+  }
+
+  @Get(':id')
+  async find(
+    @Req() request: Request,
+    @Res({ passthrough: true }) response: Response,
+    @Param('id') id: string,
+  ): Promise<OrderWire | undefined> {
+    const order = await findOrder(this.dataSource.manager, accountIdOf(request), id);
+    if (!order) throw objectNotFound('order');
+    return sendVersioned(request, response, etagOf(order), orderToWire(order));
+  }
+
+  @Get()
+  async list(@Req() request: Request, @Query() query: ListQuery): Promise<List<OrderWire>> {
+    return page<Order, OrderWire>(this.dataSource.manager, accountIdOf(request), query, {
+      table: 'orders',
+      columns: ORDER_COLUMNS,
+      where: [],
+      values: [],
+      url: '/orders',
+      toWire: orderToWire,
+    });
+  }
+
+  /** Cancels. Again is 204 as well: the client wants it canceled, and canceled it is. */
+  @Delete(':id')
+  @HttpCode(204)
+  async cancel(@Req() request: Request, @Param('id') id: string): Promise<void> {
+    const db = this.dataSource.manager;
+    for (;;) {
+      const order = await findOrder(db, accountIdOf(request), id);
+      if (!order) throw objectNotFound('order');
+      if (order.status === 'canceled') return;
+      checkIfMatch(request, etagOf(order));
+      refuseIfClosed(order);
+      if (await cancelOrder(db, order)) return;
+    }
+  }
+}
+
+function contentOnly({ currency, items, email, metadata }: OrderContent): OrderContent {
+  return { currency, items, email, metadata };
+}
+
+function refuseIfClosed(order: Order): void {
+  const problem = whyOrderIsClosed(order);
+  if (problem) throw problem;
+}

@@ -1,0 +1,108 @@
+import type { Request, Response } from 'express';
+import { Problem } from './problem.js';
+
+/** The version of an object as a strong entity-tag (RFC 9110, section 8.8.3). */
+export function etagOf({ version }: { version: number }): string {
+  return `"v${version}"`;
+}
+
+/** Whether one of the tags in an `If-Match` or `If-None-Match` header names this version. */
+function names(header: string, etag: string | undefined, comparison: 'strong' | 'weak'): boolean {
+  if (etag === undefined) return false;
+  if (header.trim() === '*') return true;
+  // A tag is a quoted string without quotes in it, perhaps marked weak. Anything else in the list matches nothing.
+  const tags = header.match(/(?:W\/)?"[^"]*"/g) ?? [];
+  return tags.some((tag) => tag === etag || (comparison === 'weak' && tag === `W/${etag}`));
+}
+
+/** @returns whether the client has this version already, so that 304 will do. */
+export function isFresh(request: Request, etag: string): boolean {
+  const header = request.headers['if-none-match'];
+  return header !== undefined && names(header, etag, 'weak');
+}
+
+/** Sends an object with its ETag, or 304 if the client has it. */
+export function sendVersioned<Wire>(
+  request: Request,
+  response: Response,
+  etag: string,
+  wire: Wire,
+): Wire | undefined {
+  response.setHeader('ETag', etag);
+  if (!isFresh(request, etag)) return wire;
+  response.status(304);
+  return undefined;
+}
+
+/** @throws Problem 412 when the request names another version in `If-Match`. Without the header nothing is asked. */
+export function checkIfMatch(request: Request, etag: string): void {
+  const header = request.headers['if-match'];
+  if (header !== undefined && !names(header, etag, 'strong')) throw changedMeanwhile();
+}
+
+/** An object that a client may PUT. Each step may lose a race; then everything is looked at again. */
+export interface PutTarget<Row extends { version: number }> {
+  find(): Promise<Row | undefined>;
+  /** @returns undefined if somebody else was faster. */
+  insert(): Promise<Row | undefined>;
+  /** Whether the row has this content already. */
+  isSame(row: Row): boolean;
+  /** @throws Problem if the row can take no other content now. */
+  checkChangeable(row: Row): Promise<void> | void;
+  /** Compare-and-set on the row's version. @returns undefined if it has moved on. */
+  update(row: Row): Promise<Row | undefined>;
+}
+
+/**
+ * PUT as RFC 9110 has it, made safe for retries: the same content again changes nothing and is no conflict, whatever
+ * `If-Match` says (section 13.1.1 allows that for a change already made); other content needs the current version, so
+ * that a PUT which arrives late can never put an old state back.
+ *
+ * @throws Problem 412, 428, or what `checkChangeable` throws.
+ */
+export async function putConditionally<Row extends { version: number }>(
+  request: Request,
+  target: PutTarget<Row>,
+): Promise<{ created: boolean; row: Row }> {
+  const ifMatch = request.headers['if-match'];
+  const ifNoneMatch = request.headers['if-none-match'];
+  for (;;) {
+    const found = await target.find();
+    if (!found) {
+      if (ifMatch !== undefined) throw changedMeanwhile();
+      const inserted = await target.insert();
+      if (inserted) return { created: true, row: inserted };
+      continue;
+    }
+    const etag = etagOf(found);
+    if (ifNoneMatch !== undefined && names(ifNoneMatch, etag, 'weak')) throw changedMeanwhile();
+    if (target.isSame(found)) return { created: false, row: found };
+    if (ifMatch === undefined) {
+      throw new Problem(
+        'precondition_required',
+        'It exists with other content. GET it and send its ETag in If-Match.',
+      );
+    }
+    checkIfMatch(request, etag);
+    await target.checkChangeable(found);
+    const updated = await target.update(found);
+    if (updated) return { created: false, row: updated };
+  }
+}
+
+/** Status, `ETag` and, for a new object, `Location` of a PUT. */
+export function writePutHead<Row extends { version: number }>(
+  response: Response,
+  { created, row }: { created: boolean; row: Row },
+  url: string,
+): void {
+  response.status(created ? 201 : 200).setHeader('ETag', etagOf(row));
+  if (created) response.setHeader('Location', url);
+}
+
+function changedMeanwhile(): Problem {
+  return new Problem(
+    'precondition_failed',
+    'The object is not in the state that your If-Match or If-None-Match names.',
+  );
+}

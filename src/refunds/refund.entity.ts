@@ -1,0 +1,53 @@
+import type { ResourceLink } from '../idempotency/errors.js';
+
+/**
+ * The states of a refund: as a charge's, but never given up, because the money is owed.
+ *
+ * | state | moved on by | after a crash |
+ * |---|---|---|
+ * | `pending` | whoever holds the idempotency record | stays; any process goes on |
+ * | `succeeded`, `failed` | nobody | stay |
+ */
+export const REFUND_STATES = {
+  pending: ['succeeded', 'failed'],
+  succeeded: [],
+  failed: [],
+} as const;
+
+/** A row of `refunds`. The amount is in the currency's minor unit. */
+export interface Refund {
+  account_id: string;
+  id: string;
+  charge_id: string;
+  status: keyof typeof REFUND_STATES;
+  amount: number;
+  currency: string;
+  reason: string | null;
+  failure_code: string | null;
+  processor: string;
+  /** The exact parameters, as JSON text: every repeat sends these. */
+  processor_parameters: string;
+  processor_reference: string | null;
+  created_at: Date;
+}
+
+export function refundToWire(refund: Refund) {
+  return {
+    id: refund.id,
+    object: 'refund',
+    charge: refund.charge_id,
+    amount: refund.amount,
+    currency: refund.currency,
+    status: refund.status,
+    reason: refund.reason,
+    failure_code: refund.failure_code,
+    processor_reference: refund.processor_reference,
+    created_at: refund.created_at.toISOString(),
+  };
+}
+
+export type RefundWire = ReturnType<typeof refundToWire>;
+
+export function refundLink(id: string): ResourceLink {
+  return { object: 'refund', id, url: `/refunds/${id}` };
+}

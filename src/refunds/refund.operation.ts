@@ -1,0 +1,235 @@
+import { Inject, Injectable, Logger } from '@nestjs/common';
+import { GIVING_UP } from '../charges/charge.operation.js';
+import { addRefunded, lockCharge } from '../charges/charge.queries.js';
+import type { Charge } from '../charges/charge.entity.js';
+import type { GivingUp } from '../charges/give-up.js';
+import { ReserveRaced } from '../idempotency/errors.js';
+import {
+  OperationRegistry,
+  type Answer,
+  type FoundResource,
+  type Intent,
+  type LaterBeats,
+  type Operation,
+  type Performed,
+  type Plan,
+} from '../idempotency/operation.js';
+import { chargeLink } from '../orders/order.entity.js';
+import { created, problemAnswer } from '../platform/answer.js';
+import type { Tx } from '../platform/database.js';
+import { nameOf } from '../platform/fault.js';
+import { objectNotFound, Problem } from '../platform/problem.js';
+import { Processor, type ProcessorAnswer } from '../processor/processor.js';
+import { refundAmount } from './refund.arithmetic.js';
+import type { CreateRefund } from './refund.dto.js';
+import { refundLink, refundToWire, type Refund } from './refund.entity.js';
+import {
+  endRefund,
+  findPendingRefund,
+  findRefund,
+  findRefundsOnTheirWay,
+  insertPendingRefund,
+  type RefundEnd,
+} from './refund.queries.js';
+
+/** A pending refund with its age since reserve, in ms, by the database's clock. */
+interface Attempt {
+  refund: Refund;
+  ageMs: number;
+}
+
+/**
+ * `POST /charges/{id}/refunds` in three beats, like a charge. The charge's row lock keeps racing refunds from giving
+ * back more than was taken; a CHECK constraint repeats the rule. Proof: test/refunds/.
+ */
+@Injectable()
+export class RefundOperation implements Operation<Attempt, RefundEnd> {
+  readonly name = 'POST /charges/{id}/refunds';
+  readonly idPrefix = 're';
+  readonly later: LaterBeats<Attempt, RefundEnd>;
+  private readonly log = new Logger(RefundOperation.name);
+
+  constructor(
+    operations: OperationRegistry,
+    private readonly processor: Processor,
+    @Inject(GIVING_UP) private readonly givingUp: GivingUp,
+  ) {
+    this.later = {
+      load: (db, intent) => this.load(db, intent),
+      perform: (attempt) => this.perform(attempt),
+      settle: (tx, { refund }, end, intent) => this.settle(tx, refund, end, intent),
+    };
+    operations.register(this);
+  }
+
+  plan(accountId: string, chargeId: string, request: CreateRefund): Plan<Attempt> {
+    return {
+      reserve: async (tx, { id }) => {
+        const charge = await lockCharge(tx, accountId, chargeId);
+        if (!charge) throw objectNotFound('charge');
+        const amount = await this.amountOf(tx, charge, request.amount);
+        const refund = await insertPendingRefund(tx, {
+          account_id: accountId,
+          id,
+          charge_id: charge.id,
+          amount,
+          currency: charge.currency,
+          reason: request.reason ?? null,
+          processor: charge.processor,
+          processor_parameters: this.processor.prepareRefund({
+            payment_intent: charge.processor_reference!,
+            amount,
+            metadata: { refund: id, charge: charge.id, account: accountId },
+          }),
+        });
+        if (!refund) throw new ReserveRaced();
+        return { work: { refund, ageMs: 0 } };
+      },
+    };
+  }
+
+  async find(db: Tx, accountId: string, id: string): Promise<FoundResource | undefined> {
+    const refund = await findRefund(db, accountId, id);
+    return (
+      refund && {
+        ...refundLink(id),
+        failed: refund.status === 'failed',
+        createdAt: refund.created_at,
+      }
+    );
+  }
+
+  /** What is to go back, fixed now. @throws Problem 409 */
+  private async amountOf(tx: Tx, charge: Charge, wanted: number | undefined): Promise<number> {
+    if (charge.status === 'pending')
+      throw pendingIs(chargeLink(charge.id), 'The charge has not ended yet.');
+    if (charge.status === 'failed') {
+      throw new Problem('charge_not_refundable', 'The charge took no money.', {
+        extensions: { resource: chargeLink(charge.id) },
+      });
+    }
+    const onTheirWay = await findRefundsOnTheirWay(tx, charge.account_id, charge.id);
+    const pending = onTheirWay.reduce((sum, { amount }) => sum + amount, 0);
+    const amount = refundAmount(
+      { amount: charge.amount, refunded: charge.amount_refunded, pending },
+      wanted,
+    );
+    if (amount === 'pending') {
+      throw pendingIs(
+        refundLink(onTheirWay[0]!.id),
+        'Another refund of this charge has not ended yet.',
+      );
+    }
+    if (amount === 'exceeds') {
+      throw new Problem(
+        'refund_exceeds_charge',
+        `${charge.amount - charge.amount_refunded} is left to refund.`,
+        {
+          extensions: { resource: chargeLink(charge.id) },
+        },
+      );
+    }
+    return amount;
+  }
+
+  private async load(db: Tx, { accountId, id }: Intent): Promise<Attempt> {
+    const refund = await findPendingRefund(db, accountId, id);
+    if (!refund) throw new Error(`${id} has an unfinished record but is not pending`);
+    return { refund, ageMs: refund.age_ms };
+  }
+
+  private async perform({ refund, ageMs }: Attempt): Promise<Performed<RefundEnd>> {
+    const answer = await this.ask(refund, ageMs);
+    switch (answer.kind) {
+      case 'succeeded':
+        return { ended: true, outcome: { status: 'succeeded', reference: answer.reference } };
+      case 'rejected':
+      case 'declined': {
+        const failureCode = answer.kind === 'rejected' ? answer.failureCode : answer.code;
+        return {
+          ended: true,
+          outcome: { status: 'failed', failureCode, reference: answer.reference },
+        };
+      }
+      case 'refused':
+      case 'unknown':
+        this.log[answer.kind === 'refused' && answer.alarm ? 'error' : 'warn'](
+          `${refund.id} stays pending: ${answer.reason}`,
+        );
+        return open(refund, answer);
+    }
+  }
+
+  /** A refund is never given up. Once the processor may have forgotten its key, its ledger is read before it is sent. */
+  private async ask(refund: Refund, ageMs: number): Promise<ProcessorAnswer> {
+    if (refund.processor !== this.processor.name) {
+      const reason = `reserved for ${refund.processor}, this process has ${this.processor.name}`;
+      return { kind: 'refused', reason, alarm: true };
+    }
+    const look = () => this.processor.lookRefund(refund.id, refund.processor_parameters);
+    if (ageMs >= this.givingUp.keyWindowMs) {
+      try {
+        const found = await look();
+        if (found) return found;
+      } catch (error) {
+        return {
+          kind: 'unknown',
+          reason: `the ledger cannot be read: ${nameOf(error)}`,
+          stored: false,
+        };
+      }
+    }
+    const answer = await this.processor.refund(refund.id, refund.processor_parameters);
+    if (answer.kind !== 'unknown' || !answer.stored) return answer;
+    return (await look().catch(() => undefined)) ?? answer;
+  }
+
+  private async settle(
+    tx: Tx,
+    { charge_id }: Refund,
+    end: RefundEnd,
+    intent: Intent,
+  ): Promise<Answer> {
+    const { accountId, id, requestId } = intent;
+    // Locks go record, charge, refund, here as in the first beat.
+    const charge = await lockCharge(tx, accountId, charge_id);
+    const refund = await endRefund(tx, accountId, id, end);
+    if (charge && refund.status === 'succeeded') await addRefunded(tx, charge, refund.amount);
+    return refundAnswer(refund, requestId);
+  }
+}
+
+/** The answer that a refund's end stands for, from its row alone. */
+function refundAnswer(refund: Refund, requestId: string): Answer {
+  if (refund.status === 'succeeded')
+    return created(refundLink(refund.id).url, refundToWire(refund));
+  const problem = new Problem('refund_failed', `The refund failed: ${refund.failure_code}.`, {
+    extensions: { failure_code: refund.failure_code, refund: refund.id, charge: refund.charge_id },
+  });
+  return problemAnswer(problem, requestId);
+}
+
+function open(refund: Refund, answer: ProcessorAnswer): Performed<RefundEnd> {
+  return {
+    ended: false,
+    inDoubt: answer.kind === 'unknown',
+    error: (inDoubt, retryAfterSeconds) =>
+      new Problem(
+        inDoubt ? 'processor_outcome_unknown' : 'processor_unavailable',
+        inDoubt
+          ? 'The processor did not answer in time. The refund is pending; the money may be on its way.'
+          : 'The processor was not reached. The refund is pending; nothing has gone back so far.',
+        {
+          extensions: { refund: refund.id, charge: refund.charge_id },
+          headers: { 'Retry-After': String(retryAfterSeconds) },
+        },
+      ),
+  };
+}
+
+function pendingIs(resource: { object: string; id: string; url: string }, detail: string): Problem {
+  return new Problem('payment_pending', detail, {
+    extensions: { resource },
+    headers: { 'Retry-After': '1' },
+  });
+}

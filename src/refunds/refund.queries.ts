@@ -1,0 +1,90 @@
+import type { Tx } from '../platform/database.js';
+import type { Refund } from './refund.entity.js';
+
+export const REFUND_COLUMNS = `account_id, id, charge_id, status, amount, currency, reason, failure_code, processor,
+  processor_parameters, processor_reference, created_at`;
+
+export type NewRefund = Omit<
+  Refund,
+  'status' | 'failure_code' | 'processor_reference' | 'created_at'
+>;
+
+export async function findRefund(
+  db: Tx,
+  accountId: string,
+  id: string,
+): Promise<Refund | undefined> {
+  const rows: Refund[] = await db.query(
+    `SELECT ${REFUND_COLUMNS} FROM refunds WHERE account_id = $1 AND id = $2`,
+    [accountId, id],
+  );
+  return rows[0];
+}
+
+/** @returns the refund with its age by the database's clock, in ms. */
+export async function findPendingRefund(
+  db: Tx,
+  accountId: string,
+  id: string,
+): Promise<(Refund & { age_ms: number }) | undefined> {
+  const rows: (Refund & { age_ms: number })[] = await db.query(
+    `SELECT ${REFUND_COLUMNS}, (EXTRACT(EPOCH FROM clock_timestamp() - created_at) * 1000)::float8 AS age_ms
+     FROM refunds WHERE account_id = $1 AND id = $2 AND status = 'pending'`,
+    [accountId, id],
+  );
+  return rows[0];
+}
+
+/** What is on its way back for a charge, oldest first. The charge is locked, so that nothing is added meanwhile. */
+export async function findRefundsOnTheirWay(
+  tx: Tx,
+  accountId: string,
+  chargeId: string,
+): Promise<Refund[]> {
+  return tx.query(
+    `SELECT ${REFUND_COLUMNS} FROM refunds
+     WHERE account_id = $1 AND charge_id = $2 AND status = 'pending' ORDER BY created_at, id`,
+    [accountId, chargeId],
+  );
+}
+
+/** @returns undefined if the id is taken: this intent has made its refund before. */
+export async function insertPendingRefund(tx: Tx, refund: NewRefund): Promise<Refund | undefined> {
+  const rows: Refund[] = await tx.query(
+    `INSERT INTO refunds (account_id, id, charge_id, status, amount, currency, reason, processor, processor_parameters)
+     VALUES ($1, $2, $3, 'pending', $4, $5, $6, $7, $8)
+     ON CONFLICT (account_id, id) DO NOTHING RETURNING ${REFUND_COLUMNS}`,
+    [
+      refund.account_id,
+      refund.id,
+      refund.charge_id,
+      refund.amount,
+      refund.currency,
+      refund.reason,
+      refund.processor,
+      refund.processor_parameters,
+    ],
+  );
+  return rows[0];
+}
+
+/** How a refund ended. */
+export type RefundEnd =
+  | { status: 'succeeded'; reference: string }
+  | { status: 'failed'; failureCode: string; reference: string | null };
+
+/** Moves a pending refund to its end. Throws, and so rolls everything back, if it is not pending. */
+export async function endRefund(
+  tx: Tx,
+  accountId: string,
+  id: string,
+  end: RefundEnd,
+): Promise<Refund> {
+  const [rows]: [Refund[], number] = await tx.query(
+    `UPDATE refunds SET status = $3, processor_reference = $4, failure_code = $5, settled_at = now()
+     WHERE account_id = $1 AND id = $2 AND status = 'pending' RETURNING ${REFUND_COLUMNS}`,
+    [accountId, id, end.status, end.reference, end.status === 'failed' ? end.failureCode : null],
+  );
+  if (!rows[0]) throw new Error(`${id} is not pending, so that it cannot end as ${end.status}`);
+  return rows[0];
+}

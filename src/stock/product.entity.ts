@@ -1,0 +1,16 @@
+/** A row of `products`: what is there, and how much of it is promised to charges that have not ended. */
+export interface Product {
+  account_id: string;
+  sku: string;
+  name: string;
+  on_hand: number;
+  held: number;
+  version: number;
+}
+
+export function productToWire(product: Product) {
+  const { sku, name, on_hand, held, version } = product;
+  return { sku, object: 'product', name, on_hand, held, version };
+}
+
+export type ProductWire = ReturnType<typeof productToWire>;

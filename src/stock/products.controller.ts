@@ -1,0 +1,51 @@
+import { Body, Controller, Get, Param, Put, Req, Res } from '@nestjs/common';
+import type { Request, Response } from 'express';
+import { DataSource } from 'typeorm';
+import { accountIdOf } from '../accounts/auth.guard.js';
+import { etagOf, putConditionally, sendVersioned, writePutHead } from '../platform/conditional.js';
+import { objectNotFound, validationFailed } from '../platform/problem.js';
+import { CLIENT_ID } from '../platform/rules.js';
+import { PutProduct } from './product.dto.js';
+import { productToWire, type ProductWire } from './product.entity.js';
+import { findProduct, insertProduct, updateProduct } from './stock.js';
+
+@Controller('products')
+export class ProductsController {
+  constructor(private readonly dataSource: DataSource) {}
+
+  @Put(':sku')
+  async put(
+    @Req() request: Request,
+    @Res({ passthrough: true }) response: Response,
+    @Param('sku') sku: string,
+    @Body() { name, on_hand }: PutProduct,
+  ): Promise<ProductWire> {
+    if (!CLIENT_ID.test(sku)) {
+      throw validationFailed([
+        { pointer: '/sku', detail: 'must be 1 to 64 letters, digits, _ or -' },
+      ]);
+    }
+    const account_id = accountIdOf(request);
+    const db = this.dataSource.manager;
+    const result = await putConditionally(request, {
+      find: () => findProduct(db, account_id, sku),
+      insert: () => db.transaction((tx) => insertProduct(tx, { account_id, sku, name, on_hand })),
+      isSame: (product) => product.name === name && product.on_hand === on_hand,
+      checkChangeable: () => {},
+      update: (product) => db.transaction((tx) => updateProduct(tx, product, { name, on_hand })),
+    });
+    writePutHead(response, result, `/products/${sku}`);
+    return productToWire(result.row);
+  }
+
+  @Get(':sku')
+  async find(
+    @Req() request: Request,
+    @Res({ passthrough: true }) response: Response,
+    @Param('sku') sku: string,
+  ): Promise<ProductWire | undefined> {
+    const product = await findProduct(this.dataSource.manager, accountIdOf(request), sku);
+    if (!product) throw objectNotFound('product');
+    return sendVersioned(request, response, etagOf(product), productToWire(product));
+  }
+}

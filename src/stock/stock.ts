@@ -1,0 +1,130 @@
+import type { Tx } from '../platform/database.js';
+import type { Product } from './product.entity.js';
+
+/** How many of a sku. */
+export interface Quantity {
+  sku: string;
+  quantity: number;
+}
+
+const COLUMNS = 'account_id, sku, name, on_hand, held, version';
+
+export async function findProduct(
+  db: Tx,
+  accountId: string,
+  sku: string,
+): Promise<Product | undefined> {
+  const rows: Product[] = await db.query(
+    `SELECT ${COLUMNS} FROM products WHERE account_id = $1 AND sku = $2`,
+    [accountId, sku],
+  );
+  return rows[0];
+}
+
+/** @returns undefined if the product exists. */
+export async function insertProduct(
+  tx: Tx,
+  product: Pick<Product, 'account_id' | 'sku' | 'name' | 'on_hand'>,
+): Promise<Product | undefined> {
+  const { account_id, sku, name, on_hand } = product;
+  const rows: Product[] = await tx.query(
+    `INSERT INTO products (account_id, sku, name, on_hand, version) VALUES ($1, $2, $3, $4, 1)
+     ON CONFLICT (account_id, sku) DO NOTHING RETURNING ${COLUMNS}`,
+    [account_id, sku, name, on_hand],
+  );
+  if (rows[0]) await adjust(tx, rows[0], on_hand);
+  return rows[0];
+}
+
+/** Counts the stock anew. Compare-and-set on the version; @returns undefined if it has moved on. */
+export async function updateProduct(
+  tx: Tx,
+  before: Product,
+  after: Pick<Product, 'name' | 'on_hand'>,
+): Promise<Product | undefined> {
+  const [rows]: [Product[], number] = await tx.query(
+    `UPDATE products SET name = $4, on_hand = $5, version = version + 1
+     WHERE account_id = $1 AND sku = $2 AND version = $3 RETURNING ${COLUMNS}`,
+    [before.account_id, before.sku, before.version, after.name, after.on_hand],
+  );
+  if (rows[0]) await adjust(tx, rows[0], after.on_hand - before.on_hand);
+  return rows[0];
+}
+
+/**
+ * Promises stock to a charge. A sku without a product is not tracked.
+ * Locks the products in the order of their skus, so that two orders with the same skus cannot deadlock.
+ * @returns the skus of which there is too little; then nothing was held.
+ */
+export async function holdStock(
+  tx: Tx,
+  accountId: string,
+  cause: string,
+  wanted: Quantity[],
+): Promise<string[]> {
+  const totals = totalPerSku(wanted);
+  const products: Product[] = await tx.query(
+    `SELECT ${COLUMNS} FROM products WHERE account_id = $1 AND sku = ANY($2) ORDER BY sku FOR UPDATE`,
+    [accountId, [...totals.keys()]],
+  );
+  const short = products.filter(({ sku, on_hand, held }) => on_hand - held < totals.get(sku)!);
+  if (short.length > 0) return short.map(({ sku }) => sku);
+  const skus = products.map(({ sku }) => sku);
+  if (skus.length === 0) return [];
+  const quantities = skus.map((sku) => totals.get(sku)!);
+  await tx.query(
+    `INSERT INTO stock_movements (account_id, sku, cause, kind, quantity)
+     SELECT $1, sku, $2, 'hold', quantity FROM unnest($3::text[], $4::bigint[]) AS wanted (sku, quantity)`,
+    [accountId, cause, skus, quantities],
+  );
+  await tx.query(
+    `UPDATE products SET held = held + wanted.quantity, version = version + 1
+     FROM unnest($2::text[], $3::bigint[]) AS wanted (sku, quantity)
+     WHERE products.account_id = $1 AND products.sku = wanted.sku`,
+    [accountId, skus, quantities],
+  );
+  return [];
+}
+
+/** Gives back what a charge had been promised. Told again, it does nothing: the movement's key names its cause. */
+export async function releaseStock(tx: Tx, accountId: string, cause: string): Promise<void> {
+  await tx.query(
+    `SELECT 1 FROM products WHERE account_id = $1 AND sku IN (
+       SELECT sku FROM stock_movements WHERE account_id = $1 AND cause = $2 AND kind = 'hold')
+     ORDER BY sku FOR UPDATE`,
+    [accountId, cause],
+  );
+  const released: Quantity[] = await tx.query(
+    `INSERT INTO stock_movements (account_id, sku, cause, kind, quantity)
+     SELECT account_id, sku, cause, 'release', quantity FROM stock_movements
+     WHERE account_id = $1 AND cause = $2 AND kind = 'hold'
+     ON CONFLICT (account_id, sku, cause, kind) DO NOTHING
+     RETURNING sku, quantity`,
+    [accountId, cause],
+  );
+  if (released.length === 0) return;
+  await tx.query(
+    `UPDATE products SET held = held - freed.quantity, version = version + 1
+     FROM unnest($2::text[], $3::bigint[]) AS freed (sku, quantity)
+     WHERE products.account_id = $1 AND products.sku = freed.sku`,
+    [accountId, released.map(({ sku }) => sku), released.map(({ quantity }) => quantity)],
+  );
+}
+
+/** Each count of the stock is a movement as well, so that the sum of all movements is what is there. */
+async function adjust(
+  tx: Tx,
+  { account_id, sku, version }: Product,
+  quantity: number,
+): Promise<void> {
+  await tx.query(
+    `INSERT INTO stock_movements (account_id, sku, cause, kind, quantity) VALUES ($1, $2, $3, 'adjust', $4)`,
+    [account_id, sku, `version ${version}`, quantity],
+  );
+}
+
+function totalPerSku(wanted: Quantity[]): Map<string, number> {
+  const totals = new Map<string, number>();
+  for (const { sku, quantity } of wanted) totals.set(sku, (totals.get(sku) ?? 0) + quantity);
+  return totals;
+}

@@ -1,0 +1,171 @@
+import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
+import { chmod, mkdtemp, rm } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { once } from 'node:events';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import pg from 'pg';
+import { isAlive, signal, waitForDeath } from '../../src/platform/processes.js';
+import { type Program, type Stack, type StackOptions, startStack } from '../support/stack.js';
+import { until } from '../support/until.js';
+
+let stacks: Stack[] = [];
+let homes: string[] = [];
+
+afterEach(async () => {
+  for (const stack of stacks) await stack.stop();
+  for (const home of homes) await rm(home, { recursive: true, force: true });
+  stacks = [];
+  homes = [];
+});
+
+async function start(options: StackOptions = {}): Promise<Stack> {
+  const stack = await startStack(options);
+  stacks.push(stack);
+  return stack;
+}
+
+async function temporaryDirectory(): Promise<string> {
+  const home = await mkdtemp(join(tmpdir(), 'charge-once-data-'));
+  await chmod(home, 0o755); // under root PostgreSQL is another user
+  homes.push(home);
+  return home;
+}
+
+async function isReady(url: string): Promise<boolean> {
+  return (await fetch(`${url}/health/ready`)).status === 200;
+}
+
+async function pidsOf(stack: Stack, names: Program[]): Promise<number[]> {
+  return [stack.supervisorPid, ...(await Promise.all(names.map((name) => stack.pid(name))))];
+}
+
+async function query(url: string, sql: string): Promise<unknown[]> {
+  const client = new pg.Client({ connectionString: url });
+  await client.connect();
+  try {
+    return (await client.query<Record<string, unknown>>(sql)).rows;
+  } finally {
+    await client.end();
+  }
+}
+
+describe('npm start with a PostgreSQL of its own', () => {
+  it.each(['SIGTERM', 'SIGINT', 'SIGHUP'] as const)(
+    'stops all that it started on %s and exits with 0',
+    async (name) => {
+      const stack = await start({ embedded: true });
+      const pids = await pidsOf(stack, ['api', 'worker', 'sandbox', 'postgres']);
+      expect(await stack.stop(name)).toBe(0);
+      expect(await Promise.all(pids.map(isAlive))).toEqual(pids.map(() => false));
+    },
+  );
+
+  it('leaves nothing running when it is killed', async () => {
+    const stack = await start({ embedded: true });
+    const pids = await pidsOf(stack, ['api', 'worker', 'sandbox', 'postgres']);
+    signal(stack.supervisorPid, 'SIGKILL');
+    for (const pid of pids) expect(await waitForDeath(pid, 15_000)).toBe(true);
+  });
+
+  it('keeps the data of its own PostgreSQL between starts', async () => {
+    const dataDir = await temporaryDirectory();
+    const first = await start({ embedded: true, dataDir });
+    await query(first.databaseUrl, 'CREATE TABLE kept AS SELECT 42 AS answer');
+    await first.stop();
+    const second = await start({ embedded: true, dataDir });
+    expect(await query(second.databaseUrl, 'SELECT answer FROM kept')).toEqual([{ answer: 42 }]);
+  });
+
+  it('brings a killed PostgreSQL back at the same address', async () => {
+    const stack = await start({ embedded: true });
+    const victim = await stack.kill('postgres');
+    await stack.restarted('postgres', victim);
+    await until(async () => (await query(stack.databaseUrl, 'SELECT 1')).length === 1);
+    await until(() => isReady(stack.apiUrl));
+  });
+
+  it('says one line and starts nothing when a port is taken', async () => {
+    const other = createServer().listen(0, '127.0.0.1');
+    await once(other, 'listening');
+    const { port } = other.address() as { port: number };
+    try {
+      const dataDir = await temporaryDirectory();
+      const failed = start({ embedded: true, dataDir, env: { PORT: String(port) } });
+      await expect(failed).rejects.toThrow(
+        new RegExp(
+          `\\nPort ${port} \\(PORT\\) is taken; stop what listens there or set PORT=…\\n$`,
+        ),
+      );
+    } finally {
+      other.close();
+    }
+  });
+
+  it('says one line when the database cannot be reached', async () => {
+    const env = { DATABASE_URL: 'postgres://nobody:secret@127.0.0.1:1/none' };
+    const failed = start({ embedded: true, env });
+    await expect(failed).rejects.toThrow(
+      /\nThe database 127\.0\.0\.1:1\/none cannot be used: .+\n$/,
+    );
+    await expect(failed).rejects.not.toThrow(/secret/);
+  });
+});
+
+describe('npm start on a database that exists', () => {
+  let stack: Stack;
+
+  beforeAll(async () => {
+    stack = await startStack();
+  });
+
+  afterAll(() => stack.stop());
+
+  it('brings a killed API, worker and sandbox back at the same address', async () => {
+    const urls = { api: stack.apiUrl, worker: stack.workerUrl, sandbox: stack.sandboxUrl };
+    for (const name of ['api', 'worker', 'sandbox', 'api'] as const) {
+      const killedAt = performance.now();
+      const victim = await stack.kill(name);
+      await stack.restarted(name, victim);
+      expect(performance.now() - killedAt).toBeLessThan(2_000);
+      await until(() => isReady(urls[name]));
+    }
+  });
+
+  it('prints the addresses, the demo keys and a curl to paste', async () => {
+    await until(async () => stack.output().includes('"payment_method":"pm_card_visa"'));
+    for (const text of [
+      /^Ready after [\d.]+ s\.$/m,
+      stack.apiUrl,
+      stack.workerUrl,
+      stack.sandboxUrl,
+      'sk_test_acme, sk_test_globex',
+      `curl -i ${stack.apiUrl}/charges`,
+    ]) {
+      expect(stack.output()).toMatch(text);
+    }
+    const curl = /curl -i[^]*?pm_card_visa"}'/.exec(stack.output())?.[0] ?? '';
+    const { stdout } = await promisify(execFile)('sh', ['-c', curl]);
+    expect(stdout).toMatch(/^HTTP\/1.1 201 Created/);
+  });
+
+  it('answers what it has accepted before it stops', async () => {
+    const headers = { authorization: 'Bearer sk_test_acme', 'content-type': 'application/json' };
+    const charge = fetch(`${stack.apiUrl}/charges`, {
+      method: 'POST',
+      headers: { ...headers, 'idempotency-key': 'slow-1' },
+      // The sandbox takes 3 s for it: it must outlive the API.
+      body: '{"amount":1999,"currency":"usd","payment_method":"pm_lab_slow"}',
+    });
+    await until(async () => {
+      const key = await fetch(`${stack.apiUrl}/idempotency-keys/slow-1`, { headers });
+      return ((await key.json()) as { state?: string }).state === 'in_progress';
+    });
+    const stopped = stack.stop();
+    expect((await charge).status).toBe(201);
+    expect(await stopped).toBe(0);
+    expect(stack.output()).not.toContain('is killed'); // it stopped by itself, in time
+  });
+});
