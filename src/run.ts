@@ -44,35 +44,18 @@ interface OperatorError {
 function operatorError(error: unknown): OperatorError | undefined {
   if (error instanceof ConfigurationError || error instanceof UnfitDatabase)
     return { line: error.message, exitCode: EXIT_CONFIGURATION };
-  const { code, port, address } = error as { code?: string; port?: number; address?: string };
-  switch (code) {
-    case 'EADDRINUSE':
-      return {
-        line: `Port ${port} on ${address} is taken: stop what listens there, or choose another.`,
-        exitCode: EXIT_CONFIGURATION,
-      };
-    case 'EACCES':
-      return {
-        line: `Port ${port} may not be used by this user: choose one above 1023.`,
-        exitCode: EXIT_CONFIGURATION,
-      };
-    case '28P01':
-    case '28000':
-      return {
-        line: `The database refuses user or password (${code}). Check DATABASE_URL.`,
-        exitCode: EXIT_CONFIGURATION,
-      };
-    case '3D000':
-      return {
-        line: 'There is no such database on that server. Check DATABASE_URL.',
-        exitCode: EXIT_CONFIGURATION,
-      };
-    case '08P01':
-      return {
-        line: 'The pooler in front of the database refuses our start-up parameters. Set ignore_startup_parameters = options in PgBouncer.',
-        exitCode: EXIT_CONFIGURATION,
-      };
-  }
+  const { code = '', port, address } = error as { code?: string; port?: number; address?: string };
+  const lines: Record<string, string> = {
+    EADDRINUSE: `Port ${port} on ${address} is taken: stop what listens there, or choose another.`,
+    EACCES: `Port ${port} may not be used by this user: choose one above 1023.`,
+    '28P01': 'The database refuses user or password (28P01). Check DATABASE_URL.',
+    '28000': 'The database refuses this user from here (28000). Check DATABASE_URL.',
+    '3D000': 'There is no such database on that server. Check DATABASE_URL.',
+    '08P01':
+      'The pooler in front of the database refuses our start-up parameters. Set ignore_startup_parameters = options in PgBouncer.',
+  };
+  const line = Object.hasOwn(lines, code) ? lines[code] : undefined;
+  if (line !== undefined) return { line, exitCode: EXIT_CONFIGURATION };
   if (isConnectionLost(error)) {
     return { line: `The database cannot be reached: ${nameOf(error)}.`, exitCode: 1 };
   }
