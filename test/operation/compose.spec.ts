@@ -77,7 +77,7 @@ describe('docker-compose.yml', () => {
     for (const [, value] of services.flatMap(([, { environment }]) =>
       Object.entries(environment),
     )) {
-      expect(value).not.toMatch(/:\/\/[^/@]*:(?!\$\{)[^/@]*@/);
+      expect(value).not.toMatch(/:\/\/[^/@:]*:(?!\$\{)[^/@]*@/);
       expect(value).not.toMatch(/sk_(test|live)_/);
     }
     expect(compose.services.postgres?.environment.POSTGRES_PASSWORD).toMatch(

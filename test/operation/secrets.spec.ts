@@ -42,7 +42,7 @@ describe('the output of all processes', () => {
     await stack.stop();
     // The banner of `npm start` shows demo keys and the embedded server's URL on purpose.
     output = stack.output();
-  });
+  }, 240_000);
   afterAll(() => stack.stop());
 
   it.each(Object.entries(CANARY))('has no %s', (_what, canary) => {
