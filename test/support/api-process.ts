@@ -54,7 +54,8 @@ export async function startApiProcess(options: ApiProcessOptions): Promise<ApiPr
       NAP_FILE: napFile,
       ...(crashAt && { CRASH_AT: crashAt, CRASH_WHEN: String(crashWhen) }),
     },
-    stdio: ['ignore', 'ignore', 'pipe'],
+    // The channel closes when the test run is killed, and the process then ends by itself: see `serve`.
+    stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
   });
   let complaints = '';
   child.stderr.setEncoding('utf8').on('data', (text: string) => (complaints += text));
