@@ -10,6 +10,8 @@ export interface Config {
   databasePoolSize: number;
   production: boolean;
   lab: boolean;
+  /** Requests of one account, for each API process. */
+  rateLimit: { perSecond: number; burst: number };
   idempotency: { waitMs: number; ttlSeconds: number; reapIntervalMs: number };
   givingUp: { deadlineMs: number; keyWindowMs: number };
   processor: {
@@ -50,6 +52,10 @@ export function loadConfig(env: Env = process.env): Config {
     databasePoolSize: integer(env, 'DATABASE_POOL_SIZE', 10, 1, 1000),
     production,
     lab,
+    rateLimit: {
+      perSecond: integer(env, 'RATE_LIMIT_PER_SECOND', 100, 1, 1_000_000),
+      burst: integer(env, 'RATE_LIMIT_BURST', 200, 1, 1_000_000),
+    },
     idempotency: {
       waitMs: integer(env, 'IDEMPOTENCY_WAIT_MS', 5_000, 0, 30_000),
       ttlSeconds: integer(env, 'IDEMPOTENCY_TTL_SECONDS', 7 * 24 * 3600, 1, 365 * 24 * 3600),
