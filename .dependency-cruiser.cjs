@@ -1,6 +1,6 @@
 /**
  * The import table. Imports go one way:
- *   idempotency <- platform <- accounts, processor <- stock <- orders <- charges <- refunds <- effects, webhooks <- lab
+ *   idempotency <- platform <- accounts, processor <- stock <- orders <- charges <- refunds <- effects, webhooks <- openapi <- lab
  * The engine imports nothing of ours; the sandbox imports nothing of the rest, and nothing imports it.
  * `npm run lint` holds the source to it; test/architecture.spec.ts shows that a breach is found.
  */
@@ -13,6 +13,7 @@ const LAYERS = [
   ['charges'],
   ['refunds'],
   ['effects', 'webhooks'],
+  ['openapi'],
   ['lab'],
 ];
 

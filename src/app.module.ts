@@ -8,6 +8,8 @@ import {
 import { APP_FILTER, APP_GUARD, APP_PIPE } from '@nestjs/core';
 import { AccountsModule } from './accounts/accounts.module.js';
 import { accountIdOf, AuthGuard } from './accounts/auth.guard.js';
+import { RateLimitGuard } from './accounts/rate-limit.guard.js';
+import { RateLimits } from './accounts/rate-limits.js';
 import { ChargesController } from './charges/charges.controller.js';
 import { ChargesModule } from './charges/charges.module.js';
 import type { Config } from './config.js';
@@ -15,6 +17,7 @@ import { IdempotencyModule } from './idempotency/idempotency.module.js';
 import { SilentProbe, type EngineProbe } from './idempotency/operation.js';
 import { LabFaultGuard, LabFaultProbe } from './lab/lab-faults.js';
 import { LabModule } from './lab/lab.module.js';
+import { OpenApiModule } from './openapi/openapi.module.js';
 import { OrdersController } from './orders/orders.controller.js';
 import { OrdersModule } from './orders/orders.module.js';
 import { BodyGuard } from './platform/body.guard.js';
@@ -45,6 +48,7 @@ export class AppModule implements NestModule {
       imports: [
         ...sharedModules(config, ['http'], probe),
         AccountsModule,
+        OpenApiModule.forRoot({ lab: config.lab }),
         ...(config.lab ? [LabModule] : []),
       ],
       controllers: [
@@ -56,8 +60,10 @@ export class AppModule implements NestModule {
         ProductsController,
       ],
       providers: [
-        // Guards run in this order: who is calling, what did they send. (The router has answered 404 and 405.)
+        { provide: RateLimits, useValue: new RateLimits(config.rateLimit) },
+        // Guards run in this order: who is calling, how often, what did they send. (The router has answered 404 and 405.)
         { provide: APP_GUARD, useClass: AuthGuard },
+        { provide: APP_GUARD, useClass: RateLimitGuard },
         { provide: APP_GUARD, useClass: BodyGuard },
         ...(config.lab ? [{ provide: APP_GUARD, useClass: LabFaultGuard }] : []),
         { provide: APP_PIPE, useClass: StrictValidationPipe },

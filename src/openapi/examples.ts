@@ -1,0 +1,80 @@
+/** One of each object, as the sandbox would make it. The tests hold them to the schemas. */
+const CHARGE_ID = 'ch_0q3v5k8m1n7r2s4t6u9v0a5c8e1g3i7k';
+
+export const EXAMPLES = {
+  charge: {
+    id: CHARGE_ID,
+    object: 'charge',
+    amount: 1999,
+    amount_refunded: 0,
+    currency: 'usd',
+    status: 'succeeded',
+    payment_method: 'pm_card_visa',
+    description: null,
+    receipt_email: null,
+    order: 'order_8472',
+    metadata: {},
+    failure_code: null,
+    processor_reference: 'pi_3k9d2m',
+    created_at: '2026-03-01T12:00:00.000Z',
+  },
+  refund: {
+    id: 're_2b4d6f8h0j1l3n5p7r9t1v0a2c4e6g8i',
+    object: 'refund',
+    charge: CHARGE_ID,
+    amount: 500,
+    currency: 'usd',
+    status: 'succeeded',
+    reason: 'damaged on the way',
+    failure_code: null,
+    processor_reference: 're_3k9d2m',
+    created_at: '2026-03-02T12:00:00.000Z',
+  },
+  order: {
+    id: 'order_8472',
+    object: 'order',
+    status: 'open',
+    currency: 'usd',
+    total: 1999,
+    items: [{ sku: 'mug', quantity: 1, unit_amount: 1999 }],
+    email: 'customer@example.com',
+    charge: null,
+    fulfillment: null,
+    metadata: {},
+    version: 1,
+    created_at: '2026-03-01T11:59:00.000Z',
+    updated_at: '2026-03-01T11:59:00.000Z',
+  },
+  product: { sku: 'mug', object: 'product', name: 'A mug', on_hand: 12, held: 1, version: 3 },
+  key: {
+    key: 'order_8472_charge_attempt_1',
+    operation: 'POST /charges',
+    state: 'completed',
+    status: 201,
+    resource: { object: 'charge', id: CHARGE_ID, url: `/charges/${CHARGE_ID}` },
+    attempts: 1,
+    first_seen_at: '2026-03-01T12:00:00.000Z',
+    completed_at: '2026-03-01T12:00:00.412Z',
+    expires_at: '2026-03-08T12:00:00.412Z',
+  },
+  naiveCharge: {
+    id: 'ch_7f2k9s4m1n8r3t6u0v5a',
+    object: 'naive_charge',
+    amount: 1999,
+    currency: 'usd',
+    status: 'succeeded',
+    payment_method: 'pm_card_visa',
+    processor_reference: 'pi_7f2k9s',
+    created_at: '2026-03-01T12:00:00.000Z',
+  },
+  ledger: {
+    merchant: { charges: 1, amount: 1999 },
+    naive: { charges: 1, amount: 1999 },
+    processor: { payments: 3, amount: 5997 },
+    difference: 1999,
+  },
+} as const;
+
+export function listExample(object: object, url: string) {
+  return { object: 'list', data: [object], has_more: false, url };
+}
