@@ -1,14 +1,15 @@
 /**
  * The import table. Imports go one way:
- *   idempotency <- platform <- accounts, processor <- stock <- orders <- charges <- refunds <- effects, webhooks <- openapi <- lab
+ *   idempotency <- platform <- jobs <- accounts, processor <- events, stock <- orders <- charges <- refunds <- effects, webhooks <- openapi <- lab
  * The engine imports nothing of ours; the sandbox imports nothing of the rest, and nothing imports it.
  * `npm run lint` holds the source to it; test/architecture.spec.ts shows that a breach is found.
  */
 const LAYERS = [
   ['idempotency'],
   ['platform'],
+  ['jobs'],
   ['accounts', 'processor'],
-  ['stock'],
+  ['events', 'stock'],
   ['orders'],
   ['charges'],
   ['refunds'],
@@ -61,6 +62,9 @@ module.exports = {
     doNotFollow: { path: 'node_modules' },
     tsPreCompilationDeps: true,
     tsConfig: { fileName: 'tsconfig.json' },
-    enhancedResolveOptions: { exportsFields: ['exports'], conditionNames: ['import', 'node', 'default'] },
+    enhancedResolveOptions: {
+      exportsFields: ['exports'],
+      conditionNames: ['import', 'node', 'default'],
+    },
   },
 };

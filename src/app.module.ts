@@ -13,8 +13,13 @@ import { RateLimits } from './accounts/rate-limits.js';
 import { ChargesController } from './charges/charges.controller.js';
 import { ChargesModule } from './charges/charges.module.js';
 import type { Config } from './config.js';
+import { EffectsModule } from './effects/effects.module.js';
+import { EventsController } from './events/events.controller.js';
+import { EventsModule } from './events/events.module.js';
 import { IdempotencyModule } from './idempotency/idempotency.module.js';
 import { SilentProbe, type EngineProbe } from './idempotency/operation.js';
+import type { JobRunnerOptions } from './jobs/job-runner.js';
+import { JobsModule } from './jobs/jobs.module.js';
 import { LabFaultGuard, LabFaultProbe } from './lab/lab-faults.js';
 import { LabModule } from './lab/lab.module.js';
 import { OpenApiModule } from './openapi/openapi.module.js';
@@ -58,6 +63,7 @@ export class AppModule implements NestModule {
         RefundsController,
         OrdersController,
         ProductsController,
+        EventsController,
       ],
       providers: [
         { provide: RateLimits, useValue: new RateLimits(config.rateLimit) },
@@ -83,7 +89,13 @@ export class WorkerModule implements NestModule {
   static forRoot(config: Config): DynamicModule {
     return {
       module: WorkerModule,
-      imports: sharedModules(config, ['sweep'], SilentProbe),
+      imports: [
+        ...sharedModules(config, ['sweep'], SilentProbe, {
+          databaseUrl: config.databaseUrl,
+          ...config.jobs,
+        }),
+        EffectsModule.forRoot(config.mail),
+      ],
       controllers: [HealthController],
       providers: [{ provide: APP_FILTER, useClass: ProblemFilter }],
     };
@@ -98,6 +110,7 @@ function sharedModules(
   config: Config,
   roles: ('http' | 'sweep')[],
   probe: Type<EngineProbe>,
+  jobs?: JobRunnerOptions,
 ): DynamicModule['imports'] & object {
   return [
     databaseModule(config.databaseUrl, config.databasePoolSize),
@@ -109,6 +122,8 @@ function sharedModules(
       facts: { accountId: accountIdOf, requestId: (request) => request.requestId },
       probe,
     }),
+    JobsModule.forRoot(jobs),
+    EventsModule,
     OrdersModule,
     ChargesModule.forRoot(config.givingUp),
     RefundsModule.forRoot(config.givingUp),

@@ -14,6 +14,8 @@ export interface Config {
   rateLimit: { perSecond: number; burst: number };
   idempotency: { waitMs: number; ttlSeconds: number; reapIntervalMs: number };
   givingUp: { deadlineMs: number; keyWindowMs: number };
+  jobs: { concurrency: number; lockMs: number };
+  mail: { from: string; smtpUrl?: string; directory: string };
   processor: {
     /** `sandbox`, `stripe_test` or `stripe_live`: stored on each charge, and only that one finishes it. */
     name: string;
@@ -62,6 +64,17 @@ export function loadConfig(env: Env = process.env): Config {
       reapIntervalMs: integer(env, 'IDEMPOTENCY_REAP_INTERVAL_SECONDS', 60, 1, 86_400) * 1000,
     },
     givingUp: givingUp(env),
+    jobs: {
+      concurrency: integer(env, 'JOB_CONCURRENCY', 10, 1, 100),
+      lockMs: integer(env, 'JOB_LOCK_SECONDS', 30, 1, 3_600) * 1000,
+    },
+    mail: {
+      from: text(env, 'MAIL_FROM', 'receipts@charge-once.invalid'),
+      ...(env.SMTP_URL && {
+        smtpUrl: url(env, 'SMTP_URL', env.SMTP_URL, ['smtp:', 'smtps:']).toString(),
+      }),
+      directory: text(env, 'MAIL_DIR', '.data/mail'),
+    },
     processor: processor(env),
   };
 }

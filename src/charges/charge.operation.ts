@@ -1,4 +1,5 @@
 import { Inject, Injectable, Logger } from '@nestjs/common';
+import { recordEvent } from '../events/events.js';
 import { ReserveRaced } from '../idempotency/errors.js';
 import {
   OperationRegistry,
@@ -11,6 +12,7 @@ import {
   type Plan,
 } from '../idempotency/operation.js';
 import { chargeLink, type Order } from '../orders/order.entity.js';
+import { orderPaid } from '../orders/order.events.js';
 import { whyOrderIsClosed } from '../orders/order.problems.js';
 import { endHold, findOrder, holdOrder } from '../orders/order.queries.js';
 import { created, problemAnswer } from '../platform/answer.js';
@@ -103,9 +105,7 @@ export class ChargeOperation implements Operation<Attempt, ChargeEnd> {
             throw (await whyNow(tx, order)) ?? new ReserveRaced();
           const short = await holdStock(tx, accountId, id, order.items);
           if (short.length > 0) {
-            const failed = await endCharge(tx, accountId, id, OUT_OF_STOCK);
-            await endHold(tx, accountId, order.id, id, false);
-            return { answer: chargeAnswer(failed, requestId) };
+            return { answer: await this.settle(tx, OUT_OF_STOCK, { accountId, id, requestId }) };
           }
         }
         return { work: { charge, ageMs: 0, readAt: performance.now() } };
@@ -193,9 +193,17 @@ export class ChargeOperation implements Operation<Attempt, ChargeEnd> {
   private async settle(tx: Tx, end: ChargeEnd, intent: Intent): Promise<Answer> {
     const { accountId, id } = intent;
     const charge = await endCharge(tx, accountId, id, end);
+    const paid = charge.status === 'succeeded';
+    await recordEvent(tx, {
+      accountId,
+      type: paid ? 'charge.succeeded' : 'charge.failed',
+      cause: id,
+      object: chargeToWire(charge),
+    });
     if (charge.order_id !== null) {
-      await endHold(tx, accountId, charge.order_id, id, end.status === 'succeeded');
-      if (end.status === 'failed') await releaseStock(tx, accountId, id);
+      const order = await endHold(tx, accountId, charge.order_id, id, paid);
+      if (paid) await recordEvent(tx, orderPaid(order));
+      else await releaseStock(tx, accountId, id);
     }
     return chargeAnswer(charge, intent.requestId);
   }

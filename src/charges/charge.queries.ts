@@ -136,9 +136,12 @@ export async function lockCharge(
 }
 
 /** Counts a refund in. A CHECK constraint refuses more than the charge. */
-export async function addRefunded(tx: Tx, charge: Charge, amount: number): Promise<void> {
-  await tx.query(
-    `UPDATE charges SET amount_refunded = amount_refunded + $3 WHERE account_id = $1 AND id = $2`,
+export async function addRefunded(tx: Tx, charge: Charge, amount: number): Promise<Charge> {
+  const [rows]: [Charge[], number] = await tx.query(
+    `UPDATE charges SET amount_refunded = amount_refunded + $3 WHERE account_id = $1 AND id = $2
+     RETURNING ${CHARGE_COLUMNS}`,
     [charge.account_id, charge.id, amount],
   );
+  if (!rows[0]) throw new Error(`${charge.id} is gone`);
+  return rows[0];
 }
