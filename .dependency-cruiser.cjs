@@ -1,6 +1,6 @@
 /**
  * The import table. Imports go one way:
- *   idempotency <- platform <- jobs <- accounts, processor <- events, stock <- orders <- charges <- refunds <- effects, webhooks <- openapi <- lab
+ *   idempotency <- platform <- jobs <- accounts, processor <- events, stock <- orders <- charges <- refunds <- effects, webhooks <- audit, openapi <- lab
  * The engine imports nothing of ours; the sandbox imports nothing of the rest, and nothing imports it.
  * `npm run lint` holds the source to it; test/architecture.spec.ts shows that a breach is found.
  */
@@ -14,7 +14,7 @@ const LAYERS = [
   ['charges'],
   ['refunds'],
   ['effects', 'webhooks'],
-  ['openapi'],
+  ['audit', 'openapi'],
   ['lab'],
 ];
 

@@ -6,6 +6,7 @@ import { schemaOf } from './request-schemas.js';
 import type { Route, Routes, Success } from './route.js';
 import { CHARGE_ROUTES } from './routes/charges.routes.js';
 import { ORDER_ROUTES, PRODUCT_ROUTES } from './routes/orders.routes.js';
+import { EVENT_ROUTES } from './routes/events.routes.js';
 import { KEY_ROUTES, LAB_ROUTES, OPERATION_ROUTES } from './routes/other.routes.js';
 import { ref } from './schema.js';
 import { INTRODUCTION } from './words.js';
@@ -18,6 +19,7 @@ export function routesOf({ lab }: { lab: boolean }): Routes {
     ...CHARGE_ROUTES,
     ...ORDER_ROUTES,
     ...PRODUCT_ROUTES,
+    ...EVENT_ROUTES,
     ...KEY_ROUTES,
     ...OPERATION_ROUTES,
     ...(lab ? LAB_ROUTES : {}),
@@ -173,7 +175,8 @@ function problemResponse(
 function problemsOf(method: string, route: Route, lab: boolean): ProblemCode[] {
   const codes: ProblemCode[] = [];
   if (!route.public) codes.push('unauthorized', 'rate_limited');
-  if (route.body) codes.push('payload_too_large', 'unsupported_media_type', 'malformed_json');
+  if (route.body || route.rawBody)
+    codes.push('payload_too_large', 'unsupported_media_type', 'malformed_json');
   if (route.keyed) {
     codes.push(
       'idempotency_key_missing',
@@ -226,6 +229,7 @@ function parametersOf(method: string, route: Route, lab: boolean): object[] {
     ...inQuery,
     ...(route.keyed ? [IdempotencyKey, PreferWait] : []),
     ...(route.conditional ? conditional[route.conditional] : []),
+    ...(route.rawBody?.headers ?? []),
     ...(lab && method !== 'GET' ? [LabFault] : []),
   ];
 }

@@ -1,9 +1,12 @@
 import type { ChargeWire } from '../charges/charge.entity.js';
+import { EVENT_TYPES, type EventWire } from '../events/event.entity.js';
 import { CHARGE_STATES } from '../charges/charge.states.js';
 import type { OrderWire } from '../orders/order.entity.js';
 import { MAX_AMOUNT } from '../platform/rules.js';
 import { REFUND_STATES, type RefundWire } from '../refunds/refund.entity.js';
 import type { ProductWire } from '../stock/product.entity.js';
+import type { DeliveryWire } from '../webhooks/outgoing/delivery.entity.js';
+import type { EndpointWire } from '../webhooks/outgoing/endpoint.entity.js';
 import {
   count,
   exactly,
@@ -92,12 +95,58 @@ const product: Members<ProductWire> = {
   version: { type: 'integer', minimum: 1 },
 };
 
+const event: Members<EventWire> = {
+  id: id('evt'),
+  object: constant('event'),
+  type: oneOfTexts(EVENT_TYPES),
+  data: {
+    ...exactly({ object: { type: 'object' } }),
+    description: 'The object as the API would have shown it when it happened.',
+  },
+  created_at: time,
+};
+
+const endpoint: Members<EndpointWire> = {
+  id: id('we'),
+  object: constant('webhook_endpoint'),
+  url: text(),
+  events: { type: 'array', items: oneOfTexts([...EVENT_TYPES, '*']) },
+  status: {
+    ...oneOfTexts(['enabled', 'disabled']),
+    description: '`disabled`: it answered 410 and wants no more.',
+  },
+  created_at: time,
+};
+
+const delivery: Members<DeliveryWire> = {
+  id: text(),
+  object: constant('delivery'),
+  endpoint: id('we'),
+  event: id('evt'),
+  status: oneOfTexts(['pending', 'succeeded', 'failed']),
+  attempts: count,
+  response_status: { type: ['integer', 'null'], description: 'Of the newest attempt.' },
+  error: orNull(text('Of the newest attempt.')),
+  next_attempt_at: orNull(time),
+  created_at: time,
+};
+
 /** Schemas of what the API answers with. */
 export const OBJECTS: Record<string, Schema> = {
   Charge: exactly(charge),
   Refund: exactly(refund),
   Order: exactly(order),
   Product: exactly(product),
+  Event: exactly(event),
+  WebhookEndpoint: exactly(endpoint),
+  WebhookEndpointWithSecret: exactly({
+    ...endpoint,
+    secret: {
+      ...text('In this answer and its replays only.'),
+      pattern: '^whsec_',
+    },
+  }),
+  Delivery: exactly(delivery),
   ResourceLink: exactly({
     object: text(),
     id: text(),

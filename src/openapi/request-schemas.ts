@@ -25,7 +25,7 @@ const MEANINGS: Record<string, (constraints: readonly unknown[], member: Member)
   isArray: () => ({ type: 'array' }),
   arrayMinSize: ([min]) => ({ minItems: Number(min) }),
   arrayMaxSize: ([max]) => ({ maxItems: Number(max) }),
-  arrayUnique: () => ({}),
+  arrayUnique: () => ({ uniqueItems: true }),
   nestedValidation: (_constraints, { dto, name }) => {
     const element = elementOf(dto, name);
     return element ? { items: schemaOf(element) } : {};
@@ -43,14 +43,16 @@ export function schemaOf(dto: Dto): Schema {
   const properties: Record<string, Schema> = {};
   const optional = new Set<string>();
   const found = getMetadataStorage().getTargetValidationMetadatas(dto, '', false, false);
-  for (const { name, type, propertyName, constraints = [] } of found) {
+  for (const { name, type, propertyName, constraints = [], each } of found) {
     const rule = name ?? type;
     const meaning = MEANINGS[rule];
     if (!meaning) throw new Error(`${dto.name}.${propertyName}: no schema for ${rule}`);
     if (rule === 'conditionalValidation') optional.add(propertyName);
+    const schema = meaning(constraints, { dto, name: propertyName });
+    const isOfElements = each && rule !== 'nestedValidation';
     properties[propertyName] = {
       ...properties[propertyName],
-      ...meaning(constraints, { dto, name: propertyName }),
+      ...(isOfElements ? { items: schema } : schema),
     };
   }
   const names = Object.keys(properties).sort();

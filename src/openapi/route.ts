@@ -37,7 +37,7 @@ export interface Route {
     examples: Readonly<Record<string, unknown>>;
   };
   /** A body that the route checks by itself. */
-  rawBody?: { description: string; schema: Schema; headers?: readonly string[] };
+  rawBody?: { description: string; schema: Schema; headers?: readonly object[] };
   path?: Readonly<Record<string, string>>;
   successes: Readonly<Record<number, Success>>;
   /** Beyond what follows from the route's kind. */

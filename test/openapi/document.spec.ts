@@ -12,7 +12,7 @@ import { document, pointer, schemaAt } from '../support/openapi.js';
 
 /** Every route that the router has, as the document would name it. */
 function routesInRouter(app: NestExpressApplication): string[] {
-  const { router } = app.getHttpAdapter().getInstance<Application>();
+  const { router } = app.getHttpAdapter().getInstance() as unknown as Application;
   return router.stack.flatMap(({ route }) => {
     if (!route || route.path.includes('*')) return []; // middleware
     const path = route.path.replaceAll(/:(\w+)/g, '{$1}');
