@@ -184,7 +184,7 @@ describe('If-Match', () => {
     const reply = await send(`${api}/orders/${id}`, {
       method: 'PUT',
       body: orderOf(200),
-      headers: { 'if-match': ['"v0"', '"v1"'] },
+      headers: { 'if-match': '"v0", "v1"' },
     });
     expect(reply.status).toBe(200);
   });
