@@ -67,11 +67,11 @@ export function loadConfig(env: Env = process.env): Config {
       lockMs: integer(env, 'JOB_LOCK_SECONDS', 30, 1, 3_600) * 1000,
     },
     mail: {
-      from: text(env, 'MAIL_FROM', 'receipts@charge-once.invalid'),
+      from: env.MAIL_FROM || 'receipts@charge-once.invalid',
       ...(env.SMTP_URL && {
         smtpUrl: url(env, 'SMTP_URL', env.SMTP_URL, ['smtp:', 'smtps:']).toString(),
       }),
-      directory: text(env, 'MAIL_DIR', '.data/mail'),
+      directory: env.MAIL_DIR || '.data/mail',
     },
     processor: processor(env),
   };

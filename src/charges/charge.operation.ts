@@ -37,10 +37,11 @@ export const GIVING_UP = Symbol('GIVING_UP');
 /** A pending charge, as the second beat needs it. */
 interface Attempt {
   charge: Charge;
-  /** Since reserve, by the database's clock, when it was read. */
-  ageMs: number;
-  /** When that was, by `performance.now()`: a process that sleeps meanwhile notices. */
-  readAt: number;
+  /**
+   * By `performance.now()`, from the age that the database's clock told; may be negative. A process that sleeps
+   * after it has read it notices.
+   */
+  reservedAt: number;
 }
 
 /**
@@ -109,7 +110,7 @@ export class ChargeOperation implements Operation<Attempt, ChargeEnd> {
             return { answer: await this.settle(tx, OUT_OF_STOCK, { accountId, id, requestId }) };
           }
         }
-        return { work: { charge, ageMs: 0, readAt: performance.now() } };
+        return { work: { charge, reservedAt: performance.now() } };
       },
     };
   }
@@ -126,9 +127,10 @@ export class ChargeOperation implements Operation<Attempt, ChargeEnd> {
   }
 
   private async load(db: Tx, { accountId, id }: Intent): Promise<Attempt> {
+    const asked = performance.now(); // before: a process that sleeps while it is told counts the charge as older
     const charge = await findPendingCharge(db, accountId, id);
     if (!charge) throw new Error(`${id} has an unfinished record but is not pending`); // the auditor looks for this, too
-    return { charge, ageMs: charge.age_ms, readAt: performance.now() };
+    return { charge, reservedAt: asked - charge.age_ms };
   }
 
   private async perform(attempt: Attempt): Promise<Performed<ChargeEnd>> {
@@ -152,13 +154,15 @@ export class ChargeOperation implements Operation<Attempt, ChargeEnd> {
   }
 
   /** Asks the processor what became of the charge, which makes it happen while its time lasts. */
-  private async ask({ charge, ageMs, readAt }: Attempt): Promise<Ending> {
+  private async ask({ charge, reservedAt }: Attempt): Promise<Ending> {
     if (charge.processor !== this.processor.name) {
       const reason = `reserved for ${charge.processor}, this process has ${this.processor.name}`;
       return { kind: 'refused', reason, alarm: true };
     }
-    const notAfter = readAt + this.givingUp.deadlineMs - ageMs;
-    if (performance.now() >= notAfter) return giveUp(this.processor, charge, ageMs, this.givingUp);
+    const notAfter = reservedAt + this.givingUp.deadlineMs;
+    if (performance.now() >= notAfter) {
+      return giveUp(this.processor, charge, reservedAt, this.givingUp);
+    }
     const answer = await this.processor.pay(charge.id, charge.processor_parameters, notAfter);
     if (answer.kind !== 'unknown' || !answer.stored) return answer;
     // The processor will repeat this failure for ever; its ledger may know better already.

@@ -232,16 +232,23 @@ export async function releaseRecord(
   return released === 1 ? waitMs : undefined;
 }
 
-/** Unfinished records whose time has come, oldest first; across accounts, so without locks. */
-export async function listRecoverable(db: Tx, limit: number): Promise<IdempotencyRecord[]> {
+/**
+ * Unfinished records whose time has come, oldest first; across accounts, so without locks.
+ * @param operations those that this process can finish: what it cannot would stand in front of the rest for ever.
+ */
+export async function listRecoverable(
+  db: Tx,
+  operations: string[],
+  limit: number,
+): Promise<IdempotencyRecord[]> {
   return db.query(
     `SELECT ${COLUMNS} FROM idempotency_records
-     WHERE state = 'in_progress'
+     WHERE state = 'in_progress' AND operation = ANY($1)
        AND COALESCE(lease_expires_at <= clock_timestamp(), true)
        AND COALESCE(next_attempt_at <= clock_timestamp(), true)
      ORDER BY COALESCE(next_attempt_at, lease_expires_at, first_seen_at)
-     LIMIT $1`,
-    [limit],
+     LIMIT $2`,
+    [operations, limit],
   );
 }
 

@@ -74,8 +74,9 @@ function answerOfFailure(
   if (code === 'authentication_required') return { kind: 'rejected', failureCode: code, reference };
   return {
     kind: 'declined',
-    code: code ?? 'card_declined',
-    declineCode: decline_code ?? code ?? 'generic_decline',
+    code: code || 'card_declined',
+    // The SDK gives an absent decline code as ''.
+    declineCode: decline_code || code || 'generic_decline',
     reference,
   };
 }

@@ -134,10 +134,13 @@ export class StripeProcessor extends Processor {
       lte: Math.ceil(to.getTime() / 1000) + CLOCK_SKEW_SECONDS,
     };
     return withDeadline(this.call(), async () => {
+      let other: Payment | undefined;
       for await (const payment of this.list({ created })) {
-        if (payment.charge === chargeId) return payment;
+        if (payment.charge !== chargeId) continue;
+        if (payment.answer.kind === 'succeeded') return payment; // money counts, whatever else was tried
+        other ??= payment;
       }
-      return undefined;
+      return other;
     });
   }
 

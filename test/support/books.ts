@@ -11,7 +11,7 @@ export interface LedgerEntry {
   amount: number;
   currency: string;
   status: string;
-  metadata: { charge?: string; account?: string };
+  metadata: { charge?: string; account?: string; fence?: string };
 }
 
 /** The sandbox's whole ledger, by its public list. */
