@@ -1,18 +1,20 @@
 /**
  * The import table. Imports go one way:
- *   idempotency <- platform <- accounts, processor <- stock, telemetry <- orders <- charges <- refunds <- effects, webhooks <- lab
+ *   idempotency <- platform <- jobs <- accounts, processor <- events, stock, telemetry <- orders <- charges <- refunds <- effects, webhooks <- audit <- lab
  * The engine imports nothing of ours; the sandbox imports nothing of the rest, and nothing imports it.
  * `npm run lint` holds the source to it; test/architecture.spec.ts shows that a breach is found.
  */
 const LAYERS = [
   ['idempotency'],
   ['platform'],
+  ['jobs'],
   ['accounts', 'processor'],
-  ['stock', 'telemetry'],
+  ['events', 'stock', 'telemetry'],
   ['orders'],
   ['charges'],
   ['refunds'],
   ['effects', 'webhooks'],
+  ['audit'],
   ['lab'],
 ];
 
@@ -67,6 +69,9 @@ module.exports = {
     doNotFollow: { path: 'node_modules' },
     tsPreCompilationDeps: true,
     tsConfig: { fileName: 'tsconfig.json' },
-    enhancedResolveOptions: { exportsFields: ['exports'], conditionNames: ['import', 'node', 'default'] },
+    enhancedResolveOptions: {
+      exportsFields: ['exports'],
+      conditionNames: ['import', 'node', 'default'],
+    },
   },
 };

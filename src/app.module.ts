@@ -5,8 +5,13 @@ import { accountIdOf, AuthGuard } from './accounts/auth.guard.js';
 import { ChargesController } from './charges/charges.controller.js';
 import { ChargesModule } from './charges/charges.module.js';
 import type { Config } from './config.js';
+import { EffectsModule } from './effects/effects.module.js';
+import { EventsController } from './events/events.controller.js';
+import { EventsModule } from './events/events.module.js';
 import { IdempotencyModule } from './idempotency/idempotency.module.js';
 import { SilentProbe, type EngineProbe } from './idempotency/operation.js';
+import type { JobRunnerOptions } from './jobs/job-runner.js';
+import { JobsModule } from './jobs/jobs.module.js';
 import { LabFaultGuard, LabFaultProbe } from './lab/lab-faults.js';
 import { LabModule } from './lab/lab.module.js';
 import { OrdersController } from './orders/orders.controller.js';
@@ -16,6 +21,7 @@ import { databaseModule } from './platform/database.js';
 import { HealthController } from './platform/health.controller.js';
 import { ProblemFilter } from './platform/problem.filter.js';
 import { ProblemsController } from './platform/problems.controller.js';
+import { UndeclaredInputModule } from './platform/undeclared-input.interceptor.js';
 import { StrictValidationPipe } from './platform/validation.js';
 import { ProcessorModule } from './processor/processor.module.js';
 import { RefundsController } from './refunds/refunds.controller.js';
@@ -23,6 +29,9 @@ import { RefundsModule } from './refunds/refunds.module.js';
 import { ProductsController } from './stock/products.controller.js';
 import { TelemetryModule } from './telemetry/telemetry.module.js';
 import { telemetryThen } from './telemetry/telemetry.probe.js';
+import { ProcessorWebhookController } from './webhooks/incoming/processor-webhook.controller.js';
+import { EndpointsController } from './webhooks/outgoing/endpoints.controller.js';
+import { WebhooksModule } from './webhooks/webhooks.module.js';
 
 /** Beyond the processor's own deadline, so that an honest attempt is never overtaken. */
 const LEASE_MARGIN_MS = 2_000;
@@ -39,6 +48,7 @@ export class AppModule {
       module: AppModule,
       imports: [
         ...sharedModules(config, 'api', ['http'], probe),
+        UndeclaredInputModule, // after the engine, so that its interceptor runs within the engine's
         AccountsModule,
         ...(config.lab ? [LabModule] : []),
       ],
@@ -49,6 +59,9 @@ export class AppModule {
         RefundsController,
         OrdersController,
         ProductsController,
+        EventsController,
+        EndpointsController,
+        ProcessorWebhookController,
       ],
       providers: [
         // Guards run in this order: who is calling, what did they send. (The router has answered 404 and 405.)
@@ -68,7 +81,13 @@ export class WorkerModule {
   static forRoot(config: Config): DynamicModule {
     return {
       module: WorkerModule,
-      imports: sharedModules(config, 'worker', ['sweep'], SilentProbe),
+      imports: [
+        ...sharedModules(config, 'worker', ['sweep'], SilentProbe, {
+          databaseUrl: config.databaseUrl,
+          ...config.jobs,
+        }),
+        EffectsModule.forRoot(config.mail),
+      ],
       controllers: [HealthController],
       providers: [{ provide: APP_FILTER, useClass: ProblemFilter }],
     };
@@ -80,6 +99,7 @@ function sharedModules(
   program: 'api' | 'worker',
   roles: ('http' | 'sweep')[],
   probe: Type<EngineProbe>,
+  jobs?: JobRunnerOptions,
 ): DynamicModule['imports'] & object {
   return [
     TelemetryModule.forRoot({ program, level: config.logLevel }),
@@ -92,8 +112,11 @@ function sharedModules(
       facts: { accountId: accountIdOf, requestId: (request) => request.requestId },
       probe: telemetryThen(probe),
     }),
+    JobsModule.forRoot(jobs),
+    EventsModule,
     OrdersModule,
     ChargesModule.forRoot(config.givingUp),
     RefundsModule.forRoot(config.givingUp),
+    WebhooksModule.forRoot({ production: config.production }, jobs !== undefined),
   ];
 }

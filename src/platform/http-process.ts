@@ -30,6 +30,9 @@ export async function createHttpApp(
   const watch = app.get(RequestWatch, { strict: false });
   app.use(watch.watch.bind(watch));
   app.use(securityHeaders);
+  // `Expect` other than 100-continue: Node would answer 417 by itself, bare. RFC 9110, section 10.1.1 lets us go on.
+  const server = app.getHttpServer();
+  server.on('checkExpectation', (...exchange) => server.emit('request', ...exchange));
   return app;
 }
 

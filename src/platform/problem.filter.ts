@@ -80,6 +80,9 @@ function matches(layer: object, path: string): boolean {
 
 function isProblem(error: unknown): error is ProblemLike & Error {
   return (
-    error instanceof Error && 'code' in error && 'retry' in error && String(error.code) in PROBLEMS
+    error instanceof Error &&
+    'code' in error &&
+    'retry' in error &&
+    Object.hasOwn(PROBLEMS, String(error.code))
   );
 }

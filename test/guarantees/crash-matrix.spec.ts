@@ -1,0 +1,146 @@
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { deriveId } from '../../src/idempotency/identity.js';
+import { PROBE_POINTS, type ProbePoint } from '../../src/idempotency/operation.js';
+import { expectCleanBooks, paymentsOf } from '../support/books.js';
+import { charge, chargeUntilAnswered, getCharge, lookUp } from '../support/raw-client.js';
+import { startService, type Running, type Service } from '../support/service.js';
+import { until } from '../support/until.js';
+
+/** What is true after a kill -9 at a point: rows of ours, payments at the processor. */
+interface Truth {
+  rows: 'none' | 'pending' | 'settled';
+  paid: 0 | 1;
+  /** How often the processor has been asked once a retry has its answer. */
+  asked: number;
+  /** What brings an attempt to this point, where an ordinary charge does not pass it. */
+  paymentMethod?: string;
+}
+
+/** The whole of the guarantee, arrow by arrow. A point without a line here does not compile. */
+const MATRIX: Record<ProbePoint, Truth> = {
+  received: { rows: 'none', paid: 0, asked: 1 },
+  'before-reserve': { rows: 'none', paid: 0, asked: 1 },
+  'record-written': { rows: 'none', paid: 0, asked: 1 },
+  'reserve-written': { rows: 'none', paid: 0, asked: 1 },
+  'after-reserve': { rows: 'pending', paid: 0, asked: 1 },
+  'before-perform': { rows: 'pending', paid: 0, asked: 1 },
+  'after-perform': { rows: 'pending', paid: 1, asked: 2 },
+  'settle-written': { rows: 'pending', paid: 1, asked: 2 },
+  'after-settle': { rows: 'settled', paid: 1, asked: 1 },
+  released: { rows: 'pending', paid: 0, asked: 2, paymentMethod: 'pm_lab_unavailable_once' },
+};
+
+/** A charge is settled this soon after a crash, with or without a retry, in ms. */
+const PROMISED_MS = 15_000;
+
+let service: Service;
+let survivor: Running;
+let idOf: (key: string) => string;
+const retried = (point: ProbePoint) => `${point} retried`;
+const left = (point: ProbePoint) => `${point} left alone`;
+const bodyOf = ({ paymentMethod }: Truth) => ({
+  payment_method: paymentMethod ?? 'pm_card_visa',
+});
+
+beforeAll(async () => {
+  // The lease of an attempt is the processor's deadline and 2 s; a retry waits for its end in one request.
+  const env = { PROCESSOR_TIMEOUT_MS: '3000', IDEMPOTENCY_WAIT_MS: '30000' };
+  service = await startService({ env });
+  survivor = await service.startApi();
+  const account = await service.db.query(`SELECT id FROM accounts WHERE name = 'acme'`);
+  idOf = (key) => deriveId('ch', account.rows[0].id, 'POST /charges', key);
+  // Two lanes: more processes at once would only starve each other.
+  const points = [...PROBE_POINTS];
+  const lane = async () => {
+    for (let point = points.shift(); point; point = points.shift()) await crashAt(point);
+  };
+  await Promise.all([lane(), lane()]);
+}, 120_000);
+
+/** Lets one API process run two charges up to the point, and die there. */
+async function crashAt(point: ProbePoint): Promise<void> {
+  const doomed = await service.startApiProcess({ crashAt: point, crashWhen: 2 });
+  const both = [retried(point), left(point)].map(async (key) =>
+    charge(doomed.url, key, bodyOf(MATRIX[point])).then(
+      ({ text }) => text,
+      () => 'no answer',
+    ),
+  );
+  expect(await Promise.all(both)).toEqual(['no answer', 'no answer']);
+  expect(await doomed.death).toBe('SIGKILL');
+}
+
+afterAll(async () => {
+  await expectCleanBooks(service);
+  await service.stop();
+});
+
+describe('a kill -9 of the API', () => {
+  test.each(PROBE_POINTS)('at %s leaves what the matrix says', async (point) => {
+    for (const key of [retried(point), left(point)]) {
+      const { rows, paid } = MATRIX[point];
+      const found = await lookUp(survivor.url, key);
+      const charged = await getCharge(survivor.url, idOf(key));
+      if (rows === 'none') {
+        expect([found.status, charged.status]).toEqual([404, 404]);
+      } else {
+        const state = rows === 'settled' ? 'completed' : 'in_progress';
+        const status = rows === 'settled' ? 'succeeded' : 'pending';
+        expect(found.body).toMatchObject({ state, resource: { id: idOf(key) } });
+        expect(charged.body).toMatchObject({ id: idOf(key), status });
+      }
+      expect(await paymentsOf(service.sandboxUrl, idOf(key))).toHaveLength(paid);
+    }
+  });
+
+  test.each(PROBE_POINTS)('at %s, then a retry with the same key: one charge', async (point) => {
+    const key = retried(point);
+    const truth = MATRIX[point];
+    const retry = await chargeUntilAnswered(survivor.url, key, bodyOf(truth));
+    expect(retry).toMatchObject({ status: 201, body: { id: idOf(key), status: 'succeeded' } });
+    // The record was reserved by the request that died, or else this one is the first.
+    expect('original-request-id' in retry.headers).toBe(truth.rows !== 'none');
+    expect('idempotent-replayed' in retry.headers).toBe(truth.rows === 'settled');
+
+    expect(await paymentsOf(service.sandboxUrl, idOf(key))).toHaveLength(1);
+    expect(service.gate.attempts(idOf(key))).toBe(truth.asked);
+    expect((await lookUp(survivor.url, key)).body).toMatchObject({
+      state: 'completed',
+      status: 201,
+      resource: { object: 'charge', id: idOf(key), url: `/charges/${idOf(key)}` },
+    });
+    expect((await getCharge(survivor.url, idOf(key))).text).toBe(retry.text);
+    expect((await charge(survivor.url, key, bodyOf(truth))).text).toBe(retry.text);
+  });
+});
+
+describe('a kill -9 of the API, then no retry', () => {
+  beforeAll(async () => {
+    await service.startWorker();
+  });
+
+  test.each(PROBE_POINTS)('at %s: the worker alone ends what was begun', async (point) => {
+    const key = left(point);
+    const truth = MATRIX[point];
+    if (truth.rows === 'none') {
+      expect((await lookUp(survivor.url, key)).status).toBe(404);
+      expect((await getCharge(survivor.url, idOf(key))).status).toBe(404);
+      expect(await paymentsOf(service.sandboxUrl, idOf(key))).toEqual([]);
+    } else {
+      const status = async () => (await getCharge(survivor.url, idOf(key))).body.status;
+      await until(async () => (await status()) === 'succeeded', PROMISED_MS);
+      expect((await lookUp(survivor.url, key)).body).toMatchObject({
+        state: 'completed',
+        status: 201,
+        resource: { id: idOf(key) },
+      });
+      expect(await paymentsOf(service.sandboxUrl, idOf(key))).toHaveLength(1);
+    }
+
+    // Whoever comes much later with the key gets this charge; where there is none, it is made now.
+    const late = await charge(survivor.url, key, bodyOf(truth));
+    expect(late).toMatchObject({ status: 201, body: { id: idOf(key), status: 'succeeded' } });
+    expect('idempotent-replayed' in late.headers).toBe(truth.rows !== 'none');
+    expect(await paymentsOf(service.sandboxUrl, idOf(key))).toHaveLength(1);
+  });
+});

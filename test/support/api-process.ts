@@ -1,0 +1,88 @@
+import { spawn } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
+import { readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import type { ProbePoint } from '../../src/idempotency/operation.js';
+import { freePort } from '../../src/platform/ports.js';
+import { send } from './raw-client.js';
+import { until } from './until.js';
+
+export interface ApiProcess {
+  url: string;
+  pid: number;
+  /** Resolves when the process has ended, with the signal that ended it. */
+  death: Promise<NodeJS.Signals | null>;
+  /** With `naps`: it falls asleep (SIGSTOP), once, at that point of the next request that gets there. */
+  napAt(point: ProbePoint): Promise<void>;
+  /** Resolves when the process is asleep. */
+  asleep(): Promise<void>;
+  /** SIGCONT. */
+  wake(): void;
+  /** What it has logged. */
+  complaints(): string;
+  kill(signal?: NodeJS.Signals): Promise<NodeJS.Signals | null>;
+}
+
+export interface ApiProcessOptions {
+  /** The settings; the caller's environment is not passed on. */
+  env: Record<string, string>;
+  /** Where it kills itself (SIGKILL); never, if left out. */
+  crashAt?: ProbePoint;
+  /** Whether it can be sent to sleep by `napAt`. */
+  naps?: boolean;
+  /** How many requests have to arrive there; the others wait for the last one. */
+  crashWhen?: number;
+}
+
+/** One API process, without a supervisor. */
+export async function startApiProcess(options: ApiProcessOptions): Promise<ApiProcess> {
+  const { env, crashAt, crashWhen = 1, naps = false } = options;
+  const port = await freePort('127.0.0.1');
+  const script = naps
+    ? 'test/support/napping-api.mjs'
+    : crashAt === undefined
+      ? 'dist/src/main.js'
+      : 'test/support/crash-api.mjs';
+  const napFile = join(tmpdir(), `charge-once-nap-${randomUUID()}`);
+  const child = spawn(process.execPath, ['--enable-source-maps', resolve(script)], {
+    env: {
+      PATH: process.env.PATH,
+      ALLOW_UNSAFE_DATABASE: '1', // the tests' cluster is fast because it may forget
+      ...env,
+      PORT: String(port),
+      NAP_FILE: napFile,
+      ...(crashAt && { CRASH_AT: crashAt, CRASH_WHEN: String(crashWhen) }),
+    },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  let complaints = '';
+  for (const stream of [child.stdout, child.stderr])
+    stream.setEncoding('utf8').on('data', (text: string) => (complaints += text));
+  const death = once(child, 'exit').then(([, signal]) => signal as NodeJS.Signals | null);
+  let dead = false;
+  void death.then(() => (dead = true));
+
+  const url = `http://127.0.0.1:${port}`;
+  await until(
+    async () => dead || (await send(`${url}/health/ready`, { apiKey: null })).status === 200,
+    60_000,
+  );
+  if (dead) throw new Error(`the API process ended before it was ready: ${complaints}`);
+  return {
+    url,
+    pid: child.pid ?? 0,
+    death,
+    napAt: (point) => writeFile(napFile, point),
+    asleep: () =>
+      until(async () => /^State:\s+T/m.test(await readFile(`/proc/${child.pid}/status`, 'utf8'))),
+    wake: () => child.kill('SIGCONT'),
+    complaints: () => complaints,
+    async kill(signal = 'SIGKILL') {
+      await rm(napFile, { force: true });
+      child.kill(signal);
+      return death;
+    },
+  };
+}

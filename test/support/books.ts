@@ -1,0 +1,71 @@
+import { expect } from '@jest/globals';
+import { DataSource } from 'typeorm';
+import { audit } from '../../src/audit/audit.js';
+import { compareWithProcessor } from '../../src/audit/processor-comparison.js';
+import { StripeProcessor } from '../../src/processor/stripe-processor.js';
+import { until } from './until.js';
+
+/** A payment as the processor's ledger shows it. */
+export interface LedgerEntry {
+  id: string;
+  amount: number;
+  currency: string;
+  status: string;
+  metadata: { charge?: string; account?: string; fence?: string };
+}
+
+/** The sandbox's whole ledger, by its public list. */
+export async function ledger(sandboxUrl: string): Promise<LedgerEntry[]> {
+  const entries: LedgerEntry[] = [];
+  for (let more = true; more;) {
+    const after = entries.length > 0 ? `&starting_after=${entries.at(-1)?.id}` : '';
+    const response = await fetch(`${sandboxUrl}/v1/payment_intents?limit=100${after}`, {
+      headers: { authorization: 'Bearer sk_test_books' },
+    });
+    const page = (await response.json()) as { data: LedgerEntry[]; has_more: boolean };
+    entries.push(...page.data);
+    more = page.has_more;
+  }
+  return entries;
+}
+
+/** What the customer paid for one charge: the ground truth. */
+export async function paymentsOf(sandboxUrl: string, chargeId: string): Promise<LedgerEntry[]> {
+  return (await ledger(sandboxUrl)).filter(
+    ({ metadata, status }) => metadata.charge === chargeId && status === 'succeeded',
+  );
+}
+
+/**
+ * Ends a file that makes charges: nothing stays unfinished (recovery may still be at work, and is waited for), every
+ * invariant holds, and the processor's ledger tells the same as ours.
+ * @param of.ttlSeconds IDEMPOTENCY_TTL_SECONDS of the API, if it was not the default.
+ */
+export async function expectCleanBooks(of: {
+  databaseUrl: string;
+  sandboxUrl: string;
+  ttlSeconds?: number;
+}): Promise<void> {
+  const url = of.databaseUrl;
+  const db = new DataSource({ type: 'postgres', url, installExtensions: false, extra: { max: 1 } });
+  await db.initialize();
+  try {
+    await until(async () => {
+      const unfinished: unknown[] = await db.query(
+        `SELECT resource_id FROM idempotency_records WHERE state = 'in_progress'`,
+      );
+      if (unfinished.length > 0) throw new Error(`unfinished: ${JSON.stringify(unfinished)}`);
+      return true;
+    });
+    expect(await audit(db.manager, of.ttlSeconds)).toEqual([]);
+    const processor = new StripeProcessor({
+      name: 'sandbox',
+      secretKey: 'sk_test_books',
+      baseUrl: new URL(of.sandboxUrl),
+      timeoutMs: 8_000,
+    });
+    expect(await compareWithProcessor(db.manager, processor)).toEqual([]);
+  } finally {
+    await db.destroy();
+  }
+}

@@ -1,0 +1,22 @@
+// The API process with another probe: it dies by SIGKILL when the CRASH_WHEN-th request (default: the first) reaches
+// the point CRASH_AT; those before it stay there until then, so that one death hits them all at the same point.
+// From dist: a child process knows nothing of Jest's transforms.
+import { AppModule } from '../../dist/src/app.module.js';
+import { loadConfig } from '../../dist/src/config.js';
+import { createHttpApp, serve } from '../../dist/src/platform/http-process.js';
+
+const { CRASH_AT, CRASH_WHEN = '1' } = process.env;
+let arrived = 0;
+
+class CrashProbe {
+  reached(point) {
+    if (point !== CRASH_AT) return undefined;
+    arrived += 1;
+    if (arrived < Number(CRASH_WHEN)) return new Promise(() => {});
+    process.kill(process.pid, 'SIGKILL');
+    return new Promise(() => {});
+  }
+}
+
+const config = loadConfig();
+await serve(await createHttpApp(AppModule.forRoot(config, CrashProbe)), config.host, config.port);

@@ -1,0 +1,87 @@
+import { once } from 'node:events';
+import { createServer, request, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { buffer } from 'node:stream/consumers';
+import { until } from './until.js';
+
+/**
+ * Stands between the API and the processor, so that a test decides when the processor's work begins: what is in
+ * flight then stays in flight until the test has looked, with no race against a clock.
+ */
+export interface Gate {
+  url: string;
+  /** Resolves when `count` requests wait at the closed gate. */
+  held(count: number): Promise<void>;
+  /** From now on requests wait; the returned function lets them all pass. */
+  close(): () => void;
+  /** How requests go through from now on. */
+  be(mood: Mood): void;
+  /** How many requests for a payment were made with this key. */
+  attempts(key: string): number;
+  stop(): Promise<void>;
+}
+
+/**
+ * `open`: as if there were no gate. `losing`: the processor does its work, its answers are lost. `refusing`: nothing
+ * gets through, and the caller is told so (429).
+ */
+export type Mood = 'open' | 'losing' | 'refusing';
+
+export async function startGate(target: () => string): Promise<Gate> {
+  let open = Promise.resolve();
+  let waiting = 0;
+  let mood: Mood = 'open';
+  const attempts = new Map<string, number>();
+
+  const pass = async (incoming: IncomingMessage, answer: ServerResponse) => {
+    const body = await buffer(incoming);
+    const key = incoming.headers['idempotency-key'];
+    if (typeof key === 'string') attempts.set(key, (attempts.get(key) ?? 0) + 1);
+    waiting += 1;
+    await open;
+    waiting -= 1;
+    if (mood === 'refusing') {
+      answer.writeHead(429, { 'content-type': 'application/json' });
+      answer.end(JSON.stringify({ error: { type: 'rate_limit_error', message: 'the gate' } }));
+      return;
+    }
+    const { method, headers, url = '/' } = incoming;
+    const onward = request(new URL(url, target()), { method, headers, agent: false });
+    onward.on('error', () => answer.destroy());
+    onward.on('response', (response) => {
+      if (mood === 'losing') {
+        response.resume();
+        answer.destroy();
+        return;
+      }
+      answer.writeHead(response.statusCode ?? 0, response.headers);
+      response.on('error', () => answer.destroy()).pipe(answer);
+    });
+    answer.on('close', () => onward.destroy());
+    onward.end(body);
+  };
+  const server = createServer((incoming, answer) => {
+    pass(incoming, answer).catch(() => answer.destroy());
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    held: (count) => until(async () => waiting >= count),
+    close() {
+      let release = () => {};
+      open = new Promise((resolve) => (release = resolve));
+      return release;
+    },
+    be(next) {
+      mood = next;
+    },
+    attempts: (key) => attempts.get(key) ?? 0,
+    async stop() {
+      server.close();
+      server.closeAllConnections();
+      await once(server, 'close');
+    },
+  };
+}

@@ -1,0 +1,114 @@
+import type { AddressInfo } from 'node:net';
+import type { DynamicModule } from '@nestjs/common';
+import type { NestExpressApplication } from '@nestjs/platform-express';
+import pg from 'pg';
+import { ensureDemoAccounts } from '../../src/accounts/demo-accounts.js';
+import { AppModule, WorkerModule } from '../../src/app.module.js';
+import { loadConfig } from '../../src/config.js';
+import { createHttpApp } from '../../src/platform/http-process.js';
+import { startSandbox, type Sandbox } from '../../src/sandbox/sandbox.server.js';
+import { startApiProcess, type ApiProcess, type ApiProcessOptions } from './api-process.js';
+import { freshDatabase } from './database.js';
+import { startGate, type Gate } from './gate.js';
+
+export interface ServiceOptions {
+  /** Settings of the API and the worker, by their environment variables. */
+  env?: Record<string, string>;
+  /** How long `pm_lab_slow` takes, in ms. */
+  slowMs?: number;
+}
+
+/** One running program inside this process. */
+export interface Running {
+  url: string;
+  stop(): Promise<void>;
+}
+
+/**
+ * API, sandbox and PostgreSQL as in `npm start`, talking over real sockets, but inside this process: started in a
+ * fraction of a second. What a test kills is a process
+ * of its own: `startApiProcess`, or a whole `startStack`. No worker runs unless it is
+ * started, so that what a test sees is the doing of its own requests.
+ */
+export interface Service {
+  apiUrl: string;
+  sandboxUrl: string;
+  databaseUrl: string;
+  db: pg.Pool;
+  gate: Gate;
+  /** The settings of the programs. */
+  env: Record<string, string>;
+  startApi(env?: Record<string, string>): Promise<Running>;
+  startWorker(env?: Record<string, string>): Promise<Running>;
+  /** Another API, as a process that can be killed. */
+  startApiProcess(options?: Partial<ApiProcessOptions>): Promise<ApiProcess>;
+  /** Stops the processor; the returned function brings it back where it was. */
+  stopSandbox(): Promise<() => Promise<void>>;
+  stop(): Promise<void>;
+}
+
+export async function startService(options: ServiceOptions = {}): Promise<Service> {
+  const database = await freshDatabase();
+  await ensureDemoAccounts(database.url);
+  let sandbox: Sandbox | undefined = await startSandbox({
+    databaseUrl: database.url,
+    slowMs: options.slowMs,
+  });
+  const { port, url: sandboxUrl } = sandbox;
+  const gate = await startGate(() => sandboxUrl);
+  const db = new pg.Pool({ connectionString: database.url, max: 2 });
+  const env = { DATABASE_URL: database.url, PROCESSOR_URL: gate.url, LAB: '1', ...options.env };
+
+  const running = new Set<Running>();
+  const processes: ApiProcess[] = [];
+  const run = async (module: DynamicModule): Promise<Running> => {
+    const app = await createHttpApp(module);
+    app.useLogger(false);
+    await app.listen(0, '127.0.0.1');
+    const program = {
+      url: urlOf(app),
+      stop: async () => {
+        if (running.delete(program)) await app.close();
+      },
+    };
+    running.add(program);
+    return program;
+  };
+  const startApi = (more = {}) => run(AppModule.forRoot(loadConfig({ ...env, ...more })));
+
+  return {
+    apiUrl: (await startApi()).url,
+    sandboxUrl,
+    databaseUrl: database.url,
+    db,
+    gate,
+    env,
+    startApi,
+    startWorker: (more = {}) => run(WorkerModule.forRoot(loadConfig({ ...env, ...more }))),
+    async startApiProcess(how) {
+      const started = await startApiProcess({ ...how, env: { ...env, ...how?.env } });
+      processes.push(started);
+      return started;
+    },
+    async stopSandbox() {
+      await sandbox?.close();
+      sandbox = undefined;
+      return async () => {
+        sandbox = await startSandbox({ databaseUrl: database.url, slowMs: options.slowMs, port });
+      };
+    },
+    async stop() {
+      await Promise.all(processes.map((started) => started.kill()));
+      await Promise.all([...running].map((program) => program.stop()));
+      await gate.stop();
+      await sandbox?.close();
+      await db.end();
+      await database.drop();
+    },
+  };
+}
+
+function urlOf(app: NestExpressApplication): string {
+  const { port } = app.getHttpServer().address() as AddressInfo;
+  return `http://127.0.0.1:${port}`;
+}
