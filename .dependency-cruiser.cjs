@@ -1,6 +1,6 @@
 /**
  * The import table. Imports go one way:
- *   idempotency <- platform <- jobs <- accounts, processor <- events, stock <- orders <- charges <- refunds <- effects, webhooks <- lab
+ *   idempotency <- platform <- jobs <- accounts, processor <- events, stock <- orders <- charges <- refunds <- effects, webhooks <- audit <- lab
  * The engine imports nothing of ours; the sandbox imports nothing of the rest, and nothing imports it.
  * `npm run lint` holds the source to it; test/architecture.spec.ts shows that a breach is found.
  */
@@ -14,6 +14,7 @@ const LAYERS = [
   ['charges'],
   ['refunds'],
   ['effects', 'webhooks'],
+  ['audit'],
   ['lab'],
 ];
 

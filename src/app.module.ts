@@ -1,10 +1,4 @@
-import {
-  Module,
-  type Type,
-  type DynamicModule,
-  type MiddlewareConsumer,
-  type NestModule,
-} from '@nestjs/common';
+import { Module, type DynamicModule, type Type } from '@nestjs/common';
 import { APP_FILTER, APP_GUARD, APP_PIPE } from '@nestjs/core';
 import { AccountsModule } from './accounts/accounts.module.js';
 import { accountIdOf, AuthGuard } from './accounts/auth.guard.js';
@@ -27,19 +21,22 @@ import { databaseModule } from './platform/database.js';
 import { HealthController } from './platform/health.controller.js';
 import { ProblemFilter } from './platform/problem.filter.js';
 import { ProblemsController } from './platform/problems.controller.js';
-import { nameRequest } from './platform/request-id.js';
+import { UndeclaredInputModule } from './platform/undeclared-input.interceptor.js';
 import { StrictValidationPipe } from './platform/validation.js';
 import { ProcessorModule } from './processor/processor.module.js';
 import { RefundsController } from './refunds/refunds.controller.js';
 import { RefundsModule } from './refunds/refunds.module.js';
 import { ProductsController } from './stock/products.controller.js';
+import { ProcessorWebhookController } from './webhooks/incoming/processor-webhook.controller.js';
+import { EndpointsController } from './webhooks/outgoing/endpoints.controller.js';
+import { WebhooksModule } from './webhooks/webhooks.module.js';
 
 /** Beyond the processor's own deadline, so that an honest attempt is never overtaken. */
 const LEASE_MARGIN_MS = 2_000;
 
 /** The table of contents: what answers HTTP requests, in the order in which a request passes it. */
 @Module({})
-export class AppModule implements NestModule {
+export class AppModule {
   /** @param probe told each point the engine passes: the lab's faults by default, tests bring their own. */
   static forRoot(
     config: Config,
@@ -49,6 +46,7 @@ export class AppModule implements NestModule {
       module: AppModule,
       imports: [
         ...sharedModules(config, ['http'], probe),
+        UndeclaredInputModule, // after the engine, so that its interceptor runs within the engine's
         AccountsModule,
         ...(config.lab ? [LabModule] : []),
       ],
@@ -60,6 +58,8 @@ export class AppModule implements NestModule {
         OrdersController,
         ProductsController,
         EventsController,
+        EndpointsController,
+        ProcessorWebhookController,
       ],
       providers: [
         // Guards run in this order: who is calling, what did they send. (The router has answered 404 and 405.)
@@ -71,15 +71,11 @@ export class AppModule implements NestModule {
       ],
     };
   }
-
-  configure(consumer: MiddlewareConsumer): void {
-    consumer.apply(nameRequest).forRoutes('{*path}');
-  }
 }
 
 /** The background process: recovers what was left unfinished, and shows its health. */
 @Module({})
-export class WorkerModule implements NestModule {
+export class WorkerModule {
   static forRoot(config: Config): DynamicModule {
     return {
       module: WorkerModule,
@@ -93,10 +89,6 @@ export class WorkerModule implements NestModule {
       controllers: [HealthController],
       providers: [{ provide: APP_FILTER, useClass: ProblemFilter }],
     };
-  }
-
-  configure(consumer: MiddlewareConsumer): void {
-    consumer.apply(nameRequest).forRoutes('{*path}');
   }
 }
 
@@ -121,5 +113,6 @@ function sharedModules(
     OrdersModule,
     ChargesModule.forRoot(config.givingUp),
     RefundsModule.forRoot(config.givingUp),
+    WebhooksModule.forRoot({ production: config.production }, jobs !== undefined),
   ];
 }

@@ -1,3 +1,5 @@
+import { isIP } from 'node:net';
+
 /**
  * The only reader of `process.env` (the sandbox, a program of its own, has its own).
  * Everything is checked once, at boot; an error names the variable and the mend.
@@ -21,6 +23,8 @@ export interface Config {
     /** Absent for Stripe itself. */
     baseUrl?: URL;
     timeoutMs: number;
+    /** Signs the processor's notifications. Absent: none is believed. */
+    webhookSecret?: string;
   };
 }
 
@@ -45,7 +49,7 @@ export function loadConfig(env: Env = process.env): Config {
     );
   }
   return {
-    host: text(env, 'HOST', '127.0.0.1'),
+    host: host(env),
     port: port(env, 'PORT', 3000),
     workerPort: port(env, 'WORKER_PORT', 3001),
     databaseUrl: databaseUrl(env),
@@ -63,11 +67,11 @@ export function loadConfig(env: Env = process.env): Config {
       lockMs: integer(env, 'JOB_LOCK_SECONDS', 30, 1, 3_600) * 1000,
     },
     mail: {
-      from: text(env, 'MAIL_FROM', 'receipts@charge-once.invalid'),
+      from: env.MAIL_FROM || 'receipts@charge-once.invalid',
       ...(env.SMTP_URL && {
         smtpUrl: url(env, 'SMTP_URL', env.SMTP_URL, ['smtp:', 'smtps:']).toString(),
       }),
-      directory: text(env, 'MAIL_DIR', '.data/mail'),
+      directory: env.MAIL_DIR || '.data/mail',
     },
     processor: processor(env),
   };
@@ -83,25 +87,30 @@ function processor(env: Env): Config['processor'] {
   // More than the lease (this + 2 s) is no honest attempt; less than a card network needs makes every charge unknown.
   const timeoutMs = integer(env, 'PROCESSOR_TIMEOUT_MS', 8_000, 100, 60_000);
   const secretKey = env.STRIPE_SECRET_KEY ?? '';
+  const allowLive = flag(env, 'ALLOW_LIVE');
   if (secretKey === '') {
     const fallback = `http://127.0.0.1:${port(env, 'SANDBOX_PORT', 4242)}`;
     const baseUrl = url(env, 'PROCESSOR_URL', fallback, ['http:', 'https:']);
-    return { name: 'sandbox', secretKey: 'sk_test_sandbox', baseUrl, timeoutMs };
+    const webhookSecret = env.PROCESSOR_WEBHOOK_SECRET || 'whsec_sandbox';
+    return { name: 'sandbox', secretKey: 'sk_test_sandbox', baseUrl, timeoutMs, webhookSecret };
   }
+  const webhook = env.PROCESSOR_WEBHOOK_SECRET
+    ? { webhookSecret: env.PROCESSOR_WEBHOOK_SECRET }
+    : {};
   if (secretKey.startsWith('sk_live_') || secretKey.startsWith('rk_live_')) {
-    if (env.ALLOW_LIVE !== '1') {
+    if (!allowLive) {
       throw new ConfigurationError(
         'STRIPE_SECRET_KEY is a live key: real cards would be charged. Use a test key (sk_test_…), or set ALLOW_LIVE=1 if that is what you want.',
       );
     }
-    return { name: 'stripe_live', secretKey, timeoutMs };
+    return { name: 'stripe_live', secretKey, timeoutMs, ...webhook };
   }
   if (!/^[sr]k_test_\S+$/.test(secretKey)) {
     throw new ConfigurationError(
       'STRIPE_SECRET_KEY is not a Stripe secret key. It begins with sk_test_; leave it unset to use the local sandbox.',
     );
   }
-  return { name: 'stripe_test', secretKey, timeoutMs };
+  return { name: 'stripe_test', secretKey, timeoutMs, ...webhook };
 }
 
 function databaseUrl(env: Env): string {
@@ -117,13 +126,23 @@ function databaseUrl(env: Env): string {
 function url(env: Env, name: string, fallback: string, protocols: string[]): URL {
   const value = env[name] || fallback;
   const parsed = URL.canParse(value) ? new URL(value) : undefined;
-  if (!parsed || !protocols.includes(parsed.protocol)) {
+  if (!parsed || !protocols.includes(parsed.protocol) || !isDecodable(value)) {
     // The value may hold a password, so that it is not repeated here.
     throw new ConfigurationError(
-      `${name} is not a URL that begins with ${protocols.map((p) => `${p}//`).join(' or ')}`,
+      `${name} is not a URL that begins with ${protocols.map((p) => `${p}//`).join(' or ')}. Write a special character in a password as %25 and so on.`,
     );
   }
   return parsed;
+}
+
+/** A password with a bare `%` in it would be sent to PostgreSQL as something else. */
+function isDecodable(url: string): boolean {
+  try {
+    decodeURIComponent(url);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function integer(env: Env, name: string, fallback: number, min: number, max: number): number {
@@ -142,8 +161,14 @@ function port(env: Env, name: string, fallback: number): number {
   return integer(env, name, fallback, 0, 65_535);
 }
 
-function text(env: Env, name: string, fallback: string): string {
-  return env[name] || fallback;
+function host(env: Env): string {
+  const value = env.HOST || '127.0.0.1';
+  if (isIP(value) === 0 && !/^[A-Za-z0-9.-]+$/.test(value)) {
+    throw new ConfigurationError(
+      `HOST=${value} is neither an address nor a name. Set 127.0.0.1 for this machine only, 0.0.0.0 for all, without a port.`,
+    );
+  }
+  return value;
 }
 
 function flag(env: Env, name: string): boolean {

@@ -18,7 +18,7 @@ import { endHold, findOrder, holdOrder } from '../orders/order.queries.js';
 import { created, problemAnswer } from '../platform/answer.js';
 import type { Tx } from '../platform/database.js';
 import { Problem, validationFailed } from '../platform/problem.js';
-import { Processor, type PaymentParameters, type ProcessorAnswer } from '../processor/processor.js';
+import { Processor, type PaymentParameters } from '../processor/processor.js';
 import { holdStock, releaseStock } from '../stock/stock.js';
 import type { CreateCharge } from './charge.dto.js';
 import { chargeToWire, type Charge } from './charge.entity.js';
@@ -37,10 +37,11 @@ export const GIVING_UP = Symbol('GIVING_UP');
 /** A pending charge, as the second beat needs it. */
 interface Attempt {
   charge: Charge;
-  /** Since reserve, by the database's clock, when it was read. */
-  ageMs: number;
-  /** When that was, by `performance.now()`: a process that sleeps meanwhile notices. */
-  readAt: number;
+  /**
+   * By `performance.now()`, from the age that the database's clock told; may be negative. A process that sleeps
+   * after it has read it notices.
+   */
+  reservedAt: number;
 }
 
 /**
@@ -81,7 +82,8 @@ export class ChargeOperation implements Operation<Attempt, ChargeEnd> {
           amount,
           currency,
           payment_method: request.payment_method,
-          ...(request.description !== undefined && { description: request.description }),
+          // An empty one is ours to keep; Stripe would refuse the charge for it.
+          ...(request.description && { description: request.description }),
           metadata: { charge: id, account: accountId, ...(order && { order: order.id }) },
         };
         const charge = await insertPendingCharge(tx, {
@@ -108,7 +110,7 @@ export class ChargeOperation implements Operation<Attempt, ChargeEnd> {
             return { answer: await this.settle(tx, OUT_OF_STOCK, { accountId, id, requestId }) };
           }
         }
-        return { work: { charge, ageMs: 0, readAt: performance.now() } };
+        return { work: { charge, reservedAt: performance.now() } };
       },
     };
   }
@@ -125,60 +127,42 @@ export class ChargeOperation implements Operation<Attempt, ChargeEnd> {
   }
 
   private async load(db: Tx, { accountId, id }: Intent): Promise<Attempt> {
+    const asked = performance.now(); // before: a process that sleeps while it is told counts the charge as older
     const charge = await findPendingCharge(db, accountId, id);
     if (!charge) throw new Error(`${id} has an unfinished record but is not pending`); // the auditor looks for this, too
-    return { charge, ageMs: charge.age_ms, readAt: performance.now() };
+    return { charge, reservedAt: asked - charge.age_ms };
   }
 
   private async perform(attempt: Attempt): Promise<Performed<ChargeEnd>> {
     const { charge } = attempt;
     const answer = await this.ask(attempt);
-    switch (answer.kind) {
-      case 'succeeded':
-        return { ended: true, outcome: { status: 'succeeded', reference: answer.reference } };
-      case 'declined': {
-        const { code, declineCode, reference } = answer;
-        return {
-          ended: true,
-          outcome: { status: 'failed', failureCode: code, declineCode, reference },
-        };
-      }
-      case 'rejected': {
-        const { failureCode, reference } = answer;
-        return {
-          ended: true,
-          outcome: { status: 'failed', failureCode, declineCode: null, reference },
-        };
-      }
-      case 'abandoned': {
+    const outcome = endOf(answer);
+    if (outcome) {
+      if (answer.kind === 'abandoned') {
         this.log.warn(
           `${charge.id} is given up: nothing was taken before its deadline, nothing can be after it`,
         );
-        const outcome = {
-          status: 'failed',
-          failureCode: 'abandoned',
-          declineCode: null,
-          reference: null,
-        } as const;
-        return { ended: true, outcome };
       }
-      case 'refused':
-      case 'unknown':
-        this.log[answer.kind === 'refused' && answer.alarm ? 'error' : 'warn'](
-          `${charge.id} stays pending: ${answer.reason}`,
-        );
-        return open(charge, answer);
+      return { ended: true, outcome };
     }
+    if (answer.kind === 'refused' || answer.kind === 'unknown') {
+      this.log[answer.kind === 'refused' && answer.alarm ? 'error' : 'warn'](
+        `${charge.id} stays pending: ${answer.reason}`,
+      );
+    }
+    return open(charge, answer);
   }
 
   /** Asks the processor what became of the charge, which makes it happen while its time lasts. */
-  private async ask({ charge, ageMs, readAt }: Attempt): Promise<Ending> {
+  private async ask({ charge, reservedAt }: Attempt): Promise<Ending> {
     if (charge.processor !== this.processor.name) {
       const reason = `reserved for ${charge.processor}, this process has ${this.processor.name}`;
       return { kind: 'refused', reason, alarm: true };
     }
-    const notAfter = readAt + this.givingUp.deadlineMs - ageMs;
-    if (performance.now() >= notAfter) return giveUp(this.processor, charge, ageMs, this.givingUp);
+    const notAfter = reservedAt + this.givingUp.deadlineMs;
+    if (performance.now() >= notAfter) {
+      return giveUp(this.processor, charge, reservedAt, this.givingUp);
+    }
     const answer = await this.processor.pay(charge.id, charge.processor_parameters, notAfter);
     if (answer.kind !== 'unknown' || !answer.stored) return answer;
     // The processor will repeat this failure for ever; its ledger may know better already.
@@ -262,6 +246,27 @@ async function whyNow(tx: Tx, { account_id, id }: Order): Promise<Problem | unde
   return order && whyOrderIsClosed(order);
 }
 
+/** How a charge ends by what the processor said; undefined if it does not end by that. */
+export function endOf(answer: Ending): ChargeEnd | undefined {
+  switch (answer.kind) {
+    case 'succeeded':
+      return { status: 'succeeded', reference: answer.reference };
+    case 'declined': {
+      const { code, declineCode, reference } = answer;
+      return { status: 'failed', failureCode: code, declineCode, reference };
+    }
+    case 'rejected': {
+      const { failureCode, reference } = answer;
+      return { status: 'failed', failureCode, declineCode: null, reference };
+    }
+    case 'abandoned':
+      return { status: 'failed', failureCode: 'abandoned', declineCode: null, reference: null };
+    case 'refused':
+    case 'unknown':
+      return undefined;
+  }
+}
+
 /** The answer that a charge's end stands for, from its row alone. */
 export function chargeAnswer(charge: Charge, requestId: string): Answer {
   if (charge.status === 'succeeded')
@@ -279,7 +284,7 @@ export function chargeAnswer(charge: Charge, requestId: string): Answer {
 }
 
 /** No outcome yet: the charge stays pending and recovery goes on. */
-function open(charge: Charge, answer: { kind: ProcessorAnswer['kind'] }): Performed<ChargeEnd> {
+function open(charge: Charge, answer: Ending): Performed<ChargeEnd> {
   return {
     ended: false,
     inDoubt: answer.kind === 'unknown',

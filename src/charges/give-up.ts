@@ -17,19 +17,22 @@ export type Ending = ProcessorAnswer | { kind: 'abandoned' };
 /**
  * Gives a charge up in the order fence, look, settle (the settling is the caller's). Each step may be repeated by any
  * process; while the processor does not answer, the charge stays pending.
+ * @param reservedAt by `performance.now()`, in ms; negative for what was reserved before this process began.
  * Proof: test/guarantees/giving-up.spec.ts, with a process that sleeps across all of it.
  */
 export async function giveUp(
   processor: Processor,
   charge: Charge,
-  ageMs: number,
+  reservedAt: number,
   { deadlineMs, keyWindowMs }: GivingUp,
 ): Promise<Ending> {
   const fence = await processor.fence(charge.id, charge.processor_parameters);
   if (fence.kind === 'unknown') return { ...fence, stored: false };
   // From here on no attempt under this key can take money that it has not taken yet.
-  if (fence.kind === 'used' && ageMs < keyWindowMs) {
-    const original = await processor.pay(charge.id, charge.processor_parameters);
+  const windowEnd = reservedAt + keyWindowMs;
+  if (fence.kind === 'used' && performance.now() < windowEnd) {
+    // No repeat begins after the window, however long this process sleeps here: it would be a new payment.
+    const original = await processor.pay(charge.id, charge.processor_parameters, windowEnd);
     if (original.kind !== 'unknown' || !original.stored) return original;
     // A failure that it will repeat for ever: only its ledger knows.
   }

@@ -2,6 +2,7 @@ import { Inject, Injectable, type BeforeApplicationShutdown } from '@nestjs/comm
 import { DataSource } from 'typeorm';
 import {
   DatabaseUnavailable,
+  IdempotencyError,
   IdempotencyKeyExpired,
   IdempotencyKeyReused,
   IdempotencyRequestInProgress,
@@ -52,10 +53,14 @@ type Seen =
   | { kind: 'claimed'; claim: Claim; work?: unknown }
   | { kind: 'found'; record: IdempotencyRecord }
   | { kind: 'held' }
+  /** The attempt ended without an outcome, and the lease is given back. */
+  | { kind: 'open'; error: Error }
   | { kind: 'absent' };
 
 /** How long a lost database is asked again before the client is told, in ms: a failover of seconds is not hidden. */
 const RECONNECT_MS = 2_000;
+/** How often one request goes on after the database came back; more would only hide that it comes and goes. */
+const MOST_LOSSES = 5;
 
 /**
  * Reserve, perform, settle. One request walks through `run`; a crash at any line leaves either no row or one
@@ -104,33 +109,60 @@ export class IdempotencyEngine implements BeforeApplicationShutdown {
     let seen: Seen | undefined;
     for (;;) {
       try {
-        seen ??= await this.begin(walk);
-        switch (seen.kind) {
-          case 'answered':
-            return seen.result;
-          case 'claimed': {
-            walk.claim = seen.claim;
-            const result = await this.performAndSettle(seen.claim, seen.work);
-            if (result) return result;
-            seen = await this.look(walk); // the claim was lost: go on as a duplicate would
-            break;
-          }
-          case 'found':
-            seen = await this.judge(walk, seen.record);
-            break;
-          case 'held':
-            await walk.waitForTheWinner(this.draining);
-            seen = await this.look(walk);
-            break;
-          case 'absent': // the first request ended without a trace: this one is the first now
-            seen = undefined;
-            break;
-        }
+        seen = await this.step(walk, seen);
       } catch (error) {
-        await walk.outlast(error);
-        seen = await this.look(walk).catch(() => undefined);
+        seen = await this.lookAgain(walk, error);
       }
+      if (seen?.kind === 'answered') return seen.result;
+      if (seen?.kind === 'open') throw seen.error;
     }
+  }
+
+  private async step(walk: Walk, seen: Seen | undefined): Promise<Seen | undefined> {
+    switch (seen?.kind) {
+      case 'claimed': {
+        walk.claim = seen.claim;
+        const ended = await this.performAndSettle(seen.claim, seen.work);
+        return ended ?? this.look(walk); // the claim was lost: go on as a duplicate would
+      }
+      case 'found':
+        return this.judge(walk, seen.record);
+      case 'held':
+        await walk.waitForTheWinner(this.draining);
+        return this.look(walk);
+      case 'absent': // the first request ended without a trace: this one is the first now
+        return undefined;
+      default:
+        return seen ?? this.begin(walk);
+    }
+  }
+
+  /**
+   * After a failure. Once there was a claim, or the database was lost, somebody may have settled: the record is read
+   * again before anything is said.
+   */
+  private async lookAgain(walk: Walk, error: unknown): Promise<Seen | undefined> {
+    const passing = isPassing(error);
+    if (error instanceof IdempotencyError || (!passing && !walk.claim)) throw error;
+    if (passing) await walk.outlast(error);
+    let seen: Seen;
+    try {
+      seen = await this.look(walk);
+    } catch (lost) {
+      if (isPassing(lost)) return undefined; // the next step meets it, too
+      throw lost;
+    }
+    if (seen.kind !== 'answered') walk.backAgain(error);
+    // A fault of ours, and the claim is still ours: nobody has ended it meanwhile.
+    if (!passing && seen.kind === 'claimed' && seen.claim.epoch === walk.claim?.epoch) throw error;
+    return seen;
+  }
+
+  /** What is due for the sweep, oldest first. */
+  async listRecoverable(limit: number): Promise<IdempotencyRecord[]> {
+    const operations = this.operations.all().filter(({ later }) => later);
+    const names = operations.map(({ name }) => name);
+    return records.listRecoverable(this.db, names, limit);
   }
 
   /** Finishes what another process left behind: the sweep's entry. Nothing happens if somebody else was faster. */
@@ -138,8 +170,31 @@ export class IdempotencyEngine implements BeforeApplicationShutdown {
     if (!this.operations.find(record.operation)?.later) return;
     const claim = await records.claimRecord(this.db, record, this.options.leaseMs);
     if (!claim) return;
-    const result = await this.performAndSettle(claim);
-    if (result) this.probe.ended('recovered', claim);
+    const ended = await this.performAndSettle(claim);
+    if (ended?.kind === 'open') throw ended.error;
+    if (ended) this.probe.ended('recovered', claim);
+  }
+
+  /**
+   * Settles on somebody else's word, for example the other side's own notification, in the caller's transaction. It
+   * takes the record whoever holds it, so that the holder comes second and writes nothing.
+   * @returns false if the object's record is completed, or none.
+   */
+  async settleFromOutside(
+    tx: Tx,
+    accountId: string,
+    operation: string,
+    id: string,
+    outcome: unknown,
+  ): Promise<boolean> {
+    const later = this.operationOf(operation).later;
+    const claim = await records.seizeRecord(tx, accountId, id);
+    if (!later || !claim) return false;
+    const work = await later.load(tx, claim);
+    const answer = await later.settle(tx, work, outcome, claim);
+    await this.complete(tx, claim, answer);
+    this.probe.ended('recovered', claim);
+    return true;
   }
 
   /** While the process stops, nobody waits for somebody else's answer: another process can tell it. */
@@ -159,6 +214,7 @@ export class IdempotencyEngine implements BeforeApplicationShutdown {
   private async reserve(walk: Walk, plan: Plan): Promise<Seen> {
     const { request } = walk;
     await this.reached('before-reserve', request);
+    walk.sent = false;
     try {
       const seen = await this.db.transaction(async (tx): Promise<Seen> => {
         walk.sent = true;
@@ -189,7 +245,7 @@ export class IdempotencyEngine implements BeforeApplicationShutdown {
       }
       return seen;
     } catch (error) {
-      if (isConnectionLost(error) || isRolledBack(error)) throw error;
+      if (isPassing(error)) throw error;
       // Whatever the first beat objects to: if this key has made its object already, that is the answer.
       await this.refuseIfObjectStands(request);
       if (error instanceof ReserveRaced) return { kind: 'absent' };
@@ -218,7 +274,11 @@ export class IdempotencyEngine implements BeforeApplicationShutdown {
       ? record.epoch === claim.epoch
       : record.epoch === 1 && record.request_id === request.requestId;
     if (record.state === 'completed') return { kind: 'answered', result: resultOf(record, !ours) };
-    if (ours) return { kind: 'claimed', claim: claim ?? records.claimOf(record) };
+    if (ours) {
+      // What an attempt under this claim did before the database was lost is not known any more.
+      const again = claim ? { ...claim, inDoubt: true } : records.claimOf(record);
+      return { kind: 'claimed', claim: again };
+    }
     if (!record.free) return { kind: 'held' };
     const next = await records.claimRecord(this.db, record, this.options.leaseMs);
     return next ? { kind: 'claimed', claim: next } : { kind: 'held' };
@@ -228,7 +288,10 @@ export class IdempotencyEngine implements BeforeApplicationShutdown {
    * Second and third beat.
    * @returns undefined if another holder has taken over meanwhile: it alone may settle.
    */
-  private async performAndSettle(claim: Claim, work?: unknown): Promise<Result | undefined> {
+  private async performAndSettle(
+    claim: Claim,
+    work?: unknown,
+  ): Promise<Extract<Seen, { kind: 'answered' | 'open' }> | undefined> {
     const later = this.operationOf(claim.operation).later;
     if (!later) throw new Error(`${claim.operation} has no later beats`);
     const loaded = work ?? (await later.load(this.db, claim));
@@ -241,7 +304,8 @@ export class IdempotencyEngine implements BeforeApplicationShutdown {
       const waitMs = await records.releaseRecord(this.db, claim, inDoubt);
       await this.reached('released', claim);
       if (waitMs === undefined) return undefined;
-      throw performed.error(inDoubt, Math.max(1, Math.ceil(waitMs / 1000)));
+      const error = performed.error(inDoubt, Math.max(1, Math.ceil(waitMs / 1000)));
+      return { kind: 'open', error };
     }
     const { outcome } = performed;
     const result = await this.db.transaction(async (tx) => {
@@ -253,9 +317,12 @@ export class IdempotencyEngine implements BeforeApplicationShutdown {
       // Dies here: still in progress; the next attempt performs again (a replay for the other side) and settles.
     });
     // Dies here: the answer is stored, the client's retry gets it.
-    if (result) await this.reached('after-settle', claim);
-    else await later.late?.(this.db, loaded, outcome, claim);
-    return result;
+    if (!result) {
+      await later.late?.(this.db, loaded, outcome, claim);
+      return undefined;
+    }
+    await this.reached('after-settle', claim);
+    return { kind: 'answered', result };
   }
 
   private async complete(tx: Tx, claim: Claim, answer: Answer): Promise<Result> {
@@ -288,8 +355,11 @@ export class IdempotencyEngine implements BeforeApplicationShutdown {
 /** What one request remembers on its way; safety never rests on it. */
 class Walk {
   claim: Claim | undefined;
-  /** Whether a reserve may have reached the database. */
+  /** Whether this attempt's reserve may have reached the database. */
   sent = false;
+  /** Whether some reserve may have committed although its acknowledgement was lost. */
+  private inDoubt = false;
+  private losses = 0;
   private polls = 0;
   private lostSince: number | undefined;
 
@@ -320,18 +390,31 @@ class Walk {
     return this.claim ? 'pending' : undefined;
   }
 
-  /** Waits out a short loss of the database; anything else, and a long one, is thrown on. */
+  /** Waits out a short loss of the database; a long one is told to the client. */
   async outlast(error: unknown): Promise<void> {
-    if (isRolledBack(error) && !this.claim) throw new DatabaseUnavailable({ cause: error });
-    if (!isConnectionLost(error) && !isRolledBack(error)) throw error;
+    if (isConnectionLost(error)) this.inDoubt ||= this.sent;
     this.lostSince ??= performance.now();
-    if (performance.now() - this.lostSince > RECONNECT_MS) {
-      throw this.sent || this.claim
-        ? new OutcomeUnknown({ cause: error })
-        : new DatabaseUnavailable({ cause: error });
-    }
+    const long = performance.now() - this.lostSince > RECONNECT_MS;
+    // Without a claim PostgreSQL itself has undone all: the client may as well begin again.
+    if (long || (isRolledBack(error) && !this.claim)) throw this.lost(error);
     await sleep(100);
   }
+
+  /** The record could be read again, and holds no answer. */
+  backAgain(error: unknown): void {
+    this.lostSince = undefined;
+    if (++this.losses > MOST_LOSSES) throw this.lost(error);
+  }
+
+  private lost(cause: unknown): Error {
+    return this.inDoubt || this.claim
+      ? new OutcomeUnknown({ cause })
+      : new DatabaseUnavailable({ cause });
+  }
+}
+
+function isPassing(error: unknown): boolean {
+  return isConnectionLost(error) || isRolledBack(error);
 }
 
 function resultOf(record: IdempotencyRecord, replayed: boolean): Result {

@@ -137,6 +137,21 @@ export async function claimRecord(
   return rows[0] && { ...claimOf(record), ...rows[0], inDoubt };
 }
 
+/** Takes an unfinished record from whoever holds it: the row is locked and its epoch raised. */
+export async function seizeRecord(
+  tx: Tx,
+  accountId: string,
+  resourceId: string,
+): Promise<Claim | undefined> {
+  const [rows]: [IdempotencyRecord[], number] = await tx.query(
+    `UPDATE idempotency_records SET epoch = epoch + 1
+     WHERE account_id = $1 AND resource_id = $2 AND state = 'in_progress'
+     RETURNING *`,
+    [accountId, resourceId],
+  );
+  return rows[0] && claimOf(rows[0]);
+}
+
 /** The claim that a record stands for while it is held. */
 export function claimOf(record: IdempotencyRecord): Claim {
   return {
@@ -217,16 +232,23 @@ export async function releaseRecord(
   return released === 1 ? waitMs : undefined;
 }
 
-/** Unfinished records whose time has come, oldest first; across accounts, so without locks. */
-export async function listRecoverable(db: Tx, limit: number): Promise<IdempotencyRecord[]> {
+/**
+ * Unfinished records whose time has come, oldest first; across accounts, so without locks.
+ * @param operations those that this process can finish: what it cannot would stand in front of the rest for ever.
+ */
+export async function listRecoverable(
+  db: Tx,
+  operations: string[],
+  limit: number,
+): Promise<IdempotencyRecord[]> {
   return db.query(
     `SELECT ${COLUMNS} FROM idempotency_records
-     WHERE state = 'in_progress'
+     WHERE state = 'in_progress' AND operation = ANY($1)
        AND COALESCE(lease_expires_at <= clock_timestamp(), true)
        AND COALESCE(next_attempt_at <= clock_timestamp(), true)
      ORDER BY COALESCE(next_attempt_at, lease_expires_at, first_seen_at)
-     LIMIT $1`,
-    [limit],
+     LIMIT $2`,
+    [operations, limit],
   );
 }
 

@@ -4,10 +4,9 @@ import {
   type BeforeApplicationShutdown,
   type OnApplicationBootstrap,
 } from '@nestjs/common';
-import { DataSource } from 'typeorm';
 import { IdempotencyEngine } from './engine.js';
 import { Loop } from './loop.js';
-import { listRecoverable, type IdempotencyRecord } from './records.js';
+import type { IdempotencyRecord } from './records.js';
 
 /** How often unfinished records are looked for, in ms. Longer delays recovery; shorter is only more queries. */
 const INTERVAL_MS = 1_000;
@@ -25,10 +24,7 @@ export class Sweep implements OnApplicationBootstrap, BeforeApplicationShutdown 
   private readonly loop = new Loop(Sweep.name, INTERVAL_MS, () => this.startDue());
   private stopping = false;
 
-  constructor(
-    private readonly dataSource: DataSource,
-    private readonly engine: IdempotencyEngine,
-  ) {}
+  constructor(private readonly engine: IdempotencyEngine) {}
 
   onApplicationBootstrap(): void {
     this.loop.start();
@@ -45,7 +41,7 @@ export class Sweep implements OnApplicationBootstrap, BeforeApplicationShutdown 
   private async startDue(): Promise<void> {
     const room = AT_ONCE - this.running.size;
     if (room === 0) return;
-    for (const record of await listRecoverable(this.dataSource.manager, room)) {
+    for (const record of await this.engine.listRecoverable(room)) {
       const name = JSON.stringify([record.account_id, record.key]);
       if (this.stopping || this.running.has(name)) continue;
       this.running.set(

@@ -1,6 +1,7 @@
 import { ConsoleLogger, type DynamicModule } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import type { NestExpressApplication } from '@nestjs/platform-express';
+import { nameRequest } from './request-id.js';
 
 /** Makes the application with what Nest would do differently by default. */
 export async function createHttpApp(module: DynamicModule): Promise<NestExpressApplication> {
@@ -12,6 +13,11 @@ export async function createHttpApp(module: DynamicModule): Promise<NestExpressA
   app.set('etag', false); // an ETag here is a version of ours, not a hash of bytes
   app.set('query parser', 'simple');
   app.disable('x-powered-by');
+  // Before the router, which gives up on a path that it cannot decode.
+  app.use(nameRequest);
+  // `Expect` other than 100-continue: Node would answer 417 by itself, bare. RFC 9110, section 10.1.1 lets us go on.
+  const server = app.getHttpServer();
+  server.on('checkExpectation', (...exchange) => server.emit('request', ...exchange));
   return app;
 }
 

@@ -39,9 +39,11 @@ export class ProblemFilter implements ExceptionFilter {
     if (isProblem(error)) return error;
     if (isConnectionLost(error) || isRolledBack(error))
       return new DatabaseUnavailable({ cause: error });
-    const status = error instanceof HttpException ? error.getStatus() : undefined;
-    // Nest's own 404, and Express' refusal of a path that cannot be decoded (a URIError with status 400).
-    if (status === 404 || error instanceof URIError) return this.noSuchRoute(request);
+    // Nest's own 404, and Express' refusal of a path that cannot be decoded, which Nest wraps in a 400.
+    if (error instanceof HttpException) {
+      if (error.getStatus() === 404 || error.cause instanceof URIError)
+        return this.noSuchRoute(request);
+    }
     return new Problem('internal_error', 'A fault of ours; `request_id` names it in our logs.', {
       cause: error,
     });
@@ -80,7 +82,10 @@ function matches(layer: object, path: string): boolean {
 
 function isProblem(error: unknown): error is ProblemLike {
   return (
-    error instanceof Error && 'code' in error && 'retry' in error && String(error.code) in PROBLEMS
+    error instanceof Error &&
+    'code' in error &&
+    'retry' in error &&
+    Object.hasOwn(PROBLEMS, String(error.code))
   );
 }
 

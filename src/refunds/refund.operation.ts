@@ -154,24 +154,14 @@ export class RefundOperation implements Operation<Attempt, RefundEnd> {
   /** Asks the processor for the refund; any number of times, by any process. */
   async perform({ refund, ageMs }: Attempt): Promise<Performed<RefundEnd>> {
     const answer = await this.ask(refund, ageMs);
-    switch (answer.kind) {
-      case 'succeeded':
-        return { ended: true, outcome: { status: 'succeeded', reference: answer.reference } };
-      case 'rejected':
-      case 'declined': {
-        const failureCode = answer.kind === 'rejected' ? answer.failureCode : answer.code;
-        return {
-          ended: true,
-          outcome: { status: 'failed', failureCode, reference: answer.reference },
-        };
-      }
-      case 'refused':
-      case 'unknown':
-        this.log[answer.kind === 'refused' && answer.alarm ? 'error' : 'warn'](
-          `${refund.id} stays pending: ${answer.reason}`,
-        );
-        return open(refund, answer);
+    const outcome = refundEndOf(answer);
+    if (outcome) return { ended: true, outcome };
+    if (answer.kind === 'refused' || answer.kind === 'unknown') {
+      this.log[answer.kind === 'refused' && answer.alarm ? 'error' : 'warn'](
+        `${refund.id} stays pending: ${answer.reason}`,
+      );
     }
+    return open(refund, answer);
   }
 
   /** A refund is never given up. Once the processor may have forgotten its key, its ledger is read before it is sent. */
@@ -205,6 +195,21 @@ export class RefundOperation implements Operation<Attempt, RefundEnd> {
     intent: Intent,
   ): Promise<Answer> {
     return refundAnswer(await settleRefund(tx, intent, charge_id, end), intent.requestId);
+  }
+}
+
+/** How a refund ends by what the processor said; undefined if it does not end by that. */
+export function refundEndOf(answer: ProcessorAnswer): RefundEnd | undefined {
+  switch (answer.kind) {
+    case 'succeeded':
+      return { status: 'succeeded', reference: answer.reference };
+    case 'rejected':
+      return { status: 'failed', failureCode: answer.failureCode, reference: answer.reference };
+    case 'declined':
+      return { status: 'failed', failureCode: answer.code, reference: answer.reference };
+    case 'refused':
+    case 'unknown':
+      return undefined;
   }
 }
 

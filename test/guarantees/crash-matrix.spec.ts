@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { deriveId } from '../../src/idempotency/identity.js';
 import { PROBE_POINTS, type ProbePoint } from '../../src/idempotency/operation.js';
 import { expectCleanBooks, paymentsOf } from '../support/books.js';
-import { charge, chargeUntilAnswered, getCharge, lookUp } from '../support/client.js';
+import { charge, chargeUntilAnswered, getCharge, lookUp } from '../support/raw-client.js';
 import { startService, type Running, type Service } from '../support/service.js';
 import { until } from '../support/until.js';
 

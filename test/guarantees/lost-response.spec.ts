@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { expectCleanBooks, ledger, paymentsOf } from '../support/books.js';
-import { charge, getCharge, lookUp, send } from '../support/client.js';
+import { charge, getCharge, lookUp, send } from '../support/raw-client.js';
 import { startService, type Service } from '../support/service.js';
 
 /** The promise that names the project: the answer is lost, the client asks again, the customer pays once. */

@@ -1,9 +1,12 @@
 import { spawn } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
-import { resolve } from 'node:path';
+import { readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
 import type { ProbePoint } from '../../src/idempotency/operation.js';
 import { freePort } from '../../src/platform/ports.js';
-import { send } from './client.js';
+import { send } from './raw-client.js';
 import { until } from './until.js';
 
 export interface ApiProcess {
@@ -11,6 +14,14 @@ export interface ApiProcess {
   pid: number;
   /** Resolves when the process has ended, with the signal that ended it. */
   death: Promise<NodeJS.Signals | null>;
+  /** With `naps`: it falls asleep (SIGSTOP), once, at that point of the next request that gets there. */
+  napAt(point: ProbePoint): Promise<void>;
+  /** Resolves when the process is asleep. */
+  asleep(): Promise<void>;
+  /** SIGCONT. */
+  wake(): void;
+  /** What it has logged as errors. */
+  complaints(): string;
   kill(signal?: NodeJS.Signals): Promise<NodeJS.Signals | null>;
 }
 
@@ -19,20 +30,28 @@ export interface ApiProcessOptions {
   env: Record<string, string>;
   /** Where it kills itself (SIGKILL); never, if left out. */
   crashAt?: ProbePoint;
+  /** Whether it can be sent to sleep by `napAt`. */
+  naps?: boolean;
   /** How many requests have to arrive there; the others wait for the last one. */
   crashWhen?: number;
 }
 
 /** One API process, without a supervisor. */
 export async function startApiProcess(options: ApiProcessOptions): Promise<ApiProcess> {
-  const { env, crashAt, crashWhen = 1 } = options;
+  const { env, crashAt, crashWhen = 1, naps = false } = options;
   const port = await freePort('127.0.0.1');
-  const script = crashAt === undefined ? 'dist/src/main.js' : 'test/support/crash-api.mjs';
+  const script = naps
+    ? 'test/support/napping-api.mjs'
+    : crashAt === undefined
+      ? 'dist/src/main.js'
+      : 'test/support/crash-api.mjs';
+  const napFile = join(tmpdir(), `charge-once-nap-${randomUUID()}`);
   const child = spawn(process.execPath, ['--enable-source-maps', resolve(script)], {
     env: {
       PATH: process.env.PATH,
       ...env,
       PORT: String(port),
+      NAP_FILE: napFile,
       ...(crashAt && { CRASH_AT: crashAt, CRASH_WHEN: String(crashWhen) }),
     },
     stdio: ['ignore', 'ignore', 'pipe'],
@@ -53,7 +72,13 @@ export async function startApiProcess(options: ApiProcessOptions): Promise<ApiPr
     url,
     pid: child.pid ?? 0,
     death,
+    napAt: (point) => writeFile(napFile, point),
+    asleep: () =>
+      until(async () => /^State:\s+T/m.test(await readFile(`/proc/${child.pid}/status`, 'utf8'))),
+    wake: () => child.kill('SIGCONT'),
+    complaints: () => complaints,
     async kill(signal = 'SIGKILL') {
+      await rm(napFile, { force: true });
       child.kill(signal);
       return death;
     },

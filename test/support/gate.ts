@@ -14,14 +14,23 @@ export interface Gate {
   held(count: number): Promise<void>;
   /** From now on requests wait; the returned function lets them all pass. */
   close(): () => void;
+  /** How requests go through from now on. */
+  be(mood: Mood): void;
   /** How many requests for a payment were made with this key. */
   attempts(key: string): number;
   stop(): Promise<void>;
 }
 
+/**
+ * `open`: as if there were no gate. `losing`: the processor does its work, its answers are lost. `refusing`: nothing
+ * gets through, and the caller is told so (429).
+ */
+export type Mood = 'open' | 'losing' | 'refusing';
+
 export async function startGate(target: () => string): Promise<Gate> {
   let open = Promise.resolve();
   let waiting = 0;
+  let mood: Mood = 'open';
   const attempts = new Map<string, number>();
 
   const pass = async (incoming: IncomingMessage, answer: ServerResponse) => {
@@ -31,10 +40,20 @@ export async function startGate(target: () => string): Promise<Gate> {
     waiting += 1;
     await open;
     waiting -= 1;
+    if (mood === 'refusing') {
+      answer.writeHead(429, { 'content-type': 'application/json' });
+      answer.end(JSON.stringify({ error: { type: 'rate_limit_error', message: 'the gate' } }));
+      return;
+    }
     const { method, headers, url = '/' } = incoming;
     const onward = request(new URL(url, target()), { method, headers, agent: false });
     onward.on('error', () => answer.destroy());
     onward.on('response', (response) => {
+      if (mood === 'losing') {
+        response.resume();
+        answer.destroy();
+        return;
+      }
       answer.writeHead(response.statusCode ?? 0, response.headers);
       response.on('error', () => answer.destroy()).pipe(answer);
     });
@@ -54,6 +73,9 @@ export async function startGate(target: () => string): Promise<Gate> {
       let release = () => {};
       open = new Promise((resolve) => (release = resolve));
       return release;
+    },
+    be(next) {
+      mood = next;
     },
     attempts: (key) => attempts.get(key) ?? 0,
     async stop() {

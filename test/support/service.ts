@@ -36,10 +36,12 @@ export interface Service {
   databaseUrl: string;
   db: pg.Pool;
   gate: Gate;
+  /** The settings of the programs. */
+  env: Record<string, string>;
   startApi(env?: Record<string, string>): Promise<Running>;
-  startWorker(): Promise<Running>;
+  startWorker(env?: Record<string, string>): Promise<Running>;
   /** Another API, as a process that can be killed. */
-  startApiProcess(options?: Omit<ApiProcessOptions, 'env'>): Promise<ApiProcess>;
+  startApiProcess(options?: Partial<ApiProcessOptions>): Promise<ApiProcess>;
   /** Stops the processor; the returned function brings it back where it was. */
   stopSandbox(): Promise<() => Promise<void>>;
   stop(): Promise<void>;
@@ -80,10 +82,11 @@ export async function startService(options: ServiceOptions = {}): Promise<Servic
     databaseUrl: database.url,
     db,
     gate,
+    env,
     startApi,
-    startWorker: () => run(WorkerModule.forRoot(loadConfig(env))),
+    startWorker: (more = {}) => run(WorkerModule.forRoot(loadConfig({ ...env, ...more }))),
     async startApiProcess(how) {
-      const started = await startApiProcess({ ...how, env });
+      const started = await startApiProcess({ ...how, env: { ...env, ...how?.env } });
       processes.push(started);
       return started;
     },

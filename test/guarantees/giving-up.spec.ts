@@ -1,0 +1,198 @@
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { expectCleanBooks, ledger, paymentsOf } from '../support/books.js';
+import { charge, chargeUntilAnswered, getCharge, lookUp, type Reply } from '../support/raw-client.js';
+import { startService, type Service } from '../support/service.js';
+import { age, forgetAtProcessor } from '../support/time.js';
+import { until } from '../support/until.js';
+
+/**
+ * Nobody is charged hours after an outage, and nobody who was charged is told that nothing happened. Giving up goes in
+ * the order fence, look, settle; the times of a charge are moved past its deadline by SQL.
+ */
+let service: Service;
+beforeAll(async () => {
+  service = await startService({ env: { PROCESSOR_TIMEOUT_MS: '1000' } });
+});
+afterAll(async () => {
+  try {
+    await expectCleanBooks(service);
+  } finally {
+    await service.stop();
+  }
+});
+
+const PAST_THE_DEADLINE = 301;
+const PAST_THE_KEY_WINDOW = 21 * 3600;
+
+function expectAbandoned(reply: Reply): void {
+  expect(reply).toMatchObject({
+    status: 402,
+    body: { code: 'charge_failed', failure_code: 'abandoned', retry: 'new_key' },
+  });
+}
+
+const fencesOf = async (id: string) =>
+  (await ledger(service.sandboxUrl)).filter(({ metadata }) => metadata.fence === id);
+
+/** Sends a charge whose answer from the processor is lost, or that does not reach it. */
+async function leaveOpen(key: string, mood: 'losing' | 'refusing'): Promise<string> {
+  service.gate.be(mood);
+  const reply = await charge(service.apiUrl, key);
+  service.gate.be('open');
+  const [status, code] =
+    mood === 'losing' ? [504, 'processor_outcome_unknown'] : [503, 'processor_unavailable'];
+  expect(reply).toMatchObject({ status, body: { code, retry: 'same_key' } });
+  return reply.body.charge;
+}
+
+describe('a charge that never reached the processor before its deadline', () => {
+  test('is given up: 402 abandoned, a new key is allowed, and nothing was taken', async () => {
+    const { apiUrl, db, sandboxUrl } = service;
+    const id = await leaveOpen('abandoned', 'refusing');
+    await age(db, id, PAST_THE_DEADLINE);
+    const reply = await charge(apiUrl, 'abandoned');
+    expectAbandoned(reply);
+    expect(reply.body.charge).toBe(id);
+    expect((await charge(apiUrl, 'abandoned')).text).toBe(reply.text);
+    expect(await paymentsOf(sandboxUrl, id)).toEqual([]);
+    // What is left there is the fence: canceled, so that nobody can confirm it.
+    expect((await fencesOf(id)).map(({ status }) => status)).toEqual(['canceled']);
+  });
+
+  test('can never be taken under its key: the original, sent late, is refused there', async () => {
+    const { apiUrl, db, sandboxUrl } = service;
+    const id = await leaveOpen('late original', 'refusing');
+    const { rows } = await db.query<{ prepared: string }>(
+      'SELECT processor_parameters AS prepared FROM charges WHERE id = $1',
+      [id],
+    );
+    await age(db, id, PAST_THE_DEADLINE);
+    expectAbandoned(await charge(apiUrl, 'late original'));
+    const { StripeProcessor } = await import('../../src/processor/stripe-processor.js');
+    const processor = new StripeProcessor({
+      name: 'sandbox',
+      secretKey: 'sk_test_sleeper',
+      baseUrl: new URL(sandboxUrl),
+      timeoutMs: 5_000,
+    });
+    expect((await processor.pay(id, rows[0]!.prepared)).kind).toBe('unknown');
+    expect(await paymentsOf(sandboxUrl, id)).toEqual([]);
+  });
+
+  test('is not retried by a charge with a new key: that one is another intent', async () => {
+    const { apiUrl, db, sandboxUrl } = service;
+    const id = await leaveOpen('old key', 'refusing');
+    await age(db, id, PAST_THE_DEADLINE);
+    expectAbandoned(await charge(apiUrl, 'old key'));
+    const second = await charge(apiUrl, 'new key');
+    expect(second).toMatchObject({ status: 201 });
+    expect(second.body.id).not.toBe(id);
+    expect(await paymentsOf(sandboxUrl, id)).toEqual([]);
+    expect(await paymentsOf(sandboxUrl, second.body.id)).toHaveLength(1);
+  });
+
+  test('stays pending while the processor is down, and ends when it is back, without a client', async () => {
+    const { apiUrl, db, gate } = service;
+    const id = await leaveOpen('down throughout', 'refusing');
+    gate.be('refusing');
+    const worker = await service.startWorker();
+    await age(db, id, PAST_THE_DEADLINE);
+    const before = gate.attempts(id);
+    await until(async () => gate.attempts(id) > before + 1);
+    expect((await getCharge(apiUrl, id)).body.status).toBe('pending');
+    gate.be('open');
+    await until(async () => (await getCharge(apiUrl, id)).body.status === 'failed');
+    expectAbandoned(await charge(apiUrl, 'down throughout'));
+    await worker.stop();
+  });
+});
+
+describe('a charge that the processor took, but whose answer was lost', () => {
+  test('within the deadline succeeds by a repeat under the same key', async () => {
+    const { apiUrl, sandboxUrl } = service;
+    const id = await leaveOpen('in time', 'losing');
+    expect((await charge(apiUrl, 'in time')).status).toBe(201);
+    expect(await paymentsOf(sandboxUrl, id)).toHaveLength(1);
+  });
+
+  test.each([
+    ['after the deadline and within the key window', PAST_THE_DEADLINE, false],
+    ['after the key window though the processor still knows the key', PAST_THE_KEY_WINDOW, false],
+    ['after the deadline while the processor forgot the key early', PAST_THE_DEADLINE, true],
+    ['after the key window when the processor forgot the key', PAST_THE_KEY_WINDOW, true],
+  ])('%s: succeeds, is not charged again', async (when, seconds, forgotten) => {
+    const { apiUrl, db, sandboxUrl } = service;
+    const id = await leaveOpen(when, 'losing');
+    await age(db, id, seconds);
+    if (forgotten) await forgetAtProcessor(db, id);
+    const reply = await charge(apiUrl, when);
+    expect(reply).toMatchObject({ status: 201, body: { id, status: 'succeeded' } });
+    expect(await paymentsOf(sandboxUrl, id)).toHaveLength(1);
+  });
+
+  test.each([PAST_THE_DEADLINE, PAST_THE_KEY_WINDOW])(
+    'and declined is a decline, %d s later as well',
+    async (seconds) => {
+      const { apiUrl, db, gate } = service;
+      const declined = { payment_method: 'pm_card_visa_chargeDeclined' };
+      gate.be('losing');
+      const { body } = await charge(apiUrl, `declined ${seconds}`, declined);
+      gate.be('open');
+      await age(db, body.charge, seconds);
+      const reply = await charge(apiUrl, `declined ${seconds}`, declined);
+      expect(reply).toMatchObject({ status: 402, body: { code: 'card_declined' } });
+    },
+  );
+
+  test('because the processor failed after it charged, and repeats that failure for ever: its ledger is believed', async () => {
+    const { apiUrl, sandboxUrl } = service;
+    const reply = await chargeUntilAnswered(apiUrl, 'stored 500', {
+      payment_method: 'pm_lab_error_after_charge',
+    });
+    expect(reply).toMatchObject({ status: 201, body: { status: 'succeeded' } });
+    expect(await paymentsOf(sandboxUrl, reply.body.id)).toHaveLength(1);
+  });
+
+  test('as before, and nobody can look before the deadline: after it the ledger is believed, too', async () => {
+    const { apiUrl, db, gate, sandboxUrl } = service;
+    const failing = { payment_method: 'pm_lab_error_after_charge' };
+    gate.be('losing');
+    const { body } = await charge(apiUrl, 'lost 500', failing);
+    gate.be('open');
+    await age(db, body.charge, PAST_THE_DEADLINE);
+    expect(await chargeUntilAnswered(apiUrl, 'lost 500', failing)).toMatchObject({
+      status: 201,
+    });
+    expect(await paymentsOf(sandboxUrl, body.charge)).toHaveLength(1);
+  });
+});
+
+describe('a process that dies while it gives up', () => {
+  test.each(['before the fence', 'after the fence', 'after the look'] as const)(
+    '%s leaves a charge that any other gives up as well',
+    async (where) => {
+      const { apiUrl, db, gate, sandboxUrl } = service;
+      const id = await leaveOpen(where, 'refusing');
+      await age(db, id, PAST_THE_DEADLINE);
+      const dying = await service.startApiProcess({
+        ...(where === 'after the look' && { crashAt: 'after-perform' as const }),
+      });
+      const open = where === 'before the fence' ? gate.close() : () => {};
+      if (where === 'after the fence') gate.be('losing'); // it arrives, and nobody is told
+      const lost = charge(dying.url, where).catch(() => undefined);
+      if (where === 'before the fence') await gate.held(1);
+      if (where === 'after the fence') {
+        await until(async () => (await fencesOf(id)).length > 0);
+      }
+      if (where !== 'after the look') await dying.kill();
+      open();
+      gate.be('open');
+      await dying.death;
+      await lost;
+      await age(db, id, 5); // its lease, of three seconds
+      expectAbandoned(await chargeUntilAnswered(apiUrl, where));
+      expect((await lookUp(apiUrl, where)).body.state).toBe('completed');
+      expect(await paymentsOf(sandboxUrl, id)).toEqual([]);
+    },
+  );
+});

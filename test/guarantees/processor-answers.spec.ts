@@ -1,0 +1,152 @@
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { expectCleanBooks, ledger, paymentsOf } from '../support/books.js';
+import { charge, chargeUntilAnswered, getCharge, lookUp } from '../support/raw-client.js';
+import { startService, type Service } from '../support/service.js';
+
+let service: Service;
+beforeAll(async () => {
+  service = await startService({ env: { PROCESSOR_TIMEOUT_MS: '2000' } });
+});
+afterAll(async () => {
+  await expectCleanBooks(service);
+  await service.stop();
+});
+
+const by = (payment_method: string) => ({ payment_method });
+
+describe('a processor that', () => {
+  test('charges and loses its answer is asked again: 201 and one payment', async () => {
+    const { apiUrl, sandboxUrl, gate } = service;
+    const reply = await charge(apiUrl, 'lost', by('pm_lab_response_lost'));
+    expect(reply).toMatchObject({ status: 201, body: { status: 'succeeded' } });
+    expect(gate.attempts(reply.body.id)).toBeGreaterThan(1);
+    expect(await paymentsOf(sandboxUrl, reply.body.id)).toHaveLength(1);
+  });
+
+  test('charges and never answers leaves the charge pending (504); the same key ends it', async () => {
+    const { apiUrl, sandboxUrl } = service;
+    const unknown = await charge(apiUrl, 'silent', by('pm_lab_timeout'));
+    expect(unknown).toMatchObject({
+      status: 504,
+      body: { code: 'processor_outcome_unknown', retry: 'same_key' },
+    });
+    expect(Number(unknown.headers['retry-after'])).toBeGreaterThanOrEqual(1);
+    expect(unknown.headers).not.toHaveProperty('idempotency-expires');
+    const id = unknown.body.charge;
+    expect((await getCharge(apiUrl, id)).body).toMatchObject({ id, status: 'pending' });
+    expect((await lookUp(apiUrl, 'silent')).body).toMatchObject({ state: 'in_progress' });
+
+    const retry = await charge(apiUrl, 'silent', by('pm_lab_timeout'));
+    expect(retry).toMatchObject({ status: 201, body: { id, status: 'succeeded' } });
+    expect(await paymentsOf(sandboxUrl, id)).toHaveLength(1);
+  });
+
+  test('charges and says 500 for ever is looked up in its ledger: 201 and one payment', async () => {
+    const { apiUrl, sandboxUrl } = service;
+    const reply = await charge(apiUrl, 'five hundred', by('pm_lab_error_after_charge'));
+    expect(reply).toMatchObject({ status: 201, body: { status: 'succeeded' } });
+    const [payment, ...more] = await paymentsOf(sandboxUrl, reply.body.id);
+    expect(more).toEqual([]);
+    expect(reply.body.processor_reference).toBe(payment?.id);
+  });
+
+  test('refuses (429) has charged nothing (503); the same key ends it', async () => {
+    const { apiUrl, sandboxUrl } = service;
+    const refused = await charge(apiUrl, 'busy', by('pm_lab_unavailable_once'));
+    expect(refused).toMatchObject({
+      status: 503,
+      body: { code: 'processor_unavailable', retry: 'same_key' },
+    });
+    expect(await paymentsOf(sandboxUrl, refused.body.charge)).toEqual([]);
+    const retry = await charge(apiUrl, 'busy', by('pm_lab_unavailable_once'));
+    expect(retry).toMatchObject({ status: 201, body: { id: refused.body.charge } });
+    expect(await paymentsOf(sandboxUrl, retry.body.id)).toHaveLength(1);
+  });
+});
+
+describe('a definite no is stored and replayed', () => {
+  test.each([
+    ['pm_card_visa_chargeDeclined', 'card_declined', { decline_code: 'generic_decline' }],
+    [
+      'pm_card_visa_chargeDeclinedInsufficientFunds',
+      'card_declined',
+      { decline_code: 'insufficient_funds' },
+    ],
+    ['pm_card_chargeDeclinedExpiredCard', 'card_declined', { decline_code: 'expired_card' }],
+    [
+      'pm_card_authenticationRequired',
+      'charge_failed',
+      { failure_code: 'authentication_required' },
+    ],
+    ['pm_nobody_knows', 'charge_failed', { failure_code: 'resource_missing' }],
+  ])('%s is %s', async (method, code, details) => {
+    const { apiUrl, gate, sandboxUrl } = service;
+    const first = await charge(apiUrl, method, by(method));
+    const again = await charge(apiUrl, method, by(method));
+    expect(first).toMatchObject({ status: 402, body: { code, retry: 'new_key', ...details } });
+    expect(first.body.request_id).toBe(first.headers['request-id']);
+    expect(again).toMatchObject({ status: 402, text: first.text });
+    expect(again.headers['idempotent-replayed']).toBe('true');
+    expect(again.headers['idempotency-expires']).toBe(first.headers['idempotency-expires']);
+    expect(again.headers['original-request-id']).toBe(first.body.request_id);
+
+    const id = first.body.charge;
+    expect((await getCharge(apiUrl, id)).body).toMatchObject({ status: 'failed' });
+    expect(gate.attempts(id)).toBe(1);
+    expect(await paymentsOf(sandboxUrl, id)).toEqual([]);
+  });
+});
+
+describe('a processor that is down', () => {
+  test('has charged nothing: 503, pending, and 201 when it is back', async () => {
+    // Not through the gate: nobody listens on the processor's port.
+    const api = await service.startApi({ PROCESSOR_URL: service.sandboxUrl });
+    const bringBack = await service.stopSandbox();
+    const refused = await charge(api.url, 'down');
+    expect(refused).toMatchObject({
+      status: 503,
+      body: { code: 'processor_unavailable', retry: 'same_key' },
+    });
+    expect((await getCharge(api.url, refused.body.charge)).body.status).toBe('pending');
+    await bringBack();
+    const retry = await charge(api.url, 'down');
+    expect(retry).toMatchObject({ status: 201, body: { id: refused.body.charge } });
+    await api.stop();
+  });
+
+  test('after an attempt in doubt is still 504: what was unknown does not become nothing', async () => {
+    const api = await service.startApi({
+      PROCESSOR_URL: service.sandboxUrl,
+      PROCESSOR_TIMEOUT_MS: '1000',
+    });
+    const doubt = await charge(api.url, 'doubt', by('pm_lab_timeout'));
+    expect(doubt.status).toBe(504);
+    const bringBack = await service.stopSandbox();
+    const down = await charge(api.url, 'doubt', by('pm_lab_timeout'));
+    await bringBack();
+    expect(down).toMatchObject({ status: 504, body: { code: 'processor_outcome_unknown' } });
+    const end = await charge(api.url, 'doubt', by('pm_lab_timeout'));
+    expect(end).toMatchObject({ status: 201, body: { id: doubt.body.charge } });
+    expect(await paymentsOf(service.sandboxUrl, end.body.id)).toHaveLength(1);
+    await api.stop();
+  });
+
+  test('is asked again by the worker, so that the charge ends without a retry', async () => {
+    const { apiUrl, sandboxUrl } = service;
+    const left = await charge(apiUrl, 'left', by('pm_lab_timeout'));
+    expect(left.status).toBe(504);
+    const worker = await service.startWorker();
+    const end = await chargeUntilAnswered(apiUrl, 'left', by('pm_lab_timeout'));
+    expect(end).toMatchObject({ status: 201, body: { id: left.body.charge } });
+    expect(await paymentsOf(sandboxUrl, left.body.charge)).toHaveLength(1);
+    await worker.stop();
+  });
+});
+
+test('what the processor is told is amount, currency, and who and what it is for', async () => {
+  const { apiUrl, sandboxUrl } = service;
+  const { body } = await charge(apiUrl, 'told', { amount: 4321, currency: 'jpy' });
+  const [told] = (await ledger(sandboxUrl)).filter(({ metadata }) => metadata.charge === body.id);
+  expect(told).toMatchObject({ amount: 4321, currency: 'jpy', metadata: { charge: body.id } });
+  expect(told?.metadata.account).toMatch(/^acct_/);
+});

@@ -1,0 +1,70 @@
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { expectCleanBooks, paymentsOf } from '../support/books.js';
+import { charge, lookUp } from '../support/raw-client.js';
+import { startService, type Service } from '../support/service.js';
+import { until } from '../support/until.js';
+
+describe('a request that slept past the end of its lease', () => {
+  let service: Service;
+  beforeAll(async () => {
+    service = await startService();
+  });
+  afterAll(async () => {
+    await expectCleanBooks(service);
+    await service.stop();
+  });
+
+  /** As if the holder had slept: its time is over, by the database's clock, and it does not know. */
+  async function endLease(key: string): Promise<void> {
+    const ended = await service.db.query(
+      `UPDATE idempotency_records SET lease_expires_at = now() - interval '1 second'
+       WHERE key = $1 AND state = 'in_progress'`,
+      [key],
+    );
+    expect(ended.rowCount).toBe(1);
+  }
+
+  test('writes nothing when it wakes, and answers with what the one that took over has stored', async () => {
+    const { apiUrl, sandboxUrl, gate } = service;
+    const wake = gate.close();
+    const sleeper = charge(apiUrl, 'slept');
+    await gate.held(1);
+    await endLease('slept');
+    const finish = gate.close();
+    const successor = charge(apiUrl, 'slept');
+    await gate.held(2);
+
+    wake(); // the processor answers the sleeper first
+    await until(async () => {
+      const { rows } = await service.db.query('SELECT 1 FROM sandbox.payment_intents');
+      return rows.length === 1;
+    });
+    finish();
+    const [late, answer] = await Promise.all([sleeper, successor]);
+
+    expect([late.status, answer.status]).toEqual([201, 201]);
+    expect(late.text).toBe(answer.text);
+    expect(late.headers['idempotent-replayed']).toBe('true');
+    expect(answer.headers).not.toHaveProperty('idempotent-replayed');
+    expect(await paymentsOf(sandboxUrl, answer.body.id)).toHaveLength(1);
+    expect((await lookUp(apiUrl, 'slept')).body).toMatchObject({ state: 'completed', attempts: 2 });
+  });
+
+  test('does not answer 504 for a charge that somebody else has settled', async () => {
+    const impatient = await service.startApi({ PROCESSOR_TIMEOUT_MS: '1000' });
+    const { apiUrl, gate } = service;
+    const open = gate.close();
+    const sleeper = charge(impatient.url, 'late 504');
+    await gate.held(1);
+    await endLease('late 504');
+    gate.close()(); // requests from now on pass at once
+    const answer = await charge(apiUrl, 'late 504');
+    expect(answer.status).toBe(201);
+
+    const late = await sleeper; // its own call has met the deadline at the gate
+    expect(late).toMatchObject({ status: 201, text: answer.text });
+    expect(late.headers['idempotent-replayed']).toBe('true');
+    open();
+    await impatient.stop();
+  });
+});

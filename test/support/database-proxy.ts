@@ -1,0 +1,138 @@
+import { once } from 'node:events';
+import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
+
+/** Which transaction a COMMIT ends, told by what was sent since it began. */
+export type Beat = 'reserve' | 'settle';
+
+/** `begin`: nothing was sent. `commit`: it never arrives. `answer`: it takes effect, and nobody is told. */
+export type Loss = 'begin' | 'commit' | 'answer';
+
+/** Stands between the API and PostgreSQL, and cuts the connection where a test wants it, once. */
+export interface DatabaseProxy {
+  url: string;
+  /** Resolves when it has happened. */
+  lose(loss: Loss, beat?: Beat): Promise<void>;
+  /** Ends all connections and refuses new ones, until `up`. */
+  down(): void;
+  up(): void;
+  stop(): Promise<void>;
+}
+
+interface Order {
+  loss: Loss;
+  beat: Beat | undefined;
+  done: () => void;
+}
+
+export async function startDatabaseProxy(databaseUrl: string): Promise<DatabaseProxy> {
+  const target = new URL(databaseUrl);
+  const sockets = new Set<Socket>();
+  let refusing = false;
+  let order: Order | undefined;
+
+  const server = createServer((client) => {
+    if (refusing) return void client.destroy();
+    const upstream = connect(Number(target.port), target.hostname);
+    const cut = () => {
+      client.destroy();
+      upstream.destroy();
+    };
+    let silent: Order | undefined;
+    for (const socket of [client, upstream]) {
+      sockets.add(socket);
+      socket.on('error', cut).on('close', () => {
+        sockets.delete(socket);
+        cut();
+      });
+    }
+    upstream.on('data', (data) => {
+      if (!silent) return void client.write(data);
+      silent.done(); // the server has answered, so that it has happened
+      cut();
+    });
+    const beatOf = newTransactionReader();
+    const messages = newMessageReader((type, text, bytes) => {
+      const { ending, beat } = beatOf(type, text);
+      const hit =
+        order &&
+        (order.loss === 'begin' ? /^(BEGIN|START TRANSACTION)/.test(text) : ending) &&
+        (order.beat === undefined || order.beat === beat);
+      if (!hit || !order) return upstream.write(bytes);
+      const mine = order;
+      order = undefined;
+      if (mine.loss === 'answer') {
+        silent = mine;
+        return upstream.write(bytes);
+      }
+      cut();
+      mine.done();
+      return false;
+    });
+    client.on('data', messages);
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+
+  const url = new URL(databaseUrl);
+  url.hostname = '127.0.0.1';
+  url.port = String((server.address() as AddressInfo).port);
+  const endAll = () => sockets.forEach((socket) => socket.destroy());
+  return {
+    url: url.href,
+    lose: (loss, beat) => new Promise((done) => (order = { loss, beat, done })),
+    down() {
+      refusing = true;
+      endAll();
+    },
+    up() {
+      refusing = false;
+    },
+    async stop() {
+      endAll();
+      server.close();
+      await once(server, 'close');
+    },
+  };
+}
+
+/** Follows one connection's transactions: which beat it is in, and whether this message commits it. */
+function newTransactionReader(): (
+  type: string,
+  text: string,
+) => { ending: boolean; beat: Beat | undefined } {
+  let beat: Beat | undefined;
+  return (type, text) => {
+    if (type === 'Q' && /^(BEGIN|START TRANSACTION)/.test(text)) beat = undefined;
+    if (text.includes('INSERT INTO idempotency_records')) beat = 'reserve';
+    if (text.includes("SET state = 'completed'")) beat ??= 'settle';
+    return { ending: type === 'Q' && text.startsWith('COMMIT'), beat };
+  };
+}
+
+/**
+ * Cuts the frontend's stream into messages: one byte of type, four of length, which count themselves; the first message
+ * has no type. Source: "Message Formats" in the PostgreSQL manual.
+ */
+function newMessageReader(
+  take: (type: string, text: string, bytes: Buffer) => unknown,
+): (data: Buffer) => void {
+  let pending = Buffer.alloc(0);
+  let started = false;
+  return (data) => {
+    pending = Buffer.concat([pending, data]);
+    for (;;) {
+      const header = started ? 5 : 4;
+      if (pending.length < header) return;
+      const length = pending.readInt32BE(header - 4) + header - 4;
+      if (pending.length < length) return;
+      const bytes = pending.subarray(0, length);
+      pending = pending.subarray(length);
+      const type = started ? String.fromCharCode(bytes[0]!) : '';
+      // `P` begins with the name of the statement, which we leave empty.
+      const text =
+        'QP'.includes(type) && started ? bytes.toString('utf8', type === 'P' ? 6 : 5) : '';
+      started = true;
+      take(type, text, bytes);
+    }
+  };
+}
