@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { send, type Reply } from '../support/client.js';
+import { send, type Reply } from '../support/raw-client.js';
 import { startService, type Running, type Service } from '../support/service.js';
 import { cancelOrder, getOrder, newId, ORDER, orderOf, putOrder } from './orders.support.js';
 

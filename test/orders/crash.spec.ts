@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { PROBE_POINTS, type ProbePoint } from '../../src/idempotency/operation.js';
 import { expectCleanBooks, ledger } from '../support/books.js';
-import { send } from '../support/client.js';
+import { send } from '../support/raw-client.js';
 import { startService, type Service } from '../support/service.js';
 import { until } from '../support/until.js';
 import {

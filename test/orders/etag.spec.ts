@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import type { Reply } from '../support/client.js';
+import type { Reply } from '../support/raw-client.js';
 import { startService, type Service } from '../support/service.js';
 import {
   cancelOrder,

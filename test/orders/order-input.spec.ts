@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { send } from '../support/client.js';
+import { send } from '../support/raw-client.js';
 import { startService, type Service } from '../support/service.js';
 import { getOrder, newId, ORDER, putOrder, putProduct } from './orders.support.js';
 

@@ -1,4 +1,4 @@
-import { send, type Reply, type Send } from '../support/client.js';
+import { send, type Reply, type Send } from '../support/raw-client.js';
 
 /** An order of 25.00: two of one thing and one of another. */
 export const ORDER = {

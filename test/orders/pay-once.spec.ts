@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { expectCleanBooks, ledger, paymentsOf } from '../support/books.js';
-import { getCharge, send } from '../support/client.js';
+import { getCharge, send } from '../support/raw-client.js';
 import { startService, type Running, type Service } from '../support/service.js';
 import { cancelOrder, getOrder, newId, orderOf, pay, putOrder } from './orders.support.js';
 

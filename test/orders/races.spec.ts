@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import type pg from 'pg';
 import { expectCleanBooks, ledger } from '../support/books.js';
-import { send } from '../support/client.js';
+import { send } from '../support/raw-client.js';
 import { startService, type Running, type Service } from '../support/service.js';
 import { until } from '../support/until.js';
 import { cancelOrder, getOrder, newId, orderOf, pay, putOrder } from './orders.support.js';

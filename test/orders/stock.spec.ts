@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { expectCleanBooks, ledger } from '../support/books.js';
-import { send } from '../support/client.js';
+import { send } from '../support/raw-client.js';
 import { startService, type Running, type Service } from '../support/service.js';
 import {
   getOrder,

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { chargeUntilAnswered, getCharge, lookUp, type Reply } from '../support/client.js';
+import { chargeUntilAnswered, getCharge, lookUp, type Reply } from '../support/raw-client.js';
 import { startService, type Running, type Service } from '../support/service.js';
 import { newCharge, newKey, refund, refundFaults, refundsAtProcessor } from './refunds.support.js';
 

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import type { ProbePoint } from '../../src/idempotency/operation.js';
-import { getCharge, lookUp, send } from '../support/client.js';
+import { getCharge, lookUp, send } from '../support/raw-client.js';
 import { startService, type Running, type Service } from '../support/service.js';
 import { until } from '../support/until.js';
 import { newCharge, newKey, refund, refundFaults, refundsAtProcessor } from './refunds.support.js';

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { charge, getCharge, send } from '../support/client.js';
+import { charge, getCharge, send } from '../support/raw-client.js';
 import { startService, type Running, type Service } from '../support/service.js';
 import { newCharge, newKey, refund, refundFaults, refundsAtProcessor } from './refunds.support.js';
 

@@ -1,5 +1,5 @@
 import type { Pool } from 'pg';
-import { charge, send, type Reply, type Send } from '../support/client.js';
+import { charge, send, type Reply, type Send } from '../support/raw-client.js';
 
 let nr = 0;
 /** A key that no other test has. */
