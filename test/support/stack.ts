@@ -74,7 +74,8 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
         WORKER_PORT: '0',
         SANDBOX_PORT: '0',
         CHARGE_ONCE_PIDS_FILE: pidsFile,
-        ...(database ? { DATABASE_URL: database.url } : {}),
+        // The tests' cluster is fast because it may forget.
+        ...(database ? { DATABASE_URL: database.url, ALLOW_UNSAFE_DATABASE: '1' } : {}),
         ...(options.dataDir ? { DATA_DIR: options.dataDir } : {}),
         ...(options.pool ? { DATABASE_POOL_SIZE: String(options.pool) } : {}),
         ...options.env,
