@@ -1,3 +1,4 @@
+import { nameOf } from '../platform/fault.js';
 import Stripe from 'stripe';
 import { NOT_REACHED } from './deadline-http-client.js';
 import { nameOf } from '../platform/fault.js';
