@@ -1,6 +1,7 @@
 import { expect } from '@jest/globals';
 import pg from 'pg';
 import { send } from './client.js';
+import { expectPromisesKept } from './retry-promise.js';
 
 /** A payment as the processor's ledger shows it. */
 export interface LedgerEntry {
@@ -33,7 +34,7 @@ export async function paymentsOf(sandboxUrl: string, chargeId: string): Promise<
 
 /**
  * Ends a file that makes charges: nothing is unfinished, every payment has its charge and every charge its payment,
- * of the same account, amount and currency.
+ * of the same account, amount and currency; and what `retry` told any client on the way was true.
  */
 export async function expectCleanBooks(of: {
   databaseUrl: string;
@@ -59,6 +60,7 @@ export async function expectCleanBooks(of: {
         return { id, amount, currency, charge, account };
       });
     expect(byId(ours)).toEqual(byId(theirs));
+    expectPromisesKept(new Set(theirs.map(({ charge }) => charge ?? '')));
   } finally {
     await client.end();
   }
