@@ -1,18 +1,20 @@
 /**
  * The import table. Imports go one way:
- *   idempotency <- platform <- accounts, processor <- stock <- orders <- charges <- refunds <- effects, webhooks <- lab
+ *   idempotency <- platform <- jobs <- accounts, processor <- events, stock, telemetry <- orders <- charges <- refunds <- effects, webhooks <- audit, openapi <- lab
  * The engine imports nothing of ours; the sandbox imports nothing of the rest, and nothing imports it.
  * `npm run lint` holds the source to it; test/architecture.spec.ts shows that a breach is found.
  */
 const LAYERS = [
   ['idempotency'],
   ['platform'],
+  ['jobs'],
   ['accounts', 'processor'],
-  ['stock'],
+  ['events', 'stock', 'telemetry'],
   ['orders'],
   ['charges'],
   ['refunds'],
   ['effects', 'webhooks'],
+  ['audit', 'openapi'],
   ['lab'],
 ];
 
@@ -54,12 +56,23 @@ module.exports = {
       from: { path: `^${ROOT}/`, pathNot: `^${ROOT}/(?:lab/|app\\.module\\.ts)` },
       to: { path: `^${ROOT}/lab/` },
     },
+    {
+      name: 'nothing-imports-telemetry',
+      severity: 'error',
+      comment:
+        'What is observed does not know it: the engine tells a probe, the processor is wrapped.',
+      from: { path: `^${ROOT}/`, pathNot: `^${ROOT}/(?:telemetry/|app\\.module\\.ts)` },
+      to: { path: `^${ROOT}/telemetry/` },
+    },
     { name: 'no-cycles', severity: 'error', from: {}, to: { circular: true } },
   ],
   options: {
     doNotFollow: { path: 'node_modules' },
     tsPreCompilationDeps: true,
     tsConfig: { fileName: 'tsconfig.json' },
-    enhancedResolveOptions: { exportsFields: ['exports'], conditionNames: ['import', 'node', 'default'] },
+    enhancedResolveOptions: {
+      exportsFields: ['exports'],
+      conditionNames: ['import', 'node', 'default'],
+    },
   },
 };

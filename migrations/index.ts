@@ -2,6 +2,8 @@ import { Accounts1763760001000 } from './1763760001000-accounts.js';
 import { IdempotencyRecords1763760002000 } from './1763760002000-idempotency-records.js';
 import { Charges1763760003000 } from './1763760003000-charges.js';
 import { OrdersStockRefunds1763760005000 } from './1763760005000-orders-stock-refunds.js';
+import { EventsAndEffects1763760006000 } from './1763760006000-events-and-effects.js';
+import { Webhooks1763760007000 } from './1763760007000-webhooks.js';
 import { ParkedPayments1763760004000 } from './1763760004000-parked-payments.js';
 
 /** In order, forward only. A list of classes, not a glob: TypeORM would load a glob by `import()`, which Jest breaks. */
@@ -11,4 +13,6 @@ export const migrations = [
   Charges1763760003000,
   ParkedPayments1763760004000,
   OrdersStockRefunds1763760005000,
+  EventsAndEffects1763760006000,
+  Webhooks1763760007000,
 ];

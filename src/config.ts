@@ -1,3 +1,5 @@
+import { isIP } from 'node:net';
+
 /**
  * The only reader of `process.env` (the sandbox, a program of its own, has its own).
  * Everything is checked once, at boot; an error names the variable and the mend.
@@ -8,10 +10,25 @@ export interface Config {
   workerPort: number;
   databaseUrl: string;
   databasePoolSize: number;
+  /** For tests only: run on a server that may forget commits. */
+  allowUnsafeDatabase: boolean;
   production: boolean;
   lab: boolean;
+  logLevel: LogLevel;
+  /** What a slow client may take, in ms. */
+  http: { headersTimeoutMs: number; requestTimeoutMs: number; keepAliveTimeoutMs: number };
+  stopping: {
+    /** Between "not ready" and "no new connections", in ms: how long a load balancer needs to notice. */
+    drainDelayMs: number;
+    /** For what is in flight after that, in ms; what takes longer is handed over to another process. */
+    graceMs: number;
+  };
+  /** Requests of one account, for each API process. */
+  rateLimit: { perSecond: number; burst: number };
   idempotency: { waitMs: number; ttlSeconds: number; reapIntervalMs: number };
   givingUp: { deadlineMs: number; keyWindowMs: number };
+  jobs: { concurrency: number; lockMs: number };
+  mail: { from: string; smtpUrl?: string; directory: string };
   processor: {
     /** `sandbox`, `stripe_test` or `stripe_live`: stored on each charge, and only that one finishes it. */
     name: string;
@@ -19,8 +36,13 @@ export interface Config {
     /** Absent for Stripe itself. */
     baseUrl?: URL;
     timeoutMs: number;
+    /** Signs the processor's notifications. Absent: none is believed. */
+    webhookSecret?: string;
   };
 }
+
+const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
+export type LogLevel = (typeof LOG_LEVELS)[number];
 
 /** A wrong or missing setting: printed as one line, exit code 78 (EX_CONFIG of sysexits.h). */
 export class ConfigurationError extends Error {}
@@ -42,20 +64,53 @@ export function loadConfig(env: Env = process.env): Config {
       'LAB=1 is refused with NODE_ENV=production: the lab crashes the server on request. Unset LAB.',
     );
   }
+  const allowUnsafeDatabase = flag(env, 'ALLOW_UNSAFE_DATABASE');
+  if (production && allowUnsafeDatabase) {
+    throw new ConfigurationError(
+      'ALLOW_UNSAFE_DATABASE=1 is refused with NODE_ENV=production: a charge that was acknowledged could be forgotten. Unset it.',
+    );
+  }
   return {
-    host: text(env, 'HOST', '127.0.0.1'),
+    host: host(env),
     port: port(env, 'PORT', 3000),
     workerPort: port(env, 'WORKER_PORT', 3001),
     databaseUrl: databaseUrl(env),
     databasePoolSize: integer(env, 'DATABASE_POOL_SIZE', 10, 1, 1000),
+    allowUnsafeDatabase,
     production,
     lab,
+    logLevel: oneOf(env, 'LOG_LEVEL', 'info', LOG_LEVELS),
+    http: {
+      headersTimeoutMs: integer(env, 'HTTP_HEADERS_TIMEOUT_MS', 10_000, 100, 300_000),
+      requestTimeoutMs: integer(env, 'HTTP_REQUEST_TIMEOUT_MS', 30_000, 100, 300_000),
+      keepAliveTimeoutMs: integer(env, 'HTTP_KEEP_ALIVE_TIMEOUT_MS', 65_000, 100, 3_600_000),
+    },
+    stopping: {
+      drainDelayMs: integer(env, 'DRAIN_DELAY_MS', 0, 0, 300_000),
+      // Less than the 10 s after which `npm start` and Docker send SIGKILL.
+      graceMs: integer(env, 'STOP_GRACE_MS', 9_000, 0, 300_000),
+    },
+    rateLimit: {
+      perSecond: integer(env, 'RATE_LIMIT_PER_SECOND', 100, 1, 1_000_000),
+      burst: integer(env, 'RATE_LIMIT_BURST', 200, 1, 1_000_000),
+    },
     idempotency: {
       waitMs: integer(env, 'IDEMPOTENCY_WAIT_MS', 5_000, 0, 30_000),
       ttlSeconds: integer(env, 'IDEMPOTENCY_TTL_SECONDS', 7 * 24 * 3600, 1, 365 * 24 * 3600),
       reapIntervalMs: integer(env, 'IDEMPOTENCY_REAP_INTERVAL_SECONDS', 60, 1, 86_400) * 1000,
     },
     givingUp: givingUp(env),
+    jobs: {
+      concurrency: integer(env, 'JOB_CONCURRENCY', 10, 1, 100),
+      lockMs: integer(env, 'JOB_LOCK_SECONDS', 30, 1, 3_600) * 1000,
+    },
+    mail: {
+      from: env.MAIL_FROM || 'receipts@charge-once.invalid',
+      ...(env.SMTP_URL && {
+        smtpUrl: url(env, 'SMTP_URL', env.SMTP_URL, ['smtp:', 'smtps:']).toString(),
+      }),
+      directory: env.MAIL_DIR || '.data/mail',
+    },
     processor: processor(env),
   };
 }
@@ -70,25 +125,30 @@ function processor(env: Env): Config['processor'] {
   // More than the lease (this + 2 s) is no honest attempt; less than a card network needs makes every charge unknown.
   const timeoutMs = integer(env, 'PROCESSOR_TIMEOUT_MS', 8_000, 100, 60_000);
   const secretKey = env.STRIPE_SECRET_KEY ?? '';
+  const allowLive = flag(env, 'ALLOW_LIVE');
   if (secretKey === '') {
     const fallback = `http://127.0.0.1:${port(env, 'SANDBOX_PORT', 4242)}`;
     const baseUrl = url(env, 'PROCESSOR_URL', fallback, ['http:', 'https:']);
-    return { name: 'sandbox', secretKey: 'sk_test_sandbox', baseUrl, timeoutMs };
+    const webhookSecret = env.PROCESSOR_WEBHOOK_SECRET || 'whsec_sandbox';
+    return { name: 'sandbox', secretKey: 'sk_test_sandbox', baseUrl, timeoutMs, webhookSecret };
   }
+  const webhook = env.PROCESSOR_WEBHOOK_SECRET
+    ? { webhookSecret: env.PROCESSOR_WEBHOOK_SECRET }
+    : {};
   if (secretKey.startsWith('sk_live_') || secretKey.startsWith('rk_live_')) {
-    if (env.ALLOW_LIVE !== '1') {
+    if (!allowLive) {
       throw new ConfigurationError(
         'STRIPE_SECRET_KEY is a live key: real cards would be charged. Use a test key (sk_test_…), or set ALLOW_LIVE=1 if that is what you want.',
       );
     }
-    return { name: 'stripe_live', secretKey, timeoutMs };
+    return { name: 'stripe_live', secretKey, timeoutMs, ...webhook };
   }
   if (!/^[sr]k_test_\S+$/.test(secretKey)) {
     throw new ConfigurationError(
       'STRIPE_SECRET_KEY is not a Stripe secret key. It begins with sk_test_; leave it unset to use the local sandbox.',
     );
   }
-  return { name: 'stripe_test', secretKey, timeoutMs };
+  return { name: 'stripe_test', secretKey, timeoutMs, ...webhook };
 }
 
 function databaseUrl(env: Env): string {
@@ -104,13 +164,23 @@ function databaseUrl(env: Env): string {
 function url(env: Env, name: string, fallback: string, protocols: string[]): URL {
   const value = env[name] || fallback;
   const parsed = URL.canParse(value) ? new URL(value) : undefined;
-  if (!parsed || !protocols.includes(parsed.protocol)) {
+  if (!parsed || !protocols.includes(parsed.protocol) || !isDecodable(value)) {
     // The value may hold a password, so that it is not repeated here.
     throw new ConfigurationError(
-      `${name} is not a URL that begins with ${protocols.map((p) => `${p}//`).join(' or ')}`,
+      `${name} is not a URL that begins with ${protocols.map((p) => `${p}//`).join(' or ')}. Write a special character in a password as %25 and so on.`,
     );
   }
   return parsed;
+}
+
+/** A password with a bare `%` in it would be sent to PostgreSQL as something else. */
+function isDecodable(url: string): boolean {
+  try {
+    decodeURIComponent(url);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function integer(env: Env, name: string, fallback: number, min: number, max: number): number {
@@ -129,8 +199,23 @@ function port(env: Env, name: string, fallback: number): number {
   return integer(env, name, fallback, 0, 65_535);
 }
 
-function text(env: Env, name: string, fallback: string): string {
-  return env[name] || fallback;
+function host(env: Env): string {
+  const value = env.HOST || '127.0.0.1';
+  if (isIP(value) === 0 && !/^[A-Za-z0-9.-]+$/.test(value)) {
+    throw new ConfigurationError(
+      `HOST=${value} is neither an address nor a name. Set 127.0.0.1 for this machine only, 0.0.0.0 for all, without a port.`,
+    );
+  }
+  return value;
+}
+
+function oneOf<T extends string>(env: Env, name: string, fallback: T, allowed: readonly T[]): T {
+  const value = env[name] || fallback;
+  const found = allowed.find((each) => each === value);
+  if (found === undefined) {
+    throw new ConfigurationError(`${name}=${value} is not one of ${allowed.join(', ')}.`);
+  }
+  return found;
 }
 
 function flag(env: Env, name: string): boolean {

@@ -113,9 +113,9 @@ export function supervise(options: ChildOptions): SupervisedChild {
  * never hear of it, and hold its port for ever.
  */
 const END_WITH_US =
-  'data:text/javascript,' + // no file of its own; it must hold neither # nor %
+  'data:text/javascript,' + // as in every URL, #, ? and % would end the text or change it
   "const end = () => process.listenerCount('disconnect') || process.kill(process.pid, 'SIGTERM');" +
-  "process.connected ? process.once('disconnect', end) : end();";
+  "if (process.connected) process.once('disconnect', end); else end();";
 
 function start({ script, env, onStart }: ChildOptions): ChildProcess {
   const child = fork(script, [], {

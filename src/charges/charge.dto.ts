@@ -1,17 +1,6 @@
-import {
-  IsEmail,
-  IsIn,
-  IsInt,
-  IsString,
-  Length,
-  Matches,
-  Max,
-  MaxLength,
-  Min,
-  ValidateIf,
-} from 'class-validator';
+import { IsEmail, IsIn, IsInt, Matches, Max, Min, ValidateIf } from 'class-validator';
 import { ListQuery } from '../platform/list.js';
-import { CLIENT_ID, IsCurrency, IsIsoTime, MAX_AMOUNT } from '../platform/rules.js';
+import { CLIENT_ID, IsCurrency, IsIsoTime, IsText, MAX_AMOUNT } from '../platform/rules.js';
 import { IsMetadata, MayBeAbsent } from '../platform/validation.js';
 import { CHARGE_STATES, type ChargeStatus } from './charge.states.js';
 
@@ -30,13 +19,11 @@ export class CreateCharge {
   @IsCurrency()
   currency?: string;
 
-  @IsString()
-  @Length(1, 255)
+  @IsText(1, 255)
   payment_method: string;
 
   @MayBeAbsent()
-  @IsString()
-  @MaxLength(1000)
+  @IsText(0, 1000)
   description?: string;
 
   @MayBeAbsent()

@@ -1,4 +1,5 @@
 import { Inject, Injectable, Logger } from '@nestjs/common';
+import { recordEvent } from '../events/events.js';
 import { ReserveRaced } from '../idempotency/errors.js';
 import {
   OperationRegistry,
@@ -11,12 +12,13 @@ import {
   type Plan,
 } from '../idempotency/operation.js';
 import { chargeLink, type Order } from '../orders/order.entity.js';
+import { orderPaid } from '../orders/order.events.js';
 import { whyOrderIsClosed } from '../orders/order.problems.js';
 import { endHold, findOrder, holdOrder } from '../orders/order.queries.js';
 import { created, problemAnswer } from '../platform/answer.js';
 import type { Tx } from '../platform/database.js';
 import { Problem, validationFailed } from '../platform/problem.js';
-import { Processor, type PaymentParameters, type ProcessorAnswer } from '../processor/processor.js';
+import { Processor, type PaymentParameters } from '../processor/processor.js';
 import { holdStock, releaseStock } from '../stock/stock.js';
 import type { CreateCharge } from './charge.dto.js';
 import { chargeToWire, type Charge } from './charge.entity.js';
@@ -80,7 +82,8 @@ export class ChargeOperation implements Operation<Attempt, ChargeEnd> {
           amount,
           currency,
           payment_method: request.payment_method,
-          ...(request.description !== undefined && { description: request.description }),
+          // An empty one is ours to keep; Stripe would refuse the charge for it.
+          ...(request.description && { description: request.description }),
           metadata: { charge: id, account: accountId, ...(order && { order: order.id }) },
         };
         const charge = await insertPendingCharge(tx, {
@@ -104,9 +107,7 @@ export class ChargeOperation implements Operation<Attempt, ChargeEnd> {
             throw (await whyNow(tx, order)) ?? new ReserveRaced();
           const short = await holdStock(tx, accountId, id, order.items);
           if (short.length > 0) {
-            const failed = await endCharge(tx, accountId, id, OUT_OF_STOCK);
-            await endHold(tx, accountId, order.id, id, false);
-            return { answer: chargeAnswer(failed, requestId) };
+            return { answer: await this.settle(tx, OUT_OF_STOCK, { accountId, id, requestId }) };
           }
         }
         return { work: { charge, reservedAt: performance.now() } };
@@ -135,42 +136,21 @@ export class ChargeOperation implements Operation<Attempt, ChargeEnd> {
   private async perform(attempt: Attempt): Promise<Performed<ChargeEnd>> {
     const { charge } = attempt;
     const answer = await this.ask(attempt);
-    switch (answer.kind) {
-      case 'succeeded':
-        return { ended: true, outcome: { status: 'succeeded', reference: answer.reference } };
-      case 'declined': {
-        const { code, declineCode, reference } = answer;
-        return {
-          ended: true,
-          outcome: { status: 'failed', failureCode: code, declineCode, reference },
-        };
-      }
-      case 'rejected': {
-        const { failureCode, reference } = answer;
-        return {
-          ended: true,
-          outcome: { status: 'failed', failureCode, declineCode: null, reference },
-        };
-      }
-      case 'abandoned': {
+    const outcome = endOf(answer);
+    if (outcome) {
+      if (answer.kind === 'abandoned') {
         this.log.warn(
           `${charge.id} is given up: nothing was taken before its deadline, nothing can be after it`,
         );
-        const outcome = {
-          status: 'failed',
-          failureCode: 'abandoned',
-          declineCode: null,
-          reference: null,
-        } as const;
-        return { ended: true, outcome };
       }
-      case 'refused':
-      case 'unknown':
-        this.log[answer.kind === 'refused' && answer.alarm ? 'error' : 'warn'](
-          `${charge.id} stays pending: ${answer.reason}`,
-        );
-        return open(charge, answer);
+      return { ended: true, outcome };
     }
+    if (answer.kind === 'refused' || answer.kind === 'unknown') {
+      this.log[answer.kind === 'refused' && answer.alarm ? 'error' : 'warn'](
+        `${charge.id} stays pending: ${answer.reason}`,
+      );
+    }
+    return open(charge, answer);
   }
 
   /** Asks the processor what became of the charge, which makes it happen while its time lasts. */
@@ -197,9 +177,17 @@ export class ChargeOperation implements Operation<Attempt, ChargeEnd> {
   private async settle(tx: Tx, end: ChargeEnd, intent: Intent): Promise<Answer> {
     const { accountId, id } = intent;
     const charge = await endCharge(tx, accountId, id, end);
+    const paid = charge.status === 'succeeded';
+    await recordEvent(tx, {
+      accountId,
+      type: paid ? 'charge.succeeded' : 'charge.failed',
+      cause: id,
+      object: chargeToWire(charge),
+    });
     if (charge.order_id !== null) {
-      await endHold(tx, accountId, charge.order_id, id, end.status === 'succeeded');
-      if (end.status === 'failed') await releaseStock(tx, accountId, id);
+      const order = await endHold(tx, accountId, charge.order_id, id, paid);
+      if (paid) await recordEvent(tx, orderPaid(order));
+      else await releaseStock(tx, accountId, id);
     }
     return chargeAnswer(charge, intent.requestId);
   }
@@ -258,6 +246,27 @@ async function whyNow(tx: Tx, { account_id, id }: Order): Promise<Problem | unde
   return order && whyOrderIsClosed(order);
 }
 
+/** How a charge ends by what the processor said; undefined if it does not end by that. */
+export function endOf(answer: Ending): ChargeEnd | undefined {
+  switch (answer.kind) {
+    case 'succeeded':
+      return { status: 'succeeded', reference: answer.reference };
+    case 'declined': {
+      const { code, declineCode, reference } = answer;
+      return { status: 'failed', failureCode: code, declineCode, reference };
+    }
+    case 'rejected': {
+      const { failureCode, reference } = answer;
+      return { status: 'failed', failureCode, declineCode: null, reference };
+    }
+    case 'abandoned':
+      return { status: 'failed', failureCode: 'abandoned', declineCode: null, reference: null };
+    case 'refused':
+    case 'unknown':
+      return undefined;
+  }
+}
+
 /** The answer that a charge's end stands for, from its row alone. */
 export function chargeAnswer(charge: Charge, requestId: string): Answer {
   if (charge.status === 'succeeded')
@@ -275,7 +284,7 @@ export function chargeAnswer(charge: Charge, requestId: string): Answer {
 }
 
 /** No outcome yet: the charge stays pending and recovery goes on. */
-function open(charge: Charge, answer: { kind: ProcessorAnswer['kind'] }): Performed<ChargeEnd> {
+function open(charge: Charge, answer: Ending): Performed<ChargeEnd> {
   return {
     ended: false,
     inDoubt: answer.kind === 'unknown',

@@ -136,9 +136,37 @@ export async function lockCharge(
 }
 
 /** Counts a refund in. A CHECK constraint refuses more than the charge. */
-export async function addRefunded(tx: Tx, charge: Charge, amount: number): Promise<void> {
-  await tx.query(
-    `UPDATE charges SET amount_refunded = amount_refunded + $3 WHERE account_id = $1 AND id = $2`,
+export async function addRefunded(tx: Tx, charge: Charge, amount: number): Promise<Charge> {
+  const [rows]: [Charge[], number] = await tx.query(
+    `UPDATE charges SET amount_refunded = amount_refunded + $3 WHERE account_id = $1 AND id = $2
+     RETURNING ${CHARGE_COLUMNS}`,
     [charge.account_id, charge.id, amount],
+  );
+  if (!rows[0]) throw new Error(`${charge.id} is gone`);
+  return rows[0];
+}
+
+export interface ParkedPayment {
+  account_id: string;
+  processor_reference: string;
+  charge_id: string;
+  amount: number;
+  currency: string;
+  reason: string;
+}
+
+/** Keeps a payment that no charge accounts for; once, however often it is reported. */
+export async function parkPayment(tx: Tx, payment: ParkedPayment): Promise<void> {
+  await tx.query(
+    `INSERT INTO parked_payments (account_id, processor_reference, charge_id, amount, currency, reason)
+     VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (account_id, processor_reference) DO NOTHING`,
+    [
+      payment.account_id,
+      payment.processor_reference,
+      payment.charge_id,
+      payment.amount,
+      payment.currency,
+      payment.reason,
+    ],
   );
 }

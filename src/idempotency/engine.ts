@@ -158,6 +158,28 @@ export class IdempotencyEngine implements BeforeApplicationShutdown {
     if (ended) this.probe.ended('recovered', claim);
   }
 
+  /**
+   * Settles on somebody else's word, for example the other side's own notification, in the caller's transaction. It
+   * takes the record whoever holds it, so that the holder comes second and writes nothing.
+   * @returns false if the object's record is completed, or none.
+   */
+  async settleFromOutside(
+    tx: Tx,
+    accountId: string,
+    operation: string,
+    id: string,
+    outcome: unknown,
+  ): Promise<boolean> {
+    const later = this.operationOf(operation).later;
+    const claim = await records.seizeRecord(tx, accountId, id);
+    if (!later || !claim) return false;
+    const work = await later.load(tx, claim);
+    const answer = await later.settle(tx, work, outcome, claim);
+    await this.complete(tx, claim, answer);
+    this.probe.ended('recovered', claim);
+    return true;
+  }
+
   /** While the process stops, nobody waits for somebody else's answer: another process can tell it. */
   beforeApplicationShutdown(): void {
     this.draining = true;

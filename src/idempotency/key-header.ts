@@ -14,7 +14,7 @@ const MAX_KEY_CHARACTERS = 255;
 export function parseIdempotencyKey(lines: readonly string[] | undefined): string {
   if (lines === undefined || lines.length === 0) throw new IdempotencyKeyMissing();
   if (lines.length > 1) throw invalid('it was sent more than once');
-  const value = lines[0]!.trim();
+  const value = lines[0]!.replaceAll(/^[ \t]+|[ \t]+$/g, ''); // not trim(): U+00A0 is no white space in HTTP
   const key = value.startsWith('"') ? parseQuoted(value) : value;
   if (key === '') throw invalid('it is empty');
   if (key.length > MAX_KEY_CHARACTERS)

@@ -137,6 +137,21 @@ export async function claimRecord(
   return rows[0] && { ...claimOf(record), ...rows[0], inDoubt };
 }
 
+/** Takes an unfinished record from whoever holds it: the row is locked and its epoch raised. */
+export async function seizeRecord(
+  tx: Tx,
+  accountId: string,
+  resourceId: string,
+): Promise<Claim | undefined> {
+  const [rows]: [IdempotencyRecord[], number] = await tx.query(
+    `UPDATE idempotency_records SET epoch = epoch + 1
+     WHERE account_id = $1 AND resource_id = $2 AND state = 'in_progress'
+     RETURNING *`,
+    [accountId, resourceId],
+  );
+  return rows[0] && claimOf(rows[0]);
+}
+
 /** The claim that a record stands for while it is held. */
 export function claimOf(record: IdempotencyRecord): Claim {
   return {

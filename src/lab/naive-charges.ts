@@ -25,7 +25,7 @@ export class NaiveCharges {
       amount,
       currency,
       payment_method,
-      metadata: { charge: id, account: accountId },
+      metadata: { naive_charge: id, account: accountId },
     });
     const answer = await this.processor.pay(randomUUID(), prepared);
     // A crash here: money without a record.

@@ -24,6 +24,7 @@ export interface Order extends OrderContent {
   total: number;
   /** The pending charge that holds the order, or the one that paid it. */
   charge_id: string | null;
+  fulfillment_id: string | null;
   version: number;
   created_at: Date;
   updated_at: Date;
@@ -39,7 +40,7 @@ export function orderToWire(order: Order) {
     items: order.items,
     email: order.email,
     charge: order.charge_id,
-    fulfillment: null,
+    fulfillment: order.fulfillment_id,
     metadata: order.metadata,
     version: order.version,
     created_at: order.created_at.toISOString(),

@@ -2,7 +2,7 @@ import type { Tx } from '../platform/database.js';
 import type { Order, OrderContent } from './order.entity.js';
 
 export const ORDER_COLUMNS =
-  'account_id, id, status, currency, total, items, email, metadata, charge_id, version, created_at, updated_at';
+  'account_id, id, status, currency, total, items, email, metadata, charge_id, fulfillment_id, version, created_at, updated_at';
 
 export async function findOrder(db: Tx, accountId: string, id: string): Promise<Order | undefined> {
   const rows: Order[] = await db.query(
@@ -75,13 +75,50 @@ export async function endHold(
   id: string,
   chargeId: string,
   paid: boolean,
-): Promise<void> {
-  const [, ended]: [unknown[], number] = await tx.query(
+): Promise<Order> {
+  const [rows]: [Order[], number] = await tx.query(
     `UPDATE orders SET status = $4, charge_id = $5, version = version + 1, updated_at = now()
-     WHERE account_id = $1 AND id = $2 AND charge_id = $3 AND status = 'open'`,
+     WHERE account_id = $1 AND id = $2 AND charge_id = $3 AND status = 'open'
+     RETURNING ${ORDER_COLUMNS}`,
     [accountId, id, chargeId, paid ? 'paid' : 'open', paid ? chargeId : null],
   );
-  if (ended !== 1) throw new Error(`order ${id} is not held by ${chargeId}`); // rolls the settling back
+  if (!rows[0]) throw new Error(`order ${id} is not held by ${chargeId}`); // rolls the settling back
+  return rows[0];
+}
+
+/** Locks a paid order, so that what follows from its payment is done one after the other. */
+export async function lockPaidOrder(
+  tx: Tx,
+  accountId: string,
+  id: string,
+  chargeId: string,
+): Promise<Order | undefined> {
+  const rows: Order[] = await tx.query(
+    `SELECT ${ORDER_COLUMNS} FROM orders
+     WHERE account_id = $1 AND id = $2 AND charge_id = $3 AND status = 'paid' FOR UPDATE`,
+    [accountId, id, chargeId],
+  );
+  return rows[0];
+}
+
+/** The order shows its shipment. */
+export async function setFulfillment(tx: Tx, order: Order, fulfillmentId: string): Promise<void> {
+  await tx.query(
+    `UPDATE orders SET fulfillment_id = $3, version = version + 1, updated_at = now()
+     WHERE account_id = $1 AND id = $2`,
+    [order.account_id, order.id, fulfillmentId],
+  );
+}
+
+/** Cancels a paid order whose charge goes back, because it cannot be delivered. The lock is held by the caller. */
+export async function cancelPaidOrder(tx: Tx, order: Order): Promise<Order> {
+  const [rows]: [Order[], number] = await tx.query(
+    `UPDATE orders SET status = 'canceled', version = version + 1, updated_at = now()
+     WHERE account_id = $1 AND id = $2 AND status = 'paid' RETURNING ${ORDER_COLUMNS}`,
+    [order.account_id, order.id],
+  );
+  if (!rows[0]) throw new Error(`order ${order.id} is not paid`);
+  return rows[0];
 }
 
 /** The sum of an order, in minor units. */

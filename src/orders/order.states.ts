@@ -6,12 +6,12 @@
  * |---|---|---|
  * | `open`, free | PUT (stays open), DELETE, the reserve of a charge (holds it) | stays |
  * | `open`, held | the end of that charge: paid, or free again | stays held until the charge is settled |
- * | `paid` | nobody, a refund does not | stays |
+ * | `paid` | nobody, a refund does not; only the saga of an order that cannot be delivered cancels it | stays |
  * | `canceled` | nobody | stays |
  */
 export const ORDER_STATES = {
   open: ['paid', 'canceled'],
-  paid: [],
+  paid: ['canceled'],
   canceled: [],
 } as const;
 

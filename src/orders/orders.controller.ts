@@ -15,6 +15,7 @@ import {
 import type { Request, Response } from 'express';
 import { DataSource } from 'typeorm';
 import { accountIdOf } from '../accounts/auth.guard.js';
+import { recordEvent } from '../events/events.js';
 import { Idempotent } from '../idempotency/idempotent.interceptor.js';
 import type { Plan } from '../idempotency/operation.js';
 import {
@@ -36,6 +37,7 @@ import {
   type OrderWire,
 } from './order.entity.js';
 import { OrderOperation } from './order.operation.js';
+import { orderCanceled } from './order.events.js';
 import { whyOrderIsClosed } from './order.problems.js';
 import {
   cancelOrder,
@@ -119,7 +121,12 @@ export class OrdersController {
       if (order.status === 'canceled') return;
       checkIfMatch(request, etagOf(order));
       refuseIfClosed(order);
-      if (await cancelOrder(db, order)) return;
+      const canceled = await db.transaction(async (tx) => {
+        const after = await cancelOrder(tx, order);
+        if (after) await recordEvent(tx, orderCanceled(after));
+        return after;
+      });
+      if (canceled) return;
     }
   }
 }

@@ -12,6 +12,11 @@ export function created(url: string, wire: object, headers: Record<string, strin
   };
 }
 
+/** 200: something that exists was used, nothing that has a URL was made. */
+export function ok(wire: object): Answer {
+  return { status: 200, headers: { 'Content-Type': JSON_TYPE }, body: JSON.stringify(wire) };
+}
+
 /** A definite no that is stored: a problem as the answer. */
 export function problemAnswer(problem: Problem, requestId: string): Answer {
   return {

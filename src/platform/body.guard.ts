@@ -1,19 +1,22 @@
 import { isUtf8 } from 'node:buffer';
+import { MIMEType } from 'node:util';
 import { Injectable, SetMetadata, type CanActivate, type ExecutionContext } from '@nestjs/common';
 import { Reflector } from '@nestjs/core';
-import express, { type Request, type Response } from 'express';
+import express, { type Request, type RequestHandler, type Response } from 'express';
 import { visit } from 'jsonc-parser';
 import { Problem } from './problem.js';
 
 const LIMIT_BYTES = 64 * 1024;
+/** For the processor's notifications, which hold whole objects of its own. */
+const RAW_LIMIT_BYTES = 1024 * 1024;
 /** Deeper bodies overflow the stack of whatever walks them next: canonicalisation, validation. */
 const MAX_DEPTH = 32;
 
 const BODY = Symbol('BODY');
 /** The handler works without a body; an absent one is `{}`. */
 export const OptionalBody = () => SetMetadata(BODY, 'optional');
-/** The handler reads the raw bytes itself. */
-export const OwnBody = () => SetMetadata(BODY, 'own');
+/** The handler gets the bytes as they came, up to 1 MiB: a signature is over them, not over what they mean. */
+export const RawBody = () => SetMetadata(BODY, 'raw');
 
 /**
  * Reads and checks the body of POST and PUT. A guard, not a parser in front of the router, so that
@@ -21,19 +24,20 @@ export const OwnBody = () => SetMetadata(BODY, 'own');
  */
 @Injectable()
 export class BodyGuard implements CanActivate {
-  private readonly parse = express.json({
-    limit: LIMIT_BYTES,
-    strict: false,
-    type: 'application/json',
-    verify: (_request, _response, bytes) => checkJson(bytes),
-  });
+  // Not express.json(): it looks at the type before the size, reads UTF-16 too, and takes nothing for `{}`.
+  private readonly receiveJson = express.raw({ limit: LIMIT_BYTES, type: () => true });
+  private readonly receiveRaw = express.raw({ limit: RAW_LIMIT_BYTES, type: () => true });
 
   constructor(private readonly reflector: Reflector) {}
 
   async canActivate(context: ExecutionContext): Promise<boolean> {
     const request = context.switchToHttp().getRequest<Request>();
     const kind = this.reflector.get<string | undefined>(BODY, context.getHandler());
-    if (!['POST', 'PUT'].includes(request.method) || kind === 'own') return true;
+    if (!['POST', 'PUT'].includes(request.method)) return true;
+    if (kind === 'raw') {
+      await receive(this.receiveRaw, request, context.switchToHttp().getResponse<Response>());
+      return true;
+    }
     if (kind === 'optional' && isEmpty(request)) {
       request.body = {};
       return true;
@@ -43,19 +47,21 @@ export class BodyGuard implements CanActivate {
   }
 
   private async read(request: Request, response: Response): Promise<void> {
-    if (!/^application\/json\s*(;|$)/i.test(request.headers['content-type'] ?? ''))
-      throw unsupportedType();
-    if (isEmpty(request)) throw malformed('the body is empty');
-    await new Promise<void>((resolve, reject) => {
-      this.parse(request, response, (error?: unknown) => {
-        if (error === undefined) resolve();
-        else reject(asProblem(error));
-      });
-    });
-    if (typeof request.body !== 'object' || request.body === null || Array.isArray(request.body)) {
-      throw malformed('the body is not an object');
-    }
+    await receive(this.receiveJson, request, response);
+    if (!isJsonInUtf8(request.headers['content-type'])) throw unsupportedType();
+    const bytes: unknown = request.body;
+    if (!Buffer.isBuffer(bytes) || bytes.length === 0) throw malformed('the body is empty');
+    request.body = parseObject(bytes);
   }
+}
+
+function receive(parser: RequestHandler, request: Request, response: Response): Promise<void> {
+  return new Promise((resolve, reject) => {
+    void parser(request, response, (error?: unknown) => {
+      if (error === undefined) resolve();
+      else reject(asProblem(error));
+    });
+  });
 }
 
 function isEmpty(request: Request): boolean {
@@ -63,6 +69,24 @@ function isEmpty(request: Request): boolean {
     request.headers['transfer-encoding'] === undefined &&
     Number(request.headers['content-length'] ?? 0) === 0
   );
+}
+
+function isJsonInUtf8(contentType: string | undefined): boolean {
+  try {
+    const { essence, params } = new MIMEType(contentType ?? '');
+    const charset = params.get('charset') ?? 'utf-8'; // of JSON there is no other (RFC 8259, section 8.1)
+    return essence === 'application/json' && /^utf-?8$/i.test(charset);
+  } catch {
+    return false;
+  }
+}
+
+function parseObject(bytes: Buffer): object {
+  checkJson(bytes);
+  const value: unknown = JSON.parse(bytes.toString('utf8'));
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    throw malformed('the body is not an object');
+  return value;
 }
 
 /** What JSON.parse would let through or read in its own way: see `malformed_json` in API.md. */
@@ -129,7 +153,7 @@ function asProblem(error: unknown): Error {
     return new Problem('payload_too_large', `The body is larger than ${LIMIT_BYTES / 1024} KiB.`);
   }
   if (status === 415) return unsupportedType();
-  // `request.aborted`, `request.size.invalid` and bad compression come here as well as bad JSON.
-  if (status === 400) return malformed('the body is not JSON, or did not arrive whole');
+  // `request.aborted`, `request.size.invalid`, and data that does not decompress.
+  if (status === 400) return malformed('it did not arrive whole, or does not decompress');
   return new Error('the body parser failed', { cause: error });
 }

@@ -1,3 +1,4 @@
+import { runMigrations as migrateQueue } from 'graphile-worker';
 import pg from 'pg';
 import { DataSource } from 'typeorm';
 import { migrations } from '../../migrations/index.js';
@@ -23,6 +24,7 @@ export async function migrate(databaseUrl: string): Promise<void> {
     }).initialize();
     try {
       await db.runMigrations({ transaction: 'each' });
+      await migrateQueue({ connectionString: databaseUrl }); // the job queue keeps its own schema
     } finally {
       await db.destroy();
     }

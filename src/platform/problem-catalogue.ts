@@ -43,8 +43,8 @@ export const PROBLEMS = {
     status: 429,
     retry: 'same_key',
     title: 'Too many requests',
-    what: 'Your account sent more requests than its limit.',
-    why: 'The limit is checked before the idempotency key is touched, so this request did nothing.',
+    what: 'Your account sent more requests than its limit. `RateLimit` tells on every answer what is left.',
+    why: 'The limit is checked before the idempotency key is touched, so this request did nothing. Each server counts for itself; a replay counts like any request.',
     todo: 'Wait for `Retry-After`, then send the same request with the same key.',
   },
   payload_too_large: {
@@ -214,6 +214,14 @@ export const PROBLEMS = {
     what: 'The processor was not reached: nothing has happened there so far. The charge is `pending`.',
     why: 'We go on trying until the charge’s deadline. The charge can still succeed.',
     todo: `Send the same request with the same key after \`Retry-After\`. ${NEW_KEY_WARNING}`,
+  },
+  not_ready: {
+    status: 503,
+    retry: 'same_key',
+    title: 'Not ready',
+    what: 'This instance is stopping and asks for no more requests. Only `/health/ready` answers this.',
+    why: 'It finishes what it has accepted; another instance takes the next request.',
+    todo: 'Ask again after `Retry-After`, or ask another instance.',
   },
   database_unavailable: {
     status: 503,

@@ -1,4 +1,5 @@
 import { Controller, Get, Header, Param } from '@nestjs/common';
+import { KEY_MISUSES } from './key-misuse.js';
 import { Public } from './public.js';
 import { PROBLEMS, type ProblemCode, type ProblemPage } from './problem-catalogue.js';
 import { Problem } from './problem.js';
@@ -24,12 +25,25 @@ export class ProblemsController {
     const meanings = Object.entries(RETRY_MEANS).map(
       ([retry, text]) => `<dt><code>${retry}</code></dt><dd>${text}</dd>`,
     );
+    const misuses = KEY_MISUSES.map(
+      ({ mistake, happens, instead }) =>
+        `<tr><td>${html(mistake)}</td><td>${html(happens)}</td><td>${html(instead)}</td></tr>`,
+    );
     return document(
       'Problems',
       `<p>Every error is <code>application/problem+json</code> (RFC 9457). A machine may obey <code>retry</code> without ever paying twice:</p>
        <dl>${meanings.join('')}</dl>
-       <table><thead><tr><th>Status</th><th>Code</th><th>Title</th><th>Retry</th></tr></thead><tbody>${rows.join('')}</tbody></table>`,
+       <table><thead><tr><th>Status</th><th>Code</th><th>Title</th><th>Retry</th></tr></thead><tbody>${rows.join('')}</tbody></table>
+       <h2 id="keys">What happens when a key is used wrongly</h2>
+       <table><thead><tr><th>Mistake</th><th>What happens</th><th>Instead</th></tr></thead><tbody>${misuses.join('')}</tbody></table>`,
     );
+  }
+
+  /** A file of its own: the pages' Content-Security-Policy lets no style stand in them. */
+  @Get('style.css')
+  @Header('Content-Type', 'text/css; charset=utf-8')
+  style(): string {
+    return STYLE;
   }
 
   @Get(':code')
@@ -59,10 +73,16 @@ function html(text: string): string {
     .replaceAll(/`([^`]+)`/g, '<code>$1</code>');
 }
 
+const STYLE = `
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 46rem; margin: 2rem auto; padding: 0 1rem; color: #1a1a1a }
+code { background: #f0f0f0; padding: .1em .3em; border-radius: 3px }
+table { border-collapse: collapse }
+td, th { text-align: left; padding: .25rem .75rem .25rem 0 }
+`;
+
 function document(title: string, body: string): string {
   return `<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>${html(title)} – charge-once</title>
-<style>body{font:16px/1.5 system-ui,sans-serif;max-width:46rem;margin:2rem auto;padding:0 1rem;color:#1a1a1a}
-code{background:#f0f0f0;padding:.1em .3em;border-radius:3px}table{border-collapse:collapse}td,th{text-align:left;padding:.25rem .75rem .25rem 0}</style>
+<link rel="stylesheet" href="/problems/style.css">
 </head><body><h1>${html(title)}</h1>${body}</body></html>`;
 }

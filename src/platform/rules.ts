@@ -18,6 +18,23 @@ export function IsCurrency(): PropertyDecorator {
   );
 }
 
+/** A string of `min` to `max` characters. Code points: an emoji is one, as PostgreSQL counts. */
+export function IsText(min: number, max: number): PropertyDecorator {
+  return custom(
+    'isText',
+    `must be a string of ${min} to ${max} characters`,
+    (value) => isText(value, min, max),
+    [min, max],
+  );
+}
+
+/** Not class-validator's MaxLength, which takes variation selectors for nothing, so that any number of them passes. */
+export function isText(value: unknown, min: number, max: number): value is string {
+  if (typeof value !== 'string' || value.length > 2 * max) return false;
+  const characters = [...value].length;
+  return characters >= min && characters <= max;
+}
+
 /** A date, or a date and time, in ISO 8601; without an offset it is UTC. */
 export function IsIsoTime(): PropertyDecorator {
   return custom(
@@ -27,30 +44,34 @@ export function IsIsoTime(): PropertyDecorator {
   );
 }
 
-/** @returns the time in UTC, with an offset that PostgreSQL reads the same way; undefined if it is none. */
+const ISO_TIME =
+  /^(\d{4}-\d{2}-\d{2})(?:T(\d{2}:\d{2}(?::\d{2})?)((?<=:\d{2}:\d{2})\.\d{1,9})?(Z|[+-]\d{2}:\d{2})?)?$/;
+
+/** @returns the time in UTC, because PostgreSQL knows offsets below 16 hours only; undefined if it is none. */
 export function toUtc(value: unknown): string | undefined {
-  const match =
-    /^(\d{4}-\d{2}-\d{2})(?:T(\d{2}:\d{2}(?::\d{2}(?:\.\d{1,6})?)?)(Z|[+-]\d{2}:\d{2})?)?$/.exec(
-      String(value),
-    );
-  if (!match) return undefined;
-  const [, date, time = '00:00', offset = 'Z'] = match;
-  const text = `${date}T${time}${offset}`;
-  // Date.parse takes 2026-02-30 for the 2nd of March.
-  const real = new Date(`${date}T00:00Z`);
-  return !Number.isNaN(Date.parse(text)) && real.toISOString().startsWith(date!) ? text : undefined;
+  const [, date, time = '00:00', fraction = '', offset = 'Z'] = ISO_TIME.exec(String(value)) ?? [];
+  const instant = new Date(`${date}T${time}${offset}`);
+  if (date === undefined || Number.isNaN(instant.getTime())) return undefined;
+  // Date takes 2026-02-30 for the 2nd of March.
+  if (!new Date(`${date}T00:00Z`).toISOString().startsWith(date)) return undefined;
+  const utc = instant.toISOString();
+  // PostgreSQL has no year 0, and writes those above 9999 differently.
+  return /^(?!0000)\d{4}-/.test(utc) ? `${utc.slice(0, 19)}${fraction}Z` : undefined;
 }
 
 function custom(
   name: string,
   message: string,
   test: (value: unknown) => boolean,
+  /** For whoever describes the rule: the OpenAPI document. */
+  constraints: unknown[] = [],
 ): PropertyDecorator {
   return (target, member) =>
     registerDecorator({
       name,
       target: target.constructor,
       propertyName: String(member),
+      constraints,
       validator: { validate: test, defaultMessage: () => message },
     });
 }

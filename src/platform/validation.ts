@@ -7,6 +7,7 @@ import {
   type ValidationError,
 } from 'class-validator';
 import { objectNotFound, validationFailed, type InputError } from './problem.js';
+import { isText } from './rules.js';
 
 type Dto = new () => object;
 
@@ -23,6 +24,11 @@ export function ElementsOf(element: Dto): PropertyDecorator {
     const members = nestedClasses.get(owner) ?? new Map<string, Dto>();
     nestedClasses.set(owner, members.set(String(member), element));
   };
+}
+
+/** The class of an array's elements, as `@ElementsOf` has it. */
+export function elementOf(owner: Dto, member: string): Dto | undefined {
+  return nestedClasses.get(owner)?.get(member);
 }
 
 /**
@@ -49,9 +55,9 @@ function singleValues(query: unknown, errors: InputError[]): object {
   const single = Object.create(null) as Record<string, unknown>; // `__proto__` is a name like any other
   for (const [name, value] of Object.entries(query as object)) {
     if (Array.isArray(value))
-      errors.push({ pointer: pointer('', name), detail: 'is given more than once' });
+      errors.push({ pointer: jsonPointer('', name), detail: 'is given more than once' });
     else if (String(value).includes('\0'))
-      errors.push({ pointer: pointer('', name), detail: 'has U+0000 in it' });
+      errors.push({ pointer: jsonPointer('', name), detail: 'has U+0000 in it' });
     else single[name] = value;
   }
   return single;
@@ -63,7 +69,7 @@ function instantiate(dtoClass: Dto, plain: unknown, path: string, errors: InputE
   const known = membersOf(dtoClass);
   const dto = new dtoClass() as Record<string, unknown>;
   for (const [name, value] of Object.entries(plain)) {
-    const at = pointer(path, name);
+    const at = jsonPointer(path, name);
     if (!known.has(name)) errors.push({ pointer: at, detail: 'is not a member of this request' });
     else if (value === null)
       errors.push({ pointer: at, detail: 'must not be null; leave it out instead' });
@@ -79,7 +85,14 @@ function elements(
   errors: InputError[],
 ): unknown {
   if (!element || !Array.isArray(value)) return value;
-  return value.map((each, index) => instantiate(element, each, `${path}/${index}`, errors));
+  return value.map((each, index) => {
+    const at = `${path}/${index}`;
+    if (typeof each === 'object' && each !== null && !Array.isArray(each))
+      return instantiate(element, each, at, errors);
+    // Said here, because class-validator takes a list in a list for valid.
+    errors.push({ pointer: at, detail: 'must be an object' });
+    return each;
+  });
 }
 
 function membersOf(dtoClass: Dto): Set<string> {
@@ -88,8 +101,12 @@ function membersOf(dtoClass: Dto): Set<string> {
 }
 
 function collect(broken: ValidationError[], path: string, errors: InputError[]): void {
-  for (const { property, constraints, children } of broken) {
-    const at = pointer(path, property);
+  for (const { property, value, constraints, children } of broken) {
+    const at = jsonPointer(path, property);
+    if (constraints?.isMetadata !== undefined) {
+      errors.push(...brokenPairs(value, at));
+      continue;
+    }
     for (const detail of Object.values(constraints ?? {})) {
       errors.push({ pointer: at, detail: detail.replace(`${property} `, '') });
     }
@@ -104,7 +121,7 @@ function firstPerPointer(errors: InputError[]): InputError[] {
 }
 
 /** RFC 6901. */
-function pointer(path: string, name: string): string {
+export function jsonPointer(path: string, name: string): string {
   return `${path}/${name.replaceAll('~', '~0').replaceAll('/', '~1')}`;
 }
 
@@ -120,24 +137,27 @@ export function IsMetadata(): PropertyDecorator {
       target: target.constructor,
       propertyName: String(member),
       validator: {
-        validate: isMetadata,
-        defaultMessage: () =>
-          `must be an object of at most ${METADATA_PAIRS} strings, with keys of 1 to ${METADATA_KEY_CHARACTERS} and values of at most ${METADATA_VALUE_CHARACTERS} characters`,
+        validate: (value: unknown) => brokenPairs(value, '').length === 0,
+        defaultMessage: () => 'is no metadata', // the pipe says which pair
       },
     });
 }
 
-function isMetadata(value: unknown): boolean {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) return false;
+function brokenPairs(value: unknown, path: string): InputError[] {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    return [{ pointer: path, detail: 'must be an object of strings' }];
+  }
   const pairs = Object.entries(value);
-  return (
-    pairs.length <= METADATA_PAIRS &&
-    pairs.every(
-      ([key, text]) =>
-        key.length >= 1 &&
-        key.length <= METADATA_KEY_CHARACTERS &&
-        typeof text === 'string' &&
-        text.length <= METADATA_VALUE_CHARACTERS,
-    )
-  );
+  if (pairs.length > METADATA_PAIRS)
+    return [{ pointer: path, detail: `must have at most ${METADATA_PAIRS} pairs` }];
+  return pairs.flatMap(([key, text]) => {
+    const pointer = jsonPointer(path, key);
+    if (!isText(key, 1, METADATA_KEY_CHARACTERS))
+      return [{ pointer, detail: `must have a key of 1 to ${METADATA_KEY_CHARACTERS} characters` }];
+    if (!isText(text, 0, METADATA_VALUE_CHARACTERS))
+      return [
+        { pointer, detail: `must be a string of at most ${METADATA_VALUE_CHARACTERS} characters` },
+      ];
+    return [];
+  });
 }

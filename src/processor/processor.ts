@@ -4,7 +4,9 @@ export interface PaymentParameters {
   currency: string;
   payment_method: string;
   description?: string;
-  metadata: { charge: string; account: string; order?: string };
+  /** `charge` is our id: by it the payment is found again, whatever was lost. */
+  metadata:
+    { charge: string; account: string; order?: string } | { naive_charge: string; account: string };
 }
 
 /**
@@ -46,6 +48,20 @@ export interface RefundParameters {
   metadata: { refund: string; charge: string; account: string };
 }
 
+/** What the processor tells us by itself about one of our charges or refunds. */
+export interface Notification {
+  /** The processor's own id of the event: applied once. */
+  id: string;
+  type: string;
+  account: string;
+  charge: string;
+  /** Set if it is about a refund. */
+  refund?: string;
+  amount: number;
+  currency: string;
+  answer: ProcessorAnswer;
+}
+
 /** DI token class: one adapter exists, the official SDK, against Stripe or the sandbox. */
 export abstract class Processor {
   /** Stored with each charge; only the processor of that name finishes it. */
@@ -73,6 +89,11 @@ export abstract class Processor {
   abstract refund(key: string, prepared: string): Promise<ProcessorAnswer>;
   /** Looks a refund up among those of its payment. @throws as `look`. */
   abstract lookRefund(refundId: string, prepared: string): Promise<ProcessorAnswer | undefined>;
+  /**
+   * Checks who sent a notification, on its raw bytes, and reads it.
+   * @param signature the `Stripe-Signature` header; five minutes old at most.
+   */
+  abstract readNotification(raw: Buffer, signature: string): Notification | 'forged' | 'not ours';
   /** Every payment, newest first. */
   abstract payments(): AsyncIterable<Payment>;
 }

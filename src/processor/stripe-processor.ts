@@ -1,13 +1,12 @@
 import Stripe from 'stripe';
-import {
-  NOT_REACHED,
-  deadlineHttpClient,
-  withDeadline,
-  type Call,
-} from './deadline-http-client.js';
+import { answerOfError, answerOfIntent, answerOfRefund } from './stripe-answers.js';
+import { notificationOf } from './stripe-notification.js';
+import { deadlineHttpClient, withDeadline, type Call } from './deadline-http-client.js';
+import { nameOf } from '../platform/fault.js';
 import {
   Processor,
   type FenceAnswer,
+  type Notification,
   type Payment,
   type PaymentParameters,
   type RefundParameters,
@@ -21,10 +20,14 @@ export interface StripeOptions {
   baseUrl?: URL;
   /** For a call with all the SDK's own attempts in it, in ms. */
   timeoutMs: number;
+  /** Signs the processor's notifications. Absent: none is believed. */
+  webhookSecret?: string;
 }
 
 /** The SDK's own repeats; they share the call's deadline. More would only crowd a processor in trouble. */
 const SDK_RETRIES = 2;
+/** An older signature may have been overheard and sent again. Stripe's own default, in seconds. */
+const SIGNATURE_TOLERANCE_SECONDS = 300;
 /** How far the processor's clock may differ from the database's when the ledger is searched, in seconds. */
 const CLOCK_SKEW_SECONDS = 300;
 
@@ -33,11 +36,13 @@ export class StripeProcessor extends Processor {
   readonly name: string;
   private readonly stripe: Stripe;
   private readonly timeoutMs: number;
+  private readonly webhookSecret: string | undefined;
 
-  constructor({ name, secretKey, baseUrl, timeoutMs }: StripeOptions) {
+  constructor({ name, secretKey, baseUrl, timeoutMs, webhookSecret }: StripeOptions) {
     super();
     this.name = name;
     this.timeoutMs = timeoutMs;
+    this.webhookSecret = webhookSecret;
     const insecure = baseUrl?.protocol === 'http:';
     this.stripe = new Stripe(secretKey, {
       maxNetworkRetries: SDK_RETRIES,
@@ -124,7 +129,7 @@ export class StripeProcessor extends Processor {
         // The original has the same, and no validation error is stored: it is refused whenever it comes.
         return { kind: 'fenced' };
       }
-      return { kind: 'unknown', reason: String(error) };
+      return { kind: 'unknown', reason: nameOf(error) };
     }
   }
 
@@ -145,6 +150,22 @@ export class StripeProcessor extends Processor {
       }
       return other;
     });
+  }
+
+  readNotification(raw: Buffer, signature: string): Notification | 'forged' | 'not ours' {
+    if (this.webhookSecret === undefined) return 'forged';
+    let event: Stripe.Event;
+    try {
+      event = this.stripe.webhooks.constructEvent(
+        raw,
+        signature,
+        this.webhookSecret,
+        SIGNATURE_TOLERANCE_SECONDS,
+      );
+    } catch {
+      return 'forged'; // or not JSON behind a good signature, which the processor would not send
+    }
+    return notificationOf(event) ?? 'not ours';
   }
 
   payments(): AsyncIterable<Payment> {
@@ -190,90 +211,13 @@ export class StripeProcessor extends Processor {
   }
 }
 
-/** The meaning of a PaymentIntent (source: Stripe's "PaymentIntent lifecycle"). */
-export function answerOfIntent(intent: Stripe.PaymentIntent): ProcessorAnswer {
-  const failure = intent.last_payment_error;
-  switch (intent.status) {
-    case 'succeeded':
-      return { kind: 'succeeded', reference: intent.id };
-    case 'requires_payment_method':
-      if (failure) return answerOfFailure(failure, intent.id);
-      break;
-    case 'canceled':
-    case 'processing':
-    case 'requires_action':
-    case 'requires_capture':
-    case 'requires_confirmation':
-      break;
-  }
-  return { kind: 'unknown', reason: `the payment is ${intent.status}`, stored: false };
-}
-
-/** The meaning of a refund (source: Stripe's "The Refund object"). */
-export function answerOfRefund({ id, status, failure_reason }: Stripe.Refund): ProcessorAnswer {
-  if (status === 'succeeded') return { kind: 'succeeded', reference: id };
-  if (status === 'failed' || status === 'canceled') {
-    return { kind: 'rejected', failureCode: failure_reason ?? status, reference: id };
-  }
-  return { kind: 'unknown', reason: `the refund is ${status}`, stored: false };
-}
-
-/** The meaning of what the SDK throws (source: Stripe's "Errors" and "Error handling"). */
-export function answerOfError(error: unknown): ProcessorAnswer {
-  if (error instanceof Stripe.errors.StripeCardError) {
-    return answerOfFailure(error, error.payment_intent?.id ?? null);
-  }
-  if (error instanceof Stripe.errors.StripeRateLimitError) {
-    return { kind: 'refused', reason: 'too many requests', alarm: false };
-  }
-  if (
-    error instanceof Stripe.errors.StripeAuthenticationError ||
-    error instanceof Stripe.errors.StripePermissionError
-  ) {
-    return { kind: 'refused', reason: 'the processor refuses our credentials', alarm: true };
-  }
-  if (error instanceof Stripe.errors.StripeConnectionError) {
-    const code = (error.detail as { code?: string } | undefined)?.code;
-    return NOT_REACHED.has(code)
-      ? { kind: 'refused', reason: `not reached: ${code}`, alarm: false }
-      : { kind: 'unknown', reason: `no answer: ${code ?? error.message}`, stored: false };
-  }
-  if (error instanceof Stripe.errors.StripeInvalidRequestError && error.statusCode !== 409) {
-    return { kind: 'rejected', failureCode: error.code ?? 'invalid_request', reference: null };
-  }
-  if (error instanceof Stripe.errors.StripeError && (error.statusCode ?? 0) >= 500) {
-    const stored = error.headers?.['idempotent-replayed'] === 'true';
-    return { kind: 'unknown', reason: `the processor failed with ${error.statusCode}`, stored };
-  }
-  // Among these: key in use (409), idempotency_error (our key with other parameters), an answer that is not JSON.
-  const reason = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
-  return { kind: 'unknown', reason, stored: false };
-}
-
-interface Failure {
-  code?: string;
-  decline_code?: string;
-}
-
-function answerOfFailure(
-  { code, decline_code }: Failure,
-  reference: string | null,
-): ProcessorAnswer {
-  if (code === 'authentication_required') return { kind: 'rejected', failureCode: code, reference };
-  return {
-    kind: 'declined',
-    code: code || 'card_declined',
-    // The SDK gives an absent decline code as ''.
-    declineCode: decline_code || code || 'generic_decline',
-    reference,
-  };
-}
+class NoWholeAnswerInTime extends Error {}
 
 /** The SDK's timeout is for silence on the socket; an answer that drips in must end as well. */
 async function within<T>(ms: number, promise: Promise<T>): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => reject(new Error(`no whole answer within ${ms} ms`)), ms + 100);
+    timer = setTimeout(() => reject(new NoWholeAnswerInTime()), ms + 100);
   });
   try {
     return await Promise.race([promise, late]);

@@ -1,5 +1,5 @@
-import { IsInt, IsString, Max, MaxLength, Min } from 'class-validator';
-import { MAX_AMOUNT } from '../platform/rules.js';
+import { IsInt, Max, Min } from 'class-validator';
+import { IsText, MAX_AMOUNT } from '../platform/rules.js';
 import { MayBeAbsent } from '../platform/validation.js';
 
 export class CreateRefund {
@@ -11,7 +11,6 @@ export class CreateRefund {
   amount?: number;
 
   @MayBeAbsent()
-  @IsString()
-  @MaxLength(255)
+  @IsText(0, 255)
   reason?: string;
 }

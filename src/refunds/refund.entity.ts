@@ -23,6 +23,8 @@ export interface Refund {
   amount: number;
   currency: string;
   reason: string | null;
+  /** Of a refund that we make ourselves: once for a cause. Null for a client's. */
+  cause: string | null;
   failure_code: string | null;
   processor: string;
   /** The exact parameters, as JSON text: every repeat sends these. */

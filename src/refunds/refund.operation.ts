@@ -1,8 +1,9 @@
 import { Inject, Injectable, Logger } from '@nestjs/common';
 import { GIVING_UP } from '../charges/charge.operation.js';
 import { addRefunded, lockCharge } from '../charges/charge.queries.js';
-import type { Charge } from '../charges/charge.entity.js';
+import { chargeToWire, type Charge } from '../charges/charge.entity.js';
 import type { GivingUp } from '../charges/give-up.js';
+import { recordEvent } from '../events/events.js';
 import { ReserveRaced } from '../idempotency/errors.js';
 import {
   OperationRegistry,
@@ -17,6 +18,7 @@ import {
 import { chargeLink } from '../orders/order.entity.js';
 import { created, problemAnswer } from '../platform/answer.js';
 import type { Tx } from '../platform/database.js';
+import { nameOf } from '../platform/fault.js';
 import { objectNotFound, Problem } from '../platform/problem.js';
 import { Processor, type ProcessorAnswer } from '../processor/processor.js';
 import { refundAmount } from './refund.arithmetic.js';
@@ -67,19 +69,11 @@ export class RefundOperation implements Operation<Attempt, RefundEnd> {
         const charge = await lockCharge(tx, accountId, chargeId);
         if (!charge) throw objectNotFound('charge');
         const amount = await this.amountOf(tx, charge, request.amount);
-        const refund = await insertPendingRefund(tx, {
-          account_id: accountId,
+        const refund = await this.reserve(tx, charge, {
           id,
-          charge_id: charge.id,
           amount,
-          currency: charge.currency,
           reason: request.reason ?? null,
-          processor: charge.processor,
-          processor_parameters: this.processor.prepareRefund({
-            payment_intent: charge.processor_reference!,
-            amount,
-            metadata: { refund: id, charge: charge.id, account: accountId },
-          }),
+          cause: null,
         });
         if (!refund) throw new ReserveRaced();
         return { work: { refund, ageMs: 0 } };
@@ -96,6 +90,27 @@ export class RefundOperation implements Operation<Attempt, RefundEnd> {
         createdAt: refund.created_at,
       }
     );
+  }
+
+  /** Writes the pending refund with its exact parameters. The charge is locked. */
+  reserve(
+    tx: Tx,
+    charge: Charge,
+    refund: Pick<Refund, 'id' | 'amount' | 'reason' | 'cause'>,
+  ): Promise<Refund | undefined> {
+    if (charge.processor_reference === null) throw new Error(`${charge.id} took no money`);
+    return insertPendingRefund(tx, {
+      ...refund,
+      account_id: charge.account_id,
+      charge_id: charge.id,
+      currency: charge.currency,
+      processor: charge.processor,
+      processor_parameters: this.processor.prepareRefund({
+        payment_intent: charge.processor_reference,
+        amount: refund.amount,
+        metadata: { refund: refund.id, charge: charge.id, account: charge.account_id },
+      }),
+    });
   }
 
   /** What is to go back, fixed now. @throws Problem 409 */
@@ -137,26 +152,17 @@ export class RefundOperation implements Operation<Attempt, RefundEnd> {
     return { refund, ageMs: refund.age_ms };
   }
 
-  private async perform({ refund, ageMs }: Attempt): Promise<Performed<RefundEnd>> {
+  /** Asks the processor for the refund; any number of times, by any process. */
+  async perform({ refund, ageMs }: Attempt): Promise<Performed<RefundEnd>> {
     const answer = await this.ask(refund, ageMs);
-    switch (answer.kind) {
-      case 'succeeded':
-        return { ended: true, outcome: { status: 'succeeded', reference: answer.reference } };
-      case 'rejected':
-      case 'declined': {
-        const failureCode = answer.kind === 'rejected' ? answer.failureCode : answer.code;
-        return {
-          ended: true,
-          outcome: { status: 'failed', failureCode, reference: answer.reference },
-        };
-      }
-      case 'refused':
-      case 'unknown':
-        this.log[answer.kind === 'refused' && answer.alarm ? 'error' : 'warn'](
-          `${refund.id} stays pending: ${answer.reason}`,
-        );
-        return open(refund, answer);
+    const outcome = refundEndOf(answer);
+    if (outcome) return { ended: true, outcome };
+    if (answer.kind === 'refused' || answer.kind === 'unknown') {
+      this.log[answer.kind === 'refused' && answer.alarm ? 'error' : 'warn'](
+        `${refund.id} stays pending: ${answer.reason}`,
+      );
     }
+    return open(refund, answer);
   }
 
   /** A refund is never given up. Once the processor may have forgotten its key, its ledger is read before it is sent. */
@@ -173,7 +179,7 @@ export class RefundOperation implements Operation<Attempt, RefundEnd> {
       } catch (error) {
         return {
           kind: 'unknown',
-          reason: `the ledger cannot be read: ${String(error)}`,
+          reason: `the ledger cannot be read: ${nameOf(error)}`,
           stored: false,
         };
       }
@@ -189,13 +195,44 @@ export class RefundOperation implements Operation<Attempt, RefundEnd> {
     end: RefundEnd,
     intent: Intent,
   ): Promise<Answer> {
-    const { accountId, id, requestId } = intent;
-    // Locks go record, charge, refund, here as in the first beat.
-    const charge = await lockCharge(tx, accountId, charge_id);
-    const refund = await endRefund(tx, accountId, id, end);
-    if (charge && refund.status === 'succeeded') await addRefunded(tx, charge, refund.amount);
-    return refundAnswer(refund, requestId);
+    return refundAnswer(await settleRefund(tx, intent, charge_id, end), intent.requestId);
   }
+}
+
+/** How a refund ends by what the processor said; undefined if it does not end by that. */
+export function refundEndOf(answer: ProcessorAnswer): RefundEnd | undefined {
+  switch (answer.kind) {
+    case 'succeeded':
+      return { status: 'succeeded', reference: answer.reference };
+    case 'rejected':
+      return { status: 'failed', failureCode: answer.failureCode, reference: answer.reference };
+    case 'declined':
+      return { status: 'failed', failureCode: answer.code, reference: answer.reference };
+    case 'refused':
+    case 'unknown':
+      return undefined;
+  }
+}
+
+/** The third beat: refund, charge and event move together. Locks go record, charge, refund, as in the first beat. */
+export async function settleRefund(
+  tx: Tx,
+  { accountId, id }: Pick<Intent, 'accountId' | 'id'>,
+  chargeId: string,
+  end: RefundEnd,
+): Promise<Refund> {
+  const before = await lockCharge(tx, accountId, chargeId);
+  const refund = await endRefund(tx, accountId, id, end);
+  if (before && refund.status === 'succeeded') {
+    const charge = await addRefunded(tx, before, refund.amount);
+    await recordEvent(tx, {
+      accountId,
+      type: 'charge.refunded',
+      cause: id,
+      object: chargeToWire(charge),
+    });
+  }
+  return refund;
 }
 
 /** The answer that a refund's end stands for, from its row alone. */

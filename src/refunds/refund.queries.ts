@@ -1,7 +1,7 @@
 import type { Tx } from '../platform/database.js';
 import type { Refund } from './refund.entity.js';
 
-export const REFUND_COLUMNS = `account_id, id, charge_id, status, amount, currency, reason, failure_code, processor,
+export const REFUND_COLUMNS = `account_id, id, charge_id, status, amount, currency, reason, cause, failure_code, processor,
   processor_parameters, processor_reference, created_at`;
 
 export type NewRefund = Omit<
@@ -48,12 +48,12 @@ export async function findRefundsOnTheirWay(
   );
 }
 
-/** @returns undefined if the id is taken: this intent has made its refund before. */
+/** @returns undefined if the id or the cause is taken: this refund was made before. */
 export async function insertPendingRefund(tx: Tx, refund: NewRefund): Promise<Refund | undefined> {
   const rows: Refund[] = await tx.query(
-    `INSERT INTO refunds (account_id, id, charge_id, status, amount, currency, reason, processor, processor_parameters)
-     VALUES ($1, $2, $3, 'pending', $4, $5, $6, $7, $8)
-     ON CONFLICT (account_id, id) DO NOTHING RETURNING ${REFUND_COLUMNS}`,
+    `INSERT INTO refunds (account_id, id, charge_id, status, amount, currency, reason, processor, processor_parameters, cause)
+     VALUES ($1, $2, $3, 'pending', $4, $5, $6, $7, $8, $9)
+     ON CONFLICT DO NOTHING RETURNING ${REFUND_COLUMNS}`,
     [
       refund.account_id,
       refund.id,
@@ -63,6 +63,7 @@ export async function insertPendingRefund(tx: Tx, refund: NewRefund): Promise<Re
       refund.reason,
       refund.processor,
       refund.processor_parameters,
+      refund.cause,
     ],
   );
   return rows[0];

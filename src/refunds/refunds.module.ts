@@ -1,6 +1,7 @@
 import { Module, type DynamicModule } from '@nestjs/common';
 import { GIVING_UP } from '../charges/charge.operation.js';
 import type { GivingUp } from '../charges/give-up.js';
+import { Compensation } from './compensation.js';
 import { RefundOperation } from './refund.operation.js';
 
 @Module({})
@@ -8,8 +9,9 @@ export class RefundsModule {
   static forRoot(givingUp: GivingUp): DynamicModule {
     return {
       module: RefundsModule,
-      providers: [RefundOperation, { provide: GIVING_UP, useValue: givingUp }],
-      exports: [RefundOperation],
+      global: true, // the saga of the effects gives money back as well
+      providers: [RefundOperation, Compensation, { provide: GIVING_UP, useValue: givingUp }],
+      exports: [RefundOperation, Compensation],
     };
   }
 }

@@ -1,9 +1,8 @@
-import { IsInt, IsString, Length, Max, Min } from 'class-validator';
-import { MAX_AMOUNT } from '../platform/rules.js';
+import { IsInt, Max, Min } from 'class-validator';
+import { IsText, MAX_AMOUNT } from '../platform/rules.js';
 
 export class PutProduct {
-  @IsString()
-  @Length(1, 255)
+  @IsText(1, 255)
   name: string;
 
   @IsInt()

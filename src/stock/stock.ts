@@ -88,12 +88,7 @@ export async function holdStock(
 
 /** Gives back what a charge had been promised. Told again, it does nothing: the movement's key names its cause. */
 export async function releaseStock(tx: Tx, accountId: string, cause: string): Promise<void> {
-  await tx.query(
-    `SELECT 1 FROM products WHERE account_id = $1 AND sku IN (
-       SELECT sku FROM stock_movements WHERE account_id = $1 AND cause = $2 AND kind = 'hold')
-     ORDER BY sku FOR UPDATE`,
-    [accountId, cause],
-  );
+  await lockHeldProducts(tx, accountId, cause);
   const released: Quantity[] = await tx.query(
     `INSERT INTO stock_movements (account_id, sku, cause, kind, quantity)
      SELECT account_id, sku, cause, 'release', quantity FROM stock_movements
@@ -111,12 +106,58 @@ export async function releaseStock(tx: Tx, accountId: string, cause: string): Pr
   );
 }
 
-/** Each count of the stock is a movement as well, so that the sum of all movements is what is there. */
+/**
+ * Books what a charge had been promised: it leaves the shelf. Told again, it does nothing.
+ * @returns false if a correction of the stock has made that impossible; then nothing was booked.
+ */
+export async function bookStock(tx: Tx, accountId: string, cause: string): Promise<boolean> {
+  await lockHeldProducts(tx, accountId, cause);
+  const open: (Quantity & { on_hand: number })[] = await tx.query(
+    `SELECT product.sku, product.on_hand, hold.quantity
+     FROM products AS product
+     JOIN stock_movements AS hold USING (account_id, sku)
+     WHERE product.account_id = $1 AND hold.cause = $2 AND hold.kind = 'hold'
+       AND NOT EXISTS (
+         SELECT 1 FROM stock_movements AS done
+         WHERE done.account_id = $1 AND done.sku = hold.sku AND done.cause = $2 AND done.kind IN ('release', 'book'))
+`,
+    [accountId, cause],
+  );
+  if (open.some(({ on_hand, quantity }) => on_hand < quantity)) return false;
+  const booked: Quantity[] = await tx.query(
+    `INSERT INTO stock_movements (account_id, sku, cause, kind, quantity)
+     SELECT $1, sku, $2, 'book', quantity FROM unnest($3::text[], $4::bigint[]) AS open (sku, quantity)
+     ON CONFLICT (account_id, sku, cause, kind) DO NOTHING
+     RETURNING sku, quantity`,
+    [accountId, cause, open.map(({ sku }) => sku), open.map(({ quantity }) => quantity)],
+  );
+  if (booked.length === 0) return true;
+  await tx.query(
+    `UPDATE products SET on_hand = on_hand - gone.quantity, held = held - gone.quantity, version = version + 1
+     FROM unnest($2::text[], $3::bigint[]) AS gone (sku, quantity)
+     WHERE products.account_id = $1 AND products.sku = gone.sku`,
+    [accountId, booked.map(({ sku }) => sku), booked.map(({ quantity }) => quantity)],
+  );
+  return true;
+}
+
+/** Locks in the order of the skus, as everywhere. What is read after it, by a statement of its own, is current. */
+async function lockHeldProducts(tx: Tx, accountId: string, cause: string): Promise<void> {
+  await tx.query(
+    `SELECT 1 FROM products WHERE account_id = $1 AND sku IN (
+       SELECT sku FROM stock_movements WHERE account_id = $1 AND cause = $2 AND kind = 'hold')
+     ORDER BY sku FOR UPDATE`,
+    [accountId, cause],
+  );
+}
+
+/** A count that differs is a movement as well, so that the sum of all movements is what is there. */
 async function adjust(
   tx: Tx,
   { account_id, sku, version }: Product,
   quantity: number,
 ): Promise<void> {
+  if (quantity === 0) return;
   await tx.query(
     `INSERT INTO stock_movements (account_id, sku, cause, kind, quantity) VALUES ($1, $2, $3, 'adjust', $4)`,
     [account_id, sku, `version ${version}`, quantity],

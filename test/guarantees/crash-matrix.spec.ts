@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { deriveId } from '../../src/idempotency/identity.js';
 import { PROBE_POINTS, type ProbePoint } from '../../src/idempotency/operation.js';
 import { expectCleanBooks, paymentsOf } from '../support/books.js';
-import { charge, chargeUntilAnswered, getCharge, lookUp } from '../support/client.js';
+import { charge, chargeUntilAnswered, getCharge, lookUp } from '../support/raw-client.js';
 import { startService, type Running, type Service } from '../support/service.js';
 import { until } from '../support/until.js';
 
@@ -70,10 +70,8 @@ async function crashAt(point: ProbePoint): Promise<void> {
   expect(await doomed.death).toBe('SIGKILL');
 }
 
-afterAll(async () => {
-  await expectCleanBooks(service);
-  await service.stop();
-});
+afterAll(() => expectCleanBooks(service));
+afterAll(() => service.stop());
 
 describe('a kill -9 of the API', () => {
   test.each(PROBE_POINTS)('at %s leaves what the matrix says', async (point) => {

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import pg from 'pg';
 import { expectCleanBooks, paymentsOf } from '../support/books.js';
-import { charge, chargeUntilAnswered, getCharge, send } from '../support/client.js';
+import { charge, chargeUntilAnswered, getCharge, send } from '../support/raw-client.js';
 import { startStack, type Stack } from '../support/stack.js';
 import { until } from '../support/until.js';
 
@@ -12,8 +12,8 @@ beforeAll(async () => {
   stack = await startStack({ env: { PROCESSOR_TIMEOUT_MS: '2000' } });
   db = new pg.Pool({ connectionString: stack.databaseUrl, max: 1 });
 }, 120_000);
+afterAll(() => expectCleanBooks(stack));
 afterAll(async () => {
-  await expectCleanBooks(stack);
   await db.end();
   await stack.stop();
 });

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { expectCleanBooks, paymentsOf } from '../support/books.js';
-import { charge, lookUp, send, type Reply } from '../support/client.js';
+import { charge, lookUp, send, type Reply } from '../support/raw-client.js';
 import { startService, type Service } from '../support/service.js';
 
 const FIFTY = Array.from({ length: 50 });
@@ -9,10 +9,8 @@ let service: Service;
 beforeAll(async () => {
   service = await startService();
 });
-afterAll(async () => {
-  await expectCleanBooks(service);
-  await service.stop();
-});
+afterAll(() => expectCleanBooks(service));
+afterAll(() => service.stop());
 
 function expectOneAnswer(replies: Reply[]): void {
   expect(replies.map(({ status }) => status)).toEqual(replies.map(() => 201));

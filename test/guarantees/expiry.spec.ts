@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { DataSource } from 'typeorm';
 import { deleteExpiredBatch } from '../../src/idempotency/records.js';
 import { expectCleanBooks, ledger, paymentsOf } from '../support/books.js';
-import { charge, chargeUntilAnswered, lookUp, type Reply } from '../support/client.js';
+import { charge, chargeUntilAnswered, lookUp, type Reply } from '../support/raw-client.js';
 import { startService, type Service } from '../support/service.js';
 import { expireIn } from '../support/time.js';
 import { until } from '../support/until.js';

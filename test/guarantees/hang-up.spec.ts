@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { connect } from 'node:net';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { expectCleanBooks, ledger, paymentsOf } from '../support/books.js';
-import { charge, getCharge, lookUp } from '../support/client.js';
+import { charge, getCharge, lookUp } from '../support/raw-client.js';
 import { startService, type Service } from '../support/service.js';
 import { until } from '../support/until.js';
 
@@ -11,10 +11,8 @@ describe('a client that hangs up', () => {
   beforeAll(async () => {
     service = await startService();
   });
-  afterAll(async () => {
-    await expectCleanBooks(service);
-    await service.stop();
-  });
+  afterAll(() => expectCleanBooks(service));
+  afterAll(() => service.stop());
 
   test('while the processor works changes nothing: the charge is made and its answer stored', async () => {
     const { apiUrl, sandboxUrl, gate } = service;

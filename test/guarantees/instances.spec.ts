@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import type { ApiProcess } from '../support/api-process.js';
 import { expectCleanBooks, paymentsOf } from '../support/books.js';
-import { charge, chargeUntilAnswered, lookUp, type Reply } from '../support/client.js';
+import { charge, chargeUntilAnswered, lookUp, type Reply } from '../support/raw-client.js';
 import { findPgbouncer, startPgbouncer } from '../support/pgbouncer.js';
 import { startService, type Service } from '../support/service.js';
 import { until } from '../support/until.js';

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { expectCleanBooks, paymentsOf } from '../support/books.js';
-import { charge, chargeUntilAnswered, lookUp } from '../support/client.js';
+import { charge, chargeUntilAnswered, lookUp } from '../support/raw-client.js';
 import { startDatabaseProxy, type Beat, type DatabaseProxy } from '../support/database-proxy.js';
 import { startService, type Running, type Service } from '../support/service.js';
 

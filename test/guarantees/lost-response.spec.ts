@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { expectCleanBooks, ledger, paymentsOf } from '../support/books.js';
-import { charge, getCharge, lookUp, send } from '../support/client.js';
+import { charge, getCharge, lookUp, send } from '../support/raw-client.js';
 import { startService, type Service } from '../support/service.js';
 
 /** The promise that names the project: the answer is lost, the client asks again, the customer pays once. */
@@ -9,10 +9,8 @@ describe('a lost response', () => {
   beforeAll(async () => {
     service = await startService();
   });
-  afterAll(async () => {
-    await expectCleanBooks(service);
-    await service.stop();
-  });
+  afterAll(() => expectCleanBooks(service));
+  afterAll(() => service.stop());
   const lose = (what: string) => ({ headers: { 'lab-fault': what } });
 
   test('charges once, and the retry is told what happened', async () => {
@@ -69,10 +67,8 @@ describe('a lost request', () => {
   beforeAll(async () => {
     service = await startService();
   });
-  afterAll(async () => {
-    await expectCleanBooks(service);
-    await service.stop();
-  });
+  afterAll(() => expectCleanBooks(service));
+  afterAll(() => service.stop());
 
   test('does nothing, and the retry is the first one', async () => {
     const { apiUrl, sandboxUrl } = service;

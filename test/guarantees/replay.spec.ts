@@ -2,17 +2,15 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { DataSource } from 'typeorm';
 import { addApiKey } from '../../src/accounts/accounts.js';
 import { expectCleanBooks, ledger, paymentsOf } from '../support/books.js';
-import { charge, getCharge, lookUp, send, type Reply } from '../support/client.js';
+import { charge, getCharge, lookUp, send, type Reply } from '../support/raw-client.js';
 import { startService, type Service } from '../support/service.js';
 
 let service: Service;
 beforeAll(async () => {
   service = await startService();
 });
-afterAll(async () => {
-  await expectCleanBooks(service);
-  await service.stop();
-});
+afterAll(() => expectCleanBooks(service));
+afterAll(() => service.stop());
 
 /** The headers that belong to the stored answer. */
 const STORED = ['content-type', 'content-length', 'location', 'idempotency-expires'] as const;

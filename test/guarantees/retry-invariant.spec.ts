@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { expectCleanBooks, ledger, paymentsOf } from '../support/books.js';
-import { charge, getCharge, type Reply } from '../support/client.js';
+import { charge, getCharge, type Reply } from '../support/raw-client.js';
 import { startStack, type Stack } from '../support/stack.js';
 import { until } from '../support/until.js';
 

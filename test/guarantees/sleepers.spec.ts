@@ -2,7 +2,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/gl
 import type { ProbePoint } from '../../src/idempotency/operation.js';
 import type { ApiProcess } from '../support/api-process.js';
 import { expectCleanBooks, paymentsOf } from '../support/books.js';
-import { charge, chargeUntilAnswered, getCharge, type Reply } from '../support/client.js';
+import { charge, chargeUntilAnswered, getCharge, type Reply } from '../support/raw-client.js';
 import { startService, type Running, type Service } from '../support/service.js';
 import { age, forgetAtProcessor } from '../support/time.js';
 import { until } from '../support/until.js';

@@ -1,16 +1,14 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { expectCleanBooks, ledger } from '../support/books.js';
-import { charge, lookUp, send, type Send } from '../support/client.js';
+import { charge, lookUp, send, type Send } from '../support/raw-client.js';
 import { startService, type Service } from '../support/service.js';
 
 let service: Service;
 beforeAll(async () => {
   service = await startService();
 });
-afterAll(async () => {
-  await expectCleanBooks(service);
-  await service.stop();
-});
+afterAll(() => expectCleanBooks(service));
+afterAll(() => service.stop());
 
 describe('what is refused before anything is written leaves the key unused', () => {
   const raw = (body: string, headers = {}): Send => ({ body, headers });

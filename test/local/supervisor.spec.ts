@@ -11,7 +11,7 @@ import {
   type SupervisedChild,
   supervise,
 } from '../../src/local-supervisor.js';
-import { isAlive, waitForDeath } from '../../src/platform/processes.js';
+import { isAlive, signal, waitForDeath } from '../../src/platform/processes.js';
 import { until } from '../support/until.js';
 
 let home: string;
@@ -151,9 +151,13 @@ describe('the supervisor', () => {
     const supervisor = spawn(process.execPath, [supervisorScript], { stdio: 'pipe' });
     const [line] = (await once(supervisor.stdout, 'data')) as [Buffer];
     const orphan = Number(line);
-    expect(await isAlive(orphan)).toBe(true);
-    supervisor.kill('SIGKILL');
-    expect(await waitForDeath(orphan, 10_000)).toBe(true);
+    try {
+      expect(await isAlive(orphan)).toBe(true);
+      supervisor.kill('SIGKILL');
+      expect(await waitForDeath(orphan, 10_000)).toBe(true);
+    } finally {
+      signal(orphan, 'SIGKILL');
+    }
   });
 
   it('can be stopped while it backs off', async () => {

@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import Stripe from 'stripe';
 import type { ProcessorAnswer } from '../../src/processor/processor.js';
-import { answerOfError, answerOfIntent } from '../../src/processor/stripe-processor.js';
+import { answerOfError, answerOfIntent } from '../../src/processor/stripe-answers.js';
 
 const { errors } = Stripe;
 

@@ -1,7 +1,10 @@
 import { expect } from '@jest/globals';
-import pg from 'pg';
-import { send } from './client.js';
+import { DataSource } from 'typeorm';
+import { audit } from '../../src/audit/audit.js';
+import { compareWithProcessor } from '../../src/audit/processor-comparison.js';
+import { StripeProcessor } from '../../src/processor/stripe-processor.js';
 import { expectPromisesKept } from './retry-promise.js';
+import { until } from './until.js';
 
 /** A payment as the processor's ledger shows it. */
 export interface LedgerEntry {
@@ -17,8 +20,10 @@ export async function ledger(sandboxUrl: string): Promise<LedgerEntry[]> {
   const entries: LedgerEntry[] = [];
   for (let more = true; more;) {
     const after = entries.length > 0 ? `&starting_after=${entries.at(-1)?.id}` : '';
-    const reply = await send(`${sandboxUrl}/v1/payment_intents?limit=100${after}`);
-    const page = reply.body as unknown as { data: LedgerEntry[]; has_more: boolean };
+    const response = await fetch(`${sandboxUrl}/v1/payment_intents?limit=100${after}`, {
+      headers: { authorization: 'Bearer sk_test_books' },
+    });
+    const page = (await response.json()) as { data: LedgerEntry[]; has_more: boolean };
     entries.push(...page.data);
     more = page.has_more;
   }
@@ -33,39 +38,37 @@ export async function paymentsOf(sandboxUrl: string, chargeId: string): Promise<
 }
 
 /**
- * Ends a file that makes charges: nothing is unfinished, every payment has its charge and every charge its payment,
- * of the same account, amount and currency; and what `retry` told any client on the way was true.
+ * Ends a file that makes charges: nothing stays unfinished (recovery may still be at work, and is waited for), every
+ * invariant holds, the processor's ledger tells the same as ours, and what `retry` told any client was true.
+ * @param of.ttlSeconds IDEMPOTENCY_TTL_SECONDS of the API, if it was not the default.
  */
 export async function expectCleanBooks(of: {
   databaseUrl: string;
   sandboxUrl: string;
+  ttlSeconds?: number;
 }): Promise<void> {
-  const client = new pg.Client({ connectionString: of.databaseUrl });
-  await client.connect();
+  const url = of.databaseUrl;
+  const db = new DataSource({ type: 'postgres', url, installExtensions: false, extra: { max: 1 } });
+  await db.initialize();
   try {
-    const unfinished = await client.query(
-      `SELECT account_id, key FROM idempotency_records WHERE state = 'in_progress'
-       UNION ALL SELECT account_id, id FROM charges WHERE status = 'pending'`,
-    );
-    expect(unfinished.rows).toEqual([]);
-    const { rows: ours } = await client.query(
-      `SELECT processor_reference AS id, amount::int, currency, id AS charge, account_id AS account
-       FROM charges WHERE status = 'succeeded'
-       UNION ALL
-       SELECT processor_reference, amount::int, currency, id, account_id FROM naive_charges`,
-    );
-    const theirs = (await ledger(of.sandboxUrl))
-      .filter(({ status }) => status === 'succeeded')
-      .map(({ id, amount, currency, metadata: { charge, account } }) => {
-        return { id, amount, currency, charge, account };
-      });
-    expect(byId(ours)).toEqual(byId(theirs));
-    expectPromisesKept(new Set(theirs.map(({ charge }) => charge ?? '')));
+    await until(async () => {
+      const unfinished: unknown[] = await db.query(
+        `SELECT resource_id FROM idempotency_records WHERE state = 'in_progress'`,
+      );
+      if (unfinished.length > 0) throw new Error(`unfinished: ${JSON.stringify(unfinished)}`);
+      return true;
+    });
+    expect(await audit(db.manager, of.ttlSeconds)).toEqual([]);
+    const processor = new StripeProcessor({
+      name: 'sandbox',
+      secretKey: 'sk_test_books',
+      baseUrl: new URL(of.sandboxUrl),
+      timeoutMs: 8_000,
+    });
+    expect(await compareWithProcessor(db.manager, processor)).toEqual([]);
+    const paid = (await ledger(of.sandboxUrl)).filter(({ status }) => status === 'succeeded');
+    expectPromisesKept(new Set(paid.map(({ metadata }) => metadata.charge ?? '')));
   } finally {
-    await client.end();
+    await db.destroy();
   }
-}
-
-function byId<T extends { id: string }>(rows: T[]): T[] {
-  return [...rows].sort((a, b) => (a.id < b.id ? -1 : 1));
 }

@@ -1,114 +1,80 @@
-import { request, type IncomingHttpHeaders, type OutgoingHttpHeaders } from 'node:http';
-import { text as readText } from 'node:stream/consumers';
-import { setTimeout as delay } from 'node:timers/promises';
+import { randomUUID } from 'node:crypto';
+import { expect } from '@jest/globals';
+import type { TestApp } from './app.js';
 import { hear } from './retry-promise.js';
-
-/** What the tests read of an answer; every other member is there as well. */
-export interface Body {
-  [member: string]: unknown;
-  id: string;
-  status: string | number;
-  code: string;
-  charge: string;
-  retry: string;
-}
 
 export interface Reply {
   status: number;
-  headers: IncomingHttpHeaders;
-  /** The bytes of the body. */
+  headers: Headers;
   text: string;
-  body: Body;
+  /** Parsed JSON, or undefined. */
+  body: Record<string, any>; // eslint-disable-line @typescript-eslint/no-explicit-any -- a test reads what it expects
 }
 
-export interface Send {
-  method?: 'GET' | 'POST' | 'PUT' | 'DELETE';
-  /** `null` sends none; the default is the first demo account's. */
-  apiKey?: string | null;
-  key?: string;
-  headers?: OutgoingHttpHeaders;
-  /** Sent as JSON; a string or bytes are sent as they stand. */
+export interface Call {
+  method?: string;
+  /** Sent as JSON, unless it is text or bytes already. */
   body?: unknown;
-  signal?: AbortSignal;
+  /** The API key; acme's by default, null for none. */
+  apiKey?: string | null;
+  /** The Idempotency-Key; a fresh one by default for a POST, null for none. */
+  key?: string | null;
+  headers?: Record<string, string>;
 }
 
-/** One request on a connection of its own: a pooled one would carry the death of one server over to the next. */
-export async function send(url: string, options: Send = {}): Promise<Reply> {
-  const { apiKey = 'sk_test_acme', key, headers, body, signal } = options;
-  const bytes =
-    body === undefined || typeof body === 'string' || Buffer.isBuffer(body)
-      ? body
-      : JSON.stringify(body);
-  return new Promise((resolve, reject) => {
-    const sent = request(url, {
-      method: options.method ?? (body === undefined ? 'GET' : 'POST'),
-      agent: false,
-      signal,
-      headers: {
-        ...(apiKey === null ? {} : { authorization: `Bearer ${apiKey}` }),
-        ...(bytes === undefined ? {} : { 'content-type': 'application/json' }),
-        ...(key === undefined ? {} : { 'idempotency-key': key }),
-        ...headers,
-      },
-    });
-    sent.on('error', reject);
-    sent.on('response', (response) => {
-      readText(response).then((text) => {
-        const { statusCode: status = 0, headers: received } = response;
-        const reply = { status, headers: received, text, body: parsed(text) };
-        hear(url, key, { apiKey, body }, reply);
-        resolve(reply);
-      }, reject);
-    });
-    sent.end(bytes);
+/** One request as a client of the API would make it. */
+export async function call(app: TestApp, path: string, options: Call = {}): Promise<Reply> {
+  const { method = 'GET', body, apiKey = app.acme.apiKey } = options;
+  const key = options.key === undefined && method === 'POST' ? randomUUID() : options.key;
+  const response = await fetch(app.url + path, {
+    method,
+    headers: {
+      ...(apiKey === null ? {} : { authorization: `Bearer ${apiKey}` }),
+      ...(typeof key === 'string' ? { 'idempotency-key': key } : {}),
+      ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+      ...options.headers,
+    },
+    body: asBody(body),
   });
+  const text = await response.text();
+  const isJson = /\bjson\b/.test(response.headers.get('content-type') ?? '');
+  const parsed = isJson && text !== '' ? JSON.parse(text) : undefined;
+  const reply = { status: response.status, headers: response.headers, text, body: parsed };
+  if (method === 'POST') hear(app.url + path, key, { apiKey, body }, reply);
+  return reply;
 }
 
-/** `POST /charges` of 12.00, or of what `changes` say. */
-export async function charge(
-  apiUrl: string,
-  key: string,
-  changes: Record<string, unknown> = {},
-  options: Send = {},
+export function post(
+  app: TestApp,
+  path: string,
+  body: unknown,
+  options: Call = {},
 ): Promise<Reply> {
-  const body = { amount: 1200, currency: 'eur', payment_method: 'pm_card_visa', ...changes };
-  return send(`${apiUrl}/charges`, { key, body, ...options });
+  return call(app, path, { ...options, method: 'POST', body });
 }
 
-/**
- * A client that obeys the contract: after a broken connection, or an answer that says `same_key`, it sends the same
- * request with the same key again, until there is an answer for good.
- */
-export async function chargeUntilAnswered(
-  apiUrl: string,
-  key: string,
-  changes: Record<string, unknown> = {},
-  options: Send = {},
-): Promise<Reply> {
-  for (let patience = 300; ; patience--) {
-    const reply = await charge(apiUrl, key, changes, options).catch((error: Error) => {
-      if (patience === 0) throw error;
-      return undefined;
-    });
-    if (reply && (reply.body.retry !== 'same_key' || patience === 0)) return reply;
-    await delay(100);
-  }
+/** A charge that succeeds. */
+export const CHARGE = { amount: 1200, currency: 'eur', payment_method: 'pm_card_visa' };
+
+function asBody(body: unknown): string | Uint8Array<ArrayBuffer> | undefined {
+  if (body === undefined || typeof body === 'string') return body;
+  return Buffer.isBuffer(body) ? new Uint8Array(body) : JSON.stringify(body);
 }
 
-/** `GET /idempotency-keys/{key}`. */
-export async function lookUp(apiUrl: string, key: string, apiKey?: string): Promise<Reply> {
-  return send(`${apiUrl}/idempotency-keys/${encodeURIComponent(key)}`, { apiKey });
-}
-
-/** `GET /charges/{id}`. */
-export async function getCharge(apiUrl: string, id: string, apiKey?: string): Promise<Reply> {
-  return send(`${apiUrl}/charges/${id}`, { apiKey });
-}
-
-function parsed(text: string): Body {
-  try {
-    return JSON.parse(text) as Body;
-  } catch {
-    return {} as Body; // not JSON: the test looks at the text
-  }
+/** Everything that every problem has, and that agrees with everything else. */
+export function expectProblem(reply: Reply, status: number, code: string, retry: string): void {
+  expect(reply.body).toMatchObject({ status, code, retry, type: `/problems/${code}` });
+  expect(reply.status).toBe(status);
+  expect(reply.headers.get('Content-Type')).toBe('application/problem+json; charset=utf-8');
+  expect(reply.headers.get('Request-Id')).toMatch(/^req_[0-9a-v]{24}$/);
+  expect(reply.body.request_id).toBe(reply.headers.get('Request-Id'));
+  expect(Object.keys(reply.body).slice(0, 7)).toEqual([
+    'type',
+    'title',
+    'status',
+    'detail',
+    'code',
+    'request_id',
+    'retry',
+  ]);
 }

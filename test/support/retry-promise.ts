@@ -13,18 +13,26 @@ interface Told {
 const told = new Map<string, Told[]>();
 
 /** Every answer to a `POST /charges` comes here, in the order in which clients received them. */
-export function hear(url: string, key: string | undefined, request: unknown, reply: Reply): void {
-  if (key === undefined || !new URL(url).pathname.endsWith('/charges') || isNaive(url)) return;
-  const { status, text, body } = reply;
+export function hear(
+  url: string,
+  key: string | null | undefined,
+  request: unknown,
+  reply: Reply,
+): void {
+  if (typeof key !== 'string' || !new URL(url).pathname.endsWith('/charges') || isNaive(url))
+    return;
+  const { status, text } = reply;
+  const body = (reply.body ?? {}) as Partial<Record<'code' | 'retry' | 'id' | 'charge', string>> & {
+    resource?: { id: string };
+  };
   const name = JSON.stringify([key, request]);
-  const resource = body.resource as { id: string } | undefined;
   const answers = told.get(name) ?? [];
   answers.push({
     status,
     text,
     code: String(body.code),
     retry: status < 300 ? undefined : String(body.retry),
-    charge: status < 300 ? body.id : (body.charge ?? resource?.id),
+    charge: status < 300 ? body.id : (body.charge ?? body.resource?.id),
   });
   told.set(name, answers);
 }
@@ -32,7 +40,7 @@ export function hear(url: string, key: string | undefined, request: unknown, rep
 interface Reply {
   status: number;
   text: string;
-  body: { [member: string]: unknown; id: string; code: string; charge: string; retry: string };
+  body: unknown;
 }
 
 /** A control, on purpose without any promise. */

@@ -59,7 +59,7 @@ export class Params {
         'parameter_invalid_empty',
       );
     }
-    if (value !== undefined && value.length > max) {
+    if (value !== undefined && [...value].length > max) {
       throw invalidRequest(`Invalid string: must be at most ${max} characters`, name);
     }
     return value;
@@ -121,10 +121,10 @@ export class Params {
     for (const [name, value] of this.pairs) {
       const key = /^metadata\[([^[\]]+)\]$/.exec(name)?.[1];
       if (key === undefined) continue;
-      if (key.length > METADATA_MAX_NAME) {
+      if ([...key].length > METADATA_MAX_NAME) {
         throw invalidRequest(`Metadata keys can have up to ${METADATA_MAX_NAME} characters`, name);
       }
-      if (value.length > METADATA_MAX_VALUE) {
+      if ([...value].length > METADATA_MAX_VALUE) {
         throw invalidRequest(
           `Metadata values can have up to ${METADATA_MAX_VALUE} characters`,
           name,

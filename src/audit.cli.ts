@@ -1,0 +1,41 @@
+import { DataSource } from 'typeorm';
+import { audit, INVARIANTS } from './audit/audit.js';
+import type { Finding } from './audit/invariant.js';
+import { compareWithProcessor, PAYMENT_INVARIANTS } from './audit/processor-comparison.js';
+import type { Config } from './config.js';
+import { StripeProcessor } from './processor/stripe-processor.js';
+import { run } from './run.js';
+
+// `npm run audit`: the books of DATABASE_URL, and those of the processor that the configuration names.
+// One line for each finding. Exit code: 0 nothing found, 1 something found, 2 could not look, 78 configuration.
+
+const COULD_NOT_LOOK = 2;
+
+await run(async (config) => {
+  try {
+    const findings = await look(config);
+    for (const { invariant, account_id, id, detail } of findings) {
+      console.log([invariant, account_id, id, detail].join('  '));
+    }
+    const asked = INVARIANTS.length + PAYMENT_INVARIANTS.length;
+    console.log(`${asked} invariants, ${findings.length} findings, ${config.processor.name}`);
+    process.exitCode = findings.length > 0 ? 1 : 0;
+  } catch (error) {
+    const { message, code } = error as { message?: string; code?: string };
+    console.error(`the audit could not be made: ${message || code || String(error)}`);
+    process.exitCode = COULD_NOT_LOOK;
+  }
+});
+
+async function look({ databaseUrl: url, idempotency, processor }: Config): Promise<Finding[]> {
+  const db = new DataSource({ type: 'postgres', url, installExtensions: false, extra: { max: 1 } });
+  await db.initialize();
+  try {
+    return [
+      ...(await audit(db.manager, idempotency.ttlSeconds)),
+      ...(await compareWithProcessor(db.manager, new StripeProcessor(processor))),
+    ];
+  } finally {
+    await db.destroy();
+  }
+}

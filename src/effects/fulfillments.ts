@@ -1,0 +1,99 @@
+import { createHash } from 'node:crypto';
+import { Injectable } from '@nestjs/common';
+import { DataSource } from 'typeorm';
+import { EventSubscribers, recordEvent } from '../events/events.js';
+import type { Event } from '../events/event.entity.js';
+import { deriveId } from '../idempotency/identity.js';
+import { enqueue, JobRegistry } from '../jobs/jobs.js';
+import { lockPaidOrder, setFulfillment } from '../orders/order.queries.js';
+import type { Tx } from '../platform/database.js';
+import { bookStock } from '../stock/stock.js';
+import { fulfillmentToWire, type Fulfillment } from './fulfillment.entity.js';
+import { CANCEL_SALE } from './sale-cancellation.js';
+
+const FULFILL_ORDER = 'fulfill-order';
+const ADVANCE_FULFILLMENT = 'advance-fulfillment';
+const COLUMNS = 'account_id, id, order_id, charge_id, step, tracking_number, created_at';
+
+/**
+ * A paid order leaves the house once: stock booked, one shipment, its steps one after the other.
+ * Proof: test/effects/fulfillments.spec.ts.
+ */
+@Injectable()
+export class Fulfillments {
+  constructor(
+    private readonly dataSource: DataSource,
+    events: EventSubscribers,
+    jobs: JobRegistry,
+  ) {
+    events.subscribe(async (_tx, event) => consequences(event));
+    jobs.register(FULFILL_ORDER, ({ account, order, charge }) =>
+      this.fulfill(String(account), String(order), String(charge)),
+    );
+    jobs.register(ADVANCE_FULFILLMENT, ({ account, fulfillment }) =>
+      this.advance(String(account), String(fulfillment)),
+    );
+  }
+
+  /** Books the stock and makes the shipment, both or neither; the order's lock lets one worker in at a time. */
+  private async fulfill(accountId: string, orderId: string, chargeId: string): Promise<void> {
+    await this.dataSource.transaction(async (tx) => {
+      const order = await lockPaidOrder(tx, accountId, orderId, chargeId);
+      if (!order) return; // the sale was canceled meanwhile
+      if (!(await bookStock(tx, accountId, chargeId))) {
+        await enqueue(tx, CANCEL_SALE, { account: accountId, order: orderId, charge: chargeId });
+        return;
+      }
+      const id = deriveId('ful', accountId, 'fulfillment', orderId);
+      const [made]: Fulfillment[] = await tx.query(
+        `INSERT INTO fulfillments (account_id, id, order_id, charge_id, step) VALUES ($1, $2, $3, $4, 'picking')
+         ON CONFLICT (account_id, order_id) DO NOTHING RETURNING ${COLUMNS}`,
+        [accountId, id, orderId, chargeId],
+      );
+      if (!made) return; // told again
+      await setFulfillment(tx, order, id);
+      await recordEvent(tx, {
+        accountId,
+        type: 'fulfillment.created',
+        cause: id,
+        object: fulfillmentToWire(made),
+      });
+      await enqueue(tx, ADVANCE_FULFILLMENT, { account: accountId, fulfillment: id });
+    });
+  }
+
+  /** Walks the steps that are left. */
+  private async advance(accountId: string, id: string): Promise<void> {
+    const db = this.dataSource.manager;
+    await moveOn(db, accountId, id, 'picking', 'labelled', orderLabel(id));
+    // Dies here: the next run finds the label and goes on.
+    await moveOn(db, accountId, id, 'labelled', 'handed_over', orderLabel(id));
+  }
+}
+
+function consequences({ type, account_id, data }: Event) {
+  if (type !== 'order.paid') return [];
+  const { id, charge } = data.object as { id: string; charge: string };
+  return [{ job: FULFILL_ORDER, payload: { account: account_id, order: id, charge } }];
+}
+
+/** Compare-and-set: a step that was taken before is not taken again. */
+async function moveOn(
+  db: Tx,
+  accountId: string,
+  id: string,
+  from: string,
+  to: string,
+  trackingNumber: string,
+): Promise<void> {
+  await db.query(
+    `UPDATE fulfillments SET step = $4, tracking_number = $5, updated_at = now()
+     WHERE account_id = $1 AND id = $2 AND step = $3`,
+    [accountId, id, from, to, trackingNumber],
+  );
+}
+
+/** The carrier's answer to an order under our own name for it: asked twice, it is the same label. */
+function orderLabel(fulfillmentId: string): string {
+  return `TRACK-${createHash('sha256').update(fulfillmentId).digest('hex').slice(0, 12).toUpperCase()}`;
+}

@@ -1,0 +1,104 @@
+import { Injectable } from '@nestjs/common';
+import { DataSource } from 'typeorm';
+import { EventSubscribers, findEvent, type Consequence } from '../events/events.js';
+import type { Event } from '../events/event.entity.js';
+import { JobRegistry } from '../jobs/jobs.js';
+import { findOrder } from '../orders/order.queries.js';
+import type { Tx } from '../platform/database.js';
+import { Mailer } from './mailer.js';
+
+const SEND_RECEIPT = 'send-receipt';
+
+/** Longer than the mailer's time-outs; a sender that is silent for longer is taken for dead. In ms. */
+const LEASE_MS = 30_000;
+
+/**
+ * One receipt for a charge. A mail server cannot be asked whether it has a message, so that a crash between sending and
+ * recording leaves a choice: send again (perhaps twice) or not (perhaps never). Chosen: at least once, because a lost
+ * receipt is a complaint; under a `Message-ID` derived from the event, so that a doubtful second copy is recognised as
+ * the same message. Everywhere else in the flow it is exactly one. Proof: test/effects/receipts.spec.ts.
+ */
+@Injectable()
+export class Receipts {
+  constructor(
+    private readonly dataSource: DataSource,
+    private readonly mailer: Mailer,
+    events: EventSubscribers,
+    jobs: JobRegistry,
+  ) {
+    events.subscribe((tx, event) => this.consequences(tx, event));
+    jobs.register(SEND_RECEIPT, ({ account, event }) => this.send(String(account), String(event)));
+  }
+
+  private async consequences(tx: Tx, event: Event): Promise<Consequence[]> {
+    if (event.type !== 'charge.succeeded' || !(await recipientOf(tx, event))) return [];
+    return [{ job: SEND_RECEIPT, payload: { account: event.account_id, event: event.id } }];
+  }
+
+  private async send(accountId: string, eventId: string): Promise<void> {
+    const db = this.dataSource.manager;
+    const event = await findEvent(db, accountId, eventId);
+    const to = event && (await recipientOf(db, event));
+    if (!event || !to) return;
+    const messageId = `<receipt.${event.id}@charge-once.invalid>`;
+    const epoch = await claim(db, event, messageId, to);
+    if (epoch === 'sent') return;
+    const { id, amount, currency } = event.data.object;
+    await this.mailer.send({
+      messageId,
+      to,
+      subject: `Receipt for ${String(id)}`,
+      text: `You paid ${String(amount)} ${String(currency)} (in the minor unit of the currency).\nCharge: ${String(id)}\n`,
+    });
+    // Dies here: sent, not recorded. The lease runs out and the same message is sent again under the same Message-ID.
+    await db.query(
+      `UPDATE sent_emails SET sent_at = now(), lease_expires_at = NULL
+       WHERE account_id = $1 AND message_id = $2 AND epoch = $3 AND sent_at IS NULL`,
+      [accountId, messageId, epoch],
+    );
+  }
+}
+
+async function recipientOf(db: Tx, { account_id, data }: Event): Promise<string | undefined> {
+  const { receipt_email, order } = data.object as {
+    receipt_email: string | null;
+    order: string | null;
+  };
+  if (receipt_email !== null) return receipt_email;
+  const email = order === null ? null : (await findOrder(db, account_id, order))?.email;
+  return email ?? undefined;
+}
+
+/**
+ * The right to send a message, for the time of a lease.
+ * @returns the epoch of the claim, or that it was sent.
+ * @throws Error while somebody else is sending; the queue comes back.
+ */
+async function claim(
+  db: Tx,
+  event: Event,
+  messageId: string,
+  recipient: string,
+): Promise<number | 'sent'> {
+  const first: { epoch: number }[] = await db.query(
+    `INSERT INTO sent_emails (account_id, message_id, event_id, recipient, epoch, lease_expires_at)
+     VALUES ($1, $2, $3, $4, 1, now() + $5 * interval '1 millisecond')
+     ON CONFLICT (account_id, message_id) DO NOTHING RETURNING epoch`,
+    [event.account_id, messageId, event.id, recipient, LEASE_MS],
+  );
+  if (first[0]) return first[0].epoch;
+  const [row]: { epoch: number; sent: boolean; free: boolean }[] = await db.query(
+    `SELECT epoch, sent_at IS NOT NULL AS sent, lease_expires_at <= clock_timestamp() AS free
+     FROM sent_emails WHERE account_id = $1 AND message_id = $2`,
+    [event.account_id, messageId],
+  );
+  if (row?.sent) return 'sent';
+  const [next]: [{ epoch: number }[], number] = await db.query(
+    `UPDATE sent_emails SET epoch = epoch + 1, lease_expires_at = now() + $4 * interval '1 millisecond'
+     WHERE account_id = $1 AND message_id = $2 AND epoch = $3 AND sent_at IS NULL AND lease_expires_at <= now()
+     RETURNING epoch`,
+    [event.account_id, messageId, row?.epoch ?? 0, LEASE_MS],
+  );
+  if (!next[0]) throw new Error(`${messageId} is being sent by somebody else`);
+  return next[0].epoch;
+}

@@ -1,0 +1,62 @@
+import { Injectable } from '@nestjs/common';
+import { ReserveRaced } from '../idempotency/errors.js';
+import {
+  OperationRegistry,
+  type FoundResource,
+  type Operation,
+  type Plan,
+} from '../idempotency/operation.js';
+import { ok } from '../platform/answer.js';
+import type { Tx } from '../platform/database.js';
+import { objectNotFound } from '../platform/problem.js';
+import { eventLink, eventToWire, type Event } from './event.entity.js';
+import { findEvent } from './events.js';
+
+/** Tells the endpoints of an event's account again. Whoever delivers registers itself here. */
+export type Resender = (tx: Tx, event: Event, resendId: string) => Promise<void>;
+
+/**
+ * `POST /events/{id}/resend`: one beat. The row in `event_resends` has the derived id, so that a late retry of the
+ * click does not send again after its key has expired.
+ */
+@Injectable()
+export class EventResendOperation implements Operation {
+  readonly name = 'POST /events/{id}/resend';
+  readonly idPrefix = 'rs';
+  private readonly resenders: Resender[] = [];
+
+  constructor(operations: OperationRegistry) {
+    operations.register(this);
+  }
+
+  onResend(resender: Resender): void {
+    this.resenders.push(resender);
+  }
+
+  plan(accountId: string, eventId: string): Plan {
+    return {
+      reserve: async (tx, { id }) => {
+        const event = await findEvent(tx, accountId, eventId);
+        if (!event) throw objectNotFound('event');
+        const inserted: unknown[] = await tx.query(
+          `INSERT INTO event_resends (account_id, id, event_id) VALUES ($1, $2, $3)
+           ON CONFLICT (account_id, id) DO NOTHING RETURNING id`,
+          [accountId, id, eventId],
+        );
+        if (inserted.length === 0) throw new ReserveRaced();
+        for (const resender of this.resenders) await resender(tx, event, id);
+        return { answer: ok(eventToWire(event)) };
+      },
+    };
+  }
+
+  async find(db: Tx, accountId: string, id: string): Promise<FoundResource | undefined> {
+    const rows: { event_id: string; created_at: Date }[] = await db.query(
+      `SELECT event_id, created_at FROM event_resends WHERE account_id = $1 AND id = $2`,
+      [accountId, id],
+    );
+    return (
+      rows[0] && { ...eventLink(rows[0].event_id), failed: false, createdAt: rows[0].created_at }
+    );
+  }
+}

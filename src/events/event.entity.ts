@@ -1,0 +1,35 @@
+import type { ResourceLink } from '../idempotency/errors.js';
+
+/** What merchants can be told. Past tense: it has happened, and has been committed. */
+export const EVENT_TYPES = [
+  'charge.succeeded',
+  'charge.failed',
+  'charge.refunded',
+  'order.paid',
+  'order.canceled',
+  'fulfillment.created',
+] as const;
+
+export type EventType = (typeof EVENT_TYPES)[number];
+
+/** A row of `events`. `data` is a snapshot, as the API would have shown it then. */
+export interface Event {
+  account_id: string;
+  id: string;
+  type: EventType;
+  /** The id of what caused it: with the type, the name of the event. */
+  cause: string;
+  data: { object: Record<string, unknown> };
+  created_at: Date;
+}
+
+/** The same bytes in the API and in every delivery. */
+export function eventToWire({ id, type, data, created_at }: Event) {
+  return { id, object: 'event', type, data, created_at: created_at.toISOString() };
+}
+
+export type EventWire = ReturnType<typeof eventToWire>;
+
+export function eventLink(id: string): ResourceLink {
+  return { object: 'event', id, url: `/events/${id}` };
+}

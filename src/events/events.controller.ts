@@ -1,0 +1,53 @@
+import { Body, Controller, Get, Param, Post, Query, Req } from '@nestjs/common';
+import type { Request } from 'express';
+import { DataSource } from 'typeorm';
+import { accountIdOf } from '../accounts/auth.guard.js';
+import { Idempotent } from '../idempotency/idempotent.interceptor.js';
+import type { Plan } from '../idempotency/operation.js';
+import { OptionalBody } from '../platform/body.guard.js';
+import { ListQuery, page, type List } from '../platform/list.js';
+import { objectNotFound } from '../platform/problem.js';
+import { eventToWire, type Event, type EventWire } from './event.entity.js';
+import { EventResendOperation } from './event-resend.operation.js';
+import { EVENT_COLUMNS, findEvent } from './events.js';
+
+/** A resend takes nothing; whatever is sent is an unknown member. */
+class NoMembers {}
+
+@Controller('events')
+export class EventsController {
+  constructor(
+    private readonly dataSource: DataSource,
+    private readonly resends: EventResendOperation,
+  ) {}
+
+  @Get()
+  async list(@Req() request: Request, @Query() query: ListQuery): Promise<List<EventWire>> {
+    return page<Event, EventWire>(this.dataSource.manager, accountIdOf(request), query, {
+      table: 'events',
+      columns: EVENT_COLUMNS,
+      where: [],
+      values: [],
+      url: '/events',
+      toWire: eventToWire,
+    });
+  }
+
+  @Get(':id')
+  async find(@Req() request: Request, @Param('id') id: string): Promise<EventWire> {
+    const event = await findEvent(this.dataSource.manager, accountIdOf(request), id);
+    if (!event) throw objectNotFound('event');
+    return eventToWire(event);
+  }
+
+  @Post(':id/resend')
+  @Idempotent()
+  @OptionalBody()
+  async resend(
+    @Req() request: Request,
+    @Param('id') id: string,
+    @Body() _body: NoMembers,
+  ): Promise<Plan> {
+    return this.resends.plan(accountIdOf(request), id);
+  }
+}

@@ -1,0 +1,20 @@
+import type { Happening } from '../events/events.js';
+import { orderToWire, type Order } from './order.entity.js';
+
+export function orderPaid(order: Order): Happening {
+  return {
+    accountId: order.account_id,
+    type: 'order.paid',
+    cause: order.id,
+    object: orderToWire(order),
+  };
+}
+
+export function orderCanceled(order: Order): Happening {
+  return {
+    accountId: order.account_id,
+    type: 'order.canceled',
+    cause: order.id,
+    object: orderToWire(order),
+  };
+}

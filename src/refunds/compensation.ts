@@ -1,0 +1,57 @@
+import { Injectable } from '@nestjs/common';
+import { DataSource } from 'typeorm';
+import { lockCharge } from '../charges/charge.queries.js';
+import { deriveId } from '../idempotency/identity.js';
+import { findPendingRefund, findRefund, findRefundsOnTheirWay } from './refund.queries.js';
+import { RefundOperation, settleRefund } from './refund.operation.js';
+
+/**
+ * A refund that we owe without being asked. No client's key is involved: the cause names it, in a column of its own
+ * with a unique index, and the id is derived from the cause. Reserve, perform, settle as always; the job that calls
+ * this is repeated until it returns.
+ */
+@Injectable()
+export class Compensation {
+  constructor(
+    private readonly dataSource: DataSource,
+    private readonly refunds: RefundOperation,
+  ) {}
+
+  /**
+   * Gives back all that is left of a charge, once per cause.
+   * @throws Error while the outcome is open; call again.
+   */
+  async refundOnce(accountId: string, chargeId: string, cause: string): Promise<void> {
+    const id = deriveId('re', accountId, 'compensation', cause);
+    await this.reserve(accountId, chargeId, cause, id);
+    const refund = await findPendingRefund(this.dataSource.manager, accountId, id);
+    if (!refund) return; // nothing was left, or it has ended before
+    const performed = await this.refunds.perform({ refund, ageMs: refund.age_ms });
+    if (!performed.ended) throw performed.error(true, 1);
+    const { outcome } = performed;
+    await this.dataSource.transaction(async (tx) => {
+      // The charge's lock comes first, here as everywhere; whoever is second finds the refund ended.
+      await lockCharge(tx, accountId, chargeId);
+      const pending = await findPendingRefund(tx, accountId, id);
+      if (pending) await settleRefund(tx, { accountId, id }, chargeId, outcome);
+    });
+    if (outcome.status === 'failed')
+      throw new Error(`${id} failed: ${outcome.failureCode}; a person must look`);
+  }
+
+  private async reserve(
+    accountId: string,
+    chargeId: string,
+    cause: string,
+    id: string,
+  ): Promise<void> {
+    await this.dataSource.transaction(async (tx) => {
+      const charge = await lockCharge(tx, accountId, chargeId);
+      if (!charge || (await findRefund(tx, accountId, id))) return;
+      const onTheirWay = await findRefundsOnTheirWay(tx, accountId, chargeId);
+      const pending = onTheirWay.reduce((sum, { amount }) => sum + amount, 0);
+      const amount = charge.amount - charge.amount_refunded - pending;
+      if (amount > 0) await this.refunds.reserve(tx, charge, { id, amount, reason: cause, cause });
+    });
+  }
+}

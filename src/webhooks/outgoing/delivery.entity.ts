@@ -1,0 +1,71 @@
+/**
+ * A delivery of one event to one endpoint; each attempt is a row of its own.
+ *
+ * | status | moved on by | after a crash |
+ * |---|---|---|
+ * | `pending` | the job `deliver-webhook`, by its attempt's number | the lease runs out, the queue tries again |
+ * | `succeeded` | nobody: the receiver answered 2xx | stays |
+ * | `failed` | nobody: 410, or no 2xx in three days; the API can resend the event | stays |
+ */
+export interface Delivery {
+  account_id: string;
+  id: string;
+  endpoint_id: string;
+  event_id: string;
+  status: 'pending' | 'succeeded' | 'failed';
+  attempts: number;
+  next_attempt_at: Date | null;
+  created_at: Date;
+  /** Of the newest attempt. */
+  response_status: number | null;
+  error: string | null;
+}
+
+export function deliveryToWire(delivery: Delivery) {
+  return {
+    id: delivery.id,
+    object: 'delivery',
+    endpoint: delivery.endpoint_id,
+    event: delivery.event_id,
+    status: delivery.status,
+    attempts: delivery.attempts,
+    response_status: delivery.response_status,
+    error: delivery.error,
+    next_attempt_at: delivery.next_attempt_at?.toISOString() ?? null,
+    created_at: delivery.created_at.toISOString(),
+  };
+}
+
+export type DeliveryWire = ReturnType<typeof deliveryToWire>;
+
+const SECOND = 1_000;
+const MINUTE = 60 * SECOND;
+const HOUR = 60 * MINUTE;
+
+/** The pauses between attempts, in ms; some three days in all, before jitter. */
+const PAUSES_MS = [
+  5 * SECOND,
+  30 * SECOND,
+  2 * MINUTE,
+  10 * MINUTE,
+  30 * MINUTE,
+  HOUR,
+  3 * HOUR,
+  6 * HOUR,
+  12 * HOUR,
+  24 * HOUR,
+  24 * HOUR,
+];
+
+/** Longer wishes of a receiver are cut to this, in ms. */
+const LONGEST_WISH_MS = 24 * HOUR;
+
+/** @returns ms until the next attempt after `attempts`, or undefined when it is over. */
+export function pauseAfter(
+  attempts: number,
+  retryAfterMs = 0,
+  random = Math.random(),
+): number | undefined {
+  const pause = PAUSES_MS[attempts - 1];
+  return pause && Math.max(pause * (0.75 + random / 2), Math.min(retryAfterMs, LONGEST_WISH_MS));
+}

@@ -1,0 +1,90 @@
+import { randomBytes } from 'node:crypto';
+import type { Tx } from '../../platform/database.js';
+import type { Endpoint } from './endpoint.entity.js';
+
+export const ENDPOINT_COLUMNS = 'account_id, id, url, events, created_at, disabled_at';
+
+/** How long an old secret goes on signing after a rotation: time to bring the new one to every receiver. */
+const ROTATION = "interval '24 hours'";
+
+export async function findEndpoint(
+  db: Tx,
+  accountId: string,
+  id: string,
+): Promise<Endpoint | undefined> {
+  const rows: Endpoint[] = await db.query(
+    `SELECT ${ENDPOINT_COLUMNS} FROM webhook_endpoints
+     WHERE account_id = $1 AND id = $2 AND deleted_at IS NULL`,
+    [accountId, id],
+  );
+  return rows[0];
+}
+
+/** @returns undefined if the id is taken by an endpoint that was not deleted. */
+export async function insertEndpoint(
+  tx: Tx,
+  { account_id, id, url, events }: Pick<Endpoint, 'account_id' | 'id' | 'url' | 'events'>,
+): Promise<Endpoint | undefined> {
+  const rows: Endpoint[] = await tx.query(
+    `INSERT INTO webhook_endpoints (account_id, id, url, events) VALUES ($1, $2, $3, $4)
+     ON CONFLICT (account_id, id) DO UPDATE
+       SET url = excluded.url, events = excluded.events, created_at = excluded.created_at,
+         disabled_at = NULL, deleted_at = NULL
+       WHERE webhook_endpoints.deleted_at IS NOT NULL
+     RETURNING ${ENDPOINT_COLUMNS}`,
+    [account_id, id, url, JSON.stringify(events)],
+  );
+  return rows[0];
+}
+
+/**
+ * Deletes an endpoint; again is no error.
+ * @returns false if there never was one.
+ */
+export async function deleteEndpoint(tx: Tx, accountId: string, id: string): Promise<boolean> {
+  const [, found]: [unknown[], number] = await tx.query(
+    `UPDATE webhook_endpoints SET deleted_at = COALESCE(deleted_at, now()) WHERE account_id = $1 AND id = $2`,
+    [accountId, id],
+  );
+  return found === 1;
+}
+
+/**
+ * Gives an endpoint a new secret; those before it go on signing for a while.
+ * @returns the secret, or undefined if one was made under this id before.
+ */
+export async function addSecret(
+  tx: Tx,
+  accountId: string,
+  endpointId: string,
+  id: string,
+): Promise<string | undefined> {
+  await tx.query(
+    `UPDATE webhook_secrets SET expires_at = now() + ${ROTATION}
+     WHERE account_id = $1 AND endpoint_id = $2 AND expires_at IS NULL AND id <> $3`,
+    [accountId, endpointId, id],
+  );
+  // Standard Webhooks: 24 to 64 random bytes in base64 behind a prefix.
+  const secret = `whsec_${randomBytes(32).toString('base64')}`;
+  const rows: unknown[] = await tx.query(
+    `INSERT INTO webhook_secrets (account_id, id, endpoint_id, secret) VALUES ($1, $2, $3, $4)
+     ON CONFLICT (account_id, id) DO NOTHING RETURNING id`,
+    [accountId, id, endpointId, secret],
+  );
+  return rows.length === 1 ? secret : undefined;
+}
+
+/** The secrets that sign now, newest first. */
+export async function findSecrets(
+  db: Tx,
+  accountId: string,
+  endpointId: string,
+): Promise<string[]> {
+  const rows: { secret: string }[] = await db.query(
+    `SELECT secret FROM webhook_secrets
+     WHERE account_id = $1 AND endpoint_id = $2 AND (expires_at IS NULL OR expires_at > clock_timestamp())
+     ORDER BY created_at DESC`,
+    [accountId, endpointId],
+  );
+  return rows.map(({ secret }) => secret);
+}

@@ -1,0 +1,27 @@
+import { Module, type DynamicModule } from '@nestjs/common';
+import { ProcessorNotifications } from './incoming/processor-notifications.js';
+import { WaitingNotificationsLoop } from './incoming/waiting-notifications.loop.js';
+import type { AddressPolicy } from './outgoing/address-policy.js';
+import { ADDRESS_POLICY, Deliveries } from './outgoing/deliveries.js';
+import { EndpointOperation, SecretRotationOperation } from './outgoing/endpoint.operations.js';
+
+/** Webhooks in both directions. */
+@Module({})
+export class WebhooksModule {
+  /** @param background whether this process applies what has been waiting. */
+  static forRoot(policy: AddressPolicy, background: boolean): DynamicModule {
+    return {
+      module: WebhooksModule,
+      global: true, // the table of contents mounts the controllers, in the API only
+      providers: [
+        { provide: ADDRESS_POLICY, useValue: policy },
+        Deliveries,
+        EndpointOperation,
+        SecretRotationOperation,
+        ProcessorNotifications,
+        ...(background ? [WaitingNotificationsLoop] : []),
+      ],
+      exports: [EndpointOperation, SecretRotationOperation, ProcessorNotifications],
+    };
+  }
+}

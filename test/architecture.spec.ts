@@ -1,0 +1,63 @@
+import { execFile } from 'node:child_process';
+import { readdir } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { describe, expect, it } from '@jest/globals';
+
+interface Violation {
+  from: string;
+  rule: { name: string; severity: string };
+}
+
+/** In a process of its own, as `npm run lint` does: its configuration is CommonJS, these tests are not. */
+function violationsIn(...folders: string[]): Promise<string[]> {
+  const program = resolve('node_modules/dependency-cruiser/bin/dependency-cruise.mjs');
+  const options = ['--config', '.dependency-cruiser.cjs', '--output-type', 'json'];
+  return new Promise((done, fail) => {
+    execFile(
+      process.execPath,
+      [program, ...options, ...folders],
+      { maxBuffer: 64 * 1024 * 1024 },
+      (error, stdout, stderr) => {
+        if (stdout === '') return fail(new Error(stderr, { cause: error }));
+        const { summary } = JSON.parse(stdout) as { summary: { violations: Violation[] } };
+        done(summary.violations.map(({ from, rule }) => `${rule.name}: ${from}`).sort());
+      },
+    );
+  });
+}
+
+const FIXTURE = 'test/fixtures/breach';
+
+describe('the import table', () => {
+  it('is kept by the source', async () => {
+    expect(await violationsIn('src', 'migrations')).toEqual([]);
+  });
+
+  it('finds each breach of the fixture, and nothing else in it', async () => {
+    const found = await violationsIn(FIXTURE);
+    const at = (rule: string, file: string) => `${rule}: ${FIXTURE}/${file}`;
+    expect(found).toEqual(
+      [
+        at('accounts-imports-downward-only', 'accounts/knows-the-charges.ts'),
+        at('charges-imports-downward-only', 'charges/knows-the-lab.ts'),
+        at('idempotency-imports-downward-only', 'idempotency/knows-the-platform.ts'),
+        at('no-cycles', 'accounts/here.ts'),
+        at('nothing-imports-the-sandbox', 'platform/knows-the-sandbox.ts'),
+        at('only-the-table-of-contents-imports-the-lab', 'charges/knows-the-lab.ts'),
+        at('platform-imports-downward-only', 'platform/knows-the-sandbox.ts'),
+        at('sandbox-stands-alone', 'sandbox/knows-the-platform.ts'),
+      ].sort(),
+    );
+  });
+
+  it('has its fixture in folders that the source has, too', async () => {
+    const folders = await readdir(FIXTURE);
+    expect(await readdir('src')).toEqual(expect.arrayContaining(folders));
+  });
+
+  it('keeps its fixture out of the build', async () => {
+    const built = await readdir('dist', { recursive: true });
+    expect(built.length).toBeGreaterThan(0);
+    expect(built.filter((file) => file.includes(join('fixtures', 'breach')))).toEqual([]);
+  });
+});

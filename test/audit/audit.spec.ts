@@ -1,0 +1,137 @@
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { DataSource, type EntityManager } from 'typeorm';
+import { audit, INVARIANTS } from '../../src/audit/audit.js';
+import { freshDatabase } from '../support/database.js';
+import { writeCleanBooks, type Ids } from './clean-books.js';
+import { EVENT_FAULTS, ORDER_FAULTS, REFUND_FAULTS } from './faults-of-orders.js';
+import { CHARGE_FAULTS, type Fault } from './faults.js';
+
+/** At least one for each invariant of src/audit/. */
+const FAULTS = [...CHARGE_FAULTS, ...REFUND_FAULTS, ...ORDER_FAULTS, ...EVENT_FAULTS];
+
+/** Most faults change a state, and then the events, which are left alone, tell another story. */
+const ECHOES = ['outcome_without_its_event', 'event_without_its_outcome'];
+
+let database: Awaited<ReturnType<typeof freshDatabase>>;
+let db: DataSource;
+let ids: Ids;
+
+beforeAll(async () => {
+  database = await freshDatabase();
+  db = await new DataSource({
+    type: 'postgres',
+    url: database.url,
+    installExtensions: false,
+  }).initialize();
+  ids = await writeCleanBooks(db.manager, 'acme');
+  await writeCleanBooks(db.manager, 'globex');
+});
+afterAll(async () => {
+  await db.destroy();
+  await database.drop();
+});
+
+/** Plants something in a transaction (constraints can be dropped in one, too), looks, and undoes it. */
+async function lookAfter(plant: (tx: EntityManager) => Promise<unknown>, ttlSeconds?: number) {
+  const runner = db.createQueryRunner();
+  await runner.startTransaction();
+  try {
+    await plant(runner.manager);
+    return await audit(runner.manager, ttlSeconds);
+  } finally {
+    await runner.rollbackTransaction();
+    await runner.release();
+  }
+}
+
+async function plantFault(tx: EntityManager, { drop = [], sql }: Fault): Promise<void> {
+  for (const name of drop) {
+    const [table, constraint] = name.split('.');
+    await tx.query(
+      constraint ? `ALTER TABLE ${table} DROP CONSTRAINT ${constraint}` : `DROP ${name}`,
+    );
+  }
+  const named = sql.replaceAll(/\$(\w+)/g, (_, name: keyof Ids) => ids[name]);
+  await tx.query(named);
+}
+
+describe('the auditor', () => {
+  test('finds nothing in an empty database', async () => {
+    const found = await lookAfter((tx) =>
+      tx.query('TRUNCATE accounts, idempotency_records, parked_payments, naive_charges CASCADE'),
+    );
+    expect(found).toEqual([]);
+  });
+
+  test('finds nothing in books that are in order', async () => {
+    expect(await audit(db.manager)).toEqual([]);
+  });
+
+  test.each(FAULTS.map((fault, nr) => ({ ...fault, nr })))(
+    'finds $invariant (fault $nr)',
+    async (fault) => {
+      const found = await lookAfter((tx) => plantFault(tx, fault));
+      const expected = new Set([fault.invariant, ...(fault.also ?? [])]);
+      const names = new Set(found.map(({ invariant }) => invariant));
+      for (const echo of ECHOES) if (!expected.has(echo)) names.delete(echo);
+      expect(names).toEqual(expected);
+      expect(new Set(found.map(({ account_id }) => account_id))).toEqual(new Set([ids.account]));
+      for (const { id, detail } of found) {
+        if (!/^shirt$|_planted$|_absent$/.test(id)) expect(Object.values(ids)).toContain(id);
+        expect(detail).toMatch(/\S/); // a NULL in a concatenation would swallow the whole detail
+      }
+    },
+  );
+
+  test('has a planted fault for each invariant', () => {
+    const planted = new Set(FAULTS.map(({ invariant }) => invariant));
+    expect(INVARIANTS.map(({ name }) => name).filter((name) => !planted.has(name))).toEqual([]);
+  });
+
+  test('names no two invariants alike', () => {
+    const names = INVARIANTS.map(({ name }) => name);
+    expect(new Set(names).size).toBe(names.length);
+  });
+
+  test('does not miss the record of a charge whose key has expired', async () => {
+    const found = await lookAfter((tx) =>
+      tx.query(
+        `WITH reaped AS (DELETE FROM idempotency_records WHERE resource_id = '${ids.id}')
+         UPDATE charges SET settled_at = now() - interval '7 days 1 second' WHERE id = '${ids.id}'`,
+      ),
+    );
+    expect(found).toEqual([]);
+  });
+
+  test('does not mind an expired record that nobody has reaped', async () => {
+    const found = await lookAfter((tx) =>
+      tx.query(
+        `UPDATE idempotency_records SET completed_at = now() - interval '8 days',
+           expires_at = now() - interval '1 day' WHERE resource_id = '${ids.id}'`,
+      ),
+    );
+    expect(found).toEqual([]);
+  });
+
+  test('goes by the time to live that it is told', async () => {
+    const found = await lookAfter(
+      (tx) =>
+        tx.query(
+          `WITH reaped AS (DELETE FROM idempotency_records WHERE resource_id = '${ids.id}')
+           UPDATE charges SET settled_at = now() - interval '11 seconds' WHERE id = '${ids.id}'`,
+        ),
+      10,
+    );
+    expect(found).toEqual([]);
+  });
+
+  test('gives the sweep a minute before a record is overdue', async () => {
+    const found = await lookAfter((tx) =>
+      tx.query(
+        `UPDATE idempotency_records SET first_seen_at = now() - interval '1 hour',
+           lease_expires_at = now() - interval '59 seconds' WHERE resource_id = '${ids.pending}'`,
+      ),
+    );
+    expect(found).toEqual([]);
+  });
+});

@@ -1,0 +1,205 @@
+import type { Fault } from './faults.js';
+
+const REFUND = 'UPDATE refunds SET';
+const ORDER = 'UPDATE orders SET';
+const IS_REFUND = `WHERE id = '$refund'`;
+const OF_REFUND = `WHERE resource_id = '$refund'`;
+const SUM = 'charge_refunded_is_not_the_sum_of_its_refunds';
+const HIDES = 'charge_of_an_order_that_does_not_show_it';
+
+/** What charges and refunds have in common is broken for refunds here once more. */
+export const REFUND_FAULTS: readonly Fault[] = [
+  {
+    invariant: 'record_without_its_refund',
+    sql: `DELETE FROM refunds WHERE id = '$refundPending'`,
+  },
+  {
+    invariant: 'refund_without_its_record',
+    sql: `DELETE FROM idempotency_records ${OF_REFUND}`,
+  },
+  {
+    invariant: 'refund_pending_but_its_record_completed',
+    also: [SUM],
+    sql: `${REFUND} status = 'pending', settled_at = NULL ${IS_REFUND}`,
+  },
+  {
+    invariant: 'refund_ended_but_its_record_in_progress',
+    sql: `UPDATE idempotency_records SET state = 'in_progress', completed_at = NULL, expires_at = NULL,
+      response_status = NULL, response_headers = NULL, response_body = NULL ${OF_REFUND}`,
+  },
+  {
+    invariant: 'refund_contradicts_its_answer',
+    also: [SUM],
+    sql: `${REFUND} status = 'failed', failure_code = 'charge_disputed' ${IS_REFUND}`,
+  },
+  {
+    invariant: 'refund_answered_with_another_amount',
+    sql: `UPDATE idempotency_records SET response_body = replace(response_body, ':100,', ':10,') ${OF_REFUND}`,
+  },
+  ...['"amount":100,', '"refund":"$refund"', '"account":"$account"'].map((member) => ({
+    invariant: 'refund_with_parameters_of_another',
+    sql: `${REFUND} processor_parameters = replace(processor_parameters, '${member}', '') ${IS_REFUND}`,
+  })),
+  {
+    invariant: 'refund_succeeded_without_processor_reference',
+    drop: ['refunds.refunds_succeeded_has_processor_reference'],
+    sql: `${REFUND} processor_reference = NULL ${IS_REFUND}`,
+  },
+  {
+    invariant: 'refund_of_unknown_status',
+    also: [SUM],
+    drop: ['refunds.refunds_status_is_known'],
+    sql: `${REFUND} status = 'paid' ${IS_REFUND}`,
+  },
+  {
+    invariant: 'refund_failure_code_contradicts_its_status',
+    drop: ['refunds.refunds_failed_has_failure_code'],
+    sql: `${REFUND} failure_code = 'charge_disputed' ${IS_REFUND}`,
+  },
+  {
+    invariant: 'refund_settled_at_contradicts_its_status',
+    drop: ['refunds.refunds_pending_is_not_settled'],
+    sql: `${REFUND} settled_at = now() WHERE id = '$refundPending'`,
+  },
+  {
+    invariant: 'refund_of_no_such_payment',
+    sql: `${REFUND} charge_id = '$failed' WHERE id = '$refundFailed'`,
+  },
+  {
+    invariant: 'refund_of_no_such_payment',
+    sql: `${REFUND} currency = 'usd' WHERE id = '$refundFailed'`,
+  },
+  {
+    invariant: 'refunds_exceed_their_charge',
+    sql: `${REFUND} amount = 1101,
+        processor_parameters = replace(processor_parameters, '"amount":100,', '"amount":1101,')
+      WHERE id = '$refundPending'`,
+  },
+  { invariant: SUM, sql: `UPDATE charges SET amount_refunded = 99 WHERE id = '$bought'` },
+];
+
+export const ORDER_FAULTS: readonly Fault[] = [
+  ...[
+    ['resend', 'POST /events/{id}/resend', 'rs'],
+    ['endpoint', 'POST /webhook-endpoints', 'we'],
+    ['secret', 'POST /webhook-endpoints/{id}/rotate-secret', 'whs'],
+  ].map(([object, operation, prefix]) => ({
+    invariant: `record_without_its_${object}`,
+    also: ['charge_without_its_record', 'record_under_another_name'],
+    sql: `UPDATE idempotency_records SET operation = '${operation}', resource_id = '${prefix}_planted'
+      WHERE resource_id = '$pending'`,
+  })),
+  {
+    invariant: 'order_canceled_but_not_refunded',
+    also: ['outcome_without_its_event'],
+    sql: `UPDATE orders SET status = 'canceled' WHERE id = '$order'`,
+  },
+  {
+    invariant: 'record_without_its_order',
+    also: [HIDES],
+    drop: ['charges.charges_order_fkey'],
+    sql: `DELETE FROM orders WHERE id = '$order'`,
+  },
+  {
+    invariant: 'order_paid_without_its_charge',
+    also: [HIDES],
+    sql: `${ORDER} charge_id = '$id' WHERE account_id = '$account' AND id = '$order'`,
+  },
+  {
+    invariant: 'order_held_by_no_pending_charge',
+    also: [HIDES],
+    sql: `${ORDER} status = 'open' WHERE id = '$order'`,
+  },
+  {
+    invariant: HIDES,
+    sql: `${ORDER} charge_id = NULL WHERE account_id = '$account' AND id = '$held'`,
+  },
+  {
+    invariant: HIDES,
+    sql: `${ORDER} charge_id = NULL, status = 'canceled' WHERE account_id = '$account' AND id = '$held'`,
+  },
+  {
+    invariant: 'order_with_two_live_charges',
+    also: [HIDES],
+    drop: ['index charges_one_live_per_order'],
+    sql: `UPDATE charges SET order_id = '$order' WHERE id = '$id'`,
+  },
+  {
+    invariant: 'charge_differs_from_its_order',
+    also: ['order_total_is_not_the_sum_of_its_items'],
+    sql: `${ORDER} total = 1300 WHERE id = '$order'`,
+  },
+  {
+    invariant: 'charge_differs_from_its_order',
+    sql: `${ORDER} currency = 'usd' WHERE id = '$order'`,
+  },
+  {
+    invariant: 'order_total_is_not_the_sum_of_its_items',
+    sql: `${ORDER} items = '[{"sku":"shirt","quantity":3,"unit_amount":600}]' WHERE id = '$order'`,
+  },
+  {
+    invariant: 'product_stock_is_not_the_sum_of_its_movements',
+    sql: `UPDATE products SET on_hand = 11 WHERE account_id = '$account'`,
+  },
+  {
+    invariant: 'product_stock_is_not_the_sum_of_its_movements',
+    sql: `UPDATE products SET held = 3 WHERE account_id = '$account'`,
+  },
+  {
+    invariant: 'product_stock_negative',
+    also: ['product_stock_is_not_the_sum_of_its_movements'],
+    drop: ['products.products_stock_is_never_negative'],
+    sql: `UPDATE products SET on_hand = -1 WHERE account_id = '$account'`,
+  },
+  {
+    invariant: 'stock_held_for_no_live_charge',
+    sql: `UPDATE stock_movements SET cause = '$failed' WHERE cause = '$holder'`,
+  },
+  {
+    invariant: 'stock_held_for_no_live_charge',
+    sql: `UPDATE stock_movements SET cause = 'ch_absent' WHERE cause = '$holder'`,
+  },
+  ...['release', 'book'].map((kind) => ({
+    invariant: 'stock_released_or_booked_without_its_hold',
+    also: ['product_stock_is_not_the_sum_of_its_movements'],
+    sql: `INSERT INTO stock_movements (account_id, sku, cause, kind, quantity)
+      VALUES ('$account', 'shirt', '$failed', '${kind}', 1)`,
+  })),
+  {
+    invariant: 'stock_released_or_booked_without_its_hold',
+    sql: `INSERT INTO stock_movements (account_id, sku, cause, kind, quantity)
+      VALUES ('$account', 'shirt', '$bought', 'book', 2), ('$account', 'shirt', '$bought', 'release', 2);
+      UPDATE products SET held = held - 4, on_hand = on_hand - 2 WHERE account_id = '$account'`,
+  },
+];
+
+const HUSH = `DELETE FROM events WHERE cause =`;
+const UNTOLD = 'outcome_without_its_event';
+
+export const EVENT_FAULTS: readonly Fault[] = [
+  ...['$id', '$failed', '$refund', '$order'].map((cause) => ({
+    invariant: UNTOLD,
+    sql: `${HUSH} '${cause}'`,
+  })),
+  {
+    invariant: UNTOLD,
+    sql: `INSERT INTO orders (account_id, id, status, currency, total, items, metadata, version)
+      SELECT account_id, 'ord_planted', 'canceled', currency, total, items, '{}', 1 FROM orders WHERE id = '$order'`,
+  },
+  {
+    invariant: UNTOLD,
+    sql: `INSERT INTO fulfillments (account_id, id, order_id, charge_id, step)
+      VALUES ('$account', 'ful_planted', '$order', '$bought', 'picking')`,
+  },
+  ...['charge.succeeded', 'charge.refunded', 'order.paid'].map((type) => ({
+    invariant: 'event_without_its_outcome',
+    sql: `INSERT INTO events (account_id, id, type, cause, data)
+      VALUES ('$account', 'evt_planted', '${type}', '$pending', '{}')`,
+  })),
+  {
+    invariant: 'events_tell_the_same',
+    sql: `UPDATE events SET id = 'evt_zzz' WHERE cause = '$id';
+      INSERT INTO events (account_id, id, type, cause, data)
+      VALUES ('$account', 'evt_planted', 'charge.succeeded', '$id', '{}')`,
+  },
+];

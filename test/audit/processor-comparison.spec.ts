@@ -1,0 +1,167 @@
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
+import { DataSource } from 'typeorm';
+import { compareWithProcessor, PAYMENT_INVARIANTS } from '../../src/audit/processor-comparison.js';
+import { StripeProcessor } from '../../src/processor/stripe-processor.js';
+import { startSandbox, type Sandbox } from '../../src/sandbox/sandbox.server.js';
+import { freshDatabase } from '../support/database.js';
+import { writeCleanBooks, type Ids } from './clean-books.js';
+
+let database: Awaited<ReturnType<typeof freshDatabase>>;
+let db: DataSource;
+let sandbox: Sandbox;
+let processor: StripeProcessor;
+let ids: Ids;
+let paymentId: string;
+let payments = 0;
+const found = new Set<string>();
+
+beforeAll(async () => {
+  database = await freshDatabase();
+  const { url } = database;
+  db = await new DataSource({ type: 'postgres', url, installExtensions: false }).initialize();
+  sandbox = await startSandbox({ databaseUrl: url });
+  processor = new StripeProcessor({
+    name: 'sandbox',
+    secretKey: 'sk_test_audit',
+    baseUrl: new URL(sandbox.url),
+    timeoutMs: 8_000,
+  });
+});
+afterAll(async () => {
+  await sandbox.close();
+  await db.destroy();
+  await database.drop();
+});
+
+beforeEach(async () => {
+  await db.query(
+    `TRUNCATE accounts, idempotency_records, naive_charges, parked_payments, sandbox.payment_intents CASCADE`,
+  );
+  ids = await writeCleanBooks(db.manager, 'acme');
+  paymentId = await pay();
+  await change(`processor_reference = '${paymentId}'`, ids.id);
+  await change(`processor_reference = '${await pay({ charge: ids.bought })}'`, ids.bought);
+});
+afterEach(async () => {
+  for (const { invariant } of await compareWithProcessor(db.manager, processor))
+    found.add(invariant);
+});
+
+/** Has the real sandbox take money, under a key of its own each time. */
+async function pay(
+  { charge = ids.id, account = ids.account, amount = 1200 } = {},
+  paymentMethod = 'pm_card_visa',
+): Promise<string> {
+  const metadata = { charge, account };
+  const parameters = { amount, currency: 'eur', payment_method: paymentMethod, metadata };
+  const answer = await processor.pay(`payment ${++payments}`, processor.prepare(parameters));
+  return 'reference' in answer ? String(answer.reference) : answer.kind;
+}
+
+async function change(set: string, id: string): Promise<void> {
+  await db.query(`UPDATE charges SET ${set} WHERE id = '${id}'`);
+}
+
+async function findings(): Promise<string[]> {
+  const rows = await compareWithProcessor(db.manager, processor);
+  for (const { account_id, detail } of rows) {
+    expect(account_id).toBe(ids.account);
+    expect(detail).toMatch(/\S/);
+  }
+  return rows.map(({ invariant, id }) => `${invariant} ${id}`);
+}
+
+describe('the comparison with the processor', () => {
+  test('finds nothing when both ledgers tell the same', async () => {
+    expect(await findings()).toEqual([]);
+  });
+
+  test('finds a payment that no charge knows of', async () => {
+    const lost = await pay({ charge: 'ch_never_reserved' });
+    expect(await findings()).toEqual([`payment_without_its_charge ${lost}`]);
+  });
+
+  test('finds a payment whose charge has failed', async () => {
+    const wrong = await pay({ charge: ids.failed });
+    expect(await findings()).toEqual([`payment_of_a_failed_charge ${wrong}`]);
+  });
+
+  test('leaves a late payment of a failed charge to the person who looks after parked ones', async () => {
+    const late = await pay({ charge: ids.failed });
+    await db.query(
+      `INSERT INTO parked_payments (account_id, processor_reference, charge_id, amount, currency, reason)
+       VALUES ('${ids.account}', '${late}', '${ids.failed}', 1200, 'eur', 'succeeded_after_failed')`,
+    );
+    expect(await findings()).toEqual([]);
+  });
+
+  test('finds a charge that was paid twice', async () => {
+    await pay();
+    expect(await findings()).toEqual([`charge_paid_twice ${ids.id}`]);
+  });
+
+  test('finds a charge that nobody paid', async () => {
+    await change(`processor_reference = 'pi_invented'`, ids.id);
+    expect(await findings()).toEqual([`charge_without_its_payment ${ids.id}`]);
+  });
+
+  test('finds a charge that shows the payment of another', async () => {
+    const other = await pay({ charge: ids.pending });
+    await change(`processor_reference = '${other}'`, ids.id);
+    expect(await findings()).toEqual([`charge_without_its_payment ${ids.id}`]);
+  });
+
+  test('finds a charge whose payment was declined', async () => {
+    const declined = await pay({}, 'pm_card_visa_chargeDeclined');
+    await change(`processor_reference = '${declined}'`, ids.id);
+    expect(await findings()).toEqual([`charge_without_its_payment ${ids.id}`]);
+  });
+
+  test('finds another amount', async () => {
+    await change('amount = 1300', ids.id);
+    expect(await findings()).toEqual([`payment_differs_from_its_charge ${paymentId}`]);
+  });
+
+  test('finds another currency', async () => {
+    await change(`currency = 'usd'`, ids.id);
+    expect(await findings()).toEqual([`payment_differs_from_its_charge ${paymentId}`]);
+  });
+
+  test('finds nothing while the third beat is still to come', async () => {
+    await pay({ charge: ids.pending });
+    expect(await findings()).toEqual([]);
+  });
+
+  test('knows the payments of the naive lane, however many', async () => {
+    for (const id of ['ch_naive_1', 'ch_naive_2']) {
+      const reference = await pay({ charge: id });
+      await db.query(
+        `INSERT INTO naive_charges (account_id, id, amount, currency, payment_method, processor_reference)
+         VALUES ('${ids.account}', '${id}', 1200, 'eur', 'pm_card_visa', '${reference}')`,
+      );
+    }
+    expect(await findings()).toEqual([]);
+  });
+
+  test('leaves alone what belongs to another installation', async () => {
+    await pay({ account: 'acct_elsewhere' });
+    expect(await findings()).toEqual([]);
+  });
+
+  test('leaves alone the charges of another processor', async () => {
+    await db.query(`UPDATE charges SET processor = 'stripe_test'`);
+    await db.query('TRUNCATE sandbox.payment_intents CASCADE');
+    expect(await findings()).toEqual([]);
+  });
+
+  test('reads a ledger of more than one page', async () => {
+    await Promise.all(Array.from({ length: 105 }, () => pay({ account: 'acct_elsewhere' })));
+    expect(await findings()).toEqual([]); // the payments of ours are on the last page
+  });
+
+  test('has shown each of its invariants broken', () => {
+    expect(PAYMENT_INVARIANTS.map(({ name }) => name).filter((name) => !found.has(name))).toEqual(
+      [],
+    );
+  });
+});

@@ -1,0 +1,143 @@
+import { execFile } from 'node:child_process';
+import { resolve } from 'node:path';
+import { describe, expect, it } from '@jest/globals';
+import { ConfigurationError, EXIT_CONFIGURATION, loadConfig } from '../src/config.js';
+
+const DATABASE_URL = 'postgres://app:p4ssw0rd@127.0.0.1:5432/charges';
+const load = (env: Record<string, string>) => loadConfig({ DATABASE_URL, ...env });
+
+function refusal(env: Record<string, string | undefined>): string {
+  try {
+    loadConfig({ DATABASE_URL, ...env });
+  } catch (error) {
+    expect(error).toBeInstanceOf(ConfigurationError);
+    return (error as Error).message;
+  }
+  throw new Error('the configuration was taken');
+}
+
+describe('the configuration', () => {
+  it('needs a database and nothing else', () => {
+    expect(loadConfig({ DATABASE_URL })).toMatchObject({
+      host: '127.0.0.1',
+      port: 3000,
+      workerPort: 3001,
+      databaseUrl: DATABASE_URL,
+      lab: false,
+      idempotency: { waitMs: 5_000, ttlSeconds: 604_800 },
+      processor: { name: 'sandbox', baseUrl: new URL('http://127.0.0.1:4242'), timeoutMs: 8_000 },
+    });
+  });
+
+  it('takes an empty variable for one that is not set', () => {
+    const empty = Object.fromEntries(
+      [
+        'HOST',
+        'PORT',
+        'WORKER_PORT',
+        'LAB',
+        'STRIPE_SECRET_KEY',
+        'PROCESSOR_URL',
+        'IDEMPOTENCY_WAIT_MS',
+      ].map((name) => [name, '']),
+    );
+    expect(load(empty)).toEqual(load({}));
+  });
+
+  it.each([
+    ['PORT', ['x', '-1', '65536', '3000.5', '0x10', '1e3', ' 3000']],
+    ['WORKER_PORT', ['65536']],
+    ['SANDBOX_PORT', ['http']],
+    ['DATABASE_POOL_SIZE', ['0', '1001']],
+    ['IDEMPOTENCY_WAIT_MS', ['-1', '30001']],
+    ['IDEMPOTENCY_TTL_SECONDS', ['0', '7d']],
+    ['IDEMPOTENCY_REAP_INTERVAL_SECONDS', ['0']],
+    ['CHARGE_DEADLINE_SECONDS', ['0', '3601']],
+    ['PROCESSOR_KEY_WINDOW_SECONDS', ['-1', '86400']],
+    ['PROCESSOR_TIMEOUT_MS', ['99', '60001']],
+    ['LAB', ['yes', 'true', '2']],
+    ['ALLOW_LIVE', ['yes']],
+    ['HOST', ['http://localhost', 'a b', '127.0.0.1:3000']],
+    ['DATABASE_URL', ['127.0.0.1', 'mysql://h/d', 'postgres//h/d', 'postgres://u:p%zz@h/d']],
+    ['PROCESSOR_URL', ['localhost:4242', 'ftp://h']],
+    ['STRIPE_SECRET_KEY', ['pk_test_1', 'sk_test_', 'whsec_1', 'sk_test_a b']],
+  ])('names %s when it is wrong, and the mend, on one line', (name, values) => {
+    for (const value of values) {
+      const message = refusal({ [name]: value });
+      expect(message).toMatch(new RegExp(`^${name}\\b`));
+      expect(message).not.toContain('\n');
+      expect(message.length).toBeGreaterThan(name.length + 20);
+    }
+  });
+
+  it('names DATABASE_URL when it is missing', () => {
+    expect(refusal({ DATABASE_URL: undefined })).toMatch(
+      /^DATABASE_URL is not set\. Set it to .*npm start/,
+    );
+    expect(refusal({ DATABASE_URL: '' })).toBe(refusal({ DATABASE_URL: undefined }));
+  });
+
+  it.each(['sk_live_s3cret', 'rk_live_s3cret'])(
+    'refuses the live key %s unless it is allowed',
+    (key) => {
+      expect(refusal({ STRIPE_SECRET_KEY: key })).toMatch(
+        /^STRIPE_SECRET_KEY is a live key.*ALLOW_LIVE=1/,
+      );
+      expect(refusal({ STRIPE_SECRET_KEY: key, ALLOW_LIVE: '0' })).toContain('live');
+      expect(load({ STRIPE_SECRET_KEY: key, ALLOW_LIVE: '1' }).processor.name).toBe('stripe_live');
+    },
+  );
+
+  it('takes a test key for Stripe itself', () => {
+    const { name, baseUrl } = load({ STRIPE_SECRET_KEY: 'sk_test_1' }).processor;
+    expect({ name, baseUrl }).toEqual({ name: 'stripe_test', baseUrl: undefined });
+  });
+
+  it('refuses the lab in production', () => {
+    expect(refusal({ LAB: '1', NODE_ENV: 'production' })).toMatch(/^LAB=1 is refused.*Unset LAB/);
+    expect(load({ LAB: '0', NODE_ENV: 'production' })).toMatchObject({
+      production: true,
+      lab: false,
+    });
+  });
+
+  it('repeats no password and no key in its refusals', () => {
+    const secrets: Record<string, string>[] = [
+      { DATABASE_URL: 'mysql://u:s3cret@h/d' },
+      { DATABASE_URL: 'postgres://u:s3cret@h:port/d' },
+      { DATABASE_URL: 'postgres://u:s3cret%zz@h/d' },
+      { PROCESSOR_URL: 'ftp://u:s3cret@h' },
+      { STRIPE_SECRET_KEY: 'sk_live_s3cret' },
+      { STRIPE_SECRET_KEY: 's3cret' },
+    ];
+    for (const env of secrets) expect(refusal(env)).not.toContain('s3cret');
+  });
+});
+
+describe.each(['main.js', 'worker.js'])('the process %s', (program) => {
+  it.each([
+    ['PORT', { PORT: 'x', DATABASE_URL }],
+    ['LAB', { LAB: 'yes', DATABASE_URL }],
+    ['STRIPE_SECRET_KEY', { STRIPE_SECRET_KEY: 'sk_live_s3cret', DATABASE_URL }],
+    ['DATABASE_URL', { DATABASE_URL: 'mysql://u:s3cret@h/d' }],
+  ])('ends with 78 and one line about %s', async (name, env) => {
+    const { code, output } = await start(program, env);
+    expect(output.trim().split('\n')).toHaveLength(1);
+    expect(output).toContain(name);
+    expect(output).not.toMatch(/s3cret|p4ssw0rd/);
+    expect(code).toBe(EXIT_CONFIGURATION);
+  });
+});
+
+/** In an environment with nothing in it but this. */
+function start(
+  program: string,
+  env: Record<string, string>,
+): Promise<{ code: unknown; output: string }> {
+  return new Promise((done) => {
+    const file = resolve('dist/src', program);
+    execFile(process.execPath, [file], { env }, (error, stdout, stderr) =>
+      done({ code: error?.code, output: stdout + stderr }),
+    );
+  });
+}

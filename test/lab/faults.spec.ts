@@ -1,0 +1,156 @@
+import { randomUUID } from 'node:crypto';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { addApiKey, hashApiKey } from '../../src/accounts/accounts.js';
+import { startApp, type TestApp } from '../support/app.js';
+import { call, CHARGE, expectProblem, post } from '../support/client.js';
+import { freshDatabase } from '../support/database.js';
+
+const CRASHES = [
+  'crash-before-reserve',
+  'crash-after-reserve',
+  'crash-after-processor',
+  'crash-after-settle',
+];
+
+const fault = (name: string) => ({ 'lab-fault': name });
+
+describe('with LAB=1', () => {
+  let database: Awaited<ReturnType<typeof freshDatabase>>;
+  let app: TestApp;
+  beforeAll(async () => {
+    database = await freshDatabase(); // the ledger counts all accounts
+    app = await startApp({ env: { LAB: '1', DATABASE_URL: database.url } });
+  });
+  afterAll(async () => {
+    await app.stop();
+    await database.drop();
+  });
+
+  const ledger = async () => (await call(app, '/lab/ledger', { apiKey: null })).body;
+  const lost = (path: string, body: unknown, options: Parameters<typeof post>[3]) =>
+    expect(post(app, path, body, options)).rejects.toThrow('fetch failed');
+
+  it.each(['explode', '', 'LOSE-REQUEST', 'lose-request, lose-response', 'constructor'])(
+    'an unknown fault %p is refused, and the key stays unused',
+    async (name) => {
+      const key = randomUUID();
+      const reply = await post(app, '/charges', CHARGE, { key, headers: fault(name) });
+      expectProblem(reply, 400, 'validation_failed', 'after_fix');
+      expect(reply.body.errors).toHaveLength(1);
+      expect((await call(app, `/idempotency-keys/${key}`)).status).toBe(404);
+    },
+  );
+
+  it.each(['lose-request', 'lose-response', ...CRASHES, 'explode'])(
+    'GET has no %s',
+    async (name) => {
+      const reply = await call(app, '/charges', { headers: fault(name) });
+      expectProblem(reply, 400, 'validation_failed', 'after_fix');
+    },
+  );
+
+  it.each(CRASHES)('the naive route has no %s', async (name) => {
+    const reply = await post(app, '/lab/naive/charges', CHARGE, { headers: fault(name) });
+    expectProblem(reply, 400, 'validation_failed', 'after_fix');
+  });
+
+  it('lose-request runs nothing, and the retry charges once', async () => {
+    const before = await ledger();
+    const key = randomUUID();
+    await lost('/charges', CHARGE, { key, headers: fault('lose-request') });
+    expect((await call(app, `/idempotency-keys/${key}`)).status).toBe(404);
+    expect(await ledger()).toEqual(before);
+    expect(
+      (await post(app, '/charges', CHARGE, { key })).headers.get('Idempotent-Replayed'),
+    ).toBeNull();
+    expect((await ledger()).processor.payments).toBe(before.processor.payments + 1);
+  });
+
+  it('lose-response commits everything, and the retry charges no second time', async () => {
+    const before = await ledger();
+    const key = randomUUID();
+    await lost('/charges', CHARGE, { key, headers: fault('lose-response') });
+    const retry = await post(app, '/charges', CHARGE, { key });
+    expect(retry).toMatchObject({ status: 201, body: { status: 'succeeded' } });
+    expect(retry.headers.get('Idempotent-Replayed')).toBe('true');
+    const after = await ledger();
+    expect(after.processor.payments).toBe(before.processor.payments + 1);
+    expect(after.difference).toBe(0);
+  });
+
+  it('lose-response on the naive route charges twice: the control', async () => {
+    const before = await ledger();
+    await lost('/lab/naive/charges', CHARGE, { headers: fault('lose-response') });
+    expect((await post(app, '/lab/naive/charges', CHARGE)).status).toBe(201);
+    const after = await ledger();
+    expect(after.naive.charges).toBe(before.naive.charges + 2);
+    expect(after.processor.payments).toBe(before.processor.payments + 2);
+  });
+
+  it('the ledger has this shape, and its sums agree', async () => {
+    const reply = await call(app, '/lab/ledger', { apiKey: null });
+    expect(reply.status).toBe(200);
+    const both = { charges: expect.any(Number), amount: expect.any(Number) };
+    expect(reply.body).toEqual({
+      merchant: both,
+      naive: both,
+      processor: { payments: expect.any(Number), amount: expect.any(Number) },
+      difference: expect.any(Number),
+    });
+    const { merchant, naive, processor, difference } = reply.body;
+    expect(difference).toBe(processor.amount - merchant.amount - naive.amount);
+  });
+
+  it('the naive route charges for the account of the API key, else for acme', async () => {
+    const demo = await addApiKey(app.db.manager, app.acme.id, 'sk_test_acme');
+    const owners = async () =>
+      (await app.db.query('SELECT account_id FROM naive_charges ORDER BY created_at')).map(
+        ({ account_id }: { account_id: string }) => account_id,
+      );
+    const before = (await owners()).length;
+    for (const apiKey of [app.globex.apiKey, null, 'sk_test_nobody'])
+      expect((await post(app, '/lab/naive/charges', CHARGE, { apiKey, key: null })).status).toBe(
+        201,
+      );
+    expect((await owners()).slice(before)).toEqual([app.globex.id, app.acme.id, app.acme.id]);
+    await app.db.query('UPDATE api_keys SET revoked_at = now() WHERE key_hash = $1', [
+      hashApiKey(demo),
+    ]);
+    const nobody = await post(app, '/lab/naive/charges', CHARGE, { apiKey: null });
+    expectProblem(nobody, 401, 'unauthorized', 'after_fix');
+  });
+
+  it.each([
+    [415, 'unsupported_media_type', CHARGE, { 'content-type': 'text/plain' }],
+    [400, 'malformed_json', '[]', {}],
+    [400, 'validation_failed', { ...CHARGE, amount: 0 }, {}],
+  ])('the naive route answers %i %s, too', async (status, code, body, headers) => {
+    expectProblem(
+      await post(app, '/lab/naive/charges', body, { headers }),
+      status,
+      code,
+      'after_fix',
+    );
+  });
+});
+
+describe('without LAB=1', () => {
+  let app: TestApp;
+  beforeAll(async () => {
+    app = await startApp();
+  });
+  afterAll(() => app.stop());
+
+  it.each(['lose-request', 'lose-response', ...CRASHES, 'explode'])(
+    '%s is ignored',
+    async (name) => {
+      expect((await post(app, '/charges', CHARGE, { headers: fault(name) })).status).toBe(201);
+      expect((await call(app, '/charges', { headers: fault(name) })).status).toBe(200);
+    },
+  );
+
+  it.each(['/lab', '/lab/ledger', '/lab/naive/charges'])('%s is no route', async (path) => {
+    expectProblem(await call(app, path), 404, 'not_found', 'no');
+    expectProblem(await post(app, path, CHARGE), 404, 'not_found', 'no');
+  });
+});

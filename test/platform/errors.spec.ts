@@ -1,0 +1,253 @@
+import { randomUUID } from 'node:crypto';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { startApp, type TestApp } from '../support/app.js';
+import { call, CHARGE, expectProblem, post, type Call, type Reply } from '../support/client.js';
+import { head, sendRaw } from '../support/raw-http.js';
+
+let app: TestApp;
+beforeAll(async () => {
+  app = await startApp();
+});
+afterAll(() => app.stop());
+
+const TOO_LARGE = ' '.repeat(64 * 1024 + 1);
+const UNKNOWN = 'sk_test_nobody';
+const text = { 'content-type': 'text/plain' };
+
+describe('of several errors the first of the table is the answer', () => {
+  const bad = { amount: 0, nonsense: true };
+  const rows: [string, number, string, string, string, Call][] = [
+    [
+      'an unknown route before a missing API key',
+      404,
+      'not_found',
+      'no',
+      '/nowhere',
+      { method: 'POST', apiKey: null, body: TOO_LARGE },
+    ],
+    [
+      'a wrong method before a missing API key',
+      405,
+      'method_not_allowed',
+      'no',
+      '/charges',
+      { method: 'PATCH', apiKey: null, body: TOO_LARGE },
+    ],
+    [
+      'an unknown API key before the size',
+      401,
+      'unauthorized',
+      'after_fix',
+      '/charges',
+      { method: 'POST', apiKey: UNKNOWN, body: TOO_LARGE, key: null },
+    ],
+    [
+      'an unknown API key before the type',
+      401,
+      'unauthorized',
+      'after_fix',
+      '/charges',
+      { method: 'POST', apiKey: UNKNOWN, body: '{', headers: text, key: null },
+    ],
+    [
+      'an unknown API key before the query',
+      401,
+      'unauthorized',
+      'after_fix',
+      '/charges?nonsense=1',
+      { apiKey: UNKNOWN },
+    ],
+    [
+      'the size before the type',
+      413,
+      'payload_too_large',
+      'after_fix',
+      '/charges',
+      { method: 'POST', body: TOO_LARGE, headers: text, key: null },
+    ],
+    [
+      'the type before the content',
+      415,
+      'unsupported_media_type',
+      'after_fix',
+      '/charges',
+      { method: 'POST', body: '{', headers: text, key: null },
+    ],
+    [
+      'the content before a missing key',
+      400,
+      'malformed_json',
+      'after_fix',
+      '/charges',
+      { method: 'POST', body: '{', key: null },
+    ],
+    [
+      'the content before an invalid key',
+      400,
+      'malformed_json',
+      'after_fix',
+      '/charges',
+      { method: 'POST', body: '{', key: 'a,b' },
+    ],
+    [
+      'a missing key before validation',
+      400,
+      'idempotency_key_missing',
+      'after_fix',
+      '/charges?nonsense=1',
+      { method: 'POST', body: bad, key: null },
+    ],
+    [
+      'an invalid key before validation',
+      400,
+      'idempotency_key_invalid',
+      'after_fix',
+      '/charges?nonsense=1',
+      { method: 'POST', body: bad, key: '"a' },
+    ],
+    [
+      'validation before a missing object',
+      400,
+      'validation_failed',
+      'after_fix',
+      '/charges',
+      { method: 'POST', body: { ...CHARGE, order: 'none', amount: 0 } },
+    ],
+    [
+      'a missing object last',
+      404,
+      'not_found',
+      'after_fix',
+      '/charges',
+      { method: 'POST', body: { ...CHARGE, order: 'none' } },
+    ],
+  ];
+  it.each(rows)('%s', async (_what, status, code, retry, path, options) => {
+    expectProblem(await call(app, path, options), status, code, retry);
+  });
+
+  it('a used key before validation, whether the body, the query or both are wrong', async () => {
+    const key = randomUUID();
+    expect((await post(app, '/charges', CHARGE, { key })).status).toBe(201);
+    for (const [path, body, mismatched] of [
+      ['/charges', { ...CHARGE, amount: 0 }, ['/amount']],
+      ['/charges', { ...CHARGE, nonsense: 1 }, ['/nonsense']],
+      ['/charges?nonsense=1', CHARGE, []],
+      ['/charges', { ...CHARGE, order: 'none' }, ['/order']],
+    ] as const) {
+      const reply = await post(app, path, body, { key });
+      expectProblem(reply, 422, 'idempotency_key_reused', 'no');
+      expect(reply.body.mismatched).toEqual(mismatched);
+    }
+  });
+
+  it('body errors before a used key', async () => {
+    const key = randomUUID();
+    await post(app, '/charges', CHARGE, { key });
+    expectProblem(await post(app, '/charges', '{', { key }), 400, 'malformed_json', 'after_fix');
+  });
+
+  it('refused requests leave their key unused', async () => {
+    const key = randomUUID();
+    for (const body of [{}, { ...CHARGE, amount: 0 }, { ...CHARGE, order: 'none' }, '{', '[]']) {
+      expect((await post(app, '/charges', body, { key })).status).toBeGreaterThanOrEqual(400);
+    }
+    const made = await post(app, '/charges', CHARGE, { key });
+    expect(made.status).toBe(201);
+    expect(made.headers.get('Idempotent-Replayed')).toBeNull();
+  });
+});
+
+describe('405', () => {
+  it.each([
+    ['/charges', 'PATCH', 'GET, HEAD, POST'],
+    ['/charges', 'OPTIONS', 'GET, HEAD, POST'],
+    ['/charges/ch_1', 'DELETE', 'GET, HEAD'],
+    ['/health/live', 'POST', 'GET, HEAD'],
+    ['/health/ready', 'OPTIONS', 'GET, HEAD'],
+    ['/problems', 'PUT', 'GET, HEAD'],
+    ['/problems/not_found', 'PATCH', 'GET, HEAD'],
+    ['/idempotency-keys/a', 'POST', 'GET, HEAD'],
+  ])('%s has no %s and says what it has', async (path, method, allow) => {
+    const reply = await call(app, path, { method });
+    expectProblem(reply, 405, 'method_not_allowed', 'no');
+    expect(reply.headers.get('Allow')).toBe(allow);
+  });
+
+  it('HEAD is GET without the body, errors included', async () => {
+    const ok = await call(app, '/charges', { method: 'HEAD' });
+    expect(ok).toMatchObject({ status: 200, text: '' });
+    const missing = await call(app, '/charges/ch_none', { method: 'HEAD' });
+    expect(missing).toMatchObject({ status: 404, text: '' });
+    expect(missing.headers.get('Content-Type')).toContain('application/problem+json');
+  });
+
+  it.each(['TRACE', 'PROPFIND'])('%s is a method like any other', async (method) => {
+    const answer = await sendRaw(app.port, head(`${method} /charges`, {}));
+    expect(answer).toMatchObject({ status: 405, headers: { allow: 'GET, HEAD, POST' } });
+  });
+});
+
+describe('paths', () => {
+  it.each([
+    '/',
+    '/nowhere',
+    '/charges/a/b',
+    '/%zz',
+    '/charges/%zz',
+    '/charges/%ff',
+    '/problems/%',
+    '/idempotency-keys/%c0%80',
+    `/${'x'.repeat(8_000)}`,
+    '/lab/ledger',
+    '/lab/naive/charges',
+    '/lab',
+  ])('%p is no route', async (path) => {
+    expectProblem(await call(app, path), 404, 'not_found', 'no');
+    const posted = await post(app, path, CHARGE);
+    expect([404, 405]).toContain(posted.status);
+    expect(posted.headers.get('Request-Id')).toBe(posted.body.request_id);
+  });
+
+  it.each(['%00', 'ch_a%00b', 'ch_none', '%F0%9F%98%80', 'x'.repeat(8_000)])(
+    'no charge has the id %p',
+    async (id) => {
+      expectProblem(await call(app, `/charges/${id}`), 404, 'not_found', 'after_fix');
+    },
+  );
+
+  it('a stranger’s charge is answered as one that was never made', async () => {
+    const made = await post(app, '/charges', CHARGE);
+    const strange = await call(app, `/charges/${made.body.id}`, { apiKey: app.globex.apiKey });
+    const never = await call(app, `/charges/ch_${'0'.repeat(32)}`, { apiKey: app.globex.apiKey });
+    const bytes = ({ text: all, body }: Reply) => all.replace(body.request_id, '');
+    expect(bytes(strange)).toBe(bytes(never));
+    const names = ({ headers }: Reply) => [...headers.keys()].sort();
+    expect(names(strange)).toEqual(names(never));
+  });
+
+  it('a query string that does not decode is no fault of ours', async () => {
+    const reply = await call(app, '/charges?status=%zz&%ff=%00');
+    expectProblem(reply, 400, 'validation_failed', 'after_fix');
+  });
+});
+
+describe('query parameters', () => {
+  it.each(['/charges/ch_none?expand=1', '/idempotency-keys/a?b', '/health/live?x=1'])(
+    '%s is refused, because the route takes none',
+    async (path) => {
+      expectProblem(await call(app, path), 400, 'validation_failed', 'after_fix');
+    },
+  );
+
+  it('of a keyed route are refused and leave the key unused', async () => {
+    const key = randomUUID();
+    const refused = await post(app, '/charges?capture=no&__proto__=1', CHARGE, { key });
+    expectProblem(refused, 400, 'validation_failed', 'after_fix');
+    expect(refused.body.errors).toEqual([
+      { pointer: '/capture', detail: expect.any(String) },
+      { pointer: '/__proto__', detail: expect.any(String) },
+    ]);
+    expect((await post(app, '/charges', CHARGE, { key })).status).toBe(201);
+  });
+});

@@ -1,0 +1,85 @@
+import { spawn } from 'node:child_process';
+import { access, readFile } from 'node:fs/promises';
+import { text as readText } from 'node:stream/consumers';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { expectCleanBooks } from './support/books.js';
+import { startStack, type Stack } from './support/stack.js';
+
+const readme = await readFile('README.md', 'utf8');
+
+interface Step {
+  commands: string;
+  /** What the README says that the commands print; `…` stands for anything. */
+  printed: string;
+}
+
+/** The blocks marked `bash tour`, each with the `text` block that follows it. */
+function tour(): Step[] {
+  const steps = readme.matchAll(/^```bash tour\n([^]*?)^```\n+^```text\n([^]*?)^```$/gm);
+  return [...steps].map(([, commands = '', printed = '']) => ({ commands, printed }));
+}
+
+/** Runs the steps in one shell, as a reader would, and gives what each has printed. */
+async function runInOneShell(steps: string[]): Promise<string[]> {
+  const shell = spawn('bash', ['-s'], { stdio: ['pipe', 'pipe', 'inherit'] });
+  shell.stdin.end(['exec 2>&1', ...steps.map((step) => `${step}\nprintf '\\036'`)].join('\n'));
+  return (await readText(shell.stdout)).split('\x1e');
+}
+
+function asPattern(printed: string): RegExp {
+  const literal = printed.trim().replaceAll(/[.*+?^${}()|[\]\\]/g, '\\$&');
+  return new RegExp(`^${literal.replaceAll('…', '[^]*?')}$`);
+}
+
+describe('the tour of the README', () => {
+  let stack: Stack;
+  beforeAll(async () => {
+    stack = await startStack();
+  });
+  afterAll(async () => {
+    await stack.stop();
+  });
+
+  test('prints what the README says', async () => {
+    const steps = tour();
+    expect(steps).toHaveLength(4);
+    const { host } = new URL(stack.apiUrl);
+    const printed = await runInOneShell(
+      steps.map(({ commands }) => commands.replaceAll('127.0.0.1:3000', host)),
+    );
+    for (const [i, step] of steps.entries()) {
+      expect(printed[i]?.replaceAll('\r', '').trim()).toMatch(asPattern(step.printed));
+    }
+    await expectCleanBooks(stack);
+  });
+});
+
+describe('the README', () => {
+  test('leaves no block of the tour without what it prints', () => {
+    expect(readme.match(/^```bash/gm)).toHaveLength(tour().length);
+  });
+
+  test('is shorter than 250 lines', () => {
+    expect(readme.split('\n').length).toBeLessThan(250);
+  });
+
+  test('names only files that exist', async () => {
+    const inTheText = readme.matchAll(
+      /`((?:src|test|migrations|bench)\/[\w./-]*)`|\]\(([^)#:]+)\)/g,
+    );
+    const paths = [...inTheText].map(([, span, link]) => span ?? link ?? '');
+    expect(paths.length).toBeGreaterThan(30);
+    const missing: string[] = [];
+    for (const path of paths) await access(path).catch(() => missing.push(path));
+    expect(missing).toEqual([]);
+  });
+
+  test('names only scripts that exist', async () => {
+    const { scripts } = JSON.parse(await readFile('package.json', 'utf8')) as { scripts: object };
+    const named = readme.matchAll(/\bnpm (?:run ([a-z:]+)|(start|test)\b)/g);
+    const missing = [...named]
+      .map(([, run, short]) => run ?? short ?? '')
+      .filter((name) => !(name in scripts));
+    expect(missing).toEqual([]);
+  });
+});

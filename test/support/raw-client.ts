@@ -1,0 +1,114 @@
+import { request, type IncomingHttpHeaders, type OutgoingHttpHeaders } from 'node:http';
+import { text as readText } from 'node:stream/consumers';
+import { setTimeout as delay } from 'node:timers/promises';
+import { hear } from './retry-promise.js';
+
+/** What the tests read of an answer; every other member is there as well. */
+export interface Body {
+  [member: string]: unknown;
+  id: string;
+  status: string | number;
+  code: string;
+  charge: string;
+  retry: string;
+}
+
+export interface Reply {
+  status: number;
+  headers: IncomingHttpHeaders;
+  /** The bytes of the body. */
+  text: string;
+  body: Body;
+}
+
+export interface Send {
+  method?: 'GET' | 'POST' | 'PUT' | 'DELETE';
+  /** `null` sends none; the default is the first demo account's. */
+  apiKey?: string | null;
+  key?: string;
+  headers?: OutgoingHttpHeaders;
+  /** Sent as JSON; a string or bytes are sent as they stand. */
+  body?: unknown;
+  signal?: AbortSignal;
+}
+
+/** One request on a connection of its own: a pooled one would carry the death of one server over to the next. */
+export async function send(url: string, options: Send = {}): Promise<Reply> {
+  const { apiKey = 'sk_test_acme', key, headers, body, signal } = options;
+  const bytes =
+    body === undefined || typeof body === 'string' || Buffer.isBuffer(body)
+      ? body
+      : JSON.stringify(body);
+  return new Promise((resolve, reject) => {
+    const sent = request(url, {
+      method: options.method ?? (body === undefined ? 'GET' : 'POST'),
+      agent: false,
+      signal,
+      headers: {
+        ...(apiKey === null ? {} : { authorization: `Bearer ${apiKey}` }),
+        ...(bytes === undefined ? {} : { 'content-type': 'application/json' }),
+        ...(key === undefined ? {} : { 'idempotency-key': key }),
+        ...headers,
+      },
+    });
+    sent.on('error', reject);
+    sent.on('response', (response) => {
+      readText(response).then((text) => {
+        const { statusCode: status = 0, headers: received } = response;
+        const reply = { status, headers: received, text, body: parsed(text) };
+        hear(url, key, { apiKey, body }, reply);
+        resolve(reply);
+      }, reject);
+    });
+    sent.end(bytes);
+  });
+}
+
+/** `POST /charges` of 12.00, or of what `changes` say. */
+export async function charge(
+  apiUrl: string,
+  key: string,
+  changes: Record<string, unknown> = {},
+  options: Send = {},
+): Promise<Reply> {
+  const body = { amount: 1200, currency: 'eur', payment_method: 'pm_card_visa', ...changes };
+  return send(`${apiUrl}/charges`, { key, body, ...options });
+}
+
+/**
+ * A client that obeys the contract: after a broken connection, or an answer that says `same_key`, it sends the same
+ * request with the same key again, until there is an answer for good.
+ */
+export async function chargeUntilAnswered(
+  apiUrl: string,
+  key: string,
+  changes: Record<string, unknown> = {},
+  options: Send = {},
+): Promise<Reply> {
+  for (let patience = 300; ; patience--) {
+    const reply = await charge(apiUrl, key, changes, options).catch((error: Error) => {
+      if (patience === 0) throw error;
+      return undefined;
+    });
+    if (reply && (reply.body.retry !== 'same_key' || patience === 0)) return reply;
+    await delay(100);
+  }
+}
+
+/** `GET /idempotency-keys/{key}`. */
+export async function lookUp(apiUrl: string, key: string, apiKey?: string): Promise<Reply> {
+  return send(`${apiUrl}/idempotency-keys/${encodeURIComponent(key)}`, { apiKey });
+}
+
+/** `GET /charges/{id}`. */
+export async function getCharge(apiUrl: string, id: string, apiKey?: string): Promise<Reply> {
+  return send(`${apiUrl}/charges/${id}`, { apiKey });
+}
+
+function parsed(text: string): Body {
+  try {
+    return JSON.parse(text) as Body;
+  } catch {
+    return {} as Body; // not JSON: the test looks at the text
+  }
+}
