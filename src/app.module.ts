@@ -2,6 +2,8 @@ import { Module, type DynamicModule, type Type } from '@nestjs/common';
 import { APP_FILTER, APP_GUARD, APP_PIPE } from '@nestjs/core';
 import { AccountsModule } from './accounts/accounts.module.js';
 import { accountIdOf, AuthGuard } from './accounts/auth.guard.js';
+import { RateLimitGuard } from './accounts/rate-limit.guard.js';
+import { RateLimits } from './accounts/rate-limits.js';
 import { ChargesController } from './charges/charges.controller.js';
 import { ChargesModule } from './charges/charges.module.js';
 import type { Config } from './config.js';
@@ -14,6 +16,7 @@ import type { JobRunnerOptions } from './jobs/job-runner.js';
 import { JobsModule } from './jobs/jobs.module.js';
 import { LabFaultGuard, LabFaultProbe } from './lab/lab-faults.js';
 import { LabModule } from './lab/lab.module.js';
+import { OpenApiModule } from './openapi/openapi.module.js';
 import { OrdersController } from './orders/orders.controller.js';
 import { OrdersModule } from './orders/orders.module.js';
 import { BodyGuard } from './platform/body.guard.js';
@@ -50,6 +53,7 @@ export class AppModule {
         ...sharedModules(config, 'api', ['http'], probe),
         UndeclaredInputModule, // after the engine, so that its interceptor runs within the engine's
         AccountsModule,
+        OpenApiModule.forRoot({ lab: config.lab }),
         ...(config.lab ? [LabModule] : []),
       ],
       controllers: [
@@ -64,8 +68,10 @@ export class AppModule {
         ProcessorWebhookController,
       ],
       providers: [
-        // Guards run in this order: who is calling, what did they send. (The router has answered 404 and 405.)
+        { provide: RateLimits, useValue: new RateLimits(config.rateLimit) },
+        // Guards run in this order: who is calling, how often, what did they send. (The router has answered 404 and 405.)
         { provide: APP_GUARD, useClass: AuthGuard },
+        { provide: APP_GUARD, useClass: RateLimitGuard },
         { provide: APP_GUARD, useClass: BodyGuard },
         ...(config.lab ? [{ provide: APP_GUARD, useClass: LabFaultGuard }] : []),
         { provide: APP_PIPE, useClass: StrictValidationPipe },

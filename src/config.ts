@@ -23,6 +23,8 @@ export interface Config {
     /** For what is in flight after that, in ms; what takes longer is handed over to another process. */
     graceMs: number;
   };
+  /** Requests of one account, for each API process. */
+  rateLimit: { perSecond: number; burst: number };
   idempotency: { waitMs: number; ttlSeconds: number; reapIntervalMs: number };
   givingUp: { deadlineMs: number; keyWindowMs: number };
   jobs: { concurrency: number; lockMs: number };
@@ -87,6 +89,10 @@ export function loadConfig(env: Env = process.env): Config {
       drainDelayMs: integer(env, 'DRAIN_DELAY_MS', 0, 0, 300_000),
       // Less than the 10 s after which `npm start` and Docker send SIGKILL.
       graceMs: integer(env, 'STOP_GRACE_MS', 9_000, 0, 300_000),
+    },
+    rateLimit: {
+      perSecond: integer(env, 'RATE_LIMIT_PER_SECOND', 100, 1, 1_000_000),
+      burst: integer(env, 'RATE_LIMIT_BURST', 200, 1, 1_000_000),
     },
     idempotency: {
       waitMs: integer(env, 'IDEMPOTENCY_WAIT_MS', 5_000, 0, 30_000),

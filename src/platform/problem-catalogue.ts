@@ -43,8 +43,8 @@ export const PROBLEMS = {
     status: 429,
     retry: 'same_key',
     title: 'Too many requests',
-    what: 'Your account sent more requests than its limit.',
-    why: 'The limit is checked before the idempotency key is touched, so this request did nothing.',
+    what: 'Your account sent more requests than its limit. `RateLimit` tells on every answer what is left.',
+    why: 'The limit is checked before the idempotency key is touched, so this request did nothing. Each server counts for itself; a replay counts like any request.',
     todo: 'Wait for `Retry-After`, then send the same request with the same key.',
   },
   payload_too_large: {

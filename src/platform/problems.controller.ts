@@ -1,4 +1,5 @@
 import { Controller, Get, Header, Param } from '@nestjs/common';
+import { KEY_MISUSES } from './key-misuse.js';
 import { Public } from './public.js';
 import { PROBLEMS, type ProblemCode, type ProblemPage } from './problem-catalogue.js';
 import { Problem } from './problem.js';
@@ -24,11 +25,17 @@ export class ProblemsController {
     const meanings = Object.entries(RETRY_MEANS).map(
       ([retry, text]) => `<dt><code>${retry}</code></dt><dd>${text}</dd>`,
     );
+    const misuses = KEY_MISUSES.map(
+      ({ mistake, happens, instead }) =>
+        `<tr><td>${html(mistake)}</td><td>${html(happens)}</td><td>${html(instead)}</td></tr>`,
+    );
     return document(
       'Problems',
       `<p>Every error is <code>application/problem+json</code> (RFC 9457). A machine may obey <code>retry</code> without ever paying twice:</p>
        <dl>${meanings.join('')}</dl>
-       <table><thead><tr><th>Status</th><th>Code</th><th>Title</th><th>Retry</th></tr></thead><tbody>${rows.join('')}</tbody></table>`,
+       <table><thead><tr><th>Status</th><th>Code</th><th>Title</th><th>Retry</th></tr></thead><tbody>${rows.join('')}</tbody></table>
+       <h2 id="keys">What happens when a key is used wrongly</h2>
+       <table><thead><tr><th>Mistake</th><th>What happens</th><th>Instead</th></tr></thead><tbody>${misuses.join('')}</tbody></table>`,
     );
   }
 

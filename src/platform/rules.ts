@@ -20,8 +20,11 @@ export function IsCurrency(): PropertyDecorator {
 
 /** A string of `min` to `max` characters. Code points: an emoji is one, as PostgreSQL counts. */
 export function IsText(min: number, max: number): PropertyDecorator {
-  return custom('isText', `must be a string of ${min} to ${max} characters`, (value) =>
-    isText(value, min, max),
+  return custom(
+    'isText',
+    `must be a string of ${min} to ${max} characters`,
+    (value) => isText(value, min, max),
+    [min, max],
   );
 }
 
@@ -60,12 +63,15 @@ function custom(
   name: string,
   message: string,
   test: (value: unknown) => boolean,
+  /** For whoever describes the rule: the OpenAPI document. */
+  constraints: unknown[] = [],
 ): PropertyDecorator {
   return (target, member) =>
     registerDecorator({
       name,
       target: target.constructor,
       propertyName: String(member),
+      constraints,
       validator: { validate: test, defaultMessage: () => message },
     });
 }

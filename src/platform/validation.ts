@@ -26,6 +26,11 @@ export function ElementsOf(element: Dto): PropertyDecorator {
   };
 }
 
+/** The class of an array's elements, as `@ElementsOf` has it. */
+export function elementOf(owner: Dto, member: string): Dto | undefined {
+  return nestedClasses.get(owner)?.get(member);
+}
+
 /**
  * Turns bodies and query strings into DTOs, strictly: unknown members, `null` and repeated parameters are refused.
  * Not Nest's ValidationPipe, which drops `constructor` and `__proto__` silently and lets `null` pass.

@@ -1,3 +1,4 @@
+import type { OutgoingHttpHeaders } from 'node:http';
 import { send, type Reply, type Send } from '../support/raw-client.js';
 
 /** An order of 25.00: two of one thing and one of another. */
@@ -24,7 +25,7 @@ export function putOrder(
   apiUrl: string,
   id: string,
   body: unknown = ORDER,
-  headers: Record<string, string> = {},
+  headers: OutgoingHttpHeaders = {},
   options: Send = {},
 ): Promise<Reply> {
   const url = `${apiUrl}/orders/${encodeURIComponent(id)}`;
@@ -34,7 +35,7 @@ export function putOrder(
 export function getOrder(
   apiUrl: string,
   id: string,
-  headers: Record<string, string> = {},
+  headers: OutgoingHttpHeaders = {},
 ): Promise<Reply> {
   return send(`${apiUrl}/orders/${encodeURIComponent(id)}`, { headers });
 }
@@ -42,7 +43,7 @@ export function getOrder(
 export function cancelOrder(
   apiUrl: string,
   id: string,
-  headers: Record<string, string> = {},
+  headers: OutgoingHttpHeaders = {},
 ): Promise<Reply> {
   return send(`${apiUrl}/orders/${encodeURIComponent(id)}`, { method: 'DELETE', headers });
 }
@@ -63,7 +64,7 @@ export function putProduct(
   apiUrl: string,
   sku: string,
   onHand: number,
-  headers: Record<string, string> = {},
+  headers: OutgoingHttpHeaders = {},
 ): Promise<Reply> {
   const body = { name: `A ${sku}`, on_hand: onHand };
   return send(`${apiUrl}/products/${sku}`, { method: 'PUT', body, headers });

@@ -38,13 +38,16 @@ export interface TestApp {
   stop(): Promise<void>;
 }
 
+/** A test that polls or floods means something else. */
+const NO_LIMIT = { RATE_LIMIT_PER_SECOND: '100000', RATE_LIMIT_BURST: '100000' };
+
 /** The API and its sandbox in this process, on free ports, over the PostgreSQL of the tests. */
 export async function startApp(options: AppOptions = {}): Promise<TestApp> {
   const databaseUrl = options.env?.DATABASE_URL ?? process.env.DATABASE_URL ?? '';
   const db = await openDatabase(databaseUrl);
   const sandbox = await startSandbox({ databaseUrl, ...options.sandbox });
   const env = {
-    ...{ PROCESSOR_URL: sandbox.url, ...options.env },
+    ...{ PROCESSOR_URL: sandbox.url, ...NO_LIMIT, ...options.env },
     DATABASE_URL: options.databaseUrl ?? databaseUrl,
   };
   const app = await createHttpApp(AppModule.forRoot(loadConfig(env), options.probe));

@@ -73,6 +73,8 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
         PORT: '0',
         WORKER_PORT: '0',
         SANDBOX_PORT: '0',
+        RATE_LIMIT_PER_SECOND: '100000', // a test that polls or floods means something else
+        RATE_LIMIT_BURST: '100000',
         CHARGE_ONCE_PIDS_FILE: pidsFile,
         // The tests' cluster is fast because it may forget.
         ...(database ? { DATABASE_URL: database.url, ALLOW_UNSAFE_DATABASE: '1' } : {}),

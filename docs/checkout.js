@@ -1,0 +1,42 @@
+// The key is made when the page is loaded and kept until the purchase has ended: a reload, a second click and a
+// lost answer all find the same one. Your server holds the API key; it gets the order and the key from here.
+const form = document.querySelector('#checkout');
+const result = document.querySelector('#result');
+const slot = `charge key of ${form.dataset.order}`;
+
+function currentKey() {
+  const kept = sessionStorage.getItem(slot);
+  if (kept) return kept;
+  const made = crypto.randomUUID(); // needs https, or localhost
+  sessionStorage.setItem(slot, made);
+  return made;
+}
+currentKey();
+
+form.addEventListener('submit', async (event) => {
+  event.preventDefault();
+  const { payment_method } = Object.fromEntries(new FormData(form));
+  let answer;
+  try {
+    answer = await fetch('/pay', {
+      method: 'POST',
+      headers: { 'Content-Type': 'application/json' },
+      body: JSON.stringify({ order: form.dataset.order, payment_method, key: currentKey() }),
+    });
+    answer = { ...(await answer.json()), status: answer.status };
+  } catch {
+    answer = { retry: 'same_key' }; // no answer says nothing about the payment
+  }
+  if (answer.status === 201) {
+    result.textContent = 'Paid. Thank you.';
+  } else if (answer.retry === 'new_key') {
+    sessionStorage.removeItem(slot); // this attempt has ended, nothing was taken
+    result.textContent = 'The card was declined. Try another one.';
+  } else if (answer.code === 'order_already_paid') {
+    result.textContent = 'This order is paid already.';
+  } else if (answer.retry === 'same_key') {
+    result.textContent = 'We do not know yet. Press Pay again: you will not be charged twice.';
+  } else {
+    result.textContent = `That did not work: ${answer.detail}`;
+  }
+});

@@ -1,0 +1,173 @@
+import type { Schema } from './schema.js';
+
+interface Header {
+  description: string;
+  schema: Schema;
+  example: string;
+}
+
+const text = (pattern: string): Schema => ({ type: 'string', pattern });
+
+/** Headers of answers. */
+export const HEADERS = {
+  'Request-Id': {
+    description: 'The name of this very request, on every answer and in our logs.',
+    schema: text('^req_[0-9a-v]{24}$'),
+    example: 'req_4fh5pd7m7j3q8kpi5b4q9cv1',
+  },
+  'Idempotency-Key': {
+    description: 'The key that was sent, on every answer to a valid one.',
+    schema: { type: 'string', minLength: 1, maxLength: 512 },
+    example: 'order_8472_charge_attempt_1',
+  },
+  'Idempotent-Replayed': {
+    description: 'There unless this very request made the answer.',
+    schema: { type: 'string', const: 'true' },
+    example: 'true',
+  },
+  'Original-Request-Id': {
+    description: 'On a replay: the request that began what this answer tells.',
+    schema: text('^req_[0-9a-v]{24}$'),
+    example: 'req_9v0c2l6n3u8s1t5r7e4d0b2a',
+  },
+  'Idempotency-Expires': {
+    description:
+      'Until when this answer is replayed. After that the key makes nothing new either: 409 `idempotency_key_expired`.',
+    schema: { type: 'string', format: 'date-time' },
+    example: '2026-03-08T12:00:00.000Z',
+  },
+  'Preference-Applied': {
+    description:
+      'The answer to `Prefer: wait`, with the seconds that are really waited (RFC 7240).',
+    schema: text('^wait=\\d{1,2}$'),
+    example: 'wait=30',
+  },
+  Location: {
+    description: 'The path of the object that was made.',
+    schema: text('^/'),
+    example: '/charges/ch_0q3v5k8m1n7r2s4t6u9w0a5c8e1g3i7k',
+  },
+  ETag: {
+    description:
+      'The version of the object (RFC 9110): send it in `If-Match` to change this version and no other.',
+    schema: text('^"v\\d+"$'),
+    example: '"v1"',
+  },
+  'Retry-After': {
+    description: 'Whole seconds to wait before the same request is sent again with the same key.',
+    schema: text('^[1-9]\\d*$'),
+    example: '1',
+  },
+  Allow: {
+    description: 'The methods that the path has.',
+    schema: { type: 'string' },
+    example: 'GET, HEAD, POST',
+  },
+  'WWW-Authenticate': {
+    description: 'How to authenticate (RFC 6750).',
+    schema: { type: 'string', const: 'Bearer' },
+    example: 'Bearer',
+  },
+  RateLimit: {
+    description:
+      'What is left: `r` requests that could follow within `t` seconds (draft-ietf-httpapi-ratelimit-headers-11).',
+    schema: text('^"account";r=\\d+;t=[1-9]\\d*$'),
+    example: '"account";r=199;t=2',
+  },
+  'RateLimit-Policy': {
+    description:
+      'The limit: `q` requests of an account at once, and as many in every `w` seconds after that. Counted by each API process for itself.',
+    schema: text('^"account";q=[1-9]\\d*;w=[1-9]\\d*$'),
+    example: '"account";q=200;w=2',
+  },
+} as const satisfies Record<string, Header>;
+
+export type HeaderName = keyof typeof HEADERS;
+
+/** A header object that points to its component, required or not. */
+export function headerRefs(
+  required: readonly HeaderName[],
+  sometimes: readonly HeaderName[] = [],
+): Record<string, { $ref: string }> {
+  return Object.fromEntries([
+    ...sometimes.map((name) => [name, { $ref: `#/components/headers/${name}` }]),
+    ...required.map((name) => [name, { $ref: `#/components/headers/${name}-always` }]),
+  ]);
+}
+
+/** Each header twice: `required` is a property of the header object, not of its use. */
+export function headerComponents(): Record<string, object> {
+  return Object.fromEntries(
+    Object.entries(HEADERS).flatMap(([name, header]) => [
+      [name, header],
+      [`${name}-always`, { ...header, required: true }],
+    ]),
+  );
+}
+
+interface Parameter {
+  name: string;
+  in: 'header';
+  required?: true;
+  description: string;
+  schema: Schema;
+  example: string;
+}
+
+/** Headers of requests. */
+export const REQUEST_HEADERS = {
+  IdempotencyKey: {
+    name: 'Idempotency-Key',
+    in: 'header',
+    required: true,
+    description:
+      'One key per purchase; a retry reuses it; a new key is a new charge. 1 to 255 printable ASCII characters, bare (`abc-1`) or as a quoted string (`"abc-1"`, the same key). Make it when the purchase begins and keep it with the purchase: never from a clock, a price or a delivery counter.',
+    schema: { type: 'string', minLength: 1, maxLength: 512 },
+    example: 'order_8472_charge_attempt_1',
+  },
+  PreferWait: {
+    name: 'Prefer',
+    in: 'header',
+    description:
+      '`wait=<seconds>`, up to 30: how long a duplicate waits for the answer of the first request (5 s by default), instead of 409 `idempotency_request_in_progress`.',
+    schema: { type: 'string' },
+    example: 'wait=30',
+  },
+  IfMatch: {
+    name: 'If-Match',
+    in: 'header',
+    description:
+      'The `ETag` of the version to change. Without it other content is 428, with a stale one 412. The same content again is 200 in any case: a retry of one’s own write is no conflict.',
+    schema: { type: 'string' },
+    example: '"v1"',
+  },
+  IfMatchDelete: {
+    name: 'If-Match',
+    in: 'header',
+    description: 'The `ETag` of the version to cancel. Optional; with a stale one 412.',
+    schema: { type: 'string' },
+    example: '"v1"',
+  },
+  IfNoneMatchCreate: {
+    name: 'If-None-Match',
+    in: 'header',
+    description: '`*`: create only; 412 if it exists.',
+    schema: { type: 'string' },
+    example: '*',
+  },
+  IfNoneMatchRead: {
+    name: 'If-None-Match',
+    in: 'header',
+    description: 'The `ETag` of the version that you have: 304 if it is still the current one.',
+    schema: { type: 'string' },
+    example: '"v1"',
+  },
+  LabFault: {
+    name: 'Lab-Fault',
+    in: 'header',
+    description:
+      'Breaks this request on purpose: `lose-request`, `lose-response`; on charges and refunds also `crash-before-reserve`, `crash-after-reserve`, `crash-after-processor`, `crash-after-settle`, which kill the server. Only with LAB=1.',
+    schema: { type: 'string' },
+    example: 'lose-response',
+  },
+} as const satisfies Record<string, Parameter>;

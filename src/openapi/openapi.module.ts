@@ -1,0 +1,14 @@
+import { Module, type DynamicModule } from '@nestjs/common';
+import { openApiDocument } from './document.js';
+import { OPENAPI_DOCUMENT, OpenApiController } from './openapi.controller.js';
+
+@Module({})
+export class OpenApiModule {
+  static forRoot({ lab }: { lab: boolean }): DynamicModule {
+    return {
+      module: OpenApiModule,
+      controllers: [OpenApiController],
+      providers: [{ provide: OPENAPI_DOCUMENT, useFactory: () => openApiDocument({ lab }) }],
+    };
+  }
+}

@@ -1,0 +1,57 @@
+import type { Retry } from '../idempotency/errors.js';
+
+export const RULE = 'One key per purchase; a retry reuses it; a new key is a new charge.';
+
+/** For machines and people alike; `retry` of every problem is one of these. */
+export const RETRY_MEANS: Readonly<Record<Retry, string>> = {
+  same_key: 'Send the same request again with the same key, after `Retry-After`.',
+  after_fix: 'Correct the request. This request left the key as it was.',
+  new_key:
+    'This attempt has ended and nothing was taken. Another attempt, if the customer wants one, needs a new key.',
+  no: 'No repetition will succeed. Look at `resource`, or look the key up.',
+};
+
+/** The description of the whole document, in Markdown. */
+export const INTRODUCTION = `Takes a customer's money once for each purchase, whatever is lost, repeated or killed on the way.
+
+## Keys
+
+**${RULE}**
+
+1. Make the key when the purchase begins and keep it with the purchase: \`order_8472_charge_attempt_1\`, or a random UUID that is stored before anything is sent. Never make it from a clock, a price or a delivery counter: the first two give one purchase two names or two purchases one, the third gives every retry a new name.
+2. Send it as \`Idempotency-Key\` with every attempt of that purchase, with the same body.
+3. After a broken connection, a timeout, or any answer with \`retry: same_key\`: the same request, the same key. The outcome of the first attempt is what you get.
+4. Make a new key only for a new purchase, or after \`retry: new_key\`, when a person or a rule decides to try again.
+5. Name an \`order\` in the charge, and a second payment is refused whatever the key.
+
+## What a machine may do
+
+Every 4xx and 5xx is \`application/problem+json\` with \`retry\`. Who obeys it never pays twice:
+
+| \`retry\` | what may be done |
+|---|---|
+${Object.entries(RETRY_MEANS)
+  .map(([retry, means]) => `| \`${retry}\` | ${means} |`)
+  .join('\n')}
+
+An agent that lost its context, and with it the key, must not invent one: it looks at the purchase for its key, at \`GET /charges?order=\`, or asks. 404 from \`GET /idempotency-keys/{key}\` says that nothing has taken effect *so far*; the next step is the same request with the same key. An answer that is no problem of ours (a proxy's 502, no answer at all) counts as \`same_key\`.
+
+## What is stored
+
+A 2xx and a 402 are stored under the key and replayed, same status, same bytes, for 7 days. What was refused before anything was written (400, 401, 404, 409, 412, 413, 415, 422, 429) is never stored and leaves the key as it was; nor is any 5xx. After 7 days the key makes nothing new: 409 \`idempotency_key_expired\` while its object stands.
+
+## Choices made where the contract is silent
+
+- A path that does not exist is 404, a method that a path does not have is 405 with \`Allow\`; both come before authentication, and neither is listed at each route below. HEAD is GET without a body.
+- Two simultaneous requests with one key: one runs, the other waits for its answer (5 s, or \`Prefer: wait\`) and gets it as a replay. Stripe answers 409 at once; waiting spares the client a retry.
+- The same key with another body, path or query is 422, also while the first is still running (as the IETF draft recommends). Member order and white space do not matter, array order does, \`null\` is not absent.
+- A key belongs to the account, not to the API key: a rotated API key still replays.
+- A used key answers before the body is validated; an unused one is not used up by a body that is refused.
+- 504 and not 202 when the processor does not answer: a 2xx would make careless merchants ship.
+- Unknown members, unknown query parameters and \`null\` are refused rather than ignored: what you meant by them would not happen.
+- PUT and DELETE ignore \`Idempotency-Key\`: they are idempotent by nature.
+
+## Limits
+
+Requests of an account pass a token bucket (100 a second, 200 at once by default), in the memory of each API process: several processes allow several times that. Every authenticated answer tells what is left in \`RateLimit\`; a replay counts like any request. 429 \`rate_limited\` comes before the key is looked at, so the key is as it was.
+`;
