@@ -1,6 +1,6 @@
 /**
  * The import table. Imports go one way:
- *   idempotency <- platform <- jobs <- accounts, processor <- events, stock <- orders <- charges <- refunds <- effects, webhooks <- audit, openapi <- lab
+ *   idempotency <- platform <- jobs <- accounts, processor <- events, stock, telemetry <- orders <- charges <- refunds <- effects, webhooks <- audit, openapi <- lab
  * The engine imports nothing of ours; the sandbox imports nothing of the rest, and nothing imports it.
  * `npm run lint` holds the source to it; test/architecture.spec.ts shows that a breach is found.
  */
@@ -9,7 +9,7 @@ const LAYERS = [
   ['platform'],
   ['jobs'],
   ['accounts', 'processor'],
-  ['events', 'stock'],
+  ['events', 'stock', 'telemetry'],
   ['orders'],
   ['charges'],
   ['refunds'],
@@ -55,6 +55,14 @@ module.exports = {
       severity: 'error',
       from: { path: `^${ROOT}/`, pathNot: `^${ROOT}/(?:lab/|app\\.module\\.ts)` },
       to: { path: `^${ROOT}/lab/` },
+    },
+    {
+      name: 'nothing-imports-telemetry',
+      severity: 'error',
+      comment:
+        'What is observed does not know it: the engine tells a probe, the processor is wrapped.',
+      from: { path: `^${ROOT}/`, pathNot: `^${ROOT}/(?:telemetry/|app\\.module\\.ts)` },
+      to: { path: `^${ROOT}/telemetry/` },
     },
     { name: 'no-cycles', severity: 'error', from: {}, to: { circular: true } },
   ],

@@ -31,6 +31,12 @@ export default tseslint.config(
           selector: "MemberExpression[object.name='process'][property.name='env']",
           message: 'Configuration is read in src/config.ts (and, for the sandbox, src/sandbox/config.ts) only.',
         },
+        {
+          // Two ways in which a value of a customer's gets into a log: the message of an error, and what quotes it.
+          selector:
+            "CallExpression[callee.object.property.name='log'] :matches(CallExpression[callee.name='String'], MemberExpression[property.name=/^(message|stack|detail)$/])",
+          message: 'Pass the error itself, or nameOf(error): its text may quote what a customer sent.',
+        },
       ],
       'max-lines': ['error', { max: 300, skipComments: true, skipBlankLines: true }],
       'no-console': 'error',

@@ -33,6 +33,8 @@ import { ProductsController } from './stock/products.controller.js';
 import { ProcessorWebhookController } from './webhooks/incoming/processor-webhook.controller.js';
 import { EndpointsController } from './webhooks/outgoing/endpoints.controller.js';
 import { WebhooksModule } from './webhooks/webhooks.module.js';
+import { TelemetryModule } from './telemetry/telemetry.module.js';
+import { telemetryThen } from './telemetry/telemetry.probe.js';
 
 /** Beyond the processor's own deadline, so that an honest attempt is never overtaken. */
 const LEASE_MARGIN_MS = 2_000;
@@ -48,7 +50,7 @@ export class AppModule {
     return {
       module: AppModule,
       imports: [
-        ...sharedModules(config, ['http'], probe),
+        ...sharedModules(config, 'api', ['http'], probe),
         UndeclaredInputModule, // after the engine, so that its interceptor runs within the engine's
         AccountsModule,
         OpenApiModule.forRoot({ lab: config.lab }),
@@ -86,7 +88,7 @@ export class WorkerModule {
     return {
       module: WorkerModule,
       imports: [
-        ...sharedModules(config, ['sweep'], SilentProbe, {
+        ...sharedModules(config, 'worker', ['sweep'], SilentProbe, {
           databaseUrl: config.databaseUrl,
           ...config.jobs,
         }),
@@ -100,11 +102,13 @@ export class WorkerModule {
 
 function sharedModules(
   config: Config,
+  program: 'api' | 'worker',
   roles: ('http' | 'sweep')[],
   probe: Type<EngineProbe>,
   jobs?: JobRunnerOptions,
 ): DynamicModule['imports'] & object {
   return [
+    TelemetryModule.forRoot({ program, level: config.logLevel }),
     databaseModule(config.databaseUrl, config.databasePoolSize),
     ProcessorModule.forRoot(config.processor),
     IdempotencyModule.forRoot({
@@ -112,7 +116,7 @@ function sharedModules(
       leaseMs: config.processor.timeoutMs + LEASE_MARGIN_MS,
       roles,
       facts: { accountId: accountIdOf, requestId: (request) => request.requestId },
-      probe,
+      probe: telemetryThen(probe),
     }),
     JobsModule.forRoot(jobs),
     EventsModule,

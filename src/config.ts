@@ -10,8 +10,19 @@ export interface Config {
   workerPort: number;
   databaseUrl: string;
   databasePoolSize: number;
+  /** For tests only: run on a server that may forget commits. */
+  allowUnsafeDatabase: boolean;
   production: boolean;
   lab: boolean;
+  logLevel: LogLevel;
+  /** What a slow client may take, in ms. */
+  http: { headersTimeoutMs: number; requestTimeoutMs: number; keepAliveTimeoutMs: number };
+  stopping: {
+    /** Between "not ready" and "no new connections", in ms: how long a load balancer needs to notice. */
+    drainDelayMs: number;
+    /** For what is in flight after that, in ms; what takes longer is handed over to another process. */
+    graceMs: number;
+  };
   /** Requests of one account, for each API process. */
   rateLimit: { perSecond: number; burst: number };
   idempotency: { waitMs: number; ttlSeconds: number; reapIntervalMs: number };
@@ -29,6 +40,9 @@ export interface Config {
     webhookSecret?: string;
   };
 }
+
+const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
+export type LogLevel = (typeof LOG_LEVELS)[number];
 
 /** A wrong or missing setting: printed as one line, exit code 78 (EX_CONFIG of sysexits.h). */
 export class ConfigurationError extends Error {}
@@ -50,14 +64,32 @@ export function loadConfig(env: Env = process.env): Config {
       'LAB=1 is refused with NODE_ENV=production: the lab crashes the server on request. Unset LAB.',
     );
   }
+  const allowUnsafeDatabase = flag(env, 'ALLOW_UNSAFE_DATABASE');
+  if (production && allowUnsafeDatabase) {
+    throw new ConfigurationError(
+      'ALLOW_UNSAFE_DATABASE=1 is refused with NODE_ENV=production: a charge that was acknowledged could be forgotten. Unset it.',
+    );
+  }
   return {
     host: host(env),
     port: port(env, 'PORT', 3000),
     workerPort: port(env, 'WORKER_PORT', 3001),
     databaseUrl: databaseUrl(env),
     databasePoolSize: integer(env, 'DATABASE_POOL_SIZE', 10, 1, 1000),
+    allowUnsafeDatabase,
     production,
     lab,
+    logLevel: oneOf(env, 'LOG_LEVEL', 'info', LOG_LEVELS),
+    http: {
+      headersTimeoutMs: integer(env, 'HTTP_HEADERS_TIMEOUT_MS', 10_000, 100, 300_000),
+      requestTimeoutMs: integer(env, 'HTTP_REQUEST_TIMEOUT_MS', 30_000, 100, 300_000),
+      keepAliveTimeoutMs: integer(env, 'HTTP_KEEP_ALIVE_TIMEOUT_MS', 65_000, 100, 3_600_000),
+    },
+    stopping: {
+      drainDelayMs: integer(env, 'DRAIN_DELAY_MS', 0, 0, 300_000),
+      // Less than the 10 s after which `npm start` and Docker send SIGKILL.
+      graceMs: integer(env, 'STOP_GRACE_MS', 9_000, 0, 300_000),
+    },
     rateLimit: {
       perSecond: integer(env, 'RATE_LIMIT_PER_SECOND', 100, 1, 1_000_000),
       burst: integer(env, 'RATE_LIMIT_BURST', 200, 1, 1_000_000),
@@ -175,6 +207,15 @@ function host(env: Env): string {
     );
   }
   return value;
+}
+
+function oneOf<T extends string>(env: Env, name: string, fallback: T, allowed: readonly T[]): T {
+  const value = env[name] || fallback;
+  const found = allowed.find((each) => each === value);
+  if (found === undefined) {
+    throw new ConfigurationError(`${name}=${value} is not one of ${allowed.join(', ')}.`);
+  }
+  return found;
 }
 
 function flag(env: Env, name: string): boolean {

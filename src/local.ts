@@ -3,6 +3,7 @@ import { banner } from './local-banner.js';
 import { localSettings } from './local-settings.js';
 import { CannotStart, LocalStack } from './local-stack.js';
 import { ChildRefusesConfiguration } from './local-supervisor.js';
+import { faultOf } from './platform/fault.js';
 
 // `npm start`: PostgreSQL, sandbox, worker and API on one machine, each a process of its own, kept
 // running until Ctrl-C. Proved by test/local/.
@@ -45,5 +46,5 @@ async function end(code: number): Promise<void> {
 function report(error: unknown): void {
   if (error instanceof ChildRefusesConfiguration) return; // it has printed its line
   const forTheUser = error instanceof CannotStart || error instanceof ConfigurationError;
-  console.error(forTheUser ? error.message : error);
+  console.error(forTheUser ? error.message : JSON.stringify(faultOf(error)));
 }

@@ -1,8 +1,5 @@
 import { AppModule } from './app.module.js';
-import { createHttpApp, serve } from './platform/http-process.js';
-import { run } from './run.js';
+import { run, startHttp } from './run.js';
 
 /** The API process. */
-await run(async (config) =>
-  serve(await createHttpApp(AppModule.forRoot(config)), config.host, config.port),
-);
+await run((config) => startHttp(AppModule.forRoot(config), config, config.port));

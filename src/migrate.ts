@@ -1,5 +1,8 @@
-import { loadConfig } from './config.js';
 import { migrate } from './platform/migrate.js';
+import { run } from './run.js';
 
 // `npm run migrate`: for set-ups that start API and worker by themselves; `npm start` does it on its own.
-await migrate(loadConfig().databaseUrl);
+await run(async ({ databaseUrl }) => {
+  await migrate(databaseUrl);
+  console.log('The database is up to date.');
+});

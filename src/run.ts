@@ -1,22 +1,63 @@
+import { Logger, type DynamicModule } from '@nestjs/common';
 import { ConfigurationError, EXIT_CONFIGURATION, loadConfig, type Config } from './config.js';
+import { isConnectionLost } from './idempotency/errors.js';
+import { checkDatabase, UnfitDatabase } from './platform/database-check.js';
+import { faultOf, nameOf } from './platform/fault.js';
+import { createHttpApp, serve } from './platform/http-process.js';
 
-/** Runs a process: what its operator got wrong is one clear line, a fault of ours is a stack trace. */
+/** Runs a program: what its operator got wrong is one clear line, a fault of ours is a line for the log. */
 export async function run(start: (config: Config) => Promise<void>): Promise<void> {
+  // Node would print the error with all its properties: of PostgreSQL's, the row that was refused.
+  for (const event of ['uncaughtException', 'unhandledRejection'] as const) {
+    process.on(event, (error: unknown) => {
+      console.error(JSON.stringify({ level: 'fatal', msg: event, fault: faultOf(error) }));
+      process.exit(1);
+    });
+  }
   try {
     await start(loadConfig());
   } catch (error) {
-    const line = operatorError(error);
-    console.error(line ?? error);
-    process.exit(line === undefined ? 1 : EXIT_CONFIGURATION);
+    const known = operatorError(error);
+    console.error(known?.line ?? JSON.stringify({ level: 'fatal', fault: faultOf(error) }));
+    process.exit(known?.exitCode ?? 1);
   }
 }
 
-function operatorError(error: unknown): string | undefined {
-  if (error instanceof ConfigurationError) return error.message;
-  const { code, port, address } = error as { code?: string; port?: number; address?: string };
-  if (code === 'EADDRINUSE')
-    return `Port ${port} on ${address} is taken: stop what listens there, or choose another.`;
-  if (code === 'EACCES' && port !== undefined)
-    return `Port ${port} may not be used by this user: choose one above 1023.`;
+/** Looks at the database, then listens: whoever can connect may rely on it. */
+export async function startHttp(
+  module: DynamicModule,
+  config: Config,
+  port: number,
+): Promise<void> {
+  const warnings = await checkDatabase(config.databaseUrl, config.allowUnsafeDatabase);
+  const app = await createHttpApp(module, config.http);
+  for (const warning of warnings) new Logger('Database').warn(warning);
+  await serve(app, config.host, port, config.stopping);
+}
+
+interface OperatorError {
+  line: string;
+  /** 78 tells a supervisor that starting again will not help. */
+  exitCode: number;
+}
+
+function operatorError(error: unknown): OperatorError | undefined {
+  if (error instanceof ConfigurationError || error instanceof UnfitDatabase)
+    return { line: error.message, exitCode: EXIT_CONFIGURATION };
+  const { code = '', port, address } = error as { code?: string; port?: number; address?: string };
+  const lines: Record<string, string> = {
+    EADDRINUSE: `Port ${port} on ${address} is taken: stop what listens there, or choose another.`,
+    EACCES: `Port ${port} may not be used by this user: choose one above 1023.`,
+    '28P01': 'The database refuses user or password (28P01). Check DATABASE_URL.',
+    '28000': 'The database refuses this user from here (28000). Check DATABASE_URL.',
+    '3D000': 'There is no such database on that server. Check DATABASE_URL.',
+    '08P01':
+      'The pooler in front of the database refuses our start-up parameters. Set ignore_startup_parameters = options in PgBouncer.',
+  };
+  const line = Object.hasOwn(lines, code) ? lines[code] : undefined;
+  if (line !== undefined) return { line, exitCode: EXIT_CONFIGURATION };
+  if (isConnectionLost(error)) {
+    return { line: `The database cannot be reached: ${nameOf(error)}.`, exitCode: 1 };
+  }
   return undefined;
 }

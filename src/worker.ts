@@ -1,8 +1,5 @@
 import { WorkerModule } from './app.module.js';
-import { createHttpApp, serve } from './platform/http-process.js';
-import { run } from './run.js';
+import { run, startHttp } from './run.js';
 
-/** The background process: the sweep, with health on a port of its own. */
-await run(async (config) =>
-  serve(await createHttpApp(WorkerModule.forRoot(config)), config.host, config.workerPort),
-);
+/** The background process: the sweep, with health and metrics on a port of its own. */
+await run((config) => startHttp(WorkerModule.forRoot(config), config, config.workerPort));

@@ -32,13 +32,17 @@ export const CHARGE_INVARIANTS: readonly Invariant[] = [
       FROM charges WHERE status <> 'succeeded' AND amount_refunded <> 0`,
   },
   {
-    name: 'parked_payment_without_its_failed_charge',
-    why: 'Only a success that came after the failure was stored is parked; any other settles its charge.',
+    name: 'parked_payment_that_its_charge_contradicts',
+    why: 'Parked is what no charge accounts for: a success after the failure, a second payment, another amount.',
     sql: `SELECT parked.account_id, parked.charge_id AS id,
-        parked.processor_reference || ' is parked, the charge is ' || COALESCE(charge.status, 'absent') AS detail
+        concat_ws(' ', parked.processor_reference, parked.reason || ', the charge is', COALESCE(charge.status, 'absent'))
+          AS detail
       FROM parked_payments AS parked
       LEFT JOIN charges AS charge ON charge.account_id = parked.account_id AND charge.id = parked.charge_id
-      WHERE charge.status IS DISTINCT FROM 'failed'`,
+      WHERE CASE parked.reason
+        WHEN 'succeeded_after_failed' THEN charge.status IS DISTINCT FROM 'failed'
+        WHEN 'second_payment' THEN parked.processor_reference IS NOT DISTINCT FROM charge.processor_reference
+        ELSE charge.id IS NULL END`,
   },
   ...threeBeatInvariants('refund'),
   {

@@ -28,7 +28,18 @@ export const ORDER_INVARIANTS: readonly Invariant[] = [
       LEFT JOIN orders ON orders.account_id = charge.account_id AND orders.id = charge.order_id
       WHERE charge.order_id IS NOT NULL AND charge.status <> 'failed'
         AND (orders.charge_id, orders.status) IS DISTINCT FROM
-          (charge.id, CASE charge.status WHEN 'pending' THEN 'open' ELSE 'paid' END)`,
+          (charge.id, CASE WHEN charge.status = 'pending' THEN 'open' WHEN orders.status = 'canceled' THEN 'canceled'
+            ELSE 'paid' END)`,
+  },
+  {
+    name: 'order_canceled_but_not_refunded',
+    why: 'A paid order that cannot be delivered is canceled after its money went back, all of it.',
+    sql: `SELECT orders.account_id, orders.id, refunded.amount || ' of ' || charge.amount || ' went back' AS detail
+      FROM ${CHARGE_OF_ORDER}
+      CROSS JOIN LATERAL (SELECT COALESCE(sum(refund.amount), 0) AS amount FROM refunds AS refund
+        WHERE refund.account_id = charge.account_id AND refund.charge_id = charge.id
+          AND refund.status <> 'failed') AS refunded
+      WHERE orders.status = 'canceled' AND charge.status = 'succeeded' AND refunded.amount < charge.amount`,
   },
   {
     name: 'order_with_two_live_charges',

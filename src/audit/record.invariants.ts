@@ -5,6 +5,24 @@ const OBJECTS = [
   { operation: 'POST /charges', prefix: 'ch', object: 'charge', table: 'charges' },
   { operation: 'POST /charges/{id}/refunds', prefix: 're', object: 'refund', table: 'refunds' },
   { operation: 'POST /orders', prefix: 'ord', object: 'order', table: 'orders' },
+  {
+    operation: 'POST /events/{id}/resend',
+    prefix: 'rs',
+    object: 'resend',
+    table: 'event_resends',
+  },
+  {
+    operation: 'POST /webhook-endpoints',
+    prefix: 'we',
+    object: 'endpoint',
+    table: 'webhook_endpoints',
+  },
+  {
+    operation: 'POST /webhook-endpoints/{id}/rotate-secret',
+    prefix: 'whs',
+    object: 'secret',
+    table: 'webhook_secrets',
+  },
 ] as const;
 
 /** Beyond the lease and the time of the next attempt: the sweep comes every second, a minute is no delay but a stop. */
@@ -97,6 +115,7 @@ export const RECORD_INVARIANTS: readonly Invariant[] = [
     sql: `SELECT account_id, resource_id AS id, 'the stored answer names another object, or none' AS detail
       FROM idempotency_records
       WHERE state = 'completed' AND CASE response_status
+        WHEN 200 THEN false -- shows what was there before, not what it made
         WHEN 402 THEN strpos(response_body, ':"' || resource_id || '"') = 0
         ELSE NOT starts_with(response_body, '{"id":"' || resource_id || '"')
           OR right(response_headers ->> 'Location', length(resource_id) + 1) <> '/' || resource_id

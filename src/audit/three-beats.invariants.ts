@@ -3,6 +3,8 @@ import type { Invariant } from './invariant.js';
 /** What charges and refunds have in common: reserved as `pending`, ended by the settle that stores the answer. */
 export function threeBeatInvariants(object: 'charge' | 'refund'): Invariant[] {
   const table = `${object}s`;
+  // A refund of our own making has a cause instead of a client's key; a job brings it to its end.
+  const keyed = object === 'refund' ? 'made.cause IS NULL' : 'true';
   const withRecord = `${table} AS made JOIN idempotency_records AS record
         ON record.account_id = made.account_id AND record.resource_id = made.id`;
   return [
@@ -11,7 +13,7 @@ export function threeBeatInvariants(object: 'charge' | 'refund'): Invariant[] {
       why: 'While the key lives a retry must find the answer; while the object is pending the sweep must find it.',
       sql: `SELECT made.account_id, made.id, made.status || ', but no record' AS detail
       FROM ${table} AS made
-      WHERE COALESCE(made.settled_at > now() - $1 * interval '1 second', true) AND NOT EXISTS (
+      WHERE ${keyed} AND COALESCE(made.settled_at > now() - $1 * interval '1 second', true) AND NOT EXISTS (
         SELECT 1 FROM idempotency_records AS record
         WHERE record.account_id = made.account_id AND record.resource_id = made.id)`,
     },

@@ -1,3 +1,4 @@
+import { nameOf } from '../platform/fault.js';
 import type { Processor, ProcessorAnswer } from '../processor/processor.js';
 import type { Charge } from './charge.entity.js';
 
@@ -47,7 +48,7 @@ export async function giveUp(
   } catch (error) {
     return {
       kind: 'unknown',
-      reason: `the ledger cannot be read: ${String(error)}`,
+      reason: `the ledger cannot be read: ${nameOf(error)}`,
       stored: false,
     };
   }

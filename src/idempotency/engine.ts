@@ -1,22 +1,16 @@
 import { Inject, Injectable, type BeforeApplicationShutdown } from '@nestjs/common';
 import { DataSource } from 'typeorm';
 import {
-  DatabaseUnavailable,
   IdempotencyError,
   IdempotencyKeyExpired,
   IdempotencyKeyReused,
-  IdempotencyRequestInProgress,
-  isConnectionLost,
-  isRolledBack,
   ReserveRaced,
-  OutcomeUnknown,
 } from './errors.js';
 import { mismatchedMembers } from './identity.js';
 import {
   EngineProbe,
   OperationRegistry,
   type Answer,
-  type KeyOutcome,
   type Operation,
   type Performed,
   type Plan,
@@ -24,6 +18,7 @@ import {
 } from './operation.js';
 import * as records from './records.js';
 import type { Claim, IdempotencyRecord, KeyedRequest } from './records.js';
+import { isPassing, Walk, type Result } from './walk.js';
 
 export const ENGINE_OPTIONS = Symbol('ENGINE_OPTIONS');
 
@@ -38,16 +33,6 @@ export interface EngineOptions {
   reapIntervalMs: number;
 }
 
-/** An answer and where it came from. */
-export interface Result {
-  answer: Answer;
-  expiresAt: Date;
-  /** True unless this very request made the answer. */
-  replayed: boolean;
-  /** Of the request that reserved. */
-  originalRequestId: string;
-}
-
 type Seen =
   | { kind: 'answered'; result: Result }
   | { kind: 'claimed'; claim: Claim; work?: unknown }
@@ -56,11 +41,6 @@ type Seen =
   /** The attempt ended without an outcome, and the lease is given back. */
   | { kind: 'open'; error: Error }
   | { kind: 'absent' };
-
-/** How long a lost database is asked again before the client is told, in ms: a failover of seconds is not hidden. */
-const RECONNECT_MS = 2_000;
-/** How often one request goes on after the database came back; more would only hide that it comes and goes. */
-const MOST_LOSSES = 5;
 
 /**
  * Reserve, perform, settle. One request walks through `run`; a crash at any line leaves either no row or one
@@ -132,8 +112,11 @@ export class IdempotencyEngine implements BeforeApplicationShutdown {
         return this.look(walk);
       case 'absent': // the first request ended without a trace: this one is the first now
         return undefined;
-      default:
-        return seen ?? this.begin(walk);
+      case 'answered':
+      case 'open':
+        return seen;
+      case undefined:
+        return this.begin(walk);
     }
   }
 
@@ -352,71 +335,6 @@ export class IdempotencyEngine implements BeforeApplicationShutdown {
   }
 }
 
-/** What one request remembers on its way; safety never rests on it. */
-class Walk {
-  claim: Claim | undefined;
-  /** Whether this attempt's reserve may have reached the database. */
-  sent = false;
-  /** Whether some reserve may have committed although its acknowledgement was lost. */
-  private inDoubt = false;
-  private losses = 0;
-  private polls = 0;
-  private lostSince: number | undefined;
-
-  constructor(
-    readonly request: KeyedRequest,
-    readonly plan: Plan | Error,
-    private readonly waitUntil: number,
-  ) {}
-
-  /** One poll: no connection and no transaction is held. 20 ms, growing to 250 ms: quick answers, few queries. */
-  async waitForTheWinner(draining: boolean): Promise<void> {
-    const left = this.waitUntil - performance.now();
-    if (left <= 0 || draining) throw new IdempotencyRequestInProgress();
-    const pause = Math.min(20 * 1.5 ** this.polls++, 250) * (0.75 + Math.random() / 2);
-    await sleep(Math.min(pause, left));
-  }
-
-  outcome({ replayed }: Result): KeyOutcome {
-    if (replayed) return this.polls > 0 ? 'waited' : 'replayed';
-    return this.claim && this.claim.epoch > 1 ? 'recovered' : 'executed';
-  }
-
-  /** Undefined for what the key had no part in: a refused request, a fault of ours. */
-  outcomeOf(error: unknown): KeyOutcome | undefined {
-    if (error instanceof IdempotencyRequestInProgress) return 'in_progress';
-    if (error instanceof IdempotencyKeyReused) return 'reused';
-    if (error instanceof IdempotencyKeyExpired) return 'expired';
-    return this.claim ? 'pending' : undefined;
-  }
-
-  /** Waits out a short loss of the database; a long one is told to the client. */
-  async outlast(error: unknown): Promise<void> {
-    if (isConnectionLost(error)) this.inDoubt ||= this.sent;
-    this.lostSince ??= performance.now();
-    const long = performance.now() - this.lostSince > RECONNECT_MS;
-    // Without a claim PostgreSQL itself has undone all: the client may as well begin again.
-    if (long || (isRolledBack(error) && !this.claim)) throw this.lost(error);
-    await sleep(100);
-  }
-
-  /** The record could be read again, and holds no answer. */
-  backAgain(error: unknown): void {
-    this.lostSince = undefined;
-    if (++this.losses > MOST_LOSSES) throw this.lost(error);
-  }
-
-  private lost(cause: unknown): Error {
-    return this.inDoubt || this.claim
-      ? new OutcomeUnknown({ cause })
-      : new DatabaseUnavailable({ cause });
-  }
-}
-
-function isPassing(error: unknown): boolean {
-  return isConnectionLost(error) || isRolledBack(error);
-}
-
 function resultOf(record: IdempotencyRecord, replayed: boolean): Result {
   const { response_status, response_headers, response_body, expires_at } = record;
   if (response_status === null || !response_headers || response_body === null || !expires_at) {
@@ -437,8 +355,4 @@ function failedToPerform(cause: unknown): Performed<never> {
     inDoubt: true,
     error: () => new Error('the second beat failed', { cause }),
   };
-}
-
-function sleep(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
 }

@@ -9,10 +9,11 @@ import {
 import { Reflector } from '@nestjs/core';
 import type { NextFunction, Request, Response } from 'express';
 import { from, lastValueFrom, type Observable } from 'rxjs';
-import { IdempotencyEngine, type Result } from './engine.js';
+import { IdempotencyEngine } from './engine.js';
 import { deriveId, fingerprintOf, memberHashes } from './identity.js';
 import { parseIdempotencyKey, parsePreferWait } from './key-header.js';
 import { OperationRegistry, type Operation, type Plan } from './operation.js';
+import type { Result } from './walk.js';
 
 const IDEMPOTENT = Symbol('IDEMPOTENT');
 

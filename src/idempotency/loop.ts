@@ -18,7 +18,7 @@ export class Loop {
 
   start(): void {
     this.running = this.run()
-      .catch((error: unknown) => this.log.warn(`will try again: ${String(error)}`))
+      .catch((error: unknown) => this.log.warn('will try again', error))
       .then(() => {
         const pause = this.intervalMs * (0.5 + Math.random());
         if (!this.stopped) this.timer = setTimeout(() => this.start(), pause);

@@ -56,7 +56,7 @@ export class Sweep implements OnApplicationBootstrap, BeforeApplicationShutdown 
       await this.engine.resume(record);
     } catch (error) {
       // Still open: the record carries the time of its next attempt (or its lease runs out).
-      this.log.warn(`${record.resource_id}, attempt ${record.attempts + 1}: ${String(error)}`);
+      this.log.warn(`${record.resource_id} stays open after attempt ${record.attempts + 1}`, error);
     }
   }
 }

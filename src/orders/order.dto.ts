@@ -64,7 +64,12 @@ export function contentOf({ currency, items, email, metadata }: PutOrder): Order
   }
   return {
     currency,
-    items: items.map(({ sku, quantity, unit_amount }) => ({ sku, quantity, unit_amount })),
+    // JSON knows a -0, which is 0 everywhere but in a comparison by Object.is.
+    items: items.map(({ sku, quantity, unit_amount }) => ({
+      sku,
+      quantity,
+      unit_amount: unit_amount + 0,
+    })),
     email: email ?? null,
     metadata: metadata ?? {},
   };

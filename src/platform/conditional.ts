@@ -7,12 +7,21 @@ export function etagOf({ version }: { version: number }): string {
 }
 
 /** Whether one of the tags in an `If-Match` or `If-None-Match` header names this version. */
-function names(header: string, etag: string | undefined, comparison: 'strong' | 'weak'): boolean {
-  if (etag === undefined) return false;
+function names(header: string, etag: string, comparison: 'strong' | 'weak'): boolean {
   if (header.trim() === '*') return true;
-  // A tag is a quoted string without quotes in it, perhaps marked weak. Anything else in the list matches nothing.
-  const tags = header.match(/(?:W\/)?"[^"]*"/g) ?? [];
-  return tags.some((tag) => tag === etag || (comparison === 'weak' && tag === `W/${etag}`));
+  return tagsOf(header).some(
+    (tag) => tag === etag || (comparison === 'weak' && tag === `W/${etag}`),
+  );
+}
+
+/** The entity-tags of a list. A header that is no such list names nothing: a garbled condition is never met. */
+function tagsOf(header: string): string[] {
+  const tags: string[] = [];
+  const rest = header.replaceAll(/(?:W\/)?"[!#-~\x80-\xff]*"(?=\s*(?:,|$))/g, (tag) => {
+    tags.push(tag);
+    return '';
+  });
+  return /^[\s,]*$/.test(rest) ? tags : [];
 }
 
 /** @returns whether the client has this version already, so that 304 will do. */

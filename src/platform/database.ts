@@ -22,6 +22,34 @@ const types: pg.CustomTypesConfig = {
 };
 
 /**
+ * What a session may hold up, in ms. PostgreSQL enforces these whatever becomes of us.
+ *
+ * They travel as start-up parameters (`options=-c …`), because a SET would cost a round trip and a pooler in
+ * transaction mode would give it to somebody else. PgBouncer refuses start-up parameters that it cannot follow: let
+ * it ignore this one, and give the role the same values, which then hold for its server connections. The processes
+ * say at boot which of them are not in force, with the statement that mends it.
+ *
+ *     [pgbouncer]
+ *     pool_mode = transaction
+ *     ignore_startup_parameters = options
+ */
+export const SESSION_LIMITS_MS = {
+  // A statement of ours takes milliseconds; one that takes this long is stuck. Shorter than the client's patience.
+  statement_timeout: 10_000,
+  // Less than the statement's, so that a wait for a lock is told from a slow statement.
+  lock_timeout: 8_000,
+  // A process that sleeps inside a transaction loses it, and with it the locks that hold others up.
+  idle_in_transaction_session_timeout: 15_000,
+  // A killed client's statement ends this soon, instead of running on with its locks until it is done.
+  client_connection_check_interval: 500,
+} as const;
+
+/** The start-up parameter that carries them. */
+export const SESSION_OPTIONS = Object.entries(SESSION_LIMITS_MS)
+  .map(([name, ms]) => `-c ${name}=${ms}`)
+  .join(' ');
+
+/**
  * The pool. TypeORM carries connections, transactions and migrations; the SQL stands where it is run,
  * because the SQL is what this project teaches.
  */
@@ -35,13 +63,9 @@ export function databaseModule(url: string, poolSize: number): DynamicModule {
     applicationName: 'charge-once',
     extra: {
       types,
+      options: SESSION_OPTIONS,
       // A request that gets no connection in this time is told `database_unavailable`, having done nothing.
       connectionTimeoutMillis: 5_000,
-      // A statement of ours takes milliseconds; one that takes this long is stuck behind a lock.
-      statement_timeout: 10_000,
-      lock_timeout: 8_000,
-      // A process that sleeps inside a transaction loses it, and with it the locks that hold others up.
-      idle_in_transaction_session_timeout: 15_000,
     },
   });
 }

@@ -172,6 +172,8 @@ function serverArguments(
     listen_addresses: '127.0.0.1',
     unix_socket_directories: '',
     timezone: 'UTC',
+    // Without DETAIL, which quotes the values of a row that was refused.
+    log_error_verbosity: 'terse',
     // A client killed while its statement waits for a lock frees its own locks this much later;
     // 0 (the default) keeps them until the statement has ended.
     client_connection_check_interval: '500ms',

@@ -215,6 +215,14 @@ export const PROBLEMS = {
     why: 'We go on trying until the charge’s deadline. The charge can still succeed.',
     todo: `Send the same request with the same key after \`Retry-After\`. ${NEW_KEY_WARNING}`,
   },
+  not_ready: {
+    status: 503,
+    retry: 'same_key',
+    title: 'Not ready',
+    what: 'This instance is stopping and asks for no more requests. Only `/health/ready` answers this.',
+    why: 'It finishes what it has accepted; another instance takes the next request.',
+    todo: 'Ask again after `Retry-After`, or ask another instance.',
+  },
   database_unavailable: {
     status: 503,
     retry: 'same_key',

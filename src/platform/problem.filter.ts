@@ -1,21 +1,14 @@
-import {
-  Catch,
-  HttpException,
-  Logger,
-  type ArgumentsHost,
-  type ExceptionFilter,
-} from '@nestjs/common';
+import { Catch, HttpException, type ArgumentsHost, type ExceptionFilter } from '@nestjs/common';
 import { HttpAdapterHost } from '@nestjs/core';
 import type { Application, Request, Response } from 'express';
 import { DatabaseUnavailable, isConnectionLost, isRolledBack } from '../idempotency/errors.js';
+import { faultOf } from './fault.js';
 import { PROBLEMS } from './problem-catalogue.js';
 import { Problem, PROBLEM_TYPE, problemBody, type ProblemLike } from './problem.js';
 
 /** Writes every error of every route, the framework's own included, as application/problem+json. */
 @Catch()
 export class ProblemFilter implements ExceptionFilter {
-  private readonly log = new Logger('Problem');
-
   constructor(private readonly adapter: HttpAdapterHost) {}
 
   catch(error: unknown, host: ArgumentsHost): void {
@@ -23,7 +16,12 @@ export class ProblemFilter implements ExceptionFilter {
     const request = http.getRequest<Request>();
     const response = http.getResponse<Response>();
     const problem = this.problemOf(error, request);
-    if (problem.status >= 500) this.log.error(describe(error, problem, request));
+    const cause = isProblem(error) ? error.cause : error;
+    // For the request's log line.
+    response.locals.problem = {
+      code: problem.code,
+      ...(problem.status >= 500 && cause !== undefined && { fault: faultOf(cause) }),
+    };
     if (response.headersSent) {
       response.destroy();
       return;
@@ -80,18 +78,11 @@ function matches(layer: object, path: string): boolean {
   }
 }
 
-function isProblem(error: unknown): error is ProblemLike {
+function isProblem(error: unknown): error is ProblemLike & Error {
   return (
     error instanceof Error &&
     'code' in error &&
     'retry' in error &&
     Object.hasOwn(PROBLEMS, String(error.code))
   );
-}
-
-function describe(error: unknown, problem: ProblemLike, request: Request): string {
-  const cause = error instanceof Error ? (error.cause ?? error) : error;
-  const trace =
-    problem.code === 'internal_error' && cause instanceof Error ? cause.stack : String(cause);
-  return `${request.requestId} ${request.method} ${problem.code}: ${trace}`;
 }

@@ -39,6 +39,13 @@ export class ProblemsController {
     );
   }
 
+  /** A file of its own: the pages' Content-Security-Policy lets no style stand in them. */
+  @Get('style.css')
+  @Header('Content-Type', 'text/css; charset=utf-8')
+  style(): string {
+    return STYLE;
+  }
+
   @Get(':code')
   @Header('Content-Type', 'text/html; charset=utf-8')
   page(@Param('code') code: string): string {
@@ -66,10 +73,16 @@ function html(text: string): string {
     .replaceAll(/`([^`]+)`/g, '<code>$1</code>');
 }
 
+const STYLE = `
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 46rem; margin: 2rem auto; padding: 0 1rem; color: #1a1a1a }
+code { background: #f0f0f0; padding: .1em .3em; border-radius: 3px }
+table { border-collapse: collapse }
+td, th { text-align: left; padding: .25rem .75rem .25rem 0 }
+`;
+
 function document(title: string, body: string): string {
   return `<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>${html(title)} – charge-once</title>
-<style>body{font:16px/1.5 system-ui,sans-serif;max-width:46rem;margin:2rem auto;padding:0 1rem;color:#1a1a1a}
-code{background:#f0f0f0;padding:.1em .3em;border-radius:3px}table{border-collapse:collapse}td,th{text-align:left;padding:.25rem .75rem .25rem 0}</style>
+<link rel="stylesheet" href="/problems/style.css">
 </head><body><h1>${html(title)}</h1>${body}</body></html>`;
 }

@@ -1,4 +1,5 @@
 import { Module, type DynamicModule } from '@nestjs/common';
+import { observed, ProcessorObserver } from './observed-processor.js';
 import { Processor } from './processor.js';
 import { StripeProcessor, type StripeOptions } from './stripe-processor.js';
 
@@ -8,7 +9,14 @@ export class ProcessorModule {
     return {
       module: ProcessorModule,
       global: true,
-      providers: [{ provide: Processor, useFactory: () => new StripeProcessor(options) }],
+      providers: [
+        {
+          provide: Processor,
+          useFactory: (observer: ProcessorObserver) =>
+            observed(new StripeProcessor(options), observer),
+          inject: [ProcessorObserver],
+        },
+      ],
       exports: [Processor],
     };
   }

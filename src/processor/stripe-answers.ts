@@ -1,5 +1,6 @@
 import Stripe from 'stripe';
 import { NOT_REACHED } from './deadline-http-client.js';
+import { nameOf } from '../platform/fault.js';
 import type { ProcessorAnswer } from './processor.js';
 
 /** The meaning of a PaymentIntent (source: Stripe's "PaymentIntent lifecycle"). */
@@ -48,7 +49,7 @@ export function answerOfError(error: unknown): ProcessorAnswer {
     const code = (error.detail as { code?: string } | undefined)?.code;
     return NOT_REACHED.has(code)
       ? { kind: 'refused', reason: `not reached: ${code}`, alarm: false }
-      : { kind: 'unknown', reason: `no answer: ${code ?? error.message}`, stored: false };
+      : { kind: 'unknown', reason: `no answer: ${code ?? error.type}`, stored: false };
   }
   if (error instanceof Stripe.errors.StripeInvalidRequestError && error.statusCode !== 409) {
     return { kind: 'rejected', failureCode: error.code ?? 'invalid_request', reference: null };
@@ -58,8 +59,7 @@ export function answerOfError(error: unknown): ProcessorAnswer {
     return { kind: 'unknown', reason: `the processor failed with ${error.statusCode}`, stored };
   }
   // Among these: key in use (409), idempotency_error (our key with other parameters), an answer that is not JSON.
-  const reason = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
-  return { kind: 'unknown', reason, stored: false };
+  return { kind: 'unknown', reason: nameOf(error), stored: false };
 }
 
 interface Failure {

@@ -2,6 +2,7 @@ import Stripe from 'stripe';
 import { answerOfError, answerOfIntent, answerOfRefund } from './stripe-answers.js';
 import { notificationOf } from './stripe-notification.js';
 import { deadlineHttpClient, withDeadline, type Call } from './deadline-http-client.js';
+import { nameOf } from '../platform/fault.js';
 import {
   Processor,
   type FenceAnswer,
@@ -121,7 +122,7 @@ export class StripeProcessor extends Processor {
       if (error instanceof Stripe.errors.StripeIdempotencyError && error.statusCode === 400) {
         return { kind: 'used' };
       }
-      return { kind: 'unknown', reason: String(error) };
+      return { kind: 'unknown', reason: nameOf(error) };
     }
   }
 
@@ -197,11 +198,13 @@ export class StripeProcessor extends Processor {
   }
 }
 
+class NoWholeAnswerInTime extends Error {}
+
 /** The SDK's timeout is for silence on the socket; an answer that drips in must end as well. */
 async function within<T>(ms: number, promise: Promise<T>): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => reject(new Error(`no whole answer within ${ms} ms`)), ms + 100);
+    timer = setTimeout(() => reject(new NoWholeAnswerInTime()), ms + 100);
   });
   try {
     return await Promise.race([promise, late]);

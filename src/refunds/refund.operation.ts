@@ -18,6 +18,7 @@ import {
 import { chargeLink } from '../orders/order.entity.js';
 import { created, problemAnswer } from '../platform/answer.js';
 import type { Tx } from '../platform/database.js';
+import { nameOf } from '../platform/fault.js';
 import { objectNotFound, Problem } from '../platform/problem.js';
 import { Processor, type ProcessorAnswer } from '../processor/processor.js';
 import { refundAmount } from './refund.arithmetic.js';
@@ -178,7 +179,7 @@ export class RefundOperation implements Operation<Attempt, RefundEnd> {
       } catch (error) {
         return {
           kind: 'unknown',
-          reason: `the ledger cannot be read: ${String(error)}`,
+          reason: `the ledger cannot be read: ${nameOf(error)}`,
           stored: false,
         };
       }

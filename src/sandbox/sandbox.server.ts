@@ -130,7 +130,7 @@ function requireForm(req: Request, _res: Response, next: NextFunction): void {
 
 function answerError(error: unknown, req: Request, res: Response, _next: NextFunction): void {
   const refusal = asRefusal(error);
-  if (!refusal) logFailure(`${req.method} ${req.path}`, error, res.getHeader('Request-Id'));
+  if (!refusal) logFailure(req.method, error, res.getHeader('Request-Id'));
   if (res.headersSent || res.destroyed) {
     res.destroy();
     return;
@@ -156,10 +156,17 @@ function asRefusal(error: unknown): StripeError | undefined {
   });
 }
 
-/** One JSON line on stderr. Neither headers nor bodies: they carry keys and people's data. */
+/**
+ * One JSON line on stderr. Neither headers nor bodies nor the error's message, which may quote them: the class, the
+ * SQLSTATE and the frames of the stack.
+ */
 function logFailure(during: string, error: unknown, requestId?: unknown): void {
-  const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
-  const line = { level: 'error', time: new Date(), during, request_id: requestId, error: text };
+  const { name, code, stack, message } = Object(error) as Partial<Error & { code: unknown }>;
+  const at = (stack ?? '')
+    .slice((stack ?? '').indexOf(message ?? '') + (message ?? '').length)
+    .split('\n')
+    .filter((line) => /^\s+at .*:\d+:\d+\)?$/.test(line));
+  const line = { level: 'error', time: new Date(), during, request_id: requestId, name, code, at };
   process.stderr.write(`${JSON.stringify(line)}\n`);
 }
 

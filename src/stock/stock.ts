@@ -151,12 +151,13 @@ async function lockHeldProducts(tx: Tx, accountId: string, cause: string): Promi
   );
 }
 
-/** Each count of the stock is a movement as well, so that the sum of all movements is what is there. */
+/** A count that differs is a movement as well, so that the sum of all movements is what is there. */
 async function adjust(
   tx: Tx,
   { account_id, sku, version }: Product,
   quantity: number,
 ): Promise<void> {
+  if (quantity === 0) return;
   await tx.query(
     `INSERT INTO stock_movements (account_id, sku, cause, kind, quantity) VALUES ($1, $2, $3, 'adjust', $4)`,
     [account_id, sku, `version ${version}`, quantity],

@@ -40,6 +40,7 @@ export async function writeCleanBooks(db: EntityManager, name: string): Promise<
   const refund = await books.refund('refund', bought, 'succeeded');
   const refundFailed = await books.refund('refund failed', bought, 'failed');
   const refundPending = await books.refund('refund pending', bought, 'pending');
+  await books.tell();
   return {
     account,
     id,
@@ -155,6 +156,19 @@ class Books {
       [this.account, onHand, held],
     );
     await this.move('version 1', 'adjust', onHand);
+  }
+
+  /** The events of all that is in the books so far. */
+  async tell(): Promise<void> {
+    await this.db.query(
+      `INSERT INTO events (account_id, id, type, cause, data)
+       SELECT account_id, 'evt_' || type || '_' || id, type, id, '{}' FROM (
+         SELECT account_id, id, 'charge.' || status AS type FROM charges WHERE status <> 'pending'
+         UNION ALL SELECT account_id, id, 'charge.refunded' FROM refunds WHERE status = 'succeeded'
+         UNION ALL SELECT account_id, id, 'order.paid' FROM orders WHERE status = 'paid') AS outcome
+       WHERE account_id = $1`,
+      [this.account],
+    );
   }
 
   private async move(cause: string, kind: string, quantity: number): Promise<void> {

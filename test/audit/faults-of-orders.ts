@@ -79,6 +79,21 @@ export const REFUND_FAULTS: readonly Fault[] = [
 ];
 
 export const ORDER_FAULTS: readonly Fault[] = [
+  ...[
+    ['resend', 'POST /events/{id}/resend', 'rs'],
+    ['endpoint', 'POST /webhook-endpoints', 'we'],
+    ['secret', 'POST /webhook-endpoints/{id}/rotate-secret', 'whs'],
+  ].map(([object, operation, prefix]) => ({
+    invariant: `record_without_its_${object}`,
+    also: ['charge_without_its_record', 'record_under_another_name'],
+    sql: `UPDATE idempotency_records SET operation = '${operation}', resource_id = '${prefix}_planted'
+      WHERE resource_id = '$pending'`,
+  })),
+  {
+    invariant: 'order_canceled_but_not_refunded',
+    also: ['outcome_without_its_event'],
+    sql: `UPDATE orders SET status = 'canceled' WHERE id = '$order'`,
+  },
   {
     invariant: 'record_without_its_order',
     also: [HIDES],
@@ -155,5 +170,36 @@ export const ORDER_FAULTS: readonly Fault[] = [
     sql: `INSERT INTO stock_movements (account_id, sku, cause, kind, quantity)
       VALUES ('$account', 'shirt', '$bought', 'book', 2), ('$account', 'shirt', '$bought', 'release', 2);
       UPDATE products SET held = held - 4, on_hand = on_hand - 2 WHERE account_id = '$account'`,
+  },
+];
+
+const HUSH = `DELETE FROM events WHERE cause =`;
+const UNTOLD = 'outcome_without_its_event';
+
+export const EVENT_FAULTS: readonly Fault[] = [
+  ...['$id', '$failed', '$refund', '$order'].map((cause) => ({
+    invariant: UNTOLD,
+    sql: `${HUSH} '${cause}'`,
+  })),
+  {
+    invariant: UNTOLD,
+    sql: `INSERT INTO orders (account_id, id, status, currency, total, items, metadata, version)
+      SELECT account_id, 'ord_planted', 'canceled', currency, total, items, '{}', 1 FROM orders WHERE id = '$order'`,
+  },
+  {
+    invariant: UNTOLD,
+    sql: `INSERT INTO fulfillments (account_id, id, order_id, charge_id, step)
+      VALUES ('$account', 'ful_planted', '$order', '$bought', 'picking')`,
+  },
+  ...['charge.succeeded', 'charge.refunded', 'order.paid'].map((type) => ({
+    invariant: 'event_without_its_outcome',
+    sql: `INSERT INTO events (account_id, id, type, cause, data)
+      VALUES ('$account', 'evt_planted', '${type}', '$pending', '{}')`,
+  })),
+  {
+    invariant: 'events_tell_the_same',
+    sql: `UPDATE events SET id = 'evt_zzz' WHERE cause = '$id';
+      INSERT INTO events (account_id, id, type, cause, data)
+      VALUES ('$account', 'evt_planted', 'charge.succeeded', '$id', '{}')`,
   },
 ];

@@ -35,6 +35,7 @@ export const CHARGE_FAULTS: readonly Fault[] = [
       'api_keys.api_keys_account_fkey',
       'orders.orders_account_fkey',
       'products.products_account_fkey',
+      'events.events_account_fkey',
     ],
     sql: `DELETE FROM accounts WHERE id = '$account'`,
   },
@@ -191,9 +192,15 @@ export const CHARGE_FAULTS: readonly Fault[] = [
     drop: ['charges.charges_only_succeeded_is_refunded'],
     sql: `${CHARGE} amount_refunded = 1 WHERE id = '$failed'`,
   },
-  ...['$id', 'ch_absent'].map((charge) => ({
-    invariant: 'parked_payment_without_its_failed_charge',
+  ...[
+    ['$id', 'succeeded_after_failed'],
+    ['ch_absent', 'succeeded_after_failed'],
+    ['ch_absent', 'amount_mismatch'],
+    ['$id', 'second_payment'],
+  ].map(([charge, reason]) => ({
+    invariant: 'parked_payment_that_its_charge_contradicts',
     sql: `INSERT INTO parked_payments (account_id, processor_reference, charge_id, amount, currency, reason)
-      VALUES ('$account', 'pi_late', '${charge}', 1200, 'eur', 'succeeded_after_failed')`,
+      SELECT '$account', COALESCE((SELECT processor_reference FROM charges WHERE id = '${charge}'), 'pi_late'),
+        '${charge}', 1200, 'eur', '${reason}'`,
   })),
 ];

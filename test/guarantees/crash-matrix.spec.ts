@@ -70,10 +70,8 @@ async function crashAt(point: ProbePoint): Promise<void> {
   expect(await doomed.death).toBe('SIGKILL');
 }
 
-afterAll(async () => {
-  await expectCleanBooks(service);
-  await service.stop();
-});
+afterAll(() => expectCleanBooks(service));
+afterAll(() => service.stop());
 
 describe('a kill -9 of the API', () => {
   test.each(PROBE_POINTS)('at %s leaves what the matrix says', async (point) => {

@@ -12,8 +12,8 @@ beforeAll(async () => {
   stack = await startStack({ env: { PROCESSOR_TIMEOUT_MS: '2000' } });
   db = new pg.Pool({ connectionString: stack.databaseUrl, max: 1 });
 }, 120_000);
+afterAll(() => expectCleanBooks(stack));
 afterAll(async () => {
-  await expectCleanBooks(stack);
   await db.end();
   await stack.stop();
 });

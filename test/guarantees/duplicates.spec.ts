@@ -9,10 +9,8 @@ let service: Service;
 beforeAll(async () => {
   service = await startService();
 });
-afterAll(async () => {
-  await expectCleanBooks(service);
-  await service.stop();
-});
+afterAll(() => expectCleanBooks(service));
+afterAll(() => service.stop());
 
 function expectOneAnswer(replies: Reply[]): void {
   expect(replies.map(({ status }) => status)).toEqual(replies.map(() => 201));

@@ -1,6 +1,12 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { expectCleanBooks, ledger, paymentsOf } from '../support/books.js';
-import { charge, chargeUntilAnswered, getCharge, lookUp, type Reply } from '../support/raw-client.js';
+import {
+  charge,
+  chargeUntilAnswered,
+  getCharge,
+  lookUp,
+  type Reply,
+} from '../support/raw-client.js';
 import { startService, type Service } from '../support/service.js';
 import { age, forgetAtProcessor } from '../support/time.js';
 import { until } from '../support/until.js';

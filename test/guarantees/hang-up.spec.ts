@@ -11,10 +11,8 @@ describe('a client that hangs up', () => {
   beforeAll(async () => {
     service = await startService();
   });
-  afterAll(async () => {
-    await expectCleanBooks(service);
-    await service.stop();
-  });
+  afterAll(() => expectCleanBooks(service));
+  afterAll(() => service.stop());
 
   test('while the processor works changes nothing: the charge is made and its answer stored', async () => {
     const { apiUrl, sandboxUrl, gate } = service;

@@ -9,10 +9,8 @@ describe('a lost response', () => {
   beforeAll(async () => {
     service = await startService();
   });
-  afterAll(async () => {
-    await expectCleanBooks(service);
-    await service.stop();
-  });
+  afterAll(() => expectCleanBooks(service));
+  afterAll(() => service.stop());
   const lose = (what: string) => ({ headers: { 'lab-fault': what } });
 
   test('charges once, and the retry is told what happened', async () => {
@@ -69,10 +67,8 @@ describe('a lost request', () => {
   beforeAll(async () => {
     service = await startService();
   });
-  afterAll(async () => {
-    await expectCleanBooks(service);
-    await service.stop();
-  });
+  afterAll(() => expectCleanBooks(service));
+  afterAll(() => service.stop());
 
   test('does nothing, and the retry is the first one', async () => {
     const { apiUrl, sandboxUrl } = service;

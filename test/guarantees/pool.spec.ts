@@ -9,10 +9,8 @@ describe('a pool of two connections', () => {
     const env = { DATABASE_POOL_SIZE: '2', IDEMPOTENCY_WAIT_MS: '30000' };
     service = await startService({ env });
   });
-  afterAll(async () => {
-    await expectCleanBooks(service);
-    await service.stop();
-  });
+  afterAll(() => expectCleanBooks(service));
+  afterAll(() => service.stop());
 
   test('serves fifty waiters on one slow charge and ten other charges: all finish', async () => {
     const { apiUrl, sandboxUrl } = service;

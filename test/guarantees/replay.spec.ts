@@ -9,10 +9,8 @@ let service: Service;
 beforeAll(async () => {
   service = await startService();
 });
-afterAll(async () => {
-  await expectCleanBooks(service);
-  await service.stop();
-});
+afterAll(() => expectCleanBooks(service));
+afterAll(() => service.stop());
 
 /** The headers that belong to the stored answer. */
 const STORED = ['content-type', 'content-length', 'location', 'idempotency-expires'] as const;

@@ -9,10 +9,8 @@ describe('a request that slept past the end of its lease', () => {
   beforeAll(async () => {
     service = await startService();
   });
-  afterAll(async () => {
-    await expectCleanBooks(service);
-    await service.stop();
-  });
+  afterAll(() => expectCleanBooks(service));
+  afterAll(() => service.stop());
 
   /** As if the holder had slept: its time is over, by the database's clock, and it does not know. */
   async function endLease(key: string): Promise<void> {

@@ -7,10 +7,8 @@ let service: Service;
 beforeAll(async () => {
   service = await startService();
 });
-afterAll(async () => {
-  await expectCleanBooks(service);
-  await service.stop();
-});
+afterAll(() => expectCleanBooks(service));
+afterAll(() => service.stop());
 
 describe('what is refused before anything is written leaves the key unused', () => {
   const raw = (body: string, headers = {}): Send => ({ body, headers });

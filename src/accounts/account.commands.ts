@@ -1,0 +1,138 @@
+import type { DataSource } from 'typeorm';
+import type { Tx } from '../platform/database.js';
+import { addApiKey, createAccount, hashApiKey } from './accounts.js';
+
+export const USAGE = `Usage: npm run account -- <command>
+
+  create "Name"               a new account; prints its first API key
+  add-key <account>           one more key for an account, to rotate without a gap
+  revoke <key>                that key is refused from now on; \`-\` reads it from standard input
+  revoke <account> <hint>     the same for a key that nobody has any more; \`list\` shows the hints
+  list                        accounts and their keys
+
+A key is shown once: only its hash is kept. Idempotency keys belong to the account, not to the API key:
+what an old key began, a new one finishes.`;
+
+/** What the person at the terminal can mend; the message is all there is to print. */
+export class AccountError extends Error {
+  constructor(
+    message: string,
+    readonly usage = false,
+  ) {
+    super(message);
+  }
+}
+
+/** How many characters of a key's hash name it. Enough for the keys of one account; worthless to a thief. */
+const HINT_LENGTH = 8;
+const HINT = `left(encode(key_hash, 'hex'), ${HINT_LENGTH})`;
+
+/**
+ * @param readStdin for `revoke -`, so that a key need not stand in the shell's history.
+ * @returns the lines to print.
+ */
+export async function runAccountCommand(
+  db: DataSource,
+  [command, ...args]: string[],
+  readStdin: () => Promise<string>,
+): Promise<string[]> {
+  await requireSchema(db);
+  switch (`${command} ${args.length}`) {
+    case 'create 1':
+      return db.transaction((tx) => create(tx, args[0]!.trim()));
+    case 'add-key 1':
+      return db.transaction((tx) => addKey(tx, args[0]!));
+    case 'revoke 1':
+      return revoke(db, args[0] === '-' ? (await readStdin()).trim() : args[0]!);
+    case 'revoke 2':
+      return revokeByHint(db, args[0]!, args[1]!);
+    case 'list 0':
+      return list(db);
+    default:
+      throw new AccountError(`That is no command.\n\n${USAGE}`, true);
+  }
+}
+
+async function requireSchema(db: DataSource): Promise<void> {
+  const [row]: { there: boolean }[] = await db.query(
+    `SELECT to_regclass('api_keys') IS NOT NULL AS there`,
+  );
+  if (!row?.there) throw new AccountError('The database is empty. Run `npm run migrate` first.');
+}
+
+async function create(tx: Tx, name: string): Promise<string[]> {
+  if (name.length < 1 || name.length > 255)
+    throw new AccountError('The name has 1 to 255 characters.', true);
+  const accountId = await createAccount(tx, name);
+  return [`Account  ${accountId}  ${name}`, ...shown(await addApiKey(tx, accountId))];
+}
+
+async function addKey(tx: Tx, accountId: string): Promise<string[]> {
+  await requireAccount(tx, accountId);
+  return shown(await addApiKey(tx, accountId));
+}
+
+/** The one time that a key is seen. */
+function shown(apiKey: string): string[] {
+  const hint = hashApiKey(apiKey).toString('hex').slice(0, HINT_LENGTH);
+  return [`API key  ${apiKey}`, `Hint     ${hint}`, 'Keep the key now: it is not shown again.'];
+}
+
+async function revoke(db: DataSource, apiKey: string): Promise<string[]> {
+  return revoked(
+    await db.query(
+      `UPDATE api_keys SET revoked_at = COALESCE(revoked_at, now()) WHERE key_hash = $1
+       RETURNING account_id, ${HINT} AS hint`,
+      [hashApiKey(apiKey)],
+    ),
+    'No account has this key.',
+  );
+}
+
+async function revokeByHint(db: DataSource, accountId: string, hint: string): Promise<string[]> {
+  await requireAccount(db.manager, accountId);
+  if (!/^[0-9a-f]{8}$/.test(hint))
+    throw new AccountError('A hint is 8 hexadecimal digits, as `list` shows them.', true);
+  return revoked(
+    await db.query(
+      `UPDATE api_keys SET revoked_at = COALESCE(revoked_at, now())
+       WHERE account_id = $1 AND ${HINT} = $2
+       RETURNING account_id, ${HINT} AS hint`,
+      [accountId, hint],
+    ),
+    `${accountId} has no key with the hint ${hint}.`,
+  );
+}
+
+function revoked(
+  [rows]: [{ account_id: string; hint: string }[], number],
+  otherwise: string,
+): string[] {
+  if (rows.length === 0) throw new AccountError(otherwise);
+  return rows.map(({ account_id, hint }) => `Revoked  ${hint} of ${account_id}`);
+}
+
+async function list(db: DataSource): Promise<string[]> {
+  const rows: { id: string; name: string; hint: string | null; since: string; until: string }[] =
+    await db.query(
+      `SELECT a.id, a.name, ${HINT} AS hint, to_char(k.created_at, 'YYYY-MM-DD') AS since,
+         to_char(k.revoked_at, 'YYYY-MM-DD') AS until
+       FROM accounts a LEFT JOIN api_keys k ON k.account_id = a.id
+       ORDER BY a.created_at, a.id, k.created_at`,
+    );
+  if (rows.length === 0) return ['No accounts yet.'];
+  const lines: string[] = [];
+  let account = '';
+  for (const { id, name, hint, since, until } of rows) {
+    if (id !== account) lines.push(`${(account = id)}  ${name}`);
+    if (hint === null) lines.push('  no key');
+    else lines.push(`  ${hint}  since ${since}${until ? `, revoked ${until}` : ''}`);
+  }
+  return lines;
+}
+
+async function requireAccount(db: Tx, accountId: string): Promise<void> {
+  const known: unknown[] = await db.query('SELECT 1 FROM accounts WHERE id = $1', [accountId]);
+  if (known.length === 0)
+    throw new AccountError(`There is no account ${accountId}; \`list\` shows them.`);
+}

@@ -1,0 +1,96 @@
+import {
+  DatabaseUnavailable,
+  IdempotencyKeyExpired,
+  IdempotencyKeyReused,
+  IdempotencyRequestInProgress,
+  isConnectionLost,
+  isRolledBack,
+  OutcomeUnknown,
+} from './errors.js';
+import type { Answer, KeyOutcome, Plan } from './operation.js';
+import type { Claim, KeyedRequest } from './records.js';
+
+/** An answer and where it came from. */
+export interface Result {
+  answer: Answer;
+  expiresAt: Date;
+  /** True unless this very request made the answer. */
+  replayed: boolean;
+  /** Of the request that reserved. */
+  originalRequestId: string;
+}
+
+/** How long a lost database is asked again before the client is told, in ms: a failover of seconds is not hidden. */
+const RECONNECT_MS = 2_000;
+/** How often one request goes on after the database came back; more would only hide that it comes and goes. */
+const MOST_LOSSES = 5;
+
+/** What one request remembers on its way; safety never rests on it. */
+export class Walk {
+  claim: Claim | undefined;
+  /** Whether this attempt's reserve may have reached the database. */
+  sent = false;
+  /** Whether some reserve may have committed although its acknowledgement was lost. */
+  private inDoubt = false;
+  private losses = 0;
+  private polls = 0;
+  private lostSince: number | undefined;
+
+  constructor(
+    readonly request: KeyedRequest,
+    readonly plan: Plan | Error,
+    private readonly waitUntil: number,
+  ) {}
+
+  /** One poll: no connection and no transaction is held. 20 ms, growing to 250 ms: quick answers, few queries. */
+  async waitForTheWinner(draining: boolean): Promise<void> {
+    const left = this.waitUntil - performance.now();
+    if (left <= 0 || draining) throw new IdempotencyRequestInProgress();
+    const pause = Math.min(20 * 1.5 ** this.polls++, 250) * (0.75 + Math.random() / 2);
+    await sleep(Math.min(pause, left));
+  }
+
+  outcome({ replayed }: Result): KeyOutcome {
+    if (replayed) return this.polls > 0 ? 'waited' : 'replayed';
+    return this.claim && this.claim.epoch > 1 ? 'recovered' : 'executed';
+  }
+
+  /** Undefined for what the key had no part in: a refused request, a fault of ours. */
+  outcomeOf(error: unknown): KeyOutcome | undefined {
+    if (error instanceof IdempotencyRequestInProgress) return 'in_progress';
+    if (error instanceof IdempotencyKeyReused) return 'reused';
+    if (error instanceof IdempotencyKeyExpired) return 'expired';
+    return this.claim ? 'pending' : undefined;
+  }
+
+  /** Waits out a short loss of the database; a long one is told to the client. */
+  async outlast(error: unknown): Promise<void> {
+    if (isConnectionLost(error)) this.inDoubt ||= this.sent;
+    this.lostSince ??= performance.now();
+    const long = performance.now() - this.lostSince > RECONNECT_MS;
+    // Without a claim PostgreSQL itself has undone all: the client may as well begin again.
+    if (long || (isRolledBack(error) && !this.claim)) throw this.lost(error);
+    await sleep(100);
+  }
+
+  /** The record could be read again, and holds no answer. */
+  backAgain(error: unknown): void {
+    this.lostSince = undefined;
+    if (++this.losses > MOST_LOSSES) throw this.lost(error);
+  }
+
+  private lost(cause: unknown): Error {
+    return this.inDoubt || this.claim
+      ? new OutcomeUnknown({ cause })
+      : new DatabaseUnavailable({ cause });
+  }
+}
+
+/** The database went away or undid its work for a passing reason: the same may be tried again. */
+export function isPassing(error: unknown): boolean {
+  return isConnectionLost(error) || isRolledBack(error);
+}
+
+function sleep(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}

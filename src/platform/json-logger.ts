@@ -1,0 +1,93 @@
+import type { LoggerService } from '@nestjs/common';
+import pino from 'pino';
+import { faultOf, framesOf } from './fault.js';
+
+export interface LogOptions {
+  /** `api`, `worker`: which program wrote the line. */
+  program: string;
+  level: pino.LevelWithSilent;
+}
+
+/**
+ * Nest's logger as one JSON object a line (pino). Two nets against secrets, neither of which rests on remembering:
+ * an error is logged without its message (`faultOf`), and texts are searched for what has the shape of a secret.
+ * Values without a shape (idempotency keys, descriptions, metadata) have no way in: no header, body or URL is logged.
+ */
+export class JsonLogger implements LoggerService {
+  private readonly pino: pino.Logger;
+
+  constructor(
+    { program, level }: LogOptions,
+    stream: pino.DestinationStream = pino.destination(1),
+  ) {
+    this.pino = pino(
+      {
+        level,
+        base: { program, pid: process.pid },
+        timestamp: pino.stdTimeFunctions.isoTime,
+        formatters: { level: (label) => ({ level: label }) },
+      },
+      stream,
+    );
+  }
+
+  log(message: unknown, ...more: unknown[]): void {
+    this.write(isNestItself(more) ? 'debug' : 'info', message, more);
+  }
+  error(message: unknown, ...more: unknown[]): void {
+    this.write('error', message, more);
+  }
+  warn(message: unknown, ...more: unknown[]): void {
+    this.write('warn', message, more);
+  }
+  debug(message: unknown, ...more: unknown[]): void {
+    this.write('debug', message, more);
+  }
+  verbose(message: unknown, ...more: unknown[]): void {
+    this.write('trace', message, more);
+  }
+  fatal(message: unknown, ...more: unknown[]): void {
+    this.write('fatal', message, more);
+  }
+
+  /** Nest passes (message, …, context); in `error` a stack may stand before the context. */
+  private write(level: pino.Level, message: unknown, more: unknown[]): void {
+    const context = typeof more.at(-1) === 'string' ? { context: scrub(String(more.at(-1))) } : {};
+    const fault = [message, ...more].find((part) => part instanceof Error);
+    const stack = more.slice(0, -1).find((part) => typeof part === 'string');
+    this.pino[level]({
+      ...context,
+      ...fieldsOf(message),
+      ...(fault === undefined ? {} : { fault: faultOf(fault) }),
+      ...(typeof stack === 'string' ? { at: framesOf(stack) } : {}),
+    });
+  }
+}
+
+/** A text, or named facts; nothing else has a place in a log. */
+function fieldsOf(message: unknown): object {
+  if (typeof message === 'string') return { msg: scrub(message) };
+  if (message instanceof Error || typeof message !== 'object' || message === null) return {};
+  return JSON.parse(scrub(JSON.stringify(message))) as object;
+}
+
+// `Logger`s of the framework; what they say at start is of interest when a start fails.
+const FRAMEWORK = new Set([
+  'NestFactory',
+  'NestApplication',
+  'InstanceLoader',
+  'RoutesResolver',
+  'RouterExplorer',
+]);
+
+function isNestItself(more: unknown[]): boolean {
+  return FRAMEWORK.has(String(more.at(-1)));
+}
+
+/** API and processor keys, signing secrets, bearer tokens, passwords in URLs, e-mail addresses, payment methods. */
+const SHAPES =
+  /\b(?:[srp]k_(?:test|live)|whsec|pm|tok|card)_[\w+/=-]+|\bBearer +[^\s"\\]+|(?<=:\/\/[^\s/:@"]*:)[^\s/@"]+(?=@)|[\w.+-]+@[\w-]+(?:\.[\w-]+)+/gi;
+
+function scrub(text: string): string {
+  return text.replaceAll(SHAPES, '[redacted]');
+}

@@ -1,0 +1,82 @@
+import { Injectable, type OnApplicationShutdown } from '@nestjs/common';
+import pg from 'pg';
+import { DataSource } from 'typeorm';
+import { Draining } from '../platform/draining.js';
+import { Metrics } from './metrics.js';
+
+/** Larger, and a scrape outlasts Prometheus' own 10 s; smaller, and a busy server counts as absent. */
+const PATIENCE_MS = 2_000;
+
+interface Figures {
+  unfinished: number;
+  oldest: number;
+  parked: number;
+}
+
+/** What `pg` tells of a pool; TypeORM's driver keeps it as `master`. */
+type PoolCounts = Pick<pg.Pool, 'totalCount' | 'idleCount' | 'waitingCount'>;
+
+/** Figures that live in the database, read when somebody asks. */
+@Injectable()
+export class DatabaseGauges implements OnApplicationShutdown {
+  private readonly client: pg.Pool;
+  private reading: Promise<void> | undefined;
+
+  constructor(
+    private readonly dataSource: DataSource,
+    private readonly metrics: Metrics,
+    private readonly draining: Draining,
+  ) {
+    const { options } = dataSource;
+    // A connection of its own: when the pool is exhausted, the operator wants to see the rest all the more.
+    this.client = new pg.Pool({
+      connectionString: 'url' in options ? options.url : undefined,
+      max: 1,
+      idleTimeoutMillis: 30_000,
+      connectionTimeoutMillis: PATIENCE_MS,
+      query_timeout: PATIENCE_MS,
+      application_name: 'charge-once metrics',
+    });
+    this.client.on('error', () => undefined); // an idle connection was lost; the next reading makes another
+  }
+
+  /** Never fails: without the database its figures are left out, because an old one would look like a live one. */
+  refresh(): Promise<void> {
+    return (this.reading ??= this.read().finally(() => (this.reading = undefined)));
+  }
+
+  async onApplicationShutdown(): Promise<void> {
+    await this.client.end();
+  }
+
+  private async read(): Promise<void> {
+    const { metrics } = this;
+    metrics.draining.set(this.draining.started ? 1 : 0);
+    this.readPool();
+    try {
+      const { rows } = await this.client.query<Figures>(
+        `SELECT count(*)::int AS unfinished,
+           COALESCE(EXTRACT(EPOCH FROM clock_timestamp() - min(first_seen_at)), 0)::float8 AS oldest,
+           (SELECT count(*)::int FROM parked_payments) AS parked
+         FROM idempotency_records WHERE state = 'in_progress'`,
+      );
+      const figures = rows[0]!;
+      metrics.databaseUp.set(1);
+      metrics.unfinished.set(figures.unfinished);
+      metrics.oldestUnfinished.set(figures.oldest);
+      metrics.parked.set(figures.parked);
+    } catch {
+      metrics.databaseUp.set(0);
+      for (const gauge of [metrics.unfinished, metrics.oldestUnfinished, metrics.parked])
+        gauge.remove();
+    }
+  }
+
+  private readPool(): void {
+    const { master } = this.dataSource.driver as unknown as { master?: PoolCounts };
+    if (!master) return;
+    this.metrics.pool.set({ state: 'total' }, master.totalCount);
+    this.metrics.pool.set({ state: 'idle' }, master.idleCount);
+    this.metrics.pool.set({ state: 'waiting' }, master.waitingCount);
+  }
+}

@@ -1,0 +1,84 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
+import { Injectable, Logger } from '@nestjs/common';
+import type { NextFunction, Request, Response } from 'express';
+import { Draining } from '../platform/draining.js';
+import type { Fault } from '../platform/fault.js';
+import { RequestWatch } from '../platform/request-watch.js';
+import { Metrics } from './metrics.js';
+
+/** What the engine tells of a request while it runs. */
+interface RequestFacts {
+  outcome?: string;
+  resource?: string;
+  /** The line is written: the client has its answer, or has left. */
+  ended: boolean;
+}
+
+const METHODS = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']);
+/** Asked every few seconds by machines; of interest only when they go wrong. */
+const PROBES = new Set(['/health/live', '/health/ready', '/metrics']);
+
+/**
+ * One line for each request when it ends, made of facts that we name ourselves: ids, templates, codes, numbers.
+ * No header, no body and no URL gets in, so that nothing has to be taken out.
+ */
+@Injectable()
+export class RequestLog extends RequestWatch {
+  private readonly log = new Logger('Request');
+  private readonly current = new AsyncLocalStorage<RequestFacts>();
+
+  constructor(
+    private readonly metrics: Metrics,
+    private readonly draining: Draining,
+  ) {
+    super();
+  }
+
+  /** The request in whose course this is called; undefined in the sweep. */
+  facts(): RequestFacts | undefined {
+    return this.current.getStore();
+  }
+
+  override watch(request: Request, response: Response, next: NextFunction): void {
+    const began = performance.now();
+    const facts: RequestFacts = { ended: false };
+    if (this.draining.started) response.setHeader('Connection', 'close');
+    response.once('close', () => {
+      facts.ended = true;
+      this.end(request, response, facts, performance.now() - began);
+    });
+    this.current.run(facts, next);
+  }
+
+  private end(request: Request, response: Response, facts: RequestFacts, durationMs: number): void {
+    const method = METHODS.has(request.method) ? request.method : 'OTHER';
+    const route = templateOf(request);
+    const status = response.writableFinished ? response.statusCode : 'aborted';
+    this.metrics.requests.observe({ method, route, status: String(status) }, durationMs / 1000);
+    const problem = response.locals.problem as { code: string; fault?: Fault } | undefined;
+    this.log[levelOf(status, route)]({
+      msg: 'request',
+      request_id: request.requestId,
+      account: request.accountId,
+      operation: `${method} ${route}`,
+      status,
+      code: problem?.code,
+      outcome: facts.outcome,
+      resource: facts.resource,
+      duration_ms: Math.round(durationMs * 10) / 10,
+      fault: problem?.fault,
+    });
+  }
+}
+
+/** `/charges/{id}/refunds`: the router's own text. */
+function templateOf(request: Request): string {
+  const { path } = (request.route ?? {}) as { path?: unknown };
+  return typeof path === 'string' ? path.replaceAll(/:(\w+)/g, '{$1}') : 'unmatched';
+}
+
+function levelOf(status: number | 'aborted', route: string): 'debug' | 'log' | 'warn' | 'error' {
+  if (status === 500) return 'error';
+  if (status !== 'aborted' && status > 500) return 'warn';
+  return PROBES.has(route) ? 'debug' : 'log';
+}

@@ -1,0 +1,44 @@
+import { Global, Injectable, Module, type DynamicModule } from '@nestjs/common';
+import { Draining } from '../platform/draining.js';
+import { JsonLogger, type LogOptions } from '../platform/json-logger.js';
+import { RequestWatch } from '../platform/request-watch.js';
+import { ProcessorObserver } from '../processor/observed-processor.js';
+import { DatabaseGauges } from './database-gauges.js';
+import { MetricsController } from './metrics.controller.js';
+import { Metrics } from './metrics.js';
+import { RequestLog } from './request-log.js';
+import { TelemetryProbe } from './telemetry.probe.js';
+
+@Injectable()
+class ProcessorMetrics extends ProcessorObserver {
+  constructor(private readonly metrics: Metrics) {
+    super();
+  }
+
+  override ended(call: string, answer: string, seconds: number): void {
+    this.metrics.processorCalls.observe({ call, answer }, seconds);
+  }
+}
+
+/** What an operator sees: logs, metrics, and whether the process is on its way out. */
+@Global()
+@Module({})
+export class TelemetryModule {
+  static forRoot(log: LogOptions): DynamicModule {
+    return {
+      module: TelemetryModule,
+      controllers: [MetricsController],
+      providers: [
+        { provide: JsonLogger, useValue: new JsonLogger(log) },
+        Metrics,
+        DatabaseGauges,
+        Draining,
+        RequestLog,
+        { provide: RequestWatch, useExisting: RequestLog },
+        TelemetryProbe,
+        { provide: ProcessorObserver, useClass: ProcessorMetrics },
+      ],
+      exports: [Draining, TelemetryProbe, ProcessorObserver],
+    };
+  }
+}

@@ -1,0 +1,148 @@
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import type { ApiProcess } from '../support/api-process.js';
+import { expectCleanBooks, paymentsOf } from '../support/books.js';
+import { charge, chargeUntilAnswered, lookUp, type Reply } from '../support/client.js';
+import { findPgbouncer, startPgbouncer } from '../support/pgbouncer.js';
+import { startService, type Service } from '../support/service.js';
+import { until } from '../support/until.js';
+
+/** The API is stateless: any number of processes on one PostgreSQL are one API. */
+let service: Service;
+let four: ApiProcess[];
+beforeAll(async () => {
+  service = await startService({ env: { PROCESSOR_TIMEOUT_MS: '1000', DATABASE_POOL_SIZE: '5' } });
+  four = await Promise.all([1, 2, 3, 4].map(() => service.startApiProcess()));
+}, 120_000);
+afterAll(async () => {
+  try {
+    await expectCleanBooks(service);
+  } finally {
+    await service.stop();
+  }
+});
+
+/** A client that waits as long as it may. */
+const PATIENT = { headers: { prefer: 'wait=30' } };
+
+async function expectOneCharge(replies: Reply[], key: string): Promise<void> {
+  expect(replies.map(({ status }) => status)).toEqual(replies.map(() => 201));
+  expect(new Set(replies.map(({ text }) => text)).size).toBe(1);
+  const first = replies.filter(({ headers }) => headers['idempotent-replayed'] === undefined);
+  expect(first).toHaveLength(1);
+  const { id } = replies[0]!.body;
+  expect(service.gate.attempts(id)).toBe(1);
+  expect((await lookUp(service.apiUrl, key)).body.attempts).toBe(1);
+  expect(await paymentsOf(service.sandboxUrl, id)).toHaveLength(1);
+}
+
+describe.each([2, 4])('%d processes', (count) => {
+  test('get one key at once, forty times: one charge, one answer', async () => {
+    const key = `${count} at once`;
+    const replies = await Promise.all(
+      Array.from({ length: 40 }, (_, i) => charge(four[i % count]!.url, key, {}, PATIENT)),
+    );
+    await expectOneCharge(replies, key);
+  });
+
+  test('get twenty keys at once, each on every process: twenty charges', async () => {
+    const keys = Array.from({ length: 20 }, (_, i) => `${count} each ${i}`);
+    await Promise.all(
+      keys.map(async (key) => {
+        const instances = four.slice(0, count);
+        const replies = await Promise.all(
+          instances.map(({ url }) => charge(url, key, {}, PATIENT)),
+        );
+        await expectOneCharge(replies, key);
+      }),
+    );
+  });
+});
+
+describe('a process that dies in the middle of a charge', () => {
+  test.each(['after-reserve', 'after-perform', 'settle-written'] as const)(
+    'at %s: those who wait at the others take over when its lease ends, and one of them charges',
+    async (crashAt) => {
+      const dying = await service.startApiProcess({ crashAt });
+      const lost = charge(dying.url, crashAt).catch(() => undefined);
+      await dying.death;
+      const replies = await Promise.all(four.map(({ url }) => charge(url, crashAt, {}, PATIENT)));
+      expect(await lost).toBeUndefined();
+      expect(new Set(replies.map(({ status, text }) => status + text)).size).toBe(1);
+      expect(replies[0]).toMatchObject({ status: 201, body: { status: 'succeeded' } });
+      expect((await lookUp(service.apiUrl, crashAt)).body.attempts).toBe(2);
+      expect(await paymentsOf(service.sandboxUrl, replies[0]!.body.id)).toHaveLength(1);
+    },
+  );
+});
+
+test('two workers sweep side by side: every unfinished charge is finished, each attempt by one of them', async () => {
+  const { apiUrl, db, gate, sandboxUrl } = service;
+  const keys = Array.from({ length: 20 }, (_, i) => `swept ${i}`);
+  gate.be('losing');
+  const left = await Promise.all(keys.map((key) => charge(apiUrl, key)));
+  gate.be('open');
+  expect(left.map(({ status }) => status)).toEqual(keys.map(() => 504));
+  const workers = [await service.startWorker(), await service.startWorker()];
+  await until(async () => {
+    const { rows } = await db.query(`SELECT 1 FROM charges WHERE status = 'pending'`);
+    return rows.length === 0;
+  });
+  await Promise.all(workers.map((worker) => worker.stop()));
+  for (const [i, { body }] of left.entries()) {
+    expect((await lookUp(apiUrl, keys[i]!)).body).toMatchObject({
+      state: 'completed',
+      attempts: 2,
+    });
+    expect(await paymentsOf(sandboxUrl, body.charge)).toHaveLength(1);
+  }
+});
+
+const pgbouncer = findPgbouncer();
+if (!pgbouncer)
+  console.log('skipped: PgBouncer is not installed here (Debian: apt install pgbouncer)');
+(pgbouncer ? describe : describe.skip)('behind PgBouncer in transaction mode', () => {
+  let bouncer: { url: string; stop(): Promise<void> };
+  let two: ApiProcess[];
+  beforeAll(async () => {
+    bouncer = await startPgbouncer(pgbouncer ?? '', service.databaseUrl);
+    const env = { DATABASE_URL: bouncer.url };
+    two = await Promise.all([1, 2].map(() => service.startApiProcess({ env })));
+  }, 120_000);
+  afterAll(async () => {
+    await Promise.all(two.map((api) => api.kill()));
+    await bouncer.stop();
+  });
+
+  test('forty at once with one key make one charge', async () => {
+    const replies = await Promise.all(
+      Array.from({ length: 40 }, (_, i) => charge(two[i % 2]!.url, 'bounced', {}, PATIENT)),
+    );
+    await expectOneCharge(replies, 'bounced');
+  });
+
+  test('sixty charges at once share four connections', async () => {
+    const replies = await Promise.all(
+      Array.from({ length: 60 }, (_, i) => charge(two[i % 2]!.url, `bounced ${i}`)),
+    );
+    expect(replies.map(({ status }) => status)).toEqual(replies.map(() => 201));
+    expect(new Set(replies.map(({ body }) => body.id)).size).toBe(60);
+  });
+
+  test('a lost answer, a decline and a crash end as they do without it', async () => {
+    const [one, other] = two as [ApiProcess, ApiProcess];
+    const lost = charge(one.url, 'lost', {}, { headers: { 'lab-fault': 'lose-response' } });
+    await expect(lost).rejects.toThrow();
+    expect((await charge(other.url, 'lost')).headers['idempotent-replayed']).toBe('true');
+    const declined = { payment_method: 'pm_card_visa_chargeDeclined' };
+    const first = await charge(one.url, 'declined', declined);
+    expect((await charge(other.url, 'declined', declined)).text).toBe(first.text);
+    const dying = await service.startApiProcess({
+      crashAt: 'settle-written',
+      env: { DATABASE_URL: bouncer.url },
+    });
+    await expect(charge(dying.url, 'crashed')).rejects.toThrow();
+    const ended = await chargeUntilAnswered(one.url, 'crashed');
+    expect(ended.status).toBe(201);
+    expect(await paymentsOf(service.sandboxUrl, ended.body.id)).toHaveLength(1);
+  });
+});

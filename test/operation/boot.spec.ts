@@ -1,0 +1,115 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { chmod, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import pg from 'pg';
+import { checkDatabase, UnfitDatabase } from '../../src/platform/database-check.js';
+import {
+  startEmbeddedPostgres,
+  type EmbeddedPostgres,
+} from '../../src/platform/embedded-postgres.js';
+import { migrate } from '../../src/platform/migrate.js';
+import { freshDatabase } from '../support/database.js';
+import { runToEnd, send, startProgram } from './operation.support.js';
+
+const ENV = { PROCESSOR_URL: 'http://127.0.0.1:9', PORT: '0', WORKER_PORT: '0' };
+
+/** One line that says so; 78 tells a supervisor not to try again. */
+async function expectRefusal(
+  env: Record<string, string>,
+  says: RegExp,
+  { exit = 78, scripts = ['main.js'] } = {},
+) {
+  for (const script of scripts) {
+    const result = await runToEnd(script, { ...ENV, ...env });
+    expect(result.output.trim().split('\n')).toEqual([expect.stringMatching(says)]);
+    expect(result.exit).toBe(exit);
+  }
+}
+
+describe('API and worker refuse to start', () => {
+  let cluster: EmbeddedPostgres;
+  let home: string;
+  const durable = (database: string) => cluster.adminUrl.replace(/postgres$/, database);
+
+  beforeAll(async () => {
+    home = await mkdtemp(join(tmpdir(), 'charge-once-boot-'));
+    await chmod(home, 0o755);
+    cluster = await startEmbeddedPostgres({ dataDir: join(home, 'pg'), database: 'fit' });
+    await migrate(cluster.url);
+    const admin = new pg.Client({ connectionString: cluster.adminUrl });
+    await admin.connect();
+    await admin.query('CREATE DATABASE forgetful TEMPLATE fit');
+    await admin.query('ALTER DATABASE forgetful SET synchronous_commit = off');
+    await admin.query(
+      `CREATE DATABASE latin ENCODING 'LATIN1' LOCALE 'C' LOCALE_PROVIDER 'libc' TEMPLATE template0`,
+    );
+    await admin.query('CREATE DATABASE empty');
+    await admin.query('CREATE DATABASE behind TEMPLATE fit');
+    await admin.end();
+    const behind = new pg.Client({ connectionString: durable('behind') });
+    await behind.connect();
+    await behind.query(`DELETE FROM migrations WHERE name LIKE 'Charges%'`);
+    await behind.end();
+  });
+  afterAll(async () => {
+    await cluster.stop();
+    await rm(home, { recursive: true, force: true });
+  });
+
+  it('on a server that runs without fsync', async () => {
+    const database = await freshDatabase(); // the tests' cluster is such a server
+    await expectRefusal({ DATABASE_URL: database.url }, /^The database runs with fsync=off: /, {
+      scripts: ['main.js', 'worker.js'],
+    });
+    await expectRefusal(
+      { DATABASE_URL: database.url, ALLOW_UNSAFE_DATABASE: '1', NODE_ENV: 'production' },
+      /^ALLOW_UNSAFE_DATABASE=1 is refused with NODE_ENV=production/,
+    );
+    await database.drop();
+  });
+
+  // What follows in this process: the check that both programs begin with, without their start.
+  const expectUnfit = async (url: string, says: RegExp) => {
+    const refusal = checkDatabase(url, false);
+    await expect(refusal).rejects.toThrow(UnfitDatabase);
+    await expect(refusal).rejects.toThrow(says);
+  };
+
+  it('where a commit does not wait for the disk', () =>
+    expectUnfit(durable('forgetful'), /runs with synchronous_commit=off: /));
+
+  it('on an encoding that does not give text back', () =>
+    expectUnfit(durable('latin'), /encoding is LATIN1/));
+
+  it('on an empty database, and on one that lacks a migration', async () => {
+    await expectUnfit(durable('empty'), /lacks (\d+) of \1 migrations\. Run `npm run migrate`/);
+    await expectUnfit(durable('behind'), /lacks 1 of \d+ migrations/);
+  });
+
+  it('with a wrong password or an unknown database, without repeating either', async () => {
+    const url = new URL(cluster.url);
+    url.password = 'not-the-password';
+    await expectRefusal(
+      { DATABASE_URL: url.href },
+      /^The database refuses user or password \(28P01\)/,
+    );
+    await expectRefusal({ DATABASE_URL: durable('nowhere') }, /^There is no such database/);
+  });
+
+  it('for now, where nobody listens: a supervisor may try again', () =>
+    expectRefusal(
+      { DATABASE_URL: 'postgres://u:p@127.0.0.1:9/x' },
+      /^The database cannot be reached: .*ECONNREFUSED/,
+      { exit: 1 },
+    ));
+
+  it('but not on a fit one, which `npm run migrate` makes of an empty one', async () => {
+    const made = await runToEnd('migrate.js', { DATABASE_URL: durable('empty') });
+    expect(made).toEqual({ exit: 0, output: 'The database is up to date.\n' });
+    const api = await startProgram('main.js', { ...ENV, DATABASE_URL: durable('empty') });
+    expect((await send(`${api.url}/health/ready`)).status).toBe(200);
+    expect(api.output()).not.toContain('not in force');
+    expect(await api.stop('SIGINT')).toBe(0);
+  });
+});

@@ -1,0 +1,197 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { request, type Agent, type IncomingHttpHeaders } from 'node:http';
+import { resolve } from 'node:path';
+import { text as readText } from 'node:stream/consumers';
+import pg from 'pg';
+import { DataSource } from 'typeorm';
+import { addApiKey, createAccount } from '../../src/accounts/accounts.js';
+import { freePort } from '../../src/platform/ports.js';
+import { startSandbox } from '../../src/sandbox/sandbox.server.js';
+import { freshDatabase } from '../support/database.js';
+import { until } from '../support/until.js';
+
+/** One of the project's programs as a real process. */
+export interface Program {
+  url: string;
+  port: number;
+  /** All that it has printed. */
+  output(): string;
+  /** The lines of it that are JSON. */
+  lines(): LogLine[];
+  /** Sends a signal and resolves with the exit code, or with the signal's name if that ended it. */
+  stop(signal?: NodeJS.Signals): Promise<number | string>;
+  exit: Promise<number | string>;
+}
+
+export type LogLine = Record<string, unknown> & { level: string; msg?: string };
+
+/** Runs to its end what is not expected to listen. */
+export async function runToEnd(script: string, env: Record<string, string>, args: string[] = []) {
+  const program = start(script, env, args);
+  return { exit: await program.exit, output: program.output() };
+}
+
+/** Starts `dist/src/<script>` and waits until it is ready. */
+export async function startProgram(
+  script: 'main.js' | 'worker.js',
+  env: Record<string, string>,
+): Promise<Program> {
+  const port = await freePort();
+  const program = start(script, { ...env, PORT: String(port), WORKER_PORT: String(port) });
+  const url = `http://127.0.0.1:${port}`;
+  let ended = false;
+  void program.exit.then(() => (ended = true));
+  await until(async () => ended || (await send(`${url}/health/live`)).status === 200, 55_000);
+  if (ended) throw new Error(`${script} ended before it was ready:\n${program.output()}`);
+  return { ...program, url, port };
+}
+
+function start(script: string, env: Record<string, string>, args: string[] = []) {
+  const child = spawn(process.execPath, [resolve('dist/src', script), ...args], {
+    env: { PATH: process.env.PATH, ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  let output = '';
+  for (const stream of [child.stdout, child.stderr])
+    stream.setEncoding('utf8').on('data', (text: string) => (output += text));
+  const exit = once(child, 'close').then(([code, signal]) => (code ?? signal) as number | string);
+  const stop = (signal: NodeJS.Signals = 'SIGTERM') => {
+    child.kill(signal);
+    return exit;
+  };
+  return { output: () => output, lines: () => logLines(output), stop, exit };
+}
+
+export function logLines(output: string): LogLine[] {
+  return output
+    .split('\n')
+    .filter((line) => line.startsWith('{'))
+    .map((line) => JSON.parse(line) as LogLine);
+}
+
+export interface Site {
+  databaseUrl: string;
+  sandboxUrl: string;
+  db: pg.Pool;
+  accountId: string;
+  apiKey: string;
+  /** For the programs that use this database and this processor. */
+  env: Record<string, string>;
+  close(): Promise<void>;
+}
+
+/** A database, a processor and an account; the programs are the test's to start. */
+export async function openSite(slowMs = 1_000): Promise<Site> {
+  const database = await freshDatabase();
+  const sandbox = await startSandbox({ databaseUrl: database.url, slowMs });
+  const db = new pg.Pool({ connectionString: database.url, max: 2 });
+  const { accountId, apiKey } = await makeAccount(database.url);
+  return {
+    databaseUrl: database.url,
+    sandboxUrl: sandbox.url,
+    db,
+    accountId,
+    apiKey,
+    env: {
+      DATABASE_URL: database.url,
+      PROCESSOR_URL: sandbox.url,
+      ALLOW_UNSAFE_DATABASE: '1',
+    },
+    async close() {
+      await sandbox.close();
+      await db.end();
+      await database.drop();
+    },
+  };
+}
+
+async function makeAccount(url: string) {
+  const options = { type: 'postgres', url, installExtensions: false, extra: { max: 1 } } as const;
+  const source = await new DataSource(options).initialize();
+  const accountId = await createAccount(source.manager, 'Operated');
+  const apiKey = await addApiKey(source.manager, accountId);
+  await source.destroy();
+  return { accountId, apiKey };
+}
+
+export interface Reply {
+  status: number;
+  headers: IncomingHttpHeaders;
+  text: string;
+  body: Record<string, unknown>;
+}
+
+export interface Send {
+  method?: string;
+  apiKey?: string;
+  key?: string;
+  headers?: Record<string, string>;
+  body?: unknown;
+  agent?: Agent;
+  signal?: AbortSignal;
+}
+
+/** One request; on a connection of its own unless an agent is given. */
+export async function send(url: string, options: Send = {}): Promise<Reply> {
+  const { apiKey, key, body, agent = false, signal } = options;
+  return new Promise((done, fail) => {
+    const sent = request(url, {
+      method: options.method ?? (body === undefined ? 'GET' : 'POST'),
+      agent,
+      signal,
+      headers: {
+        ...(apiKey === undefined ? {} : { authorization: `Bearer ${apiKey}` }),
+        ...(key === undefined ? {} : { 'idempotency-key': key }),
+        ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+        ...options.headers,
+      },
+    });
+    sent.on('error', fail);
+    sent.on('response', (response) => {
+      readText(response).then((text) => {
+        const json = /json/.test(response.headers['content-type'] ?? '');
+        done({
+          status: response.statusCode ?? 0,
+          headers: response.headers,
+          text,
+          body: json ? (JSON.parse(text) as Reply['body']) : {},
+        });
+      }, fail);
+    });
+    sent.end(typeof body === 'string' || body === undefined ? body : JSON.stringify(body));
+  });
+}
+
+export function charge(
+  site: Pick<Site, 'apiKey'>,
+  url: string,
+  key: string,
+  changes: Record<string, unknown> = {},
+  options: Send = {},
+): Promise<Reply> {
+  const body = { amount: 1200, currency: 'eur', payment_method: 'pm_card_visa', ...changes };
+  return send(`${url}/charges`, { apiKey: site.apiKey, key, body, ...options });
+}
+
+/** Resolves when the key's record is there: the charge is reserved and on its way. */
+export async function reserved(site: Site, key: string): Promise<void> {
+  await until(async () => (await states(site, key)).length === 1);
+}
+
+export async function states(site: Site, key: string): Promise<string[]> {
+  const { rows } = await site.db.query<{ state: string }>(
+    'SELECT state FROM idempotency_records WHERE key = $1',
+    [key],
+  );
+  return rows.map(({ state }) => state);
+}
+
+/** What the processor's ledger says was taken. */
+export async function payments(site: Site): Promise<number> {
+  const reply = await send(`${site.sandboxUrl}/v1/payment_intents?limit=100`, {
+    apiKey: 'sk_test_auditor',
+  });
+  return (reply.body.data as { status: string }[]).filter(({ status }) => status === 'succeeded')
+    .length;
+}

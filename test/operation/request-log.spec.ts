@@ -1,0 +1,227 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { until } from '../support/until.js';
+import {
+  charge,
+  openSite,
+  reserved,
+  send,
+  startProgram,
+  type LogLine,
+  type Program,
+  type Reply,
+  type Site,
+} from './operation.support.js';
+
+let site: Site;
+let api: Program;
+beforeAll(async () => {
+  site = await openSite();
+  api = await startProgram('main.js', { ...site.env, PROCESSOR_TIMEOUT_MS: '2000' });
+});
+afterAll(async () => {
+  await api.stop();
+  await site.close();
+});
+
+/** The line of a request, and the proof that there is one only. */
+async function lineOf(reply: Reply, program = api): Promise<LogLine> {
+  const find = () =>
+    program.lines().filter(({ request_id }) => request_id === reply.headers['request-id']);
+  await until(async () => find().length > 0);
+  expect(find()).toHaveLength(1);
+  return find()[0]!;
+}
+
+describe('the log', () => {
+  it('has one line for a request: who, what, what became of it, how long', async () => {
+    const reply = await charge(site, api.url, 'log-1');
+    expect(await lineOf(reply)).toEqual({
+      level: 'info',
+      time: expect.stringMatching(/^\d{4}-.*Z$/),
+      program: 'api',
+      pid: expect.any(Number),
+      context: 'Request',
+      msg: 'request',
+      request_id: reply.headers['request-id'],
+      account: site.accountId,
+      operation: 'POST /charges',
+      status: 201,
+      outcome: 'executed',
+      resource: reply.body.id,
+      duration_ms: expect.any(Number),
+    });
+  });
+
+  it('tells a replay from a wait, a reuse, an expiry and a request in progress', async () => {
+    const first = charge(site, api.url, 'log-2', { payment_method: 'pm_lab_slow' });
+    await reserved(site, 'log-2');
+    const body = { payment_method: 'pm_lab_slow' };
+    const [inProgress, waited] = await Promise.all([
+      charge(site, api.url, 'log-2', body, { headers: { prefer: 'wait=0' } }),
+      charge(site, api.url, 'log-2', body),
+    ]);
+    const executed = await first;
+    const resource = executed.body.id;
+    expect(await lineOf(executed)).toMatchObject({ outcome: 'executed', resource });
+    expect(await lineOf(waited)).toMatchObject({ outcome: 'waited', status: 201, resource });
+    expect(await lineOf(inProgress)).toMatchObject({
+      outcome: 'in_progress',
+      status: 409,
+      code: 'idempotency_request_in_progress',
+    });
+    expect(await lineOf(await charge(site, api.url, 'log-2', body))).toMatchObject({
+      outcome: 'replayed',
+      resource,
+    });
+    const reused = await lineOf(await charge(site, api.url, 'log-2', { amount: 1 }));
+    expect(reused).toMatchObject({
+      outcome: 'reused',
+      status: 422,
+      code: 'idempotency_key_reused',
+    });
+
+    await site.db.query(
+      `UPDATE idempotency_records SET first_seen_at = now() - interval '9 days',
+         completed_at = now() - interval '8 days', expires_at = now() - interval '1 day' WHERE key = 'log-2'`,
+    );
+    expect(await lineOf(await charge(site, api.url, 'log-2', body))).toMatchObject({
+      outcome: 'expired',
+      status: 409,
+      resource,
+    });
+  });
+
+  it('has the recovery of what was left open, by the worker and by a retry', async () => {
+    const pending = await charge(site, api.url, 'log-3', { payment_method: 'pm_lab_timeout' });
+    expect(await lineOf(pending)).toMatchObject({
+      level: 'warn',
+      outcome: 'pending',
+      status: 504,
+      code: 'processor_outcome_unknown',
+    });
+    const retry = await charge(site, api.url, 'log-3', { payment_method: 'pm_lab_timeout' });
+    expect(await lineOf(retry)).toMatchObject({ outcome: 'recovered', status: 201 });
+
+    await charge(site, api.url, 'log-4', { payment_method: 'pm_lab_timeout' });
+    const worker = await startProgram('worker.js', site.env);
+    const recovery = () => worker.lines().find(({ outcome }) => outcome === 'recovered');
+    await until(async () => recovery() !== undefined);
+    expect(recovery()).toMatchObject({
+      program: 'worker',
+      msg: 'recovery',
+      account: site.accountId,
+      operation: 'POST /charges',
+      resource: expect.stringMatching(/^ch_/),
+    });
+    await worker.stop();
+  });
+
+  it('names routes by their templates, and what no route takes by nothing of the client’s', async () => {
+    const none = await send(`${api.url}/charges/ch_none?a=b`, { apiKey: site.apiKey });
+    expect(await lineOf(none)).toMatchObject({ operation: 'GET /charges/{id}', status: 404 });
+    const odd = await send(`${api.url}/x/%zz`, { method: 'PURGE' });
+    expect(await lineOf(odd)).toMatchObject({ operation: 'OTHER unmatched', code: 'not_found' });
+  });
+
+  it('leaves out health checks that go well, at the default level', async () => {
+    const reply = await send(`${api.url}/health/ready`);
+    await lineOf(await send(`${api.url}/charges`)); // a later request, whose line is there
+    expect(api.output()).not.toContain(String(reply.headers['request-id']));
+    expect(api.output()).not.toContain('RoutesResolver');
+  });
+});
+
+describe('GET /metrics', () => {
+  const read = async (program: Program) => (await send(`${program.url}/metrics`)).text;
+  const value = (text: string, name: string) => {
+    const line = text.split('\n').find((each) => each.startsWith(`${name} `));
+    return line === undefined ? undefined : Number(line.slice(name.length + 1));
+  };
+
+  it('counts outcomes, requests and processor calls, needs no API key and names no client’s value', async () => {
+    await charge(site, api.url, 'metric-1');
+    await charge(site, api.url, 'metric-1');
+    await charge(site, api.url, 'metric-2', { payment_method: 'pm_card_visa_chargeDeclined' });
+    await send(`${api.url}/charges/ch_metric`, { apiKey: site.apiKey });
+    const reply = await send(`${api.url}/metrics`);
+    expect(reply.headers['content-type']).toMatch(/^text\/plain; version=0\.0\.4/);
+    const outcome = (name: string) =>
+      value(
+        reply.text,
+        `charge_once_key_outcomes_total{operation="POST /charges",outcome="${name}"}`,
+      );
+    expect(outcome('executed')).toBeGreaterThanOrEqual(2);
+    expect(outcome('replayed')).toBeGreaterThanOrEqual(1);
+    const calls = 'charge_once_processor_call_duration_seconds_count{call="pay",answer=';
+    expect(value(reply.text, `${calls}"succeeded"}`)).toBeGreaterThanOrEqual(1);
+    expect(value(reply.text, `${calls}"declined"}`)).toBeGreaterThanOrEqual(1);
+    expect(reply.text).toContain('method="GET",route="/charges/{id}",status="404"');
+    for (const name of [
+      'nodejs_eventloop_lag_seconds',
+      'process_cpu_seconds_total',
+      'process_resident_memory_bytes',
+    ])
+      expect(value(reply.text, name)).toBeGreaterThanOrEqual(0);
+    for (const state of ['total', 'idle', 'waiting'])
+      expect(
+        value(reply.text, `charge_once_database_pool_connections{state="${state}"}`),
+      ).toBeGreaterThanOrEqual(0);
+    expect(reply.text).not.toMatch(/metric-|ch_|acct_|req_/);
+  });
+
+  it('shows the age of the oldest unfinished record and the parked payments, in the worker too', async () => {
+    expect(value(await read(api), 'charge_once_unfinished_records')).toBe(0);
+    expect(value(await read(api), 'charge_once_oldest_unfinished_seconds')).toBe(0);
+    await site.db.query(
+      `INSERT INTO idempotency_records (account_id, key, operation, resource_id, fingerprint, members, request_id,
+         state, epoch, attempts, in_doubt, first_seen_at, lease_expires_at)
+       VALUES ($1, 'old', 'POST /charges', 'ch_old', '', '{}', 'req_old', 'in_progress', 1, 1, false,
+         now() - interval '100 seconds', now() + interval '1 hour')`,
+      [site.accountId],
+    );
+    await site.db.query(
+      `INSERT INTO parked_payments (account_id, processor_reference, charge_id, amount, currency, reason)
+       VALUES ($1, 'pi_parked', 'ch_parked', 1, 'eur', 'succeeded_after_failed')`,
+      [site.accountId],
+    );
+    const worker = await startProgram('worker.js', site.env);
+    for (const program of [api, worker]) {
+      const text = await read(program);
+      expect(value(text, 'charge_once_unfinished_records')).toBe(1);
+      expect(value(text, 'charge_once_oldest_unfinished_seconds')).toBeGreaterThanOrEqual(100);
+      expect(value(text, 'charge_once_parked_payments')).toBe(1);
+      expect(value(text, 'charge_once_database_up')).toBe(1);
+    }
+    await worker.stop();
+    await site.db.query(`DELETE FROM idempotency_records WHERE key = 'old'`);
+  });
+
+  it('answers without a database: what is known, and charge_once_database_up 0', async () => {
+    const name = new URL(site.databaseUrl).pathname.slice(1);
+    const admin = new URL(site.databaseUrl);
+    admin.pathname = '/postgres';
+    const { default: pg } = await import('pg');
+    const client = new pg.Client({ connectionString: admin.href });
+    await client.connect();
+    await client.query(`ALTER DATABASE ${name} ALLOW_CONNECTIONS false`);
+    await client.query(
+      `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1 AND application_name <> ''`,
+      [name],
+    );
+    try {
+      const text = await read(api);
+      expect(value(text, 'charge_once_database_up')).toBe(0);
+      expect(value(text, 'charge_once_unfinished_records')).toBeUndefined();
+      expect(text).toContain('charge_once_key_outcomes_total{');
+      expect(await send(`${api.url}/health/ready`)).toMatchObject({
+        status: 503,
+        body: { code: 'database_unavailable' },
+      });
+      expect((await send(`${api.url}/health/live`)).status).toBe(200);
+    } finally {
+      await client.query(`ALTER DATABASE ${name} ALLOW_CONNECTIONS true`);
+      await client.end();
+    }
+    await until(async () => (await send(`${api.url}/health/ready`)).status === 200);
+  });
+});

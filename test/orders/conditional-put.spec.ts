@@ -1,0 +1,217 @@
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { send, type Reply } from '../support/raw-client.js';
+import { startService, type Running, type Service } from '../support/service.js';
+import { cancelOrder, getOrder, newId, ORDER, orderOf, putOrder } from './orders.support.js';
+
+let service: Service;
+let api: string;
+let other: Running;
+beforeAll(async () => {
+  service = await startService();
+  api = service.apiUrl;
+  other = await service.startApi();
+});
+afterAll(() => service.stop());
+
+const statusAndCode = ({ status, body }: Reply) => [status, body.code];
+
+describe('PUT /orders/{id}', () => {
+  test('makes the order under the id that the client chose', async () => {
+    const id = newId();
+    const body = { ...ORDER, email: 'ann@example.com', metadata: { cart: '7' } };
+    const made = await putOrder(api, id, body);
+    expect(made.status).toBe(201);
+    expect(made.headers).toMatchObject({ location: `/orders/${id}`, etag: '"v1"' });
+    expect(made.body).toEqual({
+      id,
+      object: 'order',
+      status: 'open',
+      currency: 'eur',
+      total: 2500,
+      items: ORDER.items,
+      email: 'ann@example.com',
+      charge: null,
+      fulfillment: null,
+      metadata: { cart: '7' },
+      version: 1,
+      created_at: expect.stringMatching(/^\d{4}-.*Z$/),
+      updated_at: made.body.created_at,
+    });
+    const found = await getOrder(api, id);
+    expect([found.text, found.headers.etag]).toEqual([made.text, '"v1"']);
+  });
+
+  test('with the same content again changes nothing, however it is written', async () => {
+    const id = newId();
+    const made = await putOrder(api, id, { ...ORDER, metadata: { a: '1', b: '2' } });
+    const [tea, cup] = ORDER.items;
+    const again = JSON.stringify({
+      metadata: { b: '2', a: '1' },
+      items: [{ unit_amount: 1000, quantity: 2, sku: tea!.sku }, cup],
+      currency: 'eur',
+    });
+    const reply = await putOrder(other.url, id, again);
+    expect([reply.status, reply.text, reply.headers.etag]).toEqual([200, made.text, '"v1"']);
+    expect(reply.headers).not.toHaveProperty('location');
+  });
+
+  test('takes -0 for the 0 that it is', async () => {
+    const id = newId();
+    const free = `{"currency":"eur","items":[{"sku":"a","quantity":1,"unit_amount":5},
+      {"sku":"gift","quantity":1,"unit_amount":-0}]}`;
+    expect((await putOrder(api, id, free)).status).toBe(201);
+    expect((await putOrder(api, id, free)).status).toBe(200);
+  });
+
+  test.each<[string, (body: typeof ORDER) => object]>([
+    ['the order of the items', (body) => ({ ...body, items: [...body.items].reverse() })],
+    ['a quantity', () => orderOf(1000, 'tea', 3)],
+    ['the currency', (body) => ({ ...body, currency: 'usd' })],
+    ['an email', (body) => ({ ...body, email: 'ann@example.com' })],
+    ['metadata', (body) => ({ ...body, metadata: { a: '1' } })],
+  ])('%s is other content: 428 without If-Match, 200 with it', async (_what, change) => {
+    const id = newId();
+    await putOrder(api, id);
+    const changed = change(ORDER);
+    const refused = await putOrder(api, id, changed);
+    expect(statusAndCode(refused)).toEqual([428, 'precondition_required']);
+    expect(refused.body.retry).toBe('after_fix');
+    const reply = await putOrder(api, id, changed, { 'if-match': '"v1"' });
+    expect([reply.status, reply.headers.etag]).toEqual([200, '"v2"']);
+    expect((await getOrder(api, id)).text).toBe(reply.text);
+  });
+
+  test('with other content and a stale If-Match is 412 and changes nothing', async () => {
+    const id = newId();
+    await putOrder(api, id, orderOf(100));
+    await putOrder(api, id, orderOf(200), { 'if-match': '"v1"' });
+    const late = await putOrder(api, id, orderOf(300), { 'if-match': '"v1"' });
+    expect(statusAndCode(late)).toEqual([412, 'precondition_failed']);
+    expect((await getOrder(api, id)).body).toMatchObject({ total: 200, version: 2 });
+  });
+
+  test('with the same content and a stale If-Match is 200: a retry of one’s own write', async () => {
+    const id = newId();
+    await putOrder(api, id, orderOf(100));
+    const first = await putOrder(api, id, orderOf(200), { 'if-match': '"v1"' });
+    const retry = await putOrder(other.url, id, orderOf(200), { 'if-match': '"v1"' });
+    expect([retry.status, retry.text]).toEqual([200, first.text]);
+  });
+
+  test('that comes late never puts an old state back', async () => {
+    const id = newId();
+    await putOrder(api, id, orderOf(100));
+    await putOrder(api, id, orderOf(200), { 'if-match': '"v1"' }); // of A; its answer is lost
+    await putOrder(api, id, orderOf(300), { 'if-match': '"v2"' }); // of B
+    for (const headers of [{ 'if-match': '"v1"' }, {}, { 'if-none-match': '*' }]) {
+      for (const old of [orderOf(100), orderOf(200)]) {
+        expect([412, 428]).toContain((await putOrder(api, id, old, headers)).status);
+      }
+    }
+    expect((await getOrder(api, id)).body).toMatchObject({ total: 300, version: 3 });
+  });
+
+  test('with If-None-Match: * makes an order and never changes one', async () => {
+    const id = newId();
+    const createOnly = { 'if-none-match': '*' };
+    expect((await putOrder(api, id, ORDER, createOnly)).status).toBe(201);
+    for (const body of [ORDER, orderOf(100)]) {
+      const refused = await putOrder(api, id, body, createOnly);
+      expect(statusAndCode(refused)).toEqual([412, 'precondition_failed']);
+    }
+    expect((await getOrder(api, id)).body).toMatchObject({ total: 2500, version: 1 });
+  });
+
+  test.each(['*', '"v1"', 'W/"v1"', 'nonsense'])(
+    'with If-Match: %s on an id that is not there is 412',
+    async (tag) => {
+      const id = newId();
+      const refused = await putOrder(api, id, ORDER, { 'if-match': tag });
+      expect(statusAndCode(refused)).toEqual([412, 'precondition_failed']);
+      expect((await getOrder(api, id)).status).toBe(404);
+    },
+  );
+});
+
+describe('If-Match', () => {
+  test.each([
+    '*',
+    '"v1"',
+    ' "v1" ',
+    '"v0", "v1"',
+    '"v0","v1","v2"',
+    ', ,"v1",',
+    'W/"v1", "v1"',
+    '"a,b", "v1"',
+  ])('%j names version 1', async (tags) => {
+    const id = newId();
+    await putOrder(api, id, orderOf(100));
+    const reply = await putOrder(api, id, orderOf(200), { 'if-match': tags });
+    expect([reply.status, reply.headers.etag]).toEqual([200, '"v2"']);
+  });
+
+  // A weak tag never matches strongly (RFC 9110, section 13.1.1); what is no list of tags names nothing.
+  test.each([
+    'W/"v1"',
+    'w/"v1"',
+    'v1',
+    '1',
+    '"v01"',
+    '"V1"',
+    '"v1',
+    'x"v1"',
+    '"v1"x',
+    '"v0" "v1"',
+    '"v0"; "v1"',
+    '"*"',
+    '*, "v1"',
+    '"v0, "v1""',
+    '" v1"',
+    "'v1'",
+    '',
+  ])('%j does not', async (tags) => {
+    const id = newId();
+    await putOrder(api, id, orderOf(100));
+    const refused = await putOrder(api, id, orderOf(200), { 'if-match': tags });
+    expect(statusAndCode(refused)).toEqual([412, 'precondition_failed']);
+    expect((await cancelOrder(api, id, { 'if-match': tags })).status).toBe(412);
+    expect((await getOrder(api, id)).body).toMatchObject({ total: 100, status: 'open' });
+  });
+
+  test('on two header lines is one list', async () => {
+    const id = newId();
+    await putOrder(api, id, orderOf(100));
+    const reply = await send(`${api}/orders/${id}`, {
+      method: 'PUT',
+      body: orderOf(200),
+      headers: { 'if-match': '"v0", "v1"' },
+    });
+    expect(reply.status).toBe(200);
+  });
+});
+
+test('two writers with one If-Match, a hundred rounds: one wins, the other is told', async () => {
+  const id = newId();
+  let { version } = (await putOrder(api, id, orderOf(1))).body as unknown as { version: number };
+  for (let round = 0; round < 100; round++) {
+    const headers = { 'if-match': `"v${version}"` };
+    const replies = await Promise.all(
+      [api, other.url].map((url, i) => putOrder(url, id, orderOf(1000 + round * 2 + i), headers)),
+    );
+    expect(replies.map(({ status }) => status).sort()).toEqual([200, 412]);
+    version += 1;
+    const winner = replies.find(({ status }) => status === 200);
+    expect((await getOrder(api, id)).text).toBe(winner?.text);
+    expect(winner?.body.version).toBe(version);
+  }
+});
+
+test('fifty first PUTs of one id make one order', async () => {
+  const id = newId();
+  const replies = await Promise.all(
+    Array.from({ length: 50 }, (_, i) => putOrder(i % 2 ? api : other.url, id)),
+  );
+  expect(replies.filter(({ status }) => status === 201)).toHaveLength(1);
+  expect(replies.filter(({ status }) => status === 200)).toHaveLength(49);
+  expect(new Set(replies.map(({ text }) => text)).size).toBe(1);
+});

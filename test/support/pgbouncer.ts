@@ -1,0 +1,71 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync } from 'node:fs';
+import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { delimiter, join } from 'node:path';
+import pg from 'pg';
+import { freePort } from '../../src/platform/ports.js';
+import { until } from './until.js';
+
+/** Where the Debian package puts it, or wherever PATH says. */
+export function findPgbouncer(): string | undefined {
+  const folders = [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin', '/usr/local/sbin'];
+  return folders.map((folder) => join(folder, 'pgbouncer')).find((path) => existsSync(path));
+}
+
+/** PgBouncer in transaction mode: each transaction may get another connection, and sessions do not exist. */
+export async function startPgbouncer(
+  binary: string,
+  databaseUrl: string,
+): Promise<{ url: string; stop(): Promise<void> }> {
+  const target = new URL(databaseUrl);
+  const name = target.pathname.slice(1);
+  const port = await freePort('127.0.0.1');
+  const home = await mkdtemp(join(tmpdir(), 'charge-once-pgbouncer-'));
+  await chmod(home, 0o755);
+  const config = join(home, 'pgbouncer.ini');
+  await writeFile(
+    config,
+    `[databases]
+${name} = host=${target.hostname} port=${target.port} dbname=${name} user=${target.username} password=${target.password}
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = ${port}
+unix_socket_dir =
+auth_type = any
+pool_mode = transaction
+default_pool_size = 4
+max_client_conn = 200
+; Settings of a session: the sessions are PgBouncer's, so that they are set there or in PostgreSQL.
+ignore_startup_parameters = extra_float_digits, statement_timeout, lock_timeout, idle_in_transaction_session_timeout, client_connection_check_interval
+`,
+  );
+  // It refuses to run as root, and then changes to another user.
+  const asRoot = process.getuid?.() === 0 ? ['-u', 'nobody'] : [];
+  const child = spawn(binary, ['-q', ...asRoot, config], { stdio: ['ignore', 'ignore', 'pipe'] });
+  let said = '';
+  child.stderr.setEncoding('utf8').on('data', (text: string) => (said += text));
+  const exit = once(child, 'exit');
+  const url = `postgres://any@127.0.0.1:${port}/${name}`;
+  const stop = async () => {
+    child.kill('SIGKILL');
+    await exit;
+    await rm(home, { recursive: true, force: true });
+  };
+  try {
+    await until(async () => {
+      const client = new pg.Client({ connectionString: url });
+      try {
+        await client.connect();
+        return true;
+      } finally {
+        await client.end();
+      }
+    });
+  } catch (error) {
+    await stop();
+    throw new Error(`PgBouncer did not start: ${said}`, { cause: error });
+  }
+  return { url, stop };
+}
