@@ -164,7 +164,9 @@ test('fits where something is looked up', async () => {
   for (const path of [
     '/health/live',
     '/health/ready',
+    '/metrics',
     '/problems',
+    '/problems/style.css',
     '/openapi.json',
     '/docs',
     '/lab/ledger',
@@ -191,7 +193,9 @@ test.each(having(401))('fits where %s has no API key', async (route) => {
 });
 
 test.each(having(404))('fits where %s finds nothing', async (route) => {
-  await call(route, 404, { id: 'unknown' }, { body: bodyFor(route) });
+  const unknownOrder = { order: 'unknown', payment_method: 'pm_card_visa' };
+  const body = route === 'POST /charges' ? unknownOrder : bodyFor(route);
+  await call(route, 404, { id: 'unknown' }, { body });
 });
 
 test.each(having(400))('fits where %s is sent what it does not know', async (route) => {

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { expect } from '@jest/globals';
 import type { TestApp } from './app.js';
+import { expectMatchesOpenApi } from './openapi.js';
 
 export interface Reply {
   status: number;
@@ -21,7 +22,7 @@ export interface Call {
   headers?: Record<string, string>;
 }
 
-/** One request as a client of the API would make it. */
+/** One request as a client of the API would make it. Every answer is one that the OpenAPI document promises. */
 export async function call(app: TestApp, path: string, options: Call = {}): Promise<Reply> {
   const { method = 'GET', body, apiKey = app.acme.apiKey } = options;
   const key = options.key === undefined && method === 'POST' ? randomUUID() : options.key;
@@ -38,7 +39,9 @@ export async function call(app: TestApp, path: string, options: Call = {}): Prom
   const text = await response.text();
   const isJson = /\bjson\b/.test(response.headers.get('content-type') ?? '');
   const parsed = isJson && text !== '' ? JSON.parse(text) : undefined;
-  return { status: response.status, headers: response.headers, text, body: parsed };
+  const reply = { status: response.status, headers: response.headers, text, body: parsed };
+  expectMatchesOpenApi(method, path, reply);
+  return reply;
 }
 
 export function post(
