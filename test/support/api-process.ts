@@ -55,7 +55,8 @@ export async function startApiProcess(options: ApiProcessOptions): Promise<ApiPr
       NAP_FILE: napFile,
       ...(crashAt && { CRASH_AT: crashAt, CRASH_WHEN: String(crashWhen) }),
     },
-    stdio: ['ignore', 'pipe', 'pipe'],
+    // The channel closes when the test run is killed, and the process then ends by itself: see `serve`.
+    stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
   });
   let complaints = '';
   for (const stream of [child.stdout, child.stderr])

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { expect } from '@jest/globals';
 import type { TestApp } from './app.js';
+import { hear } from './retry-promise.js';
 
 export interface Reply {
   status: number;
@@ -38,7 +39,9 @@ export async function call(app: TestApp, path: string, options: Call = {}): Prom
   const text = await response.text();
   const isJson = /\bjson\b/.test(response.headers.get('content-type') ?? '');
   const parsed = isJson && text !== '' ? JSON.parse(text) : undefined;
-  return { status: response.status, headers: response.headers, text, body: parsed };
+  const reply = { status: response.status, headers: response.headers, text, body: parsed };
+  if (method === 'POST') hear(app.url + path, key, { apiKey, body }, reply);
+  return reply;
 }
 
 export function post(
