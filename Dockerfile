@@ -17,7 +17,8 @@ WORKDIR /app
 COPY --from=build /app/package.json ./
 COPY --from=build /app/node_modules node_modules
 COPY --from=build /app/dist dist
-# Owned by root: the process cannot change its own code.
+# The code is owned by root: the process cannot change it. This it may write, and a volume takes its owner over.
+RUN install -d -o node -g node /data/mail
 USER node
 EXPOSE 3000 3001
 CMD ["node", "--enable-source-maps", "dist/src/main.js"]

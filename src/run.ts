@@ -1,4 +1,5 @@
 import { Logger, type DynamicModule } from '@nestjs/common';
+import { RuntimeException } from '@nestjs/core/errors/exceptions/runtime.exception.js';
 import { ConfigurationError, EXIT_CONFIGURATION, loadConfig, type Config } from './config.js';
 import { isConnectionLost } from './idempotency/errors.js';
 import { checkDatabase, UnfitDatabase } from './platform/database-check.js';
@@ -44,6 +45,8 @@ interface OperatorError {
 function operatorError(error: unknown): OperatorError | undefined {
   if (error instanceof ConfigurationError || error instanceof UnfitDatabase)
     return { line: error.message, exitCode: EXIT_CONFIGURATION };
+  // Nest's own refusals name our classes and nothing else.
+  if (error instanceof RuntimeException) return { line: error.message, exitCode: 1 };
   const { code = '', port, address } = error as { code?: string; port?: number; address?: string };
   const lines: Record<string, string> = {
     EADDRINUSE: `Port ${port} on ${address} is taken: stop what listens there, or choose another.`,

@@ -18,6 +18,7 @@ export async function createHttpApp(
     bodyParser: false, // a guard reads the body, after the route and the API key are known
     abortOnError: false,
     bufferLogs: true,
+    logger: false, // until ours is there: a start that fails would be told by Nest's, errors with their texts
   });
   app.useLogger(app.get(JsonLogger, { strict: false }));
   const draining = app.get(Draining, { strict: false });
