@@ -50,7 +50,16 @@ export async function startApp(options: AppOptions = {}): Promise<TestApp> {
     ...{ PROCESSOR_URL: sandbox.url, ...NO_LIMIT, ...options.env },
     DATABASE_URL: options.databaseUrl ?? databaseUrl,
   };
-  const app = await createHttpApp(AppModule.forRoot(loadConfig(env), options.probe));
+  const closeTheRest = async () => {
+    await sandbox.close();
+    await db.destroy();
+  };
+  const app = await Promise.resolve()
+    .then(() => createHttpApp(AppModule.forRoot(loadConfig(env), options.probe)))
+    .catch(async (error: unknown) => {
+      await closeTheRest(); // else Jest waits for them for ever
+      throw error;
+    });
   const logs: string[] = [];
   app.useLogger(collect(logs));
   await app.listen(0, '127.0.0.1');
@@ -67,8 +76,7 @@ export async function startApp(options: AppOptions = {}): Promise<TestApp> {
     async stop() {
       app.getHttpServer().closeAllConnections();
       await app.close();
-      await sandbox.close();
-      await db.destroy();
+      await closeTheRest();
       Logger.overrideLogger(['error', 'fatal']);
     },
   };
