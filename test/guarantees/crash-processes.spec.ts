@@ -1,9 +1,12 @@
-import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { afterAll, beforeAll, expect, jest, test } from '@jest/globals';
 import pg from 'pg';
 import { expectCleanBooks, paymentsOf } from '../support/books.js';
 import { charge, chargeUntilAnswered, getCharge, send } from '../support/raw-client.js';
 import { startStack, type Stack } from '../support/stack.js';
 import { until } from '../support/until.js';
+
+// Processes start slowly on a machine that is busy; the limit is for hangs, not for speed.
+jest.setTimeout(180_000);
 
 // The whole of `npm start`: whatever of it is killed comes back, and every charge comes to its end.
 let stack: Stack;

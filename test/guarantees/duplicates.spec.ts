@@ -1,7 +1,10 @@
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import { expectCleanBooks, paymentsOf } from '../support/books.js';
 import { charge, lookUp, send, type Reply } from '../support/raw-client.js';
 import { startService, type Service } from '../support/service.js';
+
+// Processes start slowly on a machine that is busy; the limit is for hangs, not for speed.
+jest.setTimeout(180_000);
 
 const FIFTY = Array.from({ length: 50 });
 
