@@ -38,7 +38,7 @@ pool_mode = transaction
 default_pool_size = 4
 max_client_conn = 200
 ; Settings of a session: the sessions are PgBouncer's, so that they are set there or in PostgreSQL.
-ignore_startup_parameters = extra_float_digits, statement_timeout, lock_timeout, idle_in_transaction_session_timeout, client_connection_check_interval
+ignore_startup_parameters = options, extra_float_digits, statement_timeout, lock_timeout, idle_in_transaction_session_timeout, client_connection_check_interval
 `,
   );
   // It refuses to run as root, and then changes to another user.
