@@ -32,6 +32,7 @@ const EXTENSIONS: Partial<Record<ProblemCode, Extension>> = {
   method_not_allowed: { headers: ['Allow'] },
   unauthorized: { headers: ['WWW-Authenticate'] },
   rate_limited: later,
+  not_ready: later,
   idempotency_key_reused: {
     members: {
       mismatched: {

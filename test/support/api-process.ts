@@ -55,11 +55,12 @@ export async function startApiProcess(options: ApiProcessOptions): Promise<ApiPr
       NAP_FILE: napFile,
       ...(crashAt && { CRASH_AT: crashAt, CRASH_WHEN: String(crashWhen) }),
     },
-    stdio: ['ignore', 'pipe', 'pipe'],
+    // The channel closes when the test run is killed, and the process then ends by itself: see `serve`.
+    stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
   });
   let complaints = '';
   for (const stream of [child.stdout, child.stderr])
-    stream.setEncoding('utf8').on('data', (text: string) => (complaints += text));
+    stream?.setEncoding('utf8').on('data', (text: string) => (complaints += text));
   const death = once(child, 'exit').then(([, signal]) => signal as NodeJS.Signals | null);
   let dead = false;
   void death.then(() => (dead = true));

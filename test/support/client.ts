@@ -1,6 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { expect } from '@jest/globals';
 import type { TestApp } from './app.js';
+import { hear } from './retry-promise.js';
+import { expectMatchesOpenApi } from './openapi.js';
 
 export interface Reply {
   status: number;
@@ -21,7 +23,7 @@ export interface Call {
   headers?: Record<string, string>;
 }
 
-/** One request as a client of the API would make it. */
+/** One request as a client of the API would make it. Every answer is one that the OpenAPI document promises. */
 export async function call(app: TestApp, path: string, options: Call = {}): Promise<Reply> {
   const { method = 'GET', body, apiKey = app.acme.apiKey } = options;
   const key = options.key === undefined && method === 'POST' ? randomUUID() : options.key;
@@ -38,7 +40,10 @@ export async function call(app: TestApp, path: string, options: Call = {}): Prom
   const text = await response.text();
   const isJson = /\bjson\b/.test(response.headers.get('content-type') ?? '');
   const parsed = isJson && text !== '' ? JSON.parse(text) : undefined;
-  return { status: response.status, headers: response.headers, text, body: parsed };
+  const reply = { status: response.status, headers: response.headers, text, body: parsed };
+  if (method === 'POST') hear(app.url + path, key, { apiKey, body }, reply);
+  expectMatchesOpenApi(method, path, reply);
+  return reply;
 }
 
 export function post(

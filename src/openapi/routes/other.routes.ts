@@ -42,7 +42,16 @@ export const OPERATION_ROUTES: Routes = {
     summary: 'A charge can be made',
     public: true,
     successes: { 200: { description: 'It can.', ...health } },
-    problems: ['database_unavailable'],
+    problems: ['not_ready', 'database_unavailable'],
+  },
+  'GET /metrics': {
+    tag: 'Operation',
+    id: 'getMetrics',
+    summary: 'Figures for Prometheus',
+    public: true,
+    successes: {
+      200: { description: 'Text.', mediaType: 'text/plain', schema: { type: 'string' } },
+    },
   },
   'GET /problems': {
     tag: 'Operation',
@@ -50,6 +59,15 @@ export const OPERATION_ROUTES: Routes = {
     summary: 'Every problem, and what may be done about it',
     public: true,
     successes: page('A page for people.'),
+  },
+  'GET /problems/style.css': {
+    tag: 'Operation',
+    id: 'getProblemsStyle',
+    summary: 'What those pages look like',
+    public: true,
+    successes: {
+      200: { description: 'CSS.', mediaType: 'text/css', schema: { type: 'string' } },
+    },
   },
   'GET /problems/{code}': {
     tag: 'Operation',
