@@ -172,6 +172,10 @@ test('a late retry after the key has expired is told so, not that the order is p
   const expire = `UPDATE idempotency_records SET completed_at = now() - interval '8 days',
     expires_at = now() - interval '1 day' WHERE key = ANY($1)`;
   const reap = `DELETE FROM idempotency_records WHERE key = ANY($1)`;
+  await service.db.query(
+    `UPDATE charges SET settled_at = now() - interval '8 days' WHERE id = ANY($1)`,
+    [[id, failed]],
+  );
   for (const sql of [expire, reap]) {
     await service.db.query(sql, [[key, failedKey]]);
     const late = await pay(api, order, key);
