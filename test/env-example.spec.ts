@@ -49,7 +49,7 @@ describe('.env.example', () => {
       if (/^\d+$/.test(value ?? '')) {
         expect([name, comment]).toEqual([
           name,
-          expect.stringMatching(/Seconds|Milliseconds|port|Connections|Number/),
+          expect.stringMatching(/Seconds|Milliseconds|port|Connections|Number|Requests/),
         ]);
       }
     }

@@ -32,17 +32,18 @@ function asPattern(printed: string): RegExp {
 }
 
 describe('the tour of the README', () => {
-  let stack: Stack;
+  let stack: Stack | undefined;
   beforeAll(async () => {
     stack = await startStack();
-  });
+  }, 120_000);
   afterAll(async () => {
-    await stack.stop();
+    await stack?.stop();
   });
 
   test('prints what the README says', async () => {
     const steps = tour();
     expect(steps).toHaveLength(4);
+    if (!stack) throw new Error('the stack did not start');
     const { host } = new URL(stack.apiUrl);
     const printed = await runInOneShell(
       steps.map(({ commands }) => commands.replaceAll('127.0.0.1:3000', host)),

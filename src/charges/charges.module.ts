@@ -7,7 +7,7 @@ export class ChargesModule {
   static forRoot(givingUp: GivingUp): DynamicModule {
     return {
       module: ChargesModule,
-      global: true, // the processor's notifications settle charges as well
+      global: true, // the processor's webhook settles charges as well
       providers: [ChargeOperation, { provide: GIVING_UP, useValue: givingUp }],
       exports: [ChargeOperation],
     };

@@ -5,7 +5,7 @@ import {
   type BeforeApplicationShutdown,
   type OnApplicationBootstrap,
 } from '@nestjs/common';
-import { Logger as QueueLogger, run, type Runner } from 'graphile-worker';
+import { Logger as QueueLogger, type Job, run, type Runner } from 'graphile-worker';
 import pg from 'pg';
 import { DataSource } from 'typeorm';
 import { Loop } from '../idempotency/loop.js';
@@ -45,16 +45,22 @@ export class JobRunner implements OnApplicationBootstrap, BeforeApplicationShutd
     const { databaseUrl, concurrency } = this.options;
     // A pool of its own: one connection listens, and a queue that is busy takes none from the sweep.
     this.pool = new pg.Pool({ connectionString: databaseUrl, max: concurrency + 2 });
-    this.pool.on('error', (error) =>
-      this.log.warn(`the queue lost a connection: ${error.message}`),
-    );
+    this.pool.on('error', (error) => this.log.warn('the queue lost a connection', error));
     this.pool.on('connect', (client) => client.on('error', () => {})); // told by the pool, above
     this.runner = await run({
       pgPool: this.pool,
       concurrency,
       noHandleSignals: true,
-      logger: new QueueLogger(() => (level, message) => {
-        if (['error', 'warning'].includes(level)) this.log.warn(message);
+      logger: new QueueLogger(() => (level, message, meta) => {
+        if (!['error', 'warning'].includes(level)) return;
+        const { error, job } = (meta ?? {}) as { error?: unknown; job?: Partial<Job> };
+        // Its text of a failed job quotes the error's message, and that may quote a customer.
+        if (error === undefined) this.log.warn(message);
+        else
+          this.log.warn(
+            `job ${job?.id} (${job?.task_identifier}), attempt ${job?.attempts}`,
+            error,
+          );
       }),
       taskList: Object.fromEntries(
         [...this.jobs.handlers].map(([name, handler]) => [name, task(handler)]),

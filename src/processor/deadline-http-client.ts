@@ -9,6 +9,8 @@ export interface Call {
   deadline: number;
   /** Whether one of the attempts may have reached the processor without a definite answer. */
   inDoubt: boolean;
+  /** Whether one of them was told a failure that the processor has stored under the key, and repeats for ever. */
+  stored: boolean;
 }
 
 /** Failures before a connection stood: the request cannot have arrived. */
@@ -46,7 +48,11 @@ export function deadlineHttpClient(insecure: boolean): Stripe.HttpClient {
     try {
       const response = await inner.makeRequest(...args);
       // 409: an attempt under this key still runs. 5xx: it may have been charged before the fault.
-      if (response.getStatusCode() === 409 || response.getStatusCode() >= 500) call.inDoubt = true;
+      const status = response.getStatusCode();
+      if (status === 409 || status >= 500) call.inDoubt = true;
+      if (status >= 500 && response.getHeaders()['idempotent-replayed'] === 'true') {
+        call.stored = true;
+      }
       return response;
     } catch (error) {
       if (!NOT_REACHED.has((error as { code?: unknown }).code)) call.inDoubt = true;

@@ -1,6 +1,6 @@
+import { nameOf } from '../platform/fault.js';
 import Stripe from 'stripe';
 import { NOT_REACHED } from './deadline-http-client.js';
-import { nameOf } from '../platform/fault.js';
 import type { ProcessorAnswer } from './processor.js';
 
 /** The meaning of a PaymentIntent (source: Stripe's "PaymentIntent lifecycle"). */

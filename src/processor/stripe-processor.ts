@@ -122,6 +122,13 @@ export class StripeProcessor extends Processor {
       if (error instanceof Stripe.errors.StripeIdempotencyError && error.statusCode === 400) {
         return { kind: 'used' };
       }
+      if (
+        error instanceof Stripe.errors.StripeInvalidRequestError &&
+        (error.param === 'amount' || error.param === 'currency')
+      ) {
+        // The original has the same, and no validation error is stored: it is refused whenever it comes.
+        return { kind: 'fenced' };
+      }
       return { kind: 'unknown', reason: nameOf(error) };
     }
   }
@@ -166,7 +173,11 @@ export class StripeProcessor extends Processor {
   }
 
   private call(notAfter = Infinity): Call {
-    return { deadline: Math.min(performance.now() + this.timeoutMs, notAfter), inDoubt: false };
+    return {
+      deadline: Math.min(performance.now() + this.timeoutMs, notAfter),
+      inDoubt: false,
+      stored: false,
+    };
   }
 
   private async *list(filter: Stripe.PaymentIntentListParams): AsyncIterable<Payment> {
@@ -191,10 +202,12 @@ export class StripeProcessor extends Processor {
     const answer = await withDeadline(call, () => within(this.timeoutMs, run())).catch(
       answerOfError,
     );
-    // Refused at last, but an attempt before may have arrived.
-    return answer.kind === 'refused' && call.inDoubt
-      ? { kind: 'unknown', reason: answer.reason, stored: false }
-      : answer;
+    // Refused or timed out at last, but an attempt before may have arrived, or was told a stored failure.
+    if (answer.kind === 'unknown' || (answer.kind === 'refused' && call.inDoubt)) {
+      const stored = call.stored || (answer.kind === 'unknown' && answer.stored);
+      return { kind: 'unknown', reason: answer.reason, stored };
+    }
+    return answer;
   }
 }
 

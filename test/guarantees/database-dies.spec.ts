@@ -13,7 +13,7 @@ import { migrate } from '../../src/platform/migrate.js';
 import { signal } from '../../src/platform/processes.js';
 import type { ApiProcess } from '../support/api-process.js';
 import { expectCleanBooks, paymentsOf } from '../support/books.js';
-import { charge, chargeUntilAnswered, lookUp, type Reply } from '../support/client.js';
+import { charge, chargeUntilAnswered, lookUp, type Reply } from '../support/raw-client.js';
 import { startService, type Service } from '../support/service.js';
 import { until } from '../support/until.js';
 

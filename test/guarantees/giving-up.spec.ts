@@ -17,7 +17,7 @@ import { until } from '../support/until.js';
  */
 let service: Service;
 beforeAll(async () => {
-  service = await startService({ env: { PROCESSOR_TIMEOUT_MS: '1000' } });
+  service = await startService();
 });
 afterAll(async () => {
   try {
@@ -195,7 +195,7 @@ describe('a process that dies while it gives up', () => {
       gate.be('open');
       await dying.death;
       await lost;
-      await age(db, id, 5); // its lease, of three seconds
+      await age(db, id, 15); // its lease, of ten seconds
       expectAbandoned(await chargeUntilAnswered(apiUrl, where));
       expect((await lookUp(apiUrl, where)).body.state).toBe('completed');
       expect(await paymentsOf(sandboxUrl, id)).toEqual([]);

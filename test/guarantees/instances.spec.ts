@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import type { ApiProcess } from '../support/api-process.js';
 import { expectCleanBooks, paymentsOf } from '../support/books.js';
-import { charge, chargeUntilAnswered, lookUp, type Reply } from '../support/client.js';
+import { charge, chargeUntilAnswered, lookUp, type Reply } from '../support/raw-client.js';
 import { findPgbouncer, startPgbouncer } from '../support/pgbouncer.js';
 import { startService, type Service } from '../support/service.js';
 import { until } from '../support/until.js';
@@ -10,7 +10,7 @@ import { until } from '../support/until.js';
 let service: Service;
 let four: ApiProcess[];
 beforeAll(async () => {
-  service = await startService({ env: { PROCESSOR_TIMEOUT_MS: '1000', DATABASE_POOL_SIZE: '5' } });
+  service = await startService({ env: { DATABASE_POOL_SIZE: '5' } });
   four = await Promise.all([1, 2, 3, 4].map(() => service.startApiProcess()));
 }, 120_000);
 afterAll(async () => {
@@ -21,6 +21,8 @@ afterAll(async () => {
   }
 });
 
+/** Of a process that dies: its lease is what others wait for. Two seconds more than this. */
+const SHORT_LEASE = { PROCESSOR_TIMEOUT_MS: '1000' };
 /** A client that waits as long as it may. */
 const PATIENT = { headers: { prefer: 'wait=30' } };
 
@@ -62,7 +64,7 @@ describe('a process that dies in the middle of a charge', () => {
   test.each(['after-reserve', 'after-perform', 'settle-written'] as const)(
     'at %s: those who wait at the others take over when its lease ends, and one of them charges',
     async (crashAt) => {
-      const dying = await service.startApiProcess({ crashAt });
+      const dying = await service.startApiProcess({ crashAt, env: SHORT_LEASE });
       const lost = charge(dying.url, crashAt).catch(() => undefined);
       await dying.death;
       const replies = await Promise.all(four.map(({ url }) => charge(url, crashAt, {}, PATIENT)));
@@ -138,7 +140,7 @@ if (!pgbouncer)
     expect((await charge(other.url, 'declined', declined)).text).toBe(first.text);
     const dying = await service.startApiProcess({
       crashAt: 'settle-written',
-      env: { DATABASE_URL: bouncer.url },
+      env: { ...SHORT_LEASE, DATABASE_URL: bouncer.url },
     });
     await expect(charge(dying.url, 'crashed')).rejects.toThrow();
     const ended = await chargeUntilAnswered(one.url, 'crashed');

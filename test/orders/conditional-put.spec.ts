@@ -103,7 +103,12 @@ describe('PUT /orders/{id}', () => {
     await putOrder(api, id, orderOf(100));
     await putOrder(api, id, orderOf(200), { 'if-match': '"v1"' }); // of A; its answer is lost
     await putOrder(api, id, orderOf(300), { 'if-match': '"v2"' }); // of B
-    for (const headers of [{ 'if-match': '"v1"' }, {}, { 'if-none-match': '*' }]) {
+    const conditions: Record<string, string>[] = [
+      { 'if-match': '"v1"' },
+      {},
+      { 'if-none-match': '*' },
+    ];
+    for (const headers of conditions) {
       for (const old of [orderOf(100), orderOf(200)]) {
         expect([412, 428]).toContain((await putOrder(api, id, old, headers)).status);
       }
@@ -184,7 +189,7 @@ describe('If-Match', () => {
     const reply = await send(`${api}/orders/${id}`, {
       method: 'PUT',
       body: orderOf(200),
-      headers: { 'if-match': '"v0", "v1"' },
+      headers: { 'If-Match': ['"v0"', '"v1"'] }, // two lines on the wire
     });
     expect(reply.status).toBe(200);
   });

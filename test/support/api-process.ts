@@ -20,7 +20,7 @@ export interface ApiProcess {
   asleep(): Promise<void>;
   /** SIGCONT. */
   wake(): void;
-  /** What it has logged as errors. */
+  /** What it has logged. */
   complaints(): string;
   kill(signal?: NodeJS.Signals): Promise<NodeJS.Signals | null>;
 }
@@ -49,15 +49,18 @@ export async function startApiProcess(options: ApiProcessOptions): Promise<ApiPr
   const child = spawn(process.execPath, ['--enable-source-maps', resolve(script)], {
     env: {
       PATH: process.env.PATH,
+      ALLOW_UNSAFE_DATABASE: '1', // the tests' cluster is fast because it may forget
       ...env,
       PORT: String(port),
       NAP_FILE: napFile,
       ...(crashAt && { CRASH_AT: crashAt, CRASH_WHEN: String(crashWhen) }),
     },
-    stdio: ['ignore', 'ignore', 'pipe'],
+    // The channel closes when the test run is killed, and the process then ends by itself: see `serve`.
+    stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
   });
   let complaints = '';
-  child.stderr.setEncoding('utf8').on('data', (text: string) => (complaints += text));
+  for (const stream of [child.stdout, child.stderr])
+    stream.setEncoding('utf8').on('data', (text: string) => (complaints += text));
   const death = once(child, 'exit').then(([, signal]) => signal as NodeJS.Signals | null);
   let dead = false;
   void death.then(() => (dead = true));

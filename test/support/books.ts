@@ -3,6 +3,7 @@ import { DataSource } from 'typeorm';
 import { audit } from '../../src/audit/audit.js';
 import { compareWithProcessor } from '../../src/audit/processor-comparison.js';
 import { StripeProcessor } from '../../src/processor/stripe-processor.js';
+import { expectPromisesKept } from './retry-promise.js';
 import { until } from './until.js';
 
 /** A payment as the processor's ledger shows it. */
@@ -38,7 +39,7 @@ export async function paymentsOf(sandboxUrl: string, chargeId: string): Promise<
 
 /**
  * Ends a file that makes charges: nothing stays unfinished (recovery may still be at work, and is waited for), every
- * invariant holds, and the processor's ledger tells the same as ours.
+ * invariant holds, the processor's ledger tells the same as ours, and what `retry` told any client was true.
  * @param of.ttlSeconds IDEMPOTENCY_TTL_SECONDS of the API, if it was not the default.
  */
 export async function expectCleanBooks(of: {
@@ -65,6 +66,8 @@ export async function expectCleanBooks(of: {
       timeoutMs: 8_000,
     });
     expect(await compareWithProcessor(db.manager, processor)).toEqual([]);
+    const paid = (await ledger(of.sandboxUrl)).filter(({ status }) => status === 'succeeded');
+    expectPromisesKept(new Set(paid.map(({ metadata }) => metadata.charge ?? '')));
   } finally {
     await db.destroy();
   }

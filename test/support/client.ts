@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { expect } from '@jest/globals';
 import type { TestApp } from './app.js';
 import { expectMatchesOpenApi } from './openapi.js';
+import { hear } from './retry-promise.js';
 
 export interface Reply {
   status: number;
@@ -41,6 +42,7 @@ export async function call(app: TestApp, path: string, options: Call = {}): Prom
   const parsed = isJson && text !== '' ? JSON.parse(text) : undefined;
   const reply = { status: response.status, headers: response.headers, text, body: parsed };
   expectMatchesOpenApi(method, path, reply);
+  if (method === 'POST') hear(app.url + path, key, { apiKey, body }, reply);
   return reply;
 }
 

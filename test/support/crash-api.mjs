@@ -7,6 +7,7 @@ import { createHttpApp, serve } from '../../dist/src/platform/http-process.js';
 
 const { CRASH_AT, CRASH_WHEN = '1' } = process.env;
 let arrived = 0;
+process.once('disconnect', () => process.exit(1)); // requests that wait for their death would hold up a graceful stop
 
 class CrashProbe {
   reached(point) {

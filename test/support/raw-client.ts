@@ -1,6 +1,7 @@
 import { request, type IncomingHttpHeaders, type OutgoingHttpHeaders } from 'node:http';
 import { text as readText } from 'node:stream/consumers';
 import { setTimeout as delay } from 'node:timers/promises';
+import { hear } from './retry-promise.js';
 
 /** What the tests read of an answer; every other member is there as well. */
 export interface Body {
@@ -54,7 +55,9 @@ export async function send(url: string, options: Send = {}): Promise<Reply> {
     sent.on('response', (response) => {
       readText(response).then((text) => {
         const { statusCode: status = 0, headers: received } = response;
-        resolve({ status, headers: received, text, body: parsed(text) });
+        const reply = { status, headers: received, text, body: parsed(text) };
+        hear(url, key, { apiKey, body }, reply);
+        resolve(reply);
       }, reject);
     });
     sent.end(bytes);

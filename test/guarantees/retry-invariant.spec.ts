@@ -1,0 +1,129 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { expectCleanBooks, ledger, paymentsOf } from '../support/books.js';
+import { charge, getCharge, type Reply } from '../support/raw-client.js';
+import { startStack, type Stack } from '../support/stack.js';
+import { until } from '../support/until.js';
+
+/**
+ * A client that is a machine: it knows nothing but `retry`, and obeys it through a storm of lost requests, lost answers,
+ * a processor that misbehaves and an API that is killed. STORM_SEED=<number> repeats a storm's choices.
+ */
+const SEED = Number(process.env.STORM_SEED ?? Math.floor(Math.random() * 2 ** 31));
+const CLIENTS = 4;
+/** No new purchase begins after this, in ms. What was begun is brought to its end. */
+const STORM_MS = 20_000;
+/** A purchase that needs more deliveries than this will never end. */
+const PATIENCE = 200;
+
+const METHODS = [
+  'pm_card_visa',
+  'pm_card_mastercard',
+  'pm_card_visa_chargeDeclined',
+  'pm_card_visa_chargeDeclinedInsufficientFunds',
+  'pm_lab_response_lost',
+  'pm_lab_timeout',
+  'pm_lab_unavailable_once',
+  'pm_lab_error_after_charge',
+];
+const FAULTS = ['lose-request', 'lose-request', 'lose-response', 'lose-response', 'lose-response'];
+const CRASHES = [
+  'crash-before-reserve',
+  'crash-after-reserve',
+  'crash-after-processor',
+  'crash-after-settle',
+];
+
+let stack: Stack;
+beforeAll(async () => {
+  stack = await startStack({ env: { PROCESSOR_TIMEOUT_MS: '1000' } });
+}, 120_000);
+afterAll(async () => {
+  await stack.stop();
+});
+
+/** mulberry32: small, fast, and the same choices for the same seed. */
+function randomFrom(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+interface Purchase {
+  key: string;
+  amount: number;
+  method: string;
+  deliveries: number;
+  end: Reply;
+}
+
+test(`obeying retry alone pays each purchase once or not at all (STORM_SEED=${SEED})`, async () => {
+  const stormEnds = performance.now() + STORM_MS;
+  const purchases = (
+    await Promise.all(
+      Array.from({ length: CLIENTS }, (_, i) =>
+        client(`${SEED} ${i}`, randomFrom(SEED + i), stormEnds),
+      ),
+    )
+  ).flat();
+  expect(purchases.length).toBeGreaterThan(CLIENTS);
+  await everythingEnded();
+
+  for (const { key, amount, method, end } of purchases) {
+    const id = end.status === 201 ? end.body.id : end.body.charge;
+    const paid = await paymentsOf(stack.sandboxUrl, id);
+    const about = { key, method, status: end.status };
+    expect({ ...about, paid: paid.map((payment) => payment.amount) }).toEqual({
+      ...about,
+      paid: end.status === 201 ? [amount] : [],
+    });
+    // The outcome is the same whoever asks, also when the storm is over.
+    const again = await charge(stack.apiUrl, key, { amount, payment_method: method });
+    expect({ ...about, text: again.text }).toEqual({ ...about, text: end.text });
+  }
+  const succeeded = (await ledger(stack.sandboxUrl)).filter(({ status }) => status === 'succeeded');
+  expect(succeeded).toHaveLength(purchases.filter(({ end }) => end.status === 201).length);
+  await expectCleanBooks(stack);
+}, 180_000);
+
+/** One customer after the other, each with a key of its own. */
+async function client(name: string, random: () => number, until: number): Promise<Purchase[]> {
+  const pick = <T>(list: readonly T[]) => list[Math.floor(random() * list.length)]!;
+  const made: Purchase[] = [];
+  while (performance.now() < until) {
+    const key = `${name} ${made.length}`;
+    const amount = 100 + Math.floor(random() * 9_000);
+    const method = pick(METHODS);
+    for (let deliveries = 1; ; deliveries++) {
+      const roll = random();
+      const fault = roll < 0.35 ? pick(FAULTS) : roll < 0.41 ? pick(CRASHES) : undefined;
+      const headers = fault && performance.now() < until ? { 'lab-fault': fault } : {};
+      const body = { amount, payment_method: method };
+      // A broken connection says nothing, so that it means the same as `same_key`.
+      const reply = await charge(stack.apiUrl, key, body, { headers }).catch(() => undefined);
+      const again = reply === undefined || reply.body.retry === 'same_key';
+      if (!again) {
+        expect([201, 402]).toContain(reply.status);
+        made.push({ key, amount, method, deliveries, end: reply });
+        break;
+      }
+      if (deliveries > PATIENCE) throw new Error(`${key} never ends: ${reply?.text}`);
+      await delay(50);
+    }
+  }
+  return made;
+}
+
+/** What crashed before its client came back is finished by the worker. */
+async function everythingEnded(): Promise<void> {
+  await until(async () => {
+    const entries = await ledger(stack.sandboxUrl);
+    const ids = new Set(entries.map(({ metadata }) => metadata.charge ?? ''));
+    const charges = await Promise.all([...ids].map((id) => getCharge(stack.apiUrl, id)));
+    return charges.every(({ body }) => body.status !== 'pending');
+  }, 60_000);
+}
