@@ -5,7 +5,9 @@ export default tseslint.config(
   {
     files: ['**/*.ts'],
     extends: [...tseslint.configs.recommendedTypeChecked],
-    languageOptions: { parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname } },
+    languageOptions: {
+      parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname },
+    },
     rules: {
       // A promise that nobody awaits is an effect that nobody can retry.
       '@typescript-eslint/no-floating-promises': 'error',
@@ -29,19 +31,27 @@ export default tseslint.config(
         'error',
         {
           selector: "MemberExpression[object.name='process'][property.name='env']",
-          message: 'Configuration is read in src/config.ts (and, for the sandbox, src/sandbox/config.ts) only.',
+          message:
+            'Configuration is read in src/config.ts (and, for the sandbox, src/sandbox/config.ts) only.',
         },
         {
           // Two ways in which a value of a customer's gets into a log: the message of an error, and what quotes it.
           selector:
             "CallExpression[callee.object.property.name='log'] :matches(CallExpression[callee.name='String'], MemberExpression[property.name=/^(message|stack|detail)$/])",
-          message: 'Pass the error itself, or nameOf(error): its text may quote what a customer sent.',
+          message:
+            'Pass the error itself, or nameOf(error): its text may quote what a customer sent.',
         },
       ],
       'max-lines': ['error', { max: 300, skipComments: true, skipBlankLines: true }],
       'no-console': 'error',
     },
   },
-  { files: ['src/config.ts', 'src/sandbox/config.ts', 'src/local*.ts'], rules: { 'no-restricted-syntax': 'off' } },
-  { files: ['src/local*.ts', 'src/sandbox/main.ts', 'src/*.ts', 'src/**/*.cli.ts'], rules: { 'no-console': 'off' } },
+  {
+    files: ['src/config.ts', 'src/sandbox/config.ts', 'src/local*.ts'],
+    rules: { 'no-restricted-syntax': 'off' },
+  },
+  {
+    files: ['src/local*.ts', 'src/sandbox/main.ts', 'src/*.ts', 'src/**/*.cli.ts'],
+    rules: { 'no-console': 'off' },
+  },
 );

@@ -46,7 +46,7 @@ describe('.env.example', () => {
   test('says of each variable what it means, and of each number its unit', () => {
     for (const [, comment, name, value] of text.matchAll(/((?:^# .*\n)*)^#([A-Z_]+)=(.*)$/gm)) {
       expect([name, comment]).toEqual([name, expect.stringMatching(/^# \S/)]);
-      if (/^\d+$/.test(value ?? '')) {
+      if (Number(value) > 0) {
         expect([name, comment]).toEqual([
           name,
           expect.stringMatching(/Seconds|Milliseconds|port|Connections|Number|Requests/),

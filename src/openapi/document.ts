@@ -175,8 +175,8 @@ function problemResponse(
 function problemsOf(route: Route): ProblemCode[] {
   const codes: ProblemCode[] = [];
   if (!route.public) codes.push('unauthorized', 'rate_limited');
-  if (route.body || route.rawBody)
-    codes.push('payload_too_large', 'unsupported_media_type', 'malformed_json');
+  if (route.rawBody) codes.push('payload_too_large', 'malformed_json');
+  if (route.body) codes.push('payload_too_large', 'unsupported_media_type', 'malformed_json');
   if (route.keyed) {
     codes.push(
       'idempotency_key_missing',

@@ -149,7 +149,7 @@ describe('the checkout page', () => {
   let html: string;
   beforeAll(async () => {
     const { merchant } = await loadRecipe<{
-      merchant(settings: { api: string; apiKey: string }): Server;
+      merchant: (settings: { api: string; apiKey: string }) => Server;
     }>('merchant');
     shop = merchant({ api: proxy.url, apiKey });
     await new Promise<void>((resolve) => shop.listen(0, '127.0.0.1', resolve));
@@ -188,7 +188,7 @@ describe('the checkout page', () => {
             }
           },
           fetch: async (path: string, init: RequestInit) => {
-            sent.push((JSON.parse(String(init.body)) as { key: string }).key);
+            sent.push((JSON.parse(init.body as string) as { key: string }).key);
             const answer = await fetch(shopUrl + path, init);
             if (loseAnswers) throw new TypeError('network error');
             return answer;
@@ -216,7 +216,7 @@ describe('the checkout page', () => {
   test('keeps its key through a lost answer and a reload, and the customer pays once', async () => {
     const order = await putOrder(`order_${randomUUID()}`);
     const browser = tab(order);
-    expect(browser.load().pay).toBeDefined();
+    expect(browser.load()).toHaveProperty('pay');
     expect(browser.kept.size).toBe(1); // made at load, before anything is sent
     expect(await browser.load({ loseAnswers: true }).pay()).toContain('not be charged twice');
     expect(await browser.load().pay()).toBe('Paid. Thank you.');

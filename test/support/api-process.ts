@@ -60,7 +60,7 @@ export async function startApiProcess(options: ApiProcessOptions): Promise<ApiPr
   });
   let complaints = '';
   for (const stream of [child.stdout, child.stderr])
-    stream.setEncoding('utf8').on('data', (text: string) => (complaints += text));
+    stream?.setEncoding('utf8').on('data', (text: string) => (complaints += text));
   const death = once(child, 'exit').then(([, signal]) => signal as NodeJS.Signals | null);
   let dead = false;
   void death.then(() => (dead = true));
