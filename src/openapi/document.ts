@@ -91,7 +91,7 @@ function operation(method: string, route: Route, lab: boolean): OpenApiOperation
   for (const [status, success] of Object.entries(route.successes)) {
     responses[status] = successResponse(route, success, always);
   }
-  for (const [status, codes] of byStatus(problemsOf(method, route, lab))) {
+  for (const [status, codes] of byStatus(problemsOf(route))) {
     responses[status] = problemResponse(codes, route.public ? [] : RATE_HEADERS, route.keyed);
   }
   return {
@@ -172,11 +172,11 @@ function problemResponse(
 }
 
 /** What a route can answer beyond its own, from what kind it is. In the order in which they are decided. */
-function problemsOf(method: string, route: Route, lab: boolean): ProblemCode[] {
+function problemsOf(route: Route): ProblemCode[] {
   const codes: ProblemCode[] = [];
   if (!route.public) codes.push('unauthorized', 'rate_limited');
-  if (route.body || route.rawBody)
-    codes.push('payload_too_large', 'unsupported_media_type', 'malformed_json');
+  if (route.rawBody) codes.push('payload_too_large', 'malformed_json');
+  if (route.body) codes.push('payload_too_large', 'unsupported_media_type', 'malformed_json');
   if (route.keyed) {
     codes.push(
       'idempotency_key_missing',
@@ -187,7 +187,7 @@ function problemsOf(method: string, route: Route, lab: boolean): ProblemCode[] {
       'outcome_unknown',
     );
   }
-  if (!route.public || route.body || (lab && method !== 'GET')) codes.push('validation_failed');
+  codes.push('validation_failed'); // unknown query parameters, on every route
   if (route.conditional === 'put') codes.push('precondition_failed', 'precondition_required');
   if (route.conditional === 'delete') codes.push('precondition_failed');
   codes.push(...(route.problems ?? []));

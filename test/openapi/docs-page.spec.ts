@@ -31,7 +31,7 @@ test('the page shows our document and asks nobody else', async () => {
   expect(text).toContain('validatorUrl: null');
   expect(text).not.toMatch(/https?:/);
   const style = await get('/docs/swagger-ui.css');
-  expect(style.text).not.toMatch(/@import|url\(["']?(?!data:)/);
+  expect(style.text.match(/@import.{20}|url\((?!["']?data:).{20}/g)).toBeNull();
 });
 
 test('only files of the page are served', async () => {

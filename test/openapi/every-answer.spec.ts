@@ -2,21 +2,29 @@ import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import Stripe from 'stripe';
 import { startApp, type TestApp } from '../support/app.js';
+import { freshDatabase } from '../support/database.js';
 import { call as send, CHARGE, type Call, type Reply } from '../support/client.js';
 import { document, expectMatchesOpenApi } from '../support/openapi.js';
 
 let app: TestApp;
 let limited: TestApp;
+/** Of its own: records are made older here, and other suites look at all of theirs. */
+let database: Awaited<ReturnType<typeof freshDatabase>>;
 /** `POST /charges 201`, for every answer that was got and fitted. */
 const seen = new Set<string>();
 
 beforeAll(async () => {
-  app = await startApp({ env: { LAB: '1', PROCESSOR_TIMEOUT_MS: '3000' } });
-  limited = await startApp({ env: { RATE_LIMIT_PER_SECOND: '1', RATE_LIMIT_BURST: '1' } });
+  database = await freshDatabase();
+  const DATABASE_URL = database.url;
+  app = await startApp({ env: { DATABASE_URL, LAB: '1', PROCESSOR_TIMEOUT_MS: '3000' } });
+  limited = await startApp({
+    env: { DATABASE_URL, RATE_LIMIT_PER_SECOND: '1', RATE_LIMIT_BURST: '1' },
+  });
 });
 afterAll(async () => {
   await limited.stop();
   await app.stop();
+  await database.drop();
 });
 
 /** `route` with its variables filled in, checked against the document. */

@@ -1,6 +1,7 @@
 import { request, type IncomingHttpHeaders, type OutgoingHttpHeaders } from 'node:http';
 import { text as readText } from 'node:stream/consumers';
 import { setTimeout as delay } from 'node:timers/promises';
+import { expectMatchesOpenApi } from './openapi.js';
 import { hear } from './retry-promise.js';
 
 /** What the tests read of an answer; every other member is there as well. */
@@ -53,12 +54,18 @@ export async function send(url: string, options: Send = {}): Promise<Reply> {
     });
     sent.on('error', reject);
     sent.on('response', (response) => {
-      readText(response).then((text) => {
-        const { statusCode: status = 0, headers: received } = response;
-        const reply = { status, headers: received, text, body: parsed(text) };
-        hear(url, key, { apiKey, body }, reply);
-        resolve(reply);
-      }, reject);
+      readText(response)
+        .then((text) => {
+          const { statusCode: status = 0, headers: received } = response;
+          const reply = { status, headers: received, text, body: parsed(text) };
+          const { pathname, search } = new URL(url);
+          // What begins so is the processor's.
+          if (!pathname.startsWith('/v1/'))
+            expectMatchesOpenApi(sent.method, pathname + search, reply);
+          hear(url, key, { apiKey, body }, reply);
+          resolve(reply);
+        })
+        .catch(reject);
     });
     sent.end(bytes);
   });
