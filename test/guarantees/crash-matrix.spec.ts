@@ -55,7 +55,7 @@ beforeAll(async () => {
     for (let point = points.shift(); point; point = points.shift()) await crashAt(point);
   };
   await Promise.all([lane(), lane()]);
-}, 300_000);
+}, 600_000);
 
 /** Lets one API process run two charges up to the point, and die there. */
 async function crashAt(point: ProbePoint): Promise<void> {

@@ -155,7 +155,7 @@ describe('what the SDK’s errors mean', () => {
     ['a timeout', connectionError('ETIMEDOUT'), { kind: 'unknown' }],
     ['a connection error of no name', connectionError(undefined), { kind: 'unknown' }],
     ['an answer that is not JSON', new SyntaxError('Unexpected token <'), { kind: 'unknown' }],
-    ['what is not even an Error', 'boom', { kind: 'unknown', reason: 'boom' }],
+    ['what is not even an Error', 'boom', { kind: 'unknown', stored: false }],
   ])('%s', (_case, error, answer) => {
     expect(answerOfError(error)).toMatchObject(answer);
   });
