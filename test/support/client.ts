@@ -1,13 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { expect } from '@jest/globals';
 import type { TestApp } from './app.js';
-<<<<<<< HEAD
 import { expectMatchesOpenApi } from './openapi.js';
 import { hear } from './retry-promise.js';
-=======
-import { hear } from './retry-promise.js';
-import { expectMatchesOpenApi } from './openapi.js';
->>>>>>> main
 
 export interface Reply {
   status: number;
@@ -46,13 +41,8 @@ export async function call(app: TestApp, path: string, options: Call = {}): Prom
   const isJson = /\bjson\b/.test(response.headers.get('content-type') ?? '');
   const parsed = isJson && text !== '' ? JSON.parse(text) : undefined;
   const reply = { status: response.status, headers: response.headers, text, body: parsed };
-<<<<<<< HEAD
   expectMatchesOpenApi(method, path, reply);
   if (method === 'POST') hear(app.url + path, key, { apiKey, body }, reply);
-=======
-  if (method === 'POST') hear(app.url + path, key, { apiKey, body }, reply);
-  expectMatchesOpenApi(method, path, reply);
->>>>>>> main
   return reply;
 }
 
