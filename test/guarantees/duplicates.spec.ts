@@ -25,17 +25,16 @@ function expectOneAnswer(replies: Reply[]): void {
 
 describe('fifty requests at once with one key', () => {
   test('make one charge and one payment, and get one answer', async () => {
-    const { apiUrl, sandboxUrl, gate } = service;
+    const { apiUrl, sandboxUrl } = service;
     const replies = await Promise.all(FIFTY.map(() => charge(apiUrl, 'fifty')));
     expectOneAnswer(replies);
     const { id } = replies[0]!.body;
     expect(await paymentsOf(sandboxUrl, id)).toHaveLength(1);
-    expect(gate.attempts(id)).toBe(1);
     expect((await lookUp(apiUrl, 'fifty')).body).toMatchObject({ state: 'completed', attempts: 1 });
   });
 
   test('do so over two processes on one database, too', async () => {
-    const { sandboxUrl, gate } = service;
+    const { sandboxUrl } = service;
     const [one, two] = await Promise.all([service.startApiProcess(), service.startApiProcess()]);
     const replies = await Promise.all(
       FIFTY.map((_, i) => charge(i % 2 ? one.url : two.url, 'two processes')),
@@ -44,7 +43,8 @@ describe('fifty requests at once with one key', () => {
     expectOneAnswer(replies);
     const { id } = replies[0]!.body;
     expect(await paymentsOf(sandboxUrl, id)).toHaveLength(1);
-    expect(gate.attempts(id)).toBe(1);
+    const found = await lookUp(service.apiUrl, 'two processes');
+    expect(found.body).toMatchObject({ state: 'completed', attempts: 1 });
   });
 });
 
@@ -134,7 +134,6 @@ test('when the first ends without an answer, one waiter takes over and the other
   expectOneAnswer(replies);
   const { id } = replies[0]!.body;
   expect(await paymentsOf(sandboxUrl, id)).toHaveLength(1);
-  expect(gate.attempts(id)).toBe(2);
   const after = await send(`${apiUrl}/idempotency-keys/takeover`);
   expect(after.body).toMatchObject({ state: 'completed', attempts: 2 });
   await impatient.stop();
