@@ -133,12 +133,14 @@ describe('fetch', () => {
 
   test('says that the outcome is unknown when its patience ends; the same key finds it later', async () => {
     const key = randomUUID();
+    const before = (await payments()).length;
     const request = { api: proxy.url, apiKey, key, body: CARD, attempts: 2, sleep: noted().sleep };
     proxy.next('lose-response', 'lose-response');
     await expect(chargeOnce(request)).rejects.toThrow(`no outcome yet for ${key}`);
     const { status, body } = await chargeOnce(request);
     expect(status).toBe(201);
     expect(await paidFor(body.id ?? '')).toBe(1);
+    expect((await payments()).length).toBe(before + 1);
   });
 });
 
