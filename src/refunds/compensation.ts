@@ -48,9 +48,10 @@ export class Compensation {
     await this.dataSource.transaction(async (tx) => {
       const charge = await lockCharge(tx, accountId, chargeId);
       if (!charge || (await findRefund(tx, accountId, id))) return;
-      const onTheirWay = await findRefundsOnTheirWay(tx, accountId, chargeId);
-      const pending = onTheirWay.reduce((sum, { amount }) => sum + amount, 0);
-      const amount = charge.amount - charge.amount_refunded - pending;
+      // A client's refund on its way may fail: what is left to give back is known when it has ended.
+      const [onItsWay] = await findRefundsOnTheirWay(tx, accountId, chargeId);
+      if (onItsWay) throw new Error(`${onItsWay.id} has not ended yet; the job comes back`);
+      const amount = charge.amount - charge.amount_refunded;
       if (amount > 0) await this.refunds.reserve(tx, charge, { id, amount, reason: cause, cause });
     });
   }
