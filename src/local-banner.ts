@@ -6,7 +6,7 @@ export function banner(settings: LocalSettings, databaseUrl: string, seconds: nu
   const rows: [string, string][] = [
     ['API', api],
     ['docs', `${api}/docs`],
-    ...(settings.lab ? [['lab', `${api}/lab`] as [string, string]] : []),
+    ...(settings.lab ? [['ledger', `${api}/lab/ledger`] as [string, string]] : []),
     ['worker', `${worker}/health/ready`],
     ['processor', sandbox ? `${sandbox}/v1/payment_intents (sandbox)` : processorName(settings)],
     // The embedded server's password is the only way in and worth nothing elsewhere; the password of
