@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { DataSource } from 'typeorm';
 import { deleteExpiredBatch } from '../../src/idempotency/records.js';
 import { expectCleanBooks, ledger, paymentsOf } from '../support/books.js';
-import { charge, chargeUntilAnswered, lookUp, type Reply } from '../support/raw-client.js';
+import { charge, chargeUntilAnswered, lookUp, send, type Reply } from '../support/raw-client.js';
 import { startService, type Service } from '../support/service.js';
 import { expireIn } from '../support/time.js';
 import { until } from '../support/until.js';
@@ -19,9 +19,12 @@ beforeAll(async () => {
   }).initialize();
 });
 afterAll(async () => {
-  await expectCleanBooks({ ...service, ttlSeconds: 0 }); // the tests move the clocks of their records
-  await dataSource.destroy();
-  await service.stop();
+  try {
+    await expectCleanBooks({ ...service, ttlSeconds: 0 }); // records were expired early, by SQL
+  } finally {
+    await dataSource.destroy();
+    await service.stop();
+  }
 });
 
 const DECLINED = { payment_method: 'pm_card_visa_chargeDeclined' };
@@ -143,6 +146,33 @@ describe.each(['before the reaper', 'after the reaper'])('%s', (when) => {
       completed_at: null,
       expires_at: null,
     });
+  });
+
+  test('on another operation the key is unused again, and the charge stays as it is', async () => {
+    const { apiUrl, sandboxUrl } = service;
+    const key = `order ${when}`;
+    const first = await charge(apiUrl, key);
+    const items = [{ sku: 'tea', quantity: 1, unit_amount: 300 }];
+    const order = () => send(`${apiUrl}/orders`, { key, body: { currency: 'eur', items } });
+    expect(await order()).toMatchObject({ status: 422, body: { code: 'idempotency_key_reused' } });
+    await expire(key);
+    const made = await order();
+    expect(made.status).toBe(201);
+    expect((await order()).text).toBe(made.text);
+    expect((await lookUp(apiUrl, key)).body).toMatchObject({
+      operation: 'POST /orders',
+      state: 'completed',
+      resource: { object: 'order', id: made.body.id },
+    });
+    // The charge's own retry meets a key that means the order now; once that is over, the charge again.
+    expect((await charge(apiUrl, key)).status).toBe(422);
+    await expire(key);
+    expectExpired(await charge(apiUrl, key), first.body.id);
+    expect((await lookUp(apiUrl, key)).body).toMatchObject({
+      state: 'expired',
+      resource: { object: 'order', id: made.body.id }, // the newest of the two
+    });
+    expect(await paymentsOf(sandboxUrl, first.body.id)).toHaveLength(1);
   });
 
   test('another account never hears of it: its key is unused', async () => {

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import pg from 'pg';
 import { freePort } from '../../src/platform/ports.js';
+import { interruptWhenWeDie } from '../../src/platform/processes.js';
 import { until } from './until.js';
 
 /** Where the Debian package puts it, or wherever PATH says. */
@@ -46,9 +47,11 @@ ignore_startup_parameters = options, extra_float_digits, statement_timeout, lock
   const child = spawn(binary, ['-q', ...asRoot, config], { stdio: ['ignore', 'ignore', 'pipe'] });
   let said = '';
   child.stderr.setEncoding('utf8').on('data', (text: string) => (said += text));
+  const watchdog = interruptWhenWeDie(child.pid ?? 0);
   const exit = once(child, 'exit');
   const url = `postgres://any@127.0.0.1:${port}/${name}`;
   const stop = async () => {
+    watchdog.cancel();
     child.kill('SIGKILL');
     await exit;
     await rm(home, { recursive: true, force: true });
