@@ -6,7 +6,7 @@ import {
   ValidateIf,
   type ValidationError,
 } from 'class-validator';
-import { objectNotFound, validationFailed, type InputError } from './problem.js';
+import { validationFailed, type InputError } from './problem.js';
 import { isText } from './rules.js';
 
 type Dto = new () => object;
@@ -38,8 +38,8 @@ export function elementOf(owner: Dto, member: string): Dto | undefined {
 @Injectable()
 export class StrictValidationPipe implements PipeTransform {
   async transform(value: unknown, { metatype, type }: ArgumentMetadata): Promise<unknown> {
-    // PostgreSQL has no text with U+0000 in it, so nothing can be named so.
-    if (type === 'param' && String(value).includes('\0')) throw objectNotFound('object');
+    // PostgreSQL has no text with U+0000 in it, so nothing can be named so; nor is anything named by no text.
+    if (type === 'param' && String(value).includes('\0')) return '';
     if (type === 'param' || type === 'custom' || !metatype || metatype === Object) return value;
     const errors: InputError[] = [];
     const source = type === 'query' ? singleValues(value, errors) : value;

@@ -7,7 +7,7 @@ import Stripe from 'stripe';
 export interface Call {
   /** By `performance.now()`, in ms. */
   deadline: number;
-  /** Whether one of the attempts may have reached the processor without a definite answer. */
+  /** Whether one of the attempts, which may still run, may have reached the processor without a definite no. */
   inDoubt: boolean;
   /** Whether one of them was told a failure that the processor has stored under the key, and repeats for ever. */
   stored: boolean;
@@ -45,17 +45,20 @@ export function deadlineHttpClient(insecure: boolean): Stripe.HttpClient {
     const left = Math.floor(call.deadline - performance.now());
     if (left <= 0) throw Stripe.HttpClient.makeTimeoutError();
     args[7] = left;
+    const doubtBefore = call.inDoubt;
+    call.inDoubt = true;
     try {
       const response = await inner.makeRequest(...args);
-      // 409: an attempt under this key still runs. 5xx: it may have been charged before the fault.
+      // 409: an attempt under this key still runs. 5xx: it may have been charged before the fault. 2xx: its body,
+      // which is still to come, may not be the end of it.
       const status = response.getStatusCode();
-      if (status === 409 || status >= 500) call.inDoubt = true;
+      if (status >= 400 && status < 500 && status !== 409) call.inDoubt = doubtBefore;
       if (status >= 500 && response.getHeaders()['idempotent-replayed'] === 'true') {
         call.stored = true;
       }
       return response;
     } catch (error) {
-      if (!NOT_REACHED.has((error as { code?: unknown }).code)) call.inDoubt = true;
+      if (NOT_REACHED.has((error as { code?: unknown }).code)) call.inDoubt = doubtBefore;
       throw error;
     }
   };

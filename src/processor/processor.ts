@@ -85,8 +85,8 @@ export abstract class Processor {
   abstract look(chargeId: string, span: { from: Date; to: Date }): Promise<Payment | undefined>;
   /** As `prepare`, for a refund. */
   abstract prepareRefund(parameters: RefundParameters): string;
-  /** Gives money back, at most once per key while the processor remembers it. */
-  abstract refund(key: string, prepared: string): Promise<ProcessorAnswer>;
+  /** Gives money back, at most once per key while the processor remembers it. `notAfter` as for `pay`. */
+  abstract refund(key: string, prepared: string, notAfter?: number): Promise<ProcessorAnswer>;
   /** Looks a refund up among those of its payment. @throws as `look`. */
   abstract lookRefund(refundId: string, prepared: string): Promise<ProcessorAnswer | undefined>;
   /**

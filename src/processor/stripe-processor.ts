@@ -82,9 +82,9 @@ export class StripeProcessor extends Processor {
     return JSON.stringify(parameters satisfies Stripe.RefundCreateParams);
   }
 
-  refund(key: string, prepared: string): Promise<ProcessorAnswer> {
+  refund(key: string, prepared: string, notAfter = Infinity): Promise<ProcessorAnswer> {
     const { refunds } = this.stripe;
-    return this.ask(Infinity, async () => {
+    return this.ask(notAfter, async () => {
       const parameters = JSON.parse(prepared) as Stripe.RefundCreateParams;
       const refund = await refunds.create(parameters, { idempotencyKey: key });
       return answerOfRefund(
@@ -200,7 +200,7 @@ export class StripeProcessor extends Processor {
   ): Promise<ProcessorAnswer> {
     const call = this.call(notAfter);
     const answer = await withDeadline(call, () => within(this.timeoutMs, run())).catch(
-      answerOfError,
+      (error: unknown) => (isLapse(error) && !call.inDoubt ? NOTHING_BEGUN : answerOfError(error)),
     );
     // Refused or timed out at last, but an attempt before may have arrived, or was told a stored failure.
     if (answer.kind === 'unknown' || (answer.kind === 'refused' && call.inDoubt)) {
@@ -212,6 +212,21 @@ export class StripeProcessor extends Processor {
 }
 
 class NoWholeAnswerInTime extends Error {}
+
+/** The deadline came before the first attempt, or between attempts that had ended without effect. */
+const NOTHING_BEGUN: ProcessorAnswer = {
+  kind: 'refused',
+  reason: 'the deadline passed before an attempt could begin',
+  alarm: false,
+};
+
+function isLapse(error: unknown): boolean {
+  if (error instanceof NoWholeAnswerInTime) return true;
+  if (!(error instanceof Stripe.errors.StripeConnectionError)) return false;
+  return (
+    (error.detail as { code?: unknown } | undefined)?.code === Stripe.HttpClient.TIMEOUT_ERROR_CODE
+  );
+}
 
 /** The SDK's timeout is for silence on the socket; an answer that drips in must end as well. */
 async function within<T>(ms: number, promise: Promise<T>): Promise<T> {

@@ -3,7 +3,7 @@ import { DataSource } from 'typeorm';
 import { lockCharge } from '../charges/charge.queries.js';
 import { deriveId } from '../idempotency/identity.js';
 import { findPendingRefund, findRefund, findRefundsOnTheirWay } from './refund.queries.js';
-import { RefundOperation, settleRefund } from './refund.operation.js';
+import { loadPendingRefund, RefundOperation, settleRefund } from './refund.operation.js';
 
 /**
  * A refund that we owe without being asked. No client's key is involved: the cause names it, in a column of its own
@@ -24,9 +24,9 @@ export class Compensation {
   async refundOnce(accountId: string, chargeId: string, cause: string): Promise<void> {
     const id = deriveId('re', accountId, 'compensation', cause);
     await this.reserve(accountId, chargeId, cause, id);
-    const refund = await findPendingRefund(this.dataSource.manager, accountId, id);
-    if (!refund) return; // nothing was left, or it has ended before
-    const performed = await this.refunds.perform({ refund, ageMs: refund.age_ms });
+    const attempt = await loadPendingRefund(this.dataSource.manager, accountId, id);
+    if (!attempt) return; // nothing was left, or it has ended before
+    const performed = await this.refunds.perform(attempt);
     if (!performed.ended) throw performed.error(true, 1);
     const { outcome } = performed;
     await this.dataSource.transaction(async (tx) => {

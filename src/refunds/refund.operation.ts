@@ -33,10 +33,11 @@ import {
   type RefundEnd,
 } from './refund.queries.js';
 
-/** A pending refund with its age since reserve, in ms, by the database's clock. */
-interface Attempt {
+/** A pending refund, as the second beat needs it. */
+export interface Attempt {
   refund: Refund;
-  ageMs: number;
+  /** As that of a charge's attempt: by `performance.now()`, so that a process that sleeps afterwards notices. */
+  reservedAt: number;
 }
 
 /**
@@ -66,6 +67,7 @@ export class RefundOperation implements Operation<Attempt, RefundEnd> {
   plan(accountId: string, chargeId: string, request: CreateRefund): Plan<Attempt> {
     return {
       reserve: async (tx, { id }) => {
+        const begun = performance.now();
         const charge = await lockCharge(tx, accountId, chargeId);
         if (!charge) throw objectNotFound('charge');
         const amount = await this.amountOf(tx, charge, request.amount);
@@ -76,7 +78,7 @@ export class RefundOperation implements Operation<Attempt, RefundEnd> {
           cause: null,
         });
         if (!refund) throw new ReserveRaced();
-        return { work: { refund, ageMs: 0 } };
+        return { work: { refund, reservedAt: begun } };
       },
     };
   }
@@ -147,14 +149,15 @@ export class RefundOperation implements Operation<Attempt, RefundEnd> {
   }
 
   private async load(db: Tx, { accountId, id }: Intent): Promise<Attempt> {
-    const refund = await findPendingRefund(db, accountId, id);
-    if (!refund) throw new Error(`${id} has an unfinished record but is not pending`);
-    return { refund, ageMs: refund.age_ms };
+    const attempt = await loadPendingRefund(db, accountId, id);
+    if (!attempt) throw new Error(`${id} has an unfinished record but is not pending`);
+    return attempt;
   }
 
   /** Asks the processor for the refund; any number of times, by any process. */
-  async perform({ refund, ageMs }: Attempt): Promise<Performed<RefundEnd>> {
-    const answer = await this.ask(refund, ageMs);
+  async perform(attempt: Attempt): Promise<Performed<RefundEnd>> {
+    const { refund } = attempt;
+    const answer = await this.ask(attempt);
     const outcome = refundEndOf(answer);
     if (outcome) return { ended: true, outcome };
     if (answer.kind === 'refused' || answer.kind === 'unknown') {
@@ -165,26 +168,30 @@ export class RefundOperation implements Operation<Attempt, RefundEnd> {
     return open(refund, answer);
   }
 
-  /** A refund is never given up. Once the processor may have forgotten its key, its ledger is read before it is sent. */
-  private async ask(refund: Refund, ageMs: number): Promise<ProcessorAnswer> {
+  /**
+   * A refund is never given up. While the processor surely remembers its key, it is sent. After that its ledger is read
+   * first; finding nothing opens a new window, since whoever has sent the refund meanwhile did so after the look. No
+   * attempt begins after its window, however long this process sleeps here: it would be a second refund.
+   */
+  private async ask({ refund, reservedAt }: Attempt): Promise<ProcessorAnswer> {
     if (refund.processor !== this.processor.name) {
       const reason = `reserved for ${refund.processor}, this process has ${this.processor.name}`;
       return { kind: 'refused', reason, alarm: true };
     }
+    const { keyWindowMs } = this.givingUp;
     const look = () => this.processor.lookRefund(refund.id, refund.processor_parameters);
-    if (ageMs >= this.givingUp.keyWindowMs) {
+    let notAfter = reservedAt + keyWindowMs;
+    if (performance.now() >= notAfter) {
+      notAfter = performance.now() + keyWindowMs; // from before the look
       try {
         const found = await look();
         if (found) return found;
       } catch (error) {
-        return {
-          kind: 'unknown',
-          reason: `the ledger cannot be read: ${nameOf(error)}`,
-          stored: false,
-        };
+        const reason = `the ledger cannot be read: ${nameOf(error)}`;
+        return { kind: 'unknown', reason, stored: false };
       }
     }
-    const answer = await this.processor.refund(refund.id, refund.processor_parameters);
+    const answer = await this.processor.refund(refund.id, refund.processor_parameters, notAfter);
     if (answer.kind !== 'unknown' || !answer.stored) return answer;
     return (await look().catch(() => undefined)) ?? answer;
   }
@@ -197,6 +204,17 @@ export class RefundOperation implements Operation<Attempt, RefundEnd> {
   ): Promise<Answer> {
     return refundAnswer(await settleRefund(tx, intent, charge_id, end), intent.requestId);
   }
+}
+
+/** A pending refund with its age by the database's clock; undefined if there is none, or it has ended. */
+export async function loadPendingRefund(
+  db: Tx,
+  accountId: string,
+  id: string,
+): Promise<Attempt | undefined> {
+  const asked = performance.now(); // before: a process that sleeps while it is told counts the refund as older
+  const refund = await findPendingRefund(db, accountId, id);
+  return refund && { refund, reservedAt: asked - refund.age_ms };
 }
 
 /** How a refund ends by what the processor said; undefined if it does not end by that. */

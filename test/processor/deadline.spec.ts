@@ -106,6 +106,32 @@ describe('what was in doubt once stays in doubt within a call', () => {
   });
 });
 
+describe('"nothing happened" is said exactly then', () => {
+  test('a processor that is down all the time until the deadline falls between two attempts', async () => {
+    const port = await freePort();
+    expect(await processor(port, 200).pay('down', prepared)).toMatchObject({ kind: 'refused' });
+  });
+
+  test('an attempt whose time is over before it begins sends nothing', async () => {
+    const { port, asked } = await fake((request) => request.socket.destroy());
+    const over = performance.now() - 1;
+    expect(await processor(port).pay('over', prepared, over)).toMatchObject({ kind: 'refused' });
+    expect(await processor(port).refund('over', prepared, over)).toMatchObject({ kind: 'refused' });
+    expect(asked).toEqual([]);
+  });
+
+  test('not for a payment that is being processed when the question after it is refused', async () => {
+    const { port } = await fake((request, response) => {
+      const [status, body] =
+        request.method === 'POST'
+          ? [200, '{"id":"pi_1","object":"payment_intent","status":"processing"}']
+          : [429, '{"error":{"type":"invalid_request_error","code":"rate_limit"}}'];
+      response.writeHead(status, { 'content-type': 'application/json' }).end(body);
+    });
+    expect(await processor(port, 8_000).pay('slow', prepared)).toMatchObject({ kind: 'unknown' });
+  });
+});
+
 test('the parameters are sent as they were prepared, whatever the code would say today', async () => {
   const bodies: string[] = [];
   const { port } = await fake((request, response) => {

@@ -98,9 +98,9 @@ describe('when the processor has forgotten the key of a refund', () => {
     expect(await gone(charge)).toEqual([400]);
     await service.db.query('DELETE FROM sandbox.idempotency_keys');
 
-    const late = await service.startApi({ PROCESSOR_KEY_WINDOW_SECONDS: '0' });
-    const reply = await refund(late.url, charge, key, body);
-    await late.stop();
+    await ageByADay(charge);
+
+    const reply = await refund(api, charge, key, body);
     expect(reply).toMatchObject({ status: 201, body: { amount: 400, status: 'succeeded' } });
     expect(await gone(charge)).toEqual([400]);
   });
@@ -108,10 +108,31 @@ describe('when the processor has forgotten the key of a refund', () => {
   test('one that never arrived is sent', async () => {
     const charge = await chargeBy('pm_lab_unavailable_once');
     const key = newKey();
-    const late = await service.startApi({ PROCESSOR_KEY_WINDOW_SECONDS: '0' });
-    expect((await refund(late.url, charge, key)).status).toBe(503);
-    expect((await refund(late.url, charge, key)).status).toBe(201);
-    await late.stop();
+    const unreached = await refund(api, charge, key);
+    expect([unreached.status, unreached.body.retry]).toEqual([503, 'same_key']);
+    await ageByADay(charge);
+    expect((await refund(api, charge, key)).status).toBe(201);
+    expect(await gone(charge)).toEqual([1200]);
+  });
+
+  test('a process that slept since it read the ledger for longer than a key lives sends nothing', async () => {
+    const charge = await chargeBy('pm_card_visa');
+    const key = newKey();
+    // With a window of no length, each attempt comes too late.
+    const sleeper = await service.startApi({ PROCESSOR_KEY_WINDOW_SECONDS: '0' });
+    expect((await refund(sleeper.url, charge, key)).status).toBe(503);
+    expect((await refund(sleeper.url, charge, key)).status).toBe(503);
+    await sleeper.stop();
+    expect(await gone(charge)).toEqual([]);
+    expect((await refund(api, charge, key)).status).toBe(201);
     expect(await gone(charge)).toEqual([1200]);
   });
 });
+
+/** A pending refund is made a day older, which is longer than the processor remembers its key. */
+async function ageByADay(charge: string): Promise<void> {
+  await service.db.query(
+    `UPDATE refunds SET created_at = created_at - interval '1 day' WHERE charge_id = $1`,
+    [charge],
+  );
+}
