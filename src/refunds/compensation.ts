@@ -2,7 +2,14 @@ import { Injectable } from '@nestjs/common';
 import { DataSource } from 'typeorm';
 import { lockCharge } from '../charges/charge.queries.js';
 import { deriveId } from '../idempotency/identity.js';
-import { findPendingRefund, findRefund, findRefundsOnTheirWay } from './refund.queries.js';
+import type { Intent } from '../idempotency/operation.js';
+import type { Tx } from '../platform/database.js';
+import {
+  findPendingRefund,
+  findRefund,
+  findRefundsOnTheirWay,
+  type RefundEnd,
+} from './refund.queries.js';
 import { loadPendingRefund, RefundOperation, settleRefund } from './refund.operation.js';
 
 /**
@@ -29,12 +36,9 @@ export class Compensation {
     const performed = await this.refunds.perform(attempt);
     if (!performed.ended) throw performed.error(true, 1);
     const { outcome } = performed;
-    await this.dataSource.transaction(async (tx) => {
-      // The charge's lock comes first, here as everywhere; whoever is second finds the refund ended.
-      await lockCharge(tx, accountId, chargeId);
-      const pending = await findPendingRefund(tx, accountId, id);
-      if (pending) await settleRefund(tx, { accountId, id }, chargeId, outcome);
-    });
+    await this.dataSource.transaction((tx) =>
+      settleOwedRefund(tx, { accountId, id }, chargeId, outcome),
+    );
     if (outcome.status === 'failed')
       throw new Error(`${id} failed: ${outcome.failureCode}; a person must look`);
   }
@@ -55,4 +59,21 @@ export class Compensation {
       if (amount > 0) await this.refunds.reserve(tx, charge, { id, amount, reason: cause, cause });
     });
   }
+}
+
+/**
+ * The third beat without a record: by the job, or by the processor's webhook.
+ * @returns false if somebody was faster.
+ */
+export async function settleOwedRefund(
+  tx: Tx,
+  refund: Pick<Intent, 'accountId' | 'id'>,
+  chargeId: string,
+  end: RefundEnd,
+): Promise<boolean> {
+  // The charge's lock comes first, here as everywhere; whoever is second finds the refund ended.
+  await lockCharge(tx, refund.accountId, chargeId);
+  if (!(await findPendingRefund(tx, refund.accountId, refund.id))) return false;
+  await settleRefund(tx, refund, chargeId, end);
+  return true;
 }

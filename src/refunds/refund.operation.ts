@@ -23,6 +23,7 @@ import { objectNotFound, Problem } from '../platform/problem.js';
 import { Processor, type ProcessorAnswer } from '../processor/processor.js';
 import { refundAmount } from './refund.arithmetic.js';
 import type { CreateRefund } from './refund.dto.js';
+import { parkRefundUnlessAccountedFor, refundEndOf } from './refund.ends.js';
 import { refundLink, refundToWire, type Refund } from './refund.entity.js';
 import {
   endRefund,
@@ -60,6 +61,14 @@ export class RefundOperation implements Operation<Attempt, RefundEnd> {
       load: (db, intent) => this.load(db, intent),
       perform: (attempt) => this.perform(attempt),
       settle: (tx, { refund }, end, intent) => this.settle(tx, refund, end, intent),
+      late: {
+        isFact: (end) => end.status === 'succeeded',
+        tell: async (tx, { refund }, end) => {
+          if (end.status !== 'succeeded') return;
+          const line = await parkRefundUnlessAccountedFor(tx, refund, end);
+          if (line) this.log.error(line);
+        },
+      },
     };
     operations.register(this);
   }
@@ -215,21 +224,6 @@ export async function loadPendingRefund(
   const asked = performance.now(); // before: a process that sleeps while it is told counts the refund as older
   const refund = await findPendingRefund(db, accountId, id);
   return refund && { refund, reservedAt: asked - refund.age_ms };
-}
-
-/** How a refund ends by what the processor said; undefined if it does not end by that. */
-export function refundEndOf(answer: ProcessorAnswer): RefundEnd | undefined {
-  switch (answer.kind) {
-    case 'succeeded':
-      return { status: 'succeeded', reference: answer.reference };
-    case 'rejected':
-      return { status: 'failed', failureCode: answer.failureCode, reference: answer.reference };
-    case 'declined':
-      return { status: 'failed', failureCode: answer.code, reference: answer.reference };
-    case 'refused':
-    case 'unknown':
-      return undefined;
-  }
 }
 
 /** The third beat: refund, charge and event move together. Locks go record, charge, refund, as in the first beat. */
