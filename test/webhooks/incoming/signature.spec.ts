@@ -103,13 +103,13 @@ describe('a notification is refused, and nothing happens,', () => {
   });
 
   test('when this server has no secret, whatever it is signed with, and it says so', async () => {
-    const { apiUrl, stop } = await withoutSecret();
+    const api = await service.startApi({ PROCESSOR_WEBHOOK_SECRET: '' });
     for (const secret of [SECRET, 'whsec_sandbox', 'undefined', 'x']) {
-      const reply = await deliver(apiUrl, news.text, signature(news.text, secret));
+      const reply = await deliver(api.url, news.text, signature(news.text, secret));
       expect(reply).toMatchObject({ status: 400, body: { code: 'validation_failed' } });
       expect(reply.text).toContain('PROCESSOR_WEBHOOK_SECRET is not set');
     }
-    await stop();
+    await api.stop();
     await expectNothingHappened();
   });
 });
@@ -152,12 +152,6 @@ describe('a notification is believed', () => {
       expect((await send(url, { apiKey, body: text, headers })).status).toBe(200);
   });
 });
-
-/** The same database, another API. */
-async function withoutSecret() {
-  const api = await service.startApi({ PROCESSOR_WEBHOOK_SECRET: '' });
-  return { apiUrl: api.url, stop: api.stop };
-}
 
 function reversed(value: object): object {
   return Object.fromEntries(Object.entries(value).reverse());
