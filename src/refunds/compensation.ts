@@ -32,15 +32,21 @@ export class Compensation {
     const id = deriveId('re', accountId, 'compensation', cause);
     await this.reserve(accountId, chargeId, cause, id);
     const attempt = await loadPendingRefund(this.dataSource.manager, accountId, id);
-    if (!attempt) return; // nothing was left, or it has ended before
+    if (!attempt) return this.expectDone(accountId, id);
     const performed = await this.refunds.perform(attempt);
     if (!performed.ended) throw performed.error(true, 1);
     const { outcome } = performed;
     await this.dataSource.transaction((tx) =>
       settleOwedRefund(tx, { accountId, id }, chargeId, outcome),
     );
-    if (outcome.status === 'failed')
-      throw new Error(`${id} failed: ${outcome.failureCode}; a person must look`);
+    await this.expectDone(accountId, id);
+  }
+
+  /** Nothing was left to give back, or it has gone back. @throws Error each time it is called, if it cannot. */
+  private async expectDone(accountId: string, id: string): Promise<void> {
+    const refund = await findRefund(this.dataSource.manager, accountId, id);
+    if (refund?.status === 'failed')
+      throw new Error(`${id} failed: ${refund.failure_code}; a person must look`);
   }
 
   private async reserve(
