@@ -64,3 +64,27 @@ export function deadlineHttpClient(insecure: boolean): Stripe.HttpClient {
   };
   return { getClientName: () => inner.getClientName(), makeRequest };
 }
+
+class NoWholeAnswerInTime extends Error {}
+
+/** Whether it is our own deadline that ended a call. */
+export function isLapse(error: unknown): boolean {
+  if (error instanceof NoWholeAnswerInTime) return true;
+  if (!(error instanceof Stripe.errors.StripeConnectionError)) return false;
+  return (
+    (error.detail as { code?: unknown } | undefined)?.code === Stripe.HttpClient.TIMEOUT_ERROR_CODE
+  );
+}
+
+/** The SDK's timeout is for silence on the socket; an answer that drips in must end as well. */
+export async function within<T>(ms: number, promise: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => reject(new NoWholeAnswerInTime()), ms + 100);
+  });
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

@@ -1,16 +1,24 @@
 import Stripe from 'stripe';
 import { answerOfError, answerOfIntent, answerOfRefund } from './stripe-answers.js';
 import { notificationOf } from './stripe-notification.js';
-import { deadlineHttpClient, withDeadline, type Call } from './deadline-http-client.js';
+import {
+  deadlineHttpClient,
+  isLapse,
+  withDeadline,
+  within,
+  type Call,
+} from './deadline-http-client.js';
 import { nameOf } from '../platform/fault.js';
 import {
   Processor,
   type FenceAnswer,
   type Notification,
+  type PaidRefund,
   type Payment,
   type PaymentParameters,
   type RefundParameters,
   type ProcessorAnswer,
+  type Span,
 } from './processor.js';
 
 export interface StripeOptions {
@@ -30,6 +38,13 @@ const SDK_RETRIES = 2;
 const SIGNATURE_TOLERANCE_SECONDS = 300;
 /** How far the processor's clock may differ from the database's when the ledger is searched, in seconds. */
 const CLOCK_SKEW_SECONDS = 300;
+
+/** The deadline came before the first attempt, or between attempts that had ended without effect. */
+const NOTHING_BEGUN: ProcessorAnswer = {
+  kind: 'refused',
+  reason: 'the deadline passed before an attempt could begin',
+  alarm: false,
+};
 
 /** Stripe by its official SDK: test mode, live mode or the local sandbox. */
 export class StripeProcessor extends Processor {
@@ -133,14 +148,9 @@ export class StripeProcessor extends Processor {
     }
   }
 
-  async look(
-    chargeId: string,
-    { from, to }: { from: Date; to: Date },
-  ): Promise<Payment | undefined> {
-    const created = {
-      gte: Math.floor(from.getTime() / 1000) - CLOCK_SKEW_SECONDS,
-      lte: Math.ceil(to.getTime() / 1000) + CLOCK_SKEW_SECONDS,
-    };
+  async look(chargeId: string, span: Span): Promise<Payment | undefined> {
+    const { gte, lte } = secondsOf(span);
+    const created = { gte: gte - CLOCK_SKEW_SECONDS, lte: lte + CLOCK_SKEW_SECONDS };
     return withDeadline(this.call(), async () => {
       let other: Payment | undefined;
       for await (const payment of this.list({ created })) {
@@ -168,8 +178,24 @@ export class StripeProcessor extends Processor {
     return notificationOf(event) ?? 'not ours';
   }
 
-  payments(): AsyncIterable<Payment> {
-    return this.list({});
+  payments(span?: Span): AsyncIterable<Payment> {
+    return this.list(span ? { created: secondsOf(span) } : {});
+  }
+
+  async *refunds(span?: Span): AsyncIterable<PaidRefund> {
+    const filter = span ? { created: secondsOf(span) } : {};
+    for await (const refund of this.stripe.refunds.list({ ...filter, limit: 100 })) {
+      yield {
+        reference: refund.id,
+        amount: refund.amount,
+        currency: refund.currency,
+        refund: refund.metadata?.refund,
+        charge: refund.metadata?.charge,
+        account: refund.metadata?.account,
+        createdAt: new Date(refund.created * 1000),
+        answer: answerOfRefund(refund),
+      };
+    }
   }
 
   private call(notAfter = Infinity): Call {
@@ -188,6 +214,13 @@ export class StripeProcessor extends Processor {
         currency: intent.currency,
         charge: intent.metadata.charge,
         account: intent.metadata.account,
+        order: intent.metadata.order,
+        paymentMethod:
+          typeof intent.payment_method === 'string'
+            ? intent.payment_method
+            : intent.payment_method?.id,
+        description: intent.description,
+        createdAt: new Date(intent.created * 1000),
         answer: answerOfIntent(intent),
       };
     }
@@ -211,32 +244,6 @@ export class StripeProcessor extends Processor {
   }
 }
 
-class NoWholeAnswerInTime extends Error {}
-
-/** The deadline came before the first attempt, or between attempts that had ended without effect. */
-const NOTHING_BEGUN: ProcessorAnswer = {
-  kind: 'refused',
-  reason: 'the deadline passed before an attempt could begin',
-  alarm: false,
-};
-
-function isLapse(error: unknown): boolean {
-  if (error instanceof NoWholeAnswerInTime) return true;
-  if (!(error instanceof Stripe.errors.StripeConnectionError)) return false;
-  return (
-    (error.detail as { code?: unknown } | undefined)?.code === Stripe.HttpClient.TIMEOUT_ERROR_CODE
-  );
-}
-
-/** The SDK's timeout is for silence on the socket; an answer that drips in must end as well. */
-async function within<T>(ms: number, promise: Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => reject(new NoWholeAnswerInTime()), ms + 100);
-  });
-  try {
-    return await Promise.race([promise, late]);
-  } finally {
-    clearTimeout(timer);
-  }
+function secondsOf({ from, to }: Span): { gte: number; lte: number } {
+  return { gte: Math.floor(from.getTime() / 1000), lte: Math.ceil(to.getTime() / 1000) };
 }
