@@ -1,9 +1,7 @@
 import { Inject, Injectable, Logger } from '@nestjs/common';
-import { recordEvent } from '../events/events.js';
 import { ReserveRaced } from '../idempotency/errors.js';
 import {
   OperationRegistry,
-  type Answer,
   type FoundResource,
   type Intent,
   type LaterBeats,
@@ -12,18 +10,15 @@ import {
   type Plan,
 } from '../idempotency/operation.js';
 import { chargeLink, type Order } from '../orders/order.entity.js';
-import { orderPaid } from '../orders/order.events.js';
 import { whyOrderIsClosed } from '../orders/order.problems.js';
-import { endHold, findOrder, holdOrder } from '../orders/order.queries.js';
-import { created, problemAnswer } from '../platform/answer.js';
+import { findOrder, holdOrder } from '../orders/order.queries.js';
 import type { Tx } from '../platform/database.js';
 import { Problem, validationFailed } from '../platform/problem.js';
 import { Processor, type PaymentParameters } from '../processor/processor.js';
-import { holdStock, releaseStock } from '../stock/stock.js';
+import { holdStock } from '../stock/stock.js';
 import type { CreateCharge } from './charge.dto.js';
-import { chargeToWire, type Charge } from './charge.entity.js';
+import type { Charge } from './charge.entity.js';
 import {
-  endCharge,
   findCharge,
   findPendingCharge,
   insertPendingCharge,
@@ -31,6 +26,7 @@ import {
   type ChargeEnd,
 } from './charge.queries.js';
 import { giveUp, type Ending, type GivingUp } from './give-up.js';
+import { chargeAnswer, endOf, settleCharge } from './settle-charge.js';
 
 export const GIVING_UP = Symbol('GIVING_UP');
 
@@ -63,7 +59,8 @@ export class ChargeOperation implements Operation<Attempt, ChargeEnd> {
     this.later = {
       load: (db, intent) => this.load(db, intent),
       perform: (attempt) => this.perform(attempt),
-      settle: (tx, _attempt, end, intent) => this.settle(tx, end, intent),
+      settle: async (tx, _attempt, end, intent) =>
+        chargeAnswer(await settleCharge(tx, end, intent), intent.requestId),
       late: (db, { charge }, end) => this.late(db, charge, end),
     };
     operations.register(this);
@@ -107,7 +104,8 @@ export class ChargeOperation implements Operation<Attempt, ChargeEnd> {
             throw (await whyNow(tx, order)) ?? new ReserveRaced();
           const short = await holdStock(tx, accountId, id, order.items);
           if (short.length > 0) {
-            return { answer: await this.settle(tx, OUT_OF_STOCK, { accountId, id, requestId }) };
+            const failed = await settleCharge(tx, OUT_OF_STOCK, { accountId, id });
+            return { answer: chargeAnswer(failed, requestId) };
           }
         }
         return { work: { charge, reservedAt: performance.now() } };
@@ -174,24 +172,6 @@ export class ChargeOperation implements Operation<Attempt, ChargeEnd> {
     return found?.answer ?? answer;
   }
 
-  private async settle(tx: Tx, end: ChargeEnd, intent: Intent): Promise<Answer> {
-    const { accountId, id } = intent;
-    const charge = await endCharge(tx, accountId, id, end);
-    const paid = charge.status === 'succeeded';
-    await recordEvent(tx, {
-      accountId,
-      type: paid ? 'charge.succeeded' : 'charge.failed',
-      cause: id,
-      object: chargeToWire(charge),
-    });
-    if (charge.order_id !== null) {
-      const order = await endHold(tx, accountId, charge.order_id, id, paid);
-      if (paid) await recordEvent(tx, orderPaid(order));
-      else await releaseStock(tx, accountId, id);
-    }
-    return chargeAnswer(charge, intent.requestId);
-  }
-
   /** A success that comes after the charge was given up: the money is there, so it is parked for a person to see. */
   private async late(db: Tx, charge: Charge, end: ChargeEnd): Promise<void> {
     if (end.status !== 'succeeded') return;
@@ -244,43 +224,6 @@ async function orderOf(
 async function whyNow(tx: Tx, { account_id, id }: Order): Promise<Problem | undefined> {
   const order = await findOrder(tx, account_id, id);
   return order && whyOrderIsClosed(order);
-}
-
-/** How a charge ends by what the processor said; undefined if it does not end by that. */
-export function endOf(answer: Ending): ChargeEnd | undefined {
-  switch (answer.kind) {
-    case 'succeeded':
-      return { status: 'succeeded', reference: answer.reference };
-    case 'declined': {
-      const { code, declineCode, reference } = answer;
-      return { status: 'failed', failureCode: code, declineCode, reference };
-    }
-    case 'rejected': {
-      const { failureCode, reference } = answer;
-      return { status: 'failed', failureCode, declineCode: null, reference };
-    }
-    case 'abandoned':
-      return { status: 'failed', failureCode: 'abandoned', declineCode: null, reference: null };
-    case 'refused':
-    case 'unknown':
-      return undefined;
-  }
-}
-
-/** The answer that a charge's end stands for, from its row alone. */
-export function chargeAnswer(charge: Charge, requestId: string): Answer {
-  if (charge.status === 'succeeded')
-    return created(chargeLink(charge.id).url, chargeToWire(charge));
-  const extensions = { charge: charge.id };
-  const problem =
-    charge.decline_code !== null
-      ? new Problem('card_declined', `The card was declined: ${charge.decline_code}.`, {
-          extensions: { decline_code: charge.decline_code, ...extensions },
-        })
-      : new Problem('charge_failed', `The charge failed: ${charge.failure_code}.`, {
-          extensions: { failure_code: charge.failure_code, ...extensions },
-        });
-  return problemAnswer(problem, requestId);
 }
 
 /** No outcome yet: the charge stays pending and recovery goes on. */

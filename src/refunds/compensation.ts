@@ -3,7 +3,8 @@ import { DataSource } from 'typeorm';
 import { lockCharge } from '../charges/charge.queries.js';
 import { deriveId } from '../idempotency/identity.js';
 import { findPendingRefund, findRefund, findRefundsOnTheirWay } from './refund.queries.js';
-import { loadPendingRefund, RefundOperation, settleRefund } from './refund.operation.js';
+import { loadPendingRefund, RefundOperation } from './refund.operation.js';
+import { settleRefund } from './settle-refund.js';
 
 /**
  * A refund that we owe without being asked. No client's key is involved: the cause names it, in a column of its own
@@ -33,7 +34,7 @@ export class Compensation {
       // The charge's lock comes first, here as everywhere; whoever is second finds the refund ended.
       await lockCharge(tx, accountId, chargeId);
       const pending = await findPendingRefund(tx, accountId, id);
-      if (pending) await settleRefund(tx, { accountId, id }, chargeId, outcome);
+      if (pending) await settleRefund(tx, chargeId, outcome, { accountId, id });
     });
     if (outcome.status === 'failed')
       throw new Error(`${id} failed: ${outcome.failureCode}; a person must look`);

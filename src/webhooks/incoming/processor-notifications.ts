@@ -1,12 +1,14 @@
 import { Injectable, Logger } from '@nestjs/common';
 import { DataSource } from 'typeorm';
-import { ChargeOperation, endOf } from '../../charges/charge.operation.js';
+import { ChargeOperation } from '../../charges/charge.operation.js';
 import { findCharge, parkIfFailed, parkPayment } from '../../charges/charge.queries.js';
+import { endOf } from '../../charges/settle-charge.js';
 import { IdempotencyEngine } from '../../idempotency/engine.js';
 import type { Tx } from '../../platform/database.js';
 import { Processor, type Notification } from '../../processor/processor.js';
-import { RefundOperation, refundEndOf } from '../../refunds/refund.operation.js';
+import { RefundOperation } from '../../refunds/refund.operation.js';
 import { findRefund } from '../../refunds/refund.queries.js';
+import { refundEndOf } from '../../refunds/settle-refund.js';
 
 type State = 'applied' | 'waiting' | 'parked';
 
