@@ -2,7 +2,8 @@ import { randomUUID } from 'node:crypto';
 import { Injectable } from '@nestjs/common';
 import { DataSource } from 'typeorm';
 import type { CreateCharge } from '../charges/charge.dto.js';
-import { Problem } from '../platform/problem.js';
+import { findOrder } from '../orders/order.queries.js';
+import { objectNotFound, Problem } from '../platform/problem.js';
 import { randomId } from '../platform/request-id.js';
 import { Processor } from '../processor/processor.js';
 
@@ -19,7 +20,8 @@ export class NaiveCharges {
   ) {}
 
   async charge(accountId: string, request: CreateCharge) {
-    const { amount, currency, payment_method } = request as Required<CreateCharge>;
+    const { payment_method } = request;
+    const { amount, currency } = await this.priceOf(accountId, request);
     const id = randomId('ch');
     const prepared = this.processor.prepare({
       amount,
@@ -63,6 +65,17 @@ export class NaiveCharges {
       payment_method,
       processor_reference: answer.reference,
       created_at: row?.created_at.toISOString(),
+    };
+  }
+
+  /** The body is that of `POST /charges`, so that an order may say the price. It is neither held nor paid by this. */
+  private async priceOf(accountId: string, { amount, currency, order: id }: CreateCharge) {
+    const order =
+      id === undefined ? undefined : await findOrder(this.dataSource.manager, accountId, id);
+    if (id !== undefined && !order) throw objectNotFound('order');
+    return {
+      amount: amount ?? order?.total ?? 0,
+      currency: currency ?? order?.currency ?? '',
     };
   }
 }
