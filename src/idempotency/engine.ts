@@ -231,8 +231,9 @@ export class IdempotencyEngine implements BeforeApplicationShutdown {
       if (isPassing(error)) throw error;
       // Whatever the first beat objects to: if this key has made its object already, that is the answer.
       await this.refuseIfObjectStands(request);
-      if (error instanceof ReserveRaced) return { kind: 'absent' };
-      throw error;
+      if (!(error instanceof ReserveRaced)) throw error;
+      walk.raced(error);
+      return { kind: 'absent' };
     }
   }
 

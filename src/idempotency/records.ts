@@ -58,9 +58,9 @@ export interface IdempotencyRecord {
   abandoned: boolean;
 }
 
-/** How long the first attempts of the sweep lie apart; doubling. Shorter would hammer a processor that is down. */
+/** How long the first attempts of the sweep lie apart; doubling. Shorter would hammer a service that is down. */
 const FIRST_BACKOFF_MS = 1_000;
-/** Longer would leave a customer waiting after the processor has come back. */
+/** Longer would leave people waiting after the service has come back. */
 const LONGEST_BACKOFF_MS = 60_000;
 
 const COLUMNS = `account_id, key, operation, resource_id, fingerprint, members, request_id, state, epoch, attempts,
@@ -166,7 +166,7 @@ export function claimOf(record: IdempotencyRecord): Claim {
   };
 }
 
-/** Locks the record for settling, or finds that the claim is lost. First lock of the order record, object, … */
+/** Locks the record for settling, or finds that the claim is lost. Locks are taken in one order: record, object, … */
 export async function lockClaimed(tx: Tx, claim: Claim): Promise<boolean> {
   const rows: unknown[] = await tx.query(
     `SELECT 1 FROM idempotency_records
