@@ -39,6 +39,8 @@ try {
 }
 
 async function end(code: number): Promise<void> {
+  // Some of what is waited for keeps no event loop alive; without this Node would leave with code 13.
+  setInterval(() => undefined, 1_000);
   await stack?.stop();
   process.exit(code);
 }

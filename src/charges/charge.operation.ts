@@ -12,6 +12,7 @@ import {
 import { chargeLink, type Order } from '../orders/order.entity.js';
 import { whyOrderIsClosed } from '../orders/order.problems.js';
 import { findOrder, holdOrder } from '../orders/order.queries.js';
+import { elapsedMs } from '../platform/clock.js';
 import type { Tx } from '../platform/database.js';
 import { Problem, validationFailed } from '../platform/problem.js';
 import { Processor, type PaymentParameters } from '../processor/processor.js';
@@ -34,7 +35,7 @@ export const GIVING_UP = Symbol('GIVING_UP');
 interface Attempt {
   charge: Charge;
   /**
-   * By `performance.now()`, from the age that the database's clock told; may be negative. A process that sleeps
+   * By `elapsedMs()`, from the age that the database's clock told; may be negative. A process that sleeps
    * after it has read it notices.
    */
   reservedAt: number;
@@ -70,6 +71,7 @@ export class ChargeOperation implements Operation<Attempt, ChargeEnd> {
   plan(accountId: string, request: CreateCharge): Plan<Attempt> {
     return {
       reserve: async (tx, { id, requestId }) => {
+        const begun = elapsedMs();
         // Read without a lock; the hold below fails if it has moved on. Locks go charge, order, stock, as everywhere.
         const order = await orderOf(tx, accountId, request);
         const { amount, currency } = order
@@ -108,7 +110,7 @@ export class ChargeOperation implements Operation<Attempt, ChargeEnd> {
             return { answer: chargeAnswer(failed, requestId) };
           }
         }
-        return { work: { charge, reservedAt: performance.now() } };
+        return { work: { charge, reservedAt: begun } };
       },
     };
   }
@@ -125,7 +127,7 @@ export class ChargeOperation implements Operation<Attempt, ChargeEnd> {
   }
 
   private async load(db: Tx, { accountId, id }: Intent): Promise<Attempt> {
-    const asked = performance.now(); // before: a process that sleeps while it is told counts the charge as older
+    const asked = elapsedMs(); // before: a process that sleeps while it is told counts the charge as older
     const charge = await findPendingCharge(db, accountId, id);
     if (!charge) throw new Error(`${id} has an unfinished record but is not pending`); // the auditor looks for this, too
     return { charge, reservedAt: asked - charge.age_ms };
@@ -157,8 +159,10 @@ export class ChargeOperation implements Operation<Attempt, ChargeEnd> {
       const reason = `reserved for ${charge.processor}, this process has ${this.processor.name}`;
       return { kind: 'refused', reason, alarm: true };
     }
-    const notAfter = reservedAt + this.givingUp.deadlineMs;
-    if (performance.now() >= notAfter) {
+    const { deadlineMs, keyWindowMs } = this.givingUp;
+    // After its window the original is never repeated, whatever the deadline says: it would be a new payment.
+    const notAfter = reservedAt + Math.min(deadlineMs, keyWindowMs);
+    if (elapsedMs() >= notAfter) {
       return giveUp(this.processor, charge, reservedAt, this.givingUp);
     }
     const answer = await this.processor.pay(charge.id, charge.processor_parameters, notAfter);

@@ -2,10 +2,11 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 import { Agent as HttpAgent } from 'node:http';
 import { Agent as HttpsAgent } from 'node:https';
 import Stripe from 'stripe';
+import { elapsedMs } from '../platform/clock.js';
 
 /** One call as the application sees it, with all the SDK's own attempts in it. */
 export interface Call {
-  /** By `performance.now()`, in ms. */
+  /** By `elapsedMs()`, in ms. */
   deadline: number;
   /** Whether one of the attempts, which may still run, may have reached the processor without a definite no. */
   inDoubt: boolean;
@@ -42,7 +43,7 @@ export function deadlineHttpClient(insecure: boolean): Stripe.HttpClient {
   const makeRequest = async (...args: Parameters<MakeRequest>) => {
     const call = calls.getStore();
     if (!call) return inner.makeRequest(...args);
-    const left = Math.floor(call.deadline - performance.now());
+    const left = Math.floor(call.deadline - elapsedMs());
     if (left <= 0) throw Stripe.HttpClient.makeTimeoutError();
     args[7] = left;
     const doubtBefore = call.inDoubt;

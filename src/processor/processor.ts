@@ -96,7 +96,7 @@ export abstract class Processor {
   abstract prepare(parameters: PaymentParameters): string;
   /**
    * Takes money, at most once per key, however often it is called.
-   * @param notAfter no attempt begins later than this, by `performance.now()` in ms.
+   * @param notAfter no attempt begins later than this, by `elapsedMs()` in ms.
    */
   abstract pay(key: string, prepared: string, notAfter?: number): Promise<ProcessorAnswer>;
   /** Uses the key up without taking anything, so that no attempt under it, however late, can. */

@@ -8,6 +8,7 @@ import {
   within,
   type Call,
 } from './deadline-http-client.js';
+import { elapsedMs } from '../platform/clock.js';
 import { nameOf } from '../platform/fault.js';
 import {
   Processor,
@@ -38,6 +39,18 @@ const SDK_RETRIES = 2;
 const SIGNATURE_TOLERANCE_SECONDS = 300;
 /** How far the processor's clock may differ from the database's when the ledger is searched, in seconds. */
 const CLOCK_SKEW_SECONDS = 300;
+
+/** Of a page of its ledger: a processor that does not answer is asked again by whoever wanted to know. */
+const ONE_ATTEMPT: Stripe.RequestOptions = { maxNetworkRetries: 0 };
+
+/** Why a question about something under way was not answered says nothing of the thing itself. */
+function unknownYet(error: unknown): ProcessorAnswer {
+  return {
+    kind: 'unknown',
+    reason: `under way, but not to be seen: ${nameOf(error)}`,
+    stored: false,
+  };
+}
 
 /** The deadline came before the first attempt, or between attempts that had ended without effect. */
 const NOTHING_BEGUN: ProcessorAnswer = {
@@ -87,9 +100,8 @@ export class StripeProcessor extends Processor {
       const parameters = JSON.parse(prepared) as Stripe.PaymentIntentCreateParams;
       const intent = await paymentIntents.create(parameters, { idempotencyKey: key });
       // A key replays the first answer for ever, also one that was not final: then its object tells.
-      return answerOfIntent(
-        intent.status === 'processing' ? await paymentIntents.retrieve(intent.id) : intent,
-      );
+      if (intent.status !== 'processing') return answerOfIntent(intent);
+      return paymentIntents.retrieve(intent.id).then(answerOfIntent, unknownYet);
     });
   }
 
@@ -102,9 +114,8 @@ export class StripeProcessor extends Processor {
     return this.ask(notAfter, async () => {
       const parameters = JSON.parse(prepared) as Stripe.RefundCreateParams;
       const refund = await refunds.create(parameters, { idempotencyKey: key });
-      return answerOfRefund(
-        refund.status === 'pending' ? await refunds.retrieve(refund.id) : refund,
-      );
+      if (refund.status !== 'pending') return answerOfRefund(refund);
+      return refunds.retrieve(refund.id).then(answerOfRefund, unknownYet);
     });
   }
 
@@ -184,7 +195,8 @@ export class StripeProcessor extends Processor {
 
   async *refunds(span?: Span): AsyncIterable<PaidRefund> {
     const filter = span ? { created: secondsOf(span) } : {};
-    for await (const refund of this.stripe.refunds.list({ ...filter, limit: 100 })) {
+    const list = this.stripe.refunds.list({ ...filter, limit: 100 }, ONE_ATTEMPT);
+    for await (const refund of list) {
       yield {
         reference: refund.id,
         amount: refund.amount,
@@ -200,14 +212,15 @@ export class StripeProcessor extends Processor {
 
   private call(notAfter = Infinity): Call {
     return {
-      deadline: Math.min(performance.now() + this.timeoutMs, notAfter),
+      deadline: Math.min(elapsedMs() + this.timeoutMs, notAfter),
       inDoubt: false,
       stored: false,
     };
   }
 
   private async *list(filter: Stripe.PaymentIntentListParams): AsyncIterable<Payment> {
-    for await (const intent of this.stripe.paymentIntents.list({ ...filter, limit: 100 })) {
+    const list = this.stripe.paymentIntents.list({ ...filter, limit: 100 }, ONE_ATTEMPT);
+    for await (const intent of list) {
       yield {
         reference: intent.id,
         amount: intent.amount,

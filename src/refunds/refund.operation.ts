@@ -14,6 +14,7 @@ import {
   type Plan,
 } from '../idempotency/operation.js';
 import { chargeLink } from '../orders/order.entity.js';
+import { elapsedMs } from '../platform/clock.js';
 import type { Tx } from '../platform/database.js';
 import { nameOf } from '../platform/fault.js';
 import { objectNotFound, Problem } from '../platform/problem.js';
@@ -33,7 +34,7 @@ import { refundAnswer, refundEndOf, settleRefund } from './settle-refund.js';
 /** A pending refund, as the second beat needs it. */
 export interface Attempt {
   refund: Refund;
-  /** As that of a charge's attempt: by `performance.now()`, so that a process that sleeps afterwards notices. */
+  /** As that of a charge's attempt: by `elapsedMs()`, so that a process that sleeps afterwards notices. */
   reservedAt: number;
 }
 
@@ -65,7 +66,7 @@ export class RefundOperation implements Operation<Attempt, RefundEnd> {
   plan(accountId: string, chargeId: string, request: CreateRefund): Plan<Attempt> {
     return {
       reserve: async (tx, { id }) => {
-        const begun = performance.now();
+        const begun = elapsedMs();
         const charge = await lockCharge(tx, accountId, chargeId);
         if (!charge) throw objectNotFound('charge');
         const amount = await this.amountOf(tx, charge, request.amount);
@@ -179,8 +180,8 @@ export class RefundOperation implements Operation<Attempt, RefundEnd> {
     const { keyWindowMs } = this.givingUp;
     const look = () => this.processor.lookRefund(refund.id, refund.processor_parameters);
     let notAfter = reservedAt + keyWindowMs;
-    if (performance.now() >= notAfter) {
-      notAfter = performance.now() + keyWindowMs; // from before the look
+    if (elapsedMs() >= notAfter) {
+      notAfter = elapsedMs() + keyWindowMs; // from before the look
       try {
         const found = await look();
         if (found) return found;
@@ -201,7 +202,7 @@ export async function loadPendingRefund(
   accountId: string,
   id: string,
 ): Promise<Attempt | undefined> {
-  const asked = performance.now(); // before: a process that sleeps while it is told counts the refund as older
+  const asked = elapsedMs(); // before: a process that sleeps while it is told counts the refund as older
   const refund = await findPendingRefund(db, accountId, id);
   return refund && { refund, reservedAt: asked - refund.age_ms };
 }

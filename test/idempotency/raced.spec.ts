@@ -1,13 +1,19 @@
-import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { randomUUID } from 'node:crypto';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { DataSource } from 'typeorm';
+import type { Request } from 'express';
 import { IdempotencyEngine } from '../../src/idempotency/engine.js';
-import { ReserveRaced } from '../../src/idempotency/errors.js';
+import { IdempotencyKeyExpired, ReserveRaced } from '../../src/idempotency/errors.js';
+import { IdempotencyKeysController } from '../../src/idempotency/idempotency-keys.controller.js';
 import { OperationRegistry, SilentProbe, type Plan } from '../../src/idempotency/operation.js';
 import { freshDatabase } from '../support/database.js';
 
 let database: Awaited<ReturnType<typeof freshDatabase>>;
 let dataSource: DataSource;
 let engine: IdempotencyEngine;
+let keys: IdempotencyKeysController;
+/** Done once, at the moment when somebody looks for an object, having found no record. */
+let meanwhile: (() => Promise<unknown>) | undefined;
 beforeAll(async () => {
   database = await freshDatabase();
   dataSource = await new DataSource({
@@ -16,10 +22,21 @@ beforeAll(async () => {
     installExtensions: false,
   }).initialize();
   const operations = new OperationRegistry();
-  const find = async () => undefined;
-  operations.register({ name: 'POST /things', idPrefix: 'th', find });
+  operations.register({ name: 'POST /things', idPrefix: 'th', find: async () => undefined });
+  operations.register({
+    name: 'POST /made-meanwhile',
+    idPrefix: 'mm',
+    async find(_db, _account, id) {
+      const make = meanwhile;
+      meanwhile = undefined;
+      await make?.();
+      return { object: 'thing', id, url: `/things/${id}`, failed: false, createdAt: new Date() };
+    },
+  });
   const options = { waitMs: 1_000, ttlSeconds: 60, leaseMs: 1_000, reapIntervalMs: 1_000 };
   engine = new IdempotencyEngine(dataSource, operations, new SilentProbe(), options);
+  const facts = { accountId: () => 'acct_raced', requestId: () => 'req_1' };
+  keys = new IdempotencyKeysController(dataSource, operations, facts);
 });
 afterAll(async () => {
   await dataSource.destroy();
@@ -37,15 +54,15 @@ function racedTimes(times: number): Plan {
   };
 }
 
-function run(key: string, plan: Plan) {
+function run(key: string, plan: Plan | Error, operation = 'POST /things') {
   const request = {
     accountId: 'acct_raced',
     key,
-    operation: 'POST /things',
+    operation,
     id: `th_${key}`,
     fingerprint: Buffer.from(key),
     members: {},
-    requestId: `req_${key}`,
+    requestId: randomUUID(),
   };
   return engine.run(request, plan);
 }
@@ -62,4 +79,38 @@ test('a reserve that is raced each time ends as a fault, and leaves the key unus
   );
   expect(rows).toEqual([]);
   expect((await run('never', racedTimes(0))).answer.body).toBe('after 0 races');
+});
+
+describe('an object that is made between two looks is not taken for what an expired key has left', () => {
+  const MADE = 'POST /made-meanwhile';
+  const made: Plan = {
+    reserve: async () => ({ answer: { status: 201, headers: {}, body: 'the winner’s' } }),
+  };
+
+  test('by a request that was refused', async () => {
+    meanwhile = () => run('refused', made, MADE);
+    const { answer, replayed } = await run('refused', new Error('not valid'), MADE);
+    expect([answer.body, replayed]).toEqual(['the winner’s', true]);
+  });
+
+  test('by a reserve that met it', async () => {
+    meanwhile = () => run('met', made, MADE);
+    const meets: Plan = {
+      reserve: async () => {
+        throw new ReserveRaced();
+      },
+    };
+    expect((await run('met', meets, MADE)).answer.body).toBe('the winner’s');
+  });
+
+  test('by a lookup of the key', async () => {
+    meanwhile = () => run('looked up', made, MADE);
+    const state = await keys.find('looked up', {} as Request);
+    expect(state).toMatchObject({ state: 'completed', operation: MADE });
+  });
+
+  test('while one that stands alone still is', async () => {
+    await expect(run('alone', new Error('not valid'), MADE)).rejects.toThrow(IdempotencyKeyExpired);
+    expect(await keys.find('alone', {} as Request)).toMatchObject({ state: 'expired' });
+  });
 });
