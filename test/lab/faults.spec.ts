@@ -28,7 +28,7 @@ describe('with LAB=1', () => {
 
   const ledger = async () => (await call(app, '/lab/ledger', { apiKey: null })).body;
   const lost = (path: string, body: unknown, options: Parameters<typeof post>[3]) =>
-    expect(post(app, path, body, options)).rejects.toThrow('fetch failed');
+    expect(post(app, path, body, options)).rejects.toThrow('socket hang up');
 
   it.each(['explode', '', 'LOSE-REQUEST', 'lose-request, lose-response', 'constructor'])(
     'an unknown fault %p is refused, and the key stays unused',
