@@ -189,7 +189,8 @@ export class IdempotencyEngine implements BeforeApplicationShutdown {
     if (!(walk.plan instanceof Error)) return this.reserve(walk, walk.plan);
     const seen = await this.look(walk);
     if (seen.kind !== 'absent') return seen;
-    await this.refuseIfObjectStands(walk.request);
+    const standing = await this.lookForObject(walk);
+    if (standing) return standing;
     throw walk.plan;
   }
 
@@ -230,7 +231,8 @@ export class IdempotencyEngine implements BeforeApplicationShutdown {
     } catch (error) {
       if (isPassing(error)) throw error;
       // Whatever the first beat objects to: if this key has made its object already, that is the answer.
-      await this.refuseIfObjectStands(request);
+      const seen = await this.lookForObject(walk);
+      if (seen) return seen;
       if (!(error instanceof ReserveRaced)) throw error;
       walk.raced(error);
       return { kind: 'absent' };
@@ -314,11 +316,19 @@ export class IdempotencyEngine implements BeforeApplicationShutdown {
     return { answer, expiresAt, replayed: false, originalRequestId: claim.requestId };
   }
 
-  /** The guard that never expires: the object's own primary key, derived from the key. */
-  private async refuseIfObjectStands(request: KeyedRequest): Promise<void> {
-    const operation = this.operationOf(request.operation);
-    const resource = await operation.find(this.db, request.accountId, request.id);
-    if (resource) throw new IdempotencyKeyExpired(resource);
+  /**
+   * The guard that never expires: the object's own primary key, derived from the key.
+   * @returns undefined if no object stands.
+   * @throws IdempotencyKeyExpired if one stands without its record.
+   */
+  private async lookForObject(walk: Walk): Promise<Seen | undefined> {
+    const { operation, accountId, id } = walk.request;
+    const resource = await this.operationOf(operation).find(this.db, accountId, id);
+    if (!resource) return undefined;
+    // In this order: an object that was made a moment ago has a live record, which answers.
+    const seen = await this.look(walk);
+    if (seen.kind === 'absent') throw new IdempotencyKeyExpired(resource);
+    return seen;
   }
 
   private operationOf(name: string): Operation {

@@ -1,10 +1,22 @@
-import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { afterAll, beforeAll, beforeEach, expect, test } from '@jest/globals';
 import { DataSource } from 'typeorm';
 import { IdempotencyEngine } from '../../src/idempotency/engine.js';
-import { ReserveRaced } from '../../src/idempotency/errors.js';
-import { OperationRegistry, SilentProbe, type Plan } from '../../src/idempotency/operation.js';
+import {
+  IdempotencyKeyExpired,
+  IdempotencyKeyReused,
+  ReserveRaced,
+} from '../../src/idempotency/errors.js';
+import {
+  OperationRegistry,
+  SilentProbe,
+  type FoundResource,
+  type Plan,
+} from '../../src/idempotency/operation.js';
+import { insertRecord, type KeyedRequest } from '../../src/idempotency/records.js';
 import { freshDatabase } from '../support/database.js';
 
+/** The engine alone, with an operation whose object is in the hands of the test. */
+let find: () => Promise<FoundResource | undefined>;
 let database: Awaited<ReturnType<typeof freshDatabase>>;
 let dataSource: DataSource;
 let engine: IdempotencyEngine;
@@ -14,16 +26,30 @@ beforeAll(async () => {
     type: 'postgres',
     url: database.url,
     installExtensions: false,
+    poolSize: 20,
   }).initialize();
   const operations = new OperationRegistry();
-  const find = async () => undefined;
-  operations.register({ name: 'POST /things', idPrefix: 'th', find });
+  operations.register({ name: 'POST /things', idPrefix: 'th', find: () => find() });
   const options = { waitMs: 1_000, ttlSeconds: 60, leaseMs: 1_000, reapIntervalMs: 1_000 };
   engine = new IdempotencyEngine(dataSource, operations, new SilentProbe(), options);
+});
+beforeEach(() => {
+  find = async () => undefined;
 });
 afterAll(async () => {
   await dataSource.destroy();
   await database.drop();
+});
+
+let requests = 0;
+const request = (key: string, body = key): KeyedRequest => ({
+  accountId: 'acct_races',
+  key,
+  operation: 'POST /things',
+  id: `th_${key}`,
+  fingerprint: Buffer.from(body),
+  members: {},
+  requestId: `req_${++requests}`,
 });
 
 /** A plan whose reserve is raced that many times. */
@@ -37,29 +63,65 @@ function racedTimes(times: number): Plan {
   };
 }
 
-function run(key: string, plan: Plan) {
-  const request = {
-    accountId: 'acct_raced',
-    key,
-    operation: 'POST /things',
-    id: `th_${key}`,
-    fingerprint: Buffer.from(key),
-    members: {},
-    requestId: `req_${key}`,
-  };
-  return engine.run(request, plan);
-}
+test('of twenty inserts at once one wins, and the others are told so, not that something is wrong', async () => {
+  for (let round = 0; round < 150; round++) {
+    const inserts = Array.from({ length: 20 }, () =>
+      insertRecord(dataSource.manager, request(`inserts ${round}`), 1_000),
+    );
+    const claims = await Promise.all(inserts);
+    expect(claims.filter((claim) => claim !== undefined)).toHaveLength(1);
+  }
+});
 
 test('a reserve that loses races begins again until it wins', async () => {
-  const { answer } = await run('wins', racedTimes(50));
+  const { answer } = await engine.run(request('wins'), racedTimes(50));
   expect(answer.body).toBe('after 50 races');
 });
 
 test('a reserve that is raced each time ends as a fault, and leaves the key unused', async () => {
-  await expect(run('never', racedTimes(Infinity))).rejects.toThrow('raced each time');
+  const raced = engine.run(request('never'), racedTimes(Infinity));
+  await expect(raced).rejects.toThrow('raced each time');
   const rows: unknown[] = await dataSource.query(
     `SELECT 1 FROM idempotency_records WHERE key = 'never'`,
   );
   expect(rows).toEqual([]);
-  expect((await run('never', racedTimes(0))).answer.body).toBe('after 0 races');
+  const { answer } = await engine.run(request('never'), racedTimes(0));
+  expect(answer.body).toBe('after 0 races');
+});
+
+const thing = (key: string) => async () => ({
+  object: 'thing',
+  id: `th_${key}`,
+  url: '/',
+  failed: false,
+  createdAt: new Date(),
+});
+
+/** Another request makes the object in the moment between a look at the record and a look at the object. */
+function madeMeanwhile(key: string): void {
+  find = async () => {
+    find = thing(key);
+    await engine.run(request(key), racedTimes(0));
+    return find();
+  };
+}
+
+test.each([
+  { refused: 'by validation', plan: new Error('invalid') },
+  { refused: 'by its reserve', plan: { reserve: () => Promise.reject(new Error('refused')) } },
+])(
+  'a request that is refused $refused while its key makes the object gets the answer',
+  async ({ refused, plan }) => {
+    madeMeanwhile(refused);
+    const result = await engine.run(request(refused), plan);
+    expect(result).toMatchObject({ replayed: true, answer: { body: 'after 0 races' } });
+    const other = request(refused, 'another body');
+    await expect(engine.run(other, new Error('invalid'))).rejects.toThrow(IdempotencyKeyReused);
+  },
+);
+
+test('an object without a record is an expired key, whatever the request is refused for', async () => {
+  find = thing('expired');
+  for (const plan of [new Error('invalid'), racedTimes(Infinity)])
+    await expect(engine.run(request('expired'), plan)).rejects.toThrow(IdempotencyKeyExpired);
 });
