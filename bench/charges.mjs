@@ -176,7 +176,10 @@ async function fire(url, nextKey, body, limit) {
     ],
   });
   const failed = result.non2xx + result.errors + result.timeouts;
-  if (failed > 0) throw new Error(`${failed} requests of ${url} failed`);
+  if (failed > 0) {
+    const { statusCodeStats, errors, timeouts } = result;
+    throw new Error(`${url}: ${JSON.stringify({ statusCodeStats, errors, timeouts })}`);
+  }
   const { user, system } = process.cpuUsage(cpu);
   return { ...result, ownCpuMs: (user + system) / 1000 };
 }

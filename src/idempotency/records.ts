@@ -69,7 +69,12 @@ const COLUMNS = `account_id, key, operation, resource_id, fingerprint, members, 
   state = 'in_progress' AND COALESCE(lease_expires_at <= clock_timestamp(), true) AS free,
   state = 'in_progress' AND COALESCE(lease_expires_at <= clock_timestamp(), false) AS abandoned`;
 
-/** The race for the key: one INSERT wins, the others wait for its commit and then find its row. */
+/**
+ * The race for the key: one INSERT wins, the others wait for its commit and then find its row.
+ *
+ * Without a conflict target: named one, the table's other unique constraint would be met as 23505 by an INSERT that
+ * runs beside the winner's. Proof: test/idempotency/races.spec.ts.
+ */
 export async function insertRecord(
   tx: Tx,
   request: KeyedRequest,
@@ -80,7 +85,7 @@ export async function insertRecord(
        state, epoch, attempts, in_doubt, first_seen_at, lease_expires_at)
      VALUES ($1, $2, $3, $4, $5, $6, $7, 'in_progress', 1, 1, false, clock_timestamp(),
        clock_timestamp() + $8 * interval '1 millisecond')
-     ON CONFLICT (account_id, key) DO NOTHING
+     ON CONFLICT DO NOTHING
      RETURNING epoch`,
     [
       request.accountId,
