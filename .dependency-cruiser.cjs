@@ -1,6 +1,6 @@
 /**
  * The import table. Imports go one way:
- *   idempotency <- platform <- jobs <- accounts, processor <- events, stock, telemetry <- orders <- charges <- refunds <- effects, webhooks <- audit, openapi <- lab
+ *   idempotency <- platform <- jobs <- accounts, processor <- events, stock, telemetry <- orders <- charges <- refunds <- effects, webhooks <- audit, openapi <- reconciliation <- lab
  * The engine imports nothing of ours; the sandbox imports nothing of the rest, and nothing imports it.
  * `npm run lint` holds the source to it; test/architecture.spec.ts shows that a breach is found.
  */
@@ -15,6 +15,7 @@ const LAYERS = [
   ['refunds'],
   ['effects', 'webhooks'],
   ['audit', 'openapi'],
+  ['reconciliation'],
   ['lab'],
 ];
 

@@ -4,19 +4,12 @@
 //
 // Needs `npm run build`. Brings its own PostgreSQL with default durability on a free port.
 
-import { once } from 'node:events';
 import { randomUUID } from 'node:crypto';
-import { chmod, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { Agent, createServer, request } from 'node:http';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import pg from 'pg';
-import { ensureDemoAccounts } from '../dist/src/accounts/demo-accounts.js';
-import { startEmbeddedPostgres } from '../dist/src/platform/embedded-postgres.js';
-import { migrate } from '../dist/src/platform/migrate.js';
-import { freePort } from '../dist/src/platform/ports.js';
+import { HERE, cpuMs, median, startStack } from './stack.mjs';
 
 const CONCURRENCY = 16;
 const agent = new Agent({ keepAlive: true, maxSockets: CONCURRENCY });
@@ -43,26 +36,23 @@ if (process.argv[2] === 'http') await serveBare();
 else await main();
 
 async function main() {
-  const home = await mkdtemp(join(tmpdir(), 'charge-once-bench-'));
-  await chmod(home, 0o755); // as root, PostgreSQL runs as another user
-  const postgres = await startEmbeddedPostgres({
-    dataDir: join(home, 'postgres'),
-    database: 'bench',
-  });
-  const children = [];
+  const stack = await startStack();
   try {
-    await migrate(postgres.url);
-    await ensureDemoAccounts(postgres.url);
-    const env = { ...process.env, DATABASE_URL: postgres.url, DATABASE_POOL_SIZE: String(POOL) };
-    const api = await start('../dist/src/main.js', [], env, children);
-    const bare = await start('./orders.mjs', ['http'], env, children);
-    const pool = new pg.Pool({ connectionString: postgres.url, max: POOL });
+    const api = await stack.start(join(HERE, 'dist/src/main.js'), {
+      env: {
+        DATABASE_POOL_SIZE: String(POOL),
+        RATE_LIMIT_PER_SECOND: '1000000',
+        RATE_LIMIT_BURST: '1000000',
+      },
+    });
+    const bare = await stack.start(fileURLToPath(import.meta.url), { args: ['http'] });
+    const pool = new pg.Pool({ connectionString: stack.databaseUrl, max: POOL });
     const account = (await pool.query(`SELECT id FROM accounts WHERE name = 'acme'`)).rows[0].id;
 
     const lanes = {
       'pg alone': () => insertBoth(pool, account),
-      'node:http + pg': () => post(`${bare}/orders`),
-      'POST /orders': () => post(`${api}/orders`),
+      'node:http + pg': () => post(`${bare.url}/orders`),
+      'POST /orders': () => post(`${api.url}/orders`),
     };
     const rates = Object.fromEntries(Object.keys(lanes).map((name) => [name, []]));
     for (const once_ of Object.values(lanes)) await run(once_, 1_500); // warm-up
@@ -71,14 +61,14 @@ async function main() {
         rates[name].push(await run(once_, ROUND_MS));
     }
     // CPU time says more than the clock when other programs share the machine.
-    for (const [name, nr] of [
-      ['POST /orders', 0],
-      ['node:http + pg', 1],
+    for (const [name, { pid }] of [
+      ['POST /orders', api],
+      ['node:http + pg', bare],
     ]) {
-      const before = await cpuMs(children[nr].pid);
+      const before = await cpuMs(pid);
       for (let i = 0; i < 1000; i += CONCURRENCY)
         await Promise.all(Array.from({ length: CONCURRENCY }, lanes[name]));
-      const each = ((await cpuMs(children[nr].pid)) - before) / 1000;
+      const each = ((await cpuMs(pid)) - before) / 1000;
       console.log(
         `${name.padEnd(16)} ${each.toFixed(2)} ms of CPU time in the service for each order`,
       );
@@ -94,12 +84,7 @@ async function main() {
       );
     }
   } finally {
-    for (const child of children) {
-      child.kill('SIGTERM');
-      await once(child, 'exit');
-    }
-    await postgres.stop();
-    await rm(home, { recursive: true, force: true });
+    await stack.stop();
   }
 }
 
@@ -150,23 +135,6 @@ async function serveBare() {
   process.once('SIGTERM', () => process.exit(0));
 }
 
-async function start(script, args, env, children) {
-  const port = await freePort('127.0.0.1');
-  const path = fileURLToPath(new URL(script, import.meta.url));
-  const stdio = ['ignore', 'ignore', 'inherit', 'ipc'];
-  children.push(fork(path, args, { env: { ...env, PORT: String(port) }, stdio }));
-  const url = `http://127.0.0.1:${port}`;
-  for (let patience = 300; ; patience--) {
-    const ready = await fetch(`${url}/health/ready`).then(
-      ({ ok }) => ok,
-      () => false,
-    );
-    if (ready) return url;
-    if (patience === 0) throw new Error(`${script} does not start`);
-    await new Promise((resolve) => setTimeout(resolve, 100));
-  }
-}
-
 function post(url) {
   const body = JSON.stringify(ORDER);
   return new Promise((resolve, reject) => {
@@ -189,17 +157,4 @@ function post(url) {
     });
     sent.end(body);
   });
-}
-
-function median(values) {
-  const sorted = [...values].sort((a, b) => a - b);
-  const middle = Math.floor(sorted.length / 2);
-  return sorted.length % 2 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
-}
-
-/** User and system time of a process, in ms; Linux counts it in hundredths of a second. NaN elsewhere. */
-async function cpuMs(pid) {
-  const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '');
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-  return (Number(fields[11]) + Number(fields[12])) * 10;
 }

@@ -5,6 +5,7 @@ import { OrdersStockRefunds1763760005000 } from './1763760005000-orders-stock-re
 import { EventsAndEffects1763760006000 } from './1763760006000-events-and-effects.js';
 import { Webhooks1763760007000 } from './1763760007000-webhooks.js';
 import { ParkedPayments1763760004000 } from './1763760004000-parked-payments.js';
+import { Reconciliation1763760008000 } from './1763760008000-reconciliation.js';
 
 /** In order, forward only. A list of classes, not a glob: TypeORM would load a glob by `import()`, which Jest breaks. */
 export const migrations = [
@@ -15,4 +16,5 @@ export const migrations = [
   OrdersStockRefunds1763760005000,
   EventsAndEffects1763760006000,
   Webhooks1763760007000,
+  Reconciliation1763760008000,
 ];

@@ -1,7 +1,8 @@
 import { DataSource } from 'typeorm';
 import { audit, INVARIANTS } from './audit/audit.js';
 import type { Finding } from './audit/invariant.js';
-import { compareWithProcessor, PAYMENT_INVARIANTS } from './audit/processor-comparison.js';
+import { PAYMENT_INVARIANTS } from './audit/payment.invariants.js';
+import { compareWithProcessor } from './audit/processor-comparison.js';
 import type { Config } from './config.js';
 import { StripeProcessor } from './processor/stripe-processor.js';
 import { run } from './run.js';

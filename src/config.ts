@@ -50,6 +50,11 @@ export class ConfigurationError extends Error {}
 /** The exit code that tells a supervisor "restarting will not help". */
 export const EXIT_CONFIGURATION = 78;
 
+const DAY_SECONDS = 24 * 3600;
+
+/** 20 of 24 hours: the rest is for clocks that differ and for calls under way. */
+const SAFE_SHARE_OF_KEY_WINDOW = 20 / 24;
+
 type Env = Record<string, string | undefined>;
 
 /**
@@ -117,7 +122,17 @@ export function loadConfig(env: Env = process.env): Config {
 
 function givingUp(env: Env): Config['givingUp'] {
   const deadline = integer(env, 'CHARGE_DEADLINE_SECONDS', 300, 1, 3_600);
-  const window = integer(env, 'PROCESSOR_KEY_WINDOW_SECONDS', 20 * 3600, 0, 23 * 3600);
+  // Stripe remembers a key for 24 hours at least; the sandbox as long as it is told.
+  const remembered = env.STRIPE_SECRET_KEY
+    ? DAY_SECONDS
+    : integer(env, 'SANDBOX_KEY_TTL_SECONDS', DAY_SECONDS, 1, 365 * DAY_SECONDS);
+  const safe = remembered * SAFE_SHARE_OF_KEY_WINDOW;
+  const window = integer(env, 'PROCESSOR_KEY_WINDOW_SECONDS', safe, 0, 23 * 3600);
+  if (window >= remembered) {
+    throw new ConfigurationError(
+      `PROCESSOR_KEY_WINDOW_SECONDS=${window} is not less than the ${remembered} s for which the processor remembers a key: a repeat after that is a new payment. Leave it unset for ${Math.floor(safe)}.`,
+    );
+  }
   return { deadlineMs: deadline * 1000, keyWindowMs: window * 1000 };
 }
 

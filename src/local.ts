@@ -1,4 +1,4 @@
-import { ConfigurationError } from './config.js';
+import { ConfigurationError, EXIT_CONFIGURATION } from './config.js';
 import { banner } from './local-banner.js';
 import { localSettings } from './local-settings.js';
 import { CannotStart, LocalStack } from './local-stack.js';
@@ -34,13 +34,19 @@ try {
   // After a signal whatever was under way fails, and `end` is already at work.
   if (signals === 0) {
     report(error);
-    await end(1);
+    await end(isConfiguration(error) ? EXIT_CONFIGURATION : 1);
   }
 }
 
 async function end(code: number): Promise<void> {
+  // Some of what is waited for keeps no event loop alive; without this Node would leave with code 13.
+  setInterval(() => undefined, 1_000);
   await stack?.stop();
   process.exit(code);
+}
+
+function isConfiguration(error: unknown): boolean {
+  return error instanceof ConfigurationError || error instanceof ChildRefusesConfiguration;
 }
 
 function report(error: unknown): void {

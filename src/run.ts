@@ -50,6 +50,7 @@ function operatorError(error: unknown): OperatorError | undefined {
   const { code = '', port, address } = error as { code?: string; port?: number; address?: string };
   const lines: Record<string, string> = {
     EADDRINUSE: `Port ${port} on ${address} is taken: stop what listens there, or choose another.`,
+    EADDRNOTAVAIL: `HOST=${address} is no address of this machine: set 127.0.0.1, or 0.0.0.0 for all.`,
     EACCES: `Port ${port} may not be used by this user: choose one above 1023.`,
     '28P01': 'The database refuses user or password (28P01). Check DATABASE_URL.',
     '28000': 'The database refuses this user from here (28000). Check DATABASE_URL.',

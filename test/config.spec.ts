@@ -54,6 +54,7 @@ describe('the configuration', () => {
     ['IDEMPOTENCY_REAP_INTERVAL_SECONDS', ['0']],
     ['CHARGE_DEADLINE_SECONDS', ['0', '3601']],
     ['PROCESSOR_KEY_WINDOW_SECONDS', ['-1', '86400']],
+    ['SANDBOX_KEY_TTL_SECONDS', ['0', '1d']],
     ['PROCESSOR_TIMEOUT_MS', ['99', '60001']],
     ['LAB', ['yes', 'true', '2']],
     ['ALLOW_LIVE', ['yes']],
@@ -88,6 +89,21 @@ describe('the configuration', () => {
       expect(load({ STRIPE_SECRET_KEY: key, ALLOW_LIVE: '1' }).processor.name).toBe('stripe_live');
     },
   );
+
+  it('repeats a charge only while the processor surely remembers its key', () => {
+    const windowOf = (env: Record<string, string>) => load(env).givingUp.keyWindowMs;
+    expect(windowOf({})).toBe(72_000_000);
+    expect(windowOf({ SANDBOX_KEY_TTL_SECONDS: '24' })).toBe(20_000);
+    expect(windowOf({ SANDBOX_KEY_TTL_SECONDS: '24', PROCESSOR_KEY_WINDOW_SECONDS: '23' })).toBe(
+      23_000,
+    );
+    expect(windowOf({ SANDBOX_KEY_TTL_SECONDS: '24', STRIPE_SECRET_KEY: 'sk_test_1' })).toBe(
+      72_000_000,
+    );
+    expect(refusal({ SANDBOX_KEY_TTL_SECONDS: '24', PROCESSOR_KEY_WINDOW_SECONDS: '24' })).toMatch(
+      /^PROCESSOR_KEY_WINDOW_SECONDS=24 is not less than the 24 s .* new payment/,
+    );
+  });
 
   it('takes a test key for Stripe itself', () => {
     const { name, baseUrl } = load({ STRIPE_SECRET_KEY: 'sk_test_1' }).processor;

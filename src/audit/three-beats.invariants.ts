@@ -13,7 +13,7 @@ export function threeBeatInvariants(object: 'charge' | 'refund'): Invariant[] {
       why: 'While the key lives a retry must find the answer; while the object is pending the sweep must find it.',
       sql: `SELECT made.account_id, made.id, made.status || ', but no record' AS detail
       FROM ${table} AS made
-      WHERE ${keyed} AND COALESCE(made.settled_at > now() - $1 * interval '1 second', true) AND NOT EXISTS (
+      WHERE ${keyed} AND made.rebuilt_at IS NULL AND COALESCE(made.settled_at > now() - $1 * interval '1 second', true) AND NOT EXISTS (
         SELECT 1 FROM idempotency_records AS record
         WHERE record.account_id = made.account_id AND record.resource_id = made.id)`,
     },

@@ -1,9 +1,7 @@
 import { Inject, Injectable, Logger } from '@nestjs/common';
-import { recordEvent } from '../events/events.js';
 import { ReserveRaced } from '../idempotency/errors.js';
 import {
   OperationRegistry,
-  type Answer,
   type FoundResource,
   type Intent,
   type LaterBeats,
@@ -12,18 +10,16 @@ import {
   type Plan,
 } from '../idempotency/operation.js';
 import { chargeLink, type Order } from '../orders/order.entity.js';
-import { orderPaid } from '../orders/order.events.js';
 import { whyOrderIsClosed } from '../orders/order.problems.js';
-import { endHold, findOrder, holdOrder } from '../orders/order.queries.js';
-import { created, problemAnswer } from '../platform/answer.js';
+import { findOrder, holdOrder } from '../orders/order.queries.js';
+import { elapsedMs } from '../platform/clock.js';
 import type { Tx } from '../platform/database.js';
 import { Problem, validationFailed } from '../platform/problem.js';
 import { Processor, type PaymentParameters } from '../processor/processor.js';
-import { holdStock, releaseStock } from '../stock/stock.js';
+import { holdStock } from '../stock/stock.js';
 import type { CreateCharge } from './charge.dto.js';
-import { chargeToWire, type Charge } from './charge.entity.js';
+import type { Charge } from './charge.entity.js';
 import {
-  endCharge,
   findCharge,
   findPendingCharge,
   insertPendingCharge,
@@ -31,6 +27,7 @@ import {
 } from './charge.queries.js';
 import { giveUp, type Ending, type GivingUp } from './give-up.js';
 import { parkUnlessAccountedFor } from './parked-payments.js';
+import { chargeAnswer, endOf, settleCharge } from './settle-charge.js';
 
 export const GIVING_UP = Symbol('GIVING_UP');
 
@@ -38,7 +35,7 @@ export const GIVING_UP = Symbol('GIVING_UP');
 interface Attempt {
   charge: Charge;
   /**
-   * By `performance.now()`, from the age that the database's clock told; may be negative. A process that sleeps
+   * By `elapsedMs()`, from the age that the database's clock told; may be negative. A process that sleeps
    * after it has read it notices.
    */
   reservedAt: number;
@@ -63,7 +60,8 @@ export class ChargeOperation implements Operation<Attempt, ChargeEnd> {
     this.later = {
       load: (db, intent) => this.load(db, intent),
       perform: (attempt) => this.perform(attempt),
-      settle: (tx, _attempt, end, intent) => this.settle(tx, end, intent),
+      settle: async (tx, _attempt, end, intent) =>
+        chargeAnswer(await settleCharge(tx, end, intent), intent.requestId),
       late: {
         isFact: (end) => end.status === 'succeeded',
         tell: async (tx, { charge }, end) => {
@@ -80,6 +78,7 @@ export class ChargeOperation implements Operation<Attempt, ChargeEnd> {
   plan(accountId: string, request: CreateCharge): Plan<Attempt> {
     return {
       reserve: async (tx, { id, requestId }) => {
+        const begun = elapsedMs();
         // Read without a lock; the hold below fails if it has moved on. Locks go charge, order, stock, as everywhere.
         const order = await orderOf(tx, accountId, request);
         const { amount, currency } = order
@@ -114,10 +113,11 @@ export class ChargeOperation implements Operation<Attempt, ChargeEnd> {
             throw (await whyNow(tx, order)) ?? new ReserveRaced();
           const short = await holdStock(tx, accountId, id, order.items);
           if (short.length > 0) {
-            return { answer: await this.settle(tx, OUT_OF_STOCK, { accountId, id, requestId }) };
+            const failed = await settleCharge(tx, OUT_OF_STOCK, { accountId, id });
+            return { answer: chargeAnswer(failed, requestId) };
           }
         }
-        return { work: { charge, reservedAt: performance.now() } };
+        return { work: { charge, reservedAt: begun } };
       },
     };
   }
@@ -134,7 +134,7 @@ export class ChargeOperation implements Operation<Attempt, ChargeEnd> {
   }
 
   private async load(db: Tx, { accountId, id }: Intent): Promise<Attempt> {
-    const asked = performance.now(); // before: a process that sleeps while it is told counts the charge as older
+    const asked = elapsedMs(); // before: a process that sleeps while it is told counts the charge as older
     const charge = await findPendingCharge(db, accountId, id);
     if (!charge) throw new Error(`${id} has an unfinished record but is not pending`); // the auditor looks for this, too
     return { charge, reservedAt: asked - charge.age_ms };
@@ -166,8 +166,10 @@ export class ChargeOperation implements Operation<Attempt, ChargeEnd> {
       const reason = `reserved for ${charge.processor}, this process has ${this.processor.name}`;
       return { kind: 'refused', reason, alarm: true };
     }
-    const notAfter = reservedAt + this.givingUp.deadlineMs;
-    if (performance.now() >= notAfter) {
+    const { deadlineMs, keyWindowMs } = this.givingUp;
+    // After its window the original is never repeated, whatever the deadline says: it would be a new payment.
+    const notAfter = reservedAt + Math.min(deadlineMs, keyWindowMs);
+    if (elapsedMs() >= notAfter) {
       return giveUp(this.processor, charge, reservedAt, this.givingUp);
     }
     const answer = await this.processor.pay(charge.id, charge.processor_parameters, notAfter);
@@ -179,24 +181,6 @@ export class ChargeOperation implements Operation<Attempt, ChargeEnd> {
     };
     const found = await this.processor.look(charge.id, span).catch(() => undefined);
     return found?.answer ?? answer;
-  }
-
-  private async settle(tx: Tx, end: ChargeEnd, intent: Intent): Promise<Answer> {
-    const { accountId, id } = intent;
-    const charge = await endCharge(tx, accountId, id, end);
-    const paid = charge.status === 'succeeded';
-    await recordEvent(tx, {
-      accountId,
-      type: paid ? 'charge.succeeded' : 'charge.failed',
-      cause: id,
-      object: chargeToWire(charge),
-    });
-    if (charge.order_id !== null) {
-      const order = await endHold(tx, accountId, charge.order_id, id, paid);
-      if (paid) await recordEvent(tx, orderPaid(order));
-      else await releaseStock(tx, accountId, id);
-    }
-    return chargeAnswer(charge, intent.requestId);
   }
 }
 
@@ -241,43 +225,6 @@ async function orderOf(
 async function whyNow(tx: Tx, { account_id, id }: Order): Promise<Problem | undefined> {
   const order = await findOrder(tx, account_id, id);
   return order && whyOrderIsClosed(order);
-}
-
-/** How a charge ends by what the processor said; undefined if it does not end by that. */
-export function endOf(answer: Ending): ChargeEnd | undefined {
-  switch (answer.kind) {
-    case 'succeeded':
-      return { status: 'succeeded', reference: answer.reference };
-    case 'declined': {
-      const { code, declineCode, reference } = answer;
-      return { status: 'failed', failureCode: code, declineCode, reference };
-    }
-    case 'rejected': {
-      const { failureCode, reference } = answer;
-      return { status: 'failed', failureCode, declineCode: null, reference };
-    }
-    case 'abandoned':
-      return { status: 'failed', failureCode: 'abandoned', declineCode: null, reference: null };
-    case 'refused':
-    case 'unknown':
-      return undefined;
-  }
-}
-
-/** The answer that a charge's end stands for, from its row alone. */
-export function chargeAnswer(charge: Charge, requestId: string): Answer {
-  if (charge.status === 'succeeded')
-    return created(chargeLink(charge.id).url, chargeToWire(charge));
-  const extensions = { charge: charge.id };
-  const problem =
-    charge.decline_code !== null
-      ? new Problem('card_declined', `The card was declined: ${charge.decline_code}.`, {
-          extensions: { decline_code: charge.decline_code, ...extensions },
-        })
-      : new Problem('charge_failed', `The charge failed: ${charge.failure_code}.`, {
-          extensions: { failure_code: charge.failure_code, ...extensions },
-        });
-  return problemAnswer(problem, requestId);
 }
 
 /** No outcome yet: the charge stays pending and recovery goes on. */

@@ -1,3 +1,4 @@
+import { elapsedMs } from '../platform/clock.js';
 import { nameOf } from '../platform/fault.js';
 import type { Processor, ProcessorAnswer } from '../processor/processor.js';
 import type { Charge } from './charge.entity.js';
@@ -18,7 +19,7 @@ export type Ending = ProcessorAnswer | { kind: 'abandoned' };
 /**
  * Gives a charge up in the order fence, look, settle (the settling is the caller's). Each step may be repeated by any
  * process; while the processor does not answer, the charge stays pending.
- * @param reservedAt by `performance.now()`, in ms; negative for what was reserved before this process began.
+ * @param reservedAt by `elapsedMs()`, in ms; negative for what was reserved before this process began.
  * Proof: test/guarantees/giving-up.spec.ts, with a process that sleeps across all of it.
  */
 export async function giveUp(
@@ -31,7 +32,7 @@ export async function giveUp(
   if (fence.kind === 'unknown') return { ...fence, stored: false };
   // From here on no attempt under this key can take money that it has not taken yet.
   const windowEnd = reservedAt + keyWindowMs;
-  if (fence.kind === 'used' && performance.now() < windowEnd) {
+  if (fence.kind === 'used' && elapsedMs() < windowEnd) {
     // No repeat begins after the window, however long this process sleeps here: it would be a new payment.
     const original = await processor.pay(charge.id, charge.processor_parameters, windowEnd);
     if (original.kind !== 'unknown' || !original.stored) return original;

@@ -190,7 +190,8 @@ export class IdempotencyEngine implements BeforeApplicationShutdown {
     if (!(walk.plan instanceof Error)) return this.reserve(walk, walk.plan);
     const seen = await this.look(walk);
     if (seen.kind !== 'absent') return seen;
-    await this.refuseIfObjectStands(walk.request);
+    const made = await this.lookForObject(walk);
+    if (made) return made;
     throw walk.plan;
   }
 
@@ -231,9 +232,11 @@ export class IdempotencyEngine implements BeforeApplicationShutdown {
     } catch (error) {
       if (isPassing(error)) throw error;
       // Whatever the first beat objects to: if this key has made its object already, that is the answer.
-      await this.refuseIfObjectStands(request);
-      if (error instanceof ReserveRaced) return { kind: 'absent' };
-      throw error;
+      const made = await this.lookForObject(walk);
+      if (made) return made;
+      if (!(error instanceof ReserveRaced)) throw error;
+      walk.raced(error);
+      return { kind: 'absent' };
     }
   }
 
@@ -332,11 +335,19 @@ export class IdempotencyEngine implements BeforeApplicationShutdown {
     return { answer, expiresAt, replayed: false, originalRequestId: claim.requestId };
   }
 
-  /** The guard that never expires: the object's own primary key, derived from the key. */
-  private async refuseIfObjectStands(request: KeyedRequest): Promise<void> {
-    const operation = this.operationOf(request.operation);
-    const resource = await operation.find(this.db, request.accountId, request.id);
-    if (resource) throw new IdempotencyKeyExpired(resource);
+  /**
+   * The guard that never expires: the object's own primary key, derived from the key.
+   * @returns undefined if there is no object.
+   * @throws IdempotencyKeyExpired if it stands alone.
+   */
+  private async lookForObject(walk: Walk): Promise<Seen | undefined> {
+    const { operation, accountId, id } = walk.request;
+    const resource = await this.operationOf(operation).find(this.db, accountId, id);
+    if (!resource) return undefined;
+    // It may have been made since this request looked for its record; they are written together.
+    const seen = await this.look(walk);
+    if (seen.kind !== 'absent') return seen;
+    throw new IdempotencyKeyExpired(resource);
   }
 
   private operationOf(name: string): Operation {

@@ -1,6 +1,6 @@
 import { QueryFailedError } from 'typeorm';
 
-/** What a client may do next; a machine may obey it without ever paying twice. */
+/** What a client may do next; a machine may obey it without ever doing a thing twice. */
 export type Retry = 'same_key' | 'after_fix' | 'new_key' | 'no';
 
 /** What stands in the way, as a link that the client can follow. */

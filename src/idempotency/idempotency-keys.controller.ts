@@ -33,9 +33,15 @@ export class IdempotencyKeysController {
   async find(@Param('key') key: string, @Req() request: Request): Promise<KeyState> {
     if (!isPossibleKey(key)) throw new IdempotencyKeyUnknown();
     const accountId = this.facts.accountId(request);
-    const record = await findRecord(this.dataSource.manager, accountId, key);
+    const look = () => findRecord(this.dataSource.manager, accountId, key);
+    let record = await look();
     if (record && !record.expired) return this.live(record);
-    return this.expired(accountId, key);
+    const alone = await this.expired(accountId, key);
+    // The object may have been made since the first look; its record was written with it.
+    record = await look();
+    if (record && !record.expired) return this.live(record);
+    if (!alone) throw new IdempotencyKeyUnknown();
+    return alone;
   }
 
   private async live(record: IdempotencyRecord): Promise<KeyState> {
@@ -59,7 +65,7 @@ export class IdempotencyKeysController {
   }
 
   /** The record is gone or counts as gone; the ids that it could have made can be derived again. */
-  private async expired(accountId: string, key: string): Promise<KeyState> {
+  private async expired(accountId: string, key: string): Promise<KeyState | undefined> {
     let newest: { operation: string; resource: FoundResource } | undefined;
     for (const operation of this.operations.all()) {
       const id = deriveId(operation.idPrefix, accountId, operation.name, key);
@@ -68,7 +74,7 @@ export class IdempotencyKeysController {
         newest = { operation: operation.name, resource };
       }
     }
-    if (!newest) throw new IdempotencyKeyUnknown();
+    if (!newest) return undefined;
     return {
       key,
       operation: newest.operation,

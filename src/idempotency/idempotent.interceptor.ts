@@ -22,7 +22,9 @@ export const Idempotent = () => SetMetadata(IDEMPOTENT, true);
 
 /** How the application names the caller. Both are read from the request after its guards have run. */
 export interface RequestFacts {
+  /** Whose key it is. A client must not be able to choose it; it never changes, whatever credentials do. */
   accountId(request: Request): string;
+  /** Asked once for each request. Made by the server: two requests that share one would pass for one another. */
   requestId(request: Request): string;
 }
 
@@ -55,6 +57,7 @@ export class IdempotentInterceptor implements NestInterceptor {
     if (waitSeconds !== undefined) response.setHeader('Preference-Applied', `wait=${waitSeconds}`);
     const operation = operationOf(request, this.operations);
     const accountId = this.facts.accountId(request);
+    const requestId = this.facts.requestId(request);
     const id = deriveId(operation.idPrefix, accountId, operation.name, key);
     const { params, query, body } = request as Request<Record<string, string>, unknown, unknown>;
     const plan = await lastValueFrom(next.handle() as Observable<Plan>).catch(asError);
@@ -66,12 +69,12 @@ export class IdempotentInterceptor implements NestInterceptor {
         id,
         fingerprint: fingerprintOf({ params, query, body }),
         members: memberHashes(id, body),
-        requestId: this.facts.requestId(request),
+        requestId,
       },
       plan,
       waitSeconds === undefined ? undefined : waitSeconds * 1000,
     );
-    writeHead(response, result, this.facts.requestId(request));
+    writeHead(response, result, requestId);
     return result.answer.body;
   }
 }

@@ -3,8 +3,8 @@ import canonicalize from 'canonicalize';
 
 /**
  * The one identity: from (account, operation, key) one id, for ever. It is the object's primary key and the
- * processor's idempotency key, so that the same intent has the same name everywhere: after expiry, after a
- * crash, after a restore from an older backup.
+ * idempotency key for whoever is called outside, so that the same intent has the same name everywhere: after
+ * expiry, after a crash, after a restore from an older backup.
  *
  * 160 bits of SHA-256 in base32hex (RFC 4648, section 7), lower case. Fewer bits would make two intents
  * with one name conceivable; more would not fit a URL that people paste.

@@ -50,7 +50,7 @@ const MAX_WAIT_SECONDS = 30;
 /** `Prefer: wait=<seconds>` (RFC 7240, section 4.3), in seconds, or undefined. The first one counts. */
 export function parsePreferWait(header: string | undefined): number | undefined {
   for (const preference of (header ?? '').split(',')) {
-    const match = /^\s*wait\s*=\s*"?(\d{1,9})"?\s*(;.*)?$/i.exec(preference);
+    const match = /^\s*wait\s*=\s*"?(\d+)"?\s*(;.*)?$/i.exec(preference);
     if (match) return Math.min(Number(match[1]), MAX_WAIT_SECONDS);
   }
   return undefined;

@@ -74,9 +74,9 @@ export interface FoundResource extends ResourceLink {
 
 /** An operation is a method and a route template; keys belong to it. */
 export interface Operation<Work = unknown, Outcome = unknown> {
-  /** For example `POST /charges/{id}/refunds`. Part of the derived id: never rename it. */
+  /** For example `POST /events/{id}/resend`. Part of the derived id: never rename it. */
   readonly name: string;
-  /** For example `ch`: ids are `ch_…`. */
+  /** For example `inv`: ids are `inv_…`. Part of every id, too. */
   readonly idPrefix: string;
   find(db: Tx, accountId: string, id: string): Promise<FoundResource | undefined>;
   /** Absent for operations without an outside call: their work and answer commit together. */

@@ -58,9 +58,9 @@ export interface IdempotencyRecord {
   abandoned: boolean;
 }
 
-/** How long the first attempts of the sweep lie apart; doubling. Shorter would hammer a processor that is down. */
+/** How long the first attempts of the sweep lie apart; doubling. Shorter would hammer a service that is down. */
 const FIRST_BACKOFF_MS = 1_000;
-/** Longer would leave a customer waiting after the processor has come back. */
+/** Longer would leave people waiting after the service has come back. */
 const LONGEST_BACKOFF_MS = 60_000;
 
 const COLUMNS = `account_id, key, operation, resource_id, fingerprint, members, request_id, state, epoch, attempts,
@@ -69,7 +69,12 @@ const COLUMNS = `account_id, key, operation, resource_id, fingerprint, members, 
   state = 'in_progress' AND COALESCE(lease_expires_at <= clock_timestamp(), true) AS free,
   state = 'in_progress' AND COALESCE(lease_expires_at <= clock_timestamp(), false) AS abandoned`;
 
-/** The race for the key: one INSERT wins, the others wait for its commit and then find its row. */
+/**
+ * The race for the key: one INSERT wins, the others wait for its commit and then find its row.
+ *
+ * Without a conflict target: named one, the table's other unique constraint would be met as 23505 by an INSERT that
+ * runs beside the winner's. Proof: test/idempotency/races.spec.ts.
+ */
 export async function insertRecord(
   tx: Tx,
   request: KeyedRequest,
@@ -80,7 +85,7 @@ export async function insertRecord(
        state, epoch, attempts, in_doubt, first_seen_at, lease_expires_at)
      VALUES ($1, $2, $3, $4, $5, $6, $7, 'in_progress', 1, 1, false, clock_timestamp(),
        clock_timestamp() + $8 * interval '1 millisecond')
-     ON CONFLICT (account_id, key) DO NOTHING
+     ON CONFLICT DO NOTHING
      RETURNING epoch`,
     [
       request.accountId,
@@ -166,7 +171,7 @@ export function claimOf(record: IdempotencyRecord): Claim {
   };
 }
 
-/** Locks the record for settling, or finds that the claim is lost. First lock of the order record, object, … */
+/** Locks the record for settling, or finds that the claim is lost. Locks are taken in one order: record, object, … */
 export async function lockClaimed(tx: Tx, claim: Claim): Promise<boolean> {
   const rows: unknown[] = await tx.query(
     `SELECT 1 FROM idempotency_records

@@ -6,6 +6,7 @@ import {
   isConnectionLost,
   isRolledBack,
   OutcomeUnknown,
+  type ReserveRaced,
 } from './errors.js';
 import type { Answer, KeyOutcome, Plan } from './operation.js';
 import type { Claim, IdempotencyRecord, KeyedRequest } from './records.js';
@@ -38,6 +39,8 @@ export function resultOf(record: IdempotencyRecord, replayed: boolean): Result {
 const RECONNECT_MS = 2_000;
 /** How often one request goes on after the database came back; more would only hide that it comes and goes. */
 const MOST_LOSSES = 5;
+/** How often one request's reserve may lose a race; each loss is another's progress, so that many in a row are none. */
+const MOST_RACES = 100;
 
 /** What one request remembers on its way; safety never rests on it. */
 export class Walk {
@@ -47,6 +50,7 @@ export class Walk {
   /** Whether some reserve may have committed although its acknowledgement was lost. */
   private inDoubt = false;
   private losses = 0;
+  private races = 0;
   private polls = 0;
   private lostSince: number | undefined;
 
@@ -85,6 +89,12 @@ export class Walk {
     // Without a claim PostgreSQL itself has undone all: the client may as well begin again.
     if (long || (isRolledBack(error) && !this.claim)) throw this.lost(error);
     await sleep(100);
+  }
+
+  /** A reserve that meets another unique constraint, and takes it for its own id, would go round for ever. */
+  raced(cause: ReserveRaced): void {
+    if (++this.races <= MOST_RACES) return;
+    throw new Error('the reserve is raced each time, but nothing stands under its id', { cause });
   }
 
   /** The record could be read again, and holds no answer. */

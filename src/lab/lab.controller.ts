@@ -44,13 +44,7 @@ export class LabController {
   async ledger() {
     const merchant = await this.count(`charges WHERE status = 'succeeded'`);
     const naive = await this.count('naive_charges');
-    let payments = 0;
-    let amount = 0;
-    for await (const payment of this.processor.payments()) {
-      if (payment.answer.kind !== 'succeeded') continue;
-      payments += 1;
-      amount += payment.amount;
-    }
+    const { payments, amount } = await this.paid();
     return {
       merchant: { charges: merchant.count, amount: merchant.amount },
       naive: { charges: naive.count, amount: naive.amount },
@@ -58,6 +52,24 @@ export class LabController {
       /** What customers paid beyond what our rows know of, in minor units. */
       difference: amount - merchant.amount - naive.amount,
     };
+  }
+
+  private async paid(): Promise<{ payments: number; amount: number }> {
+    let payments = 0;
+    let amount = 0;
+    try {
+      for await (const payment of this.processor.payments()) {
+        if (payment.answer.kind !== 'succeeded') continue;
+        payments += 1;
+        amount += payment.amount;
+      }
+    } catch (cause) {
+      throw new Problem('processor_unavailable', 'The processor’s ledger cannot be read now.', {
+        headers: { 'Retry-After': '1' },
+        cause,
+      });
+    }
+    return { payments, amount };
   }
 
   private async count(from: 'naive_charges' | `charges WHERE ${string}`): Promise<Count> {

@@ -2,7 +2,8 @@ import { randomUUID } from 'node:crypto';
 import { Injectable } from '@nestjs/common';
 import { DataSource } from 'typeorm';
 import type { CreateCharge } from '../charges/charge.dto.js';
-import { Problem } from '../platform/problem.js';
+import { findOrder } from '../orders/order.queries.js';
+import { objectNotFound, Problem } from '../platform/problem.js';
 import { randomId } from '../platform/request-id.js';
 import { Processor } from '../processor/processor.js';
 
@@ -19,7 +20,8 @@ export class NaiveCharges {
   ) {}
 
   async charge(accountId: string, request: CreateCharge) {
-    const { amount, currency, payment_method } = request as Required<CreateCharge>;
+    const { payment_method } = request;
+    const { amount, currency } = await this.priceOf(accountId, request);
     const id = randomId('ch');
     const prepared = this.processor.prepare({
       amount,
@@ -39,17 +41,22 @@ export class NaiveCharges {
         extensions: { failure_code: answer.failureCode, charge: id },
       });
     }
-    if (answer.kind !== 'succeeded') {
+    if (answer.kind === 'refused') {
+      throw new Problem('processor_unavailable', 'The processor was not reached.', {
+        retry: 'no',
+        extensions: { charge: id },
+        headers: { 'Retry-After': '1' },
+      });
+    }
+    if (answer.kind === 'unknown') {
+      // There is no key under which it could be asked again: to repeat it is to risk a second payment.
       throw new Problem(
         'processor_outcome_unknown',
         'The naive lane does not know, and nobody will find out.',
-        {
-          extensions: { charge: id },
-          headers: { 'Retry-After': '1' },
-        },
+        { retry: 'no', extensions: { charge: id }, headers: { 'Retry-After': '1' } },
       );
     }
-    const [row]: { created_at: Date }[] = await this.dataSource.query(
+    const row = await this.record(
       `INSERT INTO naive_charges (account_id, id, amount, currency, payment_method, processor_reference)
        VALUES ($1, $2, $3, $4, $5, $6) RETURNING created_at`,
       [accountId, id, amount, currency, payment_method, answer.reference],
@@ -63,6 +70,29 @@ export class NaiveCharges {
       payment_method,
       processor_reference: answer.reference,
       created_at: row?.created_at.toISOString(),
+    };
+  }
+
+  private async record(sql: string, values: unknown[]): Promise<{ created_at: Date } | undefined> {
+    try {
+      const rows: { created_at: Date }[] = await this.dataSource.query(sql, values);
+      return rows[0];
+    } catch (cause) {
+      throw new Problem('internal_error', 'The money is taken, and no row says so.', {
+        retry: 'no',
+        cause,
+      });
+    }
+  }
+
+  /** The body is that of `POST /charges`, so that an order may say the price. It is neither held nor paid by this. */
+  private async priceOf(accountId: string, { amount, currency, order: id }: CreateCharge) {
+    const order =
+      id === undefined ? undefined : await findOrder(this.dataSource.manager, accountId, id);
+    if (id !== undefined && !order) throw objectNotFound('order');
+    return {
+      amount: amount ?? order?.total ?? 0,
+      currency: currency ?? order?.currency ?? '',
     };
   }
 }

@@ -79,8 +79,18 @@ const EXTENSIONS: Partial<Record<ProblemCode, Extension>> = {
       charge: CHARGE,
     },
   },
-  processor_outcome_unknown: chargeOrRefund,
-  processor_unavailable: chargeOrRefund,
+  // The lab's naive lane says "no": without a key nothing can be repeated safely.
+  processor_outcome_unknown: { ...chargeOrRefund, retries: ['no', 'same_key'] },
+  processor_unavailable: {
+    optional: {
+      charge: { ...id('ch'), description: 'Not on the lab’s ledger.' },
+      refund: { ...id('re'), description: 'On refunds.' },
+    },
+    example: { charge: CHARGE },
+    headers: ['Retry-After'],
+    retries: ['no', 'same_key'],
+  },
+  internal_error: { retries: ['no', 'same_key'] },
   database_unavailable: later,
   outcome_unknown: later,
 };

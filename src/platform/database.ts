@@ -1,7 +1,7 @@
 import { TypeOrmModule } from '@nestjs/typeorm';
 import type { DynamicModule } from '@nestjs/common';
 import pg from 'pg';
-import type { EntityManager } from 'typeorm';
+import type { DataSourceOptions, EntityManager } from 'typeorm';
 
 /** A transaction of the caller, or the pool. Whatever runs in a transaction takes it as its first parameter. */
 export type Tx = EntityManager;
@@ -54,10 +54,14 @@ export const SESSION_OPTIONS = Object.entries(SESSION_LIMITS_MS)
  * because the SQL is what this project teaches.
  */
 export function databaseModule(url: string, poolSize: number): DynamicModule {
-  return TypeOrmModule.forRoot({
+  return TypeOrmModule.forRoot({ ...databaseOptions(url, poolSize), retryAttempts: 1 });
+}
+
+/** The same for a command, which makes its own `DataSource`. */
+export function databaseOptions(url: string, poolSize: number) {
+  return {
     type: 'postgres',
     url,
-    retryAttempts: 1,
     installExtensions: false,
     poolSize,
     applicationName: 'charge-once',
@@ -67,5 +71,5 @@ export function databaseModule(url: string, poolSize: number): DynamicModule {
       // A request that gets no connection in this time is told `database_unavailable`, having done nothing.
       connectionTimeoutMillis: 5_000,
     },
-  });
+  } satisfies DataSourceOptions;
 }

@@ -86,7 +86,7 @@ function isNestItself(more: unknown[]): boolean {
 
 /** API and processor keys, signing secrets, bearer tokens, passwords in URLs, e-mail addresses, payment methods. */
 const SHAPES =
-  /\b(?:[srp]k_(?:test|live)|whsec|pm|tok|card)_[\w+/=-]+|\bBearer +[^\s"\\]+|(?<=:\/\/[^\s/:@"]*:)[^\s/@"]+(?=@)|[\w.+-]+@[\w-]+(?:\.[\w-]+)+/gi;
+  /\b(?:[srp]k_(?:test|live)|whsec|pm|tok)_[\w+/=-]+|\bcard_(?=\w*\d)\w{8,}|\bBearer +[^\s"\\]+|(?<=:\/\/[^\s/:@"]*:)[^\s/@"]+(?=@)|[\w.+-]+@[\w-]+(?:\.[\w-]+)+/gi;
 
 function scrub(text: string): string {
   return text.replaceAll(SHAPES, '[redacted]');

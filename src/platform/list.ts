@@ -34,7 +34,9 @@ export class ListQuery {
 export interface Listing<Row, Wire> {
   table: string;
   columns: string;
-  /** Conditions beside the account, with `$2`, `$3`, … for `values`. */
+  /** The object that the list belongs to, if not the account: a cursor must be in its list, too. */
+  of?: { column: string; id: string };
+  /** Conditions beside these, with `$2`, `$3`, … for `values`. A cursor may have moved out of them since. */
   where: string[];
   values: unknown[];
   url: string;
@@ -50,7 +52,7 @@ export async function page<Row, Wire>(
   db: Tx,
   accountId: string,
   query: ListQuery,
-  { table, columns, where, values, url, toWire }: Listing<Row, Wire>,
+  { table, columns, of, where, values, url, toWire }: Listing<Row, Wire>,
 ): Promise<List<Wire>> {
   const { starting_after: after, ending_before: before } = query;
   if (after !== undefined && before !== undefined) {
@@ -61,11 +63,12 @@ export async function page<Row, Wire>(
   const limit = Number(query.limit ?? DEFAULT_LIMIT);
   const conditions = ['account_id = $1', ...where];
   const parameters = [accountId, ...values];
+  if (of) conditions.push(`${of.column} = $${parameters.push(of.id)}`);
   const cursor = after ?? before;
   if (cursor !== undefined) {
     const exists: unknown[] = await db.query(
-      `SELECT 1 FROM ${table} WHERE account_id = $1 AND id = $2`,
-      [accountId, cursor],
+      `SELECT 1 FROM ${table} WHERE account_id = $1 AND id = $2 ${of ? `AND ${of.column} = $3` : ''}`,
+      [accountId, cursor, ...(of ? [of.id] : [])],
     );
     if (exists.length === 0) {
       const pointer = after === undefined ? '/ending_before' : '/starting_after';

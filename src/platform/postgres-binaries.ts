@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { chmod, cp, mkdir, readFile, readdir, rename, rm, symlink } from 'node:fs/promises';
+import { chmod, cp, mkdir, readFile, readdir, rename, rm, stat, symlink } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { promisify } from 'node:util';
@@ -131,12 +131,17 @@ async function copyNative(native: string, target: string): Promise<void> {
 
 /**
  * Creates a directory and its missing parents, each 0755: `mkdir({recursive, mode})` gives the
- * parents the same mode, and a umask of 077 would close them to the server's user.
+ * parents the same mode, and a umask of 077 would close them to the server's user. One by one,
+ * because a recursive one never ends where nothing can be made, as under /proc.
  */
 export async function makeOpenDirectories(directory: string): Promise<void> {
-  const first = await mkdir(directory, { recursive: true });
-  if (first === undefined) return;
-  for (let made = directory; made.length >= first.length; made = dirname(made)) {
-    await chmod(made, 0o755);
+  if (await stat(directory).catch(() => undefined)) return;
+  if (dirname(directory) !== directory) await makeOpenDirectories(dirname(directory));
+  try {
+    await mkdir(directory);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return; // somebody else was faster
+    throw error;
   }
+  await chmod(directory, 0o755);
 }

@@ -43,7 +43,9 @@ export interface DataDirectory {
  * A cluster that exists is run by its owner, so that one made by an ordinary user survives a `sudo`.
  */
 export async function locateDataDirectory(wanted: string): Promise<DataDirectory> {
-  await makeOpenDirectories(dirname(resolve(wanted)));
+  await makeOpenDirectories(dirname(resolve(wanted))).catch((error: Error) => {
+    throw new Error(`No data can be kept in ${wanted}: ${error.message}. Set DATA_DIR.`);
+  });
   // The real path: a live server is recognised by the directory on its command line.
   const asked = join(await realpath(dirname(resolve(wanted))), basename(wanted));
   let path = await realpath(asked).catch(() => asked);

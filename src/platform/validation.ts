@@ -107,7 +107,8 @@ function collect(broken: ValidationError[], path: string, errors: InputError[]):
       errors.push(...brokenPairs(value, at));
       continue;
     }
-    for (const detail of Object.values(constraints ?? {})) {
+    // Decorators are told from the last to the first; the first says what kind of value is wanted.
+    for (const detail of Object.values(constraints ?? {}).reverse()) {
       errors.push({ pointer: at, detail: detail.replace(`${property} `, '') });
     }
     collect(children ?? [], at, errors);

@@ -2,10 +2,11 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 import { Agent as HttpAgent } from 'node:http';
 import { Agent as HttpsAgent } from 'node:https';
 import Stripe from 'stripe';
+import { elapsedMs } from '../platform/clock.js';
 
 /** One call as the application sees it, with all the SDK's own attempts in it. */
 export interface Call {
-  /** By `performance.now()`, in ms. */
+  /** By `elapsedMs()`, in ms. */
   deadline: number;
   /** Whether one of the attempts, which may still run, may have reached the processor without a definite no. */
   inDoubt: boolean;
@@ -42,7 +43,7 @@ export function deadlineHttpClient(insecure: boolean): Stripe.HttpClient {
   const makeRequest = async (...args: Parameters<MakeRequest>) => {
     const call = calls.getStore();
     if (!call) return inner.makeRequest(...args);
-    const left = Math.floor(call.deadline - performance.now());
+    const left = Math.floor(call.deadline - elapsedMs());
     if (left <= 0) throw Stripe.HttpClient.makeTimeoutError();
     args[7] = left;
     const doubtBefore = call.inDoubt;
@@ -63,4 +64,28 @@ export function deadlineHttpClient(insecure: boolean): Stripe.HttpClient {
     }
   };
   return { getClientName: () => inner.getClientName(), makeRequest };
+}
+
+class NoWholeAnswerInTime extends Error {}
+
+/** Whether it is our own deadline that ended a call. */
+export function isLapse(error: unknown): boolean {
+  if (error instanceof NoWholeAnswerInTime) return true;
+  if (!(error instanceof Stripe.errors.StripeConnectionError)) return false;
+  return (
+    (error.detail as { code?: unknown } | undefined)?.code === Stripe.HttpClient.TIMEOUT_ERROR_CODE
+  );
+}
+
+/** The SDK's timeout is for silence on the socket; an answer that drips in must end as well. */
+export async function within<T>(ms: number, promise: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => reject(new NoWholeAnswerInTime()), ms + 100);
+  });
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    clearTimeout(timer);
+  }
 }

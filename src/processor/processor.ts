@@ -31,7 +31,30 @@ export interface Payment {
   /** Our id of the charge, if it is one of ours. */
   charge: string | undefined;
   account: string | undefined;
+  order: string | undefined;
+  paymentMethod: string | undefined;
+  description: string | null;
+  createdAt: Date;
   answer: ProcessorAnswer;
+}
+
+/** A refund in the processor's ledger. */
+export interface PaidRefund {
+  reference: string;
+  amount: number;
+  currency: string;
+  /** Our ids, if it is one of ours. */
+  refund: string | undefined;
+  charge: string | undefined;
+  account: string | undefined;
+  createdAt: Date;
+  answer: ProcessorAnswer;
+}
+
+/** When something was made, both ends included, by the processor's clock in whole seconds. */
+export interface Span {
+  from: Date;
+  to: Date;
 }
 
 /**
@@ -78,7 +101,7 @@ export abstract class Processor {
   abstract prepare(parameters: PaymentParameters): string;
   /**
    * Takes money, at most once per key, however often it is called.
-   * @param notAfter no attempt begins later than this, by `performance.now()` in ms.
+   * @param notAfter no attempt begins later than this, by `elapsedMs()` in ms.
    */
   abstract pay(key: string, prepared: string, notAfter?: number): Promise<ProcessorAnswer>;
   /** Uses the key up without taking anything, so that no attempt under it, however late, can. */
@@ -87,7 +110,7 @@ export abstract class Processor {
    * Looks a charge's payment up in the ledger (never by search, which lags).
    * @throws what the SDK throws, if the ledger could not be read to the end of that span.
    */
-  abstract look(chargeId: string, span: { from: Date; to: Date }): Promise<Payment | undefined>;
+  abstract look(chargeId: string, span: Span): Promise<Payment | undefined>;
   /** As `prepare`, for a refund. */
   abstract prepareRefund(parameters: RefundParameters): string;
   /** Gives money back, at most once per key while the processor remembers it. `notAfter` as for `pay`. */
@@ -99,6 +122,8 @@ export abstract class Processor {
    * @param signature the `Stripe-Signature` header; five minutes old at most.
    */
   abstract readNotification(raw: Buffer, signature: string): Notification | NoNotification;
-  /** Every payment, newest first. */
-  abstract payments(): AsyncIterable<Payment>;
+  /** Every payment, or those of a span, newest first. @throws as `look`. */
+  abstract payments(span?: Span): AsyncIterable<Payment>;
+  /** Every refund, or those of a span, newest first. @throws as `look`. */
+  abstract refunds(span?: Span): AsyncIterable<PaidRefund>;
 }

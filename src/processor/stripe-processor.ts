@@ -2,17 +2,26 @@ import { isUtf8 } from 'node:buffer';
 import Stripe from 'stripe';
 import { answerOfError, answerOfIntent, answerOfRefund } from './stripe-answers.js';
 import { notificationOf } from './stripe-notification.js';
-import { deadlineHttpClient, withDeadline, type Call } from './deadline-http-client.js';
+import {
+  deadlineHttpClient,
+  isLapse,
+  withDeadline,
+  within,
+  type Call,
+} from './deadline-http-client.js';
+import { elapsedMs } from '../platform/clock.js';
 import { nameOf } from '../platform/fault.js';
 import {
   Processor,
   type FenceAnswer,
   type NoNotification,
   type Notification,
+  type PaidRefund,
   type Payment,
   type PaymentParameters,
   type RefundParameters,
   type ProcessorAnswer,
+  type Span,
 } from './processor.js';
 
 export interface StripeOptions {
@@ -32,6 +41,25 @@ const SDK_RETRIES = 2;
 const SIGNATURE_TOLERANCE_SECONDS = 300;
 /** How far the processor's clock may differ from the database's when the ledger is searched, in seconds. */
 const CLOCK_SKEW_SECONDS = 300;
+
+/** Of a page of its ledger: a processor that does not answer is asked again by whoever wanted to know. */
+const ONE_ATTEMPT: Stripe.RequestOptions = { maxNetworkRetries: 0 };
+
+/** Why a question about something under way was not answered says nothing of the thing itself. */
+function unknownYet(error: unknown): ProcessorAnswer {
+  return {
+    kind: 'unknown',
+    reason: `under way, but not to be seen: ${nameOf(error)}`,
+    stored: false,
+  };
+}
+
+/** The deadline came before the first attempt, or between attempts that had ended without effect. */
+const NOTHING_BEGUN: ProcessorAnswer = {
+  kind: 'refused',
+  reason: 'the deadline passed before an attempt could begin',
+  alarm: false,
+};
 
 /** Stripe by its official SDK: test mode, live mode or the local sandbox. */
 export class StripeProcessor extends Processor {
@@ -74,9 +102,8 @@ export class StripeProcessor extends Processor {
       const parameters = JSON.parse(prepared) as Stripe.PaymentIntentCreateParams;
       const intent = await paymentIntents.create(parameters, { idempotencyKey: key });
       // A key replays the first answer for ever, also one that was not final: then its object tells.
-      return answerOfIntent(
-        intent.status === 'processing' ? await paymentIntents.retrieve(intent.id) : intent,
-      );
+      if (intent.status !== 'processing') return answerOfIntent(intent);
+      return paymentIntents.retrieve(intent.id).then(answerOfIntent, unknownYet);
     });
   }
 
@@ -89,9 +116,8 @@ export class StripeProcessor extends Processor {
     return this.ask(notAfter, async () => {
       const parameters = JSON.parse(prepared) as Stripe.RefundCreateParams;
       const refund = await refunds.create(parameters, { idempotencyKey: key });
-      return answerOfRefund(
-        refund.status === 'pending' ? await refunds.retrieve(refund.id) : refund,
-      );
+      if (refund.status !== 'pending') return answerOfRefund(refund);
+      return refunds.retrieve(refund.id).then(answerOfRefund, unknownYet);
     });
   }
 
@@ -135,14 +161,9 @@ export class StripeProcessor extends Processor {
     }
   }
 
-  async look(
-    chargeId: string,
-    { from, to }: { from: Date; to: Date },
-  ): Promise<Payment | undefined> {
-    const created = {
-      gte: Math.floor(from.getTime() / 1000) - CLOCK_SKEW_SECONDS,
-      lte: Math.ceil(to.getTime() / 1000) + CLOCK_SKEW_SECONDS,
-    };
+  async look(chargeId: string, span: Span): Promise<Payment | undefined> {
+    const { gte, lte } = secondsOf(span);
+    const created = { gte: gte - CLOCK_SKEW_SECONDS, lte: lte + CLOCK_SKEW_SECONDS };
     return withDeadline(this.call(), async () => {
       let other: Payment | undefined;
       for await (const payment of this.list({ created })) {
@@ -175,26 +196,51 @@ export class StripeProcessor extends Processor {
     }
   }
 
-  payments(): AsyncIterable<Payment> {
-    return this.list({});
+  payments(span?: Span): AsyncIterable<Payment> {
+    return this.list(span ? { created: secondsOf(span) } : {});
+  }
+
+  async *refunds(span?: Span): AsyncIterable<PaidRefund> {
+    const filter = span ? { created: secondsOf(span) } : {};
+    const list = this.stripe.refunds.list({ ...filter, limit: 100 }, ONE_ATTEMPT);
+    for await (const refund of list) {
+      yield {
+        reference: refund.id,
+        amount: refund.amount,
+        currency: refund.currency,
+        refund: refund.metadata?.refund,
+        charge: refund.metadata?.charge,
+        account: refund.metadata?.account,
+        createdAt: new Date(refund.created * 1000),
+        answer: answerOfRefund(refund),
+      };
+    }
   }
 
   private call(notAfter = Infinity): Call {
     return {
-      deadline: Math.min(performance.now() + this.timeoutMs, notAfter),
+      deadline: Math.min(elapsedMs() + this.timeoutMs, notAfter),
       inDoubt: false,
       stored: false,
     };
   }
 
   private async *list(filter: Stripe.PaymentIntentListParams): AsyncIterable<Payment> {
-    for await (const intent of this.stripe.paymentIntents.list({ ...filter, limit: 100 })) {
+    const list = this.stripe.paymentIntents.list({ ...filter, limit: 100 }, ONE_ATTEMPT);
+    for await (const intent of list) {
       yield {
         reference: intent.id,
         amount: intent.amount,
         currency: intent.currency,
         charge: intent.metadata.charge,
         account: intent.metadata.account,
+        order: intent.metadata.order,
+        paymentMethod:
+          typeof intent.payment_method === 'string'
+            ? intent.payment_method
+            : intent.payment_method?.id,
+        description: intent.description,
+        createdAt: new Date(intent.created * 1000),
         answer: answerOfIntent(intent),
       };
     }
@@ -218,32 +264,6 @@ export class StripeProcessor extends Processor {
   }
 }
 
-class NoWholeAnswerInTime extends Error {}
-
-/** The deadline came before the first attempt, or between attempts that had ended without effect. */
-const NOTHING_BEGUN: ProcessorAnswer = {
-  kind: 'refused',
-  reason: 'the deadline passed before an attempt could begin',
-  alarm: false,
-};
-
-function isLapse(error: unknown): boolean {
-  if (error instanceof NoWholeAnswerInTime) return true;
-  if (!(error instanceof Stripe.errors.StripeConnectionError)) return false;
-  return (
-    (error.detail as { code?: unknown } | undefined)?.code === Stripe.HttpClient.TIMEOUT_ERROR_CODE
-  );
-}
-
-/** The SDK's timeout is for silence on the socket; an answer that drips in must end as well. */
-async function within<T>(ms: number, promise: Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => reject(new NoWholeAnswerInTime()), ms + 100);
-  });
-  try {
-    return await Promise.race([promise, late]);
-  } finally {
-    clearTimeout(timer);
-  }
+function secondsOf({ from, to }: Span): { gte: number; lte: number } {
+  return { gte: Math.floor(from.getTime() / 1000), lte: Math.ceil(to.getTime() / 1000) };
 }

@@ -10,7 +10,8 @@ import {
   findRefundsOnTheirWay,
   type RefundEnd,
 } from './refund.queries.js';
-import { loadPendingRefund, RefundOperation, settleRefund } from './refund.operation.js';
+import { loadPendingRefund, RefundOperation } from './refund.operation.js';
+import { settleRefund } from './settle-refund.js';
 
 /**
  * A refund that we owe without being asked. No client's key is involved: the cause names it, in a column of its own
@@ -32,18 +33,18 @@ export class Compensation {
     const id = deriveId('re', accountId, 'compensation', cause);
     await this.reserve(accountId, chargeId, cause, id);
     const attempt = await loadPendingRefund(this.dataSource.manager, accountId, id);
-    if (!attempt) return this.expectDone(accountId, id);
+    if (!attempt) return this.checkEnded(accountId, id);
     const performed = await this.refunds.perform(attempt);
     if (!performed.ended) throw performed.error(true, 1);
     const { outcome } = performed;
     await this.dataSource.transaction((tx) =>
-      settleOwedRefund(tx, { accountId, id }, chargeId, outcome),
+      settleOwedRefund(tx, chargeId, outcome, { accountId, id }),
     );
-    await this.expectDone(accountId, id);
+    await this.checkEnded(accountId, id);
   }
 
-  /** Nothing was left to give back, or it has gone back. @throws Error each time it is called, if it cannot. */
-  private async expectDone(accountId: string, id: string): Promise<void> {
+  /** Nothing was left to give back, or it has gone back. @throws Error if the processor refused the refund. */
+  private async checkEnded(accountId: string, id: string): Promise<void> {
     const refund = await findRefund(this.dataSource.manager, accountId, id);
     if (refund?.status === 'failed')
       throw new Error(`${id} failed: ${refund.failure_code}; a person must look`);
@@ -73,13 +74,13 @@ export class Compensation {
  */
 export async function settleOwedRefund(
   tx: Tx,
-  refund: Pick<Intent, 'accountId' | 'id'>,
   chargeId: string,
   end: RefundEnd,
+  refund: Pick<Intent, 'accountId' | 'id'>,
 ): Promise<boolean> {
   // The charge's lock comes first, here as everywhere; whoever is second finds the refund ended.
   await lockCharge(tx, refund.accountId, chargeId);
   if (!(await findPendingRefund(tx, refund.accountId, refund.id))) return false;
-  await settleRefund(tx, refund, chargeId, end);
+  await settleRefund(tx, chargeId, end, refund);
   return true;
 }

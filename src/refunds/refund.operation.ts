@@ -1,13 +1,11 @@
 import { Inject, Injectable, Logger } from '@nestjs/common';
 import { GIVING_UP } from '../charges/charge.operation.js';
-import { addRefunded, lockCharge } from '../charges/charge.queries.js';
-import { chargeToWire, type Charge } from '../charges/charge.entity.js';
+import { lockCharge } from '../charges/charge.queries.js';
+import type { Charge } from '../charges/charge.entity.js';
 import type { GivingUp } from '../charges/give-up.js';
-import { recordEvent } from '../events/events.js';
 import { ReserveRaced } from '../idempotency/errors.js';
 import {
   OperationRegistry,
-  type Answer,
   type FoundResource,
   type Intent,
   type LaterBeats,
@@ -16,28 +14,28 @@ import {
   type Plan,
 } from '../idempotency/operation.js';
 import { chargeLink } from '../orders/order.entity.js';
-import { created, problemAnswer } from '../platform/answer.js';
+import { elapsedMs } from '../platform/clock.js';
 import type { Tx } from '../platform/database.js';
 import { nameOf } from '../platform/fault.js';
 import { objectNotFound, Problem } from '../platform/problem.js';
 import { Processor, type ProcessorAnswer } from '../processor/processor.js';
 import { refundAmount } from './refund.arithmetic.js';
 import type { CreateRefund } from './refund.dto.js';
-import { parkRefundUnlessAccountedFor, refundEndOf } from './refund.ends.js';
-import { refundLink, refundToWire, type Refund } from './refund.entity.js';
+import { parkRefundUnlessAccountedFor } from './parked-refunds.js';
+import { refundLink, type Refund } from './refund.entity.js';
 import {
-  endRefund,
   findPendingRefund,
   findRefund,
   findRefundsOnTheirWay,
   insertPendingRefund,
   type RefundEnd,
 } from './refund.queries.js';
+import { refundAnswer, refundEndOf, settleRefund } from './settle-refund.js';
 
 /** A pending refund, as the second beat needs it. */
 export interface Attempt {
   refund: Refund;
-  /** As that of a charge's attempt: by `performance.now()`, so that a process that sleeps afterwards notices. */
+  /** As that of a charge's attempt: by `elapsedMs()`, so that a process that sleeps afterwards notices. */
   reservedAt: number;
 }
 
@@ -60,7 +58,8 @@ export class RefundOperation implements Operation<Attempt, RefundEnd> {
     this.later = {
       load: (db, intent) => this.load(db, intent),
       perform: (attempt) => this.perform(attempt),
-      settle: (tx, { refund }, end, intent) => this.settle(tx, refund, end, intent),
+      settle: async (tx, { refund }, end, intent) =>
+        refundAnswer(await settleRefund(tx, refund.charge_id, end, intent), intent.requestId),
       late: {
         isFact: (end) => end.status === 'succeeded',
         tell: async (tx, { refund }, end) => {
@@ -76,7 +75,7 @@ export class RefundOperation implements Operation<Attempt, RefundEnd> {
   plan(accountId: string, chargeId: string, request: CreateRefund): Plan<Attempt> {
     return {
       reserve: async (tx, { id }) => {
-        const begun = performance.now();
+        const begun = elapsedMs();
         const charge = await lockCharge(tx, accountId, chargeId);
         if (!charge) throw objectNotFound('charge');
         const amount = await this.amountOf(tx, charge, request.amount);
@@ -190,8 +189,8 @@ export class RefundOperation implements Operation<Attempt, RefundEnd> {
     const { keyWindowMs } = this.givingUp;
     const look = () => this.processor.lookRefund(refund.id, refund.processor_parameters);
     let notAfter = reservedAt + keyWindowMs;
-    if (performance.now() >= notAfter) {
-      notAfter = performance.now() + keyWindowMs; // from before the look
+    if (elapsedMs() >= notAfter) {
+      notAfter = elapsedMs() + keyWindowMs; // from before the look
       try {
         const found = await look();
         if (found) return found;
@@ -204,15 +203,6 @@ export class RefundOperation implements Operation<Attempt, RefundEnd> {
     if (answer.kind !== 'unknown' || !answer.stored) return answer;
     return (await look().catch(() => undefined)) ?? answer;
   }
-
-  private async settle(
-    tx: Tx,
-    { charge_id }: Refund,
-    end: RefundEnd,
-    intent: Intent,
-  ): Promise<Answer> {
-    return refundAnswer(await settleRefund(tx, intent, charge_id, end), intent.requestId);
-  }
 }
 
 /** A pending refund with its age by the database's clock; undefined if there is none, or it has ended. */
@@ -221,40 +211,9 @@ export async function loadPendingRefund(
   accountId: string,
   id: string,
 ): Promise<Attempt | undefined> {
-  const asked = performance.now(); // before: a process that sleeps while it is told counts the refund as older
+  const asked = elapsedMs(); // before: a process that sleeps while it is told counts the refund as older
   const refund = await findPendingRefund(db, accountId, id);
   return refund && { refund, reservedAt: asked - refund.age_ms };
-}
-
-/** The third beat: refund, charge and event move together. Locks go record, charge, refund, as in the first beat. */
-export async function settleRefund(
-  tx: Tx,
-  { accountId, id }: Pick<Intent, 'accountId' | 'id'>,
-  chargeId: string,
-  end: RefundEnd,
-): Promise<Refund> {
-  const before = await lockCharge(tx, accountId, chargeId);
-  const refund = await endRefund(tx, accountId, id, end);
-  if (before && refund.status === 'succeeded') {
-    const charge = await addRefunded(tx, before, refund.amount);
-    await recordEvent(tx, {
-      accountId,
-      type: 'charge.refunded',
-      cause: id,
-      object: chargeToWire(charge),
-    });
-  }
-  return refund;
-}
-
-/** The answer that a refund's end stands for, from its row alone. */
-function refundAnswer(refund: Refund, requestId: string): Answer {
-  if (refund.status === 'succeeded')
-    return created(refundLink(refund.id).url, refundToWire(refund));
-  const problem = new Problem('refund_failed', `The refund failed: ${refund.failure_code}.`, {
-    extensions: { failure_code: refund.failure_code, refund: refund.id, charge: refund.charge_id },
-  });
-  return problemAnswer(problem, requestId);
 }
 
 function open(refund: Refund, answer: ProcessorAnswer): Performed<RefundEnd> {

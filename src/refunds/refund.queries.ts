@@ -7,7 +7,10 @@ export const REFUND_COLUMNS = `account_id, id, charge_id, status, amount, curren
 export type NewRefund = Omit<
   Refund,
   'status' | 'failure_code' | 'processor_reference' | 'created_at'
->;
+> & {
+  /** When the processor gave the money back, of a refund that is rebuilt from its ledger. */
+  rebuiltFrom?: Date;
+};
 
 export async function findRefund(
   db: Tx,
@@ -51,8 +54,10 @@ export async function findRefundsOnTheirWay(
 /** @returns undefined if the id or the cause is taken: this refund was made before. */
 export async function insertPendingRefund(tx: Tx, refund: NewRefund): Promise<Refund | undefined> {
   const rows: Refund[] = await tx.query(
-    `INSERT INTO refunds (account_id, id, charge_id, status, amount, currency, reason, processor, processor_parameters, cause)
-     VALUES ($1, $2, $3, 'pending', $4, $5, $6, $7, $8, $9)
+    `INSERT INTO refunds (account_id, id, charge_id, status, amount, currency, reason, processor, processor_parameters,
+       cause, created_at, rebuilt_at)
+     VALUES ($1, $2, $3, 'pending', $4, $5, $6, $7, $8, $9,
+       COALESCE($10::timestamptz, now()), CASE WHEN $10::timestamptz IS NOT NULL THEN now() END)
      ON CONFLICT DO NOTHING RETURNING ${REFUND_COLUMNS}`,
     [
       refund.account_id,
@@ -64,6 +69,7 @@ export async function insertPendingRefund(tx: Tx, refund: NewRefund): Promise<Re
       refund.processor,
       refund.processor_parameters,
       refund.cause,
+      refund.rebuiltFrom ?? null,
     ],
   );
   return rows[0];

@@ -43,8 +43,9 @@ export class RefundsController {
     return page<Refund, RefundWire>(db, charge.account_id, query, {
       table: 'refunds',
       columns: REFUND_COLUMNS,
-      where: ['charge_id = $2'],
-      values: [charge.id],
+      of: { column: 'charge_id', id: charge.id },
+      where: [],
+      values: [],
       url: `/charges/${charge.id}/refunds`,
       toWire: refundToWire,
     });

@@ -1,5 +1,6 @@
 import { Injectable, type OnApplicationShutdown } from '@nestjs/common';
 import pg from 'pg';
+import type { Gauge } from 'prom-client';
 import { DataSource } from 'typeorm';
 import { Draining } from '../platform/draining.js';
 import { Metrics } from './metrics.js';
@@ -7,10 +8,21 @@ import { Metrics } from './metrics.js';
 /** Larger, and a scrape outlasts Prometheus' own 10 s; smaller, and a busy server counts as absent. */
 const PATIENCE_MS = 2_000;
 
+const FIGURES = `
+  SELECT count(*)::int AS unfinished,
+    COALESCE(EXTRACT(EPOCH FROM clock_timestamp() - min(first_seen_at)), 0)::float8 AS oldest,
+    (SELECT count(*)::int FROM parked_payments) AS parked,
+    (SELECT json_array_length(differences) FROM reconciliation_runs ORDER BY ended_at DESC LIMIT 1) AS differences,
+    (SELECT EXTRACT(EPOCH FROM clock_timestamp() - max(ended_at))::float8 FROM reconciliation_runs) AS reconciled
+  FROM idempotency_records WHERE state = 'in_progress'`;
+
 interface Figures {
   unfinished: number;
   oldest: number;
   parked: number;
+  /** Of the last run; null if there was none. */
+  differences: number | null;
+  reconciled: number | null;
 }
 
 /** What `pg` tells of a pool; TypeORM's driver keeps it as `master`. */
@@ -53,22 +65,24 @@ export class DatabaseGauges implements OnApplicationShutdown {
     const { metrics } = this;
     metrics.draining.set(this.draining.started ? 1 : 0);
     this.readPool();
+    const gauges: Record<keyof Figures, Gauge> = {
+      unfinished: metrics.unfinished,
+      oldest: metrics.oldestUnfinished,
+      parked: metrics.parked,
+      differences: metrics.reconciliation,
+      reconciled: metrics.reconciliationAge,
+    };
+    let figures: Partial<Figures> = {};
     try {
-      const { rows } = await this.client.query<Figures>(
-        `SELECT count(*)::int AS unfinished,
-           COALESCE(EXTRACT(EPOCH FROM clock_timestamp() - min(first_seen_at)), 0)::float8 AS oldest,
-           (SELECT count(*)::int FROM parked_payments) AS parked
-         FROM idempotency_records WHERE state = 'in_progress'`,
-      );
-      const figures = rows[0]!;
+      figures = (await this.client.query<Figures>(FIGURES)).rows[0]!;
       metrics.databaseUp.set(1);
-      metrics.unfinished.set(figures.unfinished);
-      metrics.oldestUnfinished.set(figures.oldest);
-      metrics.parked.set(figures.parked);
     } catch {
       metrics.databaseUp.set(0);
-      for (const gauge of [metrics.unfinished, metrics.oldestUnfinished, metrics.parked])
-        gauge.remove();
+    }
+    for (const [name, gauge] of Object.entries(gauges)) {
+      const figure = figures[name as keyof Figures] ?? null;
+      if (figure === null) gauge.remove();
+      else gauge.set(figure);
     }
   }
 

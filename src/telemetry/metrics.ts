@@ -50,6 +50,14 @@ export class Metrics {
     'charge_once_parked_payments',
     'Payments and refunds at the processor that our books do not account for: alarm on any, a person has to look',
   );
+  readonly reconciliation = this.gauge(
+    'charge_once_reconciliation_differences',
+    'What the last `npm run reconcile` has found between the processor’s ledger and ours, mended or not; absent if it never ran',
+  );
+  readonly reconciliationAge = this.gauge(
+    'charge_once_reconciliation_age_seconds',
+    'How long ago that was, by the database’s clock',
+  );
   readonly draining = this.gauge('charge_once_draining', 'Whether this process is stopping');
 
   readonly pool = new Gauge({

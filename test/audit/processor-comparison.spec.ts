@@ -1,6 +1,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { DataSource } from 'typeorm';
-import { compareWithProcessor, PAYMENT_INVARIANTS } from '../../src/audit/processor-comparison.js';
+import { PAYMENT_INVARIANTS } from '../../src/audit/payment.invariants.js';
+import { compareWithProcessor } from '../../src/audit/processor-comparison.js';
 import { StripeProcessor } from '../../src/processor/stripe-processor.js';
 import { startSandbox, type Sandbox } from '../../src/sandbox/sandbox.server.js';
 import { freshDatabase } from '../support/database.js';
@@ -12,6 +13,8 @@ let sandbox: Sandbox;
 let processor: StripeProcessor;
 let ids: Ids;
 let paymentId: string;
+let boughtPayment: string;
+let refundReference: string;
 let payments = 0;
 const found = new Set<string>();
 
@@ -35,12 +38,15 @@ afterAll(async () => {
 
 beforeEach(async () => {
   await db.query(
-    `TRUNCATE accounts, idempotency_records, naive_charges, parked_payments, sandbox.payment_intents CASCADE`,
+    `TRUNCATE accounts, idempotency_records, naive_charges, parked_payments, sandbox.payment_intents, sandbox.refunds CASCADE`,
   );
   ids = await writeCleanBooks(db.manager, 'acme');
   paymentId = await pay();
   await change(`processor_reference = '${paymentId}'`, ids.id);
-  await change(`processor_reference = '${await pay({ charge: ids.bought })}'`, ids.bought);
+  boughtPayment = await pay({ charge: ids.bought });
+  await change(`processor_reference = '${boughtPayment}'`, ids.bought);
+  refundReference = await giveBack();
+  await changeRefund(`processor_reference = '${refundReference}'`);
 });
 afterEach(async () => {
   for (const { invariant } of await compareWithProcessor(db.manager, processor))
@@ -56,6 +62,21 @@ async function pay(
   const parameters = { amount, currency: 'eur', payment_method: paymentMethod, metadata };
   const answer = await processor.pay(`payment ${++payments}`, processor.prepare(parameters));
   return 'reference' in answer ? String(answer.reference) : answer.kind;
+}
+
+/** Has the real sandbox give money back, under a key of its own each time. */
+async function giveBack({ refund = ids.refund, amount = 100 } = {}): Promise<string> {
+  const metadata = { refund, charge: ids.bought, account: ids.account };
+  const parameters = { payment_intent: boughtPayment, amount, metadata };
+  const answer = await processor.refund(
+    `refund ${++payments}`,
+    processor.prepareRefund(parameters),
+  );
+  return 'reference' in answer ? String(answer.reference) : answer.kind;
+}
+
+async function changeRefund(set: string): Promise<void> {
+  await db.query(`UPDATE refunds SET ${set} WHERE id = '${ids.refund}'`);
 }
 
 async function change(set: string, id: string): Promise<void> {
@@ -150,7 +171,38 @@ describe('the comparison with the processor', () => {
 
   test('leaves alone the charges of another processor', async () => {
     await db.query(`UPDATE charges SET processor = 'stripe_test'`);
-    await db.query('TRUNCATE sandbox.payment_intents CASCADE');
+    await db.query(`UPDATE refunds SET processor = 'stripe_test'`);
+    await db.query('TRUNCATE sandbox.payment_intents, sandbox.refunds CASCADE');
+    expect(await findings()).toEqual([]);
+  });
+
+  test('finds money that went back without a refund of ours', async () => {
+    const lost = await giveBack({ refund: 're_never_reserved' });
+    expect(await findings()).toEqual([`paid_refund_without_its_row ${lost}`]);
+  });
+
+  test('finds a refund that went back twice', async () => {
+    await giveBack();
+    expect(await findings()).toEqual([`refund_paid_twice ${ids.refund}`]);
+  });
+
+  test('finds a refund that never went back', async () => {
+    await changeRefund(`processor_reference = 're_invented'`);
+    expect(await findings()).toEqual([`refund_that_was_never_paid ${ids.refund}`]);
+  });
+
+  test('finds a refund of another amount', async () => {
+    await changeRefund('amount = 90');
+    expect(await findings()).toEqual([`paid_refund_differs_from_its_row ${refundReference}`]);
+  });
+
+  test('finds money that went back for a refund that had failed', async () => {
+    const wrong = await giveBack({ refund: ids.refundFailed });
+    expect(await findings()).toEqual([`paid_refund_differs_from_its_row ${wrong}`]);
+  });
+
+  test('finds nothing while a refund is to be settled', async () => {
+    await giveBack({ refund: ids.refundPending });
     expect(await findings()).toEqual([]);
   });
 

@@ -136,6 +136,18 @@ describe('a charge that the processor took, but whose answer was lost', () => {
     expect(await paymentsOf(sandboxUrl, id)).toHaveLength(1);
   });
 
+  test('within the deadline but after the key window, which may be shorter: is looked up, not sent', async () => {
+    const { db, sandboxUrl } = service;
+    const id = await leaveOpen('short memory', 'losing');
+    await age(db, id, 30);
+    await forgetAtProcessor(db, id);
+    const api = await service.startApi({ SANDBOX_KEY_TTL_SECONDS: '20' });
+    const reply = await charge(api.url, 'short memory');
+    await api.stop();
+    expect(reply).toMatchObject({ status: 201, body: { id, status: 'succeeded' } });
+    expect(await paymentsOf(sandboxUrl, id)).toHaveLength(1);
+  });
+
   test.each([PAST_THE_DEADLINE, PAST_THE_KEY_WINDOW])(
     'and declined is a decline, %d s later as well',
     async (seconds) => {

@@ -121,6 +121,7 @@ describe('Prefer', () => {
     ['wait=30', 30],
     ['wait=31', 30],
     ['wait=999999999', 30],
+    ['wait=99999999999999999999', 30],
     ['wait=-1', undefined],
     ['wait=1.5', undefined],
     ['wait=', undefined],

@@ -28,7 +28,7 @@ describe('with LAB=1', () => {
 
   const ledger = async () => (await call(app, '/lab/ledger', { apiKey: null })).body;
   const lost = (path: string, body: unknown, options: Parameters<typeof post>[3]) =>
-    expect(post(app, path, body, options)).rejects.toThrow('fetch failed');
+    expect(post(app, path, body, options)).rejects.toThrow('socket hang up');
 
   it.each(['explode', '', 'LOSE-REQUEST', 'lose-request, lose-response', 'constructor'])(
     'an unknown fault %p is refused, and the key stays unused',
@@ -118,6 +118,20 @@ describe('with LAB=1', () => {
     ]);
     const nobody = await post(app, '/lab/naive/charges', CHARGE, { apiKey: null });
     expectProblem(nobody, 401, 'unauthorized', 'after_fix');
+  });
+
+  it('the naive route takes the price from an order, and neither holds nor pays it', async () => {
+    const items = [{ sku: 'cup', quantity: 2, unit_amount: 350 }];
+    const order = { currency: 'eur', items };
+    expect((await call(app, '/orders/naive-1', { method: 'PUT', body: order })).status).toBe(201);
+    const body = { payment_method: 'pm_card_visa', order: 'naive-1' };
+    for (let i = 0; i < 2; i++) {
+      const reply = await post(app, '/lab/naive/charges', body, { apiKey: app.acme.apiKey });
+      expect(reply).toMatchObject({ status: 201, body: { amount: 700, currency: 'eur' } });
+    }
+    expect((await call(app, '/orders/naive-1')).body.status).toBe('open');
+    const none = await post(app, '/lab/naive/charges', { ...body, order: 'naive-2' });
+    expectProblem(none, 404, 'not_found', 'after_fix');
   });
 
   it.each([

@@ -126,10 +126,8 @@ describe('npm start on a database that exists', () => {
   it('brings a killed API, worker and sandbox back at the same address', async () => {
     const urls = { api: stack.apiUrl, worker: stack.workerUrl, sandbox: stack.sandboxUrl };
     for (const name of ['api', 'worker', 'sandbox', 'api'] as const) {
-      const killedAt = performance.now();
       const victim = await stack.kill(name);
       await stack.restarted(name, victim);
-      expect(performance.now() - killedAt).toBeLessThan(2_000);
       await until(() => isReady(urls[name]));
     }
   });

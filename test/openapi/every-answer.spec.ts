@@ -210,7 +210,7 @@ test.each(having(401))('fits where %s has no API key', async (route) => {
 
 test.each(having(404))('fits where %s finds nothing', async (route) => {
   const unknownOrder = { order: 'unknown', payment_method: 'pm_card_visa' };
-  const body = route === 'POST /charges' ? unknownOrder : bodyFor(route);
+  const body = route.endsWith('/charges') ? unknownOrder : bodyFor(route);
   await call(route, 404, { id: 'unknown' }, { body });
 });
 

@@ -256,7 +256,7 @@ describe('fifty refunds at once over two instances', () => {
 describe('GET /charges/{id}/refunds', () => {
   test('lists that charge’s refunds, newest first, in pages', async () => {
     const id = await newCharge(api);
-    await refund(api, await newCharge(api), newKey(), { amount: 1 });
+    const other = (await refund(api, await newCharge(api), newKey(), { amount: 1 })).body.id;
     const ids: string[] = [];
     for (let i = 1; i <= 5; i++) {
       ids.unshift((await refund(api, id, newKey(), { amount: i })).body.id);
@@ -274,7 +274,8 @@ describe('GET /charges/{id}/refunds', () => {
     expect(after).toMatchObject({ has_more: true, ids: ids.slice(2, 4) });
     expect((await listed(`?limit=2&ending_before=${ids[4]}`)).ids).toEqual(ids.slice(2, 4));
     expect((await send(`${api}${url}?limit=0`)).status).toBe(400);
-    expect((await send(`${api}${url}?starting_after=re_absent`)).status).toBe(400);
+    for (const cursor of ['re_absent', other])
+      expect((await send(`${api}${url}?starting_after=${cursor}`)).status).toBe(400);
   });
 
   test('of another account’s charge, and a refund of another account, are 404', async () => {

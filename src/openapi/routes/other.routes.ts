@@ -125,7 +125,14 @@ export const LAB_ROUTES: Routes = {
         example: EXAMPLES.naiveCharge,
       },
     },
-    problems: ['unauthorized', 'card_declined', 'charge_failed', 'processor_outcome_unknown'],
+    problems: [
+      'unauthorized',
+      'not_found',
+      'card_declined',
+      'charge_failed',
+      'processor_outcome_unknown',
+      'processor_unavailable',
+    ],
   },
   'GET /lab/ledger': {
     tag: 'Lab',
@@ -136,5 +143,6 @@ export const LAB_ROUTES: Routes = {
     successes: {
       200: { description: 'All accounts.', schema: ref('Ledger'), example: EXAMPLES.ledger },
     },
+    problems: ['processor_unavailable'],
   },
 };

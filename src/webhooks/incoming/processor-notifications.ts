@@ -1,16 +1,18 @@
 import { Injectable, Logger } from '@nestjs/common';
 import { DataSource } from 'typeorm';
-import { ChargeOperation, endOf } from '../../charges/charge.operation.js';
+import { ChargeOperation } from '../../charges/charge.operation.js';
 import { findCharge } from '../../charges/charge.queries.js';
 import { misfitOf, parkPayment, type Misfit } from '../../charges/parked-payments.js';
+import { endOf } from '../../charges/settle-charge.js';
 import { IdempotencyEngine } from '../../idempotency/engine.js';
 import { isConnectionLost } from '../../idempotency/errors.js';
 import type { Tx } from '../../platform/database.js';
 import { Processor, type Notification } from '../../processor/processor.js';
 import { settleOwedRefund } from '../../refunds/compensation.js';
-import { refundEndOf, refundMisfitOf } from '../../refunds/refund.ends.js';
+import { refundMisfitOf } from '../../refunds/parked-refunds.js';
 import { RefundOperation } from '../../refunds/refund.operation.js';
 import { findRefund } from '../../refunds/refund.queries.js';
+import { refundEndOf } from '../../refunds/settle-refund.js';
 
 /**
  * | state | means | moved on by |
@@ -167,7 +169,7 @@ export class ProcessorNotifications {
       const settled =
         refund.cause === null
           ? await this.engine.settleFromOutside(tx, account, this.refunds.name, id, end)
-          : await settleOwedRefund(tx, { accountId: account, id }, refund.charge_id, end);
+          : await settleOwedRefund(tx, refund.charge_id, end, { accountId: account, id });
       if (settled) return 'applied';
       refund = await findRefund(tx, account, id); // somebody was faster
       if (refund?.status === 'pending') throw new Error(`${id} is pending, but nobody works on it`);

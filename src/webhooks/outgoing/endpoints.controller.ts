@@ -81,8 +81,9 @@ export class EndpointsController {
     return page<Delivery, DeliveryWire>(this.dataSource.manager, endpoint.account_id, query, {
       table: DELIVERIES,
       columns: '*',
-      where: ['endpoint_id = $2'],
-      values: [endpoint.id],
+      of: { column: 'endpoint_id', id: endpoint.id },
+      where: [],
+      values: [],
       url: `/webhook-endpoints/${endpoint.id}/deliveries`,
       toWire: deliveryToWire,
     });

@@ -1,23 +1,7 @@
 import { parkPayment, type Misfit } from '../charges/parked-payments.js';
 import type { Tx } from '../platform/database.js';
-import type { ProcessorAnswer } from '../processor/processor.js';
 import type { Refund } from './refund.entity.js';
 import { findRefund, type RefundEnd } from './refund.queries.js';
-
-/** How a refund ends by what the processor said; undefined if it does not end by that. */
-export function refundEndOf(answer: ProcessorAnswer): RefundEnd | undefined {
-  switch (answer.kind) {
-    case 'succeeded':
-      return { status: 'succeeded', reference: answer.reference };
-    case 'rejected':
-      return { status: 'failed', failureCode: answer.failureCode, reference: answer.reference };
-    case 'declined':
-      return { status: 'failed', failureCode: answer.code, reference: answer.reference };
-    case 'refused':
-    case 'unknown':
-      return undefined;
-  }
-}
 
 /** How a refund that has ended contradicts an end that is told of it; undefined if it does not. */
 export function refundMisfitOf(refund: Refund, end: RefundEnd): Misfit | undefined {

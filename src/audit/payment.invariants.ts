@@ -1,0 +1,85 @@
+import type { Invariant } from './invariant.js';
+
+/**
+ * Our books against the ground truth of what customers paid and got back. `paid` holds the processor's succeeded
+ * payments; `ours` are those whose account is one of this installation, less those of the lab's naive lane. `returned`
+ * and `ours_returned` are the same of refunds.
+ *
+ * A payment whose charge is still pending is no fault: that is the gap between the second beat and the third, and
+ * `record_overdue` reports the charge that stays there.
+ */
+export const PAYMENT_INVARIANTS: readonly Invariant[] = [
+  {
+    name: 'payment_without_its_charge',
+    why: 'Money was taken and no row knows of it: the processor was called before the reserve had committed.',
+    sql: `SELECT ours.account AS account_id, ours.reference AS id, 'no charge ' || ours.charge AS detail
+      FROM ours LEFT JOIN charges AS charge ON charge.account_id = ours.account AND charge.id = ours.charge
+      WHERE charge.id IS NULL`,
+  },
+  {
+    name: 'payment_of_a_failed_charge',
+    why: 'The merchant was told that nothing was taken. A success that came too late is parked for a person to see.',
+    sql: `SELECT ours.account AS account_id, ours.reference AS id, ours.charge || ' has failed' AS detail
+      FROM ours JOIN charges AS charge ON charge.account_id = ours.account AND charge.id = ours.charge
+      WHERE charge.status = 'failed' AND NOT EXISTS (
+        SELECT 1 FROM parked_payments AS parked
+        WHERE parked.account_id = ours.account AND parked.processor_reference = ours.reference)`,
+  },
+  {
+    name: 'payment_differs_from_its_charge',
+    why: 'The customer paid something else than the merchant believes.',
+    sql: `SELECT ours.account AS account_id, ours.reference AS id,
+        concat_ws(' ', ours.amount, ours.currency, 'instead of', charge.amount, charge.currency) AS detail
+      FROM ours JOIN charges AS charge ON charge.account_id = ours.account AND charge.id = ours.charge
+      WHERE (ours.amount, ours.currency) <> (charge.amount, charge.currency)`,
+  },
+  {
+    name: 'charge_paid_twice',
+    why: 'What this project is there to prevent.',
+    sql: `SELECT account AS account_id, charge AS id, count(*) || ' payments: ' || string_agg(reference, ', ') AS detail
+      FROM ours GROUP BY account, charge HAVING count(*) > 1`,
+  },
+  {
+    name: 'charge_without_its_payment',
+    why: 'The merchant ships and was never paid: an answer was taken for a success that was none.',
+    // Settled before the ledger was read: a later one may have its payment on a page that had passed already.
+    sql: `SELECT charge.account_id, charge.id, 'no payment ' || charge.processor_reference AS detail
+      FROM charges AS charge
+      WHERE charge.status = 'succeeded' AND charge.processor = $3
+        AND charge.created_at >= $5::timestamptz AND charge.settled_at <= $4::timestamptz
+        AND NOT EXISTS (SELECT 1 FROM paid
+          WHERE paid.reference = charge.processor_reference AND paid.charge = charge.id)`,
+  },
+  {
+    name: 'paid_refund_without_its_row',
+    why: 'Money went back and no row knows of it: the same amount could go back again.',
+    sql: `SELECT back.account AS account_id, back.reference AS id, 'no refund ' || back.refund AS detail
+      FROM ours_returned AS back LEFT JOIN refunds AS refund ON refund.account_id = back.account AND refund.id = back.refund
+      WHERE refund.id IS NULL`,
+  },
+  {
+    name: 'paid_refund_differs_from_its_row',
+    why: 'The customer got back something else than the merchant believes, or got it although it had failed.',
+    sql: `SELECT back.account AS account_id, back.reference AS id, concat_ws(' ', back.amount, back.currency, back.charge,
+        'instead of', refund.status, refund.amount, refund.currency, refund.charge_id) AS detail
+      FROM ours_returned AS back JOIN refunds AS refund ON refund.account_id = back.account AND refund.id = back.refund
+      WHERE refund.status = 'failed'
+        OR (back.amount, back.currency, back.charge) <> (refund.amount, refund.currency, refund.charge_id)`,
+  },
+  {
+    name: 'refund_paid_twice',
+    why: 'As a charge that is paid twice, to the loss of the merchant.',
+    sql: `SELECT account AS account_id, refund AS id, count(*) || ' refunds: ' || string_agg(reference, ', ') AS detail
+      FROM ours_returned GROUP BY account, refund HAVING count(*) > 1`,
+  },
+  {
+    name: 'refund_that_was_never_paid',
+    why: 'The customer was told that the money is on its way.',
+    sql: `SELECT refund.account_id, refund.id, 'no refund ' || refund.processor_reference AS detail
+      FROM refunds AS refund
+      WHERE refund.status = 'succeeded' AND refund.processor = $3
+        AND refund.created_at >= $5::timestamptz AND refund.settled_at <= $4::timestamptz
+        AND NOT EXISTS (SELECT 1 FROM returned
+          WHERE returned.reference = refund.processor_reference AND returned.refund = refund.id)`,
+  },
+];

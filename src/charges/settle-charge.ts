@@ -1,0 +1,71 @@
+import { recordEvent } from '../events/events.js';
+import type { Answer, Intent } from '../idempotency/operation.js';
+import { chargeLink } from '../orders/order.entity.js';
+import { orderPaid } from '../orders/order.events.js';
+import { endHold } from '../orders/order.queries.js';
+import { created, problemAnswer } from '../platform/answer.js';
+import type { Tx } from '../platform/database.js';
+import { Problem } from '../platform/problem.js';
+import { releaseStock } from '../stock/stock.js';
+import { chargeToWire, type Charge } from './charge.entity.js';
+import { endCharge, type ChargeEnd } from './charge.queries.js';
+import type { Ending } from './give-up.js';
+
+/** The third beat: charge, order, stock and events move together. Throws if the charge is not pending. */
+export async function settleCharge(
+  tx: Tx,
+  end: ChargeEnd,
+  { accountId, id }: Pick<Intent, 'accountId' | 'id'>,
+): Promise<Charge> {
+  const charge = await endCharge(tx, accountId, id, end);
+  const paid = charge.status === 'succeeded';
+  await recordEvent(tx, {
+    accountId,
+    type: paid ? 'charge.succeeded' : 'charge.failed',
+    cause: id,
+    object: chargeToWire(charge),
+  });
+  if (charge.order_id !== null) {
+    const order = await endHold(tx, accountId, charge.order_id, id, paid);
+    if (paid) await recordEvent(tx, orderPaid(order));
+    else await releaseStock(tx, accountId, id);
+  }
+  return charge;
+}
+
+/** How a charge ends by what the processor said; undefined if it does not end by that. */
+export function endOf(answer: Ending): ChargeEnd | undefined {
+  switch (answer.kind) {
+    case 'succeeded':
+      return { status: 'succeeded', reference: answer.reference };
+    case 'declined': {
+      const { code, declineCode, reference } = answer;
+      return { status: 'failed', failureCode: code, declineCode, reference };
+    }
+    case 'rejected': {
+      const { failureCode, reference } = answer;
+      return { status: 'failed', failureCode, declineCode: null, reference };
+    }
+    case 'abandoned':
+      return { status: 'failed', failureCode: 'abandoned', declineCode: null, reference: null };
+    case 'refused':
+    case 'unknown':
+      return undefined;
+  }
+}
+
+/** The answer that a charge's end stands for, from its row alone. */
+export function chargeAnswer(charge: Charge, requestId: string): Answer {
+  if (charge.status === 'succeeded')
+    return created(chargeLink(charge.id).url, chargeToWire(charge));
+  const extensions = { charge: charge.id };
+  const problem =
+    charge.decline_code !== null
+      ? new Problem('card_declined', `The card was declined: ${charge.decline_code}.`, {
+          extensions: { decline_code: charge.decline_code, ...extensions },
+        })
+      : new Problem('charge_failed', `The charge failed: ${charge.failure_code}.`, {
+          extensions: { failure_code: charge.failure_code, ...extensions },
+        });
+  return problemAnswer(problem, requestId);
+}

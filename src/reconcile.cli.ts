@@ -1,0 +1,61 @@
+import { parseArgs } from 'node:util';
+import { DataSource } from 'typeorm';
+import { nameOf } from './platform/fault.js';
+import { databaseOptions } from './platform/database.js';
+import type { Span } from './processor/processor.js';
+import { StripeProcessor } from './processor/stripe-processor.js';
+import { reconcile } from './reconciliation/reconcile.js';
+import { run } from './run.js';
+
+// `npm run reconcile`: run it after a restore from a backup or a failover that lost commits, before clients are let in.
+// One line for each difference, what was mended included.
+// Exit code: 0 none, 1 some, 2 the ledger could not be read, 64 usage, 78 configuration.
+
+const USAGE = `npm run reconcile -- [--from <time>] [--to <time>]
+
+Holds the processor's ledger of that span against the charges and refunds here, both ways, and
+rebuilds those that are missing here. Times are ISO 8601; the default is the last 30 days.`;
+const DAYS_MS = 30 * 24 * 3_600_000;
+const COULD_NOT_LOOK = 2;
+/** EX_USAGE of sysexits.h. */
+const EXIT_USAGE = 64;
+
+const span = spanOf(process.argv.slice(2));
+if (!span) {
+  console.error(USAGE);
+  process.exit(EXIT_USAGE);
+}
+await run(async ({ databaseUrl, processor: options }) => {
+  const dataSource = await new DataSource(databaseOptions(databaseUrl, 2)).initialize();
+  try {
+    const processor = new StripeProcessor(options);
+    const { payments, refunds, differences } = await reconcile(dataSource, processor, span);
+    for (const { invariant, account_id, id, detail } of differences) {
+      console.log([invariant, account_id, id, detail].join('  '));
+    }
+    console.log(
+      `${payments} payments and ${refunds} refunds of ${processor.name}, ${differences.length} differences`,
+    );
+    process.exitCode = differences.length > 0 ? 1 : 0;
+  } catch (error) {
+    console.error(`could not reconcile: ${nameOf(error)}`);
+    process.exitCode = COULD_NOT_LOOK;
+  } finally {
+    await dataSource.destroy();
+  }
+});
+
+function spanOf(args: string[]): Span | undefined {
+  try {
+    const { values } = parseArgs({
+      args,
+      options: { from: { type: 'string' }, to: { type: 'string' } },
+    });
+    const to = values.to === undefined ? new Date() : new Date(values.to);
+    const from =
+      values.from === undefined ? new Date(to.getTime() - DAYS_MS) : new Date(values.from);
+    return from <= to ? { from, to } : undefined; // false as well if one is no time
+  } catch {
+    return undefined;
+  }
+}

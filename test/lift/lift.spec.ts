@@ -1,0 +1,238 @@
+import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import { until } from '../support/until.js';
+import {
+  buildLiftedApp,
+  emptyDatabase,
+  isReplay,
+  sendTo,
+  startLiftedApp,
+  type LiftedProcess,
+} from './lifted-app.js';
+import { startPrinter, type Printer } from './printer.js';
+
+// Processes start slowly on a machine that is busy; the limit is for hangs, not for speed.
+jest.setTimeout(300_000);
+
+/** The application that src/idempotency/README.md shows, built from that page and from nothing else of ours. */
+let built: Awaited<ReturnType<typeof buildLiftedApp>>;
+let database: Awaited<ReturnType<typeof emptyDatabase>>;
+let printer: Printer;
+let app: LiftedProcess;
+const start = () =>
+  startLiftedApp(built.home, { DATABASE_URL: database.url, PRINTER_URL: printer.url });
+
+beforeAll(async () => {
+  [built, database, printer] = await Promise.all([
+    buildLiftedApp(),
+    emptyDatabase(),
+    startPrinter(),
+  ]);
+  app = await start();
+});
+afterAll(async () => {
+  await app?.kill();
+  await printer?.stop();
+  await database?.drop();
+  await built?.remove();
+});
+
+const send = (path: string, key?: string, body?: object, headers = {}) =>
+  sendTo(app.url + path, key, body, headers);
+const invite = (key: string, body: object = { email: 'ann@example.com' }) =>
+  send('/invitations', key, body);
+const badge = (key: string, name = 'Ann', headers = {}) => send('/badges', key, { name }, headers);
+const lookUp = async (key: string) => (await send(`/idempotency-keys/${key}`)).body;
+
+/** How many objects there are: of a wrong key, two. */
+async function count(table: 'invitations' | 'badges', value: string): Promise<number> {
+  const column = table === 'invitations' ? 'email' : 'name';
+  const { rowCount } = await database.db.query(`SELECT 1 FROM ${table} WHERE ${column} = $1`, [
+    value,
+  ]);
+  return rowCount ?? 0;
+}
+const printed = (name: string) => printer.printed.filter((each) => each.name === name).length;
+const record = (sql: string, key: string) =>
+  database.db.query(`UPDATE idempotency_records SET ${sql} WHERE key = $1`, [key]);
+
+describe.each([
+  { kind: 'one beat', path: '/invitations', member: 'email', table: 'invitations' as const },
+  { kind: 'three beats', path: '/badges', member: 'name', table: 'badges' as const },
+])('an operation with $kind', ({ path, member, table }) => {
+  test('replays its answer byte for byte', async () => {
+    const value = `replay ${path}`;
+    const body = { [member]: value };
+    const first = await send(path, `replay${path}`, body);
+    const again = await send(path, `replay${path}`, body);
+    expect(first).toMatchObject({ status: 201, body });
+    expect([isReplay(first), isReplay(again)]).toEqual([false, true]);
+    expect(again.status).toBe(201);
+    expect(again.text).toBe(first.text);
+    for (const name of ['content-type', 'idempotency-expires'])
+      expect(again.headers.get(name)).toBe(first.headers.get(name));
+    expect(first.headers.has('original-request-id')).toBe(false);
+    expect(again.headers.has('original-request-id')).toBe(true);
+    expect(await count(table, value)).toBe(1);
+    await send(path, `replay${path} 2`, body);
+    expect(await count(table, value)).toBe(2); // another key is another intent
+  });
+
+  test('runs once for fifty at once', async () => {
+    const value = `fifty ${path}`;
+    const fifty = Array.from({ length: 50 }, () =>
+      send(path, `fifty${path}`, { [member]: value }, { prefer: 'wait=30' }),
+    );
+    const replies = await Promise.all(fifty);
+    expect(new Set(replies.map(({ status, text }) => `${status} ${text}`)).size).toBe(1);
+    expect(replies[0]!.status).toBe(201);
+    expect(replies.filter((reply) => !isReplay(reply))).toHaveLength(1);
+    expect(await count(table, value)).toBe(1);
+  });
+
+  test('refuses the same key with another body', async () => {
+    const key = `reused${path}`;
+    await send(path, key, { [member]: 'this' });
+    expect(await send(path, key, { [member]: 'that' })).toMatchObject({
+      status: 422,
+      body: { code: 'idempotency_key_reused', retry: 'no', mismatched: [`/${member}`] },
+    });
+    expect(await count(table, 'that')).toBe(0);
+  });
+
+  test('leaves the key unused when the request is refused', async () => {
+    const key = `refused${path}`;
+    expect((await send(path, key, { [member]: 1 })).status).toBe(400);
+    expect((await send(`/idempotency-keys/${encodeURIComponent(key)}`)).status).toBe(404);
+    const mended = await send(path, key, { [member]: 'mended' });
+    expect([mended.status, isReplay(mended)]).toEqual([201, false]);
+  });
+
+  test('is not run again under an expired key, before and after the reaper', async () => {
+    const key = `expired-${table}`;
+    const value = `expired ${path}`;
+    const { body } = await send(path, key, { [member]: value });
+    await record(`expires_at = clock_timestamp() - interval '1 second'`, key);
+    const expectExpired = async () => {
+      expect(await send(path, key, { [member]: value })).toMatchObject({
+        status: 409,
+        body: { code: 'idempotency_key_expired', retry: 'no', resource: { id: body.id } },
+      });
+      expect(await lookUp(key)).toMatchObject({ state: 'expired', resource: { id: body.id } });
+      expect(await count(table, value)).toBe(1);
+    };
+    await expectExpired();
+    await app.kill('SIGTERM'); // in good order, and the next one reaps when it starts
+    app = await start();
+    await until(async () => {
+      const left = await database.db.query('SELECT 1 FROM idempotency_records WHERE key = $1', [
+        key,
+      ]);
+      return left.rowCount === 0;
+    });
+    await expectExpired();
+  });
+
+  test('needs a key', async () => {
+    const body = { [member]: 'keyless' };
+    expect(await send(path, undefined, body)).toMatchObject({
+      status: 400,
+      body: { code: 'idempotency_key_missing', retry: 'after_fix' },
+    });
+    expect(await count(table, 'keyless')).toBe(0);
+  });
+});
+
+test('an invitation whose transaction fails leaves the key unused', async () => {
+  const nul = await invite('fails', { email: 'a\u0000b' }); // PostgreSQL takes no such text
+  expect(nul.status).toBe(500);
+  expect((await invite('fails')).status).toBe(201);
+});
+
+describe('while the printer works', () => {
+  test('a duplicate waits for the answer, and is told 409 when it will not wait', async () => {
+    const open = printer.close();
+    const first = badge('waits', 'Waits');
+    await printer.held(1);
+    const waited = badge('waits', 'Waits', { prefer: 'wait=30' });
+    expect(await badge('waits', 'Waits', { prefer: 'wait=0' })).toMatchObject({
+      status: 409,
+      body: { code: 'idempotency_request_in_progress', retry: 'same_key' },
+    });
+    expect(await badge('waits', 'Other')).toMatchObject({ status: 422 });
+    open();
+    const [one, two] = await Promise.all([first, waited]);
+    expect(two).toMatchObject({ status: 201, text: one.text });
+    expect([isReplay(one), isReplay(two)]).toEqual([false, true]);
+    expect(printer.asked(String(one.body.id))).toBe(1);
+  });
+
+  test('no transaction is open', async () => {
+    const open = printer.close();
+    const first = badge('no transaction', 'No transaction');
+    await printer.held(1);
+    const { rows } = await database.db.query(
+      `SELECT state FROM pg_stat_activity
+       WHERE datname = current_database() AND state <> 'idle' AND pid <> pg_backend_pid()`,
+    );
+    open();
+    expect(rows.filter(({ state }) => state === 'idle in transaction')).toEqual([]);
+    expect((await first).status).toBe(201);
+  });
+});
+
+test('a definite no of the printer is an outcome: stored and replayed', async () => {
+  const first = await badge('refused badge', '');
+  expect(first).toMatchObject({ status: 201, body: { status: 'refused' } });
+  expect((await badge('refused badge', '')).text).toBe(first.text);
+  expect(printer.asked(String(first.body.id))).toBe(1);
+});
+
+test('an answer that says nothing is not stored: the same key goes on, and the badge is printed once', async () => {
+  printer.failNext();
+  expect((await badge('unknown', 'Unknown')).status).toBe(503);
+  const again = await badge('unknown', 'Unknown');
+  expect(again).toMatchObject({ status: 201, body: { status: 'printed' } });
+  expect(printed('Unknown')).toBe(1);
+});
+
+describe('after a kill -9 between reserve and settle', () => {
+  /** Leaves a badge that is reserved, and whose printing nobody knows about. */
+  async function crash(key: string, name: string): Promise<void> {
+    const open = printer.close();
+    const lost = badge(key, name).catch(() => 'no answer');
+    await printer.held(1);
+    await app.kill();
+    expect(await lost).toBe('no answer');
+    open();
+    await until(async () => printed(name) === 1);
+  }
+
+  test('the retry goes on from the row', async () => {
+    await crash('retry', 'Retry');
+    // The sweep, which runs in the same process, is to leave it alone.
+    await record(`next_attempt_at = clock_timestamp() + interval '1 hour'`, 'retry');
+    app = await start();
+    expect(await badge('retry', 'Retry', { prefer: 'wait=0' })).toMatchObject({
+      status: 409,
+      body: { code: 'idempotency_request_in_progress', retry: 'same_key' },
+    });
+    await record(`lease_expires_at = clock_timestamp()`, 'retry');
+    const answer = await badge('retry', 'Retry');
+    expect(answer).toMatchObject({ status: 201, body: { name: 'Retry', status: 'printed' } });
+    expect(await lookUp('retry')).toMatchObject({ state: 'completed', attempts: 2 });
+    expect((await badge('retry', 'Retry')).text).toBe(answer.text);
+    expect([await count('badges', 'Retry'), printed('Retry')]).toEqual([1, 1]);
+    expect(printer.asked(String(answer.body.id))).toBe(2);
+  });
+
+  test('the sweep ends it without a retry', async () => {
+    await crash('sweep', 'Sweep');
+    await record(`lease_expires_at = clock_timestamp()`, 'sweep');
+    app = await start();
+    await until(async () => (await lookUp('sweep')).state === 'completed');
+    expect(await lookUp('sweep')).toMatchObject({ status: 201, attempts: 2 });
+    expect([await count('badges', 'Sweep'), printed('Sweep')]).toEqual([1, 1]);
+    const late = await badge('sweep', 'Sweep');
+    expect([late.status, isReplay(late)]).toEqual([201, true]);
+  });
+});

@@ -1,0 +1,132 @@
+import { execFile, spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { cp, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join, resolve } from 'node:path';
+import { promisify } from 'node:util';
+import pg from 'pg';
+import { freePort } from '../../src/platform/ports.js';
+import { testDatabaseUrl } from '../support/database.js';
+import { until } from '../support/until.js';
+
+const ENGINE = 'src/idempotency';
+const MIGRATION = 'migrations/1763760002000-idempotency-records.ts';
+
+/** The page's code blocks that name a file. */
+function files(page: string): [path: string, content: string][] {
+  return [...page.matchAll(/^```\w+ (\S+)\n([^]*?)^```$/gm)].map(([, path, content]) => [
+    path!,
+    content!,
+  ]);
+}
+
+/** The packages of the page's `npm install` lines. */
+function packages(page: string): string[] {
+  const commands = page.replaceAll('\\\n', ' ').matchAll(/^npm install (.+)$/gm);
+  return [...commands].flatMap(([, list]) => list!.split(/\s+/)).filter((name) => name[0] !== '-');
+}
+
+/** Does what src/idempotency/README.md says, in an empty directory, and compiles. */
+export async function buildLiftedApp() {
+  const home = await mkdtemp(join(tmpdir(), 'charge-once-lift-'));
+  const page = await readFile(join(ENGINE, 'README.md'), 'utf8');
+  await cp(ENGINE, join(home, ENGINE), { recursive: true });
+  await mkdir(join(home, dirname(MIGRATION)));
+  await cp(MIGRATION, join(home, MIGRATION));
+  for (const [path, content] of files(page)) await writeFile(join(home, path), content);
+  // What the page does not name is not there: an import of anything else fails.
+  for (const name of packages(page)) {
+    const link = join(home, 'node_modules', name);
+    await mkdir(dirname(link), { recursive: true });
+    await symlink(resolve('node_modules', name), link);
+  }
+  const compiler = join(home, 'node_modules/typescript/bin/tsc');
+  await promisify(execFile)(process.execPath, [compiler], { cwd: home }).catch(
+    ({ stdout }: { stdout: string }) => {
+      throw new Error(`the page does not compile:\n${stdout}`);
+    },
+  );
+  return { home, remove: () => rm(home, { recursive: true, force: true }) };
+}
+
+/** A database with nothing in it: the application makes its tables itself. */
+export async function emptyDatabase() {
+  const name = `lift_${randomBytes(5).toString('hex')}`;
+  const admin = new pg.Client({ connectionString: testDatabaseUrl('postgres') });
+  await admin.connect();
+  await admin.query(`CREATE DATABASE ${name}`);
+  const url = testDatabaseUrl(name);
+  const db = new pg.Pool({ connectionString: url, max: 2 });
+  // FORCE below may hit a connection on its way out, which says so to nobody.
+  db.on('connect', (client) => client.on('error', () => undefined));
+  return {
+    url,
+    db,
+    async drop() {
+      await db.end();
+      await admin.query(`DROP DATABASE ${name} WITH (FORCE)`);
+      await admin.end();
+    },
+  };
+}
+
+export interface LiftedProcess {
+  url: string;
+  kill(signal?: NodeJS.Signals): Promise<void>;
+}
+
+/** Ends the process when the test run is killed. */
+const WITH_ITS_PARENT = `data:text/javascript,process.once('disconnect', () => process.exit(1))`;
+
+export async function startLiftedApp(home: string, env: object): Promise<LiftedProcess> {
+  const port = await freePort('127.0.0.1');
+  const child = spawn(process.execPath, ['--import', WITH_ITS_PARENT, 'dist/src/main.js'], {
+    cwd: home,
+    env: { PATH: process.env.PATH, PORT: String(port), ...env },
+    stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+  });
+  let printed = '';
+  for (const stream of [child.stdout, child.stderr])
+    stream?.setEncoding('utf8').on('data', (text: string) => (printed += text));
+  let dead = false;
+  const death = once(child, 'exit').then(() => void (dead = true));
+  const url = `http://127.0.0.1:${port}`;
+  await until(async () => dead || (await fetch(url)).status === 404, 150_000);
+  if (dead) throw new Error(`the application ended before it answered:\n${printed}`);
+  return {
+    url,
+    async kill(signal = 'SIGKILL') {
+      child.kill(signal);
+      await death;
+    },
+  };
+}
+
+export interface Reply {
+  status: number;
+  headers: Headers;
+  text: string;
+  body: Record<string, unknown>;
+}
+
+export async function sendTo(
+  url: string,
+  key?: string,
+  body?: object,
+  headers = {},
+): Promise<Reply> {
+  const response = await fetch(url, {
+    method: body ? 'POST' : 'GET',
+    headers: {
+      ...(body && { 'content-type': 'application/json' }),
+      ...(key !== undefined && { 'idempotency-key': key }),
+      ...headers,
+    },
+    body: body && JSON.stringify(body),
+  });
+  const text = await response.text();
+  return { status: response.status, headers: response.headers, text, body: JSON.parse(text) };
+}
+
+export const isReplay = ({ headers }: Reply) => headers.get('Idempotent-Replayed') === 'true';
