@@ -116,7 +116,7 @@ export function loadConfig(env: Env = process.env): Config {
       }),
       directory: env.MAIL_DIR || '.data/mail',
     },
-    processor: processor(env),
+    processor: { ...processor(env), ...webhookSecret(env, production) },
   };
 }
 
@@ -136,6 +136,25 @@ function givingUp(env: Env): Config['givingUp'] {
   return { deadlineMs: deadline * 1000, keyWindowMs: window * 1000 };
 }
 
+/**
+ * There is no default: a secret that stands in a public repository lets anybody declare charges paid. Without one the
+ * route believes nobody, and in production, where that would go unnoticed, there is no start.
+ */
+function webhookSecret(env: Env, production: boolean): { webhookSecret?: string } {
+  const secret = env.PROCESSOR_WEBHOOK_SECRET ?? '';
+  if (secret === '' && !production) return {};
+  const wrong =
+    secret === ''
+      ? 'is not set: no notification of the processor could be believed'
+      : !/^\S{16,}$/.test(secret) && 'has white space in it, or fewer than 16 characters to guess';
+  if (wrong) {
+    throw new ConfigurationError(
+      `PROCESSOR_WEBHOOK_SECRET ${wrong}. Set the signing secret that Stripe shows for the endpoint, whsec_…; for the sandbox the random text that is its SANDBOX_WEBHOOK_SECRET.`,
+    );
+  }
+  return { webhookSecret: secret };
+}
+
 function processor(env: Env): Config['processor'] {
   // More than the lease (this + 2 s) is no honest attempt; less than a card network needs makes every charge unknown.
   const timeoutMs = integer(env, 'PROCESSOR_TIMEOUT_MS', 8_000, 100, 60_000);
@@ -144,26 +163,22 @@ function processor(env: Env): Config['processor'] {
   if (secretKey === '') {
     const fallback = `http://127.0.0.1:${port(env, 'SANDBOX_PORT', 4242)}`;
     const baseUrl = url(env, 'PROCESSOR_URL', fallback, ['http:', 'https:']);
-    const webhookSecret = env.PROCESSOR_WEBHOOK_SECRET || 'whsec_sandbox';
-    return { name: 'sandbox', secretKey: 'sk_test_sandbox', baseUrl, timeoutMs, webhookSecret };
+    return { name: 'sandbox', secretKey: 'sk_test_sandbox', baseUrl, timeoutMs };
   }
-  const webhook = env.PROCESSOR_WEBHOOK_SECRET
-    ? { webhookSecret: env.PROCESSOR_WEBHOOK_SECRET }
-    : {};
   if (secretKey.startsWith('sk_live_') || secretKey.startsWith('rk_live_')) {
     if (!allowLive) {
       throw new ConfigurationError(
         'STRIPE_SECRET_KEY is a live key: real cards would be charged. Use a test key (sk_test_…), or set ALLOW_LIVE=1 if that is what you want.',
       );
     }
-    return { name: 'stripe_live', secretKey, timeoutMs, ...webhook };
+    return { name: 'stripe_live', secretKey, timeoutMs };
   }
   if (!/^[sr]k_test_\S+$/.test(secretKey)) {
     throw new ConfigurationError(
       'STRIPE_SECRET_KEY is not a Stripe secret key. It begins with sk_test_; leave it unset to use the local sandbox.',
     );
   }
-  return { name: 'stripe_test', secretKey, timeoutMs, ...webhook };
+  return { name: 'stripe_test', secretKey, timeoutMs };
 }
 
 function databaseUrl(env: Env): string {

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { join, resolve } from 'node:path';
 import { ConfigurationError, loadConfig } from './config.js';
 import { freePort, whyNotBindable } from './platform/ports.js';
@@ -32,12 +33,14 @@ export async function localSettings(env: NodeJS.ProcessEnv): Promise<LocalSettin
     );
   }
   const databaseUrl = env.DATABASE_URL || undefined;
+  const sandboxWanted = !env.STRIPE_SECRET_KEY && !env.PROCESSOR_URL;
+  const secrets = sandboxWanted ? webhookSecrets(env) : {};
   const config = loadConfig({
     ...env,
+    ...secrets,
     LAB: lab,
     DATABASE_URL: databaseUrl ?? 'postgres://embedded',
   });
-  const sandboxWanted = !env.STRIPE_SECRET_KEY && !env.PROCESSOR_URL;
 
   // 0 means any free port: it has to be known here, because the others and the user are told.
   const used = new Set<number>();
@@ -65,9 +68,17 @@ export async function localSettings(env: NodeJS.ProcessEnv): Promise<LocalSettin
   }
 
   const urlOf = (port: number, host: string) => `http://${reachable(host)}:${port}`;
+  const api = urlOf(ports.PORT, config.host);
+  const notifications = {
+    ...secrets,
+    SANDBOX_WEBHOOK_URL: env.SANDBOX_WEBHOOK_URL || `${api}/webhooks/processor`,
+    // After the answer that it is about, or after the 504 in its place: whoever tries a fault sees that first.
+    SANDBOX_WEBHOOK_DELAY_MS:
+      env.SANDBOX_WEBHOOK_DELAY_MS || String(config.processor.timeoutMs + AFTER_THE_ANSWER_MS),
+  };
   return {
     urls: {
-      api: urlOf(ports.PORT, config.host),
+      api,
       worker: urlOf(ports.WORKER_PORT, config.host),
       sandbox: sandboxWanted ? urlOf(ports.SANDBOX_PORT, LOOPBACK) : undefined,
     },
@@ -76,7 +87,7 @@ export async function localSettings(env: NodeJS.ProcessEnv): Promise<LocalSettin
       LAB: lab,
       PORT: String(ports.PORT),
       WORKER_PORT: String(ports.WORKER_PORT),
-      ...(sandboxWanted ? { SANDBOX_PORT: String(ports.SANDBOX_PORT) } : {}),
+      ...(sandboxWanted ? { SANDBOX_PORT: String(ports.SANDBOX_PORT), ...notifications } : {}),
     },
     databaseUrl,
     dataDir: join(resolve(env.DATA_DIR || '.data'), 'postgres'),
@@ -87,6 +98,19 @@ export async function localSettings(env: NodeJS.ProcessEnv): Promise<LocalSettin
 }
 
 const LOOPBACK = '127.0.0.1';
+
+/** Less than the sweep's first pause, so that a lost answer is settled by the notification, as Stripe's would. */
+const AFTER_THE_ANSWER_MS = 500;
+
+/** One secret for both sides, of this start alone unless the user has one. */
+function webhookSecrets(env: NodeJS.ProcessEnv) {
+  const ours = env.PROCESSOR_WEBHOOK_SECRET || env.SANDBOX_WEBHOOK_SECRET;
+  const secret = ours || `whsec_${randomBytes(24).toString('base64url')}`;
+  return {
+    PROCESSOR_WEBHOOK_SECRET: env.PROCESSOR_WEBHOOK_SECRET || secret,
+    SANDBOX_WEBHOOK_SECRET: env.SANDBOX_WEBHOOK_SECRET || secret,
+  };
+}
 
 /** Here already, so that a start that cannot succeed takes no time and touches no database. */
 async function checkPort(name: string, port: number, host: string): Promise<void> {

@@ -62,6 +62,7 @@ describe('the configuration', () => {
     ['DATABASE_URL', ['127.0.0.1', 'mysql://h/d', 'postgres//h/d', 'postgres://u:p%zz@h/d']],
     ['PROCESSOR_URL', ['localhost:4242', 'ftp://h']],
     ['STRIPE_SECRET_KEY', ['pk_test_1', 'sk_test_', 'whsec_1', 'sk_test_a b']],
+    ['PROCESSOR_WEBHOOK_SECRET', ['whsec_sandbox', 'whsec_0123456789\n', 'whsec_ 0123456789']],
   ])('names %s when it is wrong, and the mend, on one line', (name, values) => {
     for (const value of values) {
       const message = refusal({ [name]: value });
@@ -111,10 +112,23 @@ describe('the configuration', () => {
 
   it('refuses the lab in production', () => {
     expect(refusal({ LAB: '1', NODE_ENV: 'production' })).toMatch(/^LAB=1 is refused.*Unset LAB/);
-    expect(load({ LAB: '0', NODE_ENV: 'production' })).toMatchObject({
+    const secret = { PROCESSOR_WEBHOOK_SECRET: 'whsec_0123456789' };
+    expect(load({ LAB: '0', NODE_ENV: 'production', ...secret })).toMatchObject({
       production: true,
       lab: false,
     });
+  });
+
+  it.each<[string, Record<string, string>]>([
+    ['the sandbox', {}],
+    ['Stripe', { STRIPE_SECRET_KEY: 'sk_test_1' }],
+  ])('has no secret of its own for the notifications of %s', (_processor, env) => {
+    expect(load(env).processor).not.toHaveProperty('webhookSecret');
+    const secret = { PROCESSOR_WEBHOOK_SECRET: 'whsec_0123456789' };
+    expect(load({ ...env, ...secret }).processor.webhookSecret).toBe('whsec_0123456789');
+    const production = { ...env, NODE_ENV: 'production' };
+    expect(refusal(production)).toMatch(/^PROCESSOR_WEBHOOK_SECRET is not set.*Set the signing/);
+    expect(load({ ...production, ...secret }).production).toBe(true);
   });
 
   it('repeats no password and no key in its refusals', () => {
@@ -125,6 +139,7 @@ describe('the configuration', () => {
       { PROCESSOR_URL: 'ftp://u:s3cret@h' },
       { STRIPE_SECRET_KEY: 'sk_live_s3cret' },
       { STRIPE_SECRET_KEY: 's3cret' },
+      { PROCESSOR_WEBHOOK_SECRET: 's3cret' },
     ];
     for (const env of secrets) expect(refusal(env)).not.toContain('s3cret');
   });

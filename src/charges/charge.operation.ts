@@ -23,10 +23,10 @@ import {
   findCharge,
   findPendingCharge,
   insertPendingCharge,
-  parkIfFailed,
   type ChargeEnd,
 } from './charge.queries.js';
 import { giveUp, type Ending, type GivingUp } from './give-up.js';
+import { parkUnlessAccountedFor } from './parked-payments.js';
 import { chargeAnswer, endOf, settleCharge } from './settle-charge.js';
 
 export const GIVING_UP = Symbol('GIVING_UP');
@@ -62,7 +62,14 @@ export class ChargeOperation implements Operation<Attempt, ChargeEnd> {
       perform: (attempt) => this.perform(attempt),
       settle: async (tx, _attempt, end, intent) =>
         chargeAnswer(await settleCharge(tx, end, intent), intent.requestId),
-      late: (db, { charge }, end) => this.late(db, charge, end),
+      late: {
+        isFact: (end) => end.status === 'succeeded',
+        tell: async (tx, { charge }, end) => {
+          if (end.status !== 'succeeded') return;
+          const line = await parkUnlessAccountedFor(tx, charge, end.reference);
+          if (line) this.log.error(line);
+        },
+      },
     };
     operations.register(this);
   }
@@ -174,16 +181,6 @@ export class ChargeOperation implements Operation<Attempt, ChargeEnd> {
     };
     const found = await this.processor.look(charge.id, span).catch(() => undefined);
     return found?.answer ?? answer;
-  }
-
-  /** A success that comes after the charge was given up: the money is there, so it is parked for a person to see. */
-  private async late(db: Tx, charge: Charge, end: ChargeEnd): Promise<void> {
-    if (end.status !== 'succeeded') return;
-    const parked = await parkIfFailed(db, charge, end.reference);
-    if (parked)
-      this.log.error(
-        `${charge.id} had failed, but ${end.reference} succeeded: parked, refund it or honour it`,
-      );
   }
 }
 

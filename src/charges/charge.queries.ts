@@ -111,22 +111,6 @@ export async function endCharge(
   return rows[0];
 }
 
-/**
- * Keeps a payment that succeeded although its charge had failed; once, however often it is reported.
- * @returns whether it was parked now.
- */
-export async function parkIfFailed(db: Tx, charge: Charge, reference: string): Promise<boolean> {
-  const rows: unknown[] = await db.query(
-    `INSERT INTO parked_payments (account_id, processor_reference, charge_id, amount, currency, reason)
-     SELECT account_id, $3, id, amount, currency, 'succeeded_after_failed' FROM charges
-     WHERE account_id = $1 AND id = $2 AND status = 'failed'
-     ON CONFLICT (account_id, processor_reference) DO NOTHING
-     RETURNING charge_id`,
-    [charge.account_id, charge.id, reference],
-  );
-  return rows.length === 1;
-}
-
 /** Locks a charge, so that what is done about it is decided one after the other. */
 export async function lockCharge(
   tx: Tx,
@@ -149,29 +133,4 @@ export async function addRefunded(tx: Tx, charge: Charge, amount: number): Promi
   );
   if (!rows[0]) throw new Error(`${charge.id} is gone`);
   return rows[0];
-}
-
-export interface ParkedPayment {
-  account_id: string;
-  processor_reference: string;
-  charge_id: string;
-  amount: number;
-  currency: string;
-  reason: string;
-}
-
-/** Keeps a payment that no charge accounts for; once, however often it is reported. */
-export async function parkPayment(tx: Tx, payment: ParkedPayment): Promise<void> {
-  await tx.query(
-    `INSERT INTO parked_payments (account_id, processor_reference, charge_id, amount, currency, reason)
-     VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (account_id, processor_reference) DO NOTHING`,
-    [
-      payment.account_id,
-      payment.processor_reference,
-      payment.charge_id,
-      payment.amount,
-      payment.currency,
-      payment.reason,
-    ],
-  );
 }

@@ -11,6 +11,7 @@ import {
   EngineProbe,
   OperationRegistry,
   type Answer,
+  type LaterBeats,
   type Operation,
   type Performed,
   type Plan,
@@ -18,7 +19,7 @@ import {
 } from './operation.js';
 import * as records from './records.js';
 import type { Claim, IdempotencyRecord, KeyedRequest } from './records.js';
-import { isPassing, Walk, type Result } from './walk.js';
+import { isPassing, resultOf, Walk, type Result } from './walk.js';
 
 export const ENGINE_OPTIONS = Symbol('ENGINE_OPTIONS');
 
@@ -304,11 +305,29 @@ export class IdempotencyEngine implements BeforeApplicationShutdown {
     });
     // Dies here: the answer is stored, the client's retry gets it.
     if (!result) {
-      await later.late?.(this.db, loaded, outcome, claim);
+      await this.comeLate(later, loaded, outcome, claim);
       return undefined;
     }
     await this.reached('after-settle', claim);
     return { kind: 'answered', result };
+  }
+
+  /**
+   * Somebody else has taken over. A fact settles all the same while nobody has: the new holder may be about to write
+   * that nothing happened, and finds it done.
+   */
+  private async comeLate(
+    { late }: LaterBeats,
+    work: unknown,
+    outcome: unknown,
+    claim: Claim,
+  ): Promise<void> {
+    if (!late?.isFact(outcome)) return;
+    const { accountId, operation, id } = claim;
+    await this.db.transaction(async (tx) => {
+      const settled = await this.settleFromOutside(tx, accountId, operation, id, outcome);
+      if (!settled) await late.tell(tx, work, outcome, claim);
+    });
   }
 
   private async complete(tx: Tx, claim: Claim, answer: Answer): Promise<Result> {
@@ -344,19 +363,6 @@ export class IdempotencyEngine implements BeforeApplicationShutdown {
     const { accountId, id, requestId, operation } = of;
     await this.probe.reached(point, { accountId, id, requestId, operation });
   }
-}
-
-function resultOf(record: IdempotencyRecord, replayed: boolean): Result {
-  const { response_status, response_headers, response_body, expires_at } = record;
-  if (response_status === null || !response_headers || response_body === null || !expires_at) {
-    throw new Error('a completed record without its answer'); // the CHECK constraint forbids it
-  }
-  return {
-    answer: { status: response_status, headers: response_headers, body: response_body },
-    expiresAt: expires_at,
-    replayed,
-    originalRequestId: record.request_id,
-  };
 }
 
 /** A perform that throws has a fault of its own; what it did outside is not known. */

@@ -50,11 +50,19 @@ export interface LaterBeats<Work = unknown, Outcome = unknown> {
   perform(work: Work, intent: Intent): Promise<Performed<Outcome>>;
   /** Writes the final state and builds the answer from rows. The record is locked, so this runs once. */
   settle(tx: Tx, work: Work, outcome: Outcome, intent: Intent): Promise<Answer>;
+  /** For outcomes that must not be lost, although the attempt that brings them came too late to settle by its claim. */
+  late?: LateOutcomes<Work, Outcome>;
+}
+
+/** What becomes of the outcome of an attempt whose record somebody else has taken over. */
+export interface LateOutcomes<Work = unknown, Outcome = unknown> {
+  /** Whether something has happened outside that stays true, whatever the new holder is told. */
+  isFact(outcome: Outcome): boolean;
   /**
-   * Told the outcome of an attempt that came too late: somebody else has taken over, and may have settled with
-   * another outcome. It must not change the object; what contradicts it must not be lost either.
+   * Told a fact when the object has ended already, perhaps otherwise; before that, the fact itself settles. It must
+   * not change the object; what contradicts it must not be lost either.
    */
-  late?(db: Tx, work: Work, outcome: Outcome, intent: Intent): Promise<void>;
+  tell(tx: Tx, work: Work, outcome: Outcome, intent: Intent): Promise<void>;
 }
 
 /** The object that an operation makes. */

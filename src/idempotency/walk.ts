@@ -9,7 +9,7 @@ import {
   type ReserveRaced,
 } from './errors.js';
 import type { Answer, KeyOutcome, Plan } from './operation.js';
-import type { Claim, KeyedRequest } from './records.js';
+import type { Claim, IdempotencyRecord, KeyedRequest } from './records.js';
 
 /** An answer and where it came from. */
 export interface Result {
@@ -19,6 +19,20 @@ export interface Result {
   replayed: boolean;
   /** Of the request that reserved. */
   originalRequestId: string;
+}
+
+/** The answer that a completed record stores. */
+export function resultOf(record: IdempotencyRecord, replayed: boolean): Result {
+  const { response_status, response_headers, response_body, expires_at } = record;
+  if (response_status === null || !response_headers || response_body === null || !expires_at) {
+    throw new Error('a completed record without its answer'); // the CHECK constraint forbids it
+  }
+  return {
+    answer: { status: response_status, headers: response_headers, body: response_body },
+    expiresAt: expires_at,
+    replayed,
+    originalRequestId: record.request_id,
+  };
 }
 
 /** How long a lost database is asked again before the client is told, in ms: a failover of seconds is not hidden. */

@@ -25,8 +25,8 @@ export const RawBody = () => SetMetadata(BODY, 'raw');
 @Injectable()
 export class BodyGuard implements CanActivate {
   // Not express.json(): it looks at the type before the size, reads UTF-16 too, and takes nothing for `{}`.
-  private readonly receiveJson = express.raw({ limit: LIMIT_BYTES, type: () => true });
-  private readonly receiveRaw = express.raw({ limit: RAW_LIMIT_BYTES, type: () => true });
+  private readonly receiveJson = receiver(LIMIT_BYTES);
+  private readonly receiveRaw = receiver(RAW_LIMIT_BYTES);
 
   constructor(private readonly reflector: Reflector) {}
 
@@ -35,7 +35,7 @@ export class BodyGuard implements CanActivate {
     const kind = this.reflector.get<string | undefined>(BODY, context.getHandler());
     if (!['POST', 'PUT'].includes(request.method)) return true;
     if (kind === 'raw') {
-      await receive(this.receiveRaw, request, context.switchToHttp().getResponse<Response>());
+      await this.receiveRaw(request, context.switchToHttp().getResponse<Response>());
       return true;
     }
     if (kind === 'optional' && isEmpty(request)) {
@@ -47,7 +47,7 @@ export class BodyGuard implements CanActivate {
   }
 
   private async read(request: Request, response: Response): Promise<void> {
-    await receive(this.receiveJson, request, response);
+    await this.receiveJson(request, response);
     if (!isJsonInUtf8(request.headers['content-type'])) throw unsupportedType();
     const bytes: unknown = request.body;
     if (!Buffer.isBuffer(bytes) || bytes.length === 0) throw malformed('the body is empty');
@@ -55,13 +55,17 @@ export class BodyGuard implements CanActivate {
   }
 }
 
-function receive(parser: RequestHandler, request: Request, response: Response): Promise<void> {
-  return new Promise((resolve, reject) => {
-    void parser(request, response, (error?: unknown) => {
-      if (error === undefined) resolve();
-      else reject(asProblem(error));
+type Receiver = (request: Request, response: Response) => Promise<void>;
+
+function receiver(limitBytes: number): Receiver {
+  const parser: RequestHandler = express.raw({ limit: limitBytes, type: () => true });
+  return (request, response) =>
+    new Promise((resolve, reject) => {
+      void parser(request, response, (error?: unknown) => {
+        if (error === undefined) resolve();
+        else reject(asProblem(error, limitBytes));
+      });
     });
-  });
 }
 
 function isEmpty(request: Request): boolean {
@@ -146,11 +150,11 @@ function unsupportedType(): Problem {
 }
 
 /** The body parser's errors carry `type` (source: README of body-parser). */
-function asProblem(error: unknown): Error {
+function asProblem(error: unknown, limitBytes: number): Error {
   if (error instanceof Problem) return error;
   const { type, status } = error as { type?: string; status?: number };
   if (type === 'entity.too.large') {
-    return new Problem('payload_too_large', `The body is larger than ${LIMIT_BYTES / 1024} KiB.`);
+    return new Problem('payload_too_large', `The body is larger than ${limitBytes / 1024} KiB.`);
   }
   if (status === 415) return unsupportedType();
   // `request.aborted`, `request.size.invalid`, and data that does not decompress.

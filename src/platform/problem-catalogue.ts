@@ -51,7 +51,7 @@ export const PROBLEMS = {
     status: 413,
     retry: 'after_fix',
     title: 'Payload too large',
-    what: 'The body is larger than 64 KiB.',
+    what: 'The body is larger than 64 KiB (a notification of the processor: 1 MiB).',
     why: 'No valid request comes near that size.',
     todo: 'Send less.',
   },

@@ -16,7 +16,7 @@ export interface PaymentParameters {
 export type ProcessorAnswer =
   | { kind: 'succeeded'; reference: string }
   | { kind: 'declined'; code: string; declineCode: string; reference: string | null }
-  /** Definite, and not the card's fault: an invalid request, or authentication that nobody can give. */
+  /** Definite, not the card's fault: an invalid request, authentication that nobody can give, canceled by a person. */
   | { kind: 'rejected'; failureCode: string; reference: string | null }
   /** Nothing happened there: not reached, too many requests, bad credentials (these need a person: `alarm`). */
   | { kind: 'refused'; reason: string; alarm: boolean }
@@ -80,10 +80,15 @@ export interface Notification {
   charge: string;
   /** Set if it is about a refund. */
   refund?: string;
+  /** The processor's own id of the payment or refund. */
+  reference: string;
   amount: number;
   currency: string;
   answer: ProcessorAnswer;
 }
+
+/** Why there is nothing to apply. The first two say that nobody knows who sent it. */
+export type NoNotification = 'no secret' | 'forged' | 'not JSON' | 'not an event' | 'irrelevant';
 
 /** DI token class: one adapter exists, the official SDK, against Stripe or the sandbox. */
 export abstract class Processor {
@@ -116,7 +121,7 @@ export abstract class Processor {
    * Checks who sent a notification, on its raw bytes, and reads it.
    * @param signature the `Stripe-Signature` header; five minutes old at most.
    */
-  abstract readNotification(raw: Buffer, signature: string): Notification | 'forged' | 'not ours';
+  abstract readNotification(raw: Buffer, signature: string): Notification | NoNotification;
   /** Every payment, or those of a span, newest first. @throws as `look`. */
   abstract payments(span?: Span): AsyncIterable<Payment>;
   /** Every refund, or those of a span, newest first. @throws as `look`. */

@@ -13,6 +13,10 @@ export function answerOfIntent(intent: Stripe.PaymentIntent): ProcessorAnswer {
       if (failure) return answerOfFailure(failure, intent.id);
       break;
     case 'canceled':
+      // Definite: nothing was taken and nothing can be. What had failed before says more than the cancel.
+      return failure
+        ? answerOfFailure(failure, intent.id)
+        : { kind: 'rejected', failureCode: 'canceled', reference: intent.id };
     case 'processing':
     case 'requires_action':
     case 'requires_capture':

@@ -2,29 +2,64 @@ import type Stripe from 'stripe';
 import type { Notification } from './processor.js';
 import { answerOfIntent, answerOfRefund } from './stripe-answers.js';
 
+/** What we follow, and which object each is about (source: Stripe's "Types of events"). */
+const FOLLOWED: ReadonlyMap<unknown, 'intent' | 'refund'> = new Map([
+  ['payment_intent.succeeded', 'intent'],
+  ['payment_intent.payment_failed', 'intent'],
+  ['payment_intent.canceled', 'intent'],
+  ['refund.created', 'refund'],
+  ['refund.updated', 'refund'],
+  ['refund.failed', 'refund'],
+]);
+
 /**
- * What an event of Stripe's says about a charge or refund of ours; undefined if it is about somebody else's, or about
- * nothing that we follow. Ours are known by our own ids in the metadata.
+ * What an event of Stripe's says about a charge or refund of ours. Ours are known by our own ids in the metadata; a
+ * fence's intent carries none of them, so that its cancel is never taken for the end of its charge.
+ * @returns `irrelevant` for somebody else's object, and for news that end nothing: there is nothing to keep of them.
  */
-export function notificationOf(event: Stripe.Event): Notification | undefined {
+export function notificationOf(event: unknown): Notification | 'irrelevant' | 'not an event' {
+  if (!isObject(event) || typeof event.type !== 'string') return 'not an event';
   const { id, type } = event;
-  if (event.type === 'payment_intent.succeeded' || event.type === 'payment_intent.payment_failed') {
-    const intent = event.data.object;
-    const { charge, account } = intent.metadata;
-    if (!charge || !account) return undefined;
-    const { amount, currency } = intent;
-    return { id, type, account, charge, amount, currency, answer: answerOfIntent(intent) };
+  const about = FOLLOWED.get(type);
+  if (about === undefined) return 'irrelevant';
+  const object = isObject(event.data) ? event.data.object : undefined;
+  if (!isName(id) || !isObject(object)) return 'not an event';
+  const { charge, account, refund } = isObject(object.metadata) ? object.metadata : {};
+  // What cannot be an id of ours is somebody else's.
+  if (!isName(charge) || !isName(account)) return 'irrelevant';
+  if (about === 'refund' && !isName(refund)) return 'irrelevant';
+  const { id: reference, amount, currency } = object;
+  if (!isName(reference) || !isAmount(amount) || !isName(currency) || !hasReadableEnd(object)) {
+    return 'not an event';
   }
-  if (
-    event.type === 'refund.created' ||
-    event.type === 'refund.updated' ||
-    event.type === 'refund.failed'
-  ) {
-    const object = event.data.object;
-    const { refund, charge, account } = object.metadata ?? {};
-    if (!refund || !charge || !account) return undefined;
-    const { amount, currency } = object;
-    return { id, type, account, charge, refund, amount, currency, answer: answerOfRefund(object) };
-  }
-  return undefined;
+  const answer =
+    about === 'refund'
+      ? answerOfRefund(object as unknown as Stripe.Refund)
+      : answerOfIntent(object as unknown as Stripe.PaymentIntent);
+  if (answer.kind === 'unknown') return 'irrelevant';
+  const told = { id, type, account, charge, reference, amount, currency, answer };
+  return about === 'refund' ? { ...told, refund: refund as string } : told;
+}
+
+/** The codes that say why something failed become text of ours. */
+function hasReadableEnd({ status, last_payment_error, failure_reason }: Json): boolean {
+  const { code, decline_code } = isObject(last_payment_error) ? last_payment_error : {};
+  return (
+    isName(status) && [code, decline_code, failure_reason].every((it) => it == null || isName(it))
+  );
+}
+
+type Json = Readonly<Record<string, unknown>>;
+
+function isObject(value: unknown): value is Json {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** An id or a code: what PostgreSQL can keep and a log can show. */
+function isName(value: unknown): value is string {
+  return typeof value === 'string' && /^\w{1,255}$/.test(value);
+}
+
+function isAmount(value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= 0;
 }

@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer';
 import Stripe from 'stripe';
 import { answerOfError, answerOfIntent, answerOfRefund } from './stripe-answers.js';
 import { notificationOf } from './stripe-notification.js';
@@ -13,6 +14,7 @@ import { nameOf } from '../platform/fault.js';
 import {
   Processor,
   type FenceAnswer,
+  type NoNotification,
   type Notification,
   type PaidRefund,
   type Payment,
@@ -167,26 +169,31 @@ export class StripeProcessor extends Processor {
       for await (const payment of this.list({ created })) {
         if (payment.charge !== chargeId) continue;
         if (payment.answer.kind === 'succeeded') return payment; // money counts, whatever else was tried
-        other ??= payment;
+        // One that has not ended may still succeed: it counts more than one that has ended without.
+        if (other === undefined || payment.answer.kind === 'unknown') other = payment;
       }
       return other;
     });
   }
 
-  readNotification(raw: Buffer, signature: string): Notification | 'forged' | 'not ours' {
-    if (this.webhookSecret === undefined) return 'forged';
-    let event: Stripe.Event;
+  readNotification(raw: Buffer, signature: string): Notification | NoNotification {
+    if (this.webhookSecret === undefined) return 'no secret';
+    // The SDK would read bytes that are not UTF-8 as U+FFFD, and skip a byte order mark: other bytes under one signature.
+    if (!isUtf8(raw)) return 'not JSON';
+    const text = raw.toString('utf8');
     try {
-      event = this.stripe.webhooks.constructEvent(
-        raw,
-        signature,
-        this.webhookSecret,
-        SIGNATURE_TOLERANCE_SECONDS,
-      );
+      const { signature: check } = this.stripe.webhooks;
+      if (!check?.verifyHeader(text, signature, this.webhookSecret, SIGNATURE_TOLERANCE_SECONDS)) {
+        return 'forged';
+      }
     } catch {
-      return 'forged'; // or not JSON behind a good signature, which the processor would not send
+      return 'forged';
     }
-    return notificationOf(event) ?? 'not ours';
+    try {
+      return notificationOf(JSON.parse(text));
+    } catch {
+      return 'not JSON';
+    }
   }
 
   payments(span?: Span): AsyncIterable<Payment> {

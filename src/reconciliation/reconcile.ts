@@ -2,7 +2,8 @@ import { randomUUID } from 'node:crypto';
 import type { DataSource } from 'typeorm';
 import type { Finding } from '../audit/invariant.js';
 import { compareWithProcessor, readLedger, type Ledger } from '../audit/processor-comparison.js';
-import { findCharge, parkIfFailed } from '../charges/charge.queries.js';
+import { findCharge } from '../charges/charge.queries.js';
+import { parkUnlessAccountedFor } from '../charges/parked-payments.js';
 import { rebuildCharge, type OurPayment } from '../charges/rebuild-charge.js';
 import type { Processor, Span } from '../processor/processor.js';
 import { rebuildRefund, type OurRefund } from '../refunds/rebuild-refund.js';
@@ -88,7 +89,7 @@ async function mendCharge(
   if (charge) {
     const parked =
       charge.status === 'failed' &&
-      (await parkIfFailed(dataSource.manager, charge, payment.reference));
+      (await parkUnlessAccountedFor(dataSource.manager, charge, payment.reference));
     return parked ? 'payment_of_a_failed_charge_parked' : undefined;
   }
   if (await isSpokenFor(dataSource, payment)) return undefined;

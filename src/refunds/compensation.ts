@@ -2,7 +2,14 @@ import { Injectable } from '@nestjs/common';
 import { DataSource } from 'typeorm';
 import { lockCharge } from '../charges/charge.queries.js';
 import { deriveId } from '../idempotency/identity.js';
-import { findPendingRefund, findRefund, findRefundsOnTheirWay } from './refund.queries.js';
+import type { Intent } from '../idempotency/operation.js';
+import type { Tx } from '../platform/database.js';
+import {
+  findPendingRefund,
+  findRefund,
+  findRefundsOnTheirWay,
+  type RefundEnd,
+} from './refund.queries.js';
 import { loadPendingRefund, RefundOperation } from './refund.operation.js';
 import { settleRefund } from './settle-refund.js';
 
@@ -26,18 +33,21 @@ export class Compensation {
     const id = deriveId('re', accountId, 'compensation', cause);
     await this.reserve(accountId, chargeId, cause, id);
     const attempt = await loadPendingRefund(this.dataSource.manager, accountId, id);
-    if (!attempt) return; // nothing was left, or it has ended before
+    if (!attempt) return this.checkEnded(accountId, id);
     const performed = await this.refunds.perform(attempt);
     if (!performed.ended) throw performed.error(true, 1);
     const { outcome } = performed;
-    await this.dataSource.transaction(async (tx) => {
-      // The charge's lock comes first, here as everywhere; whoever is second finds the refund ended.
-      await lockCharge(tx, accountId, chargeId);
-      const pending = await findPendingRefund(tx, accountId, id);
-      if (pending) await settleRefund(tx, chargeId, outcome, { accountId, id });
-    });
-    if (outcome.status === 'failed')
-      throw new Error(`${id} failed: ${outcome.failureCode}; a person must look`);
+    await this.dataSource.transaction((tx) =>
+      settleOwedRefund(tx, chargeId, outcome, { accountId, id }),
+    );
+    await this.checkEnded(accountId, id);
+  }
+
+  /** Nothing was left to give back, or it has gone back. @throws Error if the processor refused the refund. */
+  private async checkEnded(accountId: string, id: string): Promise<void> {
+    const refund = await findRefund(this.dataSource.manager, accountId, id);
+    if (refund?.status === 'failed')
+      throw new Error(`${id} failed: ${refund.failure_code}; a person must look`);
   }
 
   private async reserve(
@@ -56,4 +66,21 @@ export class Compensation {
       if (amount > 0) await this.refunds.reserve(tx, charge, { id, amount, reason: cause, cause });
     });
   }
+}
+
+/**
+ * The third beat without a record: by the job, or by the processor's webhook.
+ * @returns false if somebody was faster.
+ */
+export async function settleOwedRefund(
+  tx: Tx,
+  chargeId: string,
+  end: RefundEnd,
+  refund: Pick<Intent, 'accountId' | 'id'>,
+): Promise<boolean> {
+  // The charge's lock comes first, here as everywhere; whoever is second finds the refund ended.
+  await lockCharge(tx, refund.accountId, chargeId);
+  if (!(await findPendingRefund(tx, refund.accountId, refund.id))) return false;
+  await settleRefund(tx, chargeId, end, refund);
+  return true;
 }

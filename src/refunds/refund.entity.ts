@@ -5,7 +5,7 @@ import type { ResourceLink } from '../idempotency/errors.js';
  *
  * | state | moved on by | after a crash |
  * |---|---|---|
- * | `pending` | whoever holds the idempotency record | stays; any process goes on |
+ * | `pending` | whoever holds the idempotency record, or the processor's webhook | stays; any process goes on |
  * | `succeeded`, `failed` | nobody | stay |
  */
 export const REFUND_STATES = {

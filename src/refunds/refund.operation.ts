@@ -21,6 +21,7 @@ import { objectNotFound, Problem } from '../platform/problem.js';
 import { Processor, type ProcessorAnswer } from '../processor/processor.js';
 import { refundAmount } from './refund.arithmetic.js';
 import type { CreateRefund } from './refund.dto.js';
+import { parkRefundUnlessAccountedFor } from './parked-refunds.js';
 import { refundLink, type Refund } from './refund.entity.js';
 import {
   findPendingRefund,
@@ -59,6 +60,14 @@ export class RefundOperation implements Operation<Attempt, RefundEnd> {
       perform: (attempt) => this.perform(attempt),
       settle: async (tx, { refund }, end, intent) =>
         refundAnswer(await settleRefund(tx, refund.charge_id, end, intent), intent.requestId),
+      late: {
+        isFact: (end) => end.status === 'succeeded',
+        tell: async (tx, { refund }, end) => {
+          if (end.status !== 'succeeded') return;
+          const line = await parkRefundUnlessAccountedFor(tx, refund, end);
+          if (line) this.log.error(line);
+        },
+      },
     };
     operations.register(this);
   }

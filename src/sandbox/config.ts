@@ -6,6 +6,20 @@ export interface SandboxConfig {
   host: string;
   /** How long a stored answer is remembered, from the moment it was stored, in seconds. */
   keyTtlSeconds: number;
+  /** Absent: no event is sent. */
+  webhook?: WebhookConfig;
+}
+
+/** Where events go, and how badly. */
+export interface WebhookConfig {
+  url: string;
+  secret: string;
+  /** Between what happened and the first attempt to tell it. */
+  delayMs: number;
+  /** Up to so much is added to the delay, for each event another amount: they arrive out of order. */
+  shuffleMs: number;
+  /** How often each event is sent at once. */
+  copies: number;
 }
 
 /** A variable is missing or makes no sense; the message names it and is fit to print as it is. */
@@ -30,7 +44,31 @@ export function readSandboxConfig(env: NodeJS.ProcessEnv = process.env): Sandbox
     port: integer(env, 'SANDBOX_PORT', 4242, 0, 65_535),
     host: env.HOST || '127.0.0.1',
     keyTtlSeconds: integer(env, 'SANDBOX_KEY_TTL_SECONDS', DAY_SECONDS, 1, YEAR_SECONDS),
+    webhook: readWebhook(env),
   };
+}
+
+function readWebhook(env: NodeJS.ProcessEnv): WebhookConfig | undefined {
+  const numbers = {
+    // Longer than the client of a payment waits for its answer (PROCESSOR_TIMEOUT_MS), so that the answer is first.
+    delayMs: integer(env, 'SANDBOX_WEBHOOK_DELAY_MS', 8_500, 0, DAY_SECONDS * 1000),
+    shuffleMs: integer(env, 'SANDBOX_WEBHOOK_SHUFFLE_MS', 0, 0, DAY_SECONDS * 1000),
+    copies: integer(env, 'SANDBOX_WEBHOOK_COPIES', 1, 1, 100),
+  };
+  const url = env.SANDBOX_WEBHOOK_URL;
+  const secret = env.SANDBOX_WEBHOOK_SECRET;
+  if (!url) return undefined;
+  if (!URL.canParse(url) || !/^https?:$/.test(new URL(url).protocol)) {
+    throw new SandboxConfigError(
+      'SANDBOX_WEBHOOK_URL must be a URL that begins with http:// or https://',
+    );
+  }
+  if (!secret) {
+    throw new SandboxConfigError(
+      'SANDBOX_WEBHOOK_SECRET is missing: set it to the PROCESSOR_WEBHOOK_SECRET of whoever listens at SANDBOX_WEBHOOK_URL',
+    );
+  }
+  return { url, secret, ...numbers };
 }
 
 function integer(

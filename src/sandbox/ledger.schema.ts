@@ -72,6 +72,20 @@ CREATE TABLE IF NOT EXISTS sandbox.idempotency_keys (
     (state = 'completed') = (status IS NOT NULL AND body IS NOT NULL))
 );
 CREATE INDEX IF NOT EXISTS idempotency_keys_oldest ON sandbox.idempotency_keys (stored_at);
+
+CREATE TABLE IF NOT EXISTS sandbox.events (
+  id              text PRIMARY KEY,
+  type            text NOT NULL,
+  -- The bytes that are sent and signed, each time the same.
+  body            text NOT NULL,
+  created_at      timestamptz NOT NULL DEFAULT clock_timestamp(),
+  attempts        integer NOT NULL DEFAULT 0,
+  next_attempt_at timestamptz,
+  give_up_at      timestamptz NOT NULL,
+  delivered_at    timestamptz
+);
+CREATE INDEX IF NOT EXISTS events_newest ON sandbox.events (created_at DESC, id DESC);
+CREATE INDEX IF NOT EXISTS events_undelivered ON sandbox.events (give_up_at) WHERE delivered_at IS NULL;
 `;
 
 /** Opens the pool and makes sure that the tables exist. Safe when several processes start at once. */

@@ -8,6 +8,7 @@ import {
 } from './payment-methods.table.js';
 import type { Answer } from './protocol/idempotency.middleware.js';
 import { errorBody, type ErrorBody, noSuch } from './protocol/stripe.errors.js';
+import { insertEvent } from './webhooks/events.ledger.js';
 
 export interface NewIntent {
   /** In the currency's minor unit. */
@@ -81,6 +82,7 @@ export async function confirmIntent(
       latest_charge: charge,
       last_payment_error: null,
     });
+    await insertEvent(tx, 'payment_intent.succeeded', intentObject(paid));
     return { status: 200, body: intentObject(paid, expand) };
   }
   const error: ErrorBody = {
@@ -97,6 +99,7 @@ export async function confirmIntent(
     latest_charge: charge,
     last_payment_error: errorBody(error).error,
   });
+  await insertEvent(tx, 'payment_intent.payment_failed', intentObject(declined));
   return { status: 402, body: errorBody({ ...error, payment_intent: intentObject(declined) }) };
 }
 
@@ -106,6 +109,16 @@ export async function cancelIntent(tx: Tx, id: string, reason: string | null): P
      SET status = 'canceled', canceled_at = now(), cancellation_reason = $2
      WHERE id = $1 RETURNING *`,
     [id, reason],
+  );
+  const canceled = only(rows);
+  await insertEvent(tx, 'payment_intent.canceled', intentObject(canceled));
+  return canceled;
+}
+
+export async function addRefunded(tx: Tx, id: string, amount: number): Promise<IntentRow> {
+  const { rows } = await tx.query<IntentRow>(
+    `UPDATE sandbox.payment_intents SET amount_refunded = amount_refunded + $2 WHERE id = $1 RETURNING *`,
+    [id, amount],
   );
   return only(rows);
 }

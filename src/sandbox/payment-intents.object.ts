@@ -63,7 +63,7 @@ export function intentObject(row: IntentRow, expand: string[] = []): object {
   };
 }
 
-function chargeObject(row: IntentRow): object | null {
+export function chargeObject(row: IntentRow): object | null {
   if (!row.latest_charge) return null;
   const paid = row.status === 'succeeded';
   return {
@@ -76,6 +76,7 @@ function chargeObject(row: IntentRow): object | null {
     created: unixSeconds(row.created_at),
     currency: row.currency,
     livemode: false,
+    metadata: row.metadata,
     paid,
     payment_intent: row.id,
     payment_method: row.payment_method,

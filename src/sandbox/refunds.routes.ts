@@ -1,7 +1,7 @@
 import { Router } from 'express';
 import type { Tx } from './ledger.schema.js';
-import { lockIntent } from './payment-intents.ledger.js';
-import { type IntentRow, newId, unixSeconds } from './payment-intents.object.js';
+import { addRefunded, lockIntent } from './payment-intents.ledger.js';
+import { chargeObject, type IntentRow, newId, unixSeconds } from './payment-intents.object.js';
 import { misbehaviourOf } from './payment-methods.table.js';
 import { Params, refuseImpossibleId } from './protocol/form.params.js';
 import {
@@ -12,6 +12,7 @@ import {
 } from './protocol/idempotency.middleware.js';
 import { LIST_PARAMS, listPage } from './protocol/list.query.js';
 import { errorBody, noSuch } from './protocol/stripe.errors.js';
+import { insertEvent } from './webhooks/events.ledger.js';
 
 interface RefundRow {
   id: string;
@@ -116,16 +117,16 @@ async function refund(
   reason: string | null,
   metadata: Record<string, string>,
 ): Promise<Answer> {
-  await tx.query(
-    'UPDATE sandbox.payment_intents SET amount_refunded = amount_refunded + $2 WHERE id = $1',
-    [intent.id, amount],
-  );
+  const refunded = await addRefunded(tx, intent.id, amount);
   const { rows } = await tx.query<RefundRow>(
     `INSERT INTO sandbox.refunds (id, payment_intent, charge, amount, currency, reason, metadata)
      VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING *`,
     [newId('re_'), intent.id, intent.latest_charge, amount, intent.currency, reason, metadata],
   );
-  return { status: 200, body: rows.map(refundObject)[0] ?? {} };
+  const body = rows.map(refundObject)[0] ?? {};
+  await insertEvent(tx, 'refund.created', body);
+  await insertEvent(tx, 'charge.refunded', chargeObject(refunded) ?? {});
+  return { status: 200, body };
 }
 
 function refundObject(row: RefundRow): object {

@@ -17,6 +17,9 @@ import {
   unauthorized,
   unrecognizedUrl,
 } from './protocol/stripe.errors.js';
+import { pruneEvents } from './webhooks/events.ledger.js';
+import { eventsRouter } from './webhooks/events.routes.js';
+import { startSending } from './webhooks/sender.js';
 
 export interface SandboxOptions extends Partial<SandboxConfig> {
   databaseUrl: string;
@@ -41,10 +44,10 @@ const STOP_MARGIN_MS = 2_000;
  */
 export async function startSandbox(options: SandboxOptions): Promise<Sandbox> {
   const { databaseUrl, port = 0, host = '127.0.0.1', keyTtlSeconds = 86_400 } = options;
-  const { slowMs = 3_000 } = options;
+  const { slowMs = 3_000, webhook } = options;
   const pool = await openLedger(databaseUrl);
   const held = new Set<Response>();
-  const server = createServer(createApp({ pool, keyTtlSeconds, slowMs, held }));
+  const server = createServer(createApp({ pool, keyTtlSeconds, slowMs, held }, Boolean(webhook)));
   try {
     server.listen(port, host);
     await once(server, 'listening');
@@ -53,9 +56,12 @@ export async function startSandbox(options: SandboxOptions): Promise<Sandbox> {
     throw error;
   }
   const prune = setInterval(() => {
-    pruneKeys(pool, keyTtlSeconds).catch((error: unknown) => logFailure('prune', error));
+    pruneKeys(pool, keyTtlSeconds)
+      .then(() => pruneEvents(pool))
+      .catch((error: unknown) => logFailure('prune', error));
   }, PRUNE_EVERY_MS);
   prune.unref();
+  const sender = webhook && startSending(pool, webhook, (error) => logFailure('webhook', error));
 
   const bound = (server.address() as AddressInfo).port;
   return {
@@ -63,13 +69,14 @@ export async function startSandbox(options: SandboxOptions): Promise<Sandbox> {
     port: bound,
     async close() {
       clearInterval(prune);
+      await sender?.stop();
       await closeServer(server, held, slowMs + STOP_MARGIN_MS);
       await pool.end();
     },
   };
 }
 
-function createApp(options: IdempotencyOptions): express.Express {
+function createApp(options: IdempotencyOptions, sends: boolean): express.Express {
   const app = express();
   app.disable('x-powered-by');
   app.set('etag', false);
@@ -86,6 +93,7 @@ function createApp(options: IdempotencyOptions): express.Express {
   });
   app.use('/v1', authenticate, express.text({ type: () => true, limit: '1mb' }), requireForm);
   app.use('/v1', paymentIntentsRouter(options), refundsRouter(options));
+  app.use('/v1', eventsRouter(options.pool, sends));
   app.use((req) => {
     throw unrecognizedUrl(req.method, req.path);
   });

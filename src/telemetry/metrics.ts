@@ -48,7 +48,7 @@ export class Metrics {
   );
   readonly parked = this.gauge(
     'charge_once_parked_payments',
-    'Payments that succeeded although their charge had failed: alarm on any, a person has to look',
+    'Payments and refunds at the processor that our books do not account for: alarm on any, a person has to look',
   );
   readonly reconciliation = this.gauge(
     'charge_once_reconciliation_differences',

@@ -180,7 +180,7 @@ describe('a process asleep after the processor answered', () => {
       }),
     ]);
     expect(sleeper.complaints()).toContain(
-      `${id} had failed, but ${paid[0]!.id} succeeded: parked`,
+      `${id} does not account for ${paid[0]!.id} (succeeded_after_failed): parked`,
     );
     expect(await statusOf(id)).toBe('failed');
   });

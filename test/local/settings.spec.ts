@@ -55,6 +55,35 @@ describe('the settings of npm start', () => {
     });
   });
 
+  it('let the sandbox notify the API, under a secret of this start that both know', async () => {
+    const [first, second] = [await localSettings(free), await localSettings(free)];
+    const { env, urls } = first;
+    expect(env.SANDBOX_WEBHOOK_URL).toBe(`${urls.api}/webhooks/processor`);
+    expect(env.PROCESSOR_WEBHOOK_SECRET).toMatch(/^whsec_[\w-]{32}$/);
+    expect(env.SANDBOX_WEBHOOK_SECRET).toBe(env.PROCESSOR_WEBHOOK_SECRET);
+    expect(second.env.PROCESSOR_WEBHOOK_SECRET).not.toBe(env.PROCESSOR_WEBHOOK_SECRET);
+  });
+
+  it('send notifications when the answer has been given, or the 504 in its place', async () => {
+    const delay = async (env: Record<string, string>) =>
+      (await localSettings({ ...free, ...env })).env.SANDBOX_WEBHOOK_DELAY_MS;
+    expect(await delay({})).toBe('8500');
+    expect(await delay({ PROCESSOR_TIMEOUT_MS: '1000' })).toBe('1500');
+    expect(await delay({ SANDBOX_WEBHOOK_DELAY_MS: '0' })).toBe('0');
+  });
+
+  it('leave what the user has set for notifications, and all of it to a processor elsewhere', async () => {
+    const set = {
+      PROCESSOR_WEBHOOK_SECRET: 'whsec_of-my-own-here',
+      SANDBOX_WEBHOOK_URL: 'http://127.0.0.1:9/proxy',
+    };
+    const { env } = await localSettings({ ...free, ...set });
+    expect(env).toMatchObject({ ...set, SANDBOX_WEBHOOK_SECRET: set.PROCESSOR_WEBHOOK_SECRET });
+    const stripe = await localSettings({ ...free, STRIPE_SECRET_KEY: 'sk_test_x' });
+    expect(stripe.env.PROCESSOR_WEBHOOK_SECRET).toBeUndefined();
+    expect(stripe.env.SANDBOX_WEBHOOK_URL).toBeUndefined();
+  });
+
   it('make no demo accounts where real cards are charged', async () => {
     const live = { ...free, STRIPE_SECRET_KEY: 'sk_live_x', ALLOW_LIVE: '1' };
     expect((await localSettings(live)).demoAccounts).toBe(false);

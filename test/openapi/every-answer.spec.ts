@@ -6,6 +6,8 @@ import { freshDatabase } from '../support/database.js';
 import { call as send, CHARGE, type Call, type Reply } from '../support/client.js';
 import { document, expectMatchesOpenApi } from '../support/openapi.js';
 
+const WEBHOOK_SECRET = 'whsec_every-answer';
+
 let app: TestApp;
 let limited: TestApp;
 /** Of its own: records are made older here, and other suites look at all of theirs. */
@@ -16,7 +18,14 @@ const seen = new Set<string>();
 beforeAll(async () => {
   database = await freshDatabase();
   const DATABASE_URL = database.url;
-  app = await startApp({ env: { DATABASE_URL, LAB: '1', PROCESSOR_TIMEOUT_MS: '3000' } });
+  app = await startApp({
+    env: {
+      DATABASE_URL,
+      LAB: '1',
+      PROCESSOR_TIMEOUT_MS: '3000',
+      PROCESSOR_WEBHOOK_SECRET: WEBHOOK_SECRET,
+    },
+  });
   limited = await startApp({
     env: { DATABASE_URL, RATE_LIMIT_PER_SECOND: '1', RATE_LIMIT_BURST: '1' },
   });
@@ -190,8 +199,7 @@ test('fits where the processor tells us something', async () => {
   const route = 'POST /webhooks/processor';
   await call(route, 400, {}, { body: payload, apiKey: null, key: null });
   await call(route, 413, {}, { body: 'x'.repeat(2 ** 20 + 1), apiKey: null, key: null });
-  const secret = process.env.STRIPE_WEBHOOK_SECRET ?? 'whsec_sandbox';
-  const header = Stripe.webhooks.generateTestHeaderString({ payload, secret });
+  const header = Stripe.webhooks.generateTestHeaderString({ payload, secret: WEBHOOK_SECRET });
   await call(route, 200, {}, { body: payload, headers: { 'stripe-signature': header }, key: null });
 });
 

@@ -50,7 +50,19 @@ describe('what a payment intent means', () => {
       { kind: 'unknown', stored: false },
     ],
     ['processing', { status: 'processing' }, { kind: 'unknown', stored: false }],
-    ['canceled', { status: 'canceled' }, { kind: 'unknown', stored: false }],
+    [
+      'canceled, by a person: nothing was taken and nothing can be',
+      { status: 'canceled' },
+      { kind: 'rejected', failureCode: 'canceled', reference: 'pi_1' },
+    ],
+    [
+      'canceled after a decline, which says more',
+      {
+        status: 'canceled',
+        last_payment_error: { code: 'card_declined', decline_code: 'lost_card' },
+      },
+      { kind: 'declined', code: 'card_declined', declineCode: 'lost_card', reference: 'pi_1' },
+    ],
     ['requires_action', { status: 'requires_action' }, { kind: 'unknown', stored: false }],
     ['requires_capture', { status: 'requires_capture' }, { kind: 'unknown', stored: false }],
     [

@@ -16,12 +16,16 @@ import {
   waitFor,
   waitForKey,
 } from './sandbox.support.js';
+import { startReceiver, type Receiver } from './webhook-receiver.js';
 
 const MAIN = 'dist/src/sandbox/main.js';
 const children: ChildProcess[] = [];
 
-afterEach(() => {
+const receivers: Receiver[] = [];
+
+afterEach(async () => {
   for (const child of children.splice(0)) child.kill('SIGKILL');
+  for (const receiver of receivers.splice(0)) await receiver.stop();
 });
 
 describe('the sandbox as a process', () => {
@@ -73,6 +77,32 @@ describe('the sandbox as a process', () => {
     expect(await exit).toEqual([0, null]);
   });
 
+  it('killed by SIGKILL before a notification was taken, goes on sending it', async () => {
+    const receiver = await receive();
+    const test = randomUUID();
+    const ours = () => receiver.received.filter(({ body }) => body.includes(test));
+    receiver.answer((response, { body }) => void (body.includes(test) || response.end()));
+    const { url, child } = await run(tellTo(receiver));
+    await post({ url }, '/v1/payment_intents', payment('pm_card_visa', test));
+    await waitFor(async () => ours().length === 1);
+    child.kill('SIGKILL');
+    receiver.answer(200);
+    await run(tellTo(receiver));
+    await waitFor(async () => ours().length === 2);
+    expect(new Set(ours().map(({ id }) => id)).size).toBe(1);
+  });
+
+  it('stops on SIGTERM although a notification is never answered', async () => {
+    const receiver = await receive();
+    receiver.answer(() => undefined);
+    const { url, child } = await run(tellTo(receiver));
+    await post({ url }, '/v1/payment_intents', payment('pm_card_visa'));
+    await waitFor(async () => receiver.received.length > 0);
+    const exit = once(child, 'exit');
+    child.kill('SIGTERM');
+    expect(await exit).toEqual([0, null]);
+  });
+
   it('stops when its parent is gone', async () => {
     const { child } = await run();
     const exit = once(child, 'exit');
@@ -88,6 +118,18 @@ describe('the sandbox as a process', () => {
       /^port \d+ is taken/,
     ],
     ['no database', async () => ({ DATABASE_URL: '' }), 78, /DATABASE_URL/],
+    [
+      'a webhook without a secret',
+      async () => ({ SANDBOX_WEBHOOK_URL: 'http://127.0.0.1:9/' }),
+      78,
+      /^SANDBOX_WEBHOOK_SECRET is missing/,
+    ],
+    [
+      'a webhook to nowhere',
+      async () => ({ SANDBOX_WEBHOOK_URL: 'localhost:3000' }),
+      78,
+      /^SANDBOX_WEBHOOK_URL must be/,
+    ],
     ['a port that is none', async () => ({ SANDBOX_PORT: '70000' }), 78, /^SANDBOX_PORT/],
     [
       'a database that is away',
@@ -158,10 +200,27 @@ describe('the ledger', () => {
   });
 });
 
-async function run(): Promise<{ url: string; child: ChildProcess }> {
+async function receive(): Promise<Receiver> {
+  const receiver = await startReceiver();
+  receivers.push(receiver);
+  return receiver;
+}
+
+/** The settings of a sandbox that tells this receiver, at once. */
+function tellTo({ url }: Receiver): Record<string, string> {
+  return {
+    SANDBOX_WEBHOOK_URL: url,
+    SANDBOX_WEBHOOK_SECRET: 'whsec_of-the-process',
+    SANDBOX_WEBHOOK_DELAY_MS: '0',
+  };
+}
+
+async function run(
+  more: Record<string, string> = {},
+): Promise<{ url: string; child: ChildProcess }> {
   const port = await freePort();
   const child = fork(MAIN, {
-    env: { ...process.env, DATABASE_URL: databaseUrl, SANDBOX_PORT: String(port) },
+    env: { ...process.env, DATABASE_URL: databaseUrl, SANDBOX_PORT: String(port), ...more },
     execArgv: [],
   });
   children.push(child);

@@ -4,7 +4,7 @@ import { invalidRequest, noSuch } from './stripe.errors.js';
 
 /** A table of the ledger that can be listed: it has `id` and `created_at`. */
 interface ListedTable {
-  table: 'sandbox.payment_intents' | 'sandbox.refunds';
+  table: 'sandbox.payment_intents' | 'sandbox.refunds' | 'sandbox.events';
   /** How Stripe calls the object in "No such ...". */
   noun: string;
   /** Further equalities, column and value. The column is ours, never input. */

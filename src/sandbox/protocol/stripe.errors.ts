@@ -56,7 +56,7 @@ export function noSuch(status: 400 | 404, noun: string, id: string, param: strin
 export function unrecognizedUrl(method: string, path: string): StripeError {
   return new StripeError(404, {
     type: 'invalid_request_error',
-    message: `Unrecognized request URL (${method}: ${path}). This sandbox speaks a part of the API only: payment intents and refunds.`,
+    message: `Unrecognized request URL (${method}: ${path}). This sandbox speaks a part of the API only: payment intents, refunds and events.`,
   });
 }
 

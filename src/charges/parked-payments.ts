@@ -1,0 +1,59 @@
+import type { Tx } from '../platform/database.js';
+import type { Charge } from './charge.entity.js';
+import { findCharge } from './charge.queries.js';
+
+/** Why money moved that our books do not account for. */
+export type Misfit =
+  | 'succeeded_after_failed'
+  | 'second_payment'
+  | 'amount_mismatch'
+  | 'another_processor'
+  | 'refund_succeeded_after_failed'
+  | 'refund_failed_after_succeeded'
+  | 'second_refund';
+
+/** A row of `parked_payments`: for a person to look at, never applied, never dropped. */
+export interface ParkedPayment {
+  account_id: string;
+  /** Of the payment, or of the refund. */
+  processor_reference: string;
+  charge_id: string;
+  amount: number;
+  currency: string;
+  reason: Misfit;
+}
+
+/** Why a charge that has ended does not account for a payment that succeeded; undefined if it does. */
+export function misfitOf(charge: Charge, reference: string): Misfit | undefined {
+  if (charge.status === 'failed') return 'succeeded_after_failed';
+  return charge.processor_reference === reference ? undefined : 'second_payment';
+}
+
+/**
+ * Keeps what does not fit; once, however often it is reported.
+ * @returns the line for the log, if it was parked now.
+ */
+export async function parkPayment(tx: Tx, payment: ParkedPayment): Promise<string | undefined> {
+  const { account_id, processor_reference, charge_id, amount, currency, reason } = payment;
+  const rows: unknown[] = await tx.query(
+    `INSERT INTO parked_payments (account_id, processor_reference, charge_id, amount, currency, reason)
+     VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING RETURNING reason`,
+    [account_id, processor_reference, charge_id, amount, currency, reason],
+  );
+  if (rows.length === 0) return undefined;
+  return `${charge_id} does not account for ${processor_reference} (${reason}): parked, a person must look`;
+}
+
+/** As `parkPayment`, for a payment that succeeded, unless its charge, which has ended, accounts for it. */
+export async function parkUnlessAccountedFor(
+  tx: Tx,
+  { account_id, id: charge_id }: Pick<Charge, 'account_id' | 'id'>,
+  processor_reference: string,
+): Promise<string | undefined> {
+  const charge = await findCharge(tx, account_id, charge_id);
+  const reason = charge && misfitOf(charge, processor_reference);
+  if (!reason) return undefined;
+  const { amount, currency } = charge;
+  const payment = { account_id, processor_reference, charge_id, amount, currency, reason };
+  return parkPayment(tx, payment);
+}

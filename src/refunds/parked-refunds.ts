@@ -1,0 +1,32 @@
+import { parkPayment, type Misfit } from '../charges/parked-payments.js';
+import type { Tx } from '../platform/database.js';
+import type { Refund } from './refund.entity.js';
+import { findRefund, type RefundEnd } from './refund.queries.js';
+
+/** How a refund that has ended contradicts an end that is told of it; undefined if it does not. */
+export function refundMisfitOf(refund: Refund, end: RefundEnd): Misfit | undefined {
+  const same = refund.processor_reference === end.reference;
+  if (end.status === 'failed') {
+    // A bank may refuse what had been sent to it: then the customer has not got the money.
+    return refund.status === 'succeeded' && same ? 'refund_failed_after_succeeded' : undefined;
+  }
+  if (refund.status === 'failed') return 'refund_succeeded_after_failed';
+  return same ? undefined : 'second_refund';
+}
+
+/**
+ * Keeps a refund that succeeded, unless ours, which has ended, accounts for it.
+ * @returns the line for the log, if it was parked now.
+ */
+export async function parkRefundUnlessAccountedFor(
+  tx: Tx,
+  { account_id, id }: Pick<Refund, 'account_id' | 'id'>,
+  end: RefundEnd & { status: 'succeeded' },
+): Promise<string | undefined> {
+  const refund = await findRefund(tx, account_id, id);
+  const reason = refund && refundMisfitOf(refund, end);
+  if (!reason) return undefined;
+  const { charge_id, amount, currency } = refund;
+  const processor_reference = end.reference;
+  return parkPayment(tx, { account_id, processor_reference, charge_id, amount, currency, reason });
+}

@@ -1,0 +1,55 @@
+import { Router } from 'express';
+import type pg from 'pg';
+import { Params, refuseImpossibleId } from '../protocol/form.params.js';
+import { LIST_PARAMS, listPage } from '../protocol/list.query.js';
+import { invalidRequest, noSuch } from '../protocol/stripe.errors.js';
+import { eventObject, type EventRow, sendAgain } from './events.ledger.js';
+
+/**
+ * docs.stripe.com/api/events: retrieve, list. And `retry`, which is behind `stripe events resend`: an event is sent
+ * again at once, so that anybody can see it come twice, late, or after a later one:
+ *
+ *     curl -u sk_test_any: http://127.0.0.1:4242/v1/events
+ *     curl -u sk_test_any: -X POST http://127.0.0.1:4242/v1/events/evt_…/retry
+ *
+ * @param sends whether this sandbox has anywhere to send events to.
+ */
+export function eventsRouter(pool: pg.Pool, sends: boolean): Router {
+  const router = Router();
+  router.param('id', refuseImpossibleId('event', 'id'));
+
+  router.get('/events', async (req, res) => {
+    const params = Params.ofQuery(req.originalUrl).only(...LIST_PARAMS, 'type');
+    const type = params.text('type');
+    const { rows, hasMore } = await listPage<EventRow>(
+      pool,
+      {
+        table: 'sandbox.events',
+        noun: 'event',
+        where: type === undefined ? [] : [['type', type]],
+      },
+      params,
+    );
+    const data = rows.map(eventObject);
+    res.json({ object: 'list', data, has_more: hasMore, url: '/v1/events' });
+  });
+
+  router.get('/events/:id', async (req, res) => {
+    Params.ofQuery(req.originalUrl).only();
+    const { id } = req.params;
+    const { rows } = await pool.query<EventRow>('SELECT * FROM sandbox.events WHERE id = $1', [id]);
+    if (!rows[0]) throw noSuch(404, 'event', id, 'id');
+    res.json(eventObject(rows[0]));
+  });
+
+  router.post('/events/:id/retry', async (req, res) => {
+    Params.parse(typeof req.body === 'string' ? req.body : '').only();
+    if (!sends)
+      throw invalidRequest('There is nowhere to send it: SANDBOX_WEBHOOK_URL is not set.');
+    const event = await sendAgain(pool, req.params.id);
+    if (!event) throw noSuch(404, 'event', req.params.id, 'id');
+    res.json(eventObject(event));
+  });
+
+  return router;
+}

@@ -1,0 +1,93 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type pg from 'pg';
+import Stripe from 'stripe';
+import type { WebhookConfig } from '../config.js';
+import { markDelivered, takeDue } from './events.ledger.js';
+
+/** How often it looks, in ms: what is added to the delay of an event. */
+const POLL_MS = 100;
+/** How long it waits after the ledger could not be read, in ms. */
+const PAUSE_MS = 1_000;
+/** One that never answers holds up no more than its place, and for no longer than this, in ms. */
+const PATIENCE_MS = 10_000;
+const AT_ONCE = 50;
+
+export interface Sender {
+  /** Leaves attempts that have not ended; they are made again. */
+  stop(): Promise<void>;
+}
+
+/**
+ * Sends each event until it is answered with 2xx: at least once, in no promised order, by any number of processes.
+ * @param onFailure told when the ledger could not be read or written.
+ */
+export function startSending(
+  pool: pg.Pool,
+  webhook: WebhookConfig,
+  onFailure: (error: unknown) => void,
+): Sender {
+  const stopping = new AbortController();
+  const underWay = new Map<string, Promise<void>>();
+
+  const sendDue = async () => {
+    const room = AT_ONCE - underWay.size;
+    if (room === 0) return;
+    for (const { id, body } of await takeDue(pool, webhook, [...underWay.keys()], room)) {
+      const attempt = deliver(id, body).catch(onFailure);
+      underWay.set(
+        id,
+        attempt.finally(() => underWay.delete(id)),
+      );
+    }
+  };
+  const deliver = async (id: string, body: string) => {
+    const copies = Array.from({ length: webhook.copies }, () =>
+      post(webhook, body, stopping.signal),
+    );
+    const taken = await Promise.all(copies);
+    // Dies here: it is sent once more.
+    if (taken.every(Boolean)) await markDelivered(pool, id);
+  };
+  const running = (async () => {
+    while (!stopping.signal.aborted) {
+      const pauseMs = await sendDue().then(
+        () => POLL_MS,
+        (error: unknown) => {
+          onFailure(error);
+          return PAUSE_MS;
+        },
+      );
+      await sleep(pauseMs, undefined, { signal: stopping.signal }).catch(() => undefined);
+    }
+  })();
+
+  return {
+    async stop() {
+      stopping.abort();
+      await running;
+      await Promise.all(underWay.values());
+    },
+  };
+}
+
+/** One attempt, signed now, as an old signature is refused. @returns whether it was answered with 2xx. */
+async function post(
+  { url, secret }: WebhookConfig,
+  body: string,
+  stopped: AbortSignal,
+): Promise<boolean> {
+  const signature = Stripe.webhooks.generateTestHeaderString({ payload: body, secret });
+  try {
+    const response = await fetch(url, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json; charset=utf-8', 'stripe-signature': signature },
+      body,
+      redirect: 'manual',
+      signal: AbortSignal.any([stopped, AbortSignal.timeout(PATIENCE_MS)]),
+    });
+    await response.body?.cancel();
+    return response.ok;
+  } catch {
+    return false; // nobody is there, or nobody answers: the ledger has the time of the next attempt
+  }
+}

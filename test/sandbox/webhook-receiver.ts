@@ -1,0 +1,50 @@
+import { once } from 'node:events';
+import { createServer, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { text } from 'node:stream/consumers';
+
+/** One request as it came. */
+export interface Received {
+  id: string;
+  type: string;
+  body: string;
+  signature: string;
+  at: number;
+}
+
+export interface Receiver {
+  url: string;
+  received: Received[];
+  /** How requests are answered from now on; 200 at first. */
+  answer(how: number | ((response: ServerResponse, received: Received) => void)): void;
+  stop(): Promise<void>;
+}
+
+/** Somebody who takes every notification without a second look: what arrives here is what was sent. */
+export async function startReceiver(): Promise<Receiver> {
+  const received: Received[] = [];
+  let answer: (response: ServerResponse, received: Received) => void = (response) => response.end();
+  const server = createServer((request, response) => {
+    void text(request).then((body) => {
+      const { id, type } = JSON.parse(body) as { id: string; type: string };
+      const signature = String(request.headers['stripe-signature']);
+      const each = { id, type, body, signature, at: Date.now() };
+      received.push(each);
+      answer(response, each);
+    });
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/hooks`,
+    received,
+    answer(how) {
+      answer = typeof how === 'number' ? (response) => response.writeHead(how).end() : how;
+    },
+    async stop() {
+      server.close();
+      server.closeAllConnections();
+      await once(server, 'close');
+    },
+  };
+}

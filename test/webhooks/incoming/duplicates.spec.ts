@@ -1,0 +1,224 @@
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import pg from 'pg';
+import type { ApiProcess } from '../../support/api-process.js';
+import { expectCleanBooks } from '../../support/books.js';
+import { lossyProxy } from '../../support/lossy-proxy.js';
+import { charge } from '../../support/raw-client.js';
+import type { Service } from '../../support/service.js';
+import { until } from '../../support/until.js';
+import {
+  deliver,
+  event,
+  intent,
+  leavePending,
+  parked,
+  paymentOf,
+  startListening,
+  statesOf,
+  statusOf,
+  tell,
+  told,
+  type PendingCharge,
+  type StripeEvent,
+} from './incoming.support.js';
+
+/** An event id is applied once, however often it comes, to however many, and whoever dies of it. */
+let service: Service;
+let other: ApiProcess;
+beforeAll(async () => {
+  service = await startListening();
+  other = await service.startApiProcess();
+});
+afterAll(async () => {
+  try {
+    await expectCleanBooks(service);
+  } finally {
+    await service.stop();
+  }
+});
+
+/** A payment whose answer was lost, and the event that tells of it. */
+async function lostPayment(key: string): Promise<{ pending: PendingCharge; news: StripeEvent }> {
+  const pending = await leavePending(service, key, 'losing');
+  return { pending, news: event('payment_intent.succeeded', await paymentOf(service, pending)) };
+}
+
+async function expectAppliedOnce({ id }: PendingCharge, news: StripeEvent, key: string) {
+  expect(await statesOf(service, news.id)).toEqual(['applied']);
+  expect(await told(service, id)).toEqual(['charge.succeeded']);
+  expect(await statusOf(service, id)).toBe('succeeded');
+  const replay = await charge(service.apiUrl, key);
+  expect(replay).toMatchObject({ status: 201, body: { id } });
+  expect(replay.headers['idempotent-replayed']).toBe('true');
+}
+
+describe('an event that is delivered', () => {
+  test('twice is applied once', async () => {
+    const { pending, news } = await lostPayment('twice');
+    await tell(service.apiUrl, news);
+    const { rows: before } = await service.db.query('SELECT * FROM idempotency_records');
+    await tell(service.apiUrl, news);
+    const { rows: after } = await service.db.query('SELECT * FROM idempotency_records');
+    expect(after).toEqual(before);
+    await expectAppliedOnce(pending, news, 'twice');
+  });
+
+  test('fifty times at once, to two API processes, is applied once', async () => {
+    const { pending, news } = await lostPayment('fifty');
+    const text = JSON.stringify(news);
+    const replies = await Promise.all(
+      Array.from({ length: 50 }, (_, i) => deliver(i % 2 ? service.apiUrl : other.url, text)),
+    );
+    expect(new Set(replies.map(({ status }) => status))).toEqual(new Set([200]));
+    await expectAppliedOnce(pending, news, 'fifty');
+  });
+
+  test('fifty times with a different id each time is applied once, too', async () => {
+    const { pending, news } = await lostPayment('fifty ids');
+    const ids = Array.from({ length: 50 }, (_, i) => `${news.id}${i}`);
+    await Promise.all(
+      ids.map((id, i) => tell(i % 2 ? service.apiUrl : other.url, { ...news, id })),
+    );
+    for (const id of ids) expect(await statesOf(service, id)).toEqual(['applied']);
+    await expectAppliedOnce(pending, { ...news, id: ids[0]! }, 'fifty ids');
+  });
+
+  test('again, because the answer to it was lost, is taken', async () => {
+    const { pending, news } = await lostPayment('lost acknowledgement');
+    const network = await lossyProxy(service.apiUrl);
+    network.next('lose-response');
+    await expect(deliver(network.url, JSON.stringify(news))).rejects.toThrow();
+    await until(async () => (await statesOf(service, news.id)).length === 1);
+    await tell(network.url, news);
+    await network.close();
+    await expectAppliedOnce(pending, news, 'lost acknowledgement');
+  });
+
+  test('while the database refuses it leaves nothing behind, and is applied when it comes again', async () => {
+    const { pending, news } = await lostPayment('refused by the database');
+    await service.db.query('ALTER TABLE events ADD CONSTRAINT none CHECK (false) NOT VALID');
+    const refused = await deliver(service.apiUrl, JSON.stringify(news));
+    await service.db.query('ALTER TABLE events DROP CONSTRAINT none');
+    expect(refused).toMatchObject({ status: 500, body: { code: 'internal_error' } });
+    expect(await statesOf(service, news.id)).toEqual([]);
+    expect(await statusOf(service, pending.id)).toBe('pending');
+    await tell(service.apiUrl, news);
+    await expectAppliedOnce(pending, news, 'refused by the database');
+  });
+});
+
+describe('an API process that is killed (SIGKILL) inside the transaction', () => {
+  /** Where it is held up when it is killed, by a lock of the test's own. */
+  test.each([
+    [
+      'with the event written and nothing else',
+      `SELECT 1 FROM idempotency_records WHERE resource_id = $1 FOR UPDATE`,
+    ],
+    ['with the record seized', `SELECT 1 FROM charges WHERE id = $1 FOR UPDATE`],
+    ['with the charge ended', `LOCK TABLE events IN EXCLUSIVE MODE`],
+  ])(
+    '%s, leaves nothing; the next delivery is applied, once',
+    async (where, lock) => {
+      const { pending, news } = await lostPayment(where);
+      const dying = await service.startApiProcess();
+      const blocker = new pg.Client({ connectionString: service.databaseUrl });
+      await blocker.connect();
+      await blocker.query('BEGIN');
+      await blocker.query(lock, lock.includes('$1') ? [pending.id] : []);
+
+      const lost = deliver(dying.url, JSON.stringify(news)).catch(() => 'lost');
+      await until(async () => (await heldUp()) === 1);
+      expect(await dying.kill()).toBe('SIGKILL');
+      expect(await lost).toBe('lost');
+      await blocker.query('ROLLBACK');
+      await blocker.end();
+      await until(async () => (await heldUp()) === 0);
+      expect(await statesOf(service, news.id)).toEqual([]);
+      expect(await statusOf(service, pending.id)).toBe('pending');
+      expect(await told(service, pending.id)).toEqual([]);
+
+      await tell(other.url, news);
+      await tell(service.apiUrl, news);
+      await expectAppliedOnce(pending, news, where);
+    },
+    240_000,
+  );
+
+  test('is overtaken by a delivery that waits for it', async () => {
+    const { pending, news } = await lostPayment('overtaken');
+    const dying = await service.startApiProcess();
+    const blocker = new pg.Client({ connectionString: service.databaseUrl });
+    await blocker.connect();
+    await blocker.query('BEGIN');
+    await blocker.query('SELECT 1 FROM charges WHERE id = $1 FOR UPDATE', [pending.id]);
+    const lost = deliver(dying.url, JSON.stringify(news)).catch(() => 'lost');
+    await until(async () => (await heldUp()) === 1);
+    const second = deliver(service.apiUrl, JSON.stringify(news));
+    await until(async () => (await heldUp()) === 2); // it waits for the row of the same id
+    await dying.kill();
+    await blocker.query('ROLLBACK');
+    await blocker.end();
+    expect(await lost).toBe('lost');
+    expect((await second).status).toBe(200);
+    await expectAppliedOnce(pending, news, 'overtaken');
+  }, 240_000);
+
+  /** How many of the service's connections wait for a lock. */
+  async function heldUp(): Promise<number> {
+    const { rows } = await service.db.query<{ count: number }>(
+      `SELECT count(*)::int FROM pg_stat_activity WHERE datname = current_database()
+         AND application_name = 'charge-once' AND wait_event_type = 'Lock'`,
+    );
+    return rows[0]!.count;
+  }
+});
+
+/** The same deliveries where nothing keeps them apart. */
+describe('without the unique constraints', () => {
+  let naive: Service;
+  beforeAll(async () => {
+    naive = await startListening();
+    await naive.db.query('ALTER TABLE processor_events DROP CONSTRAINT processor_events_pkey');
+  });
+  afterAll(() => naive.stop());
+
+  async function latePayment(key: string) {
+    const { body } = await charge(naive.apiUrl, key, { payment_method: DECLINED });
+    const { rows } = await naive.db.query<{ account: string }>(
+      'SELECT account_id AS account FROM charges WHERE id = $1',
+      [body.charge],
+    );
+    const failed = { id: body.charge, account: rows[0]!.account };
+    return { failed, news: event('payment_intent.succeeded', intent(failed)) };
+  }
+
+  test('on event ids, one event is taken as often as it comes', async () => {
+    const { failed, news } = await latePayment('naive');
+    for (let i = 0; i < 10; i++) await tell(naive.apiUrl, news);
+    expect(await statesOf(naive, news.id)).toHaveLength(10);
+    // The second guard still holds.
+    expect(await parked(naive, failed.id)).toHaveLength(1);
+  });
+
+  test('on event ids and references, the money is there twice', async () => {
+    await naive.db.query('ALTER TABLE parked_payments DROP CONSTRAINT parked_payments_pkey');
+    const { failed, news } = await latePayment('more naive');
+    await tell(naive.apiUrl, news);
+    await tell(naive.apiUrl, news);
+    expect(await parked(naive, failed.id)).toHaveLength(2);
+  });
+
+  test('and with them, once', async () => {
+    await charge(service.apiUrl, 'guarded', { payment_method: DECLINED });
+    const { rows } = await service.db.query<PendingCharge>(
+      `SELECT id, account_id AS account FROM charges WHERE status = 'failed'`,
+    );
+    const failed = rows[0]!;
+    const news = event('payment_intent.succeeded', intent(failed));
+    await Promise.all(Array.from({ length: 50 }, () => tell(service.apiUrl, news)));
+    expect(await statesOf(service, news.id)).toEqual(['parked']);
+    expect(await parked(service, failed.id)).toHaveLength(1);
+  });
+});
+
+const DECLINED = 'pm_card_visa_chargeDeclined';

@@ -1,0 +1,145 @@
+import { randomUUID } from 'node:crypto';
+import { expect } from '@jest/globals';
+import Stripe from 'stripe';
+import { ledger, type LedgerEntry } from '../../support/books.js';
+import { charge, getCharge, send, type Reply } from '../../support/raw-client.js';
+import { startService, type Service } from '../../support/service.js';
+
+/** What both sides know, and nobody else. */
+export const SECRET = 'whsec_of-these-tests';
+
+/** A service that believes what is signed with that secret. */
+export function startListening(env: Record<string, string> = {}): Promise<Service> {
+  return startService({ env: { PROCESSOR_WEBHOOK_SECRET: SECRET, ...env } });
+}
+
+export interface StripeEvent {
+  id: string;
+  type: string;
+  object: 'event';
+  data: { object: Record<string, unknown> };
+}
+
+/** An event as the processor sends it. */
+export function event(type: string, object: object, id = newEventId()): StripeEvent {
+  return { id, type, object: 'event', data: { object: object as Record<string, unknown> } };
+}
+
+export const newEventId = () => `evt_${randomUUID().replaceAll('-', '')}`;
+
+/** A payment of 12.00 for a charge of ours, as the processor would show it. */
+export function intent(of: PendingCharge, changes: Record<string, unknown> = {}) {
+  return {
+    id: `pi_${randomUUID().replaceAll('-', '')}`,
+    object: 'payment_intent',
+    amount: 1200,
+    currency: 'eur',
+    status: 'succeeded',
+    last_payment_error: null,
+    metadata: { charge: of.id, account: of.account },
+    ...changes,
+  };
+}
+
+/** A payment that was declined. */
+export function declined(of: PendingCharge, changes: Record<string, unknown> = {}) {
+  const last_payment_error = { code: 'card_declined', decline_code: 'lost_card' };
+  return intent(of, { status: 'requires_payment_method', last_payment_error, ...changes });
+}
+
+export function signature(body: string, secret = SECRET, ageSeconds = 0): string {
+  const timestamp = Math.floor(Date.now() / 1000) - ageSeconds;
+  return Stripe.webhooks.generateTestHeaderString({ payload: body, secret, timestamp });
+}
+
+/** Sends these bytes with this signature; null sends none. */
+export function deliver(
+  apiUrl: string,
+  body: string | Buffer,
+  header: string | null = signature(body.toString()),
+): Promise<Reply> {
+  return send(`${apiUrl}/webhooks/processor`, {
+    apiKey: null,
+    method: 'POST',
+    body,
+    headers: header === null ? {} : { 'stripe-signature': header },
+  });
+}
+
+/** Sends what the processor would send, and expects that it is taken. */
+export async function tell(apiUrl: string, what: StripeEvent): Promise<void> {
+  expect(await deliver(apiUrl, JSON.stringify(what))).toMatchObject({
+    status: 200,
+    body: { received: true },
+  });
+}
+
+export interface PendingCharge {
+  id: string;
+  account: string;
+}
+
+/** A charge that stays pending: the processor was not reached, or its answer was lost. */
+export async function leavePending(
+  service: Service,
+  key: string,
+  mood: 'refusing' | 'losing' = 'refusing',
+  changes: Record<string, unknown> = {},
+): Promise<PendingCharge> {
+  service.gate.be(mood);
+  const reply = await charge(service.apiUrl, key, changes);
+  service.gate.be('open');
+  expect(reply.status).toBe(mood === 'losing' ? 504 : 503);
+  return { id: reply.body.charge, account: await accountOf(service, reply.body.charge) };
+}
+
+export async function accountOf({ db }: Service, id: string): Promise<string> {
+  const { rows } = await db.query<{ account_id: string }>(
+    `SELECT account_id FROM charges WHERE id = $1 UNION SELECT account_id FROM refunds WHERE id = $1`,
+    [id],
+  );
+  return rows[0]!.account_id;
+}
+
+/** The payment of a charge in the processor's ledger. */
+export async function paymentOf(service: Service, { id }: PendingCharge): Promise<LedgerEntry> {
+  const found = (await ledger(service.sandboxUrl)).find(({ metadata }) => metadata.charge === id);
+  if (!found) throw new Error(`${id} is not in the ledger`);
+  return found;
+}
+
+export const statusOf = async ({ apiUrl }: Pick<Service, 'apiUrl'>, id: string) =>
+  (await getCharge(apiUrl, id)).body.status;
+
+/** What has become of the events with this id; more than one would be one too many. */
+export async function statesOf({ db }: Service, eventId: string): Promise<string[]> {
+  const { rows } = await db.query<{ state: string }>(
+    'SELECT state FROM processor_events WHERE id = $1',
+    [eventId],
+  );
+  return rows.map(({ state }) => state);
+}
+
+/** The types of our own events about an object: what has been told to the rest of the world. */
+export async function told({ db }: Service, cause: string): Promise<string[]> {
+  const { rows } = await db.query<{ type: string }>(
+    'SELECT type FROM events WHERE cause = $1 ORDER BY type',
+    [cause],
+  );
+  return rows.map(({ type }) => type);
+}
+
+export async function parked({ db }: Service, chargeId: string) {
+  const { rows } = await db.query<{ reference: string; reason: string; amount: string }>(
+    `SELECT processor_reference AS reference, reason, amount FROM parked_payments
+     WHERE charge_id = $1 ORDER BY parked_at`,
+    [chargeId],
+  );
+  return rows;
+}
+
+/** What an operator sees. */
+export async function parkedInMetrics({ apiUrl }: Service): Promise<number> {
+  const { text } = await send(`${apiUrl}/metrics`, { apiKey: null });
+  return Number(/^charge_once_parked_payments (\d+)$/m.exec(text)?.[1]);
+}

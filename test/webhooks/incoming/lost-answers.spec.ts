@@ -1,0 +1,187 @@
+import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
+import { expectCleanBooks, ledger, paymentsOf } from '../../support/books.js';
+import { charge, chargeUntilAnswered, lookUp, send } from '../../support/raw-client.js';
+import { startSandboxProcess, type SandboxProcess } from '../../support/sandbox-process.js';
+import type { Running, Service } from '../../support/service.js';
+import { until } from '../../support/until.js';
+import { SECRET, startListening, statusOf, told } from './incoming.support.js';
+
+/** A processor, as a process of its own, that tells what has happened, to whoever never heard its answer. */
+let service: Service;
+let sender: SandboxProcess | undefined;
+let worker: Running | undefined;
+beforeAll(async () => {
+  service = await startListening({ PROCESSOR_TIMEOUT_MS: '2000' });
+});
+afterEach(async () => {
+  await sender?.kill();
+  await worker?.stop();
+  sender = worker = undefined;
+  service.gate.be('open');
+});
+afterAll(async () => {
+  try {
+    await expectCleanBooks(service);
+  } finally {
+    await service.stop();
+  }
+});
+
+async function startTelling(env: Record<string, string> = {}): Promise<void> {
+  sender = await startSandboxProcess(service.databaseUrl, {
+    SANDBOX_WEBHOOK_URL: `${service.apiUrl}/webhooks/processor`,
+    SANDBOX_WEBHOOK_SECRET: SECRET,
+    SANDBOX_WEBHOOK_DELAY_MS: '0',
+    ...env,
+  });
+}
+
+/** Each notification that was sent has been taken. */
+const allTaken = () =>
+  until(async () => {
+    const { rows } = await service.db.query(
+      'SELECT id FROM sandbox.events WHERE delivered_at IS NULL',
+    );
+    return rows.length === 0;
+  }, 60_000);
+
+describe('a charge whose answer was lost', () => {
+  test.each(['pm_lab_timeout', 'pm_card_visa'])(
+    'is settled by the notification, without its client and without the sweep (%s)',
+    async (payment_method) => {
+      const { apiUrl, gate, sandboxUrl } = service;
+      if (payment_method === 'pm_card_visa') gate.be('losing');
+      const lost = await charge(apiUrl, payment_method, { payment_method });
+      expect(lost).toMatchObject({ status: 504, body: { retry: 'same_key' } });
+      const id = lost.body.charge;
+      gate.be('refusing'); // nobody gets through to ask
+      expect(await statusOf(service, id)).toBe('pending'); // and without being told, nobody knows
+      await startTelling();
+      await until(async () => (await statusOf(service, id)) === 'succeeded');
+      const retry = await charge(apiUrl, payment_method, { payment_method });
+      expect(retry).toMatchObject({ status: 201, body: { id, status: 'succeeded' } });
+      expect(retry.headers['idempotent-replayed']).toBe('true');
+      expect((await lookUp(apiUrl, payment_method)).body.attempts).toBe(1);
+      expect(await paymentsOf(sandboxUrl, id)).toHaveLength(1);
+      expect(await told(service, id)).toEqual(['charge.succeeded']);
+    },
+  );
+
+  test('is settled before the sweep gets through, and the sweep then finds nothing to do', async () => {
+    const { apiUrl, gate, sandboxUrl } = service;
+    gate.be('losing');
+    const lost = await charge(apiUrl, 'before the sweep');
+    const id = lost.body.charge;
+    gate.be('refusing');
+    worker = await service.startWorker();
+    const before = gate.attempts(id);
+    await until(async () => gate.attempts(id) > before); // the sweep is at work, in vain
+    await startTelling();
+    await until(async () => (await statusOf(service, id)) === 'succeeded');
+    gate.be('open');
+    const { rows } = await service.db.query(
+      `SELECT state, response_status FROM idempotency_records WHERE resource_id = $1`,
+      [id],
+    );
+    expect(rows).toEqual([{ state: 'completed', response_status: 201 }]);
+    expect(await paymentsOf(sandboxUrl, id)).toHaveLength(1);
+  });
+
+  test('and declined is settled as declined', async () => {
+    const { apiUrl, gate } = service;
+    const declined = { payment_method: 'pm_card_visa_chargeDeclinedInsufficientFunds' };
+    gate.be('losing');
+    const lost = await charge(apiUrl, 'lost decline', declined);
+    gate.be('refusing');
+    await startTelling();
+    await until(async () => (await statusOf(service, lost.body.charge)) === 'failed');
+    expect(await charge(apiUrl, 'lost decline', declined)).toMatchObject({
+      status: 402,
+      body: { code: 'card_declined', decline_code: 'insufficient_funds', retry: 'new_key' },
+    });
+  });
+
+  test('because the processor had failed after it charged is settled by what it tells', async () => {
+    const { apiUrl, gate } = service;
+    const failing = { payment_method: 'pm_lab_error_after_charge' };
+    gate.be('losing');
+    const lost = await charge(apiUrl, 'stored 500', failing);
+    gate.be('refusing');
+    await startTelling();
+    await until(async () => (await statusOf(service, lost.body.charge)) === 'succeeded');
+  });
+});
+
+describe('a processor that tells everything at once, three times, and in no order', () => {
+  test('makes one end, one event and one answer of each purchase and each refund', async () => {
+    const { apiUrl, sandboxUrl } = service;
+    await startTelling({ SANDBOX_WEBHOOK_COPIES: '3', SANDBOX_WEBHOOK_SHUFFLE_MS: '300' });
+    worker = await service.startWorker();
+    const methods = [
+      ...['pm_card_visa', 'pm_lab_response_lost', 'pm_card_mastercard'],
+      ...['pm_card_visa_chargeDeclined', 'pm_lab_error_after_charge'],
+    ];
+    const purchases = Array.from({ length: 60 }, (_, nr) => ({
+      key: `storm ${nr}`,
+      method: { payment_method: methods[nr % methods.length] },
+    }));
+    const ends = await Promise.all(
+      purchases.map(async ({ key, method }) => {
+        const end = await chargeUntilAnswered(apiUrl, key, method);
+        if (end.status !== 201) return end;
+        const url = `${apiUrl}/charges/${end.body.id}/refunds`;
+        const refund = await send(url, { key: `${key} back`, body: { amount: 100 } });
+        expect([201, 504]).toContain(refund.status);
+        return end;
+      }),
+    );
+    await until(async () => {
+      const { rows } = await service.db.query(`SELECT 1 FROM refunds WHERE status = 'pending'`);
+      return rows.length === 0;
+    });
+    await allTaken();
+
+    for (const [nr, end] of ends.entries()) {
+      const { key, method } = purchases[nr]!;
+      const again = await charge(apiUrl, key, method);
+      expect([again.status, again.text]).toEqual([end.status, end.text]);
+      const id = end.status === 201 ? end.body.id : end.body.charge;
+      expect(await told(service, id)).toEqual([
+        end.status === 201 ? 'charge.succeeded' : 'charge.failed',
+      ]);
+    }
+    const paid = (await ledger(sandboxUrl)).filter(({ status }) => status === 'succeeded');
+    expect(new Set(paid.map(({ metadata }) => metadata.charge)).size).toBe(paid.length);
+    const { rows } = await service.db.query(
+      `SELECT state, count(*)::int FROM processor_events GROUP BY state`,
+    );
+    expect(rows).toEqual([{ state: 'applied', count: expect.any(Number) }]);
+    const { rows: parked } = await service.db.query('SELECT * FROM parked_payments');
+    expect(parked).toEqual([]);
+  }, 120_000);
+});
+
+describe('a processor that is killed while nobody takes what it tells', () => {
+  test('goes on when both are back: nothing is lost, and nothing is applied twice', async () => {
+    const { apiUrl, gate } = service;
+    gate.be('losing');
+    const { body } = await charge(apiUrl, 'both away');
+    gate.be('refusing');
+    const nowhere = { SANDBOX_WEBHOOK_URL: 'http://127.0.0.1:9/webhooks/processor' };
+    await startTelling(nowhere);
+    const attempts = async () =>
+      (
+        await service.db.query<{ attempts: number }>(
+          `SELECT attempts FROM sandbox.events WHERE body LIKE '%' || $1 || '%'`,
+          [body.charge],
+        )
+      ).rows[0]!.attempts;
+    await until(async () => (await attempts()) >= 2);
+    await sender?.kill();
+    expect(await statusOf(service, body.charge)).toBe('pending');
+    await startTelling();
+    await until(async () => (await statusOf(service, body.charge)) === 'succeeded');
+    expect(await told(service, body.charge)).toEqual(['charge.succeeded']);
+    await allTaken();
+  });
+});

@@ -1,0 +1,225 @@
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { charge, getCharge, send } from '../../support/raw-client.js';
+import type { Service } from '../../support/service.js';
+import {
+  accountOf,
+  declined,
+  event,
+  intent,
+  leavePending,
+  parked,
+  parkedInMetrics,
+  paymentOf,
+  startListening,
+  statesOf,
+  statusOf,
+  tell,
+  told,
+  type PendingCharge,
+  type StripeEvent,
+} from './incoming.support.js';
+
+/** What contradicts our books is neither applied nor lost: a person finds it, and an operator sees that it is there. */
+let service: Service;
+beforeAll(async () => {
+  service = await startListening();
+});
+afterAll(() => service.stop());
+
+/** Tells it, twice and under a second event id, and expects that it is parked once. */
+async function expectParked(news: StripeEvent, chargeId: string, reason: string): Promise<void> {
+  const [before, list] = [await parkedInMetrics(service), await parked(service, chargeId)];
+  const again = { ...news, id: `${news.id}x` };
+  for (const each of [news, news, again]) await tell(service.apiUrl, each);
+  for (const { id } of [news, again]) expect(await statesOf(service, id)).toEqual(['parked']);
+  const { id: reference, amount } = news.data.object;
+  const added = { reference, reason, amount: String(amount) };
+  expect(await parked(service, chargeId)).toEqual([...list, added]);
+  expect(await parkedInMetrics(service)).toBe(before + 1);
+}
+
+async function ended(key: string, method: string): Promise<PendingCharge> {
+  const { body } = await charge(service.apiUrl, key, { payment_method: method });
+  const id = body.charge ?? body.id;
+  return { id, account: await accountOf(service, id) };
+}
+
+describe('a payment is parked, counted and not applied', () => {
+  test.each<[string, Record<string, unknown>]>([
+    ['another amount', { amount: 1201 }],
+    ['nothing', { amount: 0 }],
+    ['another currency', { currency: 'usd' }],
+    ['another currency of as many units', { currency: 'jpy' }],
+  ])('when it is of %s', async (what, changes) => {
+    const pending = await leavePending(service, `mismatch ${what}`, 'losing');
+    const wrong = event('payment_intent.succeeded', intent(pending, changes));
+    await expectParked(wrong, pending.id, 'amount_mismatch');
+    expect(await statusOf(service, pending.id)).toBe('pending');
+    expect(await told(service, pending.id)).toEqual([]);
+
+    // A wrong failure does not end it either.
+    const failure = event('payment_intent.payment_failed', declined(pending, changes));
+    await expectParked(failure, pending.id, 'amount_mismatch');
+    expect(await statusOf(service, pending.id)).toBe('pending');
+    // The right news are applied all the same.
+    const right = event('payment_intent.succeeded', await paymentOf(service, pending));
+    await tell(service.apiUrl, right);
+    expect(await statesOf(service, right.id)).toEqual(['applied']);
+    expect(await statusOf(service, pending.id)).toBe('succeeded');
+  });
+
+  test('when its charge had failed, once', async () => {
+    const failed = await ended('succeeds after it failed', 'pm_card_visa_chargeDeclined');
+    const before = (await getCharge(service.apiUrl, failed.id)).text;
+    const late = event('payment_intent.succeeded', intent(failed));
+    await expectParked(late, failed.id, 'succeeded_after_failed');
+    expect((await getCharge(service.apiUrl, failed.id)).text).toBe(before);
+    expect(await told(service, failed.id)).toEqual(['charge.failed']);
+  });
+
+  test('when its charge is paid already, by another', async () => {
+    const paid = await ended('paid twice', 'pm_card_visa');
+    const before = (await getCharge(service.apiUrl, paid.id)).text;
+    const second = event('payment_intent.succeeded', intent(paid));
+    await expectParked(second, paid.id, 'second_payment');
+    expect((await getCharge(service.apiUrl, paid.id)).text).toBe(before);
+    expect(await told(service, paid.id)).toEqual(['charge.succeeded']);
+  });
+
+  test('when two payments for one pending charge are told at once: one of them pays it', async () => {
+    const pending = await leavePending(service, 'two at once');
+    const both = [intent(pending), intent(pending)];
+    const news = both.map((each) => event('payment_intent.succeeded', each));
+    await Promise.all(news.map((each) => tell(service.apiUrl, each)));
+    const states = await Promise.all(news.map(({ id }) => statesOf(service, id)));
+    expect(states.flat().sort()).toEqual(['applied', 'parked']);
+    const { body } = await getCharge(service.apiUrl, pending.id);
+    const other = both.find(({ id }) => id !== body.processor_reference)!;
+    expect(await parked(service, pending.id)).toMatchObject([
+      { reference: other.id, reason: 'second_payment' },
+    ]);
+    expect(await told(service, pending.id)).toEqual(['charge.succeeded']);
+  });
+
+  test('when its charge was reserved for another processor', async () => {
+    const pending = await leavePending(service, 'another processor');
+    await service.db.query(`UPDATE charges SET processor = 'stripe_test' WHERE id = $1`, [
+      pending.id,
+    ]);
+    const news = event('payment_intent.succeeded', intent(pending));
+    await expectParked(news, pending.id, 'another_processor');
+    expect(await statusOf(service, pending.id)).toBe('pending');
+  });
+});
+
+describe('a refund is parked, counted and not applied', () => {
+  type Status = 'pending' | 'succeeded' | 'failed';
+
+  /** A refund of 5.00 by the API, in that state, and the object that the processor would show. */
+  async function refund(key: string, status: Status) {
+    const paid = await ended(`refunded ${key}`, 'pm_card_visa');
+    service.gate.be(status === 'succeeded' ? 'open' : 'refusing');
+    const url = `${service.apiUrl}/charges/${paid.id}/refunds`;
+    const { body } = await send(url, { key, body: { amount: 500 } });
+    service.gate.be('open');
+    const id = (body.refund as string | undefined) ?? body.id;
+    const object = {
+      id: body.processor_reference ?? `re_${key.replaceAll(' ', '')}`,
+      object: 'refund',
+      amount: 500,
+      currency: 'eur',
+      status: 'succeeded',
+      metadata: { refund: id, charge: paid.id, account: paid.account },
+    };
+    if (status === 'failed') {
+      const failure = { ...object, status, failure_reason: 'lost_or_stolen_card' };
+      await tell(service.apiUrl, event('refund.failed', failure));
+    }
+    const state = async () => (await send(`${service.apiUrl}/refunds/${id}`)).body.status;
+    expect(await state()).toBe(status);
+    const refunded = async () => (await getCharge(service.apiUrl, paid.id)).body.amount_refunded;
+    return { id, paid, object, state, refunded };
+  }
+
+  test.each<[string, object]>([
+    ['another amount', { amount: 499 }],
+    ['another currency', { currency: 'usd' }],
+  ])('when it is of %s', async (what, changes) => {
+    const { paid, object, state, refunded } = await refund(`of ${what}`, 'pending');
+    const news = event('refund.updated', { ...object, ...changes });
+    await expectParked(news, paid.id, 'amount_mismatch');
+    expect([await state(), await refunded()]).toEqual(['pending', 0]);
+  });
+
+  test('when it fails after it had succeeded: the customer has not got the money', async () => {
+    const { paid, object, state, refunded } = await refund('bounced', 'succeeded');
+    const bounced = { ...object, status: 'failed', failure_reason: 'lost_or_stolen_card' };
+    const news = event('refund.failed', bounced);
+    await expectParked(news, paid.id, 'refund_failed_after_succeeded');
+    expect([await state(), await refunded()]).toEqual(['succeeded', 500]);
+  });
+
+  test('when it succeeds after it had failed', async () => {
+    const { paid, object, state, refunded } = await refund('risen', 'failed');
+    const news = event('refund.updated', object);
+    await expectParked(news, paid.id, 'refund_succeeded_after_failed');
+    expect([await state(), await refunded()]).toEqual(['failed', 0]);
+  });
+
+  test('when it is a second one under the same name', async () => {
+    const { paid, object, refunded } = await refund('second refund', 'succeeded');
+    const news = event('refund.created', { ...object, id: 're_theSecond' });
+    await expectParked(news, paid.id, 'second_refund');
+    expect(await refunded()).toBe(500);
+  });
+
+  test('but the failure of a pending one is its end: stored, and told to its client', async () => {
+    const { id, object, state } = await refund('fails', 'failed');
+    expect(await state()).toBe('failed');
+    const { charge: chargeId } = object.metadata;
+    const retry = await send(`${service.apiUrl}/charges/${chargeId}/refunds`, {
+      key: 'fails',
+      body: { amount: 500 },
+    });
+    expect(retry).toMatchObject({
+      status: 402,
+      body: { code: 'refund_failed', failure_code: 'lost_or_stolen_card', refund: id },
+    });
+  });
+});
+
+describe('what is not about us is acknowledged, and nothing is stored', () => {
+  const rows = async () => (await service.db.query('SELECT id FROM processor_events')).rows.length;
+
+  test.each<[string, (of: PendingCharge) => StripeEvent]>([
+    ['a payment without metadata', (of) => event(PAID, { ...intent(of), metadata: {} })],
+    [
+      'a payment without an account',
+      (of) => event(PAID, { ...intent(of), metadata: { charge: of.id } }),
+    ],
+    [
+      'a payment of the naive lane',
+      (of) =>
+        event(PAID, { ...intent(of), metadata: { naive_charge: of.id, account: of.account } }),
+    ],
+    [
+      'a refund that somebody made by hand',
+      (of) =>
+        event('refund.created', {
+          ...intent(of),
+          metadata: { charge: of.id, account: of.account },
+        }),
+    ],
+    ['what a charge at the processor has become', (of) => event('charge.refunded', intent(of))],
+    ['a type that nobody follows', (of) => event('payment_intent.created', intent(of))],
+    ['news that end nothing', (of) => event(PAID, intent(of, { status: 'processing' }))],
+  ])('%s', async (what, made) => {
+    const pending = await leavePending(service, `not ours: ${what}`);
+    const before = await rows();
+    await tell(service.apiUrl, made(pending));
+    expect(await rows()).toBe(before);
+    expect(await statusOf(service, pending.id)).toBe('pending');
+  });
+});
+
+const PAID = 'payment_intent.succeeded';

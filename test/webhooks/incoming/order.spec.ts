@@ -1,0 +1,326 @@
+import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
+import { deriveId } from '../../../src/idempotency/identity.js';
+import { expectCleanBooks } from '../../support/books.js';
+import { charge, getCharge, send } from '../../support/raw-client.js';
+import type { Running, Service } from '../../support/service.js';
+import { until } from '../../support/until.js';
+import {
+  accountOf,
+  declined,
+  event,
+  intent,
+  leavePending,
+  newEventId,
+  paymentOf,
+  startListening,
+  statesOf,
+  statusOf,
+  tell,
+  told,
+} from './incoming.support.js';
+
+/** Notifications come late, before their time, and not in the order in which things happened. */
+let service: Service;
+let worker: Running | undefined;
+beforeAll(async () => {
+  service = await startListening();
+});
+afterEach(async () => {
+  await worker?.stop();
+  worker = undefined;
+  service.gate.be('open');
+});
+afterAll(async () => {
+  try {
+    await chargesEnded();
+    await expectCleanBooks(service);
+  } finally {
+    await service.stop();
+  }
+});
+
+/** The worker, whose sweep does not reach the processor: what ends a charge is a notification. */
+async function startWorkerWithoutProcessor(): Promise<void> {
+  service.gate.be('refusing');
+  worker = await service.startWorker();
+}
+
+/** What no test has ended, the sweep does. */
+async function chargesEnded(): Promise<void> {
+  worker = await service.startWorker();
+  await until(async () => {
+    const { rows } = await service.db.query(`SELECT 1 FROM charges WHERE status = 'pending'`);
+    return rows.length === 0;
+  });
+  await worker.stop();
+}
+
+/** A database that was restored from before the charge; the returned function brings a newer one back. */
+async function restoreOlderBackup(table: 'charges' | 'refunds', id: string) {
+  const { db } = service;
+  const { rows: objects } = await db.query(`DELETE FROM ${table} WHERE id = $1 RETURNING *`, [id]);
+  const { rows: records } = await db.query(
+    'DELETE FROM idempotency_records WHERE resource_id = $1 RETURNING *',
+    [id],
+  );
+  expect([objects.length, records.length]).toEqual([1, 1]);
+  return async () => {
+    await insert('idempotency_records', records[0]);
+    await insert(table, objects[0]);
+  };
+}
+
+async function insert(table: string, row: Record<string, unknown>): Promise<void> {
+  await service.db.query(
+    `INSERT INTO ${table} SELECT * FROM json_populate_record(NULL::${table}, $1)`,
+    [JSON.stringify(row, (_, value) => (isBytes(value) ? hexOf(value) : value))],
+  );
+}
+const isBytes = (value: unknown): value is { data: number[] } =>
+  (value as { type?: string } | null)?.type === 'Buffer';
+const hexOf = ({ data }: { data: number[] }) => `\\x${Buffer.from(data).toString('hex')}`;
+
+describe('a notification before the charge', () => {
+  test('that has not committed yet is kept, and applied when it has', async () => {
+    const sleeper = await service.startApiProcess({ naps: true });
+    await sleeper.napAt('reserve-written'); // in the transaction that reserves
+    const reply = charge(sleeper.url, 'uncommitted', { payment_method: DECLINED });
+    await sleeper.asleep();
+    const account = await demoAccount();
+    const id = deriveId('ch', account, 'POST /charges', 'uncommitted');
+    const early = event('payment_intent.payment_failed', declined({ id, account }, GENERIC));
+    await tell(service.apiUrl, early);
+    expect(await statesOf(service, early.id)).toEqual(['waiting']);
+
+    sleeper.wake();
+    expect(await reply).toMatchObject({ status: 402, body: { decline_code: 'generic_decline' } });
+    worker = await service.startWorker();
+    await until(async () => (await statesOf(service, early.id))[0] === 'applied');
+    expect(await told(service, id)).toEqual(['charge.failed']);
+    await sleeper.kill();
+  });
+
+  test('that is not there is kept and applied when it appears, and its client is told', async () => {
+    const pending = await leavePending(service, 'restored', 'losing');
+    const restore = await restoreOlderBackup('charges', pending.id);
+    const early = event('payment_intent.succeeded', await paymentOf(service, pending));
+    await tell(service.apiUrl, early);
+    await startWorkerWithoutProcessor();
+    await oneRound();
+    expect(await statesOf(service, early.id)).toEqual(['waiting']);
+    expect((await getCharge(service.apiUrl, pending.id)).status).toBe(404);
+
+    await restore();
+    await until(async () => (await statesOf(service, early.id))[0] === 'applied');
+    const retry = await charge(service.apiUrl, 'restored');
+    expect(retry).toMatchObject({ status: 201, body: { id: pending.id, status: 'succeeded' } });
+    expect(retry.headers['idempotent-replayed']).toBe('true');
+    expect(await told(service, pending.id)).toEqual(['charge.succeeded']);
+  });
+
+  test('that its client makes a second time finds it paid once', async () => {
+    const pending = await leavePending(service, 'made again', 'losing');
+    await restoreOlderBackup('charges', pending.id);
+    const early = event('payment_intent.succeeded', await paymentOf(service, pending));
+    await tell(service.apiUrl, early);
+    const again = await charge(service.apiUrl, 'made again');
+    expect(again).toMatchObject({ status: 201, body: { id: pending.id } });
+    await startWorkerWithoutProcessor();
+    await until(async () => (await statesOf(service, early.id))[0] === 'applied');
+    expect(await told(service, pending.id)).toEqual(['charge.succeeded']);
+  });
+
+  test('that never comes is kept for thirty days and then removed', async () => {
+    const nobody = { id: 'ch_that_never_comes', account: await demoAccount() };
+    const [young, old] = [
+      event('payment_intent.succeeded', intent(nobody)),
+      event('payment_intent.succeeded', intent(nobody)),
+    ];
+    for (const each of [young, old]) await tell(service.apiUrl, each);
+    await receivedAgo(young.id, '29 days 23 hours 50 minutes');
+    await receivedAgo(old.id, '30 days 1 second');
+    await startWorkerWithoutProcessor();
+    await until(async () => (await statesOf(service, old.id)).length === 0);
+    expect(await statesOf(service, young.id)).toEqual(['waiting']);
+    await service.db.query('DELETE FROM processor_events WHERE id = $1', [young.id]);
+  });
+
+  test('in the name of another account is not taken for it', async () => {
+    const pending = await leavePending(service, 'two accounts', 'losing');
+    const { rows } = await service.db.query<{ id: string }>(
+      'SELECT id FROM accounts WHERE id <> $1 LIMIT 1',
+      [pending.account],
+    );
+    const wrong = intent({ id: pending.id, account: rows[0]!.id });
+    const [unknown, theirs] = [
+      event('payment_intent.succeeded', intent({ ...pending, account: 'acct_unknown' })),
+      event('payment_intent.succeeded', wrong),
+    ];
+    for (const each of [unknown, theirs]) await tell(service.apiUrl, each);
+    await startWorkerWithoutProcessor();
+    await oneRound();
+    for (const each of [unknown, theirs])
+      expect(await statesOf(service, each.id)).toEqual(['waiting']);
+    expect(await statusOf(service, pending.id)).toBe('pending');
+    // Its own account's does.
+    await tell(
+      service.apiUrl,
+      event('payment_intent.succeeded', await paymentOf(service, pending)),
+    );
+    expect(await statusOf(service, pending.id)).toBe('succeeded');
+  });
+});
+
+describe('among those that wait', () => {
+  test('a hundred and fifty that cannot be applied yet hold up no other', async () => {
+    const pending = await leavePending(service, 'behind many', 'losing');
+    const restore = await restoreOlderBackup('charges', pending.id);
+    const early = event('payment_intent.succeeded', await paymentOf(service, pending));
+    await tell(service.apiUrl, early);
+    // Older, about refunds that are not there of a charge that is.
+    await service.db.query(
+      `INSERT INTO processor_events (processor, id, type, account_id, charge_id, refund_id, state, fact, received_at)
+       SELECT processor, 'evt_old_' || nr, 'refund.created', account_id, charge_id, 're_absent', 'waiting', fact,
+         received_at - interval '1 hour'
+       FROM processor_events, generate_series(1, 150) AS nr WHERE id = $1`,
+      [early.id],
+    );
+    await restore();
+    await startWorkerWithoutProcessor();
+    await until(async () => (await statesOf(service, early.id))[0] === 'applied');
+    await service.db.query(`DELETE FROM processor_events WHERE id LIKE 'evt_old_%'`);
+  });
+
+  test('one that fails each time holds up no other', async () => {
+    const pending = await leavePending(service, 'behind poison', 'losing');
+    const restore = await restoreOlderBackup('charges', pending.id);
+    const early = event('payment_intent.succeeded', await paymentOf(service, pending));
+    await tell(service.apiUrl, early);
+    await service.db.query(
+      `INSERT INTO processor_events (processor, id, type, account_id, charge_id, state, fact, received_at)
+       SELECT processor, 'evt_poison', type, account_id, charge_id, 'waiting', '{"id":"evt_poison"}',
+         received_at - interval '1 hour'
+       FROM processor_events WHERE id = $1`,
+      [early.id],
+    );
+    await restore();
+    await startWorkerWithoutProcessor();
+    await until(async () => (await statesOf(service, early.id))[0] === 'applied');
+    expect(await statesOf(service, 'evt_poison')).toEqual(['waiting']);
+    await service.db.query(`DELETE FROM processor_events WHERE id = 'evt_poison'`);
+  });
+});
+
+describe('old news', () => {
+  test('of a failure, after the success, changes nothing', async () => {
+    const pending = await leavePending(service, 'failed after succeeded', 'losing');
+    const paid = await paymentOf(service, pending);
+    await tell(service.apiUrl, event('payment_intent.succeeded', paid));
+    const before = (await getCharge(service.apiUrl, pending.id)).text;
+    const old = event('payment_intent.payment_failed', declined(pending, { id: paid.id }));
+    await tell(service.apiUrl, old);
+    expect(await statesOf(service, old.id)).toEqual(['applied']);
+    expect((await getCharge(service.apiUrl, pending.id)).text).toBe(before);
+    expect(await told(service, pending.id)).toEqual(['charge.succeeded']);
+  });
+
+  test('of an end that the client was told long ago changes nothing, however often it comes', async () => {
+    const reply = await charge(service.apiUrl, 'old news');
+    const id = reply.body.id;
+    const paid = await paymentOf(service, { id, account: await accountOf(service, id) });
+    for (let i = 0; i < 3; i++) {
+      const again = event('payment_intent.succeeded', paid, newEventId());
+      await tell(service.apiUrl, again);
+      expect(await statesOf(service, again.id)).toEqual(['applied']);
+    }
+    expect((await charge(service.apiUrl, 'old news')).text).toBe(reply.text);
+    expect(await told(service, id)).toEqual(['charge.succeeded']);
+  });
+});
+
+describe('a refund', () => {
+  /** A refund that went back, but whose answer was lost. */
+  async function leaveRefundPending(key: string) {
+    const { body } = await charge(service.apiUrl, `paid for ${key}`);
+    service.gate.be('losing');
+    const url = `${service.apiUrl}/charges/${body.id}/refunds`;
+    const reply = await send(url, { key, body: { amount: 500 } });
+    service.gate.be('open');
+    expect(reply.status).toBe(504);
+    const id = String(reply.body.refund);
+    const page = await send(`${service.sandboxUrl}/v1/refunds?limit=100`);
+    const all = page.body.data as { metadata: { refund?: string } }[];
+    const object = all.find(({ metadata }) => metadata.refund === id)!;
+    return { id, chargeId: body.id, url, object };
+  }
+
+  test('is settled by its notification, and its client gets that answer', async () => {
+    const { id, chargeId, url, object } = await leaveRefundPending('lost refund');
+    const news = event('refund.created', object);
+    await tell(service.apiUrl, news);
+    expect(await statesOf(service, news.id)).toEqual(['applied']);
+    const retry = await send(url, { key: 'lost refund', body: { amount: 500 } });
+    expect(retry).toMatchObject({ status: 201, body: { id, status: 'succeeded' } });
+    expect(retry.headers['idempotent-replayed']).toBe('true');
+    expect((await getCharge(service.apiUrl, chargeId)).body.amount_refunded).toBe(500);
+    expect(await told(service, id)).toEqual(['charge.refunded']);
+    // Later news of the same changes nothing.
+    const later = event('refund.updated', object);
+    await tell(service.apiUrl, later);
+    expect(await statesOf(service, later.id)).toEqual(['applied']);
+    expect((await getCharge(service.apiUrl, chargeId)).body.amount_refunded).toBe(500);
+  });
+
+  test('whose notification comes before its row is settled when the row is there', async () => {
+    const { id, chargeId, object } = await leaveRefundPending('early refund');
+    const restore = await restoreOlderBackup('refunds', id);
+    const early = event('refund.created', object);
+    await tell(service.apiUrl, early);
+    await startWorkerWithoutProcessor();
+    await oneRound();
+    expect(await statesOf(service, early.id)).toEqual(['waiting']);
+    await restore();
+    await until(async () => (await statesOf(service, early.id))[0] === 'applied');
+    expect((await getCharge(service.apiUrl, chargeId)).body.amount_refunded).toBe(500);
+  });
+
+  test('is not settled by news that it is on its way', async () => {
+    const { id, object } = await leaveRefundPending('on its way');
+    const news = event('refund.created', { ...object, status: 'pending' });
+    await tell(service.apiUrl, news);
+    expect(await statesOf(service, news.id)).toEqual([]);
+    expect((await send(`${service.apiUrl}/refunds/${id}`)).body.status).toBe('pending');
+    await tell(service.apiUrl, event('refund.updated', object));
+    expect((await send(`${service.apiUrl}/refunds/${id}`)).body.status).toBe('succeeded');
+  });
+});
+
+const DECLINED = 'pm_card_visa_chargeDeclined';
+const GENERIC = {
+  last_payment_error: { code: 'card_declined', decline_code: 'generic_decline' },
+};
+
+async function demoAccount(): Promise<string> {
+  const { rows } = await service.db.query<{ id: string }>(
+    `SELECT account_id AS id FROM api_keys WHERE key_hash = sha256('sk_test_acme')`,
+  );
+  return rows[0]!.id;
+}
+
+async function receivedAgo(id: string, age: string): Promise<void> {
+  await service.db.query(
+    `UPDATE processor_events SET received_at = now() - $2::interval WHERE id = $1`,
+    [id, age],
+  );
+}
+
+/** The worker has looked at all that waits: what waited longer than anything is gone. */
+async function oneRound(): Promise<void> {
+  const old = event(
+    'payment_intent.succeeded',
+    intent({ id: 'ch_absent', account: 'acct_absent' }),
+  );
+  await tell(service.apiUrl, old);
+  await receivedAgo(old.id, '31 days');
+  await until(async () => (await statesOf(service, old.id)).length === 0);
+}

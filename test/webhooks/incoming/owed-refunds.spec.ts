@@ -1,0 +1,67 @@
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { AppModule } from '../../../src/app.module.js';
+import { loadConfig } from '../../../src/config.js';
+import { createHttpApp } from '../../../src/platform/http-process.js';
+import { Compensation } from '../../../src/refunds/compensation.js';
+import { charge, getCharge, send } from '../../support/raw-client.js';
+import type { Service } from '../../support/service.js';
+import { accountOf, event, startListening, statesOf, tell, told } from './incoming.support.js';
+
+/** A refund that we owe has no idempotency record: a job makes it, and the processor may tell of it before the job. */
+let service: Service;
+let app: Awaited<ReturnType<typeof createHttpApp>>;
+let compensation: Compensation;
+beforeAll(async () => {
+  service = await startListening();
+  app = await createHttpApp(AppModule.forRoot(loadConfig(service.env)));
+  app.useLogger(false);
+  await app.init();
+  compensation = app.get(Compensation, { strict: false });
+});
+afterAll(async () => {
+  await app.close();
+  await service.stop();
+});
+
+/** The job was told nothing; the returned function is its next run. */
+async function leaveOwed(cause: string) {
+  const { apiUrl, sandboxUrl, db, gate } = service;
+  gate.be('open');
+  const { body } = await charge(apiUrl, `paid for ${cause}`);
+  const account = await accountOf(service, body.id);
+  const again = () => compensation.refundOnce(account, body.id, cause);
+  gate.be('losing');
+  await expect(again()).rejects.toThrow();
+  gate.be('refusing'); // from here on nobody gets through to ask
+  const { rows } = await db.query<{ id: string }>('SELECT id FROM refunds WHERE cause = $1', [
+    cause,
+  ]);
+  const page = await send(`${sandboxUrl}/v1/refunds?limit=100`);
+  const all = page.body.data as { metadata: { refund?: string } }[];
+  const object = all.find(({ metadata }) => metadata.refund === rows[0]!.id)!;
+  return { id: rows[0]!.id, chargeId: body.id, object, again };
+}
+
+test('is settled by the notification, and the job finds it done', async () => {
+  const { id, chargeId, object, again } = await leaveOwed('out_of_stock:1');
+  await expect(again()).rejects.toThrow();
+  const news = event('refund.created', object);
+  await Promise.all([
+    tell(service.apiUrl, news),
+    tell(service.apiUrl, { ...news, id: 'evt_twin' }),
+  ]);
+  expect(await statesOf(service, news.id)).toEqual(['applied']);
+  await again();
+  expect((await getCharge(service.apiUrl, chargeId)).body.amount_refunded).toBe(1200);
+  expect(await told(service, id)).toEqual(['charge.refunded']);
+});
+
+test('that fails by the notification fails its job, each time it runs: a person must look', async () => {
+  const { id, object, again } = await leaveOwed('out_of_stock:2');
+  await tell(
+    service.apiUrl,
+    event('refund.failed', { ...object, status: 'failed', failure_reason: 'declined' }),
+  );
+  for (let run = 0; run < 2; run++)
+    await expect(again()).rejects.toThrow(`${id} failed: declined; a person must look`);
+});

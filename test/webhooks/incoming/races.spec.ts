@@ -1,0 +1,232 @@
+import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
+import pg from 'pg';
+import type { ProbePoint } from '../../../src/idempotency/operation.js';
+import type { ApiProcess } from '../../support/api-process.js';
+import { expectCleanBooks, paymentsOf } from '../../support/books.js';
+import { charge, lookUp, type Reply } from '../../support/raw-client.js';
+import type { Running, Service } from '../../support/service.js';
+import { age, forgetAtProcessor } from '../../support/time.js';
+import { until } from '../../support/until.js';
+import {
+  accountOf,
+  deliver,
+  event,
+  leavePending,
+  paymentOf,
+  parked,
+  startListening,
+  statesOf,
+  statusOf,
+  tell,
+  told,
+  type StripeEvent,
+} from './incoming.support.js';
+
+/**
+ * The notification, the holder of the lease and recovery bring the same news at the same time. Whoever is first
+ * writes; the others find it done: one event, one answer, and every replay carries its bytes.
+ */
+let service: Service;
+let sleeper: ApiProcess;
+let worker: Running | undefined;
+beforeAll(async () => {
+  service = await startListening();
+  sleeper = await service.startApiProcess({ naps: true });
+}, 240_000);
+afterEach(async () => {
+  await worker?.stop();
+  worker = undefined;
+});
+afterAll(async () => {
+  try {
+    await expectCleanBooks(service);
+  } finally {
+    await service.stop();
+  }
+});
+
+/** Sends a charge to a process that falls asleep at that point. */
+async function fallAsleep(at: ProbePoint, key: string, process = sleeper) {
+  await process.napAt(at);
+  const reply = charge(process.url, key);
+  await process.asleep();
+  const { rows } = await service.db.query<{ id: string }>(
+    'SELECT resource_id AS id FROM idempotency_records WHERE key = $1',
+    [key],
+  );
+  return { id: rows[0]!.id, reply };
+}
+
+async function newsOf(id: string): Promise<StripeEvent> {
+  const pending = { id, account: await accountOf(service, id) };
+  return event('payment_intent.succeeded', await paymentOf(service, pending));
+}
+
+async function expectOneEnd(id: string, key: string, replies: Reply[]): Promise<void> {
+  const replay = await charge(service.apiUrl, key);
+  expect(replay).toMatchObject({ status: 201, body: { id, status: 'succeeded' } });
+  expect(replay.headers['idempotent-replayed']).toBe('true');
+  for (const reply of replies) expect(reply.text).toBe(replay.text);
+  expect(await told(service, id)).toEqual(['charge.succeeded']);
+  expect(await paymentsOf(service.sandboxUrl, id)).toHaveLength(1);
+  expect(await parked(service, id)).toEqual([]);
+}
+
+describe('the notification and the holder of the lease', () => {
+  test('the notification is first: the holder, who had the answer, writes nothing and replays', async () => {
+    const { id, reply } = await fallAsleep('after-perform', 'notified first');
+    const news = await newsOf(id);
+    await tell(service.apiUrl, news);
+    expect(await statusOf(service, id)).toBe('succeeded');
+    const stored = (await lookUp(service.apiUrl, 'notified first')).text;
+    sleeper.wake();
+    const late = await reply;
+    expect(late.headers['idempotent-replayed']).toBe('true');
+    await expectOneEnd(id, 'notified first', [late]);
+    expect((await lookUp(service.apiUrl, 'notified first')).text).toBe(stored);
+  });
+
+  test('the holder is first, and has not committed: the notification waits and finds it done', async () => {
+    const { id, reply } = await fallAsleep('settle-written', 'settled first');
+    const news = await newsOf(id);
+    const waiting = deliver(service.apiUrl, JSON.stringify(news));
+    await until(async () => (await connectionsHeldUp()) === 1);
+    sleeper.wake();
+    const first = await reply;
+    expect(first.headers).not.toHaveProperty('idempotent-replayed');
+    expect((await waiting).status).toBe(200);
+    expect(await statesOf(service, news.id)).toEqual(['applied']);
+    await expectOneEnd(id, 'settled first', [first]);
+  });
+
+  test('the notification is first, and has not committed: the holder waits and finds it done', async () => {
+    const { id, reply } = await fallAsleep('after-perform', 'both at once');
+    const news = await newsOf(id);
+    // It gets as far as the event that it wants to write.
+    const blocker = new pg.Client({ connectionString: service.databaseUrl });
+    await blocker.connect();
+    await blocker.query('BEGIN');
+    await blocker.query('LOCK TABLE events IN EXCLUSIVE MODE');
+    const delivered = deliver(service.apiUrl, JSON.stringify(news));
+    await until(async () => (await connectionsHeldUp()) === 1);
+    sleeper.wake();
+    await until(async () => (await connectionsHeldUp()) === 2);
+    await blocker.query('ROLLBACK');
+    await blocker.end();
+    expect((await delivered).status).toBe(200);
+    const late = await reply;
+    expect(late.headers['idempotent-replayed']).toBe('true');
+    await expectOneEnd(id, 'both at once', [late]);
+  });
+
+  test('a duplicate that waits for the holder gets what the notification wrote', async () => {
+    const { id, reply } = await fallAsleep('after-perform', 'with a duplicate');
+    const duplicate = charge(service.apiUrl, 'with a duplicate');
+    await tell(service.apiUrl, await newsOf(id));
+    const waited = await duplicate;
+    expect(waited.status).toBe(201);
+    sleeper.wake();
+    await expectOneEnd(id, 'with a duplicate', [waited, await reply]);
+  });
+
+  test('the lease is given back, and the 504 is on its way: the retry finds the notification’s answer', async () => {
+    const { id } = await leavePending(service, 'after the 504', 'losing');
+    await tell(service.apiUrl, await newsOf(id));
+    const { attempts } = (await lookUp(service.apiUrl, 'after the 504')).body;
+    await expectOneEnd(id, 'after the 504', []);
+    expect(attempts).toBe(1); // nobody had to ask the processor again
+  });
+});
+
+describe('the notification and recovery', () => {
+  test('the notification is first while the sweep asks the processor: the sweep writes nothing', async () => {
+    const { gate } = service;
+    const { id } = await leavePending(service, 'swept', 'losing');
+    const open = gate.close();
+    const before = gate.attempts(id);
+    worker = await service.startWorker();
+    await until(async () => gate.attempts(id) > before); // the sweep's repeat waits at the gate
+    const news = await newsOf(id);
+    await tell(service.apiUrl, news);
+    const written = await recordOf(id);
+    open();
+    await worker.stop();
+    expect(await recordOf(id)).toEqual(written);
+    await expectOneEnd(id, 'swept', []);
+  });
+
+  test('the sweep is first: the notification finds it done', async () => {
+    const { id } = await leavePending(service, 'swept first', 'losing');
+    worker = await service.startWorker();
+    await until(async () => (await statusOf(service, id)) === 'succeeded');
+    const written = await recordOf(id);
+    const news = await newsOf(id);
+    await tell(service.apiUrl, news);
+    expect(await statesOf(service, news.id)).toEqual(['applied']);
+    expect(await recordOf(id)).toEqual(written);
+    await expectOneEnd(id, 'swept first', []);
+  });
+
+  test('twenty charges, each of which the sweep, two retries and two notifications end at once', async () => {
+    const keys = Array.from({ length: 20 }, (_, nr) => `crowd ${nr}`);
+    service.gate.be('losing');
+    const lost = await Promise.all(keys.map((key) => charge(service.apiUrl, key)));
+    service.gate.be('open');
+    const ids = lost.map(({ body }) => body.charge);
+    const news = await Promise.all(ids.map(newsOf));
+    worker = await service.startWorker();
+    await Promise.all(
+      keys.flatMap((key, nr) => [
+        charge(service.apiUrl, key),
+        tell(sleeper.url, news[nr]!),
+        charge(sleeper.url, key),
+        tell(service.apiUrl, { ...news[nr]!, id: `${news[nr]!.id}x` }),
+      ]),
+    );
+    for (const [nr, id] of ids.entries()) await expectOneEnd(id, keys[nr]!, []);
+  });
+});
+
+describe('a holder that has lost its lease brings a success', () => {
+  test('while the new holder, who was told that nothing happened, has not settled: the success stands', async () => {
+    const { db } = service;
+    const { id, reply } = await fallAsleep('after-perform', 'late success');
+    // The processor forgets the key, which defeats the fence, and the payment stands where nobody looks.
+    await forgetAtProcessor(db, id);
+    await db.query(
+      `UPDATE sandbox.payment_intents SET created_at = created_at - interval '2 hours'
+       WHERE metadata ->> 'charge' = $1`,
+      [id],
+    );
+    await age(db, id, PAST_THE_DEADLINE);
+    const successor = await service.startApiProcess({ naps: true });
+    await successor.napAt('after-perform');
+    const second = charge(successor.url, 'late success');
+    await successor.asleep();
+    expect(await statusOf(service, id)).toBe('pending');
+
+    sleeper.wake();
+    const late = await reply;
+    expect(late).toMatchObject({ status: 201, body: { id, status: 'succeeded' } });
+    successor.wake();
+    const overtaken = await second;
+    expect(overtaken).toMatchObject({ status: 201, text: late.text });
+    await expectOneEnd(id, 'late success', [late, overtaken]);
+    await successor.kill();
+  }, 240_000);
+});
+
+const PAST_THE_DEADLINE = 301;
+
+const recordOf = async (id: string) =>
+  (await service.db.query('SELECT * FROM idempotency_records WHERE resource_id = $1', [id]))
+    .rows[0];
+
+/** How many of the service's connections wait for a lock. */
+async function connectionsHeldUp(): Promise<number> {
+  const { rows } = await service.db.query<{ count: number }>(
+    `SELECT count(*)::int FROM pg_stat_activity WHERE datname = current_database()
+       AND application_name = 'charge-once' AND wait_event_type = 'Lock'`,
+  );
+  return rows[0]!.count;
+}
