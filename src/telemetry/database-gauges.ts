@@ -1,6 +1,7 @@
 import { Injectable, type OnApplicationShutdown } from '@nestjs/common';
 import pg from 'pg';
 import { DataSource } from 'typeorm';
+import { IS_PARKED } from '../jobs/queue-tables.js';
 import { Draining } from '../platform/draining.js';
 import { Metrics } from './metrics.js';
 
@@ -11,6 +12,8 @@ interface Figures {
   unfinished: number;
   oldest: number;
   parked: number;
+  parked_jobs: number;
+  oldest_due_job: number;
 }
 
 /** What `pg` tells of a pool; TypeORM's driver keeps it as `master`. */
@@ -57,7 +60,10 @@ export class DatabaseGauges implements OnApplicationShutdown {
       const { rows } = await this.client.query<Figures>(
         `SELECT count(*)::int AS unfinished,
            COALESCE(EXTRACT(EPOCH FROM clock_timestamp() - min(first_seen_at)), 0)::float8 AS oldest,
-           (SELECT count(*)::int FROM parked_payments) AS parked
+           (SELECT count(*)::int FROM parked_payments) AS parked,
+           (SELECT count(*)::int FROM graphile_worker.jobs WHERE ${IS_PARKED}) AS parked_jobs,
+           (SELECT COALESCE(EXTRACT(EPOCH FROM clock_timestamp() - min(run_at)), 0)::float8 FROM graphile_worker.jobs
+            WHERE run_at <= now() AND locked_at IS NULL AND attempts < max_attempts) AS oldest_due_job
          FROM idempotency_records WHERE state = 'in_progress'`,
       );
       const figures = rows[0]!;
@@ -65,9 +71,12 @@ export class DatabaseGauges implements OnApplicationShutdown {
       metrics.unfinished.set(figures.unfinished);
       metrics.oldestUnfinished.set(figures.oldest);
       metrics.parked.set(figures.parked);
+      metrics.parkedJobs.set(figures.parked_jobs);
+      metrics.oldestDueJob.set(figures.oldest_due_job);
     } catch {
       metrics.databaseUp.set(0);
-      for (const gauge of [metrics.unfinished, metrics.oldestUnfinished, metrics.parked])
+      const { unfinished, oldestUnfinished, parked, parkedJobs, oldestDueJob } = metrics;
+      for (const gauge of [unfinished, oldestUnfinished, parked, parkedJobs, oldestDueJob])
         gauge.remove();
     }
   }

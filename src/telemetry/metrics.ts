@@ -50,6 +50,14 @@ export class Metrics {
     'charge_once_parked_payments',
     'Payments that succeeded although their charge had failed: alarm on any, a person has to look',
   );
+  readonly parkedJobs = this.gauge(
+    'charge_once_parked_jobs',
+    'Jobs that have failed too often: alarm on any, `npm run jobs -- list` tells which',
+  );
+  readonly oldestDueJob = this.gauge(
+    'charge_once_oldest_due_job_seconds',
+    'How long the oldest job that could run has been waiting to; 0 if none does. Alarm when it grows beyond minutes',
+  );
   readonly draining = this.gauge('charge_once_draining', 'Whether this process is stopping');
 
   readonly pool = new Gauge({
