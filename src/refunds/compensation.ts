@@ -24,8 +24,9 @@ export class Compensation {
   async refundOnce(accountId: string, chargeId: string, cause: string): Promise<void> {
     const id = deriveId('re', accountId, 'compensation', cause);
     await this.reserve(accountId, chargeId, cause, id);
+    // Dies here: the refund is pending, and the next run goes on with it.
     const attempt = await loadPendingRefund(this.dataSource.manager, accountId, id);
-    if (!attempt) return; // nothing was left, or it has ended before
+    if (!attempt) return this.checkEnded(accountId, id);
     const performed = await this.refunds.perform(attempt);
     if (!performed.ended) throw performed.error(true, 1);
     const { outcome } = performed;
@@ -35,8 +36,14 @@ export class Compensation {
       const pending = await findPendingRefund(tx, accountId, id);
       if (pending) await settleRefund(tx, { accountId, id }, chargeId, outcome);
     });
-    if (outcome.status === 'failed')
-      throw new Error(`${id} failed: ${outcome.failureCode}; a person must look`);
+    await this.checkEnded(accountId, id);
+  }
+
+  /** Nothing was left to give back, or it has gone back. @throws Error if the processor refused the refund. */
+  private async checkEnded(accountId: string, id: string): Promise<void> {
+    const refund = await findRefund(this.dataSource.manager, accountId, id);
+    if (refund?.status === 'failed')
+      throw new Error(`${id} failed: ${refund.failure_code}; a person must look`);
   }
 
   private async reserve(
@@ -47,7 +54,8 @@ export class Compensation {
   ): Promise<void> {
     await this.dataSource.transaction(async (tx) => {
       const charge = await lockCharge(tx, accountId, chargeId);
-      if (!charge || (await findRefund(tx, accountId, id))) return;
+      if (!charge) throw new Error(`${chargeId} is to be given back, but is not there`);
+      if (await findRefund(tx, accountId, id)) return;
       // A client's refund on its way may fail: what is left to give back is known when it has ended.
       const [onItsWay] = await findRefundsOnTheirWay(tx, accountId, chargeId);
       if (onItsWay) throw new Error(`${onItsWay.id} has not ended yet; the job comes back`);

@@ -240,8 +240,9 @@ export async function settleRefund(
   end: RefundEnd,
 ): Promise<Refund> {
   const before = await lockCharge(tx, accountId, chargeId);
+  if (!before) throw new Error(`${id} gives back ${chargeId}, which is not there`);
   const refund = await endRefund(tx, accountId, id, end);
-  if (before && refund.status === 'succeeded') {
+  if (refund.status === 'succeeded') {
     const charge = await addRefunded(tx, before, refund.amount);
     await recordEvent(tx, {
       accountId,
