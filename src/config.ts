@@ -27,7 +27,8 @@ export interface Config {
   rateLimit: { perSecond: number; burst: number };
   idempotency: { waitMs: number; ttlSeconds: number; reapIntervalMs: number };
   givingUp: { deadlineMs: number; keyWindowMs: number };
-  jobs: { concurrency: number; lockMs: number };
+  /** Jobs at once: our own work, and deliveries to the servers of strangers. */
+  jobs: { concurrency: { inside: number; outside: number }; lockMs: number };
   mail: { from: string; smtpUrl?: string; directory: string };
   processor: {
     /** `sandbox`, `stripe_test` or `stripe_live`: stored on each charge, and only that one finishes it. */
@@ -106,7 +107,10 @@ export function loadConfig(env: Env = process.env): Config {
     },
     givingUp: givingUp(env),
     jobs: {
-      concurrency: integer(env, 'JOB_CONCURRENCY', 10, 1, 100),
+      concurrency: {
+        inside: integer(env, 'JOB_CONCURRENCY', 10, 1, 100),
+        outside: integer(env, 'WEBHOOK_CONCURRENCY', 40, 1, 1_000),
+      },
       lockMs: integer(env, 'JOB_LOCK_SECONDS', 30, 1, 3_600) * 1000,
     },
     mail: {
