@@ -2,6 +2,7 @@ import { parseArgs } from 'node:util';
 import { DataSource } from 'typeorm';
 import { nameOf } from './platform/fault.js';
 import { databaseOptions } from './platform/database.js';
+import { toUtc } from './platform/rules.js';
 import type { Span } from './processor/processor.js';
 import { StripeProcessor } from './processor/stripe-processor.js';
 import { reconcile } from './reconciliation/reconcile.js';
@@ -29,14 +30,22 @@ await run(async ({ databaseUrl, processor: options }) => {
   const dataSource = await new DataSource(databaseOptions(databaseUrl, 2)).initialize();
   try {
     const processor = new StripeProcessor(options);
-    const { payments, refunds, differences } = await reconcile(dataSource, processor, span);
-    for (const { invariant, account_id, id, detail } of differences) {
-      console.log([invariant, account_id, id, detail].join('  '));
+    const { payments, refunds, elsewhere, differences } = await reconcile(
+      dataSource,
+      processor,
+      span,
+      ({ invariant, account_id, id, detail }) =>
+        console.log([invariant, account_id, id, detail].join('  ')),
+    );
+    if (elsewhere > 0) {
+      console.log(
+        `${elsewhere} payments and refunds name accounts that are not here: another installation's, or lost`,
+      );
     }
     console.log(
-      `${payments} payments and ${refunds} refunds of ${processor.name}, ${differences.length} differences`,
+      `${payments} payments and ${refunds} refunds of ${processor.name}, ${differences} differences`,
     );
-    process.exitCode = differences.length > 0 ? 1 : 0;
+    process.exitCode = differences > 0 ? 1 : 0;
   } catch (error) {
     console.error(`could not reconcile: ${nameOf(error)}`);
     process.exitCode = COULD_NOT_LOOK;
@@ -45,16 +54,22 @@ await run(async ({ databaseUrl, processor: options }) => {
   }
 });
 
+/** As the API reads times: without an offset it is UTC. An Invalid Date if it is none. */
+function timeOf(text: string): Date {
+  return new Date(toUtc(text) ?? NaN);
+}
+
 function spanOf(args: string[]): Span | undefined {
   try {
     const { values } = parseArgs({
       args,
       options: { from: { type: 'string' }, to: { type: 'string' } },
     });
-    const to = values.to === undefined ? new Date() : new Date(values.to);
-    const from =
-      values.from === undefined ? new Date(to.getTime() - DAYS_MS) : new Date(values.from);
-    return from <= to ? { from, to } : undefined; // false as well if one is no time
+    const now = new Date();
+    const to = values.to === undefined ? now : timeOf(values.to);
+    const from = values.from === undefined ? new Date(to.getTime() - DAYS_MS) : timeOf(values.from);
+    // False as well if one is no time.
+    return from <= to ? { from, to: to < now ? to : now } : undefined;
   } catch {
     return undefined;
   }

@@ -40,6 +40,21 @@ export const PAYMENT_INVARIANTS: readonly Invariant[] = [
       FROM ours GROUP BY account, charge HAVING count(*) > 1`,
   },
   {
+    name: 'order_paid_twice',
+    why: 'By two charges, with two keys: possible after a restore only, since an order has one live charge.',
+    sql: `SELECT ours.account AS account_id, ours."order" AS id,
+        count(*) || ' payments: ' || string_agg(ours.reference, ', ') AS detail
+      FROM ours JOIN charges AS charge ON charge.account_id = ours.account AND charge.id = ours.charge
+      WHERE ours."order" IS NOT NULL AND charge.amount_refunded < charge.amount
+      GROUP BY ours.account, ours."order" HAVING count(*) > 1`,
+  },
+  {
+    name: 'payment_of_an_order_that_does_not_show_it',
+    why: 'Found after a restore, when the order was gone or could not take it; its charge keeps others from paying.',
+    sql: `SELECT account_id, id, 'the order is ' || lost_order_id AS detail
+      FROM charges WHERE lost_order_id IS NOT NULL AND status = 'succeeded' AND amount_refunded < amount`,
+  },
+  {
     name: 'charge_without_its_payment',
     why: 'The merchant ships and was never paid: an answer was taken for a success that was none.',
     // Settled before the ledger was read: a later one may have its payment on a page that had passed already.

@@ -47,7 +47,7 @@ export async function compareWithProcessor(
   return db.query(
     `WITH paid AS (
        SELECT * FROM json_to_recordset($1)
-         AS payment (reference text, amount bigint, currency text, charge text, account text)),
+         AS payment (reference text, amount bigint, currency text, charge text, account text, "order" text)),
      ours AS (
        SELECT * FROM paid
        WHERE charge IS NOT NULL AND EXISTS (SELECT 1 FROM accounts WHERE accounts.id = paid.account)

@@ -21,6 +21,7 @@ import type { CreateCharge } from './charge.dto.js';
 import type { Charge } from './charge.entity.js';
 import {
   findCharge,
+  findChargeOfLostOrder,
   findPendingCharge,
   insertPendingCharge,
   type ChargeEnd,
@@ -224,7 +225,14 @@ async function orderOf(
 /** What stands in the way of an order that was open when it was read. */
 async function whyNow(tx: Tx, { account_id, id }: Order): Promise<Problem | undefined> {
   const order = await findOrder(tx, account_id, id);
-  return order && whyOrderIsClosed(order);
+  const closed = order && whyOrderIsClosed(order);
+  if (closed) return closed;
+  // Paid before a restore: the order does not show it, its charge was rebuilt from the processor's ledger.
+  const charge = await findChargeOfLostOrder(tx, account_id, id);
+  if (charge === undefined) return undefined;
+  return new Problem('order_already_paid', 'The order is paid.', {
+    extensions: { resource: chargeLink(charge) },
+  });
 }
 
 /** No outcome yet: the charge stays pending and recovery goes on. */

@@ -18,10 +18,7 @@ export type NewCharge = Pick<
   | 'metadata'
   | 'processor'
   | 'processor_parameters'
-> & {
-  /** When the processor took the money, of a charge that is rebuilt from its ledger. */
-  rebuiltFrom?: Date;
-};
+>;
 
 /**
  * @returns undefined if the id is taken (this intent has made its charge before), or if the order has a live charge:
@@ -30,9 +27,8 @@ export type NewCharge = Pick<
 export async function insertPendingCharge(tx: Tx, charge: NewCharge): Promise<Charge | undefined> {
   const rows: Charge[] = await tx.query(
     `INSERT INTO charges (account_id, id, status, amount, currency, payment_method, description, receipt_email,
-       order_id, metadata, processor, processor_parameters, created_at, rebuilt_at)
-     VALUES ($1, $2, 'pending', $3, $4, $5, $6, $7, $8, $9, $10, $11,
-       COALESCE($12::timestamptz, now()), CASE WHEN $12::timestamptz IS NOT NULL THEN now() END)
+       order_id, metadata, processor, processor_parameters)
+     VALUES ($1, $2, 'pending', $3, $4, $5, $6, $7, $8, $9, $10, $11)
      ON CONFLICT DO NOTHING
      RETURNING ${CHARGE_COLUMNS}`,
     [
@@ -47,7 +43,6 @@ export async function insertPendingCharge(tx: Tx, charge: NewCharge): Promise<Ch
       JSON.stringify(charge.metadata),
       charge.processor,
       charge.processor_parameters,
-      charge.rebuiltFrom ?? null,
     ],
   );
   return rows[0];
@@ -63,6 +58,19 @@ export async function findCharge(
     [accountId, id],
   );
   return rows[0];
+}
+
+/** @returns the id of the rebuilt charge that has paid the order without the order showing it. */
+export async function findChargeOfLostOrder(
+  db: Tx,
+  accountId: string,
+  orderId: string,
+): Promise<string | undefined> {
+  const rows: { id: string }[] = await db.query(
+    `SELECT id FROM charges WHERE account_id = $1 AND lost_order_id = $2 AND status = 'succeeded'`,
+    [accountId, orderId],
+  );
+  return rows[0]?.id;
 }
 
 /** @returns the charge with its age by the database's clock, in ms. */

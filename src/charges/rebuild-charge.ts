@@ -1,95 +1,119 @@
-import type { DataSource } from 'typeorm';
-import { findOrder, holdOrder } from '../orders/order.queries.js';
+import type { Order } from '../orders/order.entity.js';
+import { orderPaid } from '../orders/order.events.js';
+import { endHold, findOrder, holdOrder } from '../orders/order.queries.js';
+import { recordEvent } from '../events/events.js';
 import type { Tx } from '../platform/database.js';
 import type { Payment, Processor } from '../processor/processor.js';
 import { holdStock } from '../stock/stock.js';
-import { insertPendingCharge } from './charge.queries.js';
+import { findCharge } from './charge.queries.js';
 import { settleCharge } from './settle-charge.js';
 
 /** A succeeded payment that names one of our charges. */
 export type OurPayment = Payment & { charge: string; account: string };
 
-/** `without order`: the charge is there, but its order could not take it. */
-export type Rebuilt = 'exists' | 'rebuilt' | 'rebuilt without its order';
+/** The order is gone, has another total, is held, paid or canceled, or its stock is short. */
+export class OrderCannotTakeIt extends Error {}
 
-class OrderCannotTakeIt extends Error {}
+/** What a rebuilt charge is to its order: its payment; its payment on the guard's list only; or nothing. */
+export type OrderBond = 'paid' | 'guarded' | 'none';
 
 /**
  * Makes the row of a charge that was lost (a restore from an older backup, a failover that lost commits) from what the
  * processor took, under its own id: from then on a late retry of its key finds it and cannot charge again. What follows
  * from a charge follows from this one, too; who has had it before knows it by the same names.
+ *
+ * @returns false if the charge is there, or, with a bond, another live charge of the order.
+ * @throws OrderCannotTakeIt with the bond `paid`.
  */
 export async function rebuildCharge(
-  dataSource: DataSource,
+  tx: Tx,
   processor: Processor,
   payment: OurPayment,
-): Promise<Rebuilt> {
-  try {
-    return await dataSource.transaction((tx) => rebuild(tx, processor, payment, payment.order));
-  } catch (error) {
-    if (!(error instanceof OrderCannotTakeIt)) throw error;
-    // The money was taken whatever became of the order: better a charge alone than none.
-    const rebuilt = await dataSource.transaction((tx) =>
-      rebuild(tx, processor, payment, undefined),
-    );
-    return rebuilt === 'rebuilt' ? 'rebuilt without its order' : rebuilt;
+  bond: OrderBond,
+): Promise<boolean> {
+  const { account: accountId, charge: id } = payment;
+  const order = bond === 'paid' ? await openOrder(tx, payment) : undefined;
+  const lost = bond === 'guarded' ? payment.order : undefined;
+  if (!(await insertRebuilt(tx, processor, payment, order?.id, lost))) {
+    // By its id: somebody was faster. Else by the order, which has another live charge.
+    if (order && !(await findCharge(tx, accountId, id))) throw new OrderCannotTakeIt();
+    return false;
   }
+  if (order) await takeOrder(tx, order, id);
+  const end = { status: 'succeeded', reference: payment.reference } as const;
+  await settleCharge(tx, end, { accountId, id });
+  return true;
 }
 
-async function rebuild(
+/**
+ * Marks the order paid that an earlier run had to leave, now that it is there and can take the charge.
+ * @returns false if there is nothing to mark. @throws OrderCannotTakeIt
+ */
+export async function payLostOrder(tx: Tx, payment: OurPayment): Promise<boolean> {
+  const { account: accountId, charge: id } = payment;
+  const guarded: unknown[] = await tx.query(
+    `SELECT 1 FROM charges WHERE account_id = $1 AND id = $2 AND status = 'succeeded'
+       AND lost_order_id IS NOT NULL AND amount_refunded < amount FOR UPDATE`,
+    [accountId, id],
+  );
+  if (guarded.length === 0) return false;
+  const order = await openOrder(tx, payment);
+  await takeOrder(tx, order, id);
+  await tx.query(
+    `UPDATE charges SET order_id = lost_order_id, lost_order_id = NULL WHERE account_id = $1 AND id = $2`,
+    [accountId, id],
+  );
+  await recordEvent(tx, orderPaid(await endHold(tx, accountId, order.id, id, true)));
+  return true;
+}
+
+async function openOrder(tx: Tx, payment: OurPayment): Promise<Order> {
+  const { account, order: id, amount, currency } = payment;
+  const order = id === undefined ? undefined : await findOrder(tx, account, id);
+  if (order?.total !== amount || order.currency !== currency) throw new OrderCannotTakeIt();
+  return order;
+}
+
+async function takeOrder(tx: Tx, order: Order, chargeId: string): Promise<void> {
+  if (!(await holdOrder(tx, order, chargeId))) throw new OrderCannotTakeIt();
+  const short = await holdStock(tx, order.account_id, chargeId, order.items);
+  if (short.length > 0) throw new OrderCannotTakeIt();
+}
+
+async function insertRebuilt(
   tx: Tx,
   processor: Processor,
   payment: OurPayment,
   orderId: string | undefined,
-): Promise<Rebuilt> {
-  const { account: accountId, charge: id, amount, currency, description } = payment;
-  const order = orderId === undefined ? undefined : await findOrder(tx, accountId, orderId);
-  if (orderId !== undefined && (order?.total !== amount || order.currency !== currency))
-    throw new OrderCannotTakeIt();
+  lostOrderId: string | undefined,
+): Promise<boolean> {
+  const { account, charge, amount, currency, description, order, createdAt } = payment;
   const paymentMethod = payment.paymentMethod ?? 'unknown';
-  const charge = await insertPendingCharge(tx, {
-    account_id: accountId,
-    id,
+  const parameters = processor.prepare({
     amount,
     currency,
     payment_method: paymentMethod,
-    description,
-    receipt_email: null,
-    order_id: order?.id ?? null,
-    metadata: {},
-    processor: processor.name,
-    processor_parameters: processor.prepare({
+    ...(description !== null && { description }),
+    metadata: { charge, account, ...(order !== undefined && { order }) },
+  });
+  const inserted: unknown[] = await tx.query(
+    `INSERT INTO charges (account_id, id, status, amount, currency, payment_method, description, order_id,
+       lost_order_id, metadata, processor, processor_parameters, created_at, rebuilt_at)
+     VALUES ($1, $2, 'pending', $3, $4, $5, $6, $7, $8, '{}', $9, $10, $11, now())
+     ON CONFLICT DO NOTHING RETURNING id`,
+    [
+      account,
+      charge,
       amount,
       currency,
-      payment_method: paymentMethod,
-      ...(description !== null && { description }),
-      metadata: {
-        charge: id,
-        account: accountId,
-        ...(payment.order !== undefined && { order: payment.order }),
-      },
-    }),
-    rebuiltFrom: payment.createdAt,
-  });
-  if (!charge) {
-    // By its id, or by the order's other live charge.
-    if (order && !(await exists(tx, accountId, id))) throw new OrderCannotTakeIt();
-    return 'exists';
-  }
-  if (order) {
-    if (!(await holdOrder(tx, order, id))) throw new OrderCannotTakeIt();
-    const short = await holdStock(tx, accountId, id, order.items);
-    if (short.length > 0) throw new OrderCannotTakeIt();
-  }
-  const end = { status: 'succeeded', reference: payment.reference } as const;
-  await settleCharge(tx, end, { accountId, id });
-  return 'rebuilt';
-}
-
-async function exists(tx: Tx, accountId: string, id: string): Promise<boolean> {
-  const rows: unknown[] = await tx.query(
-    `SELECT 1 FROM charges WHERE account_id = $1 AND id = $2`,
-    [accountId, id],
+      paymentMethod,
+      description,
+      orderId ?? null,
+      lostOrderId ?? null,
+      processor.name,
+      parameters,
+      createdAt.toISOString(),
+    ],
   );
-  return rows.length > 0;
+  return inserted.length === 1;
 }

@@ -2,11 +2,9 @@ import { randomUUID } from 'node:crypto';
 import type { DataSource } from 'typeorm';
 import type { Finding } from '../audit/invariant.js';
 import { compareWithProcessor, readLedger, type Ledger } from '../audit/processor-comparison.js';
-import { findCharge } from '../charges/charge.queries.js';
-import { parkUnlessAccountedFor } from '../charges/parked-payments.js';
-import { rebuildCharge, type OurPayment } from '../charges/rebuild-charge.js';
+import type { Tx } from '../platform/database.js';
 import type { Processor, Span } from '../processor/processor.js';
-import { rebuildRefund, type OurRefund } from '../refunds/rebuild-refund.js';
+import { isOurPayment, isOurRefund, mendPayment, mendRefund, type Note } from './mend.js';
 
 /**
  * How much further than the span the ledger is read, in ms: a charge of its last second may be taken minutes later.
@@ -14,13 +12,13 @@ import { rebuildRefund, type OurRefund } from '../refunds/rebuild-refund.js';
  */
 const MARGIN_MS = 2 * 3_600_000;
 
-const MAX_AMOUNT = 99_999_999;
-
 export interface Reconciliation {
   payments: number;
   refunds: number;
-  /** What differed, what was mended included; nothing if both tell the same. */
-  differences: Finding[];
+  /** Payments and refunds of accounts that are not here: another installation's, or lost with their accounts. */
+  elsewhere: number;
+  /** What differed, what was mended included. */
+  differences: number;
 }
 
 /**
@@ -28,124 +26,91 @@ export interface Reconciliation {
  * refund of ours without a row gets it back under its own id, a success of a failed charge is parked. Repeatable, and
  * safe while everything runs: what is reserved is never touched. Proof: test/reconciliation/.
  *
+ * @param tell each difference, as soon as it is found.
  * @throws what the processor's SDK throws if the ledger cannot be read; then nothing was changed.
  */
 export async function reconcile(
   dataSource: DataSource,
   processor: Processor,
   { from, to }: Span,
+  tell: (difference: Finding) => void,
 ): Promise<Reconciliation> {
   const db = dataSource.manager;
-  const read = await readLedger(db, processor, {
-    from: new Date(from.getTime() - MARGIN_MS),
+  const ledger = await readLedger(db, processor, {
+    from: new Date(Math.max(from.getTime() - MARGIN_MS, 0)),
     to: new Date(to.getTime() + MARGIN_MS),
   });
-  const mended = await mend(dataSource, processor, read);
-  const compared = await compareWithProcessor(db, processor, { ...read, from });
-  const differences = [...mended, ...compared];
-  const { payments, refunds } = read;
-  await db.query(
-    `INSERT INTO reconciliation_runs (id, span_from, span_to, payments, refunds, differences)
-     VALUES ($1, $2, $3, $4, $5, $6)`,
-    [
-      `rec_${randomUUID()}`,
-      from.toISOString(),
-      to.toISOString(),
-      payments.length,
-      refunds.length,
-      JSON.stringify(differences),
-    ],
+  const run = `rec_${randomUUID()}`;
+  await db.query(`INSERT INTO reconciliation_runs (id, span_from, span_to) VALUES ($1, $2, $3)`, [
+    run,
+    from.toISOString(),
+    to.toISOString(),
+  ]);
+  let differences = 0;
+  const add = async (tx: Tx, finding: Finding, mended: boolean): Promise<void> => {
+    const { invariant, account_id, id, detail } = finding;
+    await tx.query(
+      `INSERT INTO reconciliation_differences (run_id, what, account_id, object_id, detail, mended)
+       VALUES ($1, $2, $3, $4, $5, $6)`,
+      [run, invariant, account_id, id, detail, mended],
+    );
+    differences += 1;
+    tell(finding);
+  };
+  const elsewhere = await mend(dataSource, processor, ledger, (tx, finding) =>
+    add(tx, finding, true),
   );
-  return { payments: payments.length, refunds: refunds.length, differences };
+  for (const finding of await compareWithProcessor(db, processor, { ...ledger, from }))
+    await add(db, finding, false);
+  await db.query(`UPDATE reconciliation_runs SET ended_at = now() WHERE id = $1`, [run]);
+  const { payments, refunds } = ledger;
+  return { payments: payments.length, refunds: refunds.length, elsewhere, differences };
 }
 
-/** Oldest first, and payments before refunds: each finds what it builds on. */
+/**
+ * Oldest first, and payments before refunds: each finds what it builds on.
+ * @returns how many were skipped, because their account is not here.
+ */
 async function mend(
   dataSource: DataSource,
   processor: Processor,
   { payments, refunds }: Ledger,
-): Promise<Finding[]> {
-  const accounts = await accountsOf(dataSource, [...payments, ...refunds]);
-  const mended: Finding[] = [];
-  for (const payment of payments.toReversed()) {
-    if (!isOurPayment(payment) || !accounts.has(payment.account)) continue;
-    const invariant = await mendCharge(dataSource, processor, payment);
-    if (invariant) mended.push(finding(invariant, payment.charge, payment));
+  add: (tx: Tx, finding: Finding) => Promise<void>,
+): Promise<number> {
+  const ours = { payments: payments.filter(isOurPayment), refunds: refunds.filter(isOurRefund) };
+  const accounts = await accountsOf(dataSource, [...ours.payments, ...ours.refunds]);
+  const returned = new Map<string, number>();
+  for (const { charge, amount } of ours.refunds)
+    returned.set(charge, (returned.get(charge) ?? 0) + amount);
+  let elsewhere = 0;
+  for (const payment of ours.payments.reverse()) {
+    const { account, charge, amount } = payment;
+    if (!accounts.has(account)) elsewhere += 1;
+    else {
+      const wholly = (returned.get(charge) ?? 0) >= amount;
+      await mendPayment(dataSource, processor, payment, noteOf(charge, payment, add), wholly);
+    }
   }
-  for (const refund of refunds.toReversed()) {
-    if (!isOurRefund(refund) || !accounts.has(refund.account)) continue;
-    if (await rebuildRefund(dataSource, processor, refund))
-      mended.push(finding('refund_rebuilt', refund.refund, refund));
+  for (const refund of ours.refunds.reverse()) {
+    if (!accounts.has(refund.account)) elsewhere += 1;
+    else await mendRefund(dataSource, processor, refund, noteOf(refund.refund, refund, add));
   }
-  return mended;
+  return elsewhere;
 }
 
-async function mendCharge(
-  dataSource: DataSource,
-  processor: Processor,
-  payment: OurPayment,
-): Promise<string | undefined> {
-  const charge = await findCharge(dataSource.manager, payment.account, payment.charge);
-  if (charge) {
-    const parked =
-      charge.status === 'failed' &&
-      (await parkUnlessAccountedFor(dataSource.manager, charge, payment.reference));
-    return parked ? 'payment_of_a_failed_charge_parked' : undefined;
-  }
-  if (await isSpokenFor(dataSource, payment)) return undefined;
-  switch (await rebuildCharge(dataSource, processor, payment)) {
-    case 'exists':
-      return undefined;
-    case 'rebuilt':
-      return 'charge_rebuilt';
-    case 'rebuilt without its order':
-      return 'charge_rebuilt_without_its_order';
-  }
-}
-
-/** A person looks after what is parked; the lab's naive lane has rows of its own. */
-async function isSpokenFor(dataSource: DataSource, { account, reference }: OurPayment) {
-  const rows: unknown[] = await dataSource.query(
-    `SELECT 1 FROM parked_payments WHERE account_id = $1 AND processor_reference = $2
-     UNION ALL SELECT 1 FROM naive_charges WHERE account_id = $1 AND processor_reference = $2`,
-    [account, reference],
-  );
-  return rows.length > 0;
-}
-
-async function accountsOf(dataSource: DataSource, paid: { account: string | undefined }[]) {
-  const rows: { id: string }[] = await dataSource.query(
-    `SELECT id FROM accounts WHERE id = ANY($1)`,
-    [[...new Set(paid.flatMap(({ account }) => account ?? []))]],
-  );
-  return new Set(rows.map(({ id }) => id));
-}
-
-/** Only what we could have reserved ourselves is taken for ours. */
-function isOurPayment(payment: Ledger['payments'][number]): payment is OurPayment {
-  const { charge, account, amount } = payment;
-  return (
-    charge !== undefined && account !== undefined && isId('ch', charge) && amount <= MAX_AMOUNT
-  );
-}
-
-function isOurRefund(paid: Ledger['refunds'][number]): paid is OurRefund {
-  const { refund, charge, account } = paid;
-  return (
-    refund !== undefined && charge !== undefined && account !== undefined && isId('re', refund)
-  );
-}
-
-/** The shape of a derived id: see src/idempotency/identity.ts. */
-function isId(prefix: string, text: string): boolean {
-  return new RegExp(`^${prefix}_[0-9a-v]{32}$`).test(text);
-}
-
-function finding(
-  invariant: string,
+function noteOf(
   id: string,
   paid: { account: string; amount: number; currency: string; reference: string },
-): Finding {
+  add: (tx: Tx, finding: Finding) => Promise<void>,
+): Note {
   const detail = `${paid.amount} ${paid.currency}, ${paid.reference}`;
-  return { invariant, account_id: paid.account, id, detail };
+  return (tx, mending) => add(tx, { invariant: mending, account_id: paid.account, id, detail });
+}
+
+async function accountsOf(dataSource: DataSource, paid: { account: string }[]) {
+  const rows: { id: string }[] = await dataSource.query(
+    `SELECT id FROM accounts WHERE id = ANY($1)`,
+    [[...new Set(paid.map(({ account }) => account))]],
+  );
+  return new Set(rows.map(({ id }) => id));
 }

@@ -1,5 +1,5 @@
-import type { DataSource } from 'typeorm';
 import { lockCharge } from '../charges/charge.queries.js';
+import type { Tx } from '../platform/database.js';
 import type { PaidRefund, Processor } from '../processor/processor.js';
 import { findRefundsOnTheirWay, insertPendingRefund } from './refund.queries.js';
 import { settleRefund } from './settle-refund.js';
@@ -12,38 +12,36 @@ export type OurRefund = PaidRefund & { refund: string; charge: string; account: 
  * @returns false if there is nothing to do, or if it does not fit its charge; the comparison then tells.
  */
 export async function rebuildRefund(
-  dataSource: DataSource,
+  tx: Tx,
   processor: Processor,
   { account: accountId, charge: chargeId, refund: id, ...paid }: OurRefund,
 ): Promise<boolean> {
-  return dataSource.transaction(async (tx) => {
-    const charge = await lockCharge(tx, accountId, chargeId);
-    if (charge?.status !== 'succeeded' || charge.processor_reference === null) return false;
-    const onTheirWay = await findRefundsOnTheirWay(tx, accountId, chargeId);
-    const pending = onTheirWay.reduce((sum, { amount }) => sum + amount, 0);
-    const fits =
-      paid.currency === charge.currency &&
-      charge.amount_refunded + pending + paid.amount <= charge.amount;
-    if (!fits) return false;
-    const refund = await insertPendingRefund(tx, {
-      account_id: accountId,
-      id,
-      charge_id: chargeId,
+  const charge = await lockCharge(tx, accountId, chargeId);
+  if (charge?.status !== 'succeeded' || charge.processor_reference === null) return false;
+  const onTheirWay = await findRefundsOnTheirWay(tx, accountId, chargeId);
+  const pending = onTheirWay.reduce((sum, { amount }) => sum + amount, 0);
+  const fits =
+    paid.currency === charge.currency &&
+    charge.amount_refunded + pending + paid.amount <= charge.amount;
+  if (!fits) return false;
+  const refund = await insertPendingRefund(tx, {
+    account_id: accountId,
+    id,
+    charge_id: chargeId,
+    amount: paid.amount,
+    currency: paid.currency,
+    reason: null,
+    cause: null,
+    processor: charge.processor,
+    processor_parameters: processor.prepareRefund({
+      payment_intent: charge.processor_reference,
       amount: paid.amount,
-      currency: paid.currency,
-      reason: null,
-      cause: null,
-      processor: charge.processor,
-      processor_parameters: processor.prepareRefund({
-        payment_intent: charge.processor_reference,
-        amount: paid.amount,
-        metadata: { refund: id, charge: chargeId, account: accountId },
-      }),
-      rebuiltFrom: paid.createdAt,
-    });
-    if (!refund) return false; // it was there all the time
-    const end = { status: 'succeeded', reference: paid.reference } as const;
-    await settleRefund(tx, chargeId, end, { accountId, id });
-    return true;
+      metadata: { refund: id, charge: chargeId, account: accountId },
+    }),
+    rebuiltFrom: paid.createdAt,
   });
+  if (!refund) return false; // it was there all the time
+  const end = { status: 'succeeded', reference: paid.reference } as const;
+  await settleRefund(tx, chargeId, end, { accountId, id });
+  return true;
 }

@@ -10,15 +10,21 @@ import { Metrics } from './metrics.js';
 const PATIENCE_MS = 2_000;
 
 const FIGURES = `
-  SELECT count(*)::int AS unfinished,
+  SELECT count(record.key)::int AS unfinished,
     COALESCE(EXTRACT(EPOCH FROM clock_timestamp() - min(first_seen_at)), 0)::float8 AS oldest,
     (SELECT count(*)::int FROM parked_payments) AS parked,
     (SELECT count(*)::int FROM graphile_worker.jobs WHERE ${IS_PARKED}) AS parked_jobs,
     (SELECT COALESCE(EXTRACT(EPOCH FROM clock_timestamp() - min(run_at)), 0)::float8 FROM graphile_worker.jobs
      WHERE run_at <= now() AND locked_at IS NULL AND attempts < max_attempts) AS oldest_due_job,
-    (SELECT json_array_length(differences) FROM reconciliation_runs ORDER BY ended_at DESC LIMIT 1) AS differences,
-    (SELECT EXTRACT(EPOCH FROM clock_timestamp() - max(ended_at))::float8 FROM reconciliation_runs) AS reconciled
-  FROM idempotency_records WHERE state = 'in_progress'`;
+    (SELECT count(*)::int FROM reconciliation_differences WHERE mended) AS mended,
+    CASE WHEN last.id IS NOT NULL THEN
+      (SELECT count(*)::int FROM reconciliation_differences WHERE run_id = last.id) END AS differences,
+    EXTRACT(EPOCH FROM clock_timestamp() - last.ended_at)::float8 AS reconciled
+  FROM (VALUES (true)) AS always
+  LEFT JOIN (SELECT id, ended_at FROM reconciliation_runs WHERE ended_at IS NOT NULL
+    ORDER BY ended_at DESC LIMIT 1) AS last ON true
+  LEFT JOIN idempotency_records AS record ON record.state = 'in_progress'
+  GROUP BY last.id, last.ended_at`;
 
 interface Figures {
   unfinished: number;
@@ -26,6 +32,7 @@ interface Figures {
   parked: number;
   /** Of the last run; null if there was none. */
   differences: number | null;
+  mended: number;
   reconciled: number | null;
   parked_jobs: number;
   oldest_due_job: number;
@@ -76,6 +83,7 @@ export class DatabaseGauges implements OnApplicationShutdown {
       oldest: metrics.oldestUnfinished,
       parked: metrics.parked,
       differences: metrics.reconciliation,
+      mended: metrics.reconciliationMended,
       reconciled: metrics.reconciliationAge,
       parked_jobs: metrics.parkedJobs,
       oldest_due_job: metrics.oldestDueJob,

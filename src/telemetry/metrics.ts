@@ -54,6 +54,10 @@ export class Metrics {
     'charge_once_reconciliation_differences',
     'What the last `npm run reconcile` has found between the processor’s ledger and ours, mended or not; absent if it never ran',
   );
+  readonly reconciliationMended = this.gauge(
+    'charge_once_reconciliation_mended',
+    'What `npm run reconcile` has ever mended: lost charges and refunds rebuilt, late payments parked. Alarm when it grows',
+  );
   readonly reconciliationAge = this.gauge(
     'charge_once_reconciliation_age_seconds',
     'How long ago that was, by the database’s clock',

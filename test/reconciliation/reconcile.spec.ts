@@ -45,8 +45,11 @@ const HOUR_MS = 3_600_000;
 async function differences(): Promise<string[]> {
   const to = new Date();
   const span = { from: new Date(to.getTime() - HOUR_MS), to };
-  const found = await reconcile(dataSource, processor, span);
-  return found.differences.map(({ invariant, id }) => `${invariant} ${id}`);
+  const found: string[] = [];
+  await reconcile(dataSource, processor, span, ({ invariant, id }) => {
+    found.push(`${invariant} ${id}`);
+  });
+  return found;
 }
 
 /** Everything that the database knew of it is gone, and the processor has forgotten its keys. */
@@ -72,8 +75,7 @@ async function loseWhatHangsInTheAir(): Promise<void> {
   await db.query('DELETE FROM sandbox.idempotency_keys');
 }
 
-async function newOrder(total: number): Promise<string> {
-  const order = newKey('order');
+async function newOrder(total: number, order = newKey('order')): Promise<string> {
   const items = [{ sku: 'cup', quantity: 1, unit_amount: total }];
   const made = await send(`${api}/orders/${order}`, {
     method: 'PUT',
@@ -169,27 +171,108 @@ describe('a lost charge of an order', () => {
     expect(await audit(dataSource.manager)).toEqual([]);
   });
 
-  test.each<[string, (order: string) => Promise<unknown>]>([
-    [
-      'was changed',
-      (order) => service.db.query(`UPDATE orders SET total = 701 WHERE id = $1`, [order]),
-    ],
-    [
-      'was paid again',
-      (order) => charge(api, newKey(), { amount: undefined, currency: undefined, order }),
-    ],
-    ['is gone', (order) => service.db.query('DELETE FROM orders WHERE id = $1', [order])],
-  ])('stands alone if the order %s', async (_what, change) => {
+  /** One that was paid and whose payment was lost, with a product of which one is left. */
+  async function lostPayment() {
     const order = await newOrder(700);
-    const lost = (await charge(api, newKey(), { amount: undefined, currency: undefined, order }))
-      .body;
-    await lose(lost.id);
-    await change(order);
-    expect(await differences()).toEqual([`charge_rebuilt_without_its_order ${lost.id}`]);
-    expect((await getCharge(api, lost.id)).body).toMatchObject({
-      status: 'succeeded',
-      order: null,
+    const body = { amount: undefined, currency: undefined, order };
+    const { id } = (await charge(api, newKey(), body)).body;
+    await lose(id);
+    const payAgain = () => charge(api, newKey(), body);
+    return { order, id, payAgain };
+  }
+  const stock = (on_hand: number) =>
+    service.db.query(
+      `INSERT INTO products (account_id, sku, name, on_hand, version)
+       SELECT id, 'cup', 'A cup', $1, 1 FROM accounts WHERE name = 'acme'
+       ON CONFLICT (account_id, sku) DO UPDATE SET on_hand = $1`,
+      [on_hand],
+    );
+
+  test.each<[string, (order: string) => Promise<unknown>, (order: string) => Promise<unknown>]>([
+    [
+      'has another total',
+      (order) => service.db.query(`UPDATE orders SET total = 701 WHERE id = $1`, [order]),
+      (order) => service.db.query(`UPDATE orders SET total = 700 WHERE id = $1`, [order]),
+    ],
+    [
+      'is gone',
+      (order) => service.db.query('DELETE FROM orders WHERE id = $1', [order]),
+      (order) => newOrder(700, order),
+    ],
+    ['has too little stock', () => stock(0), () => stock(1)],
+  ])(
+    'is guarded while the order %s, so that no other key pays again, and pays it later',
+    async (_what, change, changeBack) => {
+      const { order, id, payAgain } = await lostPayment();
+      await change(order);
+      expect(await differences()).toEqual([
+        `charge_rebuilt_without_its_order ${id}`,
+        `payment_of_an_order_that_does_not_show_it ${id}`,
+      ]);
+      expect((await getCharge(api, id)).body).toMatchObject({ status: 'succeeded', order: null });
+      await changeBack(order);
+      const again = await payAgain();
+      expect([again.status, again.body.code]).toEqual([409, 'order_already_paid']);
+      expect(again.body.resource).toMatchObject({ id });
+
+      expect(await differences()).toEqual([`order_of_a_rebuilt_charge_paid ${id}`]);
+      const { body } = await send(`${api}/orders/${order}`);
+      expect([body.status, body.charge]).toEqual(['paid', id]);
+      expect(await differences()).toEqual([]);
+      await service.db.query('DELETE FROM stock_movements');
+      await service.db.query('DELETE FROM products');
+      expect(await audit(dataSource.manager)).toEqual([]);
+    },
+  );
+
+  test('waits while another charge holds the order, and pays it when that one has failed', async () => {
+    const { order, id } = await lostPayment();
+    const declined = {
+      amount: undefined,
+      currency: undefined,
+      order,
+      payment_method: 'pm_card_visa_chargeDeclined',
+    };
+    const key = newKey();
+    service.gate.be('refusing');
+    expect((await charge(api, key, declined)).status).toBe(503);
+    service.gate.be('open');
+    const [payment] = await paymentsOf(service.sandboxUrl, id);
+    expect(await differences()).toEqual([`payment_without_its_charge ${payment!.id}`]);
+    expect((await charge(api, key, declined)).status).toBe(402);
+    expect(await differences()).toEqual([`charge_rebuilt ${id}`]);
+    expect((await send(`${api}/orders/${order}`)).body).toMatchObject({
+      status: 'paid',
+      charge: id,
     });
+  });
+
+  test('that was paid again meanwhile is told as paid twice, until one of them is given back', async () => {
+    const { order, id, payAgain } = await lostPayment();
+    const second = await payAgain();
+    expect(second.status).toBe(201);
+    expect(await differences()).toEqual([
+      `charge_rebuilt_without_its_order ${id}`,
+      `order_paid_twice ${order}`,
+    ]);
+    expect(await differences()).toEqual([`order_paid_twice ${order}`]);
+    expect((await refund(api, id, newKey())).status).toBe(201);
+    expect(await differences()).toEqual([]);
+  });
+
+  test('whose money has gone back is not sent again, nor paid again', async () => {
+    const order = await newOrder(700);
+    const body = { amount: undefined, currency: undefined, order };
+    const { id } = (await charge(api, newKey(), body)).body;
+    const back = (await refund(api, id, newKey())).body;
+    await lose(id);
+    expect(await differences()).toEqual([
+      `charge_rebuilt_without_its_order ${id}`,
+      `refund_rebuilt ${back.id}`,
+    ]);
+    expect((await send(`${api}/orders/${order}`)).body.status).toBe('open');
+    expect((await charge(api, newKey(), body)).body.code).toBe('order_already_paid');
+    expect(await differences()).toEqual([]);
   });
 });
 
@@ -264,6 +347,8 @@ describe('the command', () => {
 
   test.each([
     [['--from', 'yesterday']],
+    [['--from', '1']],
+    [['--from', '2026-02-30']],
     [['--since', '2026-01-01']],
     [['--from', '2026-02-01', '--to', '2026-01-01']],
   ])('refuses %j', async (args) => {

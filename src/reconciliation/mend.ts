@@ -1,0 +1,130 @@
+import type { DataSource } from 'typeorm';
+import type { Ledger } from '../audit/processor-comparison.js';
+import { findCharge } from '../charges/charge.queries.js';
+import { parkUnlessAccountedFor } from '../charges/parked-payments.js';
+import {
+  OrderCannotTakeIt,
+  payLostOrder,
+  rebuildCharge,
+  type OrderBond,
+  type OurPayment,
+} from '../charges/rebuild-charge.js';
+import type { Tx } from '../platform/database.js';
+import { MAX_AMOUNT } from '../platform/rules.js';
+import type { Processor } from '../processor/processor.js';
+import { rebuildRefund, type OurRefund } from '../refunds/rebuild-refund.js';
+
+/** What was mended. The ones with an order say what became of it. */
+export type Mending =
+  | 'charge_rebuilt'
+  | 'charge_rebuilt_without_its_order'
+  | 'order_of_a_rebuilt_charge_paid'
+  | 'payment_of_a_failed_charge_parked'
+  | 'refund_rebuilt';
+
+/** Notes the mending in the transaction that does it. */
+export type Note = (tx: Tx, mending: Mending) => Promise<void>;
+
+/** Brings our rows up to one succeeded payment. May be done again, by two processes at once, and killed anywhere. */
+export async function mendPayment(
+  dataSource: DataSource,
+  processor: Processor,
+  payment: OurPayment,
+  note: Note,
+  /** Whether all of it has gone back since: what was bought is not sent again. */
+  returned: boolean,
+): Promise<void> {
+  const charge = await findCharge(dataSource.manager, payment.account, payment.charge);
+  if (charge?.status === 'pending' || (await isSpokenFor(dataSource, payment))) return;
+  if (charge?.status === 'failed') {
+    await dataSource.transaction(async (tx) => {
+      if (await parkUnlessAccountedFor(tx, charge, payment.reference))
+        await note(tx, 'payment_of_a_failed_charge_parked');
+    });
+    return;
+  }
+  try {
+    await dataSource.transaction(async (tx) => {
+      if (charge) {
+        if (await payLostOrder(tx, payment)) await note(tx, 'order_of_a_rebuilt_charge_paid');
+        return;
+      }
+      const bond = bondOf(payment, returned);
+      if (await rebuildCharge(tx, processor, payment, bond))
+        await note(tx, bond === 'guarded' ? 'charge_rebuilt_without_its_order' : 'charge_rebuilt');
+    });
+  } catch (error) {
+    if (!(error instanceof OrderCannotTakeIt)) throw error;
+    if (!charge) await rebuildAlone(dataSource, processor, payment, note);
+  }
+}
+
+function bondOf({ order }: OurPayment, returned: boolean): OrderBond {
+  if (order === undefined) return 'none';
+  return returned ? 'guarded' : 'paid';
+}
+
+/** The money was taken whatever became of the order: better a charge alone than none. */
+async function rebuildAlone(
+  dataSource: DataSource,
+  processor: Processor,
+  payment: OurPayment,
+  note: Note,
+): Promise<void> {
+  await dataSource.transaction(async (tx) => {
+    let rebuilt = await rebuildCharge(tx, processor, payment, 'guarded');
+    if (!rebuilt) {
+      // The order has another live charge. While that is pending the order may come free again, and then this one must
+      // guard it: left for the next run, the comparison tells. If it has succeeded, the order was paid twice.
+      if (await isHeld(tx, payment)) return;
+      rebuilt = await rebuildCharge(tx, processor, payment, 'none');
+    }
+    if (rebuilt) await note(tx, 'charge_rebuilt_without_its_order');
+  });
+}
+
+async function isHeld(tx: Tx, { account, order }: OurPayment): Promise<boolean> {
+  const rows: unknown[] = await tx.query(
+    `SELECT 1 FROM charges WHERE account_id = $1 AND order_id = $2 AND status = 'pending'`,
+    [account, order],
+  );
+  return rows.length > 0;
+}
+
+/** Brings our rows up to one succeeded refund. */
+export async function mendRefund(
+  dataSource: DataSource,
+  processor: Processor,
+  refund: OurRefund,
+  note: Note,
+): Promise<void> {
+  await dataSource.transaction(async (tx) => {
+    if (await rebuildRefund(tx, processor, refund)) await note(tx, 'refund_rebuilt');
+  });
+}
+
+/** A person looks after what is parked; the lab's naive lane has rows of its own. */
+async function isSpokenFor(dataSource: DataSource, { account, reference }: OurPayment) {
+  const rows: unknown[] = await dataSource.query(
+    `SELECT 1 FROM parked_payments WHERE account_id = $1 AND processor_reference = $2
+     UNION ALL SELECT 1 FROM naive_charges WHERE account_id = $1 AND processor_reference = $2`,
+    [account, reference],
+  );
+  return rows.length > 0;
+}
+
+/** Only what we could have reserved ourselves is taken for ours. */
+export function isOurPayment(payment: Ledger['payments'][number]): payment is OurPayment {
+  const { charge, account, amount } = payment;
+  return account !== undefined && isId('ch', charge) && amount <= MAX_AMOUNT;
+}
+
+export function isOurRefund(paid: Ledger['refunds'][number]): paid is OurRefund {
+  const { refund, charge, account } = paid;
+  return account !== undefined && isId('ch', charge) && isId('re', refund);
+}
+
+/** The shape of a derived id: see src/idempotency/identity.ts. */
+function isId(prefix: string, text: string | undefined): boolean {
+  return text !== undefined && new RegExp(`^${prefix}_[0-9a-v]{32}$`).test(text);
+}
