@@ -38,6 +38,8 @@ import { telemetryThen } from './telemetry/telemetry.probe.js';
 
 /** Beyond the processor's own deadline, so that an honest attempt is never overtaken. */
 const LEASE_MARGIN_MS = 2_000;
+/** Kept of the grace period for giving back the jobs that have not ended. */
+const GIVING_BACK_MS = 1_000;
 
 /** The table of contents: what answers HTTP requests, in the order in which a request passes it. */
 @Module({})
@@ -91,6 +93,7 @@ export class WorkerModule {
         ...sharedModules(config, 'worker', ['sweep'], SilentProbe, {
           databaseUrl: config.databaseUrl,
           ...config.jobs,
+          stopMs: Math.max(0, config.stopping.graceMs - GIVING_BACK_MS),
         }),
         EffectsModule.forRoot(config.mail),
       ],
@@ -123,6 +126,6 @@ function sharedModules(
     OrdersModule,
     ChargesModule.forRoot(config.givingUp),
     RefundsModule.forRoot(config.givingUp),
-    WebhooksModule.forRoot({ production: config.production }, jobs !== undefined),
+    WebhooksModule.forRoot(config.production, config.jobs.concurrency.outside, jobs !== undefined),
   ];
 }

@@ -33,6 +33,11 @@ export async function startHttp(
   const warnings = await checkDatabase(config.databaseUrl, config.allowUnsafeDatabase);
   const app = await createHttpApp(module, config.http);
   for (const warning of warnings) new Logger('Database').warn(warning);
+  if (config.production && config.processor.webhookSecret === undefined) {
+    new Logger('Processor').warn(
+      'PROCESSOR_WEBHOOK_SECRET is not set: every notification of the processor is refused',
+    );
+  }
   await serve(app, config.host, port, config.stopping);
 }
 

@@ -9,7 +9,7 @@ import { lockPaidOrder, setFulfillment } from '../orders/order.queries.js';
 import type { Tx } from '../platform/database.js';
 import { bookStock } from '../stock/stock.js';
 import { fulfillmentToWire, type Fulfillment } from './fulfillment.entity.js';
-import { CANCEL_SALE } from './sale-cancellation.js';
+import { decideCancellation, isCancellationDecided, type Sale } from './sale-cancellation.js';
 
 const FULFILL_ORDER = 'fulfill-order';
 const ADVANCE_FULFILLMENT = 'advance-fulfillment';
@@ -28,7 +28,11 @@ export class Fulfillments {
   ) {
     events.subscribe(async (_tx, event) => consequences(event));
     jobs.register(FULFILL_ORDER, ({ account, order, charge }) =>
-      this.fulfill(String(account), String(order), String(charge)),
+      this.fulfill({
+        accountId: String(account),
+        orderId: String(order),
+        chargeId: String(charge),
+      }),
     );
     jobs.register(ADVANCE_FULFILLMENT, ({ account, fulfillment }) =>
       this.advance(String(account), String(fulfillment)),
@@ -36,21 +40,19 @@ export class Fulfillments {
   }
 
   /** Books the stock and makes the shipment, both or neither; the order's lock lets one worker in at a time. */
-  private async fulfill(accountId: string, orderId: string, chargeId: string): Promise<void> {
+  private async fulfill(sale: Sale): Promise<void> {
+    const { accountId, orderId, chargeId } = sale;
     await this.dataSource.transaction(async (tx) => {
       const order = await lockPaidOrder(tx, accountId, orderId, chargeId);
-      if (!order) return; // the sale was canceled meanwhile
-      if (!(await bookStock(tx, accountId, chargeId))) {
-        await enqueue(tx, CANCEL_SALE, { account: accountId, order: orderId, charge: chargeId });
-        return;
-      }
+      if (!order || (await isCancellationDecided(tx, sale))) return;
+      if (!(await bookStock(tx, accountId, chargeId))) return decideCancellation(tx, sale);
       const id = deriveId('ful', accountId, 'fulfillment', orderId);
       const [made]: Fulfillment[] = await tx.query(
         `INSERT INTO fulfillments (account_id, id, order_id, charge_id, step) VALUES ($1, $2, $3, $4, 'picking')
-         ON CONFLICT (account_id, order_id) DO NOTHING RETURNING ${COLUMNS}`,
+         ON CONFLICT DO NOTHING RETURNING ${COLUMNS}`,
         [accountId, id, orderId, chargeId],
       );
-      if (!made) return; // told again
+      if (!made) return; // told again: an order has one shipment
       await setFulfillment(tx, order, id);
       await recordEvent(tx, {
         accountId,

@@ -1,5 +1,6 @@
 import { mkdir, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { createTransport, type SendMailOptions } from 'nodemailer';
 
 export interface MailOptions {
@@ -17,37 +18,52 @@ export interface Mail {
   text: string;
 }
 
-/** Longer than any honest mail server; shorter than the lease of the message. In ms. */
-const TIMEOUT_MS = 10_000;
+/** For the whole of a message, in ms: longer than an honest mail server needs, shorter than the message's lease. */
+export const MAIL_TIMEOUT_MS = 20_000;
+/** For one step of the dialogue, in ms. */
+const STEP_TIMEOUT_MS = 10_000;
 
 export class Mailer {
   constructor(private readonly options: MailOptions) {}
 
   /** @throws Error if the mail server did not take it; it may have, if the connection broke. */
   async send(mail: Mail): Promise<void> {
-    const { smtpUrl, from, directory } = this.options;
-    const message: SendMailOptions = { ...mail, from };
-    if (smtpUrl !== undefined) {
-      const transport = createTransport({
-        url: smtpUrl,
-        connectionTimeout: TIMEOUT_MS,
-        greetingTimeout: TIMEOUT_MS,
-        socketTimeout: TIMEOUT_MS,
-      });
-      try {
-        await transport.sendMail(message);
-      } finally {
-        transport.close();
-      }
-      return;
-    }
+    const { smtpUrl } = this.options;
+    const message = { ...mail, from: this.options.from };
+    if (smtpUrl === undefined) await this.write(message);
+    else await sendBySmtp(smtpUrl, message);
+  }
+
+  private async write(message: SendMailOptions & Mail): Promise<void> {
+    const { directory } = this.options;
     const { message: eml } = await createTransport({
       streamTransport: true,
       buffer: true,
     }).sendMail(message);
     await mkdir(directory, { recursive: true });
-    const file = join(directory, `${mail.messageId.replaceAll(/[<>]/g, '')}.eml`);
+    const file = join(directory, `${message.messageId.replaceAll(/[<>]/g, '')}.eml`);
     await writeFile(`${file}.${process.pid}`, eml as Buffer);
     await rename(`${file}.${process.pid}`, file); // a crash leaves no half message
+  }
+}
+
+async function sendBySmtp(url: string, message: SendMailOptions): Promise<void> {
+  const transport = createTransport({
+    url,
+    connectionTimeout: STEP_TIMEOUT_MS, // greeting and TLS included
+    socketTimeout: STEP_TIMEOUT_MS,
+  });
+  const late = new AbortController();
+  try {
+    // A server that answers each step in time and needs for ever all the same would outlast the lease.
+    await Promise.race([
+      transport.sendMail(message),
+      delay(MAIL_TIMEOUT_MS, undefined, { signal: late.signal }).then(() => {
+        throw new Error(`the mail server took more than ${MAIL_TIMEOUT_MS} ms`);
+      }),
+    ]);
+  } finally {
+    late.abort();
+    transport.close();
   }
 }

@@ -5,11 +5,11 @@ import type { Event } from '../events/event.entity.js';
 import { JobRegistry } from '../jobs/jobs.js';
 import { findOrder } from '../orders/order.queries.js';
 import type { Tx } from '../platform/database.js';
-import { Mailer } from './mailer.js';
+import { MAIL_TIMEOUT_MS, Mailer } from './mailer.js';
 
 const SEND_RECEIPT = 'send-receipt';
 
-/** Longer than the mailer's time-outs; a sender that is silent for longer is taken for dead. In ms. */
+/** Longer than the mailer's time-out, in ms; a sender that is silent for longer is taken for dead. */
 const LEASE_MS = 30_000;
 
 /**
@@ -38,25 +38,35 @@ export class Receipts {
   private async send(accountId: string, eventId: string): Promise<void> {
     const db = this.dataSource.manager;
     const event = await findEvent(db, accountId, eventId);
-    const to = event && (await recipientOf(db, event));
-    if (!event || !to) return;
+    if (!event) throw new Error(`${eventId} has a job but no event`);
+    const to = await recipientOf(db, event);
+    if (to === undefined) return;
     const messageId = `<receipt.${event.id}@charge-once.invalid>`;
     const epoch = await claim(db, event, messageId, to);
     if (epoch === 'sent') return;
-    const { id, amount, currency } = event.data.object;
-    await this.mailer.send({
-      messageId,
-      to,
-      subject: `Receipt for ${String(id)}`,
-      text: `You paid ${String(amount)} ${String(currency)} (in the minor unit of the currency).\nCharge: ${String(id)}\n`,
+    if (!(await isLeaseLongEnough(db, event, messageId, epoch)))
+      throw new Error(`slept with the right to send ${messageId}; it passes to another`);
+    await this.mailer.send({ messageId, to, ...receiptOf(event) }).catch(async (error: unknown) => {
+      // Whether it arrived is not known for sure; waiting for the lease to end would not tell either.
+      await giveBack(db, event, messageId, epoch);
+      throw error;
     });
     // Dies here: sent, not recorded. The lease runs out and the same message is sent again under the same Message-ID.
+    // Whoever has been overtaken here records as well: one copy is known to have been taken.
     await db.query(
       `UPDATE sent_emails SET sent_at = now(), lease_expires_at = NULL
-       WHERE account_id = $1 AND message_id = $2 AND epoch = $3 AND sent_at IS NULL`,
-      [accountId, messageId, epoch],
+       WHERE account_id = $1 AND message_id = $2 AND sent_at IS NULL`,
+      [accountId, messageId],
     );
   }
+}
+
+function receiptOf({ data }: Event): { subject: string; text: string } {
+  const { id, amount, currency } = data.object as { id: string; amount: number; currency: string };
+  return {
+    subject: `Receipt for ${id}`,
+    text: `You paid ${amount} ${currency} (in the minor unit of the currency).\nCharge: ${id}\n`,
+  };
 }
 
 async function recipientOf(db: Tx, { account_id, data }: Event): Promise<string | undefined> {
@@ -83,22 +93,45 @@ async function claim(
   const first: { epoch: number }[] = await db.query(
     `INSERT INTO sent_emails (account_id, message_id, event_id, recipient, epoch, lease_expires_at)
      VALUES ($1, $2, $3, $4, 1, now() + $5 * interval '1 millisecond')
-     ON CONFLICT (account_id, message_id) DO NOTHING RETURNING epoch`,
+     ON CONFLICT DO NOTHING RETURNING epoch`,
     [event.account_id, messageId, event.id, recipient, LEASE_MS],
   );
   if (first[0]) return first[0].epoch;
-  const [row]: { epoch: number; sent: boolean; free: boolean }[] = await db.query(
-    `SELECT epoch, sent_at IS NOT NULL AS sent, lease_expires_at <= clock_timestamp() AS free
-     FROM sent_emails WHERE account_id = $1 AND message_id = $2`,
+  const [next]: [{ epoch: number }[], number] = await db.query(
+    `UPDATE sent_emails SET epoch = epoch + 1, lease_expires_at = now() + $3 * interval '1 millisecond'
+     WHERE account_id = $1 AND message_id = $2 AND sent_at IS NULL AND lease_expires_at <= now()
+     RETURNING epoch`,
+    [event.account_id, messageId, LEASE_MS],
+  );
+  if (next[0]) return next[0].epoch;
+  const sent: unknown[] = await db.query(
+    `SELECT 1 FROM sent_emails WHERE account_id = $1 AND message_id = $2 AND sent_at IS NOT NULL`,
     [event.account_id, messageId],
   );
-  if (row?.sent) return 'sent';
-  const [next]: [{ epoch: number }[], number] = await db.query(
-    `UPDATE sent_emails SET epoch = epoch + 1, lease_expires_at = now() + $4 * interval '1 millisecond'
-     WHERE account_id = $1 AND message_id = $2 AND epoch = $3 AND sent_at IS NULL AND lease_expires_at <= now()
-     RETURNING epoch`,
-    [event.account_id, messageId, row?.epoch ?? 0, LEASE_MS],
+  if (sent.length > 0) return 'sent';
+  throw new Error(`${messageId} is being sent by somebody else`);
+}
+
+/** Whether the claim outlasts the sending, for a process that slept since it was made. */
+async function isLeaseLongEnough(
+  db: Tx,
+  { account_id }: Event,
+  messageId: string,
+  epoch: number,
+): Promise<boolean> {
+  const rows: unknown[] = await db.query(
+    `SELECT 1 FROM sent_emails WHERE account_id = $1 AND message_id = $2 AND epoch = $3 AND sent_at IS NULL
+       AND lease_expires_at >= clock_timestamp() + $4 * interval '1 millisecond'`,
+    [account_id, messageId, epoch, MAIL_TIMEOUT_MS],
   );
-  if (!next[0]) throw new Error(`${messageId} is being sent by somebody else`);
-  return next[0].epoch;
+  return rows.length > 0;
+}
+
+/** Ends the lease of a claim that came to nothing, so that the next run need not wait for its end. */
+async function giveBack(db: Tx, event: Event, messageId: string, epoch: number): Promise<void> {
+  await db.query(
+    `UPDATE sent_emails SET lease_expires_at = now()
+     WHERE account_id = $1 AND message_id = $2 AND epoch = $3 AND sent_at IS NULL`,
+    [event.account_id, messageId, epoch],
+  );
 }

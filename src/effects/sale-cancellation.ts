@@ -1,18 +1,29 @@
 import { Injectable } from '@nestjs/common';
 import { DataSource } from 'typeorm';
 import { recordEvent } from '../events/events.js';
-import { JobRegistry } from '../jobs/jobs.js';
+import { enqueue, JobRegistry } from '../jobs/jobs.js';
 import { orderCanceled } from '../orders/order.events.js';
 import { cancelPaidOrder, lockPaidOrder } from '../orders/order.queries.js';
+import type { Tx } from '../platform/database.js';
 import { Compensation } from '../refunds/compensation.js';
 import { releaseStock } from '../stock/stock.js';
 
-export const CANCEL_SALE = 'cancel-sale';
+const CANCEL_SALE = 'cancel-sale';
+
+/** A sale, by the order and the charge that paid it. */
+export interface Sale {
+  accountId: string;
+  orderId: string;
+  chargeId: string;
+}
 
 /**
  * The saga of a sale that cannot be delivered: a correction took the stock after it had been promised and paid.
- * The money goes back (once: the refund's cause is unique), then the order is canceled and the rest of its hold is
- * let go. Each step may be repeated; a crash between them is mended by the job's next run.
+ * 1. The decision is written down, by whoever finds out: from here on the order is not shipped, also if the stock
+ *    comes back meanwhile and the job that ships is run once more.
+ * 2. The money goes back, once: the refund's cause is unique.
+ * 3. The order is canceled and the rest of its hold is let go.
+ * Each step may be repeated; a crash between them is mended by the job's next run.
  * Proof: test/effects/sale-cancellation.spec.ts.
  */
 @Injectable()
@@ -23,11 +34,15 @@ export class SaleCancellation {
     jobs: JobRegistry,
   ) {
     jobs.register(CANCEL_SALE, ({ account, order, charge }) =>
-      this.cancel(String(account), String(order), String(charge)),
+      this.cancel({
+        accountId: String(account),
+        orderId: String(order),
+        chargeId: String(charge),
+      }),
     );
   }
 
-  private async cancel(accountId: string, orderId: string, chargeId: string): Promise<void> {
+  private async cancel({ accountId, orderId, chargeId }: Sale): Promise<void> {
     await this.compensation.refundOnce(accountId, chargeId, `out_of_stock:${chargeId}`);
     // Dies here: the money is back, the order still says paid; the next run finds the refund ended and goes on.
     await this.dataSource.transaction(async (tx) => {
@@ -37,4 +52,30 @@ export class SaleCancellation {
       await releaseStock(tx, accountId, chargeId);
     });
   }
+}
+
+/** The first step, in the transaction that found the sale impossible. The order is locked. */
+export async function decideCancellation(
+  tx: Tx,
+  { accountId, orderId, chargeId }: Sale,
+): Promise<void> {
+  const decided: unknown[] = await tx.query(
+    `INSERT INTO sale_cancellations (account_id, order_id, charge_id, reason) VALUES ($1, $2, $3, 'out_of_stock')
+     ON CONFLICT DO NOTHING RETURNING order_id`,
+    [accountId, orderId, chargeId],
+  );
+  if (decided.length === 0) return;
+  await enqueue(tx, CANCEL_SALE, { account: accountId, order: orderId, charge: chargeId });
+}
+
+/** Whether that was decided before. The order is locked. */
+export async function isCancellationDecided(
+  tx: Tx,
+  { accountId, orderId }: Sale,
+): Promise<boolean> {
+  const rows: unknown[] = await tx.query(
+    `SELECT 1 FROM sale_cancellations WHERE account_id = $1 AND order_id = $2`,
+    [accountId, orderId],
+  );
+  return rows.length > 0;
 }

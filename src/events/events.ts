@@ -1,7 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { DataSource } from 'typeorm';
 import { deriveId } from '../idempotency/identity.js';
-import { enqueue, JobRegistry, type JobOptions, type Payload } from '../jobs/jobs.js';
+import { enqueue, JobRegistry, type Payload } from '../jobs/jobs.js';
 import type { Tx } from '../platform/database.js';
 import type { Event, EventType } from './event.entity.js';
 
@@ -46,7 +46,6 @@ export async function findEvent(db: Tx, accountId: string, id: string): Promise<
 export interface Consequence {
   job: string;
   payload: Payload;
-  options?: JobOptions;
 }
 
 /** Says what follows from an event. Runs in a transaction and may write to its own tables; may run again. */
@@ -79,8 +78,8 @@ export class EventSubscribers {
       const event = await findEvent(tx, accountId, eventId);
       if (!event) throw new Error(`${eventId} has a job but no event`);
       for (const subscriber of this.subscribers) {
-        for (const { job, payload, options } of await subscriber(tx, event)) {
-          await enqueue(tx, job, payload, options);
+        for (const { job, payload } of await subscriber(tx, event)) {
+          await enqueue(tx, job, payload);
         }
       }
     });

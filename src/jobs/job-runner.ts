@@ -1,92 +1,156 @@
+import { EventEmitter } from 'node:events';
+import { setTimeout as delay } from 'node:timers/promises';
 import {
   Inject,
   Injectable,
   Logger,
   type BeforeApplicationShutdown,
   type OnApplicationBootstrap,
+  type OnModuleDestroy,
 } from '@nestjs/common';
-import { Logger as QueueLogger, type Job, run, type Runner } from 'graphile-worker';
+import { Logger as QueueLogger, type Job, type Task, run, type Runner } from 'graphile-worker';
 import pg from 'pg';
 import { DataSource } from 'typeorm';
 import { Loop } from '../idempotency/loop.js';
-import { JobRegistry, type JobHandler, type Payload } from './jobs.js';
+import { SESSION_OPTIONS } from '../platform/database.js';
+import { JobRegistry, type JobHandler, type JobPlace, type Payload } from './jobs.js';
+import { freeAbandonedJobs, spreadNextRun } from './queue-tables.js';
 
 export interface JobRunnerOptions {
   databaseUrl: string;
-  /** How many jobs this process runs at once. */
-  concurrency: number;
+  /** How many jobs this process runs at once, in each place. A slot that waits holds no connection. */
+  concurrency: Record<JobPlace, number>;
   /**
    * How long a job may hold its lock, in ms. Every job ends by itself long before; one that is locked longer belonged
    * to a process that was killed, or that sleeps. Shorter runs slow jobs twice; longer delays the rescue.
    */
   lockMs: number;
+  /** How long jobs may go on after the process was told to stop, in ms; what has not ended then is given back. */
+  stopMs: number;
 }
 
 export const JOB_RUNNER_OPTIONS = Symbol('JOB_RUNNER_OPTIONS');
 
-/** How often abandoned locks are looked for, in ms. */
-const RESCUE_INTERVAL_MS = 5_000;
+/** Abandoned locks are looked for this many times in the life of a lock. */
+const RESCUES_PER_LOCK = 6;
+
+/**
+ * How often the queue is asked when nobody notifies, in ms. New jobs come by LISTEN within milliseconds; this is for
+ * those whose time has come, and for a pooler in transaction mode, where nobody hears anything. See bench/README.md.
+ */
+const POLL_MS = 1_000;
 
 /** Runs the jobs of the queue (graphile-worker), each at least once. */
 @Injectable()
-export class JobRunner implements OnApplicationBootstrap, BeforeApplicationShutdown {
+export class JobRunner
+  implements OnApplicationBootstrap, OnModuleDestroy, BeforeApplicationShutdown
+{
   private readonly log = new Logger(JobRunner.name);
-  private readonly rescuer = new Loop('JobRescuer', RESCUE_INTERVAL_MS, () => this.rescue());
-  private runner: Runner | undefined;
+  private readonly rescuer: Loop;
+  private readonly runners: Runner[] = [];
+  /** By these names the queue knows who has locked what. */
+  private readonly lockNames: string[] = [];
   private pool: pg.Pool | undefined;
+  private stopped: Promise<void> | undefined;
 
   constructor(
     private readonly dataSource: DataSource,
     private readonly jobs: JobRegistry,
     @Inject(JOB_RUNNER_OPTIONS) private readonly options: JobRunnerOptions,
-  ) {}
+  ) {
+    this.rescuer = new Loop('JobRescuer', options.lockMs / RESCUES_PER_LOCK, () =>
+      freeAbandonedJobs(dataSource.manager, options.lockMs),
+    );
+  }
 
   async onApplicationBootstrap(): Promise<void> {
     const { databaseUrl, concurrency } = this.options;
-    // A pool of its own: one connection listens, and a queue that is busy takes none from the sweep.
-    this.pool = new pg.Pool({ connectionString: databaseUrl, max: concurrency + 2 });
+    // A pool of its own: connections that listen, and a queue that is busy takes none from the sweep.
+    this.pool = new pg.Pool({
+      connectionString: databaseUrl,
+      max: concurrency.inside + 4,
+      application_name: 'charge-once jobs',
+      options: SESSION_OPTIONS,
+      connectionTimeoutMillis: 5_000,
+    });
     this.pool.on('error', (error) => this.log.warn('the queue lost a connection', error));
     this.pool.on('connect', (client) => client.on('error', () => {})); // told by the pool, above
-    this.runner = await run({
-      pgPool: this.pool,
-      concurrency,
-      noHandleSignals: true,
-      logger: new QueueLogger(() => (level, message, meta) => {
-        if (!['error', 'warning'].includes(level)) return;
-        const { error, job } = (meta ?? {}) as { error?: unknown; job?: Partial<Job> };
-        // Its text of a failed job quotes the error's message, and that may quote a customer.
-        if (error === undefined) this.log.warn(message);
-        else
-          this.log.warn(
-            `job ${job?.id} (${job?.task_identifier}), attempt ${job?.attempts}`,
-            error,
-          );
-      }),
-      taskList: Object.fromEntries(
-        [...this.jobs.handlers].map(([name, handler]) => [name, task(handler)]),
-      ),
-    });
+    for (const place of ['inside', 'outside'] as const) await this.startRunner(this.pool, place);
     this.rescuer.start();
   }
 
+  /** Before the other modules wait for what they have under way: no new job begins from here on. */
+  onModuleDestroy(): void {
+    this.stopped ??= this.stop();
+  }
+
   async beforeApplicationShutdown(): Promise<void> {
-    await this.rescuer.stop();
-    await this.runner?.stop();
-    await this.pool?.end();
+    await this.stopped;
   }
 
-  /** Frees the jobs of workers that are gone. If one only sleeps, its job runs twice: every effect expects that. */
-  private async rescue(): Promise<void> {
-    await this.dataSource.query(
-      `SELECT graphile_worker.force_unlock_workers(array_agg(DISTINCT locked_by))
-       FROM graphile_worker.jobs
-       WHERE locked_at < now() - $1 * interval '1 millisecond'
-       HAVING count(*) > 0`,
-      [this.options.lockMs],
+  private async startRunner(pgPool: pg.Pool, place: JobPlace): Promise<void> {
+    const events = new EventEmitter();
+    events.on('pool:create', ({ workerPool }: { workerPool: { id: string } }) =>
+      this.lockNames.push(workerPool.id),
     );
+    const runner = await run({
+      pgPool,
+      events,
+      concurrency: this.options.concurrency[place],
+      pollInterval: POLL_MS,
+      noHandleSignals: true,
+      noPreparedStatements: true, // a pooler in transaction mode would look for them in another session
+      gracefulShutdownAbortTimeout: this.options.stopMs / 2,
+      // With batches a lost connection is tried again; without, the first one ends the process.
+      preset: { worker: { completeJobBatchDelay: 0, failJobBatchDelay: 0 } },
+      logger: this.queueLogger(),
+      taskList: Object.fromEntries(
+        this.jobs.handlersOf(place).map(([name, handler]) => [name, this.task(handler)]),
+      ),
+    });
+    this.runners.push(runner);
+    const ended = () => {
+      // It gave up on the database. Unhandled on purpose: the process ends, and its supervisor starts another one.
+      if (!this.stopped) throw new Error(`the queue’s runner for jobs ${place} has ended`);
+    };
+    void runner.promise.then(ended, ended);
   }
-}
 
-function task(handler: JobHandler): (payload: unknown) => Promise<void> {
-  return (payload) => handler(payload as Payload);
+  private task(handler: JobHandler): Task {
+    return async (payload, { job, abortSignal }) => {
+      try {
+        await handler(payload as Payload, abortSignal);
+      } catch (error) {
+        await spreadNextRun(this.dataSource.manager, job).catch((unspread: unknown) =>
+          this.log.warn(`job ${job.id} will come back without jitter`, unspread),
+        );
+        throw error;
+      }
+    };
+  }
+
+  /** Waits for what runs; gives back what takes longer, so that another process need not wait for its lock to end. */
+  private async stop(): Promise<void> {
+    await this.rescuer.stop();
+    const finished = Promise.all(this.runners.map((runner) => runner.stop())).then(() => true);
+    const late = delay(this.options.stopMs, false, { ref: false });
+    if (await Promise.race([finished, late])) {
+      await this.pool?.end();
+      return;
+    }
+    // Dies here: the locks run out, and the rescuer of another process frees the jobs.
+    await this.pool?.query('SELECT graphile_worker.force_unlock_workers($1)', [this.lockNames]);
+    this.log.warn('what was running is given back to the queue');
+  }
+
+  private queueLogger(): QueueLogger {
+    return new QueueLogger(() => (level, message, meta) => {
+      if (!['error', 'warning'].includes(level)) return;
+      const { error, job } = (meta ?? {}) as { error?: unknown; job?: Partial<Job> };
+      // Its text of a failed job quotes the error's message, and that may quote a customer.
+      if (error === undefined) this.log.warn(message);
+      else
+        this.log.warn(`job ${job?.id} (${job?.task_identifier}), attempt ${job?.attempts}`, error);
+    });
+  }
 }

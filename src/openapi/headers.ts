@@ -51,7 +51,7 @@ export const HEADERS = {
     description:
       'The version of the object (RFC 9110): send it in `If-Match` to change this version and no other.',
     schema: text('^"v\\d+"$'),
-    example: '"v1"',
+    example: '"3kPq0sZfW1xTn8LhV5cYbR2mJdE"',
   },
   'Retry-After': {
     description: 'Whole seconds to wait before the same request is sent again with the same key.',
@@ -139,14 +139,14 @@ export const REQUEST_HEADERS = {
     description:
       'The `ETag` of the version to change. Without it other content is 428, with a stale one 412. The same content again is 200 in any case: a retry of one’s own write is no conflict.',
     schema: { type: 'string' },
-    example: '"v1"',
+    example: '"3kPq0sZfW1xTn8LhV5cYbR2mJdE"',
   },
   IfMatchDelete: {
     name: 'If-Match',
     in: 'header',
     description: 'The `ETag` of the version to cancel. Optional; with a stale one 412.',
     schema: { type: 'string' },
-    example: '"v1"',
+    example: '"3kPq0sZfW1xTn8LhV5cYbR2mJdE"',
   },
   IfNoneMatchCreate: {
     name: 'If-None-Match',
@@ -160,7 +160,7 @@ export const REQUEST_HEADERS = {
     in: 'header',
     description: 'The `ETag` of the version that you have: 304 if it is still the current one.',
     schema: { type: 'string' },
-    example: '"v1"',
+    example: '"3kPq0sZfW1xTn8LhV5cYbR2mJdE"',
   },
   LabFault: {
     name: 'Lab-Fault',

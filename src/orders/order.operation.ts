@@ -27,7 +27,8 @@ export class OrderOperation implements Operation {
       reserve: async (tx, { id }) => {
         const order = await insertOrder(tx, accountId, id, content);
         if (!order) throw new ReserveRaced();
-        return { answer: created(orderLink(id).url, orderToWire(order), { ETag: etagOf(order) }) };
+        const wire = orderToWire(order);
+        return { answer: created(orderLink(id).url, wire, { ETag: etagOf(wire) }) };
       },
     };
   }

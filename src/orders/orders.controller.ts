@@ -71,14 +71,16 @@ export class OrdersController {
     const content = contentOf(body);
     const db = this.dataSource.manager;
     const result = await putConditionally<Order>(request, {
+      toWire: orderToWire,
       find: () => findOrder(db, accountId, id),
       insert: () => insertOrder(db, accountId, id, content),
       isSame: (order) => isDeepStrictEqual(contentOnly(order), content),
       checkChangeable: refuseIfClosed,
       update: (order) => updateOrder(db, order, content),
     });
-    writePutHead(response, result, orderLink(id).url);
-    return orderToWire(result.row);
+    const wire = orderToWire(result.row);
+    writePutHead(response, result.created, wire, orderLink(id).url);
+    return wire;
   }
 
   @Post()
@@ -95,7 +97,7 @@ export class OrdersController {
   ): Promise<OrderWire | undefined> {
     const order = await findOrder(this.dataSource.manager, accountIdOf(request), id);
     if (!order) throw objectNotFound('order');
-    return sendVersioned(request, response, etagOf(order), orderToWire(order));
+    return sendVersioned(request, response, orderToWire(order));
   }
 
   @Get()
@@ -119,7 +121,7 @@ export class OrdersController {
       const order = await findOrder(db, accountIdOf(request), id);
       if (!order) throw objectNotFound('order');
       if (order.status === 'canceled') return;
-      checkIfMatch(request, etagOf(order));
+      checkIfMatch(request, etagOf(orderToWire(order)));
       refuseIfClosed(order);
       const canceled = await db.transaction(async (tx) => {
         const after = await cancelOrder(tx, order);

@@ -1,9 +1,14 @@
+import { createHash } from 'node:crypto';
 import type { Request, Response } from 'express';
 import { Problem } from './problem.js';
 
-/** The version of an object as a strong entity-tag (RFC 9110, section 8.8.3). */
-export function etagOf({ version }: { version: number }): string {
-  return `"v${version}"`;
+/**
+ * A strong entity-tag (RFC 9110, section 8.8.3) of what GET shows, its version included. A hash and not the version
+ * alone: after a restore from a backup the same numbers come back with other content, and an old tag must not fit it.
+ */
+export function etagOf(wire: object): string {
+  const hash = createHash('sha256').update(JSON.stringify(wire)).digest('base64url');
+  return `"${hash.slice(0, 27)}"`; // 160 bits
 }
 
 /** Whether one of the tags in an `If-Match` or `If-None-Match` header names this version. */
@@ -31,12 +36,12 @@ export function isFresh(request: Request, etag: string): boolean {
 }
 
 /** Sends an object with its ETag, or 304 if the client has it. */
-export function sendVersioned<Wire>(
+export function sendVersioned<Wire extends object>(
   request: Request,
   response: Response,
-  etag: string,
   wire: Wire,
 ): Wire | undefined {
+  const etag = etagOf(wire);
   response.setHeader('ETag', etag);
   if (!isFresh(request, etag)) return wire;
   response.status(304);
@@ -50,7 +55,8 @@ export function checkIfMatch(request: Request, etag: string): void {
 }
 
 /** An object that a client may PUT. Each step may lose a race; then everything is looked at again. */
-export interface PutTarget<Row extends { version: number }> {
+export interface PutTarget<Row> {
+  toWire(row: Row): object;
   find(): Promise<Row | undefined>;
   /** @returns undefined if somebody else was faster. */
   insert(): Promise<Row | undefined>;
@@ -69,7 +75,7 @@ export interface PutTarget<Row extends { version: number }> {
  *
  * @throws Problem 412, 428, or what `checkChangeable` throws.
  */
-export async function putConditionally<Row extends { version: number }>(
+export async function putConditionally<Row>(
   request: Request,
   target: PutTarget<Row>,
 ): Promise<{ created: boolean; row: Row }> {
@@ -83,7 +89,7 @@ export async function putConditionally<Row extends { version: number }>(
       if (inserted) return { created: true, row: inserted };
       continue;
     }
-    const etag = etagOf(found);
+    const etag = etagOf(target.toWire(found));
     if (ifNoneMatch !== undefined && names(ifNoneMatch, etag, 'weak')) throw changedMeanwhile();
     if (target.isSame(found)) return { created: false, row: found };
     if (ifMatch === undefined) {
@@ -100,12 +106,13 @@ export async function putConditionally<Row extends { version: number }>(
 }
 
 /** Status, `ETag` and, for a new object, `Location` of a PUT. */
-export function writePutHead<Row extends { version: number }>(
+export function writePutHead(
   response: Response,
-  { created, row }: { created: boolean; row: Row },
+  created: boolean,
+  wire: object,
   url: string,
 ): void {
-  response.status(created ? 201 : 200).setHeader('ETag', etagOf(row));
+  response.status(created ? 201 : 200).setHeader('ETag', etagOf(wire));
   if (created) response.setHeader('Location', url);
 }
 

@@ -32,6 +32,7 @@ export class Compensation {
   async refundOnce(accountId: string, chargeId: string, cause: string): Promise<void> {
     const id = deriveId('re', accountId, 'compensation', cause);
     await this.reserve(accountId, chargeId, cause, id);
+    // Dies here: the refund is pending, and the next run goes on with it.
     const attempt = await loadPendingRefund(this.dataSource.manager, accountId, id);
     if (!attempt) return this.checkEnded(accountId, id);
     const performed = await this.refunds.perform(attempt);
@@ -58,7 +59,8 @@ export class Compensation {
   ): Promise<void> {
     await this.dataSource.transaction(async (tx) => {
       const charge = await lockCharge(tx, accountId, chargeId);
-      if (!charge || (await findRefund(tx, accountId, id))) return;
+      if (!charge) throw new Error(`${chargeId} is to be given back, but is not there`);
+      if (await findRefund(tx, accountId, id)) return;
       // A client's refund on its way may fail: what is left to give back is known when it has ended.
       const [onItsWay] = await findRefundsOnTheirWay(tx, accountId, chargeId);
       if (onItsWay) throw new Error(`${onItsWay.id} has not ended yet; the job comes back`);

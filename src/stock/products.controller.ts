@@ -2,11 +2,11 @@ import { Body, Controller, Get, Param, Put, Req, Res } from '@nestjs/common';
 import type { Request, Response } from 'express';
 import { DataSource } from 'typeorm';
 import { accountIdOf } from '../accounts/auth.guard.js';
-import { etagOf, putConditionally, sendVersioned, writePutHead } from '../platform/conditional.js';
+import { putConditionally, sendVersioned, writePutHead } from '../platform/conditional.js';
 import { objectNotFound, validationFailed } from '../platform/problem.js';
 import { CLIENT_ID } from '../platform/rules.js';
 import { PutProduct } from './product.dto.js';
-import { productToWire, type ProductWire } from './product.entity.js';
+import { productToWire, type Product, type ProductWire } from './product.entity.js';
 import { findProduct, insertProduct, updateProduct } from './stock.js';
 
 @Controller('products')
@@ -27,15 +27,17 @@ export class ProductsController {
     }
     const account_id = accountIdOf(request);
     const db = this.dataSource.manager;
-    const result = await putConditionally(request, {
+    const result = await putConditionally<Product>(request, {
+      toWire: productToWire,
       find: () => findProduct(db, account_id, sku),
       insert: () => db.transaction((tx) => insertProduct(tx, { account_id, sku, name, on_hand })),
       isSame: (product) => product.name === name && product.on_hand === on_hand,
       checkChangeable: () => {}, // also below what is held: a count is a fact, and booking looks before it books
       update: (product) => db.transaction((tx) => updateProduct(tx, product, { name, on_hand })),
     });
-    writePutHead(response, result, `/products/${sku}`);
-    return productToWire(result.row);
+    const wire = productToWire(result.row);
+    writePutHead(response, result.created, wire, `/products/${sku}`);
+    return wire;
   }
 
   @Get(':sku')
@@ -46,6 +48,6 @@ export class ProductsController {
   ): Promise<ProductWire | undefined> {
     const product = await findProduct(this.dataSource.manager, accountIdOf(request), sku);
     if (!product) throw objectNotFound('product');
-    return sendVersioned(request, response, etagOf(product), productToWire(product));
+    return sendVersioned(request, response, productToWire(product));
   }
 }

@@ -86,14 +86,14 @@ export async function holdStock(
   return [];
 }
 
-/** Gives back what a charge had been promised. Told again, it does nothing: the movement's key names its cause. */
+/** Gives back what is left of a charge's promise. Told again, it does nothing: the movement's key names its cause. */
 export async function releaseStock(tx: Tx, accountId: string, cause: string): Promise<void> {
   await lockHeldProducts(tx, accountId, cause);
   const released: Quantity[] = await tx.query(
     `INSERT INTO stock_movements (account_id, sku, cause, kind, quantity)
      SELECT account_id, sku, cause, 'release', quantity FROM stock_movements
      WHERE account_id = $1 AND cause = $2 AND kind = 'hold'
-     ON CONFLICT (account_id, sku, cause, kind) DO NOTHING
+     ON CONFLICT DO NOTHING -- a hold ends once: released before, or booked
      RETURNING sku, quantity`,
     [accountId, cause],
   );
@@ -119,15 +119,14 @@ export async function bookStock(tx: Tx, accountId: string, cause: string): Promi
      WHERE product.account_id = $1 AND hold.cause = $2 AND hold.kind = 'hold'
        AND NOT EXISTS (
          SELECT 1 FROM stock_movements AS done
-         WHERE done.account_id = $1 AND done.sku = hold.sku AND done.cause = $2 AND done.kind IN ('release', 'book'))
-`,
+         WHERE done.account_id = $1 AND done.sku = hold.sku AND done.cause = $2 AND done.kind IN ('release', 'book'))`,
     [accountId, cause],
   );
   if (open.some(({ on_hand, quantity }) => on_hand < quantity)) return false;
   const booked: Quantity[] = await tx.query(
     `INSERT INTO stock_movements (account_id, sku, cause, kind, quantity)
      SELECT $1, sku, $2, 'book', quantity FROM unnest($3::text[], $4::bigint[]) AS open (sku, quantity)
-     ON CONFLICT (account_id, sku, cause, kind) DO NOTHING
+     ON CONFLICT DO NOTHING
      RETURNING sku, quantity`,
     [accountId, cause, open.map(({ sku }) => sku), open.map(({ quantity }) => quantity)],
   );

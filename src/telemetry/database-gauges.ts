@@ -2,6 +2,7 @@ import { Injectable, type OnApplicationShutdown } from '@nestjs/common';
 import pg from 'pg';
 import type { Gauge } from 'prom-client';
 import { DataSource } from 'typeorm';
+import { IS_PARKED } from '../jobs/queue-tables.js';
 import { Draining } from '../platform/draining.js';
 import { Metrics } from './metrics.js';
 
@@ -12,6 +13,9 @@ const FIGURES = `
   SELECT count(*)::int AS unfinished,
     COALESCE(EXTRACT(EPOCH FROM clock_timestamp() - min(first_seen_at)), 0)::float8 AS oldest,
     (SELECT count(*)::int FROM parked_payments) AS parked,
+    (SELECT count(*)::int FROM graphile_worker.jobs WHERE ${IS_PARKED}) AS parked_jobs,
+    (SELECT COALESCE(EXTRACT(EPOCH FROM clock_timestamp() - min(run_at)), 0)::float8 FROM graphile_worker.jobs
+     WHERE run_at <= now() AND locked_at IS NULL AND attempts < max_attempts) AS oldest_due_job,
     (SELECT json_array_length(differences) FROM reconciliation_runs ORDER BY ended_at DESC LIMIT 1) AS differences,
     (SELECT EXTRACT(EPOCH FROM clock_timestamp() - max(ended_at))::float8 FROM reconciliation_runs) AS reconciled
   FROM idempotency_records WHERE state = 'in_progress'`;
@@ -23,6 +27,8 @@ interface Figures {
   /** Of the last run; null if there was none. */
   differences: number | null;
   reconciled: number | null;
+  parked_jobs: number;
+  oldest_due_job: number;
 }
 
 /** What `pg` tells of a pool; TypeORM's driver keeps it as `master`. */
@@ -71,6 +77,8 @@ export class DatabaseGauges implements OnApplicationShutdown {
       parked: metrics.parked,
       differences: metrics.reconciliation,
       reconciled: metrics.reconciliationAge,
+      parked_jobs: metrics.parkedJobs,
+      oldest_due_job: metrics.oldestDueJob,
     };
     let figures: Partial<Figures> = {};
     try {

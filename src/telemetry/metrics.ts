@@ -58,6 +58,14 @@ export class Metrics {
     'charge_once_reconciliation_age_seconds',
     'How long ago that was, by the database’s clock',
   );
+  readonly parkedJobs = this.gauge(
+    'charge_once_parked_jobs',
+    'Jobs that have failed too often: alarm on any, `npm run jobs -- list` tells which',
+  );
+  readonly oldestDueJob = this.gauge(
+    'charge_once_oldest_due_job_seconds',
+    'How long the oldest job that could run has been waiting to; 0 if none does. Alarm when it grows beyond minutes',
+  );
   readonly draining = this.gauge('charge_once_draining', 'Whether this process is stopping');
 
   readonly pool = new Gauge({

@@ -1,20 +1,24 @@
 import { Module, type DynamicModule } from '@nestjs/common';
 import { ProcessorNotifications } from './incoming/processor-notifications.js';
 import { WaitingNotificationsLoop } from './incoming/waiting-notifications.loop.js';
-import type { AddressPolicy } from './outgoing/address-policy.js';
-import { ADDRESS_POLICY, Deliveries } from './outgoing/deliveries.js';
+import { addressPolicy } from './outgoing/address-policy.js';
+import { ADDRESS_POLICY, Deliveries, LANE_WIDTH } from './outgoing/deliveries.js';
 import { EndpointOperation, SecretRotationOperation } from './outgoing/endpoint.operations.js';
 
 /** Webhooks in both directions. */
 @Module({})
 export class WebhooksModule {
-  /** @param background whether this process applies what has been waiting. */
-  static forRoot(policy: AddressPolicy, background: boolean): DynamicModule {
+  /**
+   * @param slots how many deliveries a process makes at once.
+   * @param background whether this process applies what has been waiting.
+   */
+  static forRoot(production: boolean, slots: number, background: boolean): DynamicModule {
     return {
       module: WebhooksModule,
       global: true, // the table of contents mounts the controllers, in the API only
       providers: [
-        { provide: ADDRESS_POLICY, useValue: policy },
+        { provide: ADDRESS_POLICY, useValue: addressPolicy(production) },
+        { provide: LANE_WIDTH, useValue: Math.ceil(slots / 4) },
         Deliveries,
         EndpointOperation,
         SecretRotationOperation,

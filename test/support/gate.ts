@@ -14,6 +14,8 @@ export interface Gate {
   held(count: number): Promise<void>;
   /** From now on requests wait; the returned function lets them all pass. */
   close(): () => void;
+  /** From now on the processor does its work, and its answers wait; the returned function lets them all pass. */
+  holdAnswers(): () => void;
   /** How requests go through from now on. */
   be(mood: Mood): void;
   /** How many requests for a payment were made with this key. */
@@ -29,6 +31,7 @@ export type Mood = 'open' | 'losing' | 'refusing';
 
 export async function startGate(target: () => string): Promise<Gate> {
   let open = Promise.resolve();
+  let answersOpen = Promise.resolve();
   let waiting = 0;
   let mood: Mood = 'open';
   const attempts = new Map<string, number>();
@@ -54,8 +57,10 @@ export async function startGate(target: () => string): Promise<Gate> {
         answer.destroy();
         return;
       }
-      answer.writeHead(response.statusCode ?? 0, response.headers);
-      response.on('error', () => answer.destroy()).pipe(answer);
+      void answersOpen.then(() => {
+        answer.writeHead(response.statusCode ?? 0, response.headers);
+        response.on('error', () => answer.destroy()).pipe(answer);
+      });
     });
     answer.on('close', () => onward.destroy());
     onward.end(body);
@@ -72,6 +77,11 @@ export async function startGate(target: () => string): Promise<Gate> {
     close() {
       let release = () => {};
       open = new Promise((resolve) => (release = resolve));
+      return release;
+    },
+    holdAnswers() {
+      let release = () => {};
+      answersOpen = new Promise((resolve) => (release = resolve));
       return release;
     },
     be(next) {

@@ -4,162 +4,141 @@ import { eventToWire, type Event } from '../../events/event.entity.js';
 import { EventResendOperation } from '../../events/event-resend.operation.js';
 import { EventSubscribers, findEvent, type Consequence } from '../../events/events.js';
 import { deriveId } from '../../idempotency/identity.js';
-import { enqueue, JobRegistry, type JobOptions } from '../../jobs/jobs.js';
+import { enqueue, JobRegistry, type Payload } from '../../jobs/jobs.js';
 import type { Tx } from '../../platform/database.js';
 import type { AddressPolicy } from './address-policy.js';
-import { pauseAfter, type Delivery } from './delivery.entity.js';
+import {
+  beginAttempt,
+  endAttempt,
+  findOpenDelivery,
+  giveUp,
+  insertDelivery,
+} from './delivery.queries.js';
 import type { Endpoint } from './endpoint.entity.js';
-import { ENDPOINT_COLUMNS, findEndpoint, findSecrets } from './endpoint.queries.js';
+import { disableEndpoint, findSecrets, listEnabledEndpoints } from './endpoint.queries.js';
+import { Lanes } from './lanes.js';
+import { pauseAfter } from './retry-schedule.js';
 import { send, type Sent } from './sender.js';
 
 export const ADDRESS_POLICY = Symbol('ADDRESS_POLICY');
+export const LANE_WIDTH = Symbol('LANE_WIDTH');
 
 const DELIVER = 'deliver-webhook';
-/** Longer than an attempt takes, in ms; a sender that is silent for longer is taken for dead. */
-const LEASE_MS = 20_000;
-/** How many messages one endpoint gets at once: a slow one holds up no more workers than this. */
-const LANES = 4;
 
 /**
  * Tells merchants, at least once per endpoint, always under the same `webhook-id`: exactly once is the receiver's
  * part (docs/webhook-receiver.md), as it is for everybody who answers a network.
- * Proof: test/webhooks/deliveries.spec.ts.
+ * Proof: test/webhooks/deliveries.spec.ts, delivery-crash.spec.ts.
  */
 @Injectable()
 export class Deliveries {
+  private readonly lanes: Lanes;
+
   constructor(
     private readonly dataSource: DataSource,
     @Inject(ADDRESS_POLICY) private readonly policy: AddressPolicy,
+    @Inject(LANE_WIDTH) laneWidth: number,
     events: EventSubscribers,
     resends: EventResendOperation,
     jobs: JobRegistry,
   ) {
+    this.lanes = new Lanes(laneWidth);
     events.subscribe((tx, event) => plan(tx, event, 'event'));
     resends.onResend(async (tx, event, resendId) => {
-      for (const { job, payload, options } of await plan(tx, event, resendId)) {
-        await enqueue(tx, job, payload, options);
+      for (const { job, payload } of await plan(tx, event, resendId)) {
+        await enqueue(tx, job, payload);
       }
     });
-    jobs.register(DELIVER, ({ account, delivery }) =>
-      this.deliver(String(account), String(delivery)),
-    );
+    jobs.register(DELIVER, (payload, signal) => this.deliver(payload, signal), 'outside');
   }
 
-  private async deliver(accountId: string, id: string): Promise<void> {
+  private async deliver(payload: Payload, signal: AbortSignal): Promise<void> {
     const db = this.dataSource.manager;
-    const delivery = await claim(db, accountId, id);
+    const [accountId, id] = [String(payload.account), String(payload.delivery)];
+    const delivery = await findOpenDelivery(db, accountId, id);
     if (!delivery) return;
-    const endpoint = await findEndpoint(db, accountId, delivery.endpoint_id);
-    const event = await findEvent(db, accountId, delivery.event_id);
-    if (!event) throw new Error(`${id} has no event`);
-    const sent: Sent =
-      endpoint && endpoint.disabled_at === null
-        ? await send(
-            {
-              url: endpoint.url,
-              id: event.id,
-              body: JSON.stringify(eventToWire(event)),
-              secrets: await findSecrets(db, accountId, endpoint.id),
-            },
-            this.policy,
-          )
-        : { status: 410, error: 'the endpoint is gone' };
-    // Dies here: delivered, not recorded. The lease runs out and the receiver sees the same webhook-id again.
-    await this.dataSource.transaction((tx) => record(tx, delivery, sent));
+    if (delivery.url === null) return giveUp(db, accountId, id); // nobody wants it any more
+    const lane = this.lanes.enter(delivery.endpoint_id);
+    if (!lane) return this.postpone(payload);
+    try {
+      const number = await beginAttempt(db, accountId, id);
+      const sent = await send(
+        {
+          url: delivery.url,
+          id: delivery.event_id,
+          body: await bodyOf(db, accountId, delivery.event_id),
+          secrets: await findSecrets(db, accountId, delivery.endpoint_id),
+        },
+        this.policy,
+        signal,
+      );
+      // Dies here: delivered, not recorded. The lease runs out and the receiver sees the same webhook-id again.
+      const attempt = { accountId, id, endpointId: delivery.endpoint_id, number };
+      const known = await this.dataSource.transaction((tx) => record(tx, attempt, sent));
+      if (!known) throw new Error(`${id} slept past its lease; another attempt tells`);
+    } finally {
+      lane.leave();
+    }
+  }
+
+  /** The endpoint has as many requests open as it may have: a slow one must not take the slots of the others. */
+  private async postpone({ account, delivery, postponed = 0 }: Payload): Promise<void> {
+    const times = Number(postponed) + 1;
+    const payload = { account: account!, delivery: delivery!, postponed: times };
+    await enqueue(this.dataSource.manager, DELIVER, payload, { delayMs: Lanes.pauseMs(times) });
   }
 }
 
 /** One delivery for each endpoint that wants the event; those that exist already are left alone. */
 async function plan(tx: Tx, event: Event, cause: string): Promise<Consequence[]> {
-  const endpoints: Endpoint[] = await tx.query(
-    `SELECT ${ENDPOINT_COLUMNS} FROM webhook_endpoints
-     WHERE account_id = $1 AND deleted_at IS NULL AND disabled_at IS NULL`,
-    [event.account_id],
-  );
   const consequences: Consequence[] = [];
-  for (const { id: endpointId, events } of endpoints) {
-    if (!events.includes(event.type) && !events.includes('*')) continue;
-    const id = deriveId('del', event.account_id, `${endpointId} ${cause}`, event.id);
-    const inserted: unknown[] = await tx.query(
-      `INSERT INTO webhook_deliveries (account_id, id, endpoint_id, event_id, status)
-       VALUES ($1, $2, $3, $4, 'pending') ON CONFLICT (account_id, id) DO NOTHING RETURNING id`,
-      [event.account_id, id, endpointId, event.id],
-    );
-    if (inserted.length === 0) continue;
-    consequences.push({
-      job: DELIVER,
-      payload: { account: event.account_id, delivery: id },
-      options: laneOf(endpointId, id),
+  for (const endpoint of await listEnabledEndpoints(tx, event.account_id)) {
+    if (!wants(endpoint, event)) continue;
+    // Derived from endpoint, event and (for a resend) its cause: planned twice, it is one delivery.
+    const id = deriveId('del', event.account_id, `${endpoint.id} ${cause}`, event.id);
+    const isNew = await insertDelivery(tx, {
+      account_id: event.account_id,
+      id,
+      endpoint_id: endpoint.id,
+      event_id: event.id,
     });
+    if (isNew)
+      consequences.push({ job: DELIVER, payload: { account: event.account_id, delivery: id } });
   }
   return consequences;
 }
 
-function laneOf(endpointId: string, deliveryId: string): JobOptions {
-  return { queue: `${endpointId}:${deliveryId.charCodeAt(deliveryId.length - 1) % LANES}` };
+function wants({ events }: Endpoint, { type }: Event): boolean {
+  return events.includes(type) || events.includes('*');
+}
+
+async function bodyOf(db: Tx, accountId: string, eventId: string): Promise<string> {
+  const event = await findEvent(db, accountId, eventId);
+  if (!event) throw new Error(`${eventId} has a delivery but is not there`);
+  return JSON.stringify(eventToWire(event));
+}
+
+interface Attempt {
+  accountId: string;
+  id: string;
+  endpointId: string;
+  number: number;
 }
 
 /**
- * The right to make the next attempt, by compare-and-set on its number.
- * @returns undefined if the delivery has ended.
- * @throws Error while somebody else is at it; the queue comes back.
+ * Writes what came of the attempt and, if it is to be tried again, the job for it: both or neither.
+ * @returns false if another attempt has taken over and it is for that one to say.
  */
-async function claim(db: Tx, accountId: string, id: string): Promise<Delivery | undefined> {
-  const [rows]: [Delivery[], number] = await db.query(
-    `UPDATE webhook_deliveries
-     SET attempts = attempts + 1, next_attempt_at = NULL, lease_expires_at = now() + $3 * interval '1 millisecond'
-     WHERE account_id = $1 AND id = $2 AND status = 'pending'
-       AND (lease_expires_at IS NULL OR lease_expires_at <= now())
-     RETURNING *`,
-    [accountId, id, LEASE_MS],
-  );
-  const claimed = rows[0];
-  if (!claimed) {
-    const pending: unknown[] = await db.query(
-      `SELECT 1 FROM webhook_deliveries WHERE account_id = $1 AND id = $2 AND status = 'pending'`,
-      [accountId, id],
-    );
-    if (pending.length > 0) throw new Error(`${id} is being delivered by somebody else`);
-    return undefined;
-  }
-  await db.query(
-    `INSERT INTO webhook_attempts (account_id, delivery_id, number) VALUES ($1, $2, $3)`,
-    [accountId, id, claimed.attempts],
-  );
-  return claimed;
-}
-
-/** Writes what came of the attempt and, if it is to be tried again, the job for it: both or neither. */
-async function record(tx: Tx, delivery: Delivery, sent: Sent): Promise<void> {
-  const { account_id, id, attempts, endpoint_id } = delivery;
-  await tx.query(
-    `UPDATE webhook_attempts SET response_status = $4, error = $5
-     WHERE account_id = $1 AND delivery_id = $2 AND number = $3`,
-    [account_id, id, attempts, sent.status ?? null, sent.error ?? null],
-  );
+async function record(tx: Tx, attempt: Attempt, sent: Sent): Promise<boolean> {
+  const { accountId, id, endpointId, number } = attempt;
   const ok = sent.status !== undefined && sent.status >= 200 && sent.status <= 299;
   const gone = sent.status === 410;
-  const pauseMs = ok || gone ? undefined : pauseAfter(attempts, sent.retryAfterMs);
-  const status = ok ? 'succeeded' : pauseMs === undefined ? 'failed' : 'pending';
-  const [, recorded]: [unknown[], number] = await tx.query(
-    `UPDATE webhook_deliveries
-     SET status = $4, lease_expires_at = NULL, next_attempt_at = now() + $5::float8 * interval '1 millisecond'
-     WHERE account_id = $1 AND id = $2 AND attempts = $3 AND status = 'pending'`,
-    [account_id, id, attempts, status, pauseMs ?? null],
-  );
-  if (recorded === 0) return; // slept past the lease: another attempt has taken over, and tells
-  if (gone) {
-    await tx.query(
-      `UPDATE webhook_endpoints SET disabled_at = now() WHERE account_id = $1 AND id = $2 AND disabled_at IS NULL`,
-      [account_id, endpoint_id],
-    );
-  }
+  const pauseMs = ok || gone ? undefined : pauseAfter(number, sent.retryAfterMs);
+  const delivery = ok ? 'succeeded' : pauseMs === undefined ? 'failed' : 'pending';
+  if (!(await endAttempt(tx, accountId, id, number, { ...sent, delivery, pauseMs }))) return false;
+  if (gone) await disableEndpoint(tx, accountId, endpointId);
   if (pauseMs !== undefined) {
-    await enqueue(
-      tx,
-      DELIVER,
-      { account: account_id, delivery: id },
-      { ...laneOf(endpoint_id, id), delayMs: pauseMs },
-    );
+    await enqueue(tx, DELIVER, { account: accountId, delivery: id }, { delayMs: pauseMs });
   }
+  return true;
 }

@@ -13,7 +13,7 @@ import { checkEndpointUrl, type AddressPolicy } from './address-policy.js';
 import { ADDRESS_POLICY } from './deliveries.js';
 import type { CreateEndpoint } from './endpoint.dto.js';
 import { endpointLink, endpointToWire } from './endpoint.entity.js';
-import { addSecret, findEndpoint, insertEndpoint } from './endpoint.queries.js';
+import { addSecret, findEndpoint, insertEndpoint, lockEndpoint } from './endpoint.queries.js';
 
 /** `POST /webhook-endpoints`: the secret is in this answer and its replays, and nowhere else. */
 @Injectable()
@@ -61,7 +61,7 @@ export class SecretRotationOperation implements Operation {
   plan(accountId: string, endpointId: string): Plan {
     return {
       reserve: async (tx, { id }) => {
-        const endpoint = await findEndpoint(tx, accountId, endpointId);
+        const endpoint = await lockEndpoint(tx, accountId, endpointId);
         if (!endpoint) throw objectNotFound('webhook endpoint');
         const secret = await addSecret(tx, accountId, endpointId, id);
         if (secret === undefined) throw new ReserveRaced();

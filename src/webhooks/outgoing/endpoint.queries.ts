@@ -20,6 +20,37 @@ export async function findEndpoint(
   return rows[0];
 }
 
+/** Where an account has its events sent to. */
+export async function listEnabledEndpoints(db: Tx, accountId: string): Promise<Endpoint[]> {
+  return db.query(
+    `SELECT ${ENDPOINT_COLUMNS} FROM webhook_endpoints
+     WHERE account_id = $1 AND deleted_at IS NULL AND disabled_at IS NULL`,
+    [accountId],
+  );
+}
+
+/** Locks an endpoint, so that two rotations of its secret come one after the other. */
+export async function lockEndpoint(
+  tx: Tx,
+  accountId: string,
+  id: string,
+): Promise<Endpoint | undefined> {
+  const rows: Endpoint[] = await tx.query(
+    `SELECT ${ENDPOINT_COLUMNS} FROM webhook_endpoints
+     WHERE account_id = $1 AND id = $2 AND deleted_at IS NULL FOR UPDATE`,
+    [accountId, id],
+  );
+  return rows[0];
+}
+
+/** The receiver has said (410) that it wants no more. */
+export async function disableEndpoint(tx: Tx, accountId: string, id: string): Promise<void> {
+  await tx.query(
+    `UPDATE webhook_endpoints SET disabled_at = now() WHERE account_id = $1 AND id = $2 AND disabled_at IS NULL`,
+    [accountId, id],
+  );
+}
+
 /** @returns undefined if the id is taken by an endpoint that was not deleted. */
 export async function insertEndpoint(
   tx: Tx,

@@ -1,7 +1,12 @@
 import { request as httpRequest, type IncomingMessage } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import { Webhook } from 'standardwebhooks';
-import { checkLiteral, guardedLookup, type AddressPolicy } from './address-policy.js';
+import {
+  AddressRefused,
+  checkBeforeConnecting,
+  guardedLookup,
+  type AddressPolicy,
+} from './address-policy.js';
 
 /** What came of one attempt. */
 export interface Sent {
@@ -9,6 +14,7 @@ export interface Sent {
   status?: number;
   /** What the receiver asks for, in ms. */
   retryAfterMs?: number;
+  /** For the merchant to read. */
   error?: string;
 }
 
@@ -21,27 +27,41 @@ export interface Message {
   secrets: string[];
 }
 
-/** For the whole exchange, in ms. A receiver should answer first and work later. */
-const TIMEOUT_MS = 10_000;
-/** Nobody reads the answer; a receiver that sends more is cut off. */
-const MAX_ANSWER_BYTES = 64 * 1024;
+export interface Limits {
+  /** For the whole exchange, in ms. A receiver should answer first and work later. */
+  timeoutMs: number;
+  /** Nobody reads the answer; a receiver that sends more is cut off. */
+  answerBytes: number;
+}
+
+export const LIMITS: Limits = { timeoutMs: 10_000, answerBytes: 64 * 1024 };
+
+class AnswerTooLong extends Error {
+  constructor() {
+    super('the answer is too long');
+  }
+}
 
 /**
  * Sends one message as Standard Webhooks has it (spec version 1.0). Redirects are not followed: `node:http` does not,
- * and an address that was checked must not send us to one that was not.
+ * and an address that was checked must not send us to one that was not. Never throws: every end is an outcome.
+ * @param stopping ends the exchange early.
  */
 export async function send(
   message: Message,
   policy: AddressPolicy,
-  now = new Date(),
+  stopping: AbortSignal,
+  limits = LIMITS,
 ): Promise<Sent> {
+  const now = new Date();
   const signatures = message.secrets.map((secret) =>
     new Webhook(secret).sign(message.id, now, message.body),
   );
+  const signal = AbortSignal.any([AbortSignal.timeout(limits.timeoutMs), stopping]);
   try {
     const url = new URL(message.url);
-    checkLiteral(url, policy);
-    const response = await post(url, message.body, policy, {
+    checkBeforeConnecting(url, policy);
+    const response = await post(url, message.body, policy, signal, limits.answerBytes, {
       'Content-Type': 'application/json',
       'Content-Length': String(Buffer.byteLength(message.body)),
       'User-Agent': 'charge-once-webhooks/1',
@@ -49,12 +69,24 @@ export async function send(
       'webhook-timestamp': String(Math.floor(now.getTime() / 1000)),
       'webhook-signature': signatures.join(' '),
     });
-    const status = response.statusCode ?? 0;
-    const retryAfterMs = parseRetryAfter(response.headers['retry-after'], now);
-    return { status, ...(retryAfterMs !== undefined && { retryAfterMs }) };
+    const retryAfterMs = parseRetryAfter(response.headers['retry-after'], new Date());
+    return {
+      status: response.statusCode ?? 0,
+      ...(retryAfterMs !== undefined && { retryAfterMs }),
+    };
   } catch (error) {
-    return { error: error instanceof Error ? error.message : String(error) };
+    return { error: describe(signal.aborted ? signal.reason : error) };
   }
+}
+
+/** In words of ours, or the error's code: its message would name addresses of our network. */
+function describe(error: unknown): string {
+  if (error instanceof AddressRefused || error instanceof AnswerTooLong) return error.message;
+  if (!(error instanceof Error)) return 'the request failed';
+  if (error.name === 'TimeoutError') return 'no answer in time';
+  if (error.name === 'AbortError') return 'interrupted on our side';
+  const { code } = error as NodeJS.ErrnoException;
+  return `the request failed${code === undefined ? '' : `: ${code}`}`;
 }
 
 /** Seconds or an HTTP date (RFC 9110, section 10.2.3), as milliseconds from now. */
@@ -68,6 +100,8 @@ function post(
   url: URL,
   body: string,
   policy: AddressPolicy,
+  signal: AbortSignal,
+  answerBytes: number,
   headers: Record<string, string>,
 ): Promise<IncomingMessage> {
   const start = url.protocol === 'https:' ? httpsRequest : httpRequest;
@@ -77,14 +111,14 @@ function post(
       headers,
       lookup: guardedLookup(policy),
       agent: false, // a connection of its own: a slow receiver must not hold the next message's
-      signal: AbortSignal.timeout(TIMEOUT_MS),
+      signal,
     });
     request.on('error', reject);
     request.on('response', (response) => {
       let bytes = 0;
       response.on('data', (chunk: Buffer) => {
         bytes += chunk.length;
-        if (bytes > MAX_ANSWER_BYTES) response.destroy(new Error('the answer is too long'));
+        if (bytes > answerBytes) response.destroy(new AnswerTooLong());
       });
       response.on('error', reject);
       response.on('end', () => resolve(response));

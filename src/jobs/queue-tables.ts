@@ -1,0 +1,57 @@
+import type { Tx } from '../platform/database.js';
+
+/**
+ * What graphile-worker has no function for, written on its private tables, and nowhere else. They may change with any
+ * release of it: its version is pinned, and test/effects/queue.spec.ts fails when these statements no longer fit.
+ */
+const JOBS = 'graphile_worker._private_jobs';
+
+/**
+ * Frees the jobs that were locked longer ago than that: their process was killed, or sleeps. The library does the same
+ * after four hours, which it does not let us choose. (Its `force_unlock_workers` would free whatever else the same
+ * process is running, too.)
+ */
+export async function freeAbandonedJobs(db: Tx, lockMs: number): Promise<void> {
+  await db.query(
+    `UPDATE ${JOBS} SET locked_at = NULL, locked_by = NULL
+     WHERE locked_at < now() - $1 * interval '1 millisecond'`,
+    [lockMs],
+  );
+}
+
+/**
+ * Puts the next run of a failing job off by up to half of the queue's own back-off, so that a thousand jobs that failed
+ * together do not all come back together. The queue counts its back-off from `run_at`.
+ */
+export async function spreadNextRun(
+  db: Tx,
+  { id, attempts }: { id: string; attempts: number },
+): Promise<void> {
+  const backOffMs = Math.exp(Math.min(attempts, 10)) * 1000;
+  await db.query(
+    `UPDATE ${JOBS} SET run_at = now() + $2::float8 * interval '1 millisecond' WHERE id = $1 AND attempts = $3`,
+    [id, (Math.random() * backOffMs) / 2, attempts],
+  );
+}
+
+/** A job that has used up its attempts: nobody runs it until a person says so. */
+export interface ParkedJob {
+  id: string;
+  task: string;
+  payload: Record<string, unknown>;
+  attempts: number;
+  last_error: string | null;
+  created_at: Date;
+}
+
+/** Locked ones count as well: they are running for the last time, or their process was killed in that. */
+export const IS_PARKED = 'attempts >= max_attempts AND locked_at IS NULL';
+
+export async function listParkedJobs(db: Tx): Promise<ParkedJob[]> {
+  return db.query(
+    `SELECT jobs.id::text, jobs.task_identifier AS task, private.payload, jobs.attempts, jobs.last_error, jobs.created_at
+     FROM graphile_worker.jobs JOIN ${JOBS} AS private USING (id)
+     WHERE jobs.attempts >= jobs.max_attempts AND jobs.locked_at IS NULL
+     ORDER BY jobs.created_at, jobs.id`,
+  );
+}

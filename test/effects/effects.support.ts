@@ -1,0 +1,167 @@
+import { randomUUID } from 'node:crypto';
+import pg from 'pg';
+import { startMailCatcher, type MailCatcher } from '../support/mail-catcher.js';
+import { send } from '../support/raw-client.js';
+import { startService, type Service } from '../support/service.js';
+import { until } from '../support/until.js';
+import { startWorkerProcess, type WorkerProcess } from '../support/worker-process.js';
+
+/** The API in this process, a mail server, and as many worker processes as a test starts. */
+export interface Shop extends Service {
+  mail: MailCatcher;
+  startWorkerProcess(env?: Record<string, string>): Promise<WorkerProcess>;
+}
+
+export async function startShop(env: Record<string, string> = {}): Promise<Shop> {
+  const mail = await startMailCatcher();
+  const service = await startService({
+    env: { SMTP_URL: mail.url, JOB_LOCK_SECONDS: '3', ...env },
+  });
+  const workers: WorkerProcess[] = [];
+  return {
+    ...service,
+    mail,
+    async startWorkerProcess(more = {}) {
+      const worker = await startWorkerProcess({ ...service.env, ...more });
+      workers.push(worker);
+      return worker;
+    },
+    async stop() {
+      await Promise.all(workers.map((worker) => worker.kill()));
+      await service.stop();
+      await mail.stop();
+    },
+  };
+}
+
+/** A thing in stock, an order for it, and the charge that paid the order. */
+export interface Purchase {
+  sku: string;
+  order: string;
+  email: string;
+  charge: string;
+}
+
+/** Buys two of ten. Nobody follows up on it unless a worker runs. */
+export async function buy({ apiUrl }: Service, more: { email?: null } = {}): Promise<Purchase> {
+  const name = randomUUID().slice(0, 8);
+  const [sku, order, email] = [`sku-${name}`, `order-${name}`, `${name}@shop.test`];
+  const put = (path: string, body: object) => send(apiUrl + path, { method: 'PUT', body });
+  await put(`/products/${sku}`, { name: 'A cup', on_hand: 10 });
+  const items = [{ sku, quantity: 2, unit_amount: 600 }];
+  await put(`/orders/${order}`, {
+    currency: 'eur',
+    items,
+    ...(more.email === null ? {} : { email }),
+  });
+  const paid = await send(`${apiUrl}/charges`, {
+    key: randomUUID(),
+    body: { order, payment_method: 'pm_card_visa' },
+  });
+  if (paid.status !== 201) throw new Error(`not paid: ${paid.text}`);
+  return { sku, order, email, charge: paid.body.id };
+}
+
+/** What there is of each effect; one of each is right. */
+export async function effectsOf(shop: Shop, { sku, order, email, charge }: Purchase) {
+  const count = async (sql: string, ...values: unknown[]) =>
+    (await shop.db.query<{ n: number }>(`SELECT count(*)::int AS n FROM ${sql}`, values)).rows[0]!
+      .n;
+  const { body: product } = await send(`${shop.apiUrl}/products/${sku}`);
+  return {
+    mails: shop.mail.of(email).length,
+    bookings: await count(`stock_movements WHERE cause = $1 AND kind = 'book'`, charge),
+    onHand: product.on_hand,
+    held: product.held,
+    shipments: await count('fulfillments WHERE order_id = $1', order),
+    told: await count(
+      `events WHERE type = 'fulfillment.created' AND data #>> '{object,order}' = $1`,
+      order,
+    ),
+  };
+}
+
+export const ONE_OF_EACH = { mails: 1, bookings: 1, onHand: 8, held: 0, shipments: 1, told: 1 };
+
+/** Adds a job as the code does, in the caller's own words. */
+export async function addJob(db: pg.Pool, task: string, payload: object): Promise<string> {
+  const { rows } = await db.query<{ id: string }>(
+    `SELECT id::text FROM graphile_worker.add_job($1, $2::json, max_attempts => 25)`,
+    [task, JSON.stringify(payload)],
+  );
+  return rows[0]!.id;
+}
+
+export interface QueuedJob {
+  id: string;
+  task: string;
+  payload: Record<string, string>;
+  attempts: number;
+  locked: boolean;
+  last_error: string | null;
+}
+
+/** What is in the queue, parked jobs included. */
+export async function jobs(db: pg.Pool, task?: string): Promise<QueuedJob[]> {
+  const { rows } = await db.query<QueuedJob>(
+    `SELECT id::text, task_identifier AS task, payload, jobs.attempts, jobs.locked_at IS NOT NULL AS locked,
+       jobs.last_error
+     FROM graphile_worker.jobs JOIN graphile_worker._private_jobs AS private USING (id)
+     WHERE $1::text IS NULL OR task_identifier = $1 ORDER BY id`,
+    [task],
+  );
+  return rows;
+}
+
+/** Resolves when nothing is left to do. */
+export function drained(db: pg.Pool, timeoutMs = 40_000): Promise<void> {
+  return until(async () => {
+    const left = await jobs(db);
+    if (left.length > 0) throw new Error(`left: ${JSON.stringify(left.slice(0, 5))}`);
+    return true;
+  }, timeoutMs);
+}
+
+/** As if an hour passed for whoever holds a job, a message or a delivery now. PostgreSQL is the only clock. */
+export async function letLocksRunOut(db: pg.Pool): Promise<void> {
+  await db.query(
+    `UPDATE graphile_worker._private_jobs SET locked_at = locked_at - interval '1 hour' WHERE locked_at IS NOT NULL`,
+  );
+  for (const table of ['sent_emails', 'webhook_deliveries'])
+    await db.query(
+      `UPDATE ${table} SET lease_expires_at = lease_expires_at - interval '1 hour' WHERE lease_expires_at IS NOT NULL`,
+    );
+}
+
+/** Back-off and pauses are over: whatever waits for its next attempt may run now. */
+export async function skipPauses(db: pg.Pool): Promise<void> {
+  await db.query(
+    `UPDATE graphile_worker._private_jobs SET run_at = now() WHERE locked_at IS NULL AND run_at > now()`,
+  );
+}
+
+/** Locks rows, so that whoever wants them waits; the returned function lets go. */
+export async function lockRows(
+  databaseUrl: string,
+  sql: string,
+  values: unknown[],
+): Promise<() => Promise<void>> {
+  const client = new pg.Client({ connectionString: databaseUrl });
+  await client.connect();
+  await client.query('BEGIN');
+  const { rowCount } = await client.query(`${sql} FOR UPDATE`, values);
+  if (rowCount === 0) throw new Error(`nothing to lock: ${sql}`);
+  return () => client.end();
+}
+
+/** Resolves when a statement of somebody else waits for a lock. */
+export function somebodyWaits(db: pg.Pool, sql: string): Promise<void> {
+  return until(async () => {
+    const { rows } = await db.query(
+      `SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'
+         AND query LIKE '%' || $1 || '%'`,
+      [sql],
+    );
+    return rows.length > 0;
+  });
+}

@@ -1,0 +1,97 @@
+import { once } from 'node:events';
+import { createServer, type AddressInfo, type Socket } from 'node:net';
+import { until } from './until.js';
+
+/** A message that the server has taken: from here on it is the recipient's, whatever its sender believes. */
+export interface CaughtMail {
+  messageId: string;
+  to: string;
+  /** Headers and text. */
+  raw: string;
+}
+
+/** An SMTP server (RFC 5321, as much of it as a sender needs) that keeps what it takes. */
+export interface MailCatcher {
+  /** For SMTP_URL. */
+  url: string;
+  mails: CaughtMail[];
+  /** From now on messages are taken, but their senders are not told; the returned function tells them. */
+  hold(): () => void;
+  /** From now on nobody is greeted; the returned function greets those who have waited. */
+  mute(): () => void;
+  /** From now on messages to this recipient are refused; undefined for none. */
+  refuse(recipient: string | undefined): void;
+  /** Resolves when so many messages with such a recipient have been taken. */
+  caught(to: string, count?: number): Promise<void>;
+  /** Those of one recipient. */
+  of(to: string): CaughtMail[];
+  stop(): Promise<void>;
+}
+
+export async function startMailCatcher(): Promise<MailCatcher> {
+  const mails: CaughtMail[] = [];
+  const sockets = new Set<Socket>();
+  let open = Promise.resolve();
+  let greeting = Promise.resolve();
+  let refused: string | undefined;
+
+  const server = createServer((socket) => {
+    sockets.add(socket);
+    socket.on('close', () => sockets.delete(socket)).on('error', () => socket.destroy());
+    const say = (line: string) => socket.write(`${line}\r\n`);
+    let text = '';
+    let body = false;
+    let to = '';
+    void greeting.then(() => say('220 catcher'));
+    socket.setEncoding('utf8').on('data', (chunk: string) => {
+      text += chunk;
+      for (;;) {
+        const end = text.indexOf(body ? '\r\n.\r\n' : '\r\n');
+        if (end < 0) return;
+        const part = text.slice(0, end);
+        text = text.slice(end + (body ? 5 : 2));
+        if (body) {
+          body = false;
+          const messageId = /^message-id:\s*(\S+)/im.exec(part)?.[1] ?? '';
+          mails.push({ messageId, to, raw: part.replaceAll('\r\n..', '\r\n.') });
+          void open.then(() => say('250 taken'));
+          continue;
+        }
+        const [verb = ''] = part.toUpperCase().split(/[ :]/);
+        if (verb === 'RCPT') to = /<([^>]*)>/.exec(part)?.[1] ?? '';
+        body = verb === 'DATA';
+        if (body) say('354 go on');
+        else if (verb === 'QUIT') socket.end('221 bye\r\n');
+        else say(verb === 'RCPT' && to === refused ? '550 no such person' : '250 ok');
+      }
+    });
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const of = (recipient: string) => mails.filter(({ to }) => to === recipient);
+
+  return {
+    url: `smtp://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    mails,
+    of,
+    hold() {
+      let release = () => {};
+      open = new Promise((resolve) => (release = resolve));
+      return release;
+    },
+    mute() {
+      let release = () => {};
+      greeting = new Promise((resolve) => (release = resolve));
+      return release;
+    },
+    refuse(recipient) {
+      refused = recipient;
+    },
+    caught: (recipient, count = 1) => until(async () => of(recipient).length >= count),
+    async stop() {
+      sockets.forEach((socket) => socket.destroy());
+      server.close();
+      await once(server, 'close');
+    },
+  };
+}

@@ -1,0 +1,79 @@
+import { once } from 'node:events';
+import { createServer, type IncomingHttpHeaders, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { text as readText } from 'node:stream/consumers';
+import { until } from './until.js';
+
+/** A request as a merchant's server got it. */
+export interface Received {
+  path: string;
+  headers: IncomingHttpHeaders;
+  /** The bytes of the body, as text. */
+  body: string;
+}
+
+/** What it answers; 200 by default. */
+export type Answer = (response: ServerResponse, received: Received) => unknown;
+
+/** A merchant's server. */
+export interface Receiver {
+  url: string;
+  port: number;
+  /** All that arrived, in order, duplicates included. */
+  journal: Received[];
+  /** How many connections were opened, also those that never became a request. */
+  connections(): number;
+  at(path: string): Received[];
+  /** Resolves when so many requests have arrived there. */
+  received(path: string, count?: number): Promise<void>;
+  /** From now on this path answers so. */
+  answer(path: string, answer: Answer): void;
+  /** From now on requests to this path arrive, but are not answered; the returned function answers them with 200. */
+  hold(path: string): () => void;
+  stop(): Promise<void>;
+}
+
+export async function startReceiver(): Promise<Receiver> {
+  const journal: Received[] = [];
+  const answers = new Map<string, Answer>();
+  let connections = 0;
+  const server = createServer((request, response) => {
+    readText(request).then(
+      (body) => {
+        const received = { path: request.url ?? '', headers: request.headers, body };
+        journal.push(received);
+        const answer = answers.get(received.path) ?? ((plain) => plain.end());
+        answer(response, received);
+      },
+      () => response.destroy(),
+    );
+  });
+  server.on('connection', () => (connections += 1));
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  const at = (path: string) => journal.filter((each) => each.path === path);
+
+  return {
+    url: `http://127.0.0.1:${port}`,
+    port,
+    journal,
+    connections: () => connections,
+    at,
+    received: (path, count = 1) => until(async () => at(path).length >= count),
+    answer: (path, answer) => void answers.set(path, answer),
+    hold(path) {
+      const waiting: ServerResponse[] = [];
+      answers.set(path, (response) => waiting.push(response));
+      return () => {
+        answers.delete(path);
+        waiting.forEach((response) => response.end());
+      };
+    },
+    async stop() {
+      server.close();
+      server.closeAllConnections();
+      await once(server, 'close');
+    },
+  };
+}
