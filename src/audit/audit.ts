@@ -2,6 +2,7 @@ import type { Tx } from '../platform/database.js';
 import { CHARGE_INVARIANTS } from './charge.invariants.js';
 import { EVENT_INVARIANTS } from './event.invariants.js';
 import { asOneQuery, type Finding, type Invariant } from './invariant.js';
+import { NOTIFICATION_INVARIANTS } from './notification.invariants.js';
 import { ORDER_INVARIANTS } from './order.invariants.js';
 import { RECORD_INVARIANTS } from './record.invariants.js';
 
@@ -15,6 +16,7 @@ export const INVARIANTS: readonly Invariant[] = [
   ...CHARGE_INVARIANTS,
   ...ORDER_INVARIANTS,
   ...EVENT_INVARIANTS,
+  ...NOTIFICATION_INVARIANTS,
 ];
 
 const SEVEN_DAYS_SECONDS = 7 * 24 * 3600;

@@ -3,14 +3,27 @@ import { DataSource, type EntityManager } from 'typeorm';
 import { audit, INVARIANTS } from '../../src/audit/audit.js';
 import { freshDatabase } from '../support/database.js';
 import { writeCleanBooks, type Ids } from './clean-books.js';
+import { NOTIFICATION_FAULTS } from './faults-of-notifications.js';
 import { EVENT_FAULTS, ORDER_FAULTS, REFUND_FAULTS } from './faults-of-orders.js';
 import { CHARGE_FAULTS, type Fault } from './faults.js';
 
 /** At least one for each invariant of src/audit/. */
-const FAULTS = [...CHARGE_FAULTS, ...REFUND_FAULTS, ...ORDER_FAULTS, ...EVENT_FAULTS];
+const FAULTS = [
+  ...CHARGE_FAULTS,
+  ...REFUND_FAULTS,
+  ...ORDER_FAULTS,
+  ...EVENT_FAULTS,
+  ...NOTIFICATION_FAULTS,
+];
 
-/** Most faults change a state, and then the events, which are left alone, tell another story. */
-const ECHOES = ['outcome_without_its_event', 'event_without_its_outcome'];
+/** Most faults change a state, and then the events and notifications, which are left alone, tell another story. */
+const ECHOES = [
+  'outcome_without_its_event',
+  'event_without_its_outcome',
+  'notification_applied_to_nothing',
+  'notification_applied_but_its_object_pending',
+  'notification_of_a_success_that_nothing_shows',
+];
 
 let database: Awaited<ReturnType<typeof freshDatabase>>;
 let db: DataSource;
@@ -58,7 +71,9 @@ async function plantFault(tx: EntityManager, { drop = [], sql }: Fault): Promise
 describe('the auditor', () => {
   test('finds nothing in an empty database', async () => {
     const found = await lookAfter((tx) =>
-      tx.query('TRUNCATE accounts, idempotency_records, parked_payments, naive_charges CASCADE'),
+      tx.query(
+        'TRUNCATE accounts, idempotency_records, parked_payments, processor_events, naive_charges CASCADE',
+      ),
     );
     expect(found).toEqual([]);
   });
@@ -121,6 +136,18 @@ describe('the auditor', () => {
            UPDATE charges SET settled_at = now() - interval '11 seconds' WHERE id = '${ids.id}'`,
         ),
       10,
+    );
+    expect(found).toEqual([]);
+  });
+
+  test('gives the worker a minute before a notification is overdue, and thirty days before it is old', async () => {
+    const found = await lookAfter((tx) =>
+      tx.query(
+        `WITH late AS (UPDATE processor_events SET state = 'waiting', received_at = now() - interval '59 seconds'
+           WHERE charge_id = '${ids.id}')
+         UPDATE processor_events SET state = 'waiting', charge_id = 'ch_absent',
+           received_at = now() - interval '30 days 1 minute' WHERE charge_id = '${ids.failed}'`,
+      ),
     );
     expect(found).toEqual([]);
   });

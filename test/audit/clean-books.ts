@@ -41,19 +41,9 @@ export async function writeCleanBooks(db: EntityManager, name: string): Promise<
   const refundFailed = await books.refund('refund failed', bought, 'failed');
   const refundPending = await books.refund('refund pending', bought, 'pending');
   await books.tell();
-  return {
-    account,
-    id,
-    failed,
-    pending,
-    order,
-    bought,
-    refund,
-    refundFailed,
-    refundPending,
-    held,
-    holder,
-  };
+  await books.beTold();
+  const refunds = { refund, refundFailed, refundPending };
+  return { account, id, failed, pending, order, bought, ...refunds, held, holder };
 }
 
 const ITEMS = [{ sku: 'shirt', quantity: 2, unit_amount: 600 }];
@@ -167,6 +157,31 @@ class Books {
          UNION ALL SELECT account_id, id, 'charge.refunded' FROM refunds WHERE status = 'succeeded'
          UNION ALL SELECT account_id, id, 'order.paid' FROM orders WHERE status = 'paid') AS outcome
        WHERE account_id = $1`,
+      [this.account],
+    );
+  }
+
+  /** What the processor has told of it: a success, a decline, a refund; another amount; and what is to come. */
+  async beTold(): Promise<void> {
+    await this.db.query(
+      `INSERT INTO processor_events (processor, id, type, account_id, charge_id, refund_id, state, fact)
+       SELECT 'sandbox', 'evt_' || name || '_' || $1, 'type', $1, charge, refund, state,
+         json_build_object('reference', reference, 'answer', json_build_object('kind', kind))
+       FROM (
+         SELECT id AS name, id AS charge, NULL AS refund, 'applied' AS state, processor_reference AS reference,
+           CASE status WHEN 'succeeded' THEN 'succeeded' ELSE 'declined' END AS kind
+         FROM charges WHERE account_id = $1 AND status <> 'pending' AND order_id IS NULL
+         UNION ALL SELECT id, charge_id, id, 'applied', processor_reference, 'succeeded'
+         FROM refunds WHERE account_id = $1 AND status = 'succeeded'
+         UNION ALL SELECT 'misfit', id, NULL, 'parked', 'pi_misfit', 'succeeded'
+         FROM charges WHERE account_id = $1 AND status = 'pending' AND order_id IS NULL
+         UNION ALL SELECT 'early', 'ch_absent', NULL, 'waiting', 'pi_early', 'succeeded') AS told`,
+      [this.account],
+    );
+    await this.db.query(
+      `INSERT INTO parked_payments (account_id, processor_reference, charge_id, amount, currency, reason)
+       SELECT account_id, 'pi_misfit', id, 1, 'eur', 'amount_mismatch'
+       FROM charges WHERE account_id = $1 AND status = 'pending' AND order_id IS NULL`,
       [this.account],
     );
   }

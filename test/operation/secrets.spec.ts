@@ -3,6 +3,7 @@ import { execFile } from 'node:child_process';
 import { resolve } from 'node:path';
 import { promisify } from 'node:util';
 import pg from 'pg';
+import Stripe from 'stripe';
 import { startStack, type Stack } from '../support/stack.js';
 import { until } from '../support/until.js';
 import { logLines, send, type LogLine } from './operation.support.js';
@@ -34,7 +35,13 @@ describe('the output of all processes', () => {
 
   beforeAll(async () => {
     stack = await startStack({
-      env: { LAB: '1', LOG_LEVEL: 'trace', PROCESSOR_TIMEOUT_MS: '2000' },
+      env: {
+        LAB: '1',
+        LOG_LEVEL: 'trace',
+        PROCESSOR_TIMEOUT_MS: '2000',
+        PROCESSOR_WEBHOOK_SECRET: CANARY.webhookSecret,
+        SANDBOX_WEBHOOK_DELAY_MS: '60000', // so that the worker's recovery is first, and has its line
+      },
     });
     password = new URL(stack.databaseUrl).password;
     apiKey = await createAccount(stack.databaseUrl);
@@ -124,6 +131,10 @@ async function run(stack: Stack, apiKey: string): Promise<void> {
   await send(`${apiUrl}/idempotency-keys/${CANARY.idempotencyKey}`, { apiKey });
   await send(`${apiUrl}/lab/naive/charges`, { apiKey, body });
   await send(`${stack.sandboxUrl}/v1/${CANARY.path}`, { apiKey: CANARY.wrongApiKey });
+  for (const signature of [CANARY.header, signed(notification)]) {
+    const forged = { 'stripe-signature': signature, 'x-canary': CANARY.header };
+    await send(`${apiUrl}/webhooks/processor`, { body: notification, headers: forged });
+  }
 
   // A crash, and the worker's recovery of it.
   const pid = await stack.apiPid();
@@ -159,6 +170,24 @@ async function run(stack: Stack, apiKey: string): Promise<void> {
   );
   await db.end();
   await slow;
+}
+
+/** Of a charge that is not there: it is kept, and says nothing in a log. */
+const notification = JSON.stringify({
+  id: 'evt_canary',
+  type: 'payment_intent.succeeded',
+  data: {
+    object: {
+      ...{ id: 'pi_1', amount: 1, currency: 'eur', status: 'succeeded' },
+      description: CANARY.description,
+      receipt_email: CANARY.email,
+      metadata: { charge: 'ch_1', account: 'acct_1', note: CANARY.metadata },
+    },
+  },
+});
+
+function signed(payload: string): string {
+  return Stripe.webhooks.generateTestHeaderString({ payload, secret: CANARY.webhookSecret });
 }
 
 async function createAccount(databaseUrl: string): Promise<string> {

@@ -1,0 +1,82 @@
+import { afterAll, beforeAll, expect, jest, test } from '@jest/globals';
+import { signal } from '../../../src/platform/processes.js';
+import { expectCleanBooks, paymentsOf } from '../../support/books.js';
+import { charge, getCharge, send } from '../../support/raw-client.js';
+import { startStack, type Stack } from '../../support/stack.js';
+import { until } from '../../support/until.js';
+import { deliver, event, signature } from './incoming.support.js';
+
+// Processes start slowly on a machine that is busy; the limit is for hangs, not for speed.
+jest.setTimeout(240_000);
+
+/** What a person who types `npm start` sees: the faults of the lab first, and then the notification. */
+let stack: Stack;
+beforeAll(async () => {
+  stack = await startStack({ env: { PROCESSOR_TIMEOUT_MS: '2000' } });
+});
+afterAll(async () => {
+  try {
+    await expectCleanBooks(stack);
+  } finally {
+    await stack.stop();
+  }
+});
+
+interface Told {
+  id: string;
+  type: string;
+  pending_webhooks: number;
+  data: { object: { metadata: { charge?: string } } };
+}
+
+/** What curl shows of the processor. */
+async function toldOf(charge: string): Promise<Told[]> {
+  const { body } = await send(`${stack.sandboxUrl}/v1/events?limit=100`, { apiKey: 'sk_test_any' });
+  return (body.data as Told[]).filter(({ data }) => data.object.metadata.charge === charge);
+}
+
+test('a charge that times out answers 504; its notification settles it, also while the worker sleeps', async () => {
+  const { apiUrl, sandboxUrl } = stack;
+  const worker = await stack.workerPid();
+  signal(worker, 'SIGSTOP');
+  try {
+    const timeout = { payment_method: 'pm_lab_timeout' };
+    const lost = await charge(apiUrl, 'timeout', timeout);
+    expect(lost).toMatchObject({ status: 504, body: { code: 'processor_outcome_unknown' } });
+    const id = lost.body.charge;
+    await until(async () => (await getCharge(apiUrl, id)).body.status === 'succeeded');
+    const retry = await charge(apiUrl, 'timeout', timeout);
+    expect(retry).toMatchObject({ status: 201, body: { id } });
+    expect(retry.headers['idempotent-replayed']).toBe('true');
+    expect(await paymentsOf(sandboxUrl, id)).toHaveLength(1);
+    await until(async () => (await toldOf(id))[0]?.pending_webhooks === 0);
+  } finally {
+    signal(worker, 'SIGCONT');
+  }
+});
+
+test('an answer that is not lost comes before its notification, and the notification changes nothing', async () => {
+  const { apiUrl, sandboxUrl } = stack;
+  const first = await charge(apiUrl, 'answered');
+  expect(first.status).toBe(201);
+  expect(first.headers).not.toHaveProperty('idempotent-replayed');
+  const { id } = first.body;
+  const delivered = () =>
+    until(async () => (await toldOf(id)).every(({ pending_webhooks: left }) => left === 0));
+  await delivered();
+  // Again, by hand, as the comment in the sandbox shows it.
+  const [news] = await toldOf(id);
+  await send(`${sandboxUrl}/v1/events/${news!.id}/retry`, {
+    method: 'POST',
+    apiKey: 'sk_test_any',
+  });
+  await delivered();
+  expect((await charge(apiUrl, 'answered')).text).toBe(first.text);
+});
+
+test('nobody else can sign for the processor: the secret is of this start alone', async () => {
+  const body = JSON.stringify(event('ping', {}));
+  for (const secret of ['whsec_sandbox', 'sk_test_acme'])
+    expect((await deliver(stack.apiUrl, body, signature(body, secret))).status).toBe(400);
+  expect(stack.output()).not.toContain('whsec_');
+});
