@@ -50,7 +50,7 @@ export const HEADERS = {
   ETag: {
     description:
       'The version of the object (RFC 9110): send it in `If-Match` to change this version and no other.',
-    schema: text('^"[\\w-]{27}"$'),
+    schema: text('^"[A-Za-z0-9_-]{27}"$'),
     example: '"3kPq0sZfW1xTn8LhV5cYbR2mJdE"',
   },
   'Retry-After': {

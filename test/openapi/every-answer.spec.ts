@@ -153,10 +153,10 @@ test('fits where a request is conditional', async () => {
       headers: { 'if-none-match': headers.get('ETag') ?? '' },
     });
     await call(`PUT ${path}`, 428, values, { body: other });
-    await call(`PUT ${path}`, 412, values, { body: other, headers: { 'if-match': '"v0"' } });
+    await call(`PUT ${path}`, 412, values, { body: other, headers: { 'if-match': '"stale"' } });
     await call(`PUT ${path}`, 200, values, { body });
   }
-  await call('DELETE /orders/{id}', 412, { id }, { headers: { 'if-match': '"v0"' } });
+  await call('DELETE /orders/{id}', 412, { id }, { headers: { 'if-match': '"stale"' } });
 });
 
 test('fits where something is looked up', async () => {

@@ -1,7 +1,17 @@
+import type { OutgoingHttpHeaders } from 'node:http';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { etagOf } from '../../src/platform/conditional.js';
 import { send, type Reply } from '../support/raw-client.js';
 import { startService, type Running, type Service } from '../support/service.js';
-import { cancelOrder, getOrder, newId, ORDER, orderOf, putOrder } from './orders.support.js';
+import {
+  cancelOrder,
+  getOrder,
+  newId,
+  ORDER,
+  orderOf,
+  putOrder,
+  tagged,
+} from './orders.support.js';
 
 let service: Service;
 let api: string;
@@ -21,7 +31,7 @@ describe('PUT /orders/{id}', () => {
     const body = { ...ORDER, email: 'ann@example.com', metadata: { cart: '7' } };
     const made = await putOrder(api, id, body);
     expect(made.status).toBe(201);
-    expect(made.headers).toMatchObject({ location: `/orders/${id}`, etag: '"v1"' });
+    expect(made.headers).toMatchObject({ location: `/orders/${id}`, etag: etagOf(made.body) });
     expect(made.body).toEqual({
       id,
       object: 'order',
@@ -38,7 +48,7 @@ describe('PUT /orders/{id}', () => {
       updated_at: made.body.created_at,
     });
     const found = await getOrder(api, id);
-    expect([found.text, found.headers.etag]).toEqual([made.text, '"v1"']);
+    expect([found.text, found.headers.etag]).toEqual([made.text, made.headers.etag]);
   });
 
   test('with the same content again changes nothing, however it is written', async () => {
@@ -51,7 +61,8 @@ describe('PUT /orders/{id}', () => {
       currency: 'eur',
     });
     const reply = await putOrder(other.url, id, again);
-    expect([reply.status, reply.text, reply.headers.etag]).toEqual([200, made.text, '"v1"']);
+    expect([reply.status, reply.text]).toEqual([200, made.text]);
+    expect(reply.headers.etag).toBe(made.headers.etag);
     expect(reply.headers).not.toHaveProperty('location');
   });
 
@@ -71,43 +82,46 @@ describe('PUT /orders/{id}', () => {
     ['metadata', (body) => ({ ...body, metadata: { a: '1' } })],
   ])('%s is other content: 428 without If-Match, 200 with it', async (_what, change) => {
     const id = newId();
-    await putOrder(api, id);
+    const made = await putOrder(api, id);
     const changed = change(ORDER);
     const refused = await putOrder(api, id, changed);
     expect(statusAndCode(refused)).toEqual([428, 'precondition_required']);
     expect(refused.body.retry).toBe('after_fix');
-    const reply = await putOrder(api, id, changed, { 'if-match': '"v1"' });
-    expect([reply.status, reply.headers.etag]).toEqual([200, '"v2"']);
+    const reply = await putOrder(api, id, changed, { 'if-match': made.headers.etag });
+    expect([reply.status, reply.body.version]).toEqual([200, 2]);
+    expect(reply.headers.etag).toBe(etagOf(reply.body));
+    expect(reply.headers.etag).not.toBe(made.headers.etag);
     expect((await getOrder(api, id)).text).toBe(reply.text);
   });
 
   test('with other content and a stale If-Match is 412 and changes nothing', async () => {
     const id = newId();
-    await putOrder(api, id, orderOf(100));
-    await putOrder(api, id, orderOf(200), { 'if-match': '"v1"' });
-    const late = await putOrder(api, id, orderOf(300), { 'if-match': '"v1"' });
+    const made = await putOrder(api, id, orderOf(100));
+    const known = { 'if-match': made.headers.etag };
+    expect((await putOrder(api, id, orderOf(200), known)).status).toBe(200);
+    const late = await putOrder(api, id, orderOf(300), known);
     expect(statusAndCode(late)).toEqual([412, 'precondition_failed']);
     expect((await getOrder(api, id)).body).toMatchObject({ total: 200, version: 2 });
   });
 
   test('with the same content and a stale If-Match is 200: a retry of one’s own write', async () => {
     const id = newId();
-    await putOrder(api, id, orderOf(100));
-    const first = await putOrder(api, id, orderOf(200), { 'if-match': '"v1"' });
-    const retry = await putOrder(other.url, id, orderOf(200), { 'if-match': '"v1"' });
+    const made = await putOrder(api, id, orderOf(100));
+    const known = { 'if-match': made.headers.etag };
+    const first = await putOrder(api, id, orderOf(200), known);
+    const retry = await putOrder(other.url, id, orderOf(200), known);
     expect([retry.status, retry.text]).toEqual([200, first.text]);
+    expect(retry.headers.etag).toBe(first.headers.etag);
   });
 
   test('that comes late never puts an old state back', async () => {
     const id = newId();
-    await putOrder(api, id, orderOf(100));
-    await putOrder(api, id, orderOf(200), { 'if-match': '"v1"' }); // of A; its answer is lost
-    await putOrder(api, id, orderOf(300), { 'if-match': '"v2"' }); // of B
-    const conditions: Record<string, string>[] = [
-      { 'if-match': '"v1"' },
-      {},
-      { 'if-none-match': '*' },
-    ];
+    const made = await putOrder(api, id, orderOf(100));
+    const known = { 'if-match': made.headers.etag };
+    await putOrder(api, id, orderOf(200), known); // of A; its answer is lost
+    const { etag } = (await getOrder(api, id)).headers;
+    await putOrder(api, id, orderOf(300), { 'if-match': etag }); // of B
+    const conditions: OutgoingHttpHeaders[] = [known, {}, { 'if-none-match': '*' }];
     for (const headers of conditions) {
       for (const old of [orderOf(100), orderOf(200)]) {
         expect([412, 428]).toContain((await putOrder(api, id, old, headers)).status);
@@ -127,7 +141,7 @@ describe('PUT /orders/{id}', () => {
     expect((await getOrder(api, id)).body).toMatchObject({ total: 2500, version: 1 });
   });
 
-  test.each(['*', '"v1"', 'W/"v1"', 'nonsense'])(
+  test.each(['*', '"some"', 'W/"some"', 'nonsense'])(
     'with If-Match: %s on an id that is not there is 412',
     async (tag) => {
       const id = newId();
@@ -141,55 +155,59 @@ describe('PUT /orders/{id}', () => {
 describe('If-Match', () => {
   test.each([
     '*',
-    '"v1"',
-    ' "v1" ',
-    '"v0", "v1"',
-    '"v0","v1","v2"',
-    ', ,"v1",',
-    'W/"v1", "v1"',
-    '"a,b", "v1"',
-  ])('%j names version 1', async (tags) => {
+    '"now"',
+    ' "now" ',
+    '"old", "now"',
+    '"old","now","next"',
+    ', ,"now",',
+    'W/"now", "now"',
+    '"a,b", "now"',
+  ])('%j names the order as it is now', async (tags) => {
     const id = newId();
-    await putOrder(api, id, orderOf(100));
-    const reply = await putOrder(api, id, orderOf(200), { 'if-match': tags });
-    expect([reply.status, reply.headers.etag]).toEqual([200, '"v2"']);
+    const made = await putOrder(api, id, orderOf(100));
+    const reply = await putOrder(api, id, orderOf(200), { 'if-match': tagged(tags, made) });
+    expect([reply.status, reply.body.version]).toEqual([200, 2]);
+    expect(reply.headers.etag).not.toBe(made.headers.etag);
   });
 
   // A weak tag never matches strongly (RFC 9110, section 13.1.1); what is no list of tags names nothing.
   test.each([
-    'W/"v1"',
-    'w/"v1"',
-    'v1',
-    '1',
-    '"v01"',
-    '"V1"',
-    '"v1',
-    'x"v1"',
-    '"v1"x',
-    '"v0" "v1"',
-    '"v0"; "v1"',
+    'W/"now"',
+    'w/"now"',
+    'now',
+    '1', // the version
+    '"1"',
+    '"v1"',
+    '"0now"',
+    '"now0"',
+    '"NOW"',
+    '"now',
+    'x"now"',
+    '"now"x',
+    '"old" "now"',
+    '"old"; "now"',
     '"*"',
-    '*, "v1"',
-    '"v0, "v1""',
-    '" v1"',
-    "'v1'",
+    '*, "now"',
+    '"old, "now""',
+    '" now"',
+    "'now'",
     '',
   ])('%j does not', async (tags) => {
     const id = newId();
-    await putOrder(api, id, orderOf(100));
-    const refused = await putOrder(api, id, orderOf(200), { 'if-match': tags });
+    const known = { 'if-match': tagged(tags, await putOrder(api, id, orderOf(100))) };
+    const refused = await putOrder(api, id, orderOf(200), known);
     expect(statusAndCode(refused)).toEqual([412, 'precondition_failed']);
-    expect((await cancelOrder(api, id, { 'if-match': tags })).status).toBe(412);
+    expect((await cancelOrder(api, id, known)).status).toBe(412);
     expect((await getOrder(api, id)).body).toMatchObject({ total: 100, status: 'open' });
   });
 
   test('on two header lines is one list', async () => {
     const id = newId();
-    await putOrder(api, id, orderOf(100));
+    const made = await putOrder(api, id, orderOf(100));
     const reply = await send(`${api}/orders/${id}`, {
       method: 'PUT',
       body: orderOf(200),
-      headers: { 'If-Match': ['"v0"', '"v1"'] }, // two lines on the wire
+      headers: { 'If-Match': ['"old"', tagged('"now"', made)] }, // two lines on the wire
     });
     expect(reply.status).toBe(200);
   });
@@ -197,17 +215,18 @@ describe('If-Match', () => {
 
 test('two writers with one If-Match, a hundred rounds: one wins, the other is told', async () => {
   const id = newId();
-  let { version } = (await putOrder(api, id, orderOf(1))).body as unknown as { version: number };
+  let { etag } = (await putOrder(api, id, orderOf(1))).headers;
   for (let round = 0; round < 100; round++) {
-    const headers = { 'if-match': `"v${version}"` };
+    const headers = { 'if-match': etag };
     const replies = await Promise.all(
       [api, other.url].map((url, i) => putOrder(url, id, orderOf(1000 + round * 2 + i), headers)),
     );
     expect(replies.map(({ status }) => status).sort()).toEqual([200, 412]);
-    version += 1;
-    const winner = replies.find(({ status }) => status === 200);
-    expect((await getOrder(api, id)).text).toBe(winner?.text);
-    expect(winner?.body.version).toBe(version);
+    const winner = replies.find(({ status }) => status === 200)!;
+    expect((await getOrder(api, id)).text).toBe(winner.text);
+    expect(winner.body.version).toBe(round + 2);
+    expect(winner.headers.etag).not.toBe(etag);
+    ({ etag } = winner.headers);
   }
 });
 

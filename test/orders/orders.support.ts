@@ -70,6 +70,23 @@ export function putProduct(
   return send(`${apiUrl}/products/${sku}`, { method: 'PUT', body, headers });
 }
 
-export function getProduct(apiUrl: string, sku: string): Promise<Reply> {
-  return send(`${apiUrl}/products/${sku}`);
+export function getProduct(
+  apiUrl: string,
+  sku: string,
+  headers: OutgoingHttpHeaders = {},
+): Promise<Reply> {
+  return send(`${apiUrl}/products/${sku}`, { headers });
+}
+
+/**
+ * A header from a pattern in which `now` stands for what is between the quotes of the current tag, and `NOW` for the
+ * same with its letters in the other case: `W/"now"`.
+ */
+export function tagged(pattern: string, { headers: { etag } }: Reply): string {
+  const now = /^"([\w-]+)"$/.exec(etag ?? '')?.[1];
+  if (now === undefined) throw new Error(`no tag: ${etag}`);
+  const otherCase = now.replaceAll(/[a-z]/gi, (letter) =>
+    letter < 'a' ? letter.toLowerCase() : letter.toUpperCase(),
+  );
+  return pattern.replace(/now/gi, (word) => (word === 'now' ? now : otherCase));
 }

@@ -29,11 +29,11 @@ interface ChargeSeen {
 async function round(nr: number): Promise<'paid' | 'canceled'> {
   const id = newId();
   const [before, after] = [1000 + nr, 5000 + nr];
-  await putOrder(api, id, orderOf(before));
+  const { etag } = (await putOrder(api, id, orderOf(before))).headers;
   const [here, there] = nr % 2 ? [api, other.url] : [other.url, api];
   const racers = [
     () => cancelOrder(here, id),
-    () => putOrder(there, id, orderOf(after), { 'if-match': '"v1"' }),
+    () => putOrder(there, id, orderOf(after), { 'if-match': etag }),
     () => pay(here, id, newId('key')),
     () => pay(there, id, newId('key')),
   ];
