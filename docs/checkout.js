@@ -16,12 +16,13 @@ currentKey();
 form.addEventListener('submit', async (event) => {
   event.preventDefault();
   const { payment_method } = Object.fromEntries(new FormData(form));
+  const key = currentKey();
   let answer;
   try {
     answer = await fetch('/pay', {
       method: 'POST',
       headers: { 'Content-Type': 'application/json' },
-      body: JSON.stringify({ order: form.dataset.order, payment_method, key: currentKey() }),
+      body: JSON.stringify({ order: form.dataset.order, payment_method, key }),
     });
     answer = { ...(await answer.json()), status: answer.status };
   } catch {
@@ -30,6 +31,7 @@ form.addEventListener('submit', async (event) => {
   if (answer.status === 201) {
     result.textContent = 'Paid. Thank you.';
   } else if (answer.retry === 'new_key') {
+    if (sessionStorage.getItem(slot) !== key) return; // late: said before, and the next attempt may be running
     sessionStorage.removeItem(slot); // this attempt has ended, nothing was taken
     result.textContent = 'The card was declined. Try another one.';
   } else if (answer.code === 'order_already_paid') {

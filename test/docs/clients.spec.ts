@@ -2,14 +2,11 @@ import { spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
-import type { Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { text } from 'node:stream/consumers';
-import { createContext, runInContext } from 'node:vm';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { paymentsAtProcessor } from '../support/ledger.js';
 import { lossyProxy } from '../support/lossy-proxy.js';
-import { blocks, loadRecipe, page, recipe, recipes, type ChargeOnce } from '../support/recipes.js';
+import { blocks, loadRecipe, recipe, recipes, type ChargeOnce } from '../support/recipes.js';
 import { startStack, type Stack } from '../support/stack.js';
 import { until } from '../support/until.js';
 
@@ -34,21 +31,12 @@ async function paidFor(charge: string): Promise<number> {
   return (await payments()).filter(({ metadata }) => metadata.charge === charge).length;
 }
 
-async function putOrder(id: string): Promise<string> {
-  await fetch(`${stack.apiUrl}/orders/${id}`, {
-    method: 'PUT',
-    headers: { authorization: `Bearer ${apiKey}`, 'content-type': 'application/json' },
-    body: JSON.stringify({
-      currency: 'usd',
-      items: [{ sku: 'mug', quantity: 1, unit_amount: 1999 }],
-    }),
-  });
-  return id;
-}
-
-test('every block of docs/clients.md has a name, and a test below', async () => {
+test('every block of docs/clients.md has a name, and a test', async () => {
   expect(recipes.size).toBe(blocks);
-  const tests = await readFile('test/docs/clients.spec.ts', 'utf8');
+  const files = ['clients', 'checkout'].map((name) =>
+    readFile(`test/docs/${name}.spec.ts`, 'utf8'),
+  );
+  const tests = (await Promise.all(files)).join('');
   expect([...recipes.keys()].filter((name) => !tests.includes(`'${name}'`))).toEqual([]);
 });
 
@@ -131,6 +119,40 @@ describe('fetch', () => {
     expect(pauses).toEqual([]);
   });
 
+  const busy = JSON.stringify({ message: 'not now' });
+  test.each([
+    [408, busy],
+    [429, busy],
+    [502, busy],
+    [504, busy],
+    [408, 'null'],
+    [502, 'null'],
+    [200, 'null'],
+    [200, '"welcome"'],
+    [403, '<html>'],
+  ])('repeats with the same key after a proxy’s %i %s', async (status, body) => {
+    const key = randomUUID();
+    const { pauses, sleep } = noted();
+    proxy.next({ status, headers: { 'content-type': 'application/json' }, body });
+    const answer = await chargeOnce({ api: proxy.url, apiKey, key, body: CARD, sleep });
+    expect([answer.status, pauses.length]).toEqual([201, 1]);
+    expect(proxy.keys.slice(-2)).toEqual([key, key]);
+    expect(await paidFor(answer.body.id ?? '')).toBe(1);
+  });
+
+  test('does not repeat what a proxy refuses for good', async () => {
+    const { pauses, sleep } = noted();
+    proxy.next({ status: 403, body: JSON.stringify({ message: 'not you' }) });
+    const answer = await chargeOnce({
+      api: proxy.url,
+      apiKey,
+      key: randomUUID(),
+      body: CARD,
+      sleep,
+    });
+    expect([answer.status, pauses]).toEqual([403, []]);
+  });
+
   test('says that the outcome is unknown when its patience ends; the same key finds it later', async () => {
     const key = randomUUID();
     const before = (await payments()).length;
@@ -141,115 +163,6 @@ describe('fetch', () => {
     expect(status).toBe(201);
     expect(await paidFor(body.id ?? '')).toBe(1);
     expect((await payments()).length).toBe(before + 1);
-  });
-});
-
-describe('the checkout page', () => {
-  let shop: Server;
-  let shopUrl: string;
-  let script: string;
-  let html: string;
-  beforeAll(async () => {
-    const { merchant } = await loadRecipe<{
-      merchant: (settings: { api: string; apiKey: string }) => Server;
-    }>('merchant');
-    shop = merchant({ api: proxy.url, apiKey });
-    await new Promise<void>((resolve) => shop.listen(0, '127.0.0.1', resolve));
-    shopUrl = `http://127.0.0.1:${(shop.address() as AddressInfo).port}`;
-    script = await readFile('docs/checkout.js', 'utf8');
-    html = await readFile('docs/checkout.html', 'utf8');
-  });
-  afterAll(() => void shop.close());
-
-  /** A browser's tab, as far as the script needs one. `load` is a visit or a reload. */
-  function tab(order: string) {
-    const kept = new Map<string, string>();
-    const sessionStorage = {
-      getItem: (name: string) => kept.get(name) ?? null,
-      setItem: (name: string, value: string) => void kept.set(name, value),
-      removeItem: (name: string) => void kept.delete(name),
-    };
-    const sent: string[] = [];
-    function load({ loseAnswers = false } = {}) {
-      let submit: (event: object) => Promise<void> = async () => {};
-      const result = { textContent: '' };
-      const form = {
-        dataset: { order },
-        addEventListener: (_name: string, listener: typeof submit) => (submit = listener),
-      };
-      let card = 'pm_card_visa';
-      runInContext(
-        script,
-        createContext({
-          document: { querySelector: (id: string) => (id === '#checkout' ? form : result) },
-          sessionStorage,
-          crypto: globalThis.crypto,
-          FormData: class {
-            *[Symbol.iterator]() {
-              yield ['payment_method', card];
-            }
-          },
-          fetch: async (path: string, init: RequestInit) => {
-            sent.push((JSON.parse(init.body as string) as { key: string }).key);
-            const answer = await fetch(shopUrl + path, init);
-            if (loseAnswers) throw new TypeError('network error');
-            return answer;
-          },
-        }),
-      );
-      return {
-        async pay(method = 'pm_card_visa') {
-          card = method;
-          await submit({ preventDefault: () => {} });
-          return result.textContent;
-        },
-      };
-    }
-    return { load, sent, kept };
-  }
-
-  test('loads the script, which is no other than the one that is tested', () => {
-    expect(html).toContain('<script type="module" src="checkout.js"></script>');
-    expect(html).toContain('id="checkout" data-order="');
-    expect(html).toContain('id="result"');
-    expect(page).toContain('[checkout.js](checkout.js)');
-  });
-
-  test('keeps its key through a lost answer and a reload, and the customer pays once', async () => {
-    const order = await putOrder(`order_${randomUUID()}`);
-    const browser = tab(order);
-    expect(browser.load()).toHaveProperty('pay');
-    expect(browser.kept.size).toBe(1); // made at load, before anything is sent
-    expect(await browser.load({ loseAnswers: true }).pay()).toContain('not be charged twice');
-    expect(await browser.load().pay()).toBe('Paid. Thank you.');
-    expect(new Set(browser.sent).size).toBe(1);
-    const paid = (await payments()).filter(({ metadata }) => metadata.order === order);
-    expect(paid).toHaveLength(1);
-  });
-
-  test('sends one key for two clicks', async () => {
-    const order = await putOrder(`order_${randomUUID()}`);
-    const browser = tab(order);
-    const loaded = browser.load();
-    expect(await Promise.all([loaded.pay(), loaded.pay()])).toEqual(
-      Array(2).fill('Paid. Thank you.'),
-    );
-    expect(new Set(browser.sent).size).toBe(1);
-    expect((await payments()).filter(({ metadata }) => metadata.order === order)).toHaveLength(1);
-  });
-
-  test('makes a new key after a decline', async () => {
-    const browser = tab(await putOrder(`order_${randomUUID()}`));
-    const loaded = browser.load();
-    expect(await loaded.pay('pm_card_visa_chargeDeclined')).toContain('declined');
-    expect(await loaded.pay()).toBe('Paid. Thank you.');
-    expect(new Set(browser.sent).size).toBe(2);
-  });
-
-  test('in a second tab is told that the order is paid', async () => {
-    const order = await putOrder(`order_${randomUUID()}`);
-    await tab(order).load().pay();
-    expect(await tab(order).load().pay()).toBe('This order is paid already.');
   });
 });
 
