@@ -126,11 +126,17 @@ export function drained(db: pg.Pool, timeoutMs = 40_000): Promise<void> {
   }, timeoutMs);
 }
 
-/** As if an hour passed for whoever holds a job, a message or a delivery now. PostgreSQL is the only clock. */
-export async function letLocksRunOut(db: pg.Pool): Promise<void> {
+/**
+ * As if an hour passed for whoever holds a job, a message or a delivery now. PostgreSQL is the only clock.
+ * @param only these jobs, and no message or delivery.
+ */
+export async function letLocksRunOut(db: pg.Pool, only?: string[]): Promise<void> {
   await db.query(
-    `UPDATE graphile_worker._private_jobs SET locked_at = locked_at - interval '1 hour' WHERE locked_at IS NOT NULL`,
+    `UPDATE graphile_worker._private_jobs SET locked_at = locked_at - interval '1 hour'
+     WHERE locked_at IS NOT NULL AND ($1::bigint[] IS NULL OR id = ANY($1))`,
+    [only],
   );
+  if (only !== undefined) return;
   for (const table of ['sent_emails', 'webhook_deliveries'])
     await db.query(
       `UPDATE ${table} SET lease_expires_at = lease_expires_at - interval '1 hour' WHERE lease_expires_at IS NOT NULL`,

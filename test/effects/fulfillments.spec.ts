@@ -46,7 +46,7 @@ async function shipmentOf({ order }: Purchase) {
     id: string;
     step: string;
     tracking_number: string | null;
-  }>('SELECT id, step, tracking_number FROM fulfillments WHERE order_id = $1', [order]);
+  }>('SELECT id, step, tracking_number, updated_at FROM fulfillments WHERE order_id = $1', [order]);
   return rows[0];
 }
 
@@ -156,7 +156,11 @@ describe('a worker that is killed', () => {
     await letGo();
     worker = await takeOver();
     await expectOneOfEach(purchase);
-    expect(await shipmentOf(purchase)).toEqual({ ...labelled, step: 'handed_over' });
+    expect(await shipmentOf(purchase)).toEqual({
+      ...labelled,
+      step: 'handed_over',
+      updated_at: expect.any(Date),
+    });
   });
 });
 
@@ -165,6 +169,8 @@ describe('a worker that falls asleep, is overtaken and wakes up', () => {
     const letGo = await holdWriters(shop, 'fulfillments', 'commit');
     const purchase = await buy(shop);
     await somebodyWaits(shop.db, 'COMMIT');
+    expect(await jobs(shop.db, 'advance-fulfillment')).toEqual([]); // comes with the shipment, not before it
+    expect(await jobs(shop.db, 'advance-fulfillment')).toEqual([]); // its job comes with the shipment, not before
     await worker.sleep();
     await letGo(); // the server commits; the worker does not know
     await until(async () => (await effectsOf(shop, purchase)).shipments === 1);
