@@ -9,11 +9,11 @@ import {
   type OnModuleDestroy,
 } from '@nestjs/common';
 import { Logger as QueueLogger, type Job, type Task, run, type Runner } from 'graphile-worker';
-import pg from 'pg';
+import type pg from 'pg';
 import { DataSource } from 'typeorm';
 import { Loop } from '../idempotency/loop.js';
-import { SESSION_OPTIONS } from '../platform/database.js';
 import { JobRegistry, type JobHandler, type JobPlace, type Payload } from './jobs.js';
+import { openQueuePool, untilIdle } from './queue-pool.js';
 import { freeAbandonedJobs, spreadNextRun } from './queue-tables.js';
 
 export interface JobRunnerOptions {
@@ -65,16 +65,7 @@ export class JobRunner
 
   async onApplicationBootstrap(): Promise<void> {
     const { databaseUrl, concurrency } = this.options;
-    // A pool of its own: connections that listen, and a queue that is busy takes none from the sweep.
-    this.pool = new pg.Pool({
-      connectionString: databaseUrl,
-      max: concurrency.inside + 4,
-      application_name: 'charge-once jobs',
-      options: SESSION_OPTIONS,
-      connectionTimeoutMillis: 5_000,
-    });
-    this.pool.on('error', (error) => this.log.warn('the queue lost a connection', error));
-    this.pool.on('connect', (client) => client.on('error', () => {})); // told by the pool, above
+    this.pool = openQueuePool(databaseUrl, concurrency.inside + 4);
     for (const place of ['inside', 'outside'] as const) await this.startRunner(this.pool, place);
     this.rescuer.start();
   }
@@ -101,8 +92,6 @@ export class JobRunner
       noHandleSignals: true,
       noPreparedStatements: true, // a pooler in transaction mode would look for them in another session
       gracefulShutdownAbortTimeout: this.options.stopMs / 2,
-      // With batches a lost connection is tried again; without, the first one ends the process.
-      preset: { worker: { completeJobBatchDelay: 0, failJobBatchDelay: 0 } },
       logger: this.queueLogger(),
       taskList: Object.fromEntries(
         this.jobs.handlersOf(place).map(([name, handler]) => [name, this.task(handler)]),
@@ -110,7 +99,7 @@ export class JobRunner
     });
     this.runners.push(runner);
     const ended = () => {
-      // It gave up on the database. Unhandled on purpose: the process ends, and its supervisor starts another one.
+      // Unhandled on purpose: the process ends, and its supervisor starts another one.
       if (!this.stopped) throw new Error(`the queue’s runner for jobs ${place} has ended`);
     };
     void runner.promise.then(ended, ended);
@@ -131,16 +120,19 @@ export class JobRunner
 
   /** Waits for what runs; gives back what takes longer, so that another process need not wait for its lock to end. */
   private async stop(): Promise<void> {
-    await this.rescuer.stop();
-    const finished = Promise.all(this.runners.map((runner) => runner.stop())).then(() => true);
-    const late = delay(this.options.stopMs, false, { ref: false });
-    if (await Promise.race([finished, late])) {
-      await this.pool?.end();
-      return;
-    }
+    const { pool } = this;
+    if (!pool) return;
+    const finished = this.finish(pool).then(() => true);
+    if (await Promise.race([finished, delay(this.options.stopMs, false, { ref: false })])) return;
     // Dies here: the locks run out, and the rescuer of another process frees the jobs.
-    await this.pool?.query('SELECT graphile_worker.force_unlock_workers($1)', [this.lockNames]);
+    await pool.query('SELECT graphile_worker.force_unlock_workers($1)', [this.lockNames]);
     this.log.warn('what was running is given back to the queue');
+  }
+
+  private async finish(pool: pg.Pool): Promise<void> {
+    await Promise.all([this.rescuer.stop(), ...this.runners.map((runner) => runner.stop())]);
+    await untilIdle(pool);
+    await pool.end();
   }
 
   private queueLogger(): QueueLogger {

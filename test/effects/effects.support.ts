@@ -67,12 +67,16 @@ export async function effectsOf(shop: Shop, { sku, order, email, charge }: Purch
   const count = async (sql: string, ...values: unknown[]) =>
     (await shop.db.query<{ n: number }>(`SELECT count(*)::int AS n FROM ${sql}`, values)).rows[0]!
       .n;
-  const { body: product } = await send(`${shop.apiUrl}/products/${sku}`);
+  const { rows } = await shop.db.query<{ on_hand: string; held: string }>(
+    'SELECT on_hand, held FROM products WHERE sku = $1',
+    [sku],
+  );
   return {
-    mails: shop.mail.of(email).length,
+    // By Message-ID: a worker that is killed at the wrong moment leaves two copies of one message (receipts.spec.ts).
+    mails: new Set(shop.mail.of(email).map(({ messageId }) => messageId)).size,
     bookings: await count(`stock_movements WHERE cause = $1 AND kind = 'book'`, charge),
-    onHand: product.on_hand,
-    held: product.held,
+    onHand: Number(rows[0]?.on_hand),
+    held: Number(rows[0]?.held),
     shipments: await count('fulfillments WHERE order_id = $1', order),
     told: await count(
       `events WHERE type = 'fulfillment.created' AND data #>> '{object,order}' = $1`,
@@ -122,11 +126,17 @@ export function drained(db: pg.Pool, timeoutMs = 40_000): Promise<void> {
   }, timeoutMs);
 }
 
-/** As if an hour passed for whoever holds a job, a message or a delivery now. PostgreSQL is the only clock. */
-export async function letLocksRunOut(db: pg.Pool): Promise<void> {
+/**
+ * As if an hour passed for whoever holds a job, a message or a delivery now. PostgreSQL is the only clock.
+ * @param only these jobs, and no message or delivery.
+ */
+export async function letLocksRunOut(db: pg.Pool, only?: string[]): Promise<void> {
   await db.query(
-    `UPDATE graphile_worker._private_jobs SET locked_at = locked_at - interval '1 hour' WHERE locked_at IS NOT NULL`,
+    `UPDATE graphile_worker._private_jobs SET locked_at = locked_at - interval '1 hour'
+     WHERE locked_at IS NOT NULL AND ($1::bigint[] IS NULL OR id = ANY($1))`,
+    [only],
   );
+  if (only !== undefined) return;
   for (const table of ['sent_emails', 'webhook_deliveries'])
     await db.query(
       `UPDATE ${table} SET lease_expires_at = lease_expires_at - interval '1 hour' WHERE lease_expires_at IS NOT NULL`,
@@ -154,14 +164,51 @@ export async function lockRows(
   return () => client.end();
 }
 
-/** Resolves when a statement of somebody else waits for a lock. */
-export function somebodyWaits(db: pg.Pool, sql: string): Promise<void> {
-  return until(async () => {
-    const { rows } = await db.query(
-      `SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'
-         AND query LIKE '%' || $1 || '%'`,
-      [sql],
-    );
-    return rows.length > 0;
-  });
+/** Resolves when statements of somebody else wait for a lock. */
+export function somebodyWaits(db: pg.Pool, sql: string, count = 1): Promise<void> {
+  return until(async () => (await waiting(db, sql)) >= count);
+}
+
+/** Resolves when none of them does any more. */
+export function nobodyWaits(db: pg.Pool, sql: string): Promise<void> {
+  return until(async () => (await waiting(db, sql)) === 0);
+}
+
+async function waiting(db: pg.Pool, sql: string): Promise<number> {
+  const { rows } = await db.query(
+    `SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'
+       AND query LIKE '%' || $1 || '%'`,
+    [sql],
+  );
+  return rows.length;
+}
+
+/**
+ * Whoever writes such a row waits: at once, or at the COMMIT. The returned function lets go.
+ * @param when of the trigger, as `NEW.step = 'handed_over'`.
+ */
+export async function holdWriters(
+  { databaseUrl, db }: Shop,
+  table: string,
+  at: 'write' | 'commit',
+  when = 'true',
+): Promise<() => Promise<void>> {
+  await db.query(`
+    CREATE OR REPLACE FUNCTION wait_for_the_test() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+      PERFORM pg_advisory_xact_lock_shared(4711); RETURN NEW; END $$`);
+  const [kind, timing] =
+    at === 'write'
+      ? ['TRIGGER', 'BEFORE INSERT OR UPDATE']
+      : ['CONSTRAINT TRIGGER', 'AFTER INSERT OR UPDATE'];
+  const deferred = at === 'write' ? '' : 'DEFERRABLE INITIALLY DEFERRED';
+  await db.query(`
+    CREATE ${kind} held_by_the_test ${timing} ON ${table} ${deferred}
+    FOR EACH ROW WHEN (${when}) EXECUTE FUNCTION wait_for_the_test()`);
+  const holder = new pg.Client({ connectionString: databaseUrl });
+  await holder.connect();
+  await holder.query('SELECT pg_advisory_lock(4711)');
+  return async () => {
+    await holder.end();
+    await db.query(`DROP TRIGGER held_by_the_test ON ${table}`);
+  };
 }

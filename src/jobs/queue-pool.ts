@@ -1,0 +1,55 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { Logger } from '@nestjs/common';
+import pg from 'pg';
+import { isConnectionLost } from '../idempotency/errors.js';
+import { SESSION_OPTIONS } from '../platform/database.js';
+
+/** PostgreSQL's "not now" (cannot_connect_now): what graphile-worker tries again at, up to a hundred times. */
+const NOT_NOW = '57P03';
+
+/**
+ * A pool of its own for the queue: it has connections that listen, and a busy queue takes none from the sweep.
+ *
+ * graphile-worker takes a connection that is lost while it completes a job for a fault and rejects a promise that
+ * nobody holds, which ends the process with all that it has under way. So such ends are told to it as NOT_NOW.
+ */
+export function openQueuePool(connectionString: string, max: number): pg.Pool {
+  const log = new Logger('JobQueue');
+  const pool = new pg.Pool({
+    connectionString,
+    max,
+    application_name: 'charge-once jobs',
+    options: SESSION_OPTIONS,
+    connectionTimeoutMillis: 5_000,
+  });
+  pool.on('error', (error) => log.warn('the queue lost a connection', error));
+  pool.on('connect', (client) => {
+    client.on('error', () => {}); // told by the pool, above
+    client.query = patiently(client.query.bind(client));
+  });
+  pool.connect = patiently(pool.connect.bind(pool));
+  return pool;
+}
+
+/** Resolves when nobody uses the pool: the queue does not wait for what it writes at the end of a job. */
+export async function untilIdle(pool: pg.Pool): Promise<void> {
+  while (pool.waitingCount > 0 || pool.idleCount < pool.totalCount) await delay(10);
+}
+
+/** The same function; where it returns a promise, what will pass by itself is rejected as NOT_NOW. */
+function patiently<F extends (...args: never[]) => unknown>(call: F): F {
+  return ((...args: Parameters<F>) => {
+    const result = call(...args);
+    return result instanceof Promise ? result.catch(rejectAsNotNow) : result;
+  }) as F;
+}
+
+function rejectAsNotNow(error: unknown): never {
+  const { code, message } = error as { code?: string; message?: string };
+  const passes =
+    isConnectionLost(error) ||
+    code === '57014' || // statement_timeout
+    code === '55P03' || // lock_timeout
+    message === 'timeout exceeded when trying to connect'; // `pg`'s own
+  throw passes ? Object.assign(new Error(message, { cause: error }), { code: NOT_NOW }) : error;
+}

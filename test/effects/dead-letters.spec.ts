@@ -1,0 +1,138 @@
+import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import { runToEnd } from '../operation/operation.support.js';
+import { expectCleanBooks } from '../support/books.js';
+import { charge, send } from '../support/raw-client.js';
+import { until } from '../support/until.js';
+import type { WorkerProcess } from '../support/worker-process.js';
+import { drained, jobs, startShop, type Shop } from './effects.support.js';
+
+jest.setTimeout(120_000);
+
+/** What keeps failing is parked, told of, and tried again when a person says so. */
+let shop: Shop;
+let worker: WorkerProcess;
+beforeAll(async () => {
+  shop = await startShop();
+  worker = await shop.startWorkerProcess();
+});
+afterAll(() => expectCleanBooks(shop));
+afterAll(() => shop.stop());
+
+const command = (...args: string[]) => runToEnd('jobs.cli.js', shop.env, args);
+
+async function metric(name: string): Promise<number> {
+  const { text } = await send(`${worker.url}/metrics`);
+  return Number(new RegExp(`^charge_once_${name} (\\S+)`, 'm').exec(text)?.[1]);
+}
+
+/** A receipt that the mail server has refused for the last time. @returns the job's id. */
+async function park(to: string): Promise<string> {
+  shop.mail.refuse(to);
+  await charge(shop.apiUrl, to, { receipt_email: to });
+  const refused = async () =>
+    (await jobs(shop.db, 'send-receipt')).find(
+      ({ attempts, locked, last_error }) => attempts === 1 && !locked && last_error !== null,
+    );
+  await until(async () => (await refused()) !== undefined);
+  const { id } = (await refused())!;
+  await shop.db.query(
+    'UPDATE graphile_worker._private_jobs SET attempts = 24, run_at = now() WHERE id = $1',
+    [id],
+  );
+  await until(async () => {
+    const job = (await jobs(shop.db)).find((each) => each.id === id);
+    return job?.attempts === 25 && !job.locked;
+  });
+  return id;
+}
+
+describe('a job that has failed for the last time', () => {
+  test('is parked, listed, counted and tried again by command', async () => {
+    expect(await command('list')).toEqual({ exit: 0, output: '0 parked\n' });
+    expect(await metric('parked_jobs')).toBe(0);
+    const id = await park('ann@shop.test');
+
+    const { exit, output } = await command('list');
+    expect(exit).toBe(0);
+    const [line, sum] = output.split('\n');
+    expect(line).toMatch(
+      new RegExp(
+        `^${id}  send-receipt  \\{"account":"acct_\\w+","event":"evt_\\w+"\\}  25 attempts since .*550`,
+      ),
+    );
+    expect(sum).toBe('1 parked');
+    expect(await metric('parked_jobs')).toBe(1);
+
+    // It waits for a person, although the mail server would take it by now.
+    shop.mail.refuse(undefined);
+    await charge(shop.apiUrl, 'another', { receipt_email: 'bob@shop.test' });
+    await shop.mail.caught('bob@shop.test');
+    expect(shop.mail.of('ann@shop.test')).toEqual([]);
+
+    expect(await command('retry', id)).toEqual({
+      exit: 0,
+      output: `Retrying ${id}\n1 to be tried again\n`,
+    });
+    await shop.mail.caught('ann@shop.test');
+    await drained(shop.db);
+    expect(shop.mail.of('ann@shop.test')).toHaveLength(1);
+    expect(await metric('parked_jobs')).toBe(0);
+  });
+
+  test('is tried again with all the others', async () => {
+    const ids = [await park('eve@shop.test'), await park('joe@shop.test')];
+    shop.mail.refuse(undefined);
+    const { output } = await command('retry', 'all');
+    expect(output).toBe(`${ids.map((id) => `Retrying ${id}\n`).join('')}2 to be tried again\n`);
+    await drained(shop.db);
+    expect(shop.mail.of('eve@shop.test')).toHaveLength(1);
+    expect(shop.mail.of('joe@shop.test')).toHaveLength(1);
+    expect(await command('retry', 'all')).toEqual({ exit: 0, output: '0 to be tried again\n' });
+  });
+});
+
+test('a job that will be tried again by itself is left to itself', async () => {
+  shop.mail.refuse('kim@shop.test');
+  await charge(shop.apiUrl, 'kim', { receipt_email: 'kim@shop.test' });
+  await until(async () => (await jobs(shop.db)).some(({ last_error }) => last_error !== null));
+  const [job] = await jobs(shop.db);
+  expect(await command('retry', job!.id)).toEqual({
+    exit: 1,
+    output: `No job ${job!.id} is parked; \`list\` shows those that are.\n`,
+  });
+  shop.mail.refuse(undefined);
+  await drained(shop.db);
+});
+
+test('the age of what waits to be run is a metric', async () => {
+  await worker.sleep();
+  await charge(shop.apiUrl, 'waits', { receipt_email: 'sue@shop.test' });
+  await shop.db.query(
+    `UPDATE graphile_worker._private_jobs SET run_at = run_at - interval '1 hour'`,
+  );
+  const { text } = await send(`${shop.apiUrl}/metrics`);
+  const seconds = Number(/^charge_once_oldest_due_job_seconds (\S+)/m.exec(text)?.[1]);
+  expect(seconds).toBeGreaterThanOrEqual(3600);
+  worker.wake();
+  await drained(shop.db);
+  expect(await metric('oldest_due_job_seconds')).toBe(0);
+});
+
+describe('the command', () => {
+  test.each(['nonsense', 'retry', 'list all', 'retry -1', 'retry 1;2'])(
+    'explains itself when it is told %s',
+    async (words) => {
+      const { exit, output } = await command(...words.split(' '));
+      const explained = expect.stringMatching(/That is no command|An id is a number/);
+      expect([exit, output]).toEqual([64, explained]);
+    },
+  );
+
+  test('says so when there is no schema', async () => {
+    const { href } = Object.assign(new URL(shop.databaseUrl), { pathname: '/postgres' });
+    const { exit, output } = await runToEnd('jobs.cli.js', { ...shop.env, DATABASE_URL: href }, [
+      'list',
+    ]);
+    expect([exit, output]).toEqual([1, 'The database is empty. Run `npm run migrate` first.\n']);
+  });
+});

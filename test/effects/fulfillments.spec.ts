@@ -1,0 +1,241 @@
+import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import { expectCleanBooks } from '../support/books.js';
+import { send } from '../support/raw-client.js';
+import { until } from '../support/until.js';
+import type { WorkerProcess } from '../support/worker-process.js';
+import {
+  addJob,
+  buy,
+  drained,
+  effectsOf,
+  holdWriters,
+  jobs,
+  letLocksRunOut,
+  lockRows,
+  nobodyWaits,
+  ONE_OF_EACH,
+  skipPauses,
+  somebodyWaits,
+  startShop,
+  type Purchase,
+  type Shop,
+} from './effects.support.js';
+
+jest.setTimeout(120_000);
+
+/** A paid order books its stock and leaves the house once, whatever becomes of the workers that see to it. */
+let shop: Shop;
+let worker: WorkerProcess;
+beforeAll(async () => {
+  shop = await startShop();
+  worker = await shop.startWorkerProcess();
+});
+afterAll(() => expectCleanBooks(shop));
+afterAll(() => shop.stop());
+
+async function payloadOf({ order, charge }: Purchase, { db } = shop) {
+  const { rows } = await db.query<{ account_id: string }>(
+    'SELECT account_id FROM charges WHERE id = $1',
+    [charge],
+  );
+  return { account: rows[0]!.account_id, order, charge };
+}
+
+async function shipmentOf({ order }: Purchase) {
+  const { rows } = await shop.db.query<{
+    id: string;
+    step: string;
+    tracking_number: string | null;
+  }>('SELECT id, step, tracking_number, updated_at FROM fulfillments WHERE order_id = $1', [order]);
+  return rows[0];
+}
+
+const lockOrder = ({ order }: Purchase) =>
+  lockRows(shop.databaseUrl, 'SELECT 1 FROM orders WHERE id = $1', [order]);
+
+/** Another worker does what the present one has not finished. */
+async function takeOver(): Promise<WorkerProcess> {
+  await letLocksRunOut(shop.db);
+  return shop.startWorkerProcess();
+}
+
+async function expectOneOfEach(purchase: Purchase): Promise<void> {
+  await drained(shop.db);
+  expect(await effectsOf(shop, purchase)).toEqual(ONE_OF_EACH);
+  expect(await shipmentOf(purchase)).toMatchObject({ step: 'handed_over' });
+}
+
+test('a paid order is shipped step by step, and shows its shipment', async () => {
+  const purchase = await buy(shop);
+  await expectOneOfEach(purchase);
+  const shipment = await shipmentOf(purchase);
+  expect(shipment?.tracking_number).toMatch(/^TRACK-[0-9A-F]{12}$/);
+  const { body: order } = await send(`${shop.apiUrl}/orders/${purchase.order}`);
+  expect(order).toMatchObject({ status: 'paid', fulfillment: shipment?.id });
+});
+
+describe('the same job', () => {
+  test('run twice has one of each effect', async () => {
+    const purchase = await buy(shop);
+    await drained(shop.db);
+    const payload = await payloadOf(purchase);
+    const before = await shipmentOf(purchase);
+    await addJob(shop.db, 'fulfill-order', payload);
+    await addJob(shop.db, 'advance-fulfillment', { ...payload, fulfillment: before?.id });
+    await expectOneOfEach(purchase);
+    expect(await shipmentOf(purchase)).toEqual(before);
+  });
+
+  test('run by two workers at once has one of each effect', async () => {
+    const second = await shop.startWorkerProcess();
+    await Promise.all([worker.sleep(), second.sleep()]);
+    const purchase = await buy(shop);
+    const letGo = await lockOrder(purchase);
+    await addJob(shop.db, 'fulfill-order', await payloadOf(purchase));
+    worker.wake();
+    second.wake();
+    await somebodyWaits(shop.db, 'FROM orders', 2);
+    await letGo();
+    await expectOneOfEach(purchase);
+    await second.kill();
+  });
+});
+
+describe('a worker that is killed', () => {
+  test('in the middle of the transaction has done nothing; the next one does it', async () => {
+    const letGo = await holdWriters(shop, 'fulfillments', 'write');
+    const purchase = await buy(shop);
+    await somebodyWaits(shop.db, 'INSERT INTO fulfillments'); // the stock is booked, in its transaction
+    await worker.kill();
+    await letGo();
+    expect(await effectsOf(shop, purchase)).toMatchObject({
+      bookings: 0,
+      onHand: 10,
+      shipments: 0,
+    });
+    worker = await takeOver();
+    await expectOneOfEach(purchase);
+  });
+
+  test('after the commit, before the queue hears of it: one of each effect', async () => {
+    const purchase = await (async () => {
+      await worker.sleep();
+      const bought = await buy(shop);
+      const letOrderGo = await lockOrder(bought);
+      worker.wake();
+      await somebodyWaits(shop.db, 'FROM orders');
+      const [job] = await jobs(shop.db, 'fulfill-order');
+      const letJobGo = await lockRows(
+        shop.databaseUrl,
+        'SELECT 1 FROM graphile_worker._private_jobs WHERE id = $1',
+        [job?.id],
+      );
+      await letOrderGo();
+      await somebodyWaits(shop.db, 'delete from');
+      expect(await effectsOf(shop, bought)).toMatchObject({ bookings: 1, shipments: 1 });
+      await worker.kill();
+      await nobodyWaits(shop.db, 'delete from'); // the server has noticed
+      await letJobGo();
+      return bought;
+    })();
+    expect(await jobs(shop.db, 'fulfill-order')).toHaveLength(1);
+    worker = await takeOver();
+    await expectOneOfEach(purchase);
+  });
+
+  test('between two steps of the shipment: it goes on from where it stands, with the label that it has', async () => {
+    const letGo = await holdWriters(shop, 'fulfillments', 'write', `NEW.step = 'handed_over'`);
+    const purchase = await buy(shop);
+    await somebodyWaits(shop.db, 'UPDATE fulfillments');
+    const labelled = await shipmentOf(purchase);
+    expect(labelled).toMatchObject({
+      step: 'labelled',
+      tracking_number: expect.stringMatching(/^TRACK/),
+    });
+    await worker.kill();
+    await letGo();
+    worker = await takeOver();
+    await expectOneOfEach(purchase);
+    expect(await shipmentOf(purchase)).toEqual({
+      ...labelled,
+      step: 'handed_over',
+      updated_at: expect.any(Date),
+    });
+  });
+});
+
+describe('a worker that falls asleep, is overtaken and wakes up', () => {
+  test('after its commit: one of each effect', async () => {
+    const letGo = await holdWriters(shop, 'fulfillments', 'commit');
+    const purchase = await buy(shop);
+    await somebodyWaits(shop.db, 'COMMIT');
+    expect(await jobs(shop.db, 'advance-fulfillment')).toEqual([]); // comes with the shipment, not before it
+    expect(await jobs(shop.db, 'advance-fulfillment')).toEqual([]); // its job comes with the shipment, not before
+    await worker.sleep();
+    await letGo(); // the server commits; the worker does not know
+    await until(async () => (await effectsOf(shop, purchase)).shipments === 1);
+    const second = await takeOver();
+    await drained(shop.db);
+    worker.wake();
+    await expectOneOfEach(purchase);
+    await second.kill();
+  });
+
+  test('in its transaction: its session is ended, another worker does it, the sleeper nothing', async () => {
+    await worker.sleep();
+    const purchase = await buy(shop);
+    const letGo = await lockOrder(purchase);
+    worker.wake();
+    await somebodyWaits(shop.db, 'FROM orders');
+    await worker.sleep();
+    await letGo(); // the order is the sleeper's now
+    // What idle_in_transaction_session_timeout does after its time.
+    await until(async () => {
+      const { rows } = await shop.db.query(
+        `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+         WHERE datname = current_database() AND state = 'idle in transaction'`,
+      );
+      return rows.length > 0;
+    });
+    const second = await takeOver();
+    await drained(shop.db);
+    worker.wake();
+    await until(async () => /\(fulfill-order\), attempt 1/.test(worker.output()));
+    await skipPauses(shop.db);
+    await expectOneOfEach(purchase);
+    await second.kill();
+  });
+});
+
+describe('without the constraints (control)', () => {
+  let careless: Shop;
+  beforeAll(async () => {
+    careless = await startShop();
+    for (const constraint of [
+      'fulfillments DROP CONSTRAINT fulfillments_order_key',
+      'fulfillments DROP CONSTRAINT fulfillments_pkey',
+      'products DROP CONSTRAINT products_stock_is_never_negative',
+      'stock_movements DROP CONSTRAINT stock_movements_pkey',
+    ])
+      await careless.db.query(`ALTER TABLE ${constraint}`);
+    await careless.db.query('DROP INDEX stock_movements_hold_ends_once');
+    // A booking that is not found again under its cause.
+    await careless.db.query(`
+      CREATE FUNCTION lose_the_cause() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+        UPDATE stock_movements SET cause = cause || '?' WHERE cause = NEW.cause AND kind = 'book'; RETURN NULL; END $$`);
+    await careless.db.query(`
+      CREATE TRIGGER lose_the_cause AFTER INSERT ON stock_movements
+      FOR EACH ROW WHEN (NEW.kind = 'book' AND NEW.cause NOT LIKE '%?') EXECUTE FUNCTION lose_the_cause()`);
+    await careless.startWorkerProcess();
+  });
+  afterAll(() => careless.stop());
+
+  test('the same job run twice has two of each effect', async () => {
+    const purchase = await buy(careless);
+    await drained(careless.db);
+    await addJob(careless.db, 'fulfill-order', await payloadOf(purchase, careless));
+    await drained(careless.db);
+    const effects = await effectsOf(careless, { ...purchase, charge: `${purchase.charge}?` });
+    expect(effects).toMatchObject({ bookings: 2, onHand: 6, shipments: 2 });
+  });
+});

@@ -1,0 +1,234 @@
+import { randomUUID } from 'node:crypto';
+import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import { DataSource } from 'typeorm';
+import { recordEvent } from '../../src/events/events.js';
+import { SESSION_LIMITS_MS } from '../../src/platform/database.js';
+import { expectCleanBooks } from '../support/books.js';
+import { findPgbouncer, startPgbouncer } from '../support/pgbouncer.js';
+import { charge, send } from '../support/raw-client.js';
+import { until } from '../support/until.js';
+import type { WorkerProcess } from '../support/worker-process.js';
+import {
+  addJob,
+  buy,
+  drained,
+  effectsOf,
+  jobs,
+  letLocksRunOut,
+  lockRows,
+  ONE_OF_EACH,
+  somebodyWaits,
+  startShop,
+  type Shop,
+} from './effects.support.js';
+
+jest.setTimeout(120_000);
+
+/** The queue under the effects: what is promised is done, in spite of poison, lost connections and restarts. */
+let shop: Shop;
+let worker: WorkerProcess;
+beforeAll(async () => {
+  // The rescuer looks ten times a minute, and nothing here takes so long: what is freed, a test has aged.
+  shop = await startShop({ JOB_LOCK_SECONDS: '30' });
+  worker = await shop.startWorkerProcess();
+});
+afterAll(() => expectCleanBooks(shop));
+afterAll(() => shop.stop());
+
+/** A job that fails for ever. */
+const poison = () =>
+  addJob(shop.db, 'fan-out-event', { account: 'acct_1', event: `evt_${randomUUID()}` });
+const remove = (ids: string[]) =>
+  shop.db.query('DELETE FROM graphile_worker._private_jobs WHERE id = ANY($1)', [ids]);
+
+/** A charge whose receipt a worker has handed over, and waits to be told so. */
+async function receiptUnderWay(): Promise<{ to: string; job: string }> {
+  const to = `${randomUUID()}@shop.test`;
+  await charge(shop.apiUrl, randomUUID(), { receipt_email: to });
+  await shop.mail.caught(to);
+  const running = (await jobs(shop.db, 'send-receipt')).filter(({ locked }) => locked);
+  return { to, job: running.at(-1)!.id };
+}
+
+test('an event and its job are there if and only if what they tell of was committed', async () => {
+  const { databaseUrl: url } = shop;
+  const db = new DataSource({ type: 'postgres', url, installExtensions: false, extra: { max: 1 } });
+  await db.initialize();
+  const [account]: { id: string }[] = await db.query('SELECT id FROM accounts LIMIT 1');
+  const cause = randomUUID();
+  const tell = db.transaction(async (tx) => {
+    const happening = { accountId: account!.id, type: 'charge.failed', cause, object: {} } as const;
+    await recordEvent(tx, happening);
+    await recordEvent(tx, happening); // told twice
+    const told = await tx.query(
+      `SELECT event.id FROM events AS event JOIN graphile_worker._private_jobs AS job
+         ON job.payload ->> 'event' = event.id WHERE event.cause = $1`,
+      [cause],
+    );
+    expect(told).toHaveLength(1);
+    throw new Error('and now something else fails');
+  });
+  await expect(tell).rejects.toThrow('something else');
+  expect(await db.query('SELECT 1 FROM events WHERE cause = $1', [cause])).toEqual([]);
+  expect(await jobs(shop.db, 'fan-out-event')).toEqual([]);
+  await db.destroy();
+});
+
+describe('a job that always fails', () => {
+  test('blocks no other', async () => {
+    const ids = await Promise.all(Array.from({ length: 50 }, poison));
+    const purchase = await buy(shop);
+    await until(async () => (await effectsOf(shop, purchase)).shipments === 1);
+    await shop.mail.caught(purchase.email);
+    const left = (await jobs(shop.db)).filter(({ id }) => ids.includes(id));
+    expect(left).toHaveLength(50);
+    await remove(ids);
+    await drained(shop.db);
+    expect(await effectsOf(shop, purchase)).toEqual(ONE_OF_EACH);
+  });
+
+  test('comes back with exponential back-off and jitter', async () => {
+    const ids = await Promise.all(Array.from({ length: 30 }, poison));
+    const pauses = async (attempts: number) => {
+      await shop.db.query(
+        'UPDATE graphile_worker._private_jobs SET attempts = $2 - 1, run_at = now() WHERE id = ANY($1)',
+        [ids, attempts],
+      );
+      await until(async () =>
+        (await jobs(shop.db)).every((job) => job.attempts === attempts && !job.locked),
+      );
+      const { rows } = await shop.db.query<{ seconds: number }>(
+        `SELECT EXTRACT(EPOCH FROM run_at - updated_at)::float8 AS seconds
+         FROM (SELECT id, run_at, $2::timestamptz AS updated_at FROM graphile_worker.jobs) AS jobs WHERE id = ANY($1)`,
+        [ids, new Date()],
+      );
+      return rows.map(({ seconds }) => seconds).sort((a, b) => a - b);
+    };
+    await until(async () => (await jobs(shop.db)).every(({ last_error }) => last_error !== null));
+    for (const attempts of [7, 9]) {
+      const base = Math.exp(attempts);
+      const seconds = await pauses(attempts);
+      expect(seconds[0]).toBeGreaterThan(base * 0.98);
+      expect(seconds.at(-1)).toBeLessThan(base * 1.51);
+      expect(seconds.at(-1)! - seconds[0]!).toBeGreaterThan(base * 0.2); // one in 10^9 runs is closer together
+    }
+    await remove(ids);
+  });
+});
+
+test('the rescuer frees the job that is locked for too long, and no other of the same worker', async () => {
+  const answer = shop.mail.hold();
+  const [old, young] = [await receiptUnderWay(), await receiptUnderWay()];
+  await letLocksRunOut(shop.db, [old.job]);
+  await until(async () => (await find(old.job))?.attempts === 2);
+  expect(await find(young.job)).toMatchObject({ attempts: 1, locked: true });
+  answer();
+  await drained(shop.db);
+  expect(shop.mail.of(young.to)).toHaveLength(1);
+});
+
+const find = async (job: string) => (await jobs(shop.db)).find(({ id }) => id === job);
+
+describe('a worker that is told to stop in the middle of a job', () => {
+  test('finishes it', async () => {
+    const second = await onlyWorker();
+    const answer = shop.mail.hold();
+    const { to } = await receiptUnderWay();
+    const exit = second.kill('SIGTERM');
+    await until(async () => /draining/.test(second.output()));
+    answer();
+    expect(await exit).toBe(0);
+    expect(await jobs(shop.db)).toEqual([]);
+    expect(shop.mail.of(to)).toHaveLength(1);
+  });
+
+  test('gives back what takes too long: nobody has to wait for its lock to end', async () => {
+    const second = await onlyWorker({ STOP_GRACE_MS: '1500' });
+    const answer = shop.mail.hold();
+    const { to, job } = await receiptUnderWay();
+    expect(await second.kill('SIGTERM')).toBe(0);
+    expect(await jobs(shop.db)).toMatchObject([{ id: job, attempts: 1, locked: false }]);
+    answer();
+    worker = await shop.startWorkerProcess();
+    await until(async () => (await find(job))?.attempts !== 1); // taken up at once
+    await letLocksRunOut(shop.db);
+    await drained(shop.db);
+    expect(new Set(shop.mail.of(to).map(({ messageId }) => messageId)).size).toBe(1);
+  });
+
+  /** In place of the common one. */
+  async function onlyWorker(env?: Record<string, string>): Promise<WorkerProcess> {
+    await worker.kill('SIGTERM');
+    return shop.startWorkerProcess(env);
+  }
+});
+
+describe('the queue’s connections', () => {
+  test('have the session limits of all the others', async () => {
+    await shop.db.query('CREATE TABLE seen (name text, setting bigint)');
+    await shop.db.query(`
+      CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+        INSERT INTO seen SELECT name, setting::bigint FROM pg_settings
+        WHERE current_setting('application_name') = 'charge-once jobs'
+          AND name IN (${Object.keys(SESSION_LIMITS_MS)
+            .map((name) => `'${name}'`)
+            .join(', ')});
+        RETURN NEW; END $$`);
+    await shop.db.query(
+      `CREATE TRIGGER note BEFORE UPDATE ON graphile_worker._private_jobs FOR EACH ROW EXECUTE FUNCTION note()`,
+    );
+    await buy(shop);
+    await drained(shop.db);
+    await shop.db.query('DROP TRIGGER note ON graphile_worker._private_jobs');
+    const { rows } = await shop.db.query<{ name: string; setting: string }>(
+      'SELECT DISTINCT name, setting FROM seen',
+    );
+    expect(Object.fromEntries(rows.map(({ name, setting }) => [name, Number(setting)]))).toEqual(
+      SESSION_LIMITS_MS,
+    );
+  });
+
+  test('may be lost while a job is completed: it is completed later, by the same process', async () => {
+    const answer = shop.mail.hold();
+    const { to, job } = await receiptUnderWay();
+    const letGo = await lockRows(
+      shop.databaseUrl,
+      'SELECT 1 FROM graphile_worker._private_jobs WHERE id = $1',
+      [job],
+    );
+    answer();
+    await somebodyWaits(shop.db, 'delete from');
+    await shop.db.query(
+      `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+       WHERE datname = current_database() AND application_name = 'charge-once jobs'`,
+    );
+    await letGo();
+    await drained(shop.db);
+    const purchase = await buy(shop);
+    await drained(shop.db);
+    expect(await effectsOf(shop, purchase)).toEqual(ONE_OF_EACH);
+    expect(shop.mail.of(to)).toHaveLength(1);
+    expect((await send(`${worker.url}/health/ready`)).status).toBe(200);
+  });
+});
+
+const pgbouncer = findPgbouncer();
+if (!pgbouncer) console.warn('PgBouncer is not installed: its test is skipped');
+(pgbouncer ? test : test.skip)(
+  'a worker behind PgBouncer in transaction mode does its jobs',
+  async () => {
+    await worker.kill('SIGTERM');
+    const bouncer = await startPgbouncer(pgbouncer!, shop.databaseUrl);
+    try {
+      const second = await shop.startWorkerProcess({ DATABASE_URL: bouncer.url });
+      for (let i = 0; i < 5; i++) {
+        const purchase = await buy(shop);
+        await drained(shop.db);
+        expect(await effectsOf(shop, purchase)).toEqual(ONE_OF_EACH);
+      }
+      await second.kill('SIGTERM');
+    } finally {
+      await bouncer.stop();
+    }
+  },
+);

@@ -1,0 +1,274 @@
+import { randomUUID } from 'node:crypto';
+import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import { expectCleanBooks } from '../support/books.js';
+import { send } from '../support/raw-client.js';
+import { until } from '../support/until.js';
+import type { WorkerProcess } from '../support/worker-process.js';
+import { refund, refundsAtProcessor } from '../refunds/refunds.support.js';
+import {
+  addJob,
+  buy,
+  drained,
+  jobs,
+  letLocksRunOut,
+  lockRows,
+  skipPauses,
+  somebodyWaits,
+  startShop,
+  type Purchase,
+  type Shop,
+} from './effects.support.js';
+
+jest.setTimeout(120_000);
+
+/** A sale whose stock a correction has taken away after it was paid: refunded once, canceled once, never shipped. */
+let shop: Shop;
+let worker: WorkerProcess;
+beforeAll(async () => {
+  shop = await startShop({ PROCESSOR_TIMEOUT_MS: '9000' });
+  worker = await shop.startWorkerProcess();
+});
+afterAll(() => expectCleanBooks(shop));
+afterAll(() => shop.stop());
+
+async function countStock({ sku }: Purchase, onHand: number): Promise<void> {
+  const url = `${shop.apiUrl}/products/${sku}`;
+  const { headers } = await send(url);
+  const body = { name: 'A cup', on_hand: onHand };
+  const put = await send(url, { method: 'PUT', body, headers: { 'if-match': headers.etag } });
+  if (put.status !== 200) throw new Error(put.text);
+}
+
+/** Two of ten are bought; then somebody counts, and there is one. The worker sleeps meanwhile. */
+async function buyTheMissing(before: (purchase: Purchase) => Promise<unknown> = async () => {}) {
+  await worker.sleep();
+  const purchase = await buy(shop);
+  await countStock(purchase, 1);
+  await before(purchase);
+  worker.wake();
+  return purchase;
+}
+
+/** The same; the processor gives the money back, and its answer waits. */
+async function buyAndHoldTheAnswer() {
+  let answer = () => {};
+  const purchase = await buyTheMissing(async () => {
+    answer = shop.gate.holdAnswers();
+  });
+  await until(async () => (await goneBack(purchase)) === 1);
+  return { purchase, answer };
+}
+
+async function endOf({ order, sku, charge }: Purchase) {
+  const count = async (sql: string) =>
+    (await shop.db.query<{ n: number }>(`SELECT count(*)::int AS n FROM ${sql}`)).rows[0]!.n;
+  const { body: shown } = await send(`${shop.apiUrl}/orders/${order}`);
+  const { body: product } = await send(`${shop.apiUrl}/products/${sku}`);
+  return {
+    order: shown.status,
+    back: (await refundsAtProcessor(shop.sandboxUrl, charge)).map(({ amount }) => amount).sort(),
+    stock: [product.on_hand, product.held],
+    shipments: await count(`fulfillments WHERE order_id = '${order}'`),
+    canceled: await count(`events WHERE type = 'order.canceled' AND cause = '${order}'`),
+    refunded: await count(
+      `events WHERE type = 'charge.refunded' AND data #>> '{object,id}' = '${charge}'`,
+    ),
+  };
+}
+
+const CANCELED = {
+  order: 'canceled',
+  back: [1200],
+  stock: [1, 0],
+  shipments: 0,
+  canceled: 1,
+  refunded: 1,
+};
+
+async function expectCanceled(purchase: Purchase, changes: object = {}): Promise<void> {
+  await drained(shop.db);
+  expect(await endOf(purchase)).toEqual({ ...CANCELED, ...changes });
+}
+
+async function payloadOf({ order, charge }: Purchase) {
+  const { rows } = await shop.db.query<{ account_id: string }>(
+    'SELECT account_id FROM charges WHERE id = $1',
+    [charge],
+  );
+  return { account: rows[0]!.account_id, order, charge };
+}
+
+const pendingRefunds = async ({ charge }: Purchase) =>
+  (
+    await shop.db.query(`SELECT 1 FROM refunds WHERE charge_id = $1 AND status = 'pending'`, [
+      charge,
+    ])
+  ).rows.length;
+const goneBack = async ({ charge }: Purchase) =>
+  (await refundsAtProcessor(shop.sandboxUrl, charge)).length;
+
+async function takeOver(): Promise<WorkerProcess> {
+  await letLocksRunOut(shop.db);
+  return shop.startWorkerProcess();
+}
+
+describe('a sale that cannot be delivered', () => {
+  test('is refunded, for a cause of ours and under no key of a client, and its order canceled', async () => {
+    const purchase = await buyTheMissing();
+    await expectCanceled(purchase);
+    const { rows } = await shop.db.query(
+      `SELECT refund.cause, record.key FROM refunds AS refund
+       LEFT JOIN idempotency_records AS record ON record.resource_id = refund.id WHERE charge_id = $1`,
+      [purchase.charge],
+    );
+    expect(rows).toEqual([{ cause: `out_of_stock:${purchase.charge}`, key: null }]);
+    const again = await send(`${shop.apiUrl}/charges`, {
+      key: randomUUID(),
+      body: { order: purchase.order, payment_method: 'pm_card_visa' },
+    });
+    expect(again).toMatchObject({ status: 409, body: { code: 'order_canceled' } });
+  });
+
+  test('gives back what is left when a client has refunded a part, and nothing when all', async () => {
+    const giveBack = (amount: number) => (purchase: Purchase) =>
+      refund(shop.apiUrl, purchase.charge, randomUUID(), { amount });
+    const part = await buyTheMissing(giveBack(500));
+    await expectCanceled(part, { back: [500, 700], refunded: 2 });
+    const all = await buyTheMissing(giveBack(1200));
+    await expectCanceled(all, { back: [1200], refunded: 1 });
+  });
+
+  test('waits for a refund on its way: what is left is known when that has ended', async () => {
+    let open = () => {};
+    let theirs!: ReturnType<typeof refund>;
+    const purchase = await buyTheMissing(async ({ charge }) => {
+      open = shop.gate.close();
+      theirs = refund(shop.apiUrl, charge, randomUUID(), { amount: 500 });
+      await shop.gate.held(1);
+    });
+    await until(async () =>
+      /has not ended yet/.test((await jobs(shop.db, 'cancel-sale'))[0]?.last_error ?? ''),
+    );
+    expect(await endOf(purchase)).toMatchObject({ order: 'paid', back: [], shipments: 0 });
+    open();
+    expect(await theirs).toMatchObject({ status: 201, body: { amount: 500 } });
+    await skipPauses(shop.db);
+    await expectCanceled(purchase, { back: [500, 700], refunded: 2 });
+  });
+
+  test('stays decided when the stock comes back before the money has gone', async () => {
+    const { purchase, answer } = await buyAndHoldTheAnswer();
+    await countStock(purchase, 10);
+    const job = await addJob(shop.db, 'fulfill-order', await payloadOf(purchase));
+    await until(async () => !(await jobs(shop.db)).some(({ id }) => id === job));
+    expect(await endOf(purchase)).toMatchObject({ order: 'paid', shipments: 0 });
+    answer();
+    await expectCanceled(purchase, { stock: [10, 0] });
+  });
+});
+
+describe('the same jobs', () => {
+  test('run twice, and once more after the end, do it once', async () => {
+    const purchase = await buyTheMissing(async (bought) => {
+      await addJob(shop.db, 'fulfill-order', await payloadOf(bought));
+    });
+    await expectCanceled(purchase);
+    await addJob(shop.db, 'cancel-sale', await payloadOf(purchase));
+    await addJob(shop.db, 'fulfill-order', await payloadOf(purchase));
+    await expectCanceled(purchase);
+  });
+
+  test('run by two workers at once give back once', async () => {
+    const second = await shop.startWorkerProcess();
+    let open = () => {};
+    const purchase = await buyTheMissing(async () => {
+      open = shop.gate.close();
+    });
+    await shop.gate.held(1);
+    await addJob(shop.db, 'cancel-sale', await payloadOf(purchase));
+    await shop.gate.held(2); // both ask the processor, under one name
+    open();
+    await expectCanceled(purchase);
+    await second.kill();
+  });
+
+  test('without a name of ours for the refund, two workers give back twice (control)', async () => {
+    const { charge } = await buy(shop);
+    const { rows } = await shop.db.query<{ processor_reference: string }>(
+      'SELECT processor_reference FROM charges WHERE id = $1',
+      [charge],
+    );
+    const naive = () =>
+      send(`${shop.sandboxUrl}/v1/refunds`, {
+        key: randomUUID(),
+        headers: { 'content-type': 'application/x-www-form-urlencoded' },
+        body: `payment_intent=${rows[0]?.processor_reference}&amount=600&metadata[charge]=${charge}`,
+      });
+    expect((await Promise.all([naive(), naive()])).map(({ status }) => status)).toEqual([200, 200]);
+    expect(await refundsAtProcessor(shop.sandboxUrl, charge)).toHaveLength(2);
+  });
+});
+
+describe('a worker that is killed', () => {
+  test('after the processor gave the money back and before the record: it goes back once', async () => {
+    const { purchase, answer } = await buyAndHoldTheAnswer();
+    await worker.kill();
+    answer();
+    expect(await pendingRefunds(purchase)).toBe(1);
+    worker = await takeOver();
+    await expectCanceled(purchase);
+  });
+
+  test('after the money went back and before the order is canceled: canceled by the next one', async () => {
+    const { purchase, answer } = await buyAndHoldTheAnswer();
+    const letGo = await lockRows(shop.databaseUrl, 'SELECT 1 FROM orders WHERE id = $1', [
+      purchase.order,
+    ]);
+    answer();
+    await somebodyWaits(shop.db, 'FROM orders');
+    expect(await pendingRefunds(purchase)).toBe(0);
+    await worker.kill();
+    await letGo();
+    expect((await endOf(purchase)).order).toBe('paid');
+    worker = await takeOver();
+    await expectCanceled(purchase);
+  });
+});
+
+test('a worker that falls asleep with the processor’s answer, is overtaken and wakes up, gives back nothing more', async () => {
+  const { purchase, answer } = await buyAndHoldTheAnswer();
+  await worker.sleep();
+  answer();
+  const second = await takeOver();
+  await expectCanceled(purchase);
+  worker.wake();
+  await addJob(shop.db, 'cancel-sale', await payloadOf(purchase));
+  await expectCanceled(purchase);
+  await second.kill();
+});
+
+test('a refund that the processor refuses cancels nothing, however often the job is run', async () => {
+  const purchase = await buyTheMissing(async ({ charge }) => {
+    const { rows } = await shop.db.query<{ processor_reference: string }>(
+      'SELECT processor_reference FROM charges WHERE id = $1',
+      [charge],
+    );
+    // A person was faster, at the processor's own desk.
+    const desk = await send(`${shop.sandboxUrl}/v1/refunds`, {
+      key: randomUUID(),
+      headers: { 'content-type': 'application/x-www-form-urlencoded' },
+      body: `payment_intent=${rows[0]?.processor_reference}`,
+    });
+    expect(desk.status).toBe(200);
+  });
+  for (const attempts of [1, 2]) {
+    await until(async () => {
+      const [job] = await jobs(shop.db, 'cancel-sale');
+      return (
+        job?.attempts === attempts && /a person must look/.test(job.last_error ?? '') && !job.locked
+      );
+    });
+    expect((await endOf(purchase)).order).toBe('paid');
+    await skipPauses(shop.db);
+  }
+});

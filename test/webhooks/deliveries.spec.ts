@@ -1,0 +1,271 @@
+import { randomUUID } from 'node:crypto';
+import { afterAll, beforeAll, beforeEach, describe, expect, jest, test } from '@jest/globals';
+import { PAUSES_MS, pauseAfter } from '../../src/webhooks/outgoing/retry-schedule.js';
+import { addJob, drained, jobs, skipPauses } from '../effects/effects.support.js';
+import { expectCleanBooks } from '../support/books.js';
+import { send } from '../support/raw-client.js';
+import { startReceiver, type Receiver } from '../support/receiver.js';
+import { startService, type Service } from '../support/service.js';
+import { until } from '../support/until.js';
+import {
+  attemptsOf,
+  deliveriesOf,
+  forgetEndpoints,
+  happen,
+  newEndpoint,
+  type TestEndpoint,
+} from './webhooks.support.js';
+
+jest.setTimeout(120_000);
+
+let service: Service;
+let receiver: Receiver;
+beforeAll(async () => {
+  receiver = await startReceiver();
+  service = await startService({ env: { WEBHOOK_CONCURRENCY: '8' } });
+  await service.startWorker();
+});
+beforeEach(() => forgetEndpoints(service.db));
+afterAll(() => expectCleanBooks(service));
+afterAll(async () => {
+  await service.stop();
+  await receiver.stop();
+});
+
+const STATUS =
+  (status: number, headers = {}) =>
+  (response: import('node:http').ServerResponse) =>
+    response.writeHead(status, headers).end();
+
+/** The one delivery of an endpoint, after so many attempts. */
+async function attempted(endpoint: TestEndpoint, count = 1) {
+  await until(async () => {
+    const [delivery] = await deliveriesOf(service.db, endpoint);
+    return (
+      delivery?.attempts === count && (delivery.status !== 'pending' || delivery.pause !== null)
+    );
+  });
+  return (await deliveriesOf(service.db, endpoint))[0]!;
+}
+
+describe('an event', () => {
+  test('is delivered, as the API shows it, to the endpoints that want it', async () => {
+    const [wants, wantsAll, wantsOther] = [
+      await newEndpoint(service, receiver, ['charge.failed', 'charge.succeeded']),
+      await newEndpoint(service, receiver, ['*']),
+      await newEndpoint(service, receiver, ['charge.failed', 'order.paid']),
+    ];
+    const event = await happen(service);
+    await drained(service.db);
+    for (const { path } of [wants, wantsAll]) {
+      expect(receiver.at(path)).toHaveLength(1);
+      const [{ headers, body }] = receiver.at(path) as [(typeof receiver.journal)[0]];
+      expect(headers).toMatchObject({ 'webhook-id': event, 'content-type': 'application/json' });
+      expect(body).toBe((await send(`${service.apiUrl}/events/${event}`)).text);
+    }
+    expect(receiver.at(wantsOther.path)).toEqual([]);
+  });
+
+  test('of another account is nobody’s business', async () => {
+    const endpoint = await newEndpoint(service, receiver, ['*']);
+    await send(`${service.apiUrl}/charges`, {
+      key: randomUUID(),
+      apiKey: 'sk_test_globex',
+      body: { amount: 1200, currency: 'eur', payment_method: 'pm_card_visa' },
+    });
+    await drained(service.db);
+    expect(receiver.at(endpoint.path)).toEqual([]);
+  });
+
+  test('fanned out twice, and delivered by a job that is run twice, is delivered once', async () => {
+    const endpoint = await newEndpoint(service, receiver);
+    const event = await happen(service);
+    await drained(service.db);
+    const [delivery] = await deliveriesOf(service.db, endpoint);
+    const account = await accountOf(event);
+    await addJob(service.db, 'fan-out-event', { account, event });
+    await addJob(service.db, 'deliver-webhook', { account, delivery: delivery?.id });
+    await drained(service.db);
+    expect(receiver.at(endpoint.path)).toHaveLength(1);
+    expect(await deliveriesOf(service.db, endpoint)).toHaveLength(1);
+  });
+
+  test('is delivered twice by a job that is run twice when its end is forgotten (control)', async () => {
+    const endpoint = await newEndpoint(service, receiver);
+    const event = await happen(service);
+    await drained(service.db);
+    const [delivery] = await deliveriesOf(service.db, endpoint);
+    await service.db.query(`UPDATE webhook_deliveries SET status = 'pending' WHERE id = $1`, [
+      delivery?.id,
+    ]);
+    await addJob(service.db, 'deliver-webhook', {
+      account: await accountOf(event),
+      delivery: delivery?.id,
+    });
+    await drained(service.db);
+    expect(receiver.at(endpoint.path)).toHaveLength(2);
+  });
+
+  async function accountOf(event: string) {
+    const { rows } = await service.db.query<{ account_id: string }>(
+      'SELECT account_id FROM events WHERE id = $1',
+      [event],
+    );
+    return rows[0]!.account_id;
+  }
+});
+
+describe('a resend', () => {
+  test('delivers once more under the same webhook-id, once for each key', async () => {
+    const endpoint = await newEndpoint(service, receiver);
+    const event = await happen(service);
+    await drained(service.db);
+    const resend = (key: string) =>
+      send(`${service.apiUrl}/events/${event}/resend`, { method: 'POST', key });
+    const first = await resend('resend');
+    expect(first).toMatchObject({ status: 200, body: { id: event } });
+    expect((await resend('resend')).text).toBe(first.text);
+    await drained(service.db);
+    const got = receiver.at(endpoint.path);
+    expect(got.map(({ headers }) => headers['webhook-id'])).toEqual([event, event]);
+    expect(got[1]?.body).toBe(got[0]?.body);
+    const shown = await send(`${service.apiUrl}/webhook-endpoints/${endpoint.id}/deliveries`);
+    expect(shown.body.data).toHaveLength(2);
+    expect((await resend('again')).status).toBe(200);
+    await receiver.received(endpoint.path, 3);
+    expect(
+      (await send(`${service.apiUrl}/events/evt_no/resend`, { method: 'POST', key: 'no' })).status,
+    ).toBe(404);
+  });
+});
+
+describe('a delivery', () => {
+  test.each([200, 201, 204, 299])('that is answered with %i has succeeded', async (status) => {
+    const endpoint = await newEndpoint(service, receiver);
+    receiver.answer(endpoint.path, STATUS(status));
+    await happen(service);
+    expect(await attempted(endpoint)).toMatchObject({ status: 'succeeded', pause: null });
+    await drained(service.db);
+  });
+
+  test.each([300, 301, 302, 303, 307, 308, 400, 401, 404, 429, 500, 503])(
+    'that is answered with %i is tried again, and not somewhere else',
+    async (status) => {
+      const endpoint = await newEndpoint(service, receiver);
+      receiver.answer(endpoint.path, STATUS(status, { location: `${receiver.url}/elsewhere` }));
+      await happen(service);
+      const delivery = await attempted(endpoint);
+      expect(delivery.status).toBe('pending');
+      expect(delivery.pause).toBeGreaterThan(1);
+      expect(await attemptsOf(service.db, delivery.id)).toEqual([
+        { number: 1, response_status: status, error: null },
+      ]);
+      receiver.answer(endpoint.path, STATUS(200));
+      await skipPauses(service.db);
+      expect(await attempted(endpoint, 2)).toMatchObject({ status: 'succeeded' });
+      const ids = receiver.at(endpoint.path).map(({ headers }) => headers['webhook-id']);
+      expect(new Set(ids).size).toBe(1);
+      expect(receiver.at('/elsewhere')).toEqual([]);
+    },
+  );
+
+  test('that is never answered well is tried for three days, with pauses that grow and differ', async () => {
+    const endpoint = await newEndpoint(service, receiver);
+    receiver.answer(endpoint.path, STATUS(500));
+    await happen(service);
+    for (const [i, pauseMs] of PAUSES_MS.entries()) {
+      const { status, pause } = await attempted(endpoint, i + 1);
+      expect(status).toBe('pending');
+      expect(pause! * 1000).toBeGreaterThan(pauseMs * 0.75 - 5_000);
+      expect(pause! * 1000).toBeLessThanOrEqual(pauseMs * 1.25);
+      await skipPauses(service.db);
+    }
+    const last = await attempted(endpoint, PAUSES_MS.length + 1);
+    expect(last).toMatchObject({ status: 'failed', pause: null });
+    expect(await attemptsOf(service.db, last.id)).toHaveLength(PAUSES_MS.length + 1);
+    await drained(service.db);
+    const days = PAUSES_MS.reduce((sum, ms) => sum + ms, 0) / 86_400_000;
+    expect(days).toBeCloseTo(3, 0);
+    expect(new Set(Array.from({ length: 20 }, () => pauseAfter(3))).size).toBe(20);
+    const [shown] = (await send(`${service.apiUrl}/webhook-endpoints/${endpoint.id}/deliveries`))
+      .body.data as object[];
+    expect(shown).toMatchObject({ status: 'failed', attempts: 12, response_status: 500 });
+  });
+
+  test.each([
+    ['seconds', () => '3600', 3600],
+    ['a date', () => new Date(Date.now() + 7_200_000).toUTCString(), 7200],
+    ['more than a day', () => '999999', 86_400],
+    ['less than our own pause', () => '0', 5],
+    ['nonsense', () => 'soon', 5],
+  ])('waits as long as Retry-After asks: %s', async (_what, value, seconds) => {
+    const endpoint = await newEndpoint(service, receiver);
+    receiver.answer(endpoint.path, STATUS(503, { 'retry-after': value() }));
+    await happen(service);
+    const { pause } = await attempted(endpoint);
+    expect(pause).toBeGreaterThan(seconds * 0.75 - 5);
+    expect(pause).toBeLessThan(seconds * 1.26 + 1);
+    if (seconds > 5) expect(pause).toBeGreaterThan(seconds - 5);
+    receiver.answer(endpoint.path, STATUS(200));
+    await skipPauses(service.db);
+    await drained(service.db);
+  });
+
+  test('that is answered with 410 has ended, and so have all others to that endpoint', async () => {
+    const endpoint = await newEndpoint(service, receiver);
+    receiver.answer(endpoint.path, STATUS(500));
+    await happen(service);
+    const waiting = await attempted(endpoint);
+    receiver.answer(endpoint.path, STATUS(410));
+    await happen(service);
+    await until(async () =>
+      (await deliveriesOf(service.db, endpoint)).some(({ status }) => status === 'failed'),
+    );
+    const { body } = await send(`${service.apiUrl}/webhook-endpoints/${endpoint.id}`);
+    expect(body.status).toBe('disabled');
+    await skipPauses(service.db);
+    await happen(service);
+    await drained(service.db);
+    const all = await deliveriesOf(service.db, endpoint);
+    expect(all.map(({ status }) => status)).toEqual(['failed', 'failed']); // the third was never planned
+    expect(await attemptsOf(service.db, waiting.id)).toHaveLength(1);
+    expect(receiver.at(endpoint.path)).toHaveLength(2);
+  });
+
+  test('to an endpoint that was deleted meanwhile is not attempted', async () => {
+    const endpoint = await newEndpoint(service, receiver);
+    receiver.answer(endpoint.path, STATUS(500));
+    await happen(service);
+    await attempted(endpoint);
+    await send(`${service.apiUrl}/webhook-endpoints/${endpoint.id}`, { method: 'DELETE' });
+    await skipPauses(service.db);
+    await drained(service.db);
+    expect(await deliveriesOf(service.db, endpoint)).toMatchObject([
+      { status: 'failed', attempts: 1 },
+    ]);
+    expect(receiver.at(endpoint.path)).toHaveLength(1);
+  });
+});
+
+test('a slow endpoint holds up no other, and gets all of its own in the end', async () => {
+  const [slow, quick] = [
+    await newEndpoint(service, receiver),
+    await newEndpoint(service, receiver),
+  ];
+  const answer = receiver.hold(slow.path);
+  const events: string[] = [];
+  for (let i = 0; i < 30; i++) events.push(await happen(service));
+  await receiver.received(quick.path, 30);
+  // Of eight slots a quarter; the rest of its deliveries waits in the queue.
+  expect(receiver.at(slow.path).length).toBeLessThanOrEqual(2);
+  await until(async () =>
+    (await jobs(service.db)).every(({ payload, locked }) => locked || payload.postponed),
+  );
+  answer();
+  await until(async () => {
+    await skipPauses(service.db);
+    return (await jobs(service.db)).length === 0;
+  }, 40_000);
+  const got = receiver.at(slow.path).map(({ headers }) => headers['webhook-id']);
+  expect(got.sort()).toEqual(events.sort());
+});

@@ -1,0 +1,77 @@
+import { randomUUID } from 'node:crypto';
+import type pg from 'pg';
+import { charge, send, type Reply } from '../support/raw-client.js';
+import type { Receiver } from '../support/receiver.js';
+import type { Service } from '../support/service.js';
+
+export interface TestEndpoint {
+  id: string;
+  secret: string;
+  /** Its path at the receiver. */
+  path: string;
+}
+
+/** An endpoint of its own path at the receiver, for the first demo account. */
+export async function newEndpoint(
+  { apiUrl }: Service,
+  receiver: Receiver,
+  events: string[] = ['charge.succeeded'],
+): Promise<TestEndpoint> {
+  const path = `/${randomUUID()}`;
+  const made = await postEndpoint(apiUrl, { url: receiver.url + path, events });
+  if (made.status !== 201) throw new Error(`no endpoint: ${made.text}`);
+  return { id: made.body.id, secret: String(made.body.secret), path };
+}
+
+export function postEndpoint(apiUrl: string, body: unknown, key = randomUUID()): Promise<Reply> {
+  return send(`${apiUrl}/webhook-endpoints`, { key, body });
+}
+
+/** Nobody else's endpoints hear what comes next. */
+export async function forgetEndpoints(db: pg.Pool): Promise<void> {
+  await db.query('UPDATE webhook_endpoints SET deleted_at = now() WHERE deleted_at IS NULL');
+}
+
+/** A charge that succeeds. @returns the id of the event that tells of it. */
+export async function happen({ apiUrl, db }: Service): Promise<string> {
+  const made = await charge(apiUrl, randomUUID());
+  if (made.status !== 201) throw new Error(`not charged: ${made.text}`);
+  const { rows } = await db.query<{ id: string }>(
+    `SELECT id FROM events WHERE type = 'charge.succeeded' AND cause = $1`,
+    [made.body.id],
+  );
+  return rows[0]!.id;
+}
+
+export interface DeliveryRow {
+  id: string;
+  event_id: string;
+  status: string;
+  attempts: number;
+  /** From now until the next attempt, in seconds. */
+  pause: number | null;
+}
+
+export async function deliveriesOf(db: pg.Pool, { id }: TestEndpoint): Promise<DeliveryRow[]> {
+  const { rows } = await db.query<DeliveryRow>(
+    `SELECT id, event_id, status, attempts, EXTRACT(EPOCH FROM next_attempt_at - clock_timestamp())::float8 AS pause
+     FROM webhook_deliveries WHERE endpoint_id = $1 ORDER BY created_at, id`,
+    [id],
+  );
+  return rows;
+}
+
+export interface AttemptRow {
+  number: number;
+  response_status: number | null;
+  error: string | null;
+}
+
+/** What came of each attempt. */
+export async function attemptsOf(db: pg.Pool, deliveryId: string): Promise<AttemptRow[]> {
+  const { rows } = await db.query<AttemptRow>(
+    `SELECT number, response_status, error FROM webhook_attempts WHERE delivery_id = $1 ORDER BY number`,
+    [deliveryId],
+  );
+  return rows;
+}
