@@ -23,7 +23,7 @@ export async function createHttpApp(
   app.useLogger(app.get(JsonLogger, { strict: false }));
   const draining = app.get(Draining, { strict: false });
   adapter.untilIdle = () => draining.untilIdle();
-  app.set('etag', false); // an ETag here is a version of ours, not a hash of bytes
+  app.set('etag', false); // only what can be asked for by If-Match has one, and makes it itself
   app.set('query parser', 'simple');
   app.disable('x-powered-by');
   // Before the router, which gives up on a path that it cannot decode.
