@@ -4,7 +4,7 @@ import { expectCleanBooks } from '../support/books.js';
 import { charge, send } from '../support/raw-client.js';
 import { until } from '../support/until.js';
 import type { WorkerProcess } from '../support/worker-process.js';
-import { drained, jobs, startShop, type Shop } from './effects.support.js';
+import { addJob, drained, jobs, startShop, type Shop } from './effects.support.js';
 
 jest.setTimeout(120_000);
 
@@ -51,6 +51,13 @@ describe('a job that has failed for the last time', () => {
     expect(await command('list')).toEqual({ exit: 0, output: '0 parked\n' });
     expect(await metric('parked_jobs')).toBe(0);
     const id = await park('ann@shop.test');
+    // One that fails as well, and will be tried again.
+    const other = await addJob(shop.db, 'fan-out-event', { account: 'acct_1', event: 'evt_1' });
+    await until(async () =>
+      (await jobs(shop.db)).some(
+        (job) => job.id === other && job.last_error !== null && !job.locked,
+      ),
+    );
 
     const { exit, output } = await command('list');
     expect(exit).toBe(0);
@@ -62,6 +69,7 @@ describe('a job that has failed for the last time', () => {
     );
     expect(sum).toBe('1 parked');
     expect(await metric('parked_jobs')).toBe(1);
+    await shop.db.query('DELETE FROM graphile_worker._private_jobs WHERE id = $1', [other]);
 
     // It waits for a person, although the mail server would take it by now.
     shop.mail.refuse(undefined);

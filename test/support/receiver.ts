@@ -30,12 +30,15 @@ export interface Receiver {
   answer(path: string, answer: Answer): void;
   /** From now on requests to this path arrive, but are not answered; the returned function answers them with 200. */
   hold(path: string): () => void;
+  /** Breaks the connection of the n-th request that waits at this path. */
+  drop(path: string, n: number): void;
   stop(): Promise<void>;
 }
 
 export async function startReceiver(): Promise<Receiver> {
   const journal: Received[] = [];
   const answers = new Map<string, Answer>();
+  const held = new Map<string, ServerResponse[]>();
   let connections = 0;
   const server = createServer((request, response) => {
     readText(request).then(
@@ -64,12 +67,14 @@ export async function startReceiver(): Promise<Receiver> {
     answer: (path, answer) => void answers.set(path, answer),
     hold(path) {
       const waiting: ServerResponse[] = [];
+      held.set(path, waiting);
       answers.set(path, (response) => waiting.push(response));
       return () => {
         answers.delete(path);
         waiting.forEach((response) => response.end());
       };
     },
+    drop: (path, n) => void held.get(path)?.[n]?.destroy(),
     async stop() {
       server.close();
       server.closeAllConnections();

@@ -82,10 +82,9 @@ export async function send(
 /** In words of ours, or the error's code: its message would name addresses of our network. */
 function describe(error: unknown): string {
   if (error instanceof AddressRefused || error instanceof AnswerTooLong) return error.message;
-  if (!(error instanceof Error)) return 'the request failed';
-  if (error.name === 'TimeoutError') return 'no answer in time';
-  if (error.name === 'AbortError') return 'interrupted on our side';
-  const { code } = error as NodeJS.ErrnoException;
+  const { name, code } = error as { name?: string; code?: string };
+  if (name === 'TimeoutError') return 'no answer in time';
+  if (name === 'AbortError') return 'interrupted on our side';
   return `the request failed${code === undefined ? '' : `: ${code}`}`;
 }
 

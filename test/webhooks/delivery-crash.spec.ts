@@ -1,0 +1,201 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, jest, test } from '@jest/globals';
+import {
+  addJob,
+  drained,
+  jobs,
+  letLocksRunOut,
+  skipPauses,
+  startShop,
+  type Shop,
+} from '../effects/effects.support.js';
+import { expectCleanBooks } from '../support/books.js';
+import { startReceiver, type Receiver } from '../support/receiver.js';
+import { until } from '../support/until.js';
+import type { WorkerProcess } from '../support/worker-process.js';
+import {
+  attemptsOf,
+  deliveriesOf,
+  forgetEndpoints,
+  happen,
+  newEndpoint,
+  type TestEndpoint,
+} from './webhooks.support.js';
+
+jest.setTimeout(120_000);
+
+/** A delivery reaches its merchant at least once, under one webhook-id, whatever becomes of the workers. */
+let shop: Shop;
+let receiver: Receiver;
+let worker: WorkerProcess;
+beforeAll(async () => {
+  receiver = await startReceiver();
+  shop = await startShop();
+  worker = await shop.startWorkerProcess();
+});
+beforeEach(() => forgetEndpoints(shop.db));
+afterAll(() => expectCleanBooks(shop));
+afterAll(async () => {
+  await shop.stop();
+  await receiver.stop();
+});
+
+/** A delivery that has reached the receiver, whose worker waits for the answer. */
+async function underWay() {
+  const endpoint = await newEndpoint(shop, receiver);
+  const answer = receiver.hold(endpoint.path);
+  const event = await happen(shop);
+  await receiver.received(endpoint.path);
+  return { endpoint, event, answer };
+}
+
+async function delivery(endpoint: TestEndpoint) {
+  const [found] = await deliveriesOf(shop.db, endpoint);
+  return found!;
+}
+
+const requests = ({ path }: TestEndpoint) => receiver.at(path).length;
+/** What a merchant makes of them who looks at the webhook-id, as docs/webhook-receiver.md does. */
+const messages = ({ path }: TestEndpoint) =>
+  new Set(receiver.at(path).map(({ headers }) => headers['webhook-id'])).size;
+
+async function takeOver(): Promise<WorkerProcess> {
+  await letLocksRunOut(shop.db);
+  return shop.startWorkerProcess();
+}
+
+test('two workers at once deliver once: the second finds that it is being delivered', async () => {
+  const second = await shop.startWorkerProcess();
+  const { endpoint, answer } = await underWay();
+  const [job] = await jobs(shop.db, 'deliver-webhook');
+  await addJob(shop.db, 'deliver-webhook', job!.payload);
+  await until(async () =>
+    (await jobs(shop.db)).some(({ last_error }) => /by somebody else/.test(last_error ?? '')),
+  );
+  answer();
+  await until(async () => (await delivery(endpoint)).status === 'succeeded');
+  await skipPauses(shop.db);
+  await drained(shop.db);
+  expect(requests(endpoint)).toBe(1);
+  await second.kill();
+});
+
+test('two workers at once deliver twice when they do not claim it (control)', async () => {
+  const second = await shop.startWorkerProcess();
+  await shop.db.query(`
+    CREATE FUNCTION no_lease() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+      NEW.lease_expires_at := NULL; RETURN NEW; END $$`);
+  await shop.db.query(
+    `CREATE TRIGGER no_lease BEFORE UPDATE ON webhook_deliveries FOR EACH ROW EXECUTE FUNCTION no_lease()`,
+  );
+  const { endpoint, answer } = await underWay();
+  const [job] = await jobs(shop.db, 'deliver-webhook');
+  await addJob(shop.db, 'deliver-webhook', job!.payload);
+  await receiver.received(endpoint.path, 2);
+  answer();
+  await drained(shop.db);
+  await shop.db.query('DROP TRIGGER no_lease ON webhook_deliveries');
+  expect(requests(endpoint)).toBe(2);
+  await second.kill();
+});
+
+describe('a worker that is killed', () => {
+  test('after the receiver got it and before the record: it comes again, as the same message', async () => {
+    const { endpoint, answer } = await underWay();
+    await worker.kill();
+    answer();
+    worker = await takeOver();
+    await drained(shop.db);
+    expect(await delivery(endpoint)).toMatchObject({ status: 'succeeded', attempts: 2 });
+    expect(await attemptsOf(shop.db, (await delivery(endpoint)).id)).toEqual([
+      { number: 1, response_status: null, error: null }, // nobody knows
+      { number: 2, response_status: 200, error: null },
+    ]);
+    expect(requests(endpoint)).toBe(2);
+    expect(messages(endpoint)).toBe(1);
+  });
+});
+
+describe('a worker that falls asleep, is overtaken and wakes up', () => {
+  let second: WorkerProcess;
+
+  /** The second worker makes another attempt, which the receiver does not answer. */
+  async function overtake(endpoint: TestEndpoint): Promise<void> {
+    await worker.sleep();
+    second = await takeOver();
+    await receiver.received(endpoint.path, 2);
+  }
+
+  test('with a success: it counts, also if the other dies, and nobody delivers again', async () => {
+    const { endpoint, answer } = await underWay();
+    await overtake(endpoint);
+    await second.kill();
+    worker.wake();
+    answer();
+    await until(async () => (await delivery(endpoint)).status === 'succeeded');
+    await letLocksRunOut(shop.db);
+    await drained(shop.db);
+    expect(requests(endpoint)).toBe(2);
+    expect(messages(endpoint)).toBe(1);
+  });
+
+  test('with a failure: it leaves the job to the other, whose own end is made up for if it dies', async () => {
+    const { endpoint, answer } = await underWay();
+    await overtake(endpoint);
+    receiver.answer(endpoint.path, (response) => response.end());
+    // The sleeper's request is answered badly, the other's never.
+    worker.wake();
+    receiver.drop(endpoint.path, 0);
+    await until(async () => {
+      const [first] = await attemptsOf(shop.db, (await delivery(endpoint)).id);
+      return first?.error !== null;
+    });
+    await until(async () => /\(deliver-webhook\), attempt 1/.test(worker.output()));
+    await second.kill();
+    expect(await delivery(endpoint)).toMatchObject({ status: 'pending', attempts: 2 });
+    await letLocksRunOut(shop.db);
+    await drained(shop.db);
+    expect(await delivery(endpoint)).toMatchObject({ status: 'succeeded', attempts: 3 });
+    expect(messages(endpoint)).toBe(1);
+    answer();
+  });
+
+  test('when the other has ended it: one success, nothing more is sent', async () => {
+    const { endpoint, answer } = await underWay();
+    await worker.sleep();
+    answer();
+    second = await takeOver();
+    await until(async () => (await delivery(endpoint)).status === 'succeeded');
+    await drained(shop.db);
+    const ended = await delivery(endpoint);
+    worker.wake();
+    await until(async () => {
+      const [first] = await attemptsOf(shop.db, ended.id);
+      return first?.response_status === 200;
+    });
+    await drained(shop.db);
+    expect(await delivery(endpoint)).toEqual(ended);
+    expect(requests(endpoint)).toBe(2);
+    expect(messages(endpoint)).toBe(1);
+    await second.kill();
+  });
+});
+
+test('a worker that is told to stop cuts a delivery short and hands it over, without waiting for any lock', async () => {
+  await worker.kill('SIGTERM');
+  const doomed = await shop.startWorkerProcess({ STOP_GRACE_MS: '2000' });
+  const { endpoint, answer } = await underWay();
+  expect(await doomed.kill('SIGTERM')).toBe(0);
+  const interrupted = await delivery(endpoint);
+  expect(interrupted).toMatchObject({ status: 'pending', attempts: 1 });
+  expect(interrupted.pause).toBeLessThan(7);
+  expect(await attemptsOf(shop.db, interrupted.id)).toEqual([
+    { number: 1, response_status: null, error: 'interrupted on our side' },
+  ]);
+  expect(await jobs(shop.db)).toMatchObject([
+    { task: 'deliver-webhook', attempts: 0, locked: false },
+  ]);
+  answer();
+  worker = await shop.startWorkerProcess();
+  await drained(shop.db);
+  expect(messages(endpoint)).toBe(1);
+});

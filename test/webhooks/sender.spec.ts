@@ -1,0 +1,129 @@
+import { once } from 'node:events';
+import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { addressPolicy } from '../../src/webhooks/outgoing/address-policy.js';
+import { parseRetryAfter, send, type Limits } from '../../src/webhooks/outgoing/sender.js';
+
+/** A receiver that misbehaves, byte by byte. */
+let server: Server;
+let behave: (socket: Socket) => unknown = () => {};
+let closed: Promise<unknown>;
+beforeAll(async () => {
+  server = createServer((socket) => {
+    closed = once(socket, 'close');
+    socket.on('error', () => {});
+    socket.once('data', () => behave(socket));
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+});
+afterAll(async () => {
+  server.close();
+  await once(server, 'close');
+});
+
+const LIMITS: Limits = { timeoutMs: 300, answerBytes: 1000 };
+const NEVER = new AbortController().signal;
+
+function sendTo(how: typeof behave, limits = LIMITS, stopping = NEVER, protocol = 'http') {
+  behave = how;
+  const { port } = server.address() as AddressInfo;
+  const message = {
+    url: `${protocol}://127.0.0.1:${port}/`,
+    id: 'evt_1',
+    body: '{}',
+    secrets: ['whsec_c2VjcmV0IHNlY3JldCBzZWNyZXQgc2VjcmV0'],
+  };
+  return send(message, addressPolicy(false), stopping, limits);
+}
+
+async function drip(socket: Socket, text: string) {
+  for (const byte of text.repeat(100)) {
+    if (socket.destroyed) return;
+    socket.write(byte);
+    await delay(20);
+  }
+}
+
+describe('an exchange ends', () => {
+  test.each<[string, typeof behave, object]>([
+    ['without an answer', () => {}, { error: 'no answer in time' }],
+    [
+      'with a head that drips',
+      (s) => drip(s, 'HTTP/1.1 200 OK\r\nA: b'),
+      { error: 'no answer in time' },
+    ],
+    [
+      'with a body that drips',
+      (s) => {
+        s.write('HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\n');
+        return drip(s, 'x');
+      },
+      { error: 'no answer in time' },
+    ],
+    [
+      'with a body that is too long',
+      (s) => s.write(`HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n${'x'.repeat(2000)}`),
+      { error: 'the answer is too long' },
+    ],
+    [
+      'with a head that is too long',
+      (s) => s.write(`HTTP/1.1 200 OK\r\nA: ${'x'.repeat(20_000)}\r\n\r\n`),
+      { error: 'the request failed: HPE_HEADER_OVERFLOW' },
+    ],
+    ['with a reset', (s) => s.resetAndDestroy(), { error: 'the request failed: ECONNRESET' }],
+    [
+      'in the middle of the body',
+      (s) => s.end('HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf'),
+      { error: 'the request failed: ECONNRESET' },
+    ],
+    [
+      'with something that is no HTTP',
+      (s) => s.end('220 mail\r\n'),
+      { error: 'the request failed: HPE_INVALID_CONSTANT' },
+    ],
+    ['with an answer', (s) => s.end('HTTP/1.1 204 No Content\r\n\r\n'), { status: 204 }],
+    [
+      'with an answer and a wish',
+      (s) => s.end('HTTP/1.1 503 No\r\nRetry-After: 7\r\nContent-Length: 0\r\n\r\n'),
+      { status: 503, retryAfterMs: 7000 },
+    ],
+  ])('%s', async (_how, how, expected) => {
+    expect(await sendTo(how)).toEqual(expected);
+    await closed; // no connection is left open
+  });
+
+  test('when the process is told to stop', async () => {
+    const stopping = new AbortController();
+    const sent = sendTo(() => stopping.abort(), { ...LIMITS, timeoutMs: 60_000 }, stopping.signal);
+    expect(await sent).toEqual({ error: 'interrupted on our side' });
+    await closed;
+  });
+
+  test('without TLS where there should be some, and without a server', async () => {
+    const plain = await sendTo((s) => s.end('HTTP/1.1 200 OK\r\n\r\n'), LIMITS, NEVER, 'https');
+    expect(plain.error).toMatch(/^the request failed: (ERR_SSL|EPROTO|ECONNRESET)/);
+    const message = { url: 'http://127.0.0.1:1/', id: 'evt_1', body: '{}', secrets: [] };
+    expect(await send(message, addressPolicy(false), NEVER)).toEqual({
+      error: 'the request failed: ECONNREFUSED',
+    });
+  });
+});
+
+test.each([
+  ['120', 120_000],
+  ['0', 0],
+  ['Sun, 06 Nov 2033 08:49:37 GMT', 17_000],
+  ['Sun, 06 Nov 1994 08:49:37 GMT', 0],
+  ['-1', undefined],
+  ['1.5', undefined],
+  ['9999999999', undefined],
+  ['', undefined],
+  [undefined, undefined],
+])('Retry-After: %s', (value, ms) => {
+  const found = parseRetryAfter(value, new Date('2033-11-06T08:49:20Z'));
+  if (ms === undefined && found !== undefined)
+    expect(found).toBe(0); // a lenient date is no wish to wait
+  else expect(found).toBe(ms);
+});

@@ -1,0 +1,108 @@
+import { randomUUID } from 'node:crypto';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
+import { Webhook } from 'standardwebhooks';
+import { drained, skipPauses } from '../effects/effects.support.js';
+import { expectCleanBooks } from '../support/books.js';
+import { send } from '../support/raw-client.js';
+import { startReceiver, type Received, type Receiver } from '../support/receiver.js';
+import { startService, type Service } from '../support/service.js';
+import { forgetEndpoints, happen, newEndpoint, type TestEndpoint } from './webhooks.support.js';
+
+let service: Service;
+let receiver: Receiver;
+beforeAll(async () => {
+  receiver = await startReceiver();
+  service = await startService();
+  await service.startWorker();
+});
+beforeEach(() => forgetEndpoints(service.db));
+afterAll(() => expectCleanBooks(service));
+afterAll(async () => {
+  await service.stop();
+  await receiver.stop();
+});
+
+async function delivered(endpoint: TestEndpoint): Promise<Received> {
+  const before = receiver.at(endpoint.path).length;
+  await happen(service);
+  await receiver.received(endpoint.path, before + 1);
+  return receiver.at(endpoint.path).at(-1)!;
+}
+
+const headersOf = ({ headers }: Received) => headers as Record<string, string>;
+const verify = (secret: string, received: Received, changes: Record<string, string> = {}) =>
+  new Webhook(secret).verify(received.body, { ...headersOf(received), ...changes });
+
+describe('a delivery is signed as Standard Webhooks has it', () => {
+  test('so that the package verifies it with the endpoint’s secret', async () => {
+    const endpoint = await newEndpoint(service, receiver);
+    const received = await delivered(endpoint);
+    expect(verify(endpoint.secret, received)).toMatchObject({ type: 'charge.succeeded' });
+    expect(received.headers['webhook-signature']).toMatch(/^v1,[A-Za-z0-9+/]{43}=$/);
+    expect(received.headers['webhook-timestamp']).toMatch(/^\d{10}$/);
+  });
+
+  test('and nothing else passes for it', async () => {
+    const [endpoint, other] = [
+      await newEndpoint(service, receiver),
+      await newEndpoint(service, receiver),
+    ];
+    const received = await delivered(endpoint);
+    const { body } = received;
+    const at = Number(received.headers['webhook-timestamp']);
+    expect(() => verify(other.secret, received)).toThrow('No matching signature');
+    expect(() =>
+      verify(endpoint.secret, { ...received, body: body.replace('1200', '1') }),
+    ).toThrow();
+    expect(() => verify(endpoint.secret, { ...received, body: ` ${body}` })).toThrow();
+    for (const [name, value] of [
+      ['webhook-id', `evt_${randomUUID()}`],
+      ['webhook-timestamp', String(at + 1)],
+      ['webhook-timestamp', String(at - 301)],
+      ['webhook-signature', 'v1,AAAA'],
+      ['webhook-signature', ''],
+    ] as const)
+      expect(() => verify(endpoint.secret, received, { [name]: value })).toThrow();
+  });
+
+  test('anew at each try: the id stays, time and signature are its own', async () => {
+    const endpoint = await newEndpoint(service, receiver);
+    receiver.answer(endpoint.path, (response) => response.writeHead(500).end());
+    const first = await delivered(endpoint);
+    receiver.answer(endpoint.path, (response) => response.end());
+    // The second that is part of the signature must be another one.
+    const second = Number(first.headers['webhook-timestamp']);
+    while (Math.floor(Date.now() / 1000) === second) await new Promise(setImmediate);
+    await skipPauses(service.db);
+    await receiver.received(endpoint.path, 2);
+    const again = receiver.at(endpoint.path)[1]!;
+    verify(endpoint.secret, again);
+    expect(again.headers['webhook-id']).toBe(first.headers['webhook-id']);
+    expect(again.body).toBe(first.body);
+    expect(again.headers['webhook-signature']).not.toBe(first.headers['webhook-signature']);
+  });
+});
+
+describe('after a rotation', () => {
+  test('both secrets verify for a day, then the new one only', async () => {
+    const endpoint = await newEndpoint(service, receiver);
+    const rotated = await send(`${service.apiUrl}/webhook-endpoints/${endpoint.id}/rotate-secret`, {
+      method: 'POST',
+      key: randomUUID(),
+    });
+    const secret = String(rotated.body.secret);
+    const both = await delivered(endpoint);
+    expect(String(both.headers['webhook-signature']).split(' ')).toHaveLength(2);
+    verify(endpoint.secret, both);
+    verify(secret, both);
+
+    await service.db.query(
+      `UPDATE webhook_secrets SET expires_at = expires_at - interval '24 hours' WHERE endpoint_id = $1`,
+      [endpoint.id],
+    );
+    const one = await delivered(endpoint);
+    verify(secret, one);
+    expect(() => verify(endpoint.secret, one)).toThrow('No matching signature');
+    await drained(service.db);
+  });
+});
