@@ -167,6 +167,7 @@ export const ORDER_FAULTS: readonly Fault[] = [
   })),
   {
     invariant: 'stock_released_or_booked_without_its_hold',
+    drop: ['INDEX stock_movements_hold_ends_once'],
     sql: `INSERT INTO stock_movements (account_id, sku, cause, kind, quantity)
       VALUES ('$account', 'shirt', '$bought', 'book', 2), ('$account', 'shirt', '$bought', 'release', 2);
       UPDATE products SET held = held - 4, on_hand = on_hand - 2 WHERE account_id = '$account'`,

@@ -176,6 +176,21 @@ describe('the comparison with the processor', () => {
     expect(await findings()).toEqual([]);
   });
 
+  test('finds an order that was paid by two charges', async () => {
+    for (const charge of [ids.id, ids.bought]) {
+      await db.query(
+        `UPDATE sandbox.payment_intents SET metadata = metadata || $2::jsonb WHERE metadata ->> 'charge' = $1`,
+        [charge, JSON.stringify({ order: ids.order })],
+      );
+    }
+    expect(await findings()).toEqual([`order_paid_twice ${ids.order}`]);
+  });
+
+  test('finds a rebuilt charge whose order does not show it', async () => {
+    await change(`rebuilt_at = now(), lost_order_id = 'order-lost'`, ids.id);
+    expect(await findings()).toEqual([`payment_of_an_order_that_does_not_show_it ${ids.id}`]);
+  });
+
   test('finds money that went back without a refund of ours', async () => {
     const lost = await giveBack({ refund: 're_never_reserved' });
     expect(await findings()).toEqual([`paid_refund_without_its_row ${lost}`]);
