@@ -1,0 +1,125 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, beforeAll, beforeEach, expect, test } from '@jest/globals';
+import { Webhook } from 'standardwebhooks';
+import { freePort } from '../../src/platform/ports.js';
+import { charge, send } from '../support/raw-client.js';
+import { startService, type Running, type Service } from '../support/service.js';
+import { until } from '../support/until.js';
+
+const page = await readFile('docs/webhook-receiver.md', 'utf8');
+const block = (name: string) =>
+  new RegExp(`^\`\`\`\\w+ ${name}\\n([^]*?)^\`\`\`$`, 'm').exec(page)![1]!;
+
+/** The receiver of the page, as a process of its own, with its tables beside ours. */
+let service: Service;
+let worker: Running;
+let home: string;
+let url: string;
+let secret: string;
+let receiver: ChildProcess;
+beforeAll(async () => {
+  service = await startService();
+  await service.db.query(block('schema'));
+  home = await mkdtemp(join('dist', 'receiver-')); // where its imports are found
+  const port = await freePort();
+  url = `http://127.0.0.1:${port}/`;
+  const made = await send(`${service.apiUrl}/webhook-endpoints`, {
+    key: randomUUID(),
+    body: { url, events: ['charge.succeeded'] },
+  });
+  secret = String(made.body.secret);
+  await start(port, block('receiver'));
+  worker = await service.startWorker();
+});
+afterAll(async () => {
+  await worker.stop();
+  receiver.kill();
+  await service.stop();
+  await rm(home, { recursive: true, force: true });
+});
+beforeEach(() => service.db.query('TRUNCATE parcels'));
+
+async function start(port: number, code: string): Promise<void> {
+  const script = join(home, `${randomUUID()}.mjs`);
+  await writeFile(script, code);
+  receiver = spawn(process.execPath, [script], {
+    env: { DATABASE_URL: service.databaseUrl, WEBHOOK_SECRET: secret, PORT: String(port) },
+    stdio: 'ignore',
+  });
+  await until(() =>
+    fetch(url).then(
+      () => true,
+      () => false,
+    ),
+  );
+}
+
+async function parcels(): Promise<number> {
+  const { rows } = await service.db.query<{ count: number }>('SELECT count(*)::int FROM parcels');
+  return rows[0]!.count;
+}
+
+async function pay(): Promise<string> {
+  const paid = await charge(service.apiUrl, randomUUID());
+  const { rows } = await service.db.query<{ id: string }>(
+    `SELECT id FROM events WHERE cause = $1 AND type = 'charge.succeeded'`,
+    [paid.body.id],
+  );
+  return rows[0]!.id;
+}
+
+const delivered = async () => {
+  const { rows } = await service.db.query<{ count: number }>(
+    `SELECT count(*)::int FROM webhook_deliveries WHERE status = 'succeeded'`,
+  );
+  return rows[0]!.count;
+};
+
+test('a charge is one parcel, however often its event is sent again', async () => {
+  const before = await delivered();
+  const event = await pay();
+  for (let i = 0; i < 3; i++) {
+    await send(`${service.apiUrl}/events/${event}/resend`, { method: 'POST', key: randomUUID() });
+  }
+  await until(async () => (await delivered()) === before + 4);
+  expect(await parcels()).toBe(1);
+});
+
+/** One message, sent by hand twenty times at once. */
+async function flood(): Promise<number[]> {
+  const id = `evt_${randomUUID()}`;
+  const body = JSON.stringify({ type: 'charge.succeeded', data: { object: { id: 'ch_1' } } });
+  const now = new Date();
+  const headers = {
+    'webhook-id': id,
+    'webhook-timestamp': String(Math.floor(now.getTime() / 1000)),
+    'webhook-signature': new Webhook(secret).sign(id, now, body),
+  };
+  const answers = Array.from({ length: 20 }, () => fetch(url, { method: 'POST', headers, body }));
+  return (await Promise.all(answers)).map(({ status }) => status);
+}
+
+test('twenty at once are one parcel, and each is told that it is done', async () => {
+  expect(new Set(await flood())).toEqual(new Set([204]));
+  expect(await parcels()).toBe(1);
+});
+
+test('a message that is not signed is refused', async () => {
+  const headers = { 'webhook-id': 'evt_1', 'webhook-timestamp': '1', 'webhook-signature': 'v1,x' };
+  expect((await fetch(url, { method: 'POST', headers, body: '{}' })).status).toBe(500);
+  expect(await parcels()).toBe(0);
+});
+
+test('without the look at webhook-id it is twenty parcels (control)', async () => {
+  receiver.kill();
+  await once(receiver, 'exit');
+  const naive = block('receiver').replace('if (seen.rowCount === 1) ', '');
+  expect(naive).not.toBe(block('receiver'));
+  await start(Number(new URL(url).port), naive);
+  await flood();
+  expect(await parcels()).toBe(20);
+});
