@@ -198,7 +198,8 @@ describe('among those that wait', () => {
     await tell(service.apiUrl, early);
     await service.db.query(
       `INSERT INTO processor_events (processor, id, type, account_id, charge_id, state, fact, received_at)
-       SELECT processor, 'evt_poison', type, account_id, charge_id, 'waiting', '{"id":"evt_poison"}',
+       SELECT processor, 'evt_poison', type, account_id, charge_id, 'waiting',
+         jsonb_set(fact::jsonb, '{id}', '"evt_poison"') || '{"answer": {"kind": "refused"}}',
          received_at - interval '1 hour'
        FROM processor_events WHERE id = $1`,
       [early.id],
