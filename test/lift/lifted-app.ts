@@ -59,6 +59,7 @@ export async function emptyDatabase() {
   const url = testDatabaseUrl(name);
   const db = new pg.Pool({ connectionString: url, max: 2 });
   // FORCE below may hit a connection on its way out, which says so to nobody.
+  db.on('error', () => undefined); // an idle connection that ends with its database
   db.on('connect', (client) => client.on('error', () => undefined));
   return {
     url,

@@ -11,7 +11,7 @@ let behave: (socket: Socket) => unknown = () => {};
 let closed: Promise<unknown>;
 beforeAll(async () => {
   server = createServer((socket) => {
-    closed = once(socket, 'close');
+    closed = new Promise((resolve) => socket.once('close', resolve)); // `once` would throw its reset
     socket.on('error', () => {});
     socket.once('data', () => behave(socket));
   });
