@@ -13,13 +13,12 @@ import {
   type Answer,
   type LaterBeats,
   type Operation,
-  type Performed,
   type Plan,
   type Tx,
 } from './operation.js';
 import * as records from './records.js';
 import type { Claim, IdempotencyRecord, KeyedRequest } from './records.js';
-import { isPassing, resultOf, Walk, type Result } from './walk.js';
+import { failedToPerform, isPassing, resultOf, Walk, type Result, type Seen } from './walk.js';
 
 export const ENGINE_OPTIONS = Symbol('ENGINE_OPTIONS');
 
@@ -33,15 +32,6 @@ export interface EngineOptions {
   /** How often expired records are removed, in ms. Only disk space depends on it. */
   reapIntervalMs: number;
 }
-
-type Seen =
-  | { kind: 'answered'; result: Result }
-  | { kind: 'claimed'; claim: Claim; work?: unknown }
-  | { kind: 'found'; record: IdempotencyRecord }
-  | { kind: 'held' }
-  /** The attempt ended without an outcome, and the lease is given back. */
-  | { kind: 'open'; error: Error }
-  | { kind: 'absent' };
 
 /**
  * Reserve, perform, settle. One request walks through `run`; a crash at any line leaves either no row or one
@@ -171,14 +161,24 @@ export class IdempotencyEngine implements BeforeApplicationShutdown {
     id: string,
     outcome: unknown,
   ): Promise<boolean> {
+    const settled = await this.settleSeized(tx, accountId, operation, id, outcome);
+    if (settled) this.probe.ended('recovered', settled.claim);
+    return settled !== undefined;
+  }
+
+  private async settleSeized(
+    tx: Tx,
+    accountId: string,
+    operation: string,
+    id: string,
+    outcome: unknown,
+  ): Promise<{ claim: Claim; result: Result } | undefined> {
     const later = this.operationOf(operation).later;
     const claim = await records.seizeRecord(tx, accountId, id);
-    if (!later || !claim) return false;
+    if (!later || !claim) return undefined;
     const work = await later.load(tx, claim);
     const answer = await later.settle(tx, work, outcome, claim);
-    await this.complete(tx, claim, answer);
-    this.probe.ended('recovered', claim);
-    return true;
+    return { claim, result: await this.complete(tx, claim, answer) };
   }
 
   /** While the process stops, nobody waits for somebody else's answer: another process can tell it. */
@@ -305,8 +305,8 @@ export class IdempotencyEngine implements BeforeApplicationShutdown {
     });
     // Dies here: the answer is stored, the client's retry gets it.
     if (!result) {
-      await this.comeLate(later, loaded, outcome, claim);
-      return undefined;
+      const late = await this.comeLate(later, loaded, outcome, claim);
+      return late && { kind: 'answered', result: late };
     }
     await this.reached('after-settle', claim);
     return { kind: 'answered', result };
@@ -321,12 +321,13 @@ export class IdempotencyEngine implements BeforeApplicationShutdown {
     work: unknown,
     outcome: unknown,
     claim: Claim,
-  ): Promise<void> {
-    if (!late?.isFact(outcome)) return;
+  ): Promise<Result | undefined> {
+    if (!late?.isFact(outcome)) return undefined;
     const { accountId, operation, id } = claim;
-    await this.db.transaction(async (tx) => {
-      const settled = await this.settleFromOutside(tx, accountId, operation, id, outcome);
+    return this.db.transaction(async (tx) => {
+      const settled = await this.settleSeized(tx, accountId, operation, id, outcome);
       if (!settled) await late.tell(tx, work, outcome, claim);
+      return settled?.result;
     });
   }
 
@@ -363,13 +364,4 @@ export class IdempotencyEngine implements BeforeApplicationShutdown {
     const { accountId, id, requestId, operation } = of;
     await this.probe.reached(point, { accountId, id, requestId, operation });
   }
-}
-
-/** A perform that throws has a fault of its own; what it did outside is not known. */
-function failedToPerform(cause: unknown): Performed<never> {
-  return {
-    ended: false,
-    inDoubt: true,
-    error: () => new Error('the second beat failed', { cause }),
-  };
 }

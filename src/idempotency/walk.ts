@@ -8,7 +8,7 @@ import {
   OutcomeUnknown,
   type ReserveRaced,
 } from './errors.js';
-import type { Answer, KeyOutcome, Plan } from './operation.js';
+import type { Answer, KeyOutcome, Performed, Plan } from './operation.js';
 import type { Claim, IdempotencyRecord, KeyedRequest } from './records.js';
 
 /** An answer and where it came from. */
@@ -20,6 +20,16 @@ export interface Result {
   /** Of the request that reserved. */
   originalRequestId: string;
 }
+
+/** What a step of the way has found. */
+export type Seen =
+  | { kind: 'answered'; result: Result }
+  | { kind: 'claimed'; claim: Claim; work?: unknown }
+  | { kind: 'found'; record: IdempotencyRecord }
+  | { kind: 'held' }
+  /** The attempt ended without an outcome, and the lease is given back. */
+  | { kind: 'open'; error: Error }
+  | { kind: 'absent' };
 
 /** The answer that a completed record stores. */
 export function resultOf(record: IdempotencyRecord, replayed: boolean): Result {
@@ -117,4 +127,13 @@ export function isPassing(error: unknown): boolean {
 
 function sleep(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));
+}
+
+/** A perform that throws has a fault of its own; what it did outside is not known. */
+export function failedToPerform(cause: unknown): Performed<never> {
+  return {
+    ended: false,
+    inDoubt: true,
+    error: () => new Error('the second beat failed', { cause }),
+  };
 }

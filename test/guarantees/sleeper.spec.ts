@@ -22,7 +22,7 @@ describe('a request that slept past the end of its lease', () => {
     expect(ended.rowCount).toBe(1);
   }
 
-  test('writes nothing when it wakes, and answers with what the one that took over has stored', async () => {
+  test('and the one that took over: one writes, the other answers with what is stored', async () => {
     const { apiUrl, sandboxUrl, gate } = service;
     const wake = gate.close();
     const sleeper = charge(apiUrl, 'slept');
@@ -42,8 +42,9 @@ describe('a request that slept past the end of its lease', () => {
 
     expect([late.status, answer.status]).toEqual([201, 201]);
     expect(late.text).toBe(answer.text);
-    expect(late.headers['idempotent-replayed']).toBe('true');
-    expect(answer.headers).not.toHaveProperty('idempotent-replayed');
+    // Whoever is first with the fact that the money was taken writes it; the other finds it done.
+    const replays = [late, answer].filter(({ headers }) => 'idempotent-replayed' in headers);
+    expect(replays).toHaveLength(1);
     expect(await paymentsOf(sandboxUrl, answer.body.id)).toHaveLength(1);
     expect((await lookUp(apiUrl, 'slept')).body).toMatchObject({ state: 'completed', attempts: 2 });
   });
