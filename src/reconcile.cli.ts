@@ -1,6 +1,7 @@
 import { parseArgs } from 'node:util';
 import { DataSource } from 'typeorm';
 import { nameOf } from './platform/fault.js';
+import { EXIT_USAGE } from './platform/command.js';
 import { databaseOptions } from './platform/database.js';
 import { toUtc } from './platform/rules.js';
 import type { Span } from './processor/processor.js';
@@ -18,8 +19,6 @@ Holds the processor's ledger of that span against the charges and refunds here, 
 rebuilds those that are missing here. Times are ISO 8601; the default is the last 30 days.`;
 const DAYS_MS = 30 * 24 * 3_600_000;
 const COULD_NOT_LOOK = 2;
-/** EX_USAGE of sysexits.h. */
-const EXIT_USAGE = 64;
 
 const span = spanOf(process.argv.slice(2));
 if (!span) {

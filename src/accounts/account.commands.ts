@@ -1,4 +1,5 @@
 import type { DataSource } from 'typeorm';
+import { CommandError, requireSchema } from '../platform/command.js';
 import type { Tx } from '../platform/database.js';
 import { addApiKey, createAccount, hashApiKey } from './accounts.js';
 
@@ -13,16 +14,6 @@ export const USAGE = `Usage: npm run account -- <command>
 A key is shown once: only its hash is kept. Idempotency keys belong to the account, not to the API key:
 what an old key began, a new one finishes.`;
 
-/** What the person at the terminal can mend; the message is all there is to print. */
-export class AccountError extends Error {
-  constructor(
-    message: string,
-    readonly usage = false,
-  ) {
-    super(message);
-  }
-}
-
 /** How many characters of a key's hash name it. Enough for the keys of one account; worthless to a thief. */
 const HINT_LENGTH = 8;
 const HINT = `left(encode(key_hash, 'hex'), ${HINT_LENGTH})`;
@@ -36,7 +27,7 @@ export async function runAccountCommand(
   [command, ...args]: string[],
   readStdin: () => Promise<string>,
 ): Promise<string[]> {
-  await requireSchema(db);
+  await requireSchema(db, 'api_keys');
   switch (`${command} ${args.length}`) {
     case 'create 1':
       return db.transaction((tx) => create(tx, args[0]!.trim()));
@@ -49,20 +40,13 @@ export async function runAccountCommand(
     case 'list 0':
       return list(db);
     default:
-      throw new AccountError(`That is no command.\n\n${USAGE}`, true);
+      throw new CommandError(`That is no command.\n\n${USAGE}`, true);
   }
-}
-
-async function requireSchema(db: DataSource): Promise<void> {
-  const [row]: { there: boolean }[] = await db.query(
-    `SELECT to_regclass('api_keys') IS NOT NULL AS there`,
-  );
-  if (!row?.there) throw new AccountError('The database is empty. Run `npm run migrate` first.');
 }
 
 async function create(tx: Tx, name: string): Promise<string[]> {
   if (name.length < 1 || name.length > 255)
-    throw new AccountError('The name has 1 to 255 characters.', true);
+    throw new CommandError('The name has 1 to 255 characters.', true);
   const accountId = await createAccount(tx, name);
   return [`Account  ${accountId}  ${name}`, ...shown(await addApiKey(tx, accountId))];
 }
@@ -92,7 +76,7 @@ async function revoke(db: DataSource, apiKey: string): Promise<string[]> {
 async function revokeByHint(db: DataSource, accountId: string, hint: string): Promise<string[]> {
   await requireAccount(db.manager, accountId);
   if (!/^[0-9a-f]{8}$/.test(hint))
-    throw new AccountError('A hint is 8 hexadecimal digits, as `list` shows them.', true);
+    throw new CommandError('A hint is 8 hexadecimal digits, as `list` shows them.', true);
   return revoked(
     await db.query(
       `UPDATE api_keys SET revoked_at = COALESCE(revoked_at, now())
@@ -108,7 +92,7 @@ function revoked(
   [rows]: [{ account_id: string; hint: string }[], number],
   otherwise: string,
 ): string[] {
-  if (rows.length === 0) throw new AccountError(otherwise);
+  if (rows.length === 0) throw new CommandError(otherwise);
   return rows.map(({ account_id, hint }) => `Revoked  ${hint} of ${account_id}`);
 }
 
@@ -134,5 +118,5 @@ async function list(db: DataSource): Promise<string[]> {
 async function requireAccount(db: Tx, accountId: string): Promise<void> {
   const known: unknown[] = await db.query('SELECT 1 FROM accounts WHERE id = $1', [accountId]);
   if (known.length === 0)
-    throw new AccountError(`There is no account ${accountId}; \`list\` shows them.`);
+    throw new CommandError(`There is no account ${accountId}; \`list\` shows them.`);
 }

@@ -1,4 +1,5 @@
 import type { DataSource } from 'typeorm';
+import { CommandError, requireSchema } from '../platform/command.js';
 import { IS_PARKED, listParkedJobs } from './queue-tables.js';
 
 export const USAGE = `Usage: npm run jobs -- <command>
@@ -7,37 +8,20 @@ export const USAGE = `Usage: npm run jobs -- <command>
   retry <id>        that one is tried again, from its first attempt on
   retry all         all of them are`;
 
-/** What the person at the terminal can mend; the message is all there is to print. */
-export class JobCommandError extends Error {
-  constructor(
-    message: string,
-    readonly usage = false,
-  ) {
-    super(message);
-  }
-}
-
 /** @returns the lines to print. */
 export async function runJobCommand(
   db: DataSource,
   [command, ...args]: string[],
 ): Promise<string[]> {
-  await requireSchema(db);
+  await requireSchema(db, 'graphile_worker.jobs');
   switch (`${command} ${args.length}`) {
     case 'list 0':
       return list(db);
     case 'retry 1':
       return retry(db, args[0]!);
     default:
-      throw new JobCommandError(`That is no command.\n\n${USAGE}`, true);
+      throw new CommandError(`That is no command.\n\n${USAGE}`, true);
   }
-}
-
-async function requireSchema(db: DataSource): Promise<void> {
-  const [row]: { there: boolean }[] = await db.query(
-    `SELECT to_regclass('graphile_worker.jobs') IS NOT NULL AS there`,
-  );
-  if (!row?.there) throw new JobCommandError('The database is empty. Run `npm run migrate` first.');
 }
 
 async function list(db: DataSource): Promise<string[]> {
@@ -59,7 +43,7 @@ async function list(db: DataSource): Promise<string[]> {
 
 async function retry(db: DataSource, which: string): Promise<string[]> {
   if (which !== 'all' && !/^\d{1,18}$/.test(which)) {
-    throw new JobCommandError('An id is a number, as `list` shows them.', true);
+    throw new CommandError('An id is a number, as `list` shows them.', true);
   }
   const rows: { id: string }[] = await db.query(
     `SELECT id::text FROM graphile_worker.reschedule_jobs(
@@ -69,7 +53,7 @@ async function retry(db: DataSource, which: string): Promise<string[]> {
     [which],
   );
   if (rows.length === 0 && which !== 'all') {
-    throw new JobCommandError(`No job ${which} is parked; \`list\` shows those that are.`);
+    throw new CommandError(`No job ${which} is parked; \`list\` shows those that are.`);
   }
   return rows.map(({ id }) => `Retrying ${id}`).concat(`${rows.length} to be tried again`);
 }

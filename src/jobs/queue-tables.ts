@@ -44,14 +44,14 @@ export interface ParkedJob {
   created_at: Date;
 }
 
-/** Locked ones count as well: they are running for the last time, or their process was killed in that. */
+/** A locked one is running for the last time, or its process was killed in that: it is parked when the lock is gone. */
 export const IS_PARKED = 'attempts >= max_attempts AND locked_at IS NULL';
 
 export async function listParkedJobs(db: Tx): Promise<ParkedJob[]> {
   return db.query(
     `SELECT jobs.id::text, jobs.task_identifier AS task, private.payload, jobs.attempts, jobs.last_error, jobs.created_at
-     FROM graphile_worker.jobs JOIN ${JOBS} AS private USING (id)
-     WHERE jobs.attempts >= jobs.max_attempts AND jobs.locked_at IS NULL
+     FROM (SELECT * FROM graphile_worker.jobs WHERE ${IS_PARKED}) AS jobs
+     JOIN ${JOBS} AS private USING (id)
      ORDER BY jobs.created_at, jobs.id`,
   );
 }

@@ -1,0 +1,31 @@
+import { DataSource } from 'typeorm';
+import { CommandError, EXIT_USAGE } from './platform/command.js';
+import { run } from './run.js';
+
+/**
+ * Runs `npm run <program> -- <args>` on the database and prints its lines.
+ * Exit code: 0 done, 1 refused, 64 usage, 78 configuration.
+ */
+export async function runCommand(
+  usage: string,
+  command: (db: DataSource, args: string[]) => Promise<string[]>,
+): Promise<void> {
+  const args = process.argv.slice(2);
+  if (args.length === 0 || args.includes('--help')) {
+    console.log(usage);
+    process.exit(args.length === 0 ? EXIT_USAGE : 0);
+  }
+  await run(async ({ databaseUrl: url }) => {
+    const options = { type: 'postgres', url, installExtensions: false, extra: { max: 1 } } as const;
+    const db = await new DataSource(options).initialize();
+    try {
+      console.log((await command(db, args)).join('\n'));
+    } catch (error) {
+      if (!(error instanceof CommandError)) throw error;
+      console.error(error.message);
+      process.exitCode = error.usage ? EXIT_USAGE : 1;
+    } finally {
+      await db.destroy();
+    }
+  });
+}
