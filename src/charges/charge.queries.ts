@@ -73,6 +73,9 @@ export async function findChargeOfLostOrder(
   return rows[0]?.id;
 }
 
+// A pending charge is named by its primary key and `settled_at IS NULL` (a CHECK holds that to its status): for
+// `status = 'pending'` PostgreSQL would walk the partial indexes of live charges. Proof: test/operation/plans.spec.ts.
+
 /** @returns the charge with its age by the database's clock, in ms. */
 export async function findPendingCharge(
   db: Tx,
@@ -82,7 +85,7 @@ export async function findPendingCharge(
   const rows: (Charge & { age_ms: number })[] = await db.query(
     `SELECT ${CHARGE_COLUMNS},
        (EXTRACT(EPOCH FROM clock_timestamp() - created_at) * 1000)::float8 AS age_ms
-     FROM charges WHERE account_id = $1 AND id = $2 AND status = 'pending'`,
+     FROM charges WHERE account_id = $1 AND id = $2 AND settled_at IS NULL`,
     [accountId, id],
   );
   return rows[0];
@@ -104,7 +107,7 @@ export async function endCharge(
   const [rows]: [Charge[], number] = await tx.query(
     `UPDATE charges
      SET status = $3, processor_reference = $4, failure_code = $5, decline_code = $6, settled_at = now()
-     WHERE account_id = $1 AND id = $2 AND status = 'pending'
+     WHERE account_id = $1 AND id = $2 AND settled_at IS NULL
      RETURNING ${CHARGE_COLUMNS}`,
     [
       accountId,

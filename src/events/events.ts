@@ -31,7 +31,8 @@ export async function recordEvent(
      ON CONFLICT (account_id, id) DO NOTHING RETURNING id`,
     [accountId, id, type, cause, JSON.stringify({ object })],
   );
-  if (inserted.length > 0) await enqueue(tx, FAN_OUT, { account: accountId, event: id });
+  if (inserted.length > 0)
+    await enqueue(tx, FAN_OUT, { account: accountId, event: id }, { key: id });
 }
 
 export async function findEvent(db: Tx, accountId: string, id: string): Promise<Event | undefined> {

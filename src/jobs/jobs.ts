@@ -7,6 +7,11 @@ export type Payload = Readonly<Record<string, string | number>>;
 export interface JobOptions {
   /** Not before this many milliseconds from now. */
   delayMs?: number;
+  /**
+   * Unique to this job: asked for again before it has run, it is not added again. A job without one costs more, and
+   * the more the longer the queue is, because `add_job` then looks for jobs to replace.
+   */
+  key?: string;
 }
 
 /** How often a job is tried before it is parked. With the queue's back-off (e^n seconds, six hours at most): four days. */
@@ -17,12 +22,13 @@ export async function enqueue(
   tx: Tx,
   name: string,
   payload: Payload,
-  { delayMs = 0 }: JobOptions = {},
+  { delayMs = 0, key }: JobOptions = {},
 ): Promise<void> {
   await tx.query(
     `SELECT 1 FROM graphile_worker.add_job($1, $2::json, max_attempts => $3,
-       run_at => CASE WHEN $4::float8 > 0 THEN now() + $4 * interval '1 millisecond' END)`,
-    [name, JSON.stringify(payload), MAX_ATTEMPTS, delayMs],
+       run_at => CASE WHEN $4::float8 > 0 THEN now() + $4 * interval '1 millisecond' END,
+       job_key => $5::text, job_key_mode => CASE WHEN $5::text IS NULL THEN 'replace' ELSE 'unsafe_dedupe' END)`,
+    [name, JSON.stringify(payload), MAX_ATTEMPTS, delayMs, key ?? null],
   );
 }
 

@@ -2,6 +2,7 @@ import { TypeOrmModule } from '@nestjs/typeorm';
 import type { DynamicModule } from '@nestjs/common';
 import pg from 'pg';
 import type { DataSourceOptions, EntityManager } from 'typeorm';
+import { Connection } from './connection.js';
 
 /** A transaction of the caller, or the pool. Whatever runs in a transaction takes it as its first parameter. */
 export type Tx = EntityManager;
@@ -66,6 +67,7 @@ export function databaseOptions(url: string, poolSize: number) {
     poolSize,
     applicationName: 'charge-once',
     extra: {
+      Client: Connection,
       types,
       options: SESSION_OPTIONS,
       // A request that gets no connection in this time is told `database_unavailable`, having done nothing.

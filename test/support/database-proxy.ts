@@ -118,6 +118,13 @@ function newMessageReader(
 ): (data: Buffer) => void {
   let pending = Buffer.alloc(0);
   let started = false;
+  const prepared = new Map<string, string>();
+  /** The text of a query, of a statement that is parsed, or of one that was parsed before and is run again by its name. */
+  const textOf = (type: string, bytes: Buffer): string => {
+    const [first = '', second = ''] = bytes.toString('utf8', 5).split('\0', 2);
+    if (type === 'P') prepared.set(first, second);
+    return { Q: first, P: second, B: prepared.get(second) }[type] ?? '';
+  };
   return (data) => {
     pending = Buffer.concat([pending, data]);
     for (;;) {
@@ -128,9 +135,7 @@ function newMessageReader(
       const bytes = pending.subarray(0, length);
       pending = pending.subarray(length);
       const type = started ? String.fromCharCode(bytes[0]!) : '';
-      // `P` begins with the name of the statement, which we leave empty.
-      const text =
-        'QP'.includes(type) && started ? bytes.toString('utf8', type === 'P' ? 6 : 5) : '';
+      const text = started ? textOf(type, bytes) : '';
       started = true;
       take(type, text, bytes);
     }

@@ -1,0 +1,45 @@
+import pg from 'pg';
+
+/** Statements that are put together from parts may come in many forms; beyond these they stay nameless. */
+const MOST_NAMES = 500;
+/** The same in all connections, so that a text has one name. */
+const names = new Map<string, string>();
+
+/**
+ * A connection of the pool that has each statement parsed and planned once, by its name: of what a charge costs
+ * PostgreSQL, that is a third (bench/README.md).
+ *
+ * Names live in a session. A pooler in transaction mode gives each transaction another one, where the name is unknown
+ * or stands for something else; so behind it nothing is named. Proof: test/platform/connection.spec.ts, and the charges
+ * behind PgBouncer in test/guarantees/instances.spec.ts.
+ */
+export class Connection extends pg.Client {
+  private ownSession = false;
+
+  // eslint-disable-next-line @typescript-eslint/no-explicit-any -- `pg` has overloads; the pool passes a callback
+  override connect(callback?: any): any {
+    const connected = super.connect().then(() => this.lookAtSession());
+    if (!callback) return connected;
+    void connected.then(() => callback(), callback);
+  }
+
+  // eslint-disable-next-line @typescript-eslint/no-explicit-any -- `pg` has overloads; TypeORM passes text and values
+  override query(text: any, values?: any, callback?: any): any {
+    const name = this.ownSession && Array.isArray(values) ? nameOf(text) : undefined;
+    return name === undefined
+      ? super.query(text, values, callback)
+      : super.query({ name, text, values }, callback);
+  }
+
+  /** A pooler tells its clients a process of its own making. */
+  private async lookAtSession(): Promise<void> {
+    const { rows } = await super.query<{ pid: number }>('SELECT pg_backend_pid() AS pid');
+    this.ownSession = rows[0]?.pid === (this as unknown as { processID: number }).processID;
+  }
+}
+
+function nameOf(text: unknown): string | undefined {
+  if (typeof text !== 'string') return undefined;
+  if (!names.has(text) && names.size < MOST_NAMES) names.set(text, `statement_${names.size}`);
+  return names.get(text);
+}

@@ -1,0 +1,58 @@
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { expectCleanBooks } from '../support/books.js';
+import { charge, getCharge } from '../support/raw-client.js';
+import { startService, type Service } from '../support/service.js';
+import { until } from '../support/until.js';
+
+/** What a charge costs PostgreSQL does not grow with the charges, or the jobs, that there are. */
+let service: Service;
+beforeAll(async () => {
+  service = await startService({ env: { DATABASE_POOL_SIZE: '1' } }); // one session, which tells all it did at once
+});
+afterAll(async () => {
+  try {
+    await expectCleanBooks(service);
+  } finally {
+    await service.stop();
+  }
+});
+
+const CHARGES = 30;
+
+/** How often an index was used, or how many rows of a table were looked at, as PostgreSQL counts. */
+const count = async (sql: string) => {
+  const { rows } = await service.db.query<{ name: string; count: number }>(sql);
+  return Object.fromEntries(rows.map(({ name, count }) => [name, count]));
+};
+const scans = () =>
+  count(`SELECT indexrelname AS name, idx_scan::int AS count FROM pg_stat_user_indexes`);
+const rowsLookedAt = () =>
+  count(`SELECT relname AS name, (seq_tup_read + COALESCE(idx_tup_fetch, 0))::int AS count
+         FROM pg_stat_user_tables`);
+const rowsUpdated = () =>
+  count(`SELECT relname AS name, n_tup_upd::int AS count FROM pg_stat_user_tables`);
+
+test('a charge is found by its key, and its job is added without a look at the queue', async () => {
+  const { apiUrl, db } = service;
+  for (let i = 0; i < CHARGES; i++) await charge(apiUrl, `before ${i}`);
+  // Now PostgreSQL believes, and rightly, that hardly a record is unfinished and hardly a charge is pending.
+  await db.query('ANALYZE');
+  const { body } = await charge(apiUrl, 'measured');
+  await charge(apiUrl, 'after');
+  await until(async () => {
+    await getCharge(apiUrl, body.id); // a session tells what it did when it has done something, and not each time
+    return (await rowsUpdated()).idempotency_records === CHARGES + 2;
+  });
+  expect(await scans()).toMatchObject({
+    idempotency_records_unfinished: 0,
+    idempotency_records_by_expiry: 0,
+    charges_pending: 0,
+    charges_one_live_per_order: 0,
+  });
+  expect((await scans()).charges_pkey).toBeGreaterThan(CHARGES);
+  expect((await rowsLookedAt())._private_jobs).toBe(0);
+  const { rows } = await db.query(
+    'SELECT count(*)::int AS jobs FROM graphile_worker._private_jobs',
+  );
+  expect(rows).toEqual([{ jobs: CHARGES + 2 }]);
+});

@@ -1,0 +1,112 @@
+import { once } from 'node:events';
+import { connect, createServer, type AddressInfo } from 'node:net';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import pg from 'pg';
+import { Connection } from '../../src/platform/connection.js';
+import { freshDatabase } from '../support/database.js';
+
+let database: Awaited<ReturnType<typeof freshDatabase>>;
+beforeAll(async () => {
+  database = await freshDatabase();
+});
+afterAll(() => database.drop());
+
+/** One session for the whole test, so that what it has prepared can be asked for. */
+async function inPool(url: string, use: (pool: pg.Pool) => Promise<void>): Promise<void> {
+  const pool = new pg.Pool({ connectionString: url, max: 1, Client: Connection });
+  pool.on('error', () => undefined); // the database is dropped while the connection is on its way out
+  try {
+    await use(pool);
+  } finally {
+    await pool.end();
+  }
+}
+
+const prepared = async (pool: pg.Pool): Promise<{ statement: string; runs: number }[]> =>
+  (
+    await pool.query(
+      `SELECT statement, (generic_plans + custom_plans)::int AS runs FROM pg_prepared_statements`,
+    )
+  ).rows;
+
+/**
+ * What a client sees of a pooler in transaction mode: the process that it is told is none of the server's. (The first
+ * message with a `K` for its type that comes from the server is BackendKeyData: type, length, process, secret.)
+ */
+async function startPooler(databaseUrl: string) {
+  const target = new URL(databaseUrl);
+  const server = createServer((client) => {
+    const upstream = connect(Number(target.port), target.hostname);
+    const end = () => void [client.destroy(), upstream.destroy()];
+    for (const socket of [client, upstream]) socket.on('error', end).on('close', end);
+    client.pipe(upstream);
+    let told = false;
+    upstream.on('data', (data) => {
+      const at = told ? -1 : data.indexOf(Buffer.from([0x4b, 0, 0, 0, 12]));
+      if (at >= 0) {
+        told = true;
+        data.writeInt32BE(data.readInt32BE(at + 5) ^ 0x2a, at + 5);
+      }
+      client.write(data);
+    });
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const url = new URL(databaseUrl);
+  url.port = String((server.address() as AddressInfo).port);
+  return { url: url.href, close: () => server.close() };
+}
+
+test('behind a pooler nothing is prepared: the next statement may meet another session', async () => {
+  const pooler = await startPooler(database.url);
+  try {
+    await inPool(pooler.url, async (pool) => {
+      expect((await pool.query('SELECT $1::int AS one', [1])).rows).toEqual([{ one: 1 }]);
+      expect(await prepared(pool)).toEqual([]);
+    });
+  } finally {
+    pooler.close();
+  }
+});
+
+describe('a connection of the pool', () => {
+  test('has a statement prepared once, whatever its values', () =>
+    inPool(database.url, async (pool) => {
+      for (const value of [1, 2, 3]) {
+        const { rows } = await pool.query('SELECT $1::int + 1 AS next', [value]);
+        expect(rows).toEqual([{ next: value + 1 }]);
+      }
+      expect(await prepared(pool)).toEqual([{ statement: 'SELECT $1::int + 1 AS next', runs: 3 }]);
+    }));
+
+  test('sends what has no values as it is, several statements too', () =>
+    inPool(database.url, async (pool) => {
+      await pool.query('CREATE TEMP TABLE several (id int); INSERT INTO several VALUES (1)');
+      expect((await pool.query('SELECT id FROM several')).rows).toEqual([{ id: 1 }]);
+      expect(await prepared(pool)).toEqual([]);
+    }));
+
+  test('gives a name again that could not be prepared', () =>
+    inPool(database.url, async (pool) => {
+      const find = () => pool.query('SELECT id FROM later WHERE id = $1', [1]);
+      await expect(find()).rejects.toMatchObject({ code: '42P01' });
+      await pool.query('CREATE TEMP TABLE later AS SELECT 1 AS id');
+      expect((await find()).rows).toEqual([{ id: 1 }]);
+    }));
+
+  test('says why it could not be made', async () => {
+    const nowhere = new URL(database.url);
+    nowhere.pathname = '/no_such_database';
+    await inPool(nowhere.href, async (pool) => {
+      await expect(pool.query('SELECT $1::int', [1])).rejects.toMatchObject({ code: '3D000' });
+    });
+  });
+
+  // The last test: names are the process's, and here they are used up.
+  test('prepares no more than 500 forms of statements', () =>
+    inPool(database.url, async (pool) => {
+      for (let form = 0; form < 600; form++)
+        await pool.query(`SELECT $1::int AS form_${form}`, [form]);
+      expect((await prepared(pool)).length).toBeLessThanOrEqual(500);
+    }));
+});
