@@ -1,7 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { DataSource } from 'typeorm';
 import { deriveId } from '../idempotency/identity.js';
-import { enqueue, JobRegistry, type Payload } from '../jobs/jobs.js';
+import { addJob, enqueue, JobRegistry, type Payload } from '../jobs/jobs.js';
 import type { Tx } from '../platform/database.js';
 import type { Event, EventType } from './event.entity.js';
 
@@ -17,6 +17,17 @@ export interface Happening {
   object: object;
 }
 
+const FAN_OUT = 'fan-out-event';
+
+const RECORD = `WITH event AS (
+    INSERT INTO events (account_id, id, type, cause, data) VALUES ($1, $2, $3, $4, $5)
+    ON CONFLICT (account_id, id) DO NOTHING RETURNING account_id, id
+  ) SELECT 1 FROM event, ${addJob({
+    name: `'${FAN_OUT}'`,
+    payload: `json_build_object('account', event.account_id, 'event', event.id)`,
+    key: 'event.id',
+  })}`;
+
 /**
  * Writes the event and the job that tells everybody about it, in the caller's transaction: both exist if and only if
  * what they tell of has been committed. (The outbox pattern: no message leaves before, none is lost after.)
@@ -26,13 +37,7 @@ export async function recordEvent(
   { accountId, type, cause, object }: Happening,
 ): Promise<void> {
   const id = deriveId('evt', accountId, type, cause);
-  const inserted: unknown[] = await tx.query(
-    `INSERT INTO events (account_id, id, type, cause, data) VALUES ($1, $2, $3, $4, $5)
-     ON CONFLICT (account_id, id) DO NOTHING RETURNING id`,
-    [accountId, id, type, cause, JSON.stringify({ object })],
-  );
-  if (inserted.length > 0)
-    await enqueue(tx, FAN_OUT, { account: accountId, event: id }, { key: id });
+  await tx.query(RECORD, [accountId, id, type, cause, JSON.stringify({ object })]);
 }
 
 export async function findEvent(db: Tx, accountId: string, id: string): Promise<Event | undefined> {
@@ -51,8 +56,6 @@ export interface Consequence {
 
 /** Says what follows from an event. Runs in a transaction and may write to its own tables; may run again. */
 export type Subscriber = (tx: Tx, event: Event) => Promise<Consequence[]>;
-
-const FAN_OUT = 'fan-out-event';
 
 /** Who follows up on events: effects and webhooks subscribe, so that what happens need not know what follows. */
 @Injectable()

@@ -4,32 +4,38 @@ import type { Tx } from '../platform/database.js';
 /** JSON that names what a job is about: ids, never data that may have changed by the time it runs. */
 export type Payload = Readonly<Record<string, string | number>>;
 
-export interface JobOptions {
-  /** Not before this many milliseconds from now. */
-  delayMs?: number;
-  /**
-   * Unique to this job: asked for again before it has run, it is not added again. A job without one costs more, and
-   * the more the longer the queue is, because `add_job` then looks for jobs to replace.
-   */
-  key?: string;
-}
-
 /** How often a job is tried before it is parked. With the queue's back-off (e^n seconds, six hours at most): four days. */
 const MAX_ATTEMPTS = 25;
 
-/** Adds a job in the caller's transaction: it exists if and only if that commits. It runs at least once. */
-export async function enqueue(
-  tx: Tx,
-  name: string,
-  payload: Payload,
-  { delayMs = 0, key }: JobOptions = {},
-): Promise<void> {
-  await tx.query(
-    `SELECT 1 FROM graphile_worker.add_job($1, $2::json, max_attempts => $3,
-       run_at => CASE WHEN $4::float8 > 0 THEN now() + $4 * interval '1 millisecond' END,
-       job_key => $5::text, job_key_mode => CASE WHEN $5::text IS NULL THEN 'replace' ELSE 'unsafe_dedupe' END)`,
-    [name, JSON.stringify(payload), MAX_ATTEMPTS, delayMs, key ?? null],
-  );
+/**
+ * The call that adds a job, made of SQL expressions, for a statement of the caller's.
+ *
+ * With a key, a job that is asked for again before it has run is not added again. One without costs more, and the more
+ * the longer the queue is, because `add_job` then looks for jobs to replace.
+ */
+export function addJob(sql: {
+  name: string;
+  payload: string;
+  key?: string;
+  runAt?: string;
+}): string {
+  const { name, payload, key, runAt = 'NULL' } = sql;
+  const once = key === undefined ? '' : `, job_key => ${key}, job_key_mode => 'unsafe_dedupe'`;
+  return `graphile_worker.add_job(${name}, ${payload}, max_attempts => ${MAX_ATTEMPTS}, run_at => ${runAt}${once})`;
+}
+
+const ENQUEUE = `SELECT 1 FROM ${addJob({
+  name: '$1',
+  payload: '$2::json',
+  runAt: `CASE WHEN $3::float8 > 0 THEN now() + $3 * interval '1 millisecond' END`,
+})}`;
+
+/**
+ * Adds a job in the caller's transaction: it exists if and only if that commits. It runs at least once.
+ * @param delayMs it runs no sooner than in this many milliseconds.
+ */
+export async function enqueue(tx: Tx, name: string, payload: Payload, delayMs = 0): Promise<void> {
+  await tx.query(ENQUEUE, [name, JSON.stringify(payload), delayMs]);
 }
 
 /**

@@ -85,7 +85,7 @@ export class Deliveries {
   private async postpone({ account, delivery, postponed = 0 }: Payload): Promise<void> {
     const times = Number(postponed) + 1;
     const payload = { account: account!, delivery: delivery!, postponed: times };
-    await enqueue(this.dataSource.manager, DELIVER, payload, { delayMs: Lanes.pauseMs(times) });
+    await enqueue(this.dataSource.manager, DELIVER, payload, Lanes.pauseMs(times));
   }
 }
 
@@ -138,7 +138,7 @@ async function record(tx: Tx, attempt: Attempt, sent: Sent): Promise<boolean> {
   if (!(await endAttempt(tx, accountId, id, number, { ...sent, delivery, pauseMs }))) return false;
   if (gone) await disableEndpoint(tx, accountId, endpointId);
   if (pauseMs !== undefined) {
-    await enqueue(tx, DELIVER, { account: accountId, delivery: id }, { delayMs: pauseMs });
+    await enqueue(tx, DELIVER, { account: accountId, delivery: id }, pauseMs);
   }
   return true;
 }
