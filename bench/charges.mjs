@@ -9,7 +9,7 @@ import { randomUUID } from 'node:crypto';
 import { loadavg } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import autocannon from 'autocannon';
+import { CHARGE, fire } from './load.mjs';
 import { HERE, cpuBetween, cpuMs, machineCpuMs, median, residentMb, startStack } from './stack.mjs';
 
 const ROUNDS = Number(process.env.ROUNDS ?? 5);
@@ -19,7 +19,6 @@ const WAITERS = 50;
 const POOL = 10;
 const SLOW = 100;
 const IN_FLIGHT = 200;
-const CHARGE = { amount: 1999, currency: 'usd', payment_method: 'pm_card_visa' };
 const AIMS = { idempotentToNaive: 0.8, replayToCharge: 3, residentMb: 200, slowSeconds: 6 };
 
 const { values } = parseArgs({ options: { against: { type: 'string' } } });
@@ -152,36 +151,6 @@ async function runSlow({ url, pid }, count) {
   watching = false;
   await watch;
   return { seconds, mostMb };
-}
-
-/** Sends requests as fast as they are answered. @throws if any answer is not 2xx, or does not come. */
-async function fire(url, nextKey, body, limit) {
-  const cpu = process.cpuUsage();
-  const result = await autocannon({
-    url,
-    ...limit,
-    requests: [
-      {
-        method: 'POST',
-        body: JSON.stringify(body),
-        setupRequest: (request) => ({
-          ...request,
-          headers: {
-            'content-type': 'application/json',
-            authorization: 'Bearer sk_test_acme',
-            'idempotency-key': nextKey(),
-          },
-        }),
-      },
-    ],
-  });
-  const failed = result.non2xx + result.errors + result.timeouts;
-  if (failed > 0) {
-    const { statusCodeStats, errors, timeouts } = result;
-    throw new Error(`${url}: ${JSON.stringify({ statusCodeStats, errors, timeouts })}`);
-  }
-  const { user, system } = process.cpuUsage(cpu);
-  return { ...result, ownCpuMs: (user + system) / 1000 };
 }
 
 /** One key for that many requests in a row. */

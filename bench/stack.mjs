@@ -53,7 +53,18 @@ export async function startStack() {
         if (patience === 0 || child.exitCode !== null) throw new Error(`${script} does not start`);
         await new Promise((done) => setTimeout(done, 100));
       }
-      return { url, pid: child.pid };
+      return { url, pid: child.pid, child };
+    },
+    /** Ends a program of `start`. */
+    end,
+    /** Another database with our schema. @returns its URL. */
+    async createDatabase(name) {
+      await admin.query(`CREATE DATABASE ${name}`);
+      const url = new URL(postgres.url);
+      url.pathname = `/${name}`;
+      await migrate(url.href);
+      await ensureDemoAccounts(url.href);
+      return url.href;
     },
     /** The sandbox keeps its ledger in a database of its own, so that its backends can be told from ours. */
     async startSandbox() {
@@ -78,14 +89,16 @@ export async function startStack() {
       return cpu;
     },
     async stop() {
-      for (const child of children) {
-        if (child.exitCode === null && child.kill('SIGTERM')) await once(child, 'exit');
-      }
+      for (const child of children) await end({ child });
       await admin.end();
       await postgres.stop();
       await rm(home, { recursive: true, force: true });
     },
   };
+}
+
+async function end({ child }) {
+  if (child.exitCode === null && child.kill('SIGTERM')) await once(child, 'exit');
 }
 
 function answers(url) {
