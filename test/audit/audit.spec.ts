@@ -111,7 +111,12 @@ describe('the auditor', () => {
           ({ invariant }) => invariant === fault.invariant,
         );
       expect(await about(queued(member, id))).toEqual([]);
-      expect(await about(queued(member, `${id} of another`))).toHaveLength(1);
+      const lastRun = `${parked(member, id)}, locked_at = now()`;
+      expect(await about(lastRun)).toEqual([]);
+      for (const another of [queued(member, `${id}?`), queued(member, id, 'acct_another')])
+        expect(await about(another)).toEqual([
+          expect.objectContaining({ detail: expect.stringContaining('no job for it') }),
+        ]);
       const [found] = await about(parked(member, id));
       expect(found?.detail).toMatch(/job \d+ is parked/);
     },
@@ -131,13 +136,17 @@ describe('the auditor', () => {
     ],
     [
       'a resent event to be delivered once',
-      `INSERT INTO event_resends (account_id, id, event_id) SELECT account_id, 'rs_1', event_id FROM webhook_deliveries;
+      `INSERT INTO event_resends (account_id, id, event_id) SELECT DISTINCT account_id, 'rs_1', event_id FROM webhook_deliveries;
        INSERT INTO webhook_deliveries (account_id, id, endpoint_id, event_id, status)
        SELECT account_id, id || ' again', endpoint_id, event_id, 'failed' FROM webhook_deliveries`,
     ],
     [
       'a delivery that was given up to have reached nobody',
       `UPDATE webhook_deliveries SET status = 'failed'`,
+    ],
+    [
+      'a receipt of a charge that failed',
+      `UPDATE events SET data = '{"object":{"receipt_email":"eve@shop.test"}}' WHERE type = 'charge.failed'`,
     ],
     [
       'a receipt where there is no address',

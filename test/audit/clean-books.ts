@@ -23,7 +23,7 @@ export interface Ids {
   unsold: string;
   returned: string;
   owed: string;
-  /** What has followed: a shipment of the order, an endpoint, and a delivery that tells it of the shipment. */
+  /** What has followed: a shipment of the order, and a delivery that tells an endpoint, one of two, of it. */
   shipment: string;
   endpoint: string;
   delivery: string;
@@ -57,7 +57,8 @@ export async function writeCleanBooks(db: EntityManager, name: string): Promise<
   await books.tell();
   await books.beTold();
   await sendReceipts(db, account);
-  const { endpoint, delivery } = await deliver(db, account);
+  const { endpoint, delivery } = await deliver(db, account, 'first');
+  await deliver(db, account, 'second');
   const refunds = { refund, refundFailed, refundPending };
   const effects = { unsold, returned, owed, shipment, endpoint, delivery };
   return { account, id, failed, pending, order, bought, ...refunds, held, holder, ...effects };
@@ -218,6 +219,7 @@ class Books {
     return deriveId(prefix, this.account, operation, key);
   }
 
+  /** The lease is longer than any honest one: on a busy machine the tests outlive that, and it would be overdue. */
   private async record(
     key: string,
     operation: string,
@@ -229,7 +231,7 @@ class Books {
          state, epoch, attempts, in_doubt, first_seen_at, lease_expires_at, completed_at, expires_at,
          response_status, response_headers, response_body)
        VALUES ($1, $2, $3, $4, '\\x00', '{}', 'req_1', $5, 1, 1, false, now(),
-         CASE $5 WHEN 'in_progress' THEN now() + interval '10 seconds' END,
+         CASE $5 WHEN 'in_progress' THEN now() + interval '1 hour' END,
          CASE $5 WHEN 'completed' THEN now() END, CASE $5 WHEN 'completed' THEN now() + interval '7 days' END,
          $6, $7, $8)`,
       [

@@ -77,8 +77,8 @@ export async function sendReceipts(db: EntityManager, account: string): Promise<
 }
 
 /** An endpoint that was there before all this, and is told of the shipment by the second attempt. */
-export async function deliver(db: EntityManager, account: string) {
-  const [endpoint, delivery] = [`we_${account}`, `del_${account}`];
+export async function deliver(db: EntityManager, account: string, name: string) {
+  const [endpoint, delivery] = [`we_${name}_${account}`, `del_${name}_${account}`];
   await db.query(
     `INSERT INTO webhook_endpoints (account_id, id, url, events, created_at)
      VALUES ($1, $2, 'https://shop.example/', '["fulfillment.created"]', now() - interval '1 hour')`,
@@ -86,7 +86,7 @@ export async function deliver(db: EntityManager, account: string) {
   );
   await db.query(
     `INSERT INTO webhook_secrets (account_id, id, endpoint_id, secret, expires_at)
-     VALUES ($1, 'whs_1', $2, 'whsec_old', now() + interval '1 hour'), ($1, 'whs_2', $2, 'whsec_new', NULL)`,
+     VALUES ($1, 'whs_1_' || $2, $2, 'whsec_old', now() + interval '1 hour'), ($1, 'whs_2_' || $2, $2, 'whsec_new', NULL)`,
     [account, endpoint],
   );
   await db.query(

@@ -1,13 +1,14 @@
 import type { Fault } from './faults.js';
 
 /** A job about an object, as the code adds one. The other one has failed for the last time. */
-export const queued = (member: string, id: string) =>
-  `; SELECT graphile_worker.add_job('some-job', '{"account":"$account","${member}":"${id}"}', max_attempts => 25)`;
+export const queued = (member: string, id: string, account = '$account') =>
+  `; SELECT graphile_worker.add_job('some-job', '{"account":"${account}","${member}":"${id}"}', max_attempts => 25)`;
 export const parked = (member: string, id: string) =>
   `${queued(member, id)}; UPDATE graphile_worker._private_jobs SET attempts = max_attempts`;
 
 const OF_ACCOUNT = `WHERE account_id = '$account'`;
 const PAID = 'evt_charge.succeeded_$bought';
+const DELIVERY = `webhook_deliveries WHERE id = '$delivery'`;
 const BOOKING = `stock_movements WHERE cause = '$bought' AND kind = 'book'`;
 const DECIDE = `INSERT INTO sale_cancellations (account_id, order_id, charge_id, reason)
   VALUES ('$account', '$order', '$bought', 'out_of_stock')`;
@@ -44,13 +45,13 @@ export const UNFINISHED: readonly (Fault & { jobs: [member: string, id: string][
   },
   {
     invariant: 'event_without_its_delivery',
-    sql: `DELETE FROM webhook_attempts ${OF_ACCOUNT}; DELETE FROM webhook_deliveries ${OF_ACCOUNT}`,
+    sql: `DELETE FROM webhook_attempts WHERE delivery_id = '$delivery'; DELETE FROM ${DELIVERY}`,
     jobs: [['event', 'evt_fulfillment.created_$shipment']],
   },
   {
     invariant: 'delivery_half_way',
-    sql: `UPDATE webhook_deliveries SET status = 'pending' ${OF_ACCOUNT};
-      UPDATE webhook_attempts SET response_status = NULL ${OF_ACCOUNT}`,
+    sql: `UPDATE webhook_deliveries SET status = 'pending' WHERE id = '$delivery';
+      UPDATE webhook_attempts SET response_status = NULL WHERE delivery_id = '$delivery'`,
     jobs: [['delivery', '$delivery']],
   },
 ];
@@ -94,14 +95,19 @@ export const EFFECT_FAULTS: readonly Fault[] = [
     invariant: 'shipment_without_its_sale', // the order does not show it
     sql: `UPDATE orders SET fulfillment_id = NULL ${OF_ACCOUNT} AND id = '$order'`,
   },
-  ...['reason', 'charge'].map((other) => ({
+  ...[
+    ['$owed', 'kindness:$returned'],
+    ['$refund', 'out_of_stock:$bought'],
+    ['$refund', 'out_of_stock:$returned'],
+  ].map(([refund, cause]) => ({
     invariant: 'refund_owed_without_its_decision',
-    sql: `UPDATE refunds SET cause = '${other === 'reason' ? 'kindness:$returned' : 'out_of_stock:$bought'}'
-      WHERE id = '$owed'`,
+    drop: ['INDEX refunds_once_per_cause'],
+    sql: `UPDATE refunds SET cause = '${cause}' WHERE id = '${refund}'`,
   })),
   {
-    invariant: 'refund_owed_without_its_decision',
-    sql: `UPDATE refunds SET cause = 'out_of_stock:$bought' WHERE id = '$refund'`,
+    invariant: 'refund_owed_without_its_decision', // the other account has canceled an order of the same id
+    also: ['event_without_its_shipment'],
+    sql: `DELETE FROM sale_cancellations ${OF_ACCOUNT}`,
   },
   {
     invariant: 'effect_twice',
@@ -143,33 +149,41 @@ export const EFFECT_FAULTS: readonly Fault[] = [
 ];
 
 const SECRETS = `UPDATE webhook_secrets SET expires_at`;
+const ENDPOINT = `UPDATE webhook_endpoints SET`;
 const DELIVER_AGAIN = (id: string) => `
   INSERT INTO webhook_deliveries (account_id, id, endpoint_id, event_id, status)
-  SELECT account_id, '${id}', endpoint_id, event_id, 'failed' FROM webhook_deliveries WHERE id = '$delivery'`;
+  SELECT account_id, '${id}', endpoint_id, event_id, 'failed' FROM ${DELIVERY}`;
 
 /** What merchants are told. */
 export const DELIVERY_FAULTS: readonly Fault[] = [
   {
     invariant: 'endpoint_without_its_secret',
-    sql: `${SECRETS} = now() + interval '1 hour' ${OF_ACCOUNT}`,
+    sql: `${SECRETS} = now() + interval '1 hour' WHERE endpoint_id = '$endpoint'`,
   },
-  { invariant: 'endpoint_without_its_secret', sql: `${SECRETS} = NULL ${OF_ACCOUNT}` },
+  {
+    invariant: 'endpoint_without_its_secret',
+    sql: `${SECRETS} = NULL WHERE endpoint_id = '$endpoint'`,
+  },
   {
     invariant: 'event_without_its_delivery', // one that wants everything
-    sql: `UPDATE webhook_endpoints SET events = '["*"]' ${OF_ACCOUNT}`,
+    sql: `${ENDPOINT} events = '["*"]' WHERE id = '$endpoint'`,
   },
   {
     invariant: 'delivery_without_its_event',
-    sql: `UPDATE webhook_endpoints SET events = '["order.canceled"]', created_at = now() - interval '2 minutes'
-      ${OF_ACCOUNT}; UPDATE events SET created_at = now() - interval '1 hour' ${OF_ACCOUNT}`,
+    sql: `${ENDPOINT} events = '[]' WHERE id = '$endpoint'`, // it wants nothing
   },
   {
     invariant: 'delivery_without_its_event',
     also: ['event_without_its_delivery'],
     drop: ['webhook_deliveries.webhook_deliveries_event_fkey'],
-    sql: `UPDATE webhook_deliveries SET event_id = 'evt_absent' ${OF_ACCOUNT}`,
+    sql: `UPDATE webhook_deliveries SET event_id = 'evt_absent' WHERE id = '$delivery'`,
   },
-  { invariant: 'event_delivered_twice', sql: DELIVER_AGAIN('del_planted') },
+  {
+    invariant: 'event_delivered_twice', // somebody asked for another one
+    sql: `INSERT INTO event_resends (account_id, id, event_id)
+      VALUES ('$account', 'rs_1', 'evt_order.paid_$order');
+      ${DELIVER_AGAIN('del_planted')}`,
+  },
   {
     invariant: 'event_delivered_twice', // resent once, delivered three times
     sql: `INSERT INTO event_resends (account_id, id, event_id)
@@ -178,14 +192,14 @@ export const DELIVERY_FAULTS: readonly Fault[] = [
   },
   {
     invariant: 'delivery_contradicts_its_attempts', // never answered well
-    sql: `UPDATE webhook_attempts SET response_status = 500 ${OF_ACCOUNT}`,
+    sql: `UPDATE webhook_attempts SET response_status = 500 WHERE delivery_id = '$delivery'`,
   },
   {
     invariant: 'delivery_contradicts_its_attempts', // one went out without a row
-    sql: `DELETE FROM webhook_attempts ${OF_ACCOUNT} AND number = 1`,
+    sql: `DELETE FROM webhook_attempts WHERE delivery_id = '$delivery' AND number = 1`,
   },
   {
     invariant: 'delivery_contradicts_its_attempts', // goes on although the receiver has it
-    sql: `UPDATE webhook_deliveries SET status = 'pending' ${OF_ACCOUNT}${queued('delivery', '$delivery')}`,
+    sql: `UPDATE webhook_deliveries SET status = 'pending' WHERE id = '$delivery'${queued('delivery', '$delivery')}`,
   },
 ];

@@ -168,6 +168,13 @@ export const ORDER_FAULTS: readonly Fault[] = [
       UPDATE products SET on_hand = on_hand + 2, held = held + 2 WHERE account_id = '$account'`,
   },
   {
+    invariant: MISHELD, // one of two things that were shipped
+    sql: `INSERT INTO products (account_id, sku, name, on_hand, held, version)
+        VALUES ('$account', 'mug', 'Mug', 1, 1, 1);
+      INSERT INTO stock_movements (account_id, sku, cause, kind, quantity)
+        VALUES ('$account', 'mug', 'version 1', 'adjust', 1), ('$account', 'mug', '$bought', 'hold', 1)`,
+  },
+  {
     invariant: MISHELD, // canceled, and still promised
     sql: `DELETE FROM stock_movements WHERE cause = '$returned' AND kind = 'release';
       UPDATE products SET held = held + 2 WHERE account_id = '$account'`,
