@@ -1,5 +1,6 @@
 import type { Tx } from '../platform/database.js';
 import { CHARGE_INVARIANTS } from './charge.invariants.js';
+import { DELIVERY_INVARIANTS, EFFECT_INVARIANTS } from './effect.invariants.js';
 import { EVENT_INVARIANTS } from './event.invariants.js';
 import { asOneQuery, type Finding, type Invariant } from './invariant.js';
 import { NOTIFICATION_INVARIANTS } from './notification.invariants.js';
@@ -16,6 +17,8 @@ export const INVARIANTS: readonly Invariant[] = [
   ...CHARGE_INVARIANTS,
   ...ORDER_INVARIANTS,
   ...EVENT_INVARIANTS,
+  ...EFFECT_INVARIANTS,
+  ...DELIVERY_INVARIANTS,
   ...NOTIFICATION_INVARIANTS,
 ];
 

@@ -38,7 +38,7 @@ export const ORDER_INVARIANTS: readonly Invariant[] = [
       FROM ${CHARGE_OF_ORDER}
       CROSS JOIN LATERAL (SELECT COALESCE(sum(refund.amount), 0) AS amount FROM refunds AS refund
         WHERE refund.account_id = charge.account_id AND refund.charge_id = charge.id
-          AND refund.status <> 'failed') AS refunded
+          AND refund.status = 'succeeded') AS refunded
       WHERE orders.status = 'canceled' AND charge.status = 'succeeded' AND refunded.amount < charge.amount`,
   },
   {
@@ -84,15 +84,20 @@ export const ORDER_INVARIANTS: readonly Invariant[] = [
       FROM products WHERE on_hand < 0 OR held < 0`,
   },
   {
-    name: 'stock_held_for_no_live_charge',
-    why: 'A failed charge gives its stock back in the transaction in which it fails.',
-    sql: `SELECT hold.account_id, hold.cause AS id, hold.sku || ', the charge is ' || COALESCE(charge.status, 'absent')
-          AS detail
+    name: 'hold_contradicts_its_sale',
+    why: 'The shipment books it, the failure or the cancellation releases it, in one transaction; else it is held.',
+    sql: `SELECT hold.account_id, hold.cause AS id, concat_ws(' ', hold.sku, COALESCE(ended.kind, 'held') || ', the charge is',
+          COALESCE(charge.status, 'absent') || ', the order', COALESCE(orders.status, 'another’s') || ',',
+          COALESCE(shipment.id, 'no shipment')) AS detail
       FROM stock_movements AS hold
+      LEFT JOIN stock_movements AS ended ON ended.account_id = hold.account_id AND ended.sku = hold.sku
+        AND ended.cause = hold.cause AND ended.kind IN ('release', 'book')
       LEFT JOIN charges AS charge ON charge.account_id = hold.account_id AND charge.id = hold.cause
-      WHERE hold.kind = 'hold' AND COALESCE(charge.status, 'failed') = 'failed' AND NOT EXISTS (
-        SELECT 1 FROM stock_movements AS freed WHERE freed.account_id = hold.account_id AND freed.sku = hold.sku
-          AND freed.cause = hold.cause AND freed.kind = 'release')`,
+      LEFT JOIN orders ON orders.account_id = hold.account_id AND orders.charge_id = hold.cause
+      LEFT JOIN fulfillments AS shipment ON shipment.account_id = hold.account_id AND shipment.charge_id = hold.cause
+      WHERE hold.kind = 'hold' AND ended.kind IS DISTINCT FROM CASE
+        WHEN shipment.id IS NOT NULL THEN 'book'
+        WHEN orders.status = 'canceled' OR COALESCE(charge.status, 'failed') = 'failed' THEN 'release' END`,
   },
   {
     name: 'stock_released_or_booked_without_its_hold',

@@ -47,6 +47,9 @@ export interface ParkedJob {
 /** A locked one is running for the last time, or its process was killed in that: it is parked when the lock is gone. */
 export const IS_PARKED = 'attempts >= max_attempts AND locked_at IS NULL';
 
+/** Every job with its payload, which the library's own view hides, and whether it is parked. */
+export const QUEUED_JOBS = `(SELECT *, ${IS_PARKED} AS is_parked FROM ${JOBS})`;
+
 export async function listParkedJobs(db: Tx): Promise<ParkedJob[]> {
   return db.query(
     `SELECT jobs.id::text, jobs.task_identifier AS task, private.payload, jobs.attempts, jobs.last_error, jobs.created_at

@@ -3,6 +3,7 @@ import { DataSource, type EntityManager } from 'typeorm';
 import { audit, INVARIANTS } from '../../src/audit/audit.js';
 import { freshDatabase } from '../support/database.js';
 import { writeCleanBooks, type Ids } from './clean-books.js';
+import { DELIVERY_FAULTS, EFFECT_FAULTS, parked, queued, UNFINISHED } from './faults-of-effects.js';
 import { NOTIFICATION_FAULTS } from './faults-of-notifications.js';
 import { EVENT_FAULTS, ORDER_FAULTS, REFUND_FAULTS } from './faults-of-orders.js';
 import { CHARGE_FAULTS, type Fault } from './faults.js';
@@ -13,6 +14,8 @@ const FAULTS = [
   ...REFUND_FAULTS,
   ...ORDER_FAULTS,
   ...EVENT_FAULTS,
+  ...EFFECT_FAULTS,
+  ...DELIVERY_FAULTS,
   ...NOTIFICATION_FAULTS,
 ];
 
@@ -97,6 +100,61 @@ describe('the auditor', () => {
       }
     },
   );
+
+  test.each(
+    UNFINISHED.flatMap(({ jobs, ...fault }) => jobs.map(([member, id]) => ({ fault, member, id }))),
+  )(
+    'says nothing of $fault.invariant while a job about its $member is to run, and names one that is parked',
+    async ({ fault, member, id }) => {
+      const about = async (jobs: string) =>
+        (await lookAfter((tx) => plantFault(tx, { ...fault, sql: fault.sql + jobs }))).filter(
+          ({ invariant }) => invariant === fault.invariant,
+        );
+      expect(await about(queued(member, id))).toEqual([]);
+      const lastRun = `${parked(member, id)}, locked_at = now()`;
+      expect(await about(lastRun)).toEqual([]);
+      for (const another of [queued(member, `${id}?`), queued(member, id, 'acct_another')])
+        expect(await about(another)).toEqual([
+          expect.objectContaining({ detail: expect.stringContaining('no job for it') }),
+        ]);
+      const [found] = await about(parked(member, id));
+      expect(found?.detail).toMatch(/job \d+ is parked/);
+    },
+  );
+
+  const ALL = `UPDATE webhook_endpoints SET events = '["*"]'`;
+  test.each([
+    [
+      'an endpoint to be told what is hardly younger',
+      `${ALL}, created_at = now() - interval '59 s'`,
+    ],
+    ['a deleted endpoint to be told', `${ALL}, deleted_at = now()`],
+    ['a disabled endpoint to be told', `${ALL}, disabled_at = now()`],
+    [
+      'an endpoint that was made anew to have wanted what it was told before',
+      `UPDATE webhook_endpoints SET events = '["order.canceled"]', created_at = now() - interval '59 s'`,
+    ],
+    [
+      'a resent event to be delivered once',
+      `INSERT INTO event_resends (account_id, id, event_id) SELECT DISTINCT account_id, 'rs_1', event_id FROM webhook_deliveries;
+       INSERT INTO webhook_deliveries (account_id, id, endpoint_id, event_id, status)
+       SELECT account_id, id || ' again', endpoint_id, event_id, 'failed' FROM webhook_deliveries`,
+    ],
+    [
+      'a delivery that was given up to have reached nobody',
+      `UPDATE webhook_deliveries SET status = 'failed'`,
+    ],
+    [
+      'a receipt of a charge that failed',
+      `UPDATE events SET data = '{"object":{"receipt_email":"eve@shop.test"}}' WHERE type = 'charge.failed'`,
+    ],
+    [
+      'a receipt where there is no address',
+      `DELETE FROM sent_emails; UPDATE orders SET email = NULL`,
+    ],
+  ])('does not expect %s', async (_what, sql) => {
+    expect(await lookAfter((tx) => tx.query(sql))).toEqual([]);
+  });
 
   test('has a planted fault for each invariant', () => {
     const planted = new Set(FAULTS.map(({ invariant }) => invariant));

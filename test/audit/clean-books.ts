@@ -1,6 +1,7 @@
 import type { EntityManager } from 'typeorm';
 import { createAccount } from '../../src/accounts/accounts.js';
 import { deriveId } from '../../src/idempotency/identity.js';
+import { cancelSale, deliver, sendReceipts, ship } from './clean-effects.js';
 
 /** The ids of one account's objects. Faults name them as `$id`, `$failed` and so on. */
 export interface Ids {
@@ -18,6 +19,14 @@ export interface Ids {
   /** An order made by PUT, and the pending charge that holds it. */
   held: string;
   holder: string;
+  /** An order that was paid and could not be delivered, the charge that had paid it, and the refund that we owed. */
+  unsold: string;
+  returned: string;
+  owed: string;
+  /** What has followed: a shipment of the order, and a delivery that tells an endpoint, one of two, of it. */
+  shipment: string;
+  endpoint: string;
+  delivery: string;
 }
 
 type Status = 'succeeded' | 'failed' | 'pending';
@@ -40,10 +49,19 @@ export async function writeCleanBooks(db: EntityManager, name: string): Promise<
   const refund = await books.refund('refund', bought, 'succeeded');
   const refundFailed = await books.refund('refund failed', bought, 'failed');
   const refundPending = await books.refund('refund pending', bought, 'pending');
+  const unsold = 'order-3';
+  await books.order(unsold);
+  const returned = await books.charge('returned', 'succeeded', unsold);
+  const owed = await cancelSale(db, { account, order: unsold, charge: returned });
+  const shipment = await ship(db, { account, order, charge: bought });
   await books.tell();
   await books.beTold();
+  await sendReceipts(db, account);
+  const { endpoint, delivery } = await deliver(db, account, 'first');
+  await deliver(db, account, 'second');
   const refunds = { refund, refundFailed, refundPending };
-  return { account, id, failed, pending, order, bought, ...refunds, held, holder };
+  const effects = { unsold, returned, owed, shipment, endpoint, delivery };
+  return { account, id, failed, pending, order, bought, ...refunds, held, holder, ...effects };
 }
 
 const ITEMS = [{ sku: 'shirt', quantity: 2, unit_amount: 600 }];
@@ -134,8 +152,8 @@ class Books {
 
   async order(id: string): Promise<void> {
     await this.db.query(
-      `INSERT INTO orders (account_id, id, status, currency, total, items, metadata, version)
-       VALUES ($1, $2, 'open', 'eur', 1200, $3, '{}', 1)`,
+      `INSERT INTO orders (account_id, id, status, currency, total, items, email, metadata, version)
+       VALUES ($1, $2, 'open', 'eur', 1200, $3, 'ann@shop.test', '{}', 1)`,
       [this.account, id, JSON.stringify(ITEMS)],
     );
   }
@@ -152,10 +170,14 @@ class Books {
   async tell(): Promise<void> {
     await this.db.query(
       `INSERT INTO events (account_id, id, type, cause, data)
-       SELECT account_id, 'evt_' || type || '_' || id, type, id, '{}' FROM (
-         SELECT account_id, id, 'charge.' || status AS type FROM charges WHERE status <> 'pending'
-         UNION ALL SELECT account_id, id, 'charge.refunded' FROM refunds WHERE status = 'succeeded'
-         UNION ALL SELECT account_id, id, 'order.paid' FROM orders WHERE status = 'paid') AS outcome
+       SELECT account_id, 'evt_' || type || '_' || id, type, id, json_build_object('object', object) FROM (
+         SELECT account_id, id, 'charge.' || status AS type,
+           json_build_object('order', order_id, 'receipt_email', receipt_email) AS object
+         FROM charges WHERE status <> 'pending'
+         UNION ALL SELECT account_id, id, 'charge.refunded', '{}' FROM refunds WHERE status = 'succeeded'
+         UNION ALL SELECT account_id, id, 'order.paid', '{}' FROM orders WHERE status <> 'open'
+         UNION ALL SELECT account_id, id, 'order.canceled', '{}' FROM orders WHERE status = 'canceled'
+         UNION ALL SELECT account_id, id, 'fulfillment.created', '{}' FROM fulfillments) AS outcome
        WHERE account_id = $1`,
       [this.account],
     );
@@ -197,6 +219,7 @@ class Books {
     return deriveId(prefix, this.account, operation, key);
   }
 
+  /** The lease is longer than any honest one: on a busy machine the tests outlive that, and it would be overdue. */
   private async record(
     key: string,
     operation: string,
@@ -208,7 +231,7 @@ class Books {
          state, epoch, attempts, in_doubt, first_seen_at, lease_expires_at, completed_at, expires_at,
          response_status, response_headers, response_body)
        VALUES ($1, $2, $3, $4, '\\x00', '{}', 'req_1', $5, 1, 1, false, now(),
-         CASE $5 WHEN 'in_progress' THEN now() + interval '10 seconds' END,
+         CASE $5 WHEN 'in_progress' THEN now() + interval '1 hour' END,
          CASE $5 WHEN 'completed' THEN now() END, CASE $5 WHEN 'completed' THEN now() + interval '7 days' END,
          $6, $7, $8)`,
       [

@@ -5,6 +5,8 @@ const ORDER = 'UPDATE orders SET';
 const IS_REFUND = `WHERE id = '$refund'`;
 const OF_REFUND = `WHERE resource_id = '$refund'`;
 const SUM = 'charge_refunded_is_not_the_sum_of_its_refunds';
+const UNSOLD = 'shipment_without_its_sale';
+const MISHELD = 'hold_contradicts_its_sale';
 const HIDES = 'charge_of_an_order_that_does_not_show_it';
 
 /** What charges and refunds have in common is broken for refunds here once more. */
@@ -91,23 +93,28 @@ export const ORDER_FAULTS: readonly Fault[] = [
   })),
   {
     invariant: 'order_canceled_but_not_refunded',
-    also: ['outcome_without_its_event'],
+    also: ['outcome_without_its_event', UNSOLD],
     sql: `UPDATE orders SET status = 'canceled' WHERE id = '$order'`,
   },
   {
+    invariant: 'order_canceled_but_not_refunded', // canceled before the money has gone
+    also: [SUM],
+    sql: `${REFUND} status = 'pending', settled_at = NULL WHERE id = '$owed'`,
+  },
+  {
     invariant: 'record_without_its_order',
-    also: [HIDES],
-    drop: ['charges.charges_order_fkey'],
+    also: [HIDES, UNSOLD],
+    drop: ['charges.charges_order_fkey', 'fulfillments.fulfillments_order_fkey'],
     sql: `DELETE FROM orders WHERE id = '$order'`,
   },
   {
     invariant: 'order_paid_without_its_charge',
-    also: [HIDES],
+    also: [HIDES, UNSOLD],
     sql: `${ORDER} charge_id = '$id' WHERE account_id = '$account' AND id = '$order'`,
   },
   {
     invariant: 'order_held_by_no_pending_charge',
-    also: [HIDES],
+    also: [HIDES, UNSOLD],
     sql: `${ORDER} status = 'open' WHERE id = '$order'`,
   },
   {
@@ -151,14 +158,34 @@ export const ORDER_FAULTS: readonly Fault[] = [
     drop: ['products.products_stock_is_never_negative'],
     sql: `UPDATE products SET on_hand = -1 WHERE account_id = '$account'`,
   },
+  ...['$failed', 'ch_absent'].map((cause) => ({
+    invariant: MISHELD, // a charge that will not book it
+    sql: `UPDATE stock_movements SET cause = '${cause}' WHERE cause = '$holder'`,
+  })),
   {
-    invariant: 'stock_held_for_no_live_charge',
-    sql: `UPDATE stock_movements SET cause = '$failed' WHERE cause = '$holder'`,
+    invariant: MISHELD, // shipped, and still promised
+    sql: `DELETE FROM stock_movements WHERE cause = '$bought' AND kind = 'book';
+      UPDATE products SET on_hand = on_hand + 2, held = held + 2 WHERE account_id = '$account'`,
   },
   {
-    invariant: 'stock_held_for_no_live_charge',
-    sql: `UPDATE stock_movements SET cause = 'ch_absent' WHERE cause = '$holder'`,
+    invariant: MISHELD, // one of two things that were shipped
+    sql: `INSERT INTO products (account_id, sku, name, on_hand, held, version)
+        VALUES ('$account', 'mug', 'Mug', 1, 1, 1);
+      INSERT INTO stock_movements (account_id, sku, cause, kind, quantity)
+        VALUES ('$account', 'mug', 'version 1', 'adjust', 1), ('$account', 'mug', '$bought', 'hold', 1)`,
   },
+  {
+    invariant: MISHELD, // canceled, and still promised
+    sql: `DELETE FROM stock_movements WHERE cause = '$returned' AND kind = 'release';
+      UPDATE products SET held = held + 2 WHERE account_id = '$account'`,
+  },
+  ...['release', 'book'].map((kind) => ({
+    invariant: MISHELD, // while the charge is pending
+    sql: `INSERT INTO stock_movements (account_id, sku, cause, kind, quantity)
+        VALUES ('$account', 'shirt', '$holder', '${kind}', 2);
+      UPDATE products SET held = held - 2, on_hand = on_hand - ${kind === 'book' ? 2 : 0}
+      WHERE account_id = '$account'`,
+  })),
   ...['release', 'book'].map((kind) => ({
     invariant: 'stock_released_or_booked_without_its_hold',
     also: ['product_stock_is_not_the_sum_of_its_movements'],
@@ -167,10 +194,11 @@ export const ORDER_FAULTS: readonly Fault[] = [
   })),
   {
     invariant: 'stock_released_or_booked_without_its_hold',
+    also: [MISHELD],
     drop: ['INDEX stock_movements_hold_ends_once'],
     sql: `INSERT INTO stock_movements (account_id, sku, cause, kind, quantity)
-      VALUES ('$account', 'shirt', '$bought', 'book', 2), ('$account', 'shirt', '$bought', 'release', 2);
-      UPDATE products SET held = held - 4, on_hand = on_hand - 2 WHERE account_id = '$account'`,
+      VALUES ('$account', 'shirt', '$bought', 'release', 2);
+      UPDATE products SET held = held - 2 WHERE account_id = '$account'`,
   },
 ];
 
@@ -189,11 +217,13 @@ export const EVENT_FAULTS: readonly Fault[] = [
   },
   {
     invariant: UNTOLD,
-    sql: `INSERT INTO fulfillments (account_id, id, order_id, charge_id, step)
-      VALUES ('$account', 'ful_planted', '$order', '$bought', 'picking')`,
+    also: [UNSOLD],
+    sql: `INSERT INTO fulfillments (account_id, id, order_id, charge_id, step, tracking_number)
+      VALUES ('$account', 'ful_planted', '$held', '$pending', 'handed_over', 'TRACK-2')`,
   },
   ...['charge.succeeded', 'charge.refunded', 'order.paid'].map((type) => ({
     invariant: 'event_without_its_outcome',
+    also: type === 'order.paid' ? ['event_without_its_shipment'] : [],
     sql: `INSERT INTO events (account_id, id, type, cause, data)
       VALUES ('$account', 'evt_planted', '${type}', '$pending', '{}')`,
   })),

@@ -36,6 +36,7 @@ export const CHARGE_FAULTS: readonly Fault[] = [
       'orders.orders_account_fkey',
       'products.products_account_fkey',
       'events.events_account_fkey',
+      'webhook_endpoints.webhook_endpoints_account_fkey',
     ],
     sql: `DELETE FROM accounts WHERE id = '$account'`,
   },

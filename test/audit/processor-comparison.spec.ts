@@ -47,6 +47,10 @@ beforeEach(async () => {
   await change(`processor_reference = '${boughtPayment}'`, ids.bought);
   refundReference = await giveBack();
   await changeRefund(`processor_reference = '${refundReference}'`);
+  const payment = await pay({ charge: ids.returned });
+  await change(`processor_reference = '${payment}'`, ids.returned);
+  const owed = { refund: ids.owed, charge: ids.returned, payment, amount: 1200 };
+  await changeRefund(`processor_reference = '${await giveBack(owed)}'`, ids.owed);
 });
 afterEach(async () => {
   for (const { invariant } of await compareWithProcessor(db.manager, processor))
@@ -65,9 +69,14 @@ async function pay(
 }
 
 /** Has the real sandbox give money back, under a key of its own each time. */
-async function giveBack({ refund = ids.refund, amount = 100 } = {}): Promise<string> {
-  const metadata = { refund, charge: ids.bought, account: ids.account };
-  const parameters = { payment_intent: boughtPayment, amount, metadata };
+async function giveBack({
+  refund = ids.refund,
+  charge = ids.bought,
+  payment = boughtPayment,
+  amount = 100,
+} = {}): Promise<string> {
+  const metadata = { refund, charge, account: ids.account };
+  const parameters = { payment_intent: payment, amount, metadata };
   const answer = await processor.refund(
     `refund ${++payments}`,
     processor.prepareRefund(parameters),
@@ -75,8 +84,8 @@ async function giveBack({ refund = ids.refund, amount = 100 } = {}): Promise<str
   return 'reference' in answer ? String(answer.reference) : answer.kind;
 }
 
-async function changeRefund(set: string): Promise<void> {
-  await db.query(`UPDATE refunds SET ${set} WHERE id = '${ids.refund}'`);
+async function changeRefund(set: string, id = ids.refund): Promise<void> {
+  await db.query(`UPDATE refunds SET ${set} WHERE id = '${id}'`);
 }
 
 async function change(set: string, id: string): Promise<void> {

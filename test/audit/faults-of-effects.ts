@@ -1,0 +1,205 @@
+import type { Fault } from './faults.js';
+
+/** A job about an object, as the code adds one. The other one has failed for the last time. */
+export const queued = (member: string, id: string, account = '$account') =>
+  `; SELECT graphile_worker.add_job('some-job', '{"account":"${account}","${member}":"${id}"}', max_attempts => 25)`;
+export const parked = (member: string, id: string) =>
+  `${queued(member, id)}; UPDATE graphile_worker._private_jobs SET attempts = max_attempts`;
+
+const OF_ACCOUNT = `WHERE account_id = '$account'`;
+const PAID = 'evt_charge.succeeded_$bought';
+const DELIVERY = `webhook_deliveries WHERE id = '$delivery'`;
+const BOOKING = `stock_movements WHERE cause = '$bought' AND kind = 'book'`;
+const DECIDE = `INSERT INTO sale_cancellations (account_id, order_id, charge_id, reason)
+  VALUES ('$account', '$order', '$bought', 'out_of_stock')`;
+const UNSHIP = `DELETE FROM ${BOOKING};
+  UPDATE products SET on_hand = on_hand + 2, held = held + 2 ${OF_ACCOUNT};
+  DELETE FROM fulfillments ${OF_ACCOUNT}; UPDATE orders SET fulfillment_id = NULL ${OF_ACCOUNT}`;
+
+/** What is missing only because a job has still to run: by which member, and of what, the job is known. */
+export const UNFINISHED: readonly (Fault & { jobs: [member: string, id: string][] })[] = [
+  {
+    invariant: 'event_without_its_receipt',
+    sql: `DELETE FROM sent_emails ${OF_ACCOUNT} AND event_id = '${PAID}'`,
+    jobs: [['event', PAID]],
+  },
+  {
+    invariant: 'event_without_its_shipment',
+    also: ['event_without_its_outcome'],
+    sql: UNSHIP,
+    jobs: [
+      ['event', 'evt_order.paid_$order'],
+      ['order', '$order'],
+    ],
+  },
+  {
+    invariant: 'shipment_half_way',
+    sql: `UPDATE fulfillments SET step = 'labelled' ${OF_ACCOUNT}`,
+    jobs: [['fulfillment', '$shipment']],
+  },
+  {
+    invariant: 'sale_canceled_half_way',
+    also: ['event_without_its_outcome'],
+    sql: `${UNSHIP}; ${DECIDE}`,
+    jobs: [['order', '$order']],
+  },
+  {
+    invariant: 'event_without_its_delivery',
+    sql: `DELETE FROM webhook_attempts WHERE delivery_id = '$delivery'; DELETE FROM ${DELIVERY}`,
+    jobs: [['event', 'evt_fulfillment.created_$shipment']],
+  },
+  {
+    invariant: 'delivery_half_way',
+    sql: `UPDATE webhook_deliveries SET status = 'pending' WHERE id = '$delivery';
+      UPDATE webhook_attempts SET response_status = NULL WHERE delivery_id = '$delivery'`,
+    jobs: [['delivery', '$delivery']],
+  },
+];
+
+/** An event without its effects, an effect without its event, and everything twice. */
+export const EFFECT_FAULTS: readonly Fault[] = [
+  ...UNFINISHED,
+  {
+    invariant: 'event_without_its_receipt', // begun, and not sent
+    sql: `UPDATE sent_emails SET sent_at = NULL, lease_expires_at = now() ${OF_ACCOUNT} AND event_id = '${PAID}'`,
+  },
+  {
+    invariant: 'event_without_its_receipt', // to an address of the charge's own
+    sql: `UPDATE events SET data = '{"object":{"receipt_email":"eve@shop.test"}}' WHERE cause = '$id'`,
+  },
+  {
+    invariant: 'receipt_without_its_event',
+    sql: `INSERT INTO sent_emails (account_id, message_id, event_id, recipient, epoch)
+      VALUES ('$account', '<planted>', 'evt_charge.failed_$failed', 'ann@shop.test', 1)`,
+  },
+  {
+    invariant: 'receipt_without_its_event',
+    drop: ['sent_emails.sent_emails_event_fkey'],
+    sql: `INSERT INTO sent_emails (account_id, message_id, event_id, recipient, epoch)
+      VALUES ('$account', '<planted>', 'evt_absent', 'ann@shop.test', 1)`,
+  },
+  {
+    invariant: 'shipment_without_its_sale',
+    sql: DECIDE,
+    also: ['sale_canceled_half_way'],
+  },
+  ...[`status = 'open', charge_id = NULL`, `charge_id = '$id'`].map((broken) => ({
+    invariant: 'shipment_without_its_sale',
+    also: [
+      'charge_of_an_order_that_does_not_show_it',
+      ...(broken.startsWith('status') ? [] : ['order_paid_without_its_charge']),
+    ],
+    sql: `UPDATE orders SET ${broken} ${OF_ACCOUNT} AND id = '$order'`,
+  })),
+  {
+    invariant: 'shipment_without_its_sale', // the order does not show it
+    sql: `UPDATE orders SET fulfillment_id = NULL ${OF_ACCOUNT} AND id = '$order'`,
+  },
+  ...[
+    ['$owed', 'kindness:$returned'],
+    ['$refund', 'out_of_stock:$bought'],
+    ['$refund', 'out_of_stock:$returned'],
+  ].map(([refund, cause]) => ({
+    invariant: 'refund_owed_without_its_decision',
+    drop: ['INDEX refunds_once_per_cause'],
+    sql: `UPDATE refunds SET cause = '${cause}' WHERE id = '${refund}'`,
+  })),
+  {
+    invariant: 'refund_owed_without_its_decision', // the other account has canceled an order of the same id
+    also: ['event_without_its_shipment'],
+    sql: `DELETE FROM sale_cancellations ${OF_ACCOUNT}`,
+  },
+  {
+    invariant: 'effect_twice',
+    sql: `INSERT INTO sent_emails (account_id, message_id, event_id, recipient, epoch, sent_at)
+      VALUES ('$account', '<planted>', '${PAID}', 'ann@shop.test', 1, now())`,
+  },
+  {
+    invariant: 'effect_twice',
+    also: ['shipment_without_its_sale', 'outcome_without_its_event'],
+    drop: ['fulfillments.fulfillments_order_key'],
+    sql: `INSERT INTO fulfillments (account_id, id, order_id, charge_id, step, tracking_number)
+      VALUES ('$account', 'ful_planted', '$order', '$bought', 'handed_over', 'TRACK-2')`,
+  },
+  {
+    invariant: 'effect_twice',
+    also: ['stock_released_or_booked_without_its_hold'],
+    drop: ['stock_movements.stock_movements_pkey', 'INDEX stock_movements_hold_ends_once'],
+    sql: `INSERT INTO stock_movements SELECT * FROM ${BOOKING};
+      UPDATE products SET on_hand = on_hand - 2, held = held - 2 ${OF_ACCOUNT}`,
+  },
+  {
+    invariant: 'effect_twice',
+    drop: ['stock_movements.stock_movements_pkey'],
+    sql: `INSERT INTO stock_movements SELECT * FROM stock_movements WHERE cause = '$holder';
+      UPDATE products SET held = held + 2 ${OF_ACCOUNT}`,
+  },
+  {
+    invariant: 'effect_twice',
+    drop: ['INDEX refunds_once_per_cause'],
+    also: ['charge_refunded_beyond_its_amount', 'refunds_exceed_their_charge'],
+    sql: `ALTER TABLE charges DROP CONSTRAINT charges_refunded_is_within_amount;
+      INSERT INTO refunds (account_id, id, charge_id, status, amount, currency, cause, processor, processor_parameters,
+        processor_reference, settled_at)
+      SELECT account_id, 're_planted', charge_id, status, amount, currency, cause, processor,
+        replace(processor_parameters, '$owed', 're_planted'), 're_second', settled_at
+      FROM refunds WHERE id = '$owed';
+      UPDATE charges SET amount_refunded = 2400 WHERE id = '$returned'`,
+  },
+];
+
+const SECRETS = `UPDATE webhook_secrets SET expires_at`;
+const ENDPOINT = `UPDATE webhook_endpoints SET`;
+const DELIVER_AGAIN = (id: string) => `
+  INSERT INTO webhook_deliveries (account_id, id, endpoint_id, event_id, status)
+  SELECT account_id, '${id}', endpoint_id, event_id, 'failed' FROM ${DELIVERY}`;
+
+/** What merchants are told. */
+export const DELIVERY_FAULTS: readonly Fault[] = [
+  {
+    invariant: 'endpoint_without_its_secret',
+    sql: `${SECRETS} = now() + interval '1 hour' WHERE endpoint_id = '$endpoint'`,
+  },
+  {
+    invariant: 'endpoint_without_its_secret',
+    sql: `${SECRETS} = NULL WHERE endpoint_id = '$endpoint'`,
+  },
+  {
+    invariant: 'event_without_its_delivery', // one that wants everything
+    sql: `${ENDPOINT} events = '["*"]' WHERE id = '$endpoint'`,
+  },
+  {
+    invariant: 'delivery_without_its_event',
+    sql: `${ENDPOINT} events = '[]' WHERE id = '$endpoint'`, // it wants nothing
+  },
+  {
+    invariant: 'delivery_without_its_event',
+    also: ['event_without_its_delivery'],
+    drop: ['webhook_deliveries.webhook_deliveries_event_fkey'],
+    sql: `UPDATE webhook_deliveries SET event_id = 'evt_absent' WHERE id = '$delivery'`,
+  },
+  {
+    invariant: 'event_delivered_twice', // somebody asked for another one
+    sql: `INSERT INTO event_resends (account_id, id, event_id)
+      VALUES ('$account', 'rs_1', 'evt_order.paid_$order');
+      ${DELIVER_AGAIN('del_planted')}`,
+  },
+  {
+    invariant: 'event_delivered_twice', // resent once, delivered three times
+    sql: `INSERT INTO event_resends (account_id, id, event_id)
+      VALUES ('$account', 'rs_1', 'evt_fulfillment.created_$shipment');
+      ${DELIVER_AGAIN('del_resent')}; ${DELIVER_AGAIN('del_planted')}`,
+  },
+  {
+    invariant: 'delivery_contradicts_its_attempts', // never answered well
+    sql: `UPDATE webhook_attempts SET response_status = 500 WHERE delivery_id = '$delivery'`,
+  },
+  {
+    invariant: 'delivery_contradicts_its_attempts', // one went out without a row
+    sql: `DELETE FROM webhook_attempts WHERE delivery_id = '$delivery' AND number = 1`,
+  },
+  {
+    invariant: 'delivery_contradicts_its_attempts', // goes on although the receiver has it
+    sql: `UPDATE webhook_deliveries SET status = 'pending' WHERE id = '$delivery'${queued('delivery', '$delivery')}`,
+  },
+];
