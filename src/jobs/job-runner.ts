@@ -90,7 +90,7 @@ export class JobRunner
       concurrency: this.options.concurrency[place],
       pollInterval: POLL_MS,
       noHandleSignals: true,
-      noPreparedStatements: true, // a pooler in transaction mode would look for them in another session
+      noPreparedStatements: true, // the connection does that, where it may
       gracefulShutdownAbortTimeout: this.options.stopMs / 2,
       logger: this.queueLogger(),
       taskList: Object.fromEntries(

@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { Logger } from '@nestjs/common';
 import pg from 'pg';
 import { isConnectionLost } from '../idempotency/errors.js';
+import { Connection } from '../platform/connection.js';
 import { SESSION_OPTIONS } from '../platform/database.js';
 
 /** PostgreSQL's "not now" (cannot_connect_now): what graphile-worker tries again at, up to a hundred times. */
@@ -16,6 +17,7 @@ const NOT_NOW = '57P03';
 export function openQueuePool(connectionString: string, max: number): pg.Pool {
   const log = new Logger('JobQueue');
   const pool = new pg.Pool({
+    Client: Connection,
     connectionString,
     max,
     application_name: 'charge-once jobs',

@@ -23,12 +23,10 @@ export class Connection extends pg.Client {
     void connected.then(() => callback(), callback);
   }
 
-  // eslint-disable-next-line @typescript-eslint/no-explicit-any -- `pg` has overloads; TypeORM passes text and values
-  override query(text: any, values?: any, callback?: any): any {
-    const name = this.ownSession && Array.isArray(values) ? nameOf(text) : undefined;
-    return name === undefined
-      ? super.query(text, values, callback)
-      : super.query({ name, text, values }, callback);
+  // eslint-disable-next-line @typescript-eslint/no-explicit-any -- `pg` has overloads
+  override query(query: any, values?: any, callback?: any): any {
+    const named = this.ownSession ? withName(query, values) : undefined;
+    return named ? super.query(named, callback) : super.query(query, values, callback);
   }
 
   /** A pooler tells its clients a process of its own making. */
@@ -38,8 +36,17 @@ export class Connection extends pg.Client {
   }
 }
 
-function nameOf(text: unknown): string | undefined {
-  if (typeof text !== 'string') return undefined;
+/** TypeORM passes a text and its values, the queue an object of both; `pg` has queries that run themselves besides. */
+// eslint-disable-next-line @typescript-eslint/no-explicit-any -- as `pg` takes them
+function withName(query: any, values: unknown): pg.QueryConfig | undefined {
+  const config = typeof query === 'string' ? { text: query, values } : query;
+  if (typeof config.text !== 'string' || !Array.isArray(config.values)) return undefined;
+  if (config.name !== undefined || typeof config.submit === 'function') return undefined;
+  const name = nameOf(config.text);
+  return name === undefined ? undefined : { ...config, name };
+}
+
+function nameOf(text: string): string | undefined {
   if (!names.has(text) && names.size < MOST_NAMES) names.set(text, `statement_${names.size}`);
   return names.get(text);
 }

@@ -79,6 +79,17 @@ describe('a connection of the pool', () => {
       expect(await prepared(pool)).toEqual([{ statement: 'SELECT $1::int + 1 AS next', runs: 3 }]);
     }));
 
+  test('has the queue’s statements prepared as well, which it writes as objects', () =>
+    inPool(database.url, async (pool) => {
+      const query = { text: 'SELECT $1::int AS job', values: [1] };
+      expect((await pool.query(query)).rows).toEqual([{ job: 1 }]);
+      expect((await pool.query({ ...query, name: 'its_own' })).rows).toEqual([{ job: 1 }]);
+      const { rows } = await pool.query(
+        'SELECT name FROM pg_prepared_statements ORDER BY name DESC',
+      );
+      expect(rows).toEqual([{ name: expect.stringMatching(/^statement_/) }, { name: 'its_own' }]);
+    }));
+
   test('sends what has no values as it is, several statements too', () =>
     inPool(database.url, async (pool) => {
       await pool.query('CREATE TEMP TABLE several (id int); INSERT INTO several VALUES (1)');

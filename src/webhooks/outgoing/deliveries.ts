@@ -2,7 +2,7 @@ import { Inject, Injectable } from '@nestjs/common';
 import { DataSource } from 'typeorm';
 import { eventToWire, type Event } from '../../events/event.entity.js';
 import { EventResendOperation } from '../../events/event-resend.operation.js';
-import { EventSubscribers, findEvent, type Consequence } from '../../events/events.js';
+import { EventSubscribers, type Consequence } from '../../events/events.js';
 import { deriveId } from '../../idempotency/identity.js';
 import { enqueue, JobRegistry, type Payload } from '../../jobs/jobs.js';
 import type { Tx } from '../../platform/database.js';
@@ -15,7 +15,7 @@ import {
   insertDelivery,
 } from './delivery.queries.js';
 import type { Endpoint } from './endpoint.entity.js';
-import { disableEndpoint, findSecrets, listEnabledEndpoints } from './endpoint.queries.js';
+import { disableEndpoint, listEnabledEndpoints } from './endpoint.queries.js';
 import { Lanes } from './lanes.js';
 import { pauseAfter } from './retry-schedule.js';
 import { send, type Sent } from './sender.js';
@@ -65,16 +65,18 @@ export class Deliveries {
       const sent = await send(
         {
           url: delivery.url,
-          id: delivery.event_id,
-          body: await bodyOf(db, accountId, delivery.event_id),
-          secrets: await findSecrets(db, accountId, delivery.endpoint_id),
+          id: delivery.event.id,
+          body: JSON.stringify(eventToWire(delivery.event)),
+          secrets: delivery.secrets,
         },
         this.policy,
         signal,
       );
       // Dies here: delivered, not recorded. The lease runs out and the receiver sees the same webhook-id again.
       const attempt = { accountId, id, endpointId: delivery.endpoint_id, number };
-      const known = await this.dataSource.transaction((tx) => record(tx, attempt, sent));
+      const known = isSuccess(sent)
+        ? await record(db, attempt, sent) // one statement
+        : await this.dataSource.transaction((tx) => record(tx, attempt, sent));
       if (!known) throw new Error(`${id} slept past its lease; another attempt tells`);
     } finally {
       lane.leave();
@@ -112,10 +114,8 @@ function wants({ events }: Endpoint, { type }: Event): boolean {
   return events.includes(type) || events.includes('*');
 }
 
-async function bodyOf(db: Tx, accountId: string, eventId: string): Promise<string> {
-  const event = await findEvent(db, accountId, eventId);
-  if (!event) throw new Error(`${eventId} has a delivery but is not there`);
-  return JSON.stringify(eventToWire(event));
+function isSuccess({ status }: Sent): boolean {
+  return status !== undefined && status >= 200 && status <= 299;
 }
 
 interface Attempt {
@@ -131,7 +131,7 @@ interface Attempt {
  */
 async function record(tx: Tx, attempt: Attempt, sent: Sent): Promise<boolean> {
   const { accountId, id, endpointId, number } = attempt;
-  const ok = sent.status !== undefined && sent.status >= 200 && sent.status <= 299;
+  const ok = isSuccess(sent);
   const gone = sent.status === 410;
   const pauseMs = ok || gone ? undefined : pauseAfter(number, sent.retryAfterMs);
   const delivery = ok ? 'succeeded' : pauseMs === undefined ? 'failed' : 'pending';

@@ -1,3 +1,5 @@
+import type { Event } from '../../events/event.entity.js';
+import { EVENT_COLUMNS } from '../../events/events.js';
 import type { Tx } from '../../platform/database.js';
 import type { Delivery } from './delivery.entity.js';
 import type { Sent } from './sender.js';
@@ -18,22 +20,39 @@ export async function insertDelivery(
   return rows.length > 0;
 }
 
-/** A delivery that has not ended, and where it goes: `url` is null when its endpoint was deleted or disabled. */
+/** A delivery that has not ended, and all that an attempt needs. */
+export interface OpenDelivery {
+  endpoint_id: string;
+  /** Null when the endpoint was deleted or disabled. */
+  url: string | null;
+  /** Those that sign now, newest first. */
+  secrets: string[];
+  event: Event;
+}
+
 export async function findOpenDelivery(
   db: Tx,
   accountId: string,
   id: string,
-): Promise<{ endpoint_id: string; event_id: string; url: string | null } | undefined> {
-  const rows: { endpoint_id: string; event_id: string; url: string | null }[] = await db.query(
-    `SELECT delivery.endpoint_id, delivery.event_id, endpoint.url
+): Promise<OpenDelivery | undefined> {
+  const [row]: (Event & Omit<OpenDelivery, 'event'>)[] = await db.query(
+    `SELECT event.*, delivery.endpoint_id, endpoint.url, ARRAY(
+         SELECT secret FROM webhook_secrets
+         WHERE account_id = delivery.account_id AND endpoint_id = delivery.endpoint_id
+           AND (expires_at IS NULL OR expires_at > clock_timestamp())
+         ORDER BY created_at DESC) AS secrets
      FROM webhook_deliveries AS delivery
+     JOIN (SELECT ${EVENT_COLUMNS} FROM events) AS event
+       ON event.account_id = delivery.account_id AND event.id = delivery.event_id
      LEFT JOIN webhook_endpoints AS endpoint
        ON endpoint.account_id = delivery.account_id AND endpoint.id = delivery.endpoint_id
        AND endpoint.deleted_at IS NULL AND endpoint.disabled_at IS NULL
      WHERE delivery.account_id = $1 AND delivery.id = $2 AND delivery.status = 'pending'`,
     [accountId, id],
   );
-  return rows[0];
+  if (!row) return undefined;
+  const { endpoint_id, url, secrets, ...event } = row;
+  return { endpoint_id, url, secrets, event };
 }
 
 /**
@@ -75,16 +94,22 @@ export async function endAttempt(
   number: number,
   end: AttemptEnd,
 ): Promise<boolean> {
-  await tx.query(
-    `UPDATE webhook_attempts SET response_status = $4, error = $5
-     WHERE account_id = $1 AND delivery_id = $2 AND number = $3`,
-    [accountId, id, number, end.status ?? null, end.error ?? null],
-  );
   const [, recorded]: [unknown[], number] = await tx.query(
-    `UPDATE webhook_deliveries
-     SET status = $4, lease_expires_at = NULL, next_attempt_at = now() + $5::float8 * interval '1 millisecond'
-     WHERE account_id = $1 AND id = $2 AND status = 'pending' AND (attempts = $3 OR $4 = 'succeeded')`,
-    [accountId, id, number, end.delivery, end.pauseMs ?? null],
+    `WITH attempt AS (
+       UPDATE webhook_attempts SET response_status = $4, error = $5
+       WHERE account_id = $1 AND delivery_id = $2 AND number = $3)
+     UPDATE webhook_deliveries
+     SET status = $6, lease_expires_at = NULL, next_attempt_at = now() + $7::float8 * interval '1 millisecond'
+     WHERE account_id = $1 AND id = $2 AND status = 'pending' AND (attempts = $3 OR $6 = 'succeeded')`,
+    [
+      accountId,
+      id,
+      number,
+      end.status ?? null,
+      end.error ?? null,
+      end.delivery,
+      end.pauseMs ?? null,
+    ],
   );
   if (recorded > 0) return true;
   const pending: unknown[] = await tx.query(

@@ -104,18 +104,3 @@ export async function addSecret(
   );
   return rows.length === 1 ? secret : undefined;
 }
-
-/** The secrets that sign now, newest first. */
-export async function findSecrets(
-  db: Tx,
-  accountId: string,
-  endpointId: string,
-): Promise<string[]> {
-  const rows: { secret: string }[] = await db.query(
-    `SELECT secret FROM webhook_secrets
-     WHERE account_id = $1 AND endpoint_id = $2 AND (expires_at IS NULL OR expires_at > clock_timestamp())
-     ORDER BY created_at DESC`,
-    [accountId, endpointId],
-  );
-  return rows.map(({ secret }) => secret);
-}
