@@ -5,6 +5,7 @@ import { text } from 'node:stream/consumers';
 
 /** One request as it came. */
 export interface Received {
+  path: string;
   id: string;
   type: string;
   body: string;
@@ -28,7 +29,7 @@ export async function startReceiver(): Promise<Receiver> {
     void text(request).then((body) => {
       const { id, type } = JSON.parse(body) as { id: string; type: string };
       const signature = String(request.headers['stripe-signature']);
-      const each = { id, type, body, signature, at: Date.now() };
+      const each = { path: request.url ?? '', id, type, body, signature, at: Date.now() };
       received.push(each);
       answer(response, each);
     });

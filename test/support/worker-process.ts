@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
@@ -23,16 +23,44 @@ export interface WorkerProcess {
 /** @param env the settings; the caller's environment is not passed on. */
 export async function startWorkerProcess(env: Record<string, string>): Promise<WorkerProcess> {
   const port = await freePort('127.0.0.1');
-  const child = spawn(process.execPath, ['--enable-source-maps', resolve('dist/src/worker.js')], {
+  return ready(spawnWorker('dist/src/worker.js', { ...env, WORKER_PORT: String(port) }), port);
+}
+
+/** A process that has loaded its code and waits to be told to start. */
+export interface StandbyWorker {
+  /** Takes a fraction of a second. */
+  start(): Promise<WorkerProcess>;
+  /** Instead: it is not needed. */
+  dismiss(): void;
+}
+
+export async function prepareWorkerProcess(env: Record<string, string>): Promise<StandbyWorker> {
+  const child = spawnWorker('test/support/standby-worker.mjs', env);
+  const [loaded] = (await Promise.race([once(child, 'message'), once(child, 'exit')])) as unknown[];
+  if (loaded !== 'loaded') throw new Error(`the worker did not load its code: ${String(loaded)}`);
+  return {
+    async start() {
+      const port = await freePort('127.0.0.1'); // not earlier: until it listens, another may take it
+      child.send(port);
+      return ready(child, port);
+    },
+    dismiss: () => void child.kill('SIGKILL'),
+  };
+}
+
+function spawnWorker(script: string, env: Record<string, string>): ChildProcess {
+  return spawn(process.execPath, ['--enable-source-maps', resolve(script)], {
     env: {
       PATH: process.env.PATH,
       ALLOW_UNSAFE_DATABASE: '1', // the tests' cluster is fast because it may forget
       ...env,
-      WORKER_PORT: String(port),
     },
     // The channel closes when the test run is killed, and the process then ends by itself: see `serve`.
     stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
   });
+}
+
+async function ready(child: ChildProcess, port: number): Promise<WorkerProcess> {
   let output = '';
   for (const stream of [child.stdout, child.stderr])
     stream?.setEncoding('utf8').on('data', (text: string) => (output += text));
