@@ -4,12 +4,19 @@ import { startMailCatcher, type MailCatcher } from '../support/mail-catcher.js';
 import { send } from '../support/raw-client.js';
 import { startService, type Service } from '../support/service.js';
 import { until } from '../support/until.js';
-import { startWorkerProcess, type WorkerProcess } from '../support/worker-process.js';
+import {
+  prepareWorkerProcess,
+  startWorkerProcess,
+  type StandbyWorker,
+  type WorkerProcess,
+} from '../support/worker-process.js';
 
 /** The API in this process, a mail server, and as many worker processes as a test starts. */
 export interface Shop extends Service {
   mail: MailCatcher;
   startWorkerProcess(env?: Record<string, string>): Promise<WorkerProcess>;
+  /** For one that must be there soon: what it takes over from gives up after a time limit, asleep or not. */
+  prepareWorkerProcess(): Promise<StandbyWorker>;
 }
 
 export async function startShop(env: Record<string, string> = {}): Promise<Shop> {
@@ -25,6 +32,15 @@ export async function startShop(env: Record<string, string> = {}): Promise<Shop>
       const worker = await startWorkerProcess({ ...service.env, ...more });
       workers.push(worker);
       return worker;
+    },
+    async prepareWorkerProcess() {
+      const standby = await prepareWorkerProcess(service.env);
+      const start = async () => {
+        const worker = await standby.start();
+        workers.push(worker);
+        return worker;
+      };
+      return { ...standby, start };
     },
     async stop() {
       await Promise.all(workers.map((worker) => worker.kill()));

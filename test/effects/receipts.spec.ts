@@ -1,10 +1,10 @@
-import { afterAll, afterEach, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, jest, test } from '@jest/globals';
 import pg from 'pg';
 import { Mailer } from '../../src/effects/mailer.js';
 import { expectCleanBooks } from '../support/books.js';
 import { charge } from '../support/raw-client.js';
 import { until } from '../support/until.js';
-import type { WorkerProcess } from '../support/worker-process.js';
+import type { StandbyWorker, WorkerProcess } from '../support/worker-process.js';
 import {
   addJob,
   buy,
@@ -203,13 +203,21 @@ describe('a worker that is killed', () => {
 });
 
 describe('a worker that falls asleep, is overtaken and wakes up', () => {
-  let second: WorkerProcess | undefined;
-  afterEach(() => second?.kill());
+  let standby: StandbyWorker;
+  let second: WorkerProcess;
+  beforeEach(async () => {
+    standby = await shop.prepareWorkerProcess();
+  });
+  afterEach(() => second.kill());
+
+  async function takeOver(): Promise<void> {
+    await letLocksRunOut(shop.db);
+    second = await standby.start();
+  }
 
   /** The sleeper's job is taken over by another worker and done. */
   async function overtake(purchase: Purchase): Promise<void> {
-    await letLocksRunOut(shop.db);
-    second = await shop.startWorkerProcess();
+    await takeOver();
     await until(async () => (await rowsOf(purchase))[0]?.sent === true);
   }
 
@@ -253,8 +261,7 @@ describe('a worker that falls asleep, is overtaken and wakes up', () => {
   test('records what it has sent although its claim has passed on: nobody else will', async () => {
     const { purchase, answer } = await handOver();
     await worker.sleep();
-    await letLocksRunOut(shop.db);
-    second = await shop.startWorkerProcess();
+    await takeOver();
     await shop.mail.caught(purchase.email, 2);
     await second.kill(); // the one that has taken over is gone, and with the sleeper's return so is the job
     worker.wake();

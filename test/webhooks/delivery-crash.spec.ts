@@ -11,7 +11,7 @@ import {
 import { expectCleanBooks } from '../support/books.js';
 import { startReceiver, type Receiver } from '../support/receiver.js';
 import { until } from '../support/until.js';
-import type { WorkerProcess } from '../support/worker-process.js';
+import type { StandbyWorker, WorkerProcess } from '../support/worker-process.js';
 import {
   attemptsOf,
   deliveriesOf,
@@ -116,12 +116,21 @@ describe('a worker that is killed', () => {
 });
 
 describe('a worker that falls asleep, is overtaken and wakes up', () => {
+  let standby: StandbyWorker;
   let second: WorkerProcess;
+  beforeEach(async () => {
+    standby = await shop.prepareWorkerProcess();
+  });
+
+  async function takeOver(): Promise<void> {
+    await letLocksRunOut(shop.db);
+    second = await standby.start();
+  }
 
   /** The second worker makes another attempt, which the receiver does not answer. */
   async function overtake(endpoint: TestEndpoint): Promise<void> {
     await worker.sleep();
-    second = await takeOver();
+    await takeOver();
     await receiver.received(endpoint.path, 2);
   }
 
@@ -163,7 +172,7 @@ describe('a worker that falls asleep, is overtaken and wakes up', () => {
     const { endpoint, answer } = await underWay();
     await worker.sleep();
     answer();
-    second = await takeOver();
+    await takeOver();
     await until(async () => (await delivery(endpoint)).status === 'succeeded');
     await drained(shop.db);
     const ended = await delivery(endpoint);
