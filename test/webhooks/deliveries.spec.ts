@@ -211,6 +211,30 @@ describe('a delivery', () => {
     await drained(service.db);
   });
 
+  test('whose answer never comes, or never ends, is cut off before its lease is over, and tried again', async () => {
+    const [silent, endless] = [
+      await newEndpoint(service, receiver),
+      await newEndpoint(service, receiver),
+    ];
+    const answer = receiver.hold(silent.path);
+    receiver.answer(endless.path, (response) => response.end('x'.repeat(100_000)));
+    await happen(service);
+    for (const [endpoint, error] of [
+      [endless, 'the answer is too long'],
+      [silent, 'no answer in time'],
+    ] as const) {
+      const { id, status } = await attempted(endpoint);
+      expect(status).toBe('pending');
+      expect(await attemptsOf(service.db, id)).toEqual([
+        { number: 1, response_status: null, error },
+      ]);
+    }
+    answer();
+    receiver.answer(endless.path, STATUS(200));
+    await skipPauses(service.db);
+    await drained(service.db);
+  });
+
   test('that is answered with 410 has ended, and so have all others to that endpoint', async () => {
     const endpoint = await newEndpoint(service, receiver);
     receiver.answer(endpoint.path, STATUS(500));
@@ -238,6 +262,7 @@ describe('a delivery', () => {
     await happen(service);
     await attempted(endpoint);
     await send(`${service.apiUrl}/webhook-endpoints/${endpoint.id}`, { method: 'DELETE' });
+    await happen(service); // what comes later is not even planned
     await skipPauses(service.db);
     await drained(service.db);
     expect(await deliveriesOf(service.db, endpoint)).toMatchObject([
