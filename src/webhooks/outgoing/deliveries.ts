@@ -58,7 +58,7 @@ export class Deliveries {
     const delivery = await findOpenDelivery(db, accountId, id);
     if (!delivery) return;
     if (delivery.url === null) return giveUp(db, accountId, id); // nobody wants it any more
-    const lane = this.lanes.enter(delivery.endpoint_id);
+    const lane = await this.lanes.enter(delivery.endpoint_id);
     if (!lane) return this.postpone(payload);
     try {
       const number = await beginAttempt(db, accountId, id);
