@@ -23,7 +23,7 @@ import { HERE, cpuMs, median, startStack } from './stack.mjs';
 const ROUNDS = Number(process.env.ROUNDS ?? 5);
 const ROUND_SECONDS = Number(process.env.ROUND_SECONDS ?? 4);
 const DELAY_SECONDS = Number(process.env.DELAY_SECONDS ?? 20);
-const RATES = [2, 50, 200];
+const RATES = [2, 50, 100, 200];
 const CONNECTIONS = 16;
 const AUTHORIZATION = { authorization: 'Bearer sk_test_acme' };
 

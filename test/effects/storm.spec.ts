@@ -42,6 +42,8 @@ describe('a storm of a thousand orders with a worker killed every second', () =>
   let workers: Workers;
   beforeAll(async () => {
     await open();
+    // As far away as merchants are, so that whoever is killed has deliveries under way.
+    receiver.answer(endpoint.path, (response) => setTimeout(() => response.end(), 100));
     await loseAcknowledgements(shop, 20);
     workers = await prepareWorkers(shop.env, 20);
   });
