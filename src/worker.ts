@@ -1,4 +1,4 @@
-import { WorkerModule } from './app.module.js';
+import { WorkerModule } from './worker.module.js';
 import { run, startHttp } from './run.js';
 
 /** The background process: the sweep, with health and metrics on a port of its own. */

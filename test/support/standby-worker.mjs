@@ -1,7 +1,7 @@
 // The background process with its code loaded in advance, which is most of a start: it listens as soon as it is told a
 // port. From dist: a child process knows nothing of Jest's transforms.
 import { once } from 'node:events';
-import '../../dist/src/app.module.js';
+import '../../dist/src/worker.module.js';
 
 const told = once(process, 'message');
 process.send('loaded');

@@ -1,0 +1,46 @@
+import type { DynamicModule, Type } from '@nestjs/common';
+import { accountIdOf } from './accounts/auth.guard.js';
+import { ChargesModule } from './charges/charges.module.js';
+import type { Config } from './config.js';
+import { EventsModule } from './events/events.module.js';
+import { IdempotencyModule } from './idempotency/idempotency.module.js';
+import type { EngineProbe } from './idempotency/operation.js';
+import type { JobRunnerOptions } from './jobs/job-runner.js';
+import { JobsModule } from './jobs/jobs.module.js';
+import { OrdersModule } from './orders/orders.module.js';
+import { databaseModule } from './platform/database.js';
+import { ProcessorModule } from './processor/processor.module.js';
+import { RefundsModule } from './refunds/refunds.module.js';
+import { TelemetryModule } from './telemetry/telemetry.module.js';
+import { telemetryThen } from './telemetry/telemetry.probe.js';
+import { WebhooksModule } from './webhooks/webhooks.module.js';
+
+/** Beyond the processor's own deadline, so that an honest attempt is never overtaken. */
+const LEASE_MARGIN_MS = 2_000;
+/** What the API and the background process have in common: the same engine, the same operations, other roles. */
+export function sharedModules(
+  config: Config,
+  program: 'api' | 'worker',
+  roles: ('http' | 'sweep')[],
+  probe: Type<EngineProbe>,
+  jobs?: JobRunnerOptions,
+): DynamicModule['imports'] & object {
+  return [
+    TelemetryModule.forRoot({ program, level: config.logLevel }),
+    databaseModule(config.databaseUrl, config.databasePoolSize),
+    ProcessorModule.forRoot(config.processor),
+    IdempotencyModule.forRoot({
+      ...config.idempotency,
+      leaseMs: config.processor.timeoutMs + LEASE_MARGIN_MS,
+      roles,
+      facts: { accountId: accountIdOf, requestId: (request) => request.requestId },
+      probe: telemetryThen(probe),
+    }),
+    JobsModule.forRoot(jobs),
+    EventsModule,
+    OrdersModule,
+    ChargesModule.forRoot(config.givingUp),
+    RefundsModule.forRoot(config.givingUp),
+    WebhooksModule.forRoot(config.production, config.jobs.concurrency.outside, jobs !== undefined),
+  ];
+}

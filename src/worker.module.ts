@@ -1,0 +1,31 @@
+import { Module, type DynamicModule } from '@nestjs/common';
+import { APP_FILTER } from '@nestjs/core';
+import type { Config } from './config.js';
+import { EffectsModule } from './effects/effects.module.js';
+import { SilentProbe } from './idempotency/operation.js';
+import { HealthController } from './platform/health.controller.js';
+import { ProblemFilter } from './platform/problem.filter.js';
+import { sharedModules } from './shared.modules.js';
+
+/** Kept of the grace period for giving back the jobs that have not ended. */
+const GIVING_BACK_MS = 1_000;
+
+/** The background process: recovers what was left unfinished, and shows its health. */
+@Module({})
+export class WorkerModule {
+  static forRoot(config: Config): DynamicModule {
+    return {
+      module: WorkerModule,
+      imports: [
+        ...sharedModules(config, 'worker', ['sweep'], SilentProbe, {
+          databaseUrl: config.databaseUrl,
+          ...config.jobs,
+          stopMs: Math.max(0, config.stopping.graceMs - GIVING_BACK_MS),
+        }),
+        EffectsModule.forRoot(config.mail),
+      ],
+      controllers: [HealthController],
+      providers: [{ provide: APP_FILTER, useClass: ProblemFilter }],
+    };
+  }
+}
