@@ -2,6 +2,7 @@ import { Accounts1763760001000 } from './1763760001000-accounts.js';
 import { IdempotencyRecords1763760002000 } from './1763760002000-idempotency-records.js';
 import { Charges1763760003000 } from './1763760003000-charges.js';
 import { DecidedOnce1763760009000 } from './1763760009000-decided-once.js';
+import { NoIndexOfPendingCharges1763760010000 } from './1763760010000-no-index-of-pending-charges.js';
 import { OrdersStockRefunds1763760005000 } from './1763760005000-orders-stock-refunds.js';
 import { EventsAndEffects1763760006000 } from './1763760006000-events-and-effects.js';
 import { Webhooks1763760007000 } from './1763760007000-webhooks.js';
@@ -19,4 +20,5 @@ export const migrations = [
   Webhooks1763760007000,
   Reconciliation1763760008000,
   DecidedOnce1763760009000,
+  NoIndexOfPendingCharges1763760010000,
 ];

@@ -74,7 +74,7 @@ export async function findChargeOfLostOrder(
 }
 
 // A pending charge is named by its primary key and `settled_at IS NULL` (a CHECK holds that to its status): for
-// `status = 'pending'` PostgreSQL would walk the partial indexes of live charges. Proof: test/operation/plans.spec.ts.
+// `status = 'pending'` PostgreSQL would walk the partial index of live charges. Proof: test/operation/plans.spec.ts.
 
 /** @returns the charge with its age by the database's clock, in ms. */
 export async function findPendingCharge(

@@ -7,7 +7,7 @@ const names = new Map<string, string>();
 
 /**
  * A connection of the pool that has each statement parsed and planned once, by its name: of what a charge costs
- * PostgreSQL, that is a third (bench/README.md).
+ * PostgreSQL, that saves a quarter (bench/README.md).
  *
  * Names live in a session. A pooler in transaction mode gives each transaction another one, where the name is unknown
  * or stands for something else; so behind it nothing is named. Proof: test/platform/connection.spec.ts, and the charges

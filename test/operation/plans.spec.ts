@@ -46,7 +46,6 @@ test('a charge is found by its key, and its job is added without a look at the q
   expect(await scans()).toMatchObject({
     idempotency_records_unfinished: 0,
     idempotency_records_by_expiry: 0,
-    charges_pending: 0,
     charges_one_live_per_order: 0,
   });
   expect((await scans()).charges_pkey).toBeGreaterThan(CHARGES);
