@@ -29,7 +29,12 @@ await run(async (config) => {
 });
 
 async function look({ databaseUrl: url, idempotency, processor }: Config): Promise<Finding[]> {
-  const db = new DataSource({ type: 'postgres', url, installExtensions: false, extra: { max: 1 } });
+  const db = new DataSource({
+    type: 'postgres',
+    url,
+    installExtensions: false,
+    extra: { max: 1, connectionTimeoutMillis: 5_000 },
+  });
   await db.initialize();
   try {
     return [

@@ -1,5 +1,6 @@
 import { DataSource } from 'typeorm';
 import { CommandError, EXIT_USAGE } from './platform/command.js';
+import { databaseOptions } from './platform/database.js';
 import { run } from './run.js';
 
 /**
@@ -16,8 +17,7 @@ export async function runCommand(
     process.exit(args.length === 0 ? EXIT_USAGE : 0);
   }
   await run(async ({ databaseUrl: url }) => {
-    const options = { type: 'postgres', url, installExtensions: false, extra: { max: 1 } } as const;
-    const db = await new DataSource(options).initialize();
+    const db = await new DataSource(databaseOptions(url, 1)).initialize();
     try {
       console.log((await command(db, args)).join('\n'));
     } catch (error) {

@@ -45,8 +45,8 @@ export async function runAccountCommand(
 }
 
 async function create(tx: Tx, name: string): Promise<string[]> {
-  if (name.length < 1 || name.length > 255)
-    throw new CommandError('The name has 1 to 255 characters.', true);
+  if (name.length < 1 || name.length > 255 || /\p{C}/u.test(name))
+    throw new CommandError('The name has 1 to 255 characters, all of them visible.', true);
   const accountId = await createAccount(tx, name);
   return [`Account  ${accountId}  ${name}`, ...shown(await addApiKey(tx, accountId))];
 }

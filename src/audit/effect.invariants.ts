@@ -164,11 +164,12 @@ export const DELIVERY_INVARIANTS: readonly Invariant[] = [
   {
     name: 'event_delivered_twice',
     why: 'Once to an endpoint, and once more for each resend that somebody asked for.',
-    sql: `SELECT told.account_id, told.event_id AS id, told.times || ' times to ' || told.endpoint_id AS detail
+    sql: `SELECT account_id, event_id AS id, told.times || ' times to ' || told.endpoint_id AS detail
       FROM (SELECT account_id, event_id, endpoint_id, count(*) AS times FROM webhook_deliveries
-        GROUP BY account_id, event_id, endpoint_id) AS told
-      WHERE told.times > 1 + (SELECT count(*) FROM event_resends AS resend
-        WHERE resend.account_id = told.account_id AND resend.event_id = told.event_id)`,
+        GROUP BY account_id, event_id, endpoint_id HAVING count(*) > 1) AS told
+      LEFT JOIN (SELECT account_id, event_id, count(*) AS times FROM event_resends
+        GROUP BY account_id, event_id) AS resent USING (account_id, event_id)
+      WHERE told.times > 1 + COALESCE(resent.times, 0)`,
   },
   {
     name: 'delivery_contradicts_its_attempts',

@@ -27,7 +27,11 @@ export class Receipts {
     jobs: JobRegistry,
   ) {
     events.subscribe((tx, event) => this.consequences(tx, event));
-    jobs.register(SEND_RECEIPT, ({ account, event }) => this.send(String(account), String(event)));
+    jobs.register(
+      SEND_RECEIPT,
+      ({ account, event }) => this.send(String(account), String(event)),
+      () => 'mail',
+    );
   }
 
   private async consequences(tx: Tx, event: Event): Promise<Consequence[]> {

@@ -33,12 +33,15 @@ export class SaleCancellation {
     private readonly compensation: Compensation,
     jobs: JobRegistry,
   ) {
-    jobs.register(CANCEL_SALE, ({ account, order, charge }) =>
-      this.cancel({
-        accountId: String(account),
-        orderId: String(order),
-        chargeId: String(charge),
-      }),
+    jobs.register(
+      CANCEL_SALE,
+      ({ account, order, charge }) =>
+        this.cancel({
+          accountId: String(account),
+          orderId: String(order),
+          chargeId: String(charge),
+        }),
+      () => 'processor',
     );
   }
 

@@ -155,10 +155,14 @@ export function isConnectionLost(error: unknown): boolean {
 
 /**
  * True when PostgreSQL itself rolled the transaction back for a passing reason: timeouts (57014, 55P03),
- * deadlock and serialization (40P01, 40001), resources (class 53), a standby that is read-only (25006).
+ * deadlock and serialization (40P01, 40001), resources (class 53), a standby that is read-only (25006), a prepared
+ * statement that the session or the schema has outlived (26000, 0A000 of its check).
  */
 export function isRolledBack(error: unknown): boolean {
-  const code =
-    error instanceof QueryFailedError ? String((error.driverError as { code?: unknown }).code) : '';
-  return /^(57014|55P03|40P01|40001|25006|53...)$/.test(code);
+  if (!(error instanceof QueryFailedError)) return false;
+  const { code, routine } = error.driverError as { code?: unknown; routine?: unknown };
+  return (
+    /^(57014|55P03|40P01|40001|25006|26000|53...)$/.test(String(code)) ||
+    routine === 'RevalidateCachedQuery'
+  );
 }

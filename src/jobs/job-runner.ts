@@ -12,7 +12,8 @@ import { Logger as QueueLogger, type Job, type Task, run, type Runner } from 'gr
 import type pg from 'pg';
 import { DataSource } from 'typeorm';
 import { Loop } from '../idempotency/loop.js';
-import { JobRegistry, type JobHandler, type JobPlace, type Payload } from './jobs.js';
+import { enqueue, JobRegistry, type JobPlace, type Payload, type RegisteredJob } from './jobs.js';
+import { Lanes } from './lanes.js';
 import { openQueuePool, untilIdle } from './queue-pool.js';
 import { freeAbandonedJobs, spreadNextRun } from './queue-tables.js';
 
@@ -31,6 +32,9 @@ export interface JobRunnerOptions {
 
 export const JOB_RUNNER_OPTIONS = Symbol('JOB_RUNNER_OPTIONS');
 
+/** No server has more than one of so many shares of the slots outside. */
+const SHARES = 4;
+
 /** Abandoned locks are looked for this many times in the life of a lock. */
 const RESCUES_PER_LOCK = 6;
 
@@ -47,6 +51,7 @@ export class JobRunner
 {
   private readonly log = new Logger(JobRunner.name);
   private readonly rescuer: Loop;
+  private readonly lanes: Lanes;
   private readonly runners: Runner[] = [];
   /** By these names the queue knows who has locked what. */
   private readonly lockNames: string[] = [];
@@ -58,6 +63,7 @@ export class JobRunner
     private readonly jobs: JobRegistry,
     @Inject(JOB_RUNNER_OPTIONS) private readonly options: JobRunnerOptions,
   ) {
+    this.lanes = new Lanes(Math.ceil(options.concurrency.outside / SHARES));
     this.rescuer = new Loop('JobRescuer', options.lockMs / RESCUES_PER_LOCK, () =>
       freeAbandonedJobs(dataSource.manager, options.lockMs),
     );
@@ -94,7 +100,7 @@ export class JobRunner
       gracefulShutdownAbortTimeout: this.options.stopMs / 2,
       logger: this.queueLogger(),
       taskList: Object.fromEntries(
-        this.jobs.handlersOf(place).map(([name, handler]) => [name, this.task(handler)]),
+        this.jobs.of(place).map((registered) => [registered.name, this.task(registered)]),
       ),
     });
     this.runners.push(runner);
@@ -105,10 +111,10 @@ export class JobRunner
     void runner.promise.then(ended, ended);
   }
 
-  private task(handler: JobHandler): Task {
+  private task(registered: RegisteredJob): Task {
     return async (payload, { job, abortSignal }) => {
       try {
-        await handler(payload as Payload, abortSignal);
+        await this.run(registered, payload as Payload, abortSignal);
       } catch (error) {
         await spreadNextRun(this.dataSource.manager, job).catch((unspread: unknown) =>
           this.log.warn(`job ${job.id} will come back without jitter`, unspread),
@@ -116,6 +122,20 @@ export class JobRunner
         throw error;
       }
     };
+  }
+
+  private async run(
+    { name, handler, serverOf }: RegisteredJob,
+    payload: Payload,
+    signal: AbortSignal,
+  ): Promise<void> {
+    if (!serverOf) return handler(payload, signal);
+    const lane = await this.lanes.enter(serverOf(payload));
+    if (lane) return handler(payload, signal).finally(() => lane.leave());
+    // The server keeps as many waiting as it may: a slow one must not take the slots of the others.
+    const postponed = Number(payload.postponed ?? 0) + 1;
+    const pauseMs = Lanes.pauseMs(postponed);
+    await enqueue(this.dataSource.manager, name, { ...payload, postponed }, pauseMs);
   }
 
   /** Waits for what runs; gives back what takes longer, so that another process need not wait for its lock to end. */
@@ -141,6 +161,7 @@ export class JobRunner
       const { error, job } = (meta ?? {}) as { error?: unknown; job?: Partial<Job> };
       // Its text of a failed job quotes the error's message, and that may quote a customer.
       if (error === undefined) this.log.warn(message);
+      else if (job === undefined) this.log.warn('the queue could not do its work', error);
       else
         this.log.warn(`job ${job?.id} (${job?.task_identifier}), attempt ${job?.attempts}`, error);
     });

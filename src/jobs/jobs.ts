@@ -55,19 +55,29 @@ export type JobHandler = (payload: Payload, signal: AbortSignal) => Promise<void
  */
 export type JobPlace = 'inside' | 'outside';
 
+/** Names the server that a job waits for: each has a share of the slots outside, and no more. */
+export type ServerOf = (payload: Payload) => string;
+
+export interface RegisteredJob {
+  name: string;
+  handler: JobHandler;
+  /** Absent for a job that waits for nobody. */
+  serverOf?: ServerOf;
+}
+
 /** The jobs that this process can run, by name. */
 @Injectable()
 export class JobRegistry {
-  private readonly jobs = new Map<string, { handler: JobHandler; place: JobPlace }>();
+  private readonly jobs = new Map<string, RegisteredJob>();
 
-  register(name: string, handler: JobHandler, place: JobPlace = 'inside'): void {
+  register(name: string, handler: JobHandler, serverOf?: ServerOf): void {
     if (this.jobs.has(name)) throw new Error(`the job ${name} is registered twice`);
-    this.jobs.set(name, { handler, place });
+    this.jobs.set(name, { name, handler, ...(serverOf && { serverOf }) });
   }
 
-  handlersOf(place: JobPlace): [name: string, handler: JobHandler][] {
-    return [...this.jobs]
-      .filter(([, job]) => job.place === place)
-      .map(([name, { handler }]) => [name, handler]);
+  of(place: JobPlace): RegisteredJob[] {
+    return [...this.jobs.values()].filter(
+      ({ serverOf }) => (serverOf ? 'outside' : 'inside') === place,
+    );
   }
 }

@@ -3,7 +3,7 @@ import { Logger } from '@nestjs/common';
 import pg from 'pg';
 import { isConnectionLost } from '../idempotency/errors.js';
 import { Connection } from '../platform/connection.js';
-import { SESSION_OPTIONS } from '../platform/database.js';
+import { SESSION_LIMITS_MS, SESSION_OPTIONS } from '../platform/database.js';
 
 /** PostgreSQL's "not now" (cannot_connect_now): what graphile-worker tries again at, up to a hundred times. */
 const NOT_NOW = '57P03';
@@ -23,6 +23,7 @@ export function openQueuePool(connectionString: string, max: number): pg.Pool {
     application_name: 'charge-once jobs',
     options: SESSION_OPTIONS,
     connectionTimeoutMillis: 5_000,
+    query_timeout: SESSION_LIMITS_MS.statement_timeout + 2_000,
   });
   pool.on('error', (error) => log.warn('the queue lost a connection', error));
   pool.on('connect', (client) => {

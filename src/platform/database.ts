@@ -72,6 +72,8 @@ export function databaseOptions(url: string, poolSize: number) {
       options: SESSION_OPTIONS,
       // A request that gets no connection in this time is told `database_unavailable`, having done nothing.
       connectionTimeoutMillis: 5_000,
+      // Longer than the server's own limits: nobody is there any more, and the connection with it is given up.
+      query_timeout: SESSION_LIMITS_MS.statement_timeout + 2_000,
     },
   } satisfies DataSourceOptions;
 }

@@ -2,23 +2,19 @@ import { Module, type DynamicModule } from '@nestjs/common';
 import { ProcessorNotifications } from './incoming/processor-notifications.js';
 import { WaitingNotificationsLoop } from './incoming/waiting-notifications.loop.js';
 import { addressPolicy } from './outgoing/address-policy.js';
-import { ADDRESS_POLICY, Deliveries, LANE_WIDTH } from './outgoing/deliveries.js';
+import { ADDRESS_POLICY, Deliveries } from './outgoing/deliveries.js';
 import { EndpointOperation, SecretRotationOperation } from './outgoing/endpoint.operations.js';
 
 /** Webhooks in both directions. */
 @Module({})
 export class WebhooksModule {
-  /**
-   * @param slots how many deliveries a process makes at once.
-   * @param background whether this process applies what has been waiting.
-   */
-  static forRoot(production: boolean, slots: number, background: boolean): DynamicModule {
+  /** @param background whether this process applies what has been waiting. */
+  static forRoot(production: boolean, background: boolean): DynamicModule {
     return {
       module: WebhooksModule,
       global: true, // the table of contents mounts the controllers, in the API only
       providers: [
         { provide: ADDRESS_POLICY, useValue: addressPolicy(production) },
-        { provide: LANE_WIDTH, useValue: Math.ceil(slots / 4) },
         Deliveries,
         EndpointOperation,
         SecretRotationOperation,

@@ -162,7 +162,8 @@ export async function letLocksRunOut(db: pg.Pool, only?: string[]): Promise<void
 /** Back-off and pauses are over: whatever waits for its next attempt may run now. */
 export async function skipPauses(db: pg.Pool): Promise<void> {
   await db.query(
-    `UPDATE graphile_worker._private_jobs SET run_at = now() WHERE locked_at IS NULL AND run_at > now()`,
+    `WITH due AS (UPDATE webhook_deliveries SET next_attempt_at = now() WHERE next_attempt_at > now())
+     UPDATE graphile_worker._private_jobs SET run_at = now() WHERE locked_at IS NULL AND run_at > now()`,
   );
 }
 

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { isDeepStrictEqual } from 'node:util';
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import { DataSource } from 'typeorm';
 import { recordEvent } from '../../src/events/events.js';
@@ -17,6 +18,7 @@ import {
   letLocksRunOut,
   lockRows,
   ONE_OF_EACH,
+  skipPauses,
   somebodyWaits,
   startShop,
   type Shop,
@@ -210,6 +212,35 @@ describe('the queue’s connections', () => {
     expect(shop.mail.of(to)).toHaveLength(1);
     expect((await send(`${worker.url}/health/ready`)).status).toBe(200);
   });
+});
+
+test('a mail server that says nothing holds up receipts and nothing else', async () => {
+  await worker.kill('SIGTERM');
+  const alone = await shop.startWorkerProcess({ JOB_CONCURRENCY: '1' });
+  const greet = shop.mail.mute();
+  const purchases = [await buy(shop), await buy(shop), await buy(shop)];
+  for (const purchase of purchases) {
+    await until(async () =>
+      isDeepStrictEqual(await effectsOf(shop, purchase), { ...ONE_OF_EACH, mails: 0 }),
+    );
+  }
+  // None had to be given up to make way.
+  expect((await jobs(shop.db)).map(({ last_error }) => last_error)).toEqual([null, null, null]);
+  greet();
+  await until(async () => {
+    await skipPauses(shop.db);
+    return (await jobs(shop.db)).length === 0;
+  });
+  for (const purchase of purchases) expect(await effectsOf(shop, purchase)).toEqual(ONE_OF_EACH);
+  await alone.kill('SIGTERM');
+  worker = await shop.startWorkerProcess();
+});
+
+test('jobs can be added after as many as an integer counts', async () => {
+  await shop.db.query(`SELECT setval('graphile_worker.tasks_id_seq', 2147483647)`);
+  const purchase = await buy(shop);
+  await drained(shop.db);
+  expect(await effectsOf(shop, purchase)).toEqual(ONE_OF_EACH);
 });
 
 const pgbouncer = findPgbouncer();

@@ -14,7 +14,12 @@ import {
   type FoundResource,
   type Plan,
 } from '../../src/idempotency/operation.js';
-import { insertRecord, type KeyedRequest } from '../../src/idempotency/records.js';
+import {
+  claimRecord,
+  findRecord,
+  insertRecord,
+  type KeyedRequest,
+} from '../../src/idempotency/records.js';
 import { freshDatabase } from '../support/database.js';
 
 /** The engine alone, with an operation whose object is in the hands of the test. */
@@ -137,4 +142,17 @@ test('an object without a record is an expired key, whatever the request is refu
   for (const plan of [new Error('invalid'), racedTimes(Infinity)])
     await expect(engine.run(request('expired'), plan)).rejects.toThrow(IdempotencyKeyExpired);
   expect(await lookUp('expired')).toMatchObject({ state: 'expired' });
+});
+
+test('a record that was completed after somebody found it abandoned is not taken over', async () => {
+  const db = dataSource.manager;
+  await insertRecord(db, request('completed meanwhile'), -1);
+  const found = await findRecord(db, 'acct_races', 'completed meanwhile');
+  expect(found).toMatchObject({ free: true, epoch: 1 });
+  await db.query(
+    `UPDATE idempotency_records SET state = 'completed', completed_at = now(), expires_at = now() + interval '1 day',
+       lease_expires_at = NULL, response_status = 201, response_headers = '{}', response_body = 'done'
+     WHERE key = 'completed meanwhile'`,
+  );
+  expect(await claimRecord(db, found!, 1_000)).toBeUndefined();
 });

@@ -69,6 +69,29 @@ test('behind a pooler nothing is prepared: the next statement may meet another s
   }
 });
 
+test('one that is lost before the pool has it is an error for whoever asked, and nobody else', async () => {
+  const target = new URL(database.url);
+  const server = createServer((client) => {
+    const upstream = connect(Number(target.port), target.hostname);
+    const end = () => void [client.destroy(), upstream.destroy()];
+    for (const socket of [client, upstream]) socket.on('error', end).on('close', end);
+    upstream.pipe(client);
+    // The first message with a type is our first query.
+    client.on('data', (data) =>
+      data[0] === 0x51 ? client.resetAndDestroy() : upstream.write(data),
+    );
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const url = new URL(database.url);
+  url.port = String((server.address() as AddressInfo).port);
+  await inPool(url.href, async (pool) => {
+    await expect(pool.query('SELECT $1::int', [1])).rejects.toThrow(/ECONNRESET|terminated/);
+    expect(pool.totalCount).toBe(0);
+  });
+  server.close();
+});
+
 describe('a connection of the pool', () => {
   test('has a statement prepared once, whatever its values', () =>
     inPool(database.url, async (pool) => {
@@ -88,6 +111,46 @@ describe('a connection of the pool', () => {
         'SELECT name FROM pg_prepared_statements ORDER BY name DESC',
       );
       expect(rows).toEqual([{ name: expect.stringMatching(/^statement_/) }, { name: 'its_own' }]);
+    }));
+
+  test('forgets its names when the schema has changed under them', () =>
+    inPool(database.url, async (pool) => {
+      const client = await pool.connect();
+      await client.query('CREATE TEMP TABLE changing (id int)');
+      const find = () => client.query('SELECT * FROM changing WHERE id >= $1', [0]);
+      await find();
+      await client.query(
+        'ALTER TABLE changing ADD COLUMN name text; INSERT INTO changing VALUES (1)',
+      );
+      await expect(find()).rejects.toMatchObject({ code: '0A000' });
+      expect((await find()).rows).toEqual([{ id: 1, name: null }]);
+      client.release();
+    }));
+
+  test('that tells nothing any more is given up, also when it is handed back as good', () =>
+    inPool(database.url, async (pool) => {
+      const client = await pool.connect();
+      const pid = 'SELECT pg_backend_pid() AS pid';
+      const [before] = (await client.query(pid)).rows;
+      const sleep = { text: 'SELECT pg_sleep($1)', values: [600], query_timeout: 100 };
+      await expect(client.query(sleep)).rejects.toThrow('Query read timeout');
+      client.release(); // as TypeORM does
+      const [after] = (await pool.query(pid)).rows;
+      expect(after).not.toEqual(before);
+      await pool.query('SELECT pg_terminate_backend($1)', [before.pid]);
+    }));
+
+  test('takes what `pg` takes', () =>
+    inPool(database.url, async (pool) => {
+      const client = await pool.connect();
+      const called = await new Promise((resolve, reject) =>
+        client.query({ text: 'SELECT $1::int AS one', values: [1] }, (error, result) =>
+          error ? reject(error) : resolve(result.rows),
+        ),
+      );
+      expect(called).toEqual([{ one: 1 }]);
+      await client.query('SELECT 1; SELECT 2', []);
+      client.release();
     }));
 
   test('sends what has no values as it is, several statements too', () =>

@@ -98,6 +98,24 @@ test('two workers at once deliver twice when they do not claim it (control)', as
   await second.kill();
 });
 
+test('a job that is run again after a failure does not try before the time', async () => {
+  const endpoint = await newEndpoint(shop, receiver);
+  receiver.answer(endpoint.path, (response) =>
+    response.writeHead(503, { 'retry-after': '3600' }).end(),
+  );
+  await happen(shop);
+  await until(async () => Number((await delivery(endpoint)).pause) > 3_000);
+  const [next] = await jobs(shop.db, 'deliver-webhook');
+  for (let i = 0; i < 3; i++) await addJob(shop.db, 'deliver-webhook', next!.payload);
+  await until(async () => (await jobs(shop.db)).length === 1);
+  expect(await jobs(shop.db)).toMatchObject([{ id: next!.id, locked: false }]);
+  expect(requests(endpoint)).toBe(1);
+  receiver.answer(endpoint.path, (response) => response.end());
+  await skipPauses(shop.db);
+  await drained(shop.db);
+  expect(requests(endpoint)).toBe(2);
+});
+
 describe('a worker that is killed', () => {
   test('after the receiver got it and before the record: it comes again, as the same message', async () => {
     const { endpoint, answer } = await underWay();

@@ -1,6 +1,8 @@
 import { once } from 'node:events';
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { addressPolicy } from '../../src/webhooks/outgoing/address-policy.js';
 import { parseRetryAfter, send, type Limits } from '../../src/webhooks/outgoing/sender.js';
@@ -72,6 +74,17 @@ describe('an exchange ends', () => {
       (s) => s.write(`HTTP/1.1 200 OK\r\nA: ${'x'.repeat(20_000)}\r\n\r\n`),
       { error: 'the request failed: HPE_HEADER_OVERFLOW' },
     ],
+    [
+      'with another protocol',
+      (s) =>
+        s.write('HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n'),
+      { status: 101 },
+    ],
+    [
+      'with announcements of an answer that never comes',
+      (s) => s.write('HTTP/1.1 100 Continue\r\n\r\n'.repeat(100)),
+      { error: 'the answer is too long' },
+    ],
     ['with a reset', (s) => s.resetAndDestroy(), { error: 'the request failed: ECONNRESET' }],
     [
       'in the middle of the body',
@@ -92,6 +105,17 @@ describe('an exchange ends', () => {
   ])('%s', async (_how, how, expected) => {
     expect(await sendTo(how)).toEqual(expected);
     await closed; // no connection is left open
+  });
+
+  test('in time although the garbage collector runs all the while', async () => {
+    setFlagsFromString('--expose-gc');
+    const collect = setInterval(runInNewContext('gc') as () => void, 20);
+    const beat = setInterval(() => {}, 50); // what only a collected timer would keep running for
+    const sent = sendTo(() => {});
+    const patience = delay(20 * LIMITS.timeoutMs, 'still open');
+    expect(await Promise.race([sent, patience])).toEqual({ error: 'no answer in time' });
+    clearInterval(collect);
+    clearInterval(beat);
   });
 
   test('when the process is told to stop', async () => {

@@ -105,4 +105,22 @@ describe('after a rotation', () => {
     expect(() => verify(endpoint.secret, one)).toThrow('No matching signature');
     await drained(service.db);
   });
+
+  test('and another, the first secret is withdrawn: never more than two sign', async () => {
+    const endpoint = await newEndpoint(service, receiver);
+    const secrets: string[] = [];
+    for (let i = 0; i < 3; i++) {
+      const { body } = await send(
+        `${service.apiUrl}/webhook-endpoints/${endpoint.id}/rotate-secret`,
+        { method: 'POST', key: randomUUID() },
+      );
+      secrets.push(String(body.secret));
+    }
+    const message = await delivered(endpoint);
+    expect(String(message.headers['webhook-signature']).split(' ')).toHaveLength(2);
+    for (const secret of secrets.slice(1)) verify(secret, message);
+    for (const secret of [endpoint.secret, secrets[0]!])
+      expect(() => verify(secret, message)).toThrow('No matching signature');
+    await drained(service.db);
+  });
 });

@@ -16,12 +16,10 @@ import {
 } from './delivery.queries.js';
 import type { Endpoint } from './endpoint.entity.js';
 import { disableEndpoint, listEnabledEndpoints } from './endpoint.queries.js';
-import { Lanes } from './lanes.js';
 import { pauseAfter } from './retry-schedule.js';
 import { send, type Sent } from './sender.js';
 
 export const ADDRESS_POLICY = Symbol('ADDRESS_POLICY');
-export const LANE_WIDTH = Symbol('LANE_WIDTH');
 
 const DELIVER = 'deliver-webhook';
 
@@ -32,63 +30,55 @@ const DELIVER = 'deliver-webhook';
  */
 @Injectable()
 export class Deliveries {
-  private readonly lanes: Lanes;
-
   constructor(
     private readonly dataSource: DataSource,
     @Inject(ADDRESS_POLICY) private readonly policy: AddressPolicy,
-    @Inject(LANE_WIDTH) laneWidth: number,
     events: EventSubscribers,
     resends: EventResendOperation,
     jobs: JobRegistry,
   ) {
-    this.lanes = new Lanes(laneWidth);
     events.subscribe((tx, event) => plan(tx, event, 'event'));
     resends.onResend(async (tx, event, resendId) => {
       for (const { job, payload } of await plan(tx, event, resendId)) {
         await enqueue(tx, job, payload);
       }
     });
-    jobs.register(DELIVER, (payload, signal) => this.deliver(payload, signal), 'outside');
+    jobs.register(
+      DELIVER,
+      (payload, signal) => this.deliver(payload, signal),
+      ({ endpoint }) => String(endpoint),
+    );
   }
 
   private async deliver(payload: Payload, signal: AbortSignal): Promise<void> {
     const db = this.dataSource.manager;
     const [accountId, id] = [String(payload.account), String(payload.delivery)];
     const delivery = await findOpenDelivery(db, accountId, id);
-    if (!delivery) return;
+    if (!delivery || delivery.early) return;
     if (delivery.url === null) return giveUp(db, accountId, id); // nobody wants it any more
-    const lane = await this.lanes.enter(delivery.endpoint_id);
-    if (!lane) return this.postpone(payload);
-    try {
-      const number = await beginAttempt(db, accountId, id);
-      const sent = await send(
-        {
-          url: delivery.url,
-          id: delivery.event.id,
-          body: JSON.stringify(eventToWire(delivery.event)),
-          secrets: delivery.secrets,
-        },
-        this.policy,
-        signal,
-      );
-      // Dies here: delivered, not recorded. The lease runs out and the receiver sees the same webhook-id again.
-      const attempt = { accountId, id, endpointId: delivery.endpoint_id, number };
-      const known = isSuccess(sent)
-        ? await record(db, attempt, sent) // one statement
-        : await this.dataSource.transaction((tx) => record(tx, attempt, sent));
-      if (!known) throw new Error(`${id} slept past its lease; another attempt tells`);
-    } finally {
-      lane.leave();
-    }
+    const number = await beginAttempt(db, accountId, id);
+    const sent = await send(
+      {
+        url: delivery.url,
+        id: delivery.event.id,
+        body: JSON.stringify(eventToWire(delivery.event)),
+        secrets: delivery.secrets,
+      },
+      this.policy,
+      signal,
+    );
+    // Dies here: delivered, not recorded. The lease runs out and the receiver sees the same webhook-id again.
+    const attempt = { accountId, id, endpointId: delivery.endpoint_id, number };
+    const known = isSuccess(sent)
+      ? await record(db, attempt, sent) // one statement
+      : await this.dataSource.transaction((tx) => record(tx, attempt, sent));
+    if (!known) throw new Error(`${id} slept past its lease; another attempt tells`);
   }
+}
 
-  /** The endpoint has as many requests open as it may have: a slow one must not take the slots of the others. */
-  private async postpone({ account, delivery, postponed = 0 }: Payload): Promise<void> {
-    const times = Number(postponed) + 1;
-    const payload = { account: account!, delivery: delivery!, postponed: times };
-    await enqueue(this.dataSource.manager, DELIVER, payload, Lanes.pauseMs(times));
-  }
+/** The job for a delivery's next attempt. */
+function deliver(accountId: string, id: string, endpointId: string): Consequence {
+  return { job: DELIVER, payload: { account: accountId, delivery: id, endpoint: endpointId } };
 }
 
 /** One delivery for each endpoint that wants the event; those that exist already are left alone. */
@@ -104,8 +94,7 @@ async function plan(tx: Tx, event: Event, cause: string): Promise<Consequence[]>
       endpoint_id: endpoint.id,
       event_id: event.id,
     });
-    if (isNew)
-      consequences.push({ job: DELIVER, payload: { account: event.account_id, delivery: id } });
+    if (isNew) consequences.push(deliver(event.account_id, id, endpoint.id));
   }
   return consequences;
 }
@@ -138,7 +127,8 @@ async function record(tx: Tx, attempt: Attempt, sent: Sent): Promise<boolean> {
   if (!(await endAttempt(tx, accountId, id, number, { ...sent, delivery, pauseMs }))) return false;
   if (gone) await disableEndpoint(tx, accountId, endpointId);
   if (pauseMs !== undefined) {
-    await enqueue(tx, DELIVER, { account: accountId, delivery: id }, pauseMs);
+    const { job, payload } = deliver(accountId, id, endpointId);
+    await enqueue(tx, job, payload, pauseMs);
   }
   return true;
 }

@@ -23,6 +23,8 @@ export async function insertDelivery(
 /** A delivery that has not ended, and all that an attempt needs. */
 export interface OpenDelivery {
   endpoint_id: string;
+  /** Whether the next attempt's time has not come; it has a job of its own. */
+  early: boolean;
   /** Null when the endpoint was deleted or disabled. */
   url: string | null;
   /** Those that sign now, newest first. */
@@ -36,7 +38,7 @@ export async function findOpenDelivery(
   id: string,
 ): Promise<OpenDelivery | undefined> {
   const [row]: (Event & Omit<OpenDelivery, 'event'>)[] = await db.query(
-    `SELECT event.*, delivery.endpoint_id, endpoint.url, ARRAY(
+    `SELECT event.*, delivery.endpoint_id, endpoint.url, COALESCE(delivery.next_attempt_at > now(), false) AS early, ARRAY(
          SELECT secret FROM webhook_secrets
          WHERE account_id = delivery.account_id AND endpoint_id = delivery.endpoint_id
            AND (expires_at IS NULL OR expires_at > clock_timestamp())
@@ -51,8 +53,8 @@ export async function findOpenDelivery(
     [accountId, id],
   );
   if (!row) return undefined;
-  const { endpoint_id, url, secrets, ...event } = row;
-  return { endpoint_id, url, secrets, event };
+  const { endpoint_id, early, url, secrets, ...event } = row;
+  return { endpoint_id, early, url, secrets, event };
 }
 
 /**
@@ -67,6 +69,7 @@ export async function beginAttempt(db: Tx, accountId: string, id: string): Promi
        SET attempts = attempts + 1, next_attempt_at = NULL, lease_expires_at = now() + $3 * interval '1 millisecond'
        WHERE account_id = $1 AND id = $2 AND status = 'pending'
          AND (lease_expires_at IS NULL OR lease_expires_at <= now())
+         AND (next_attempt_at IS NULL OR next_attempt_at <= now())
        RETURNING account_id, id, attempts)
      INSERT INTO webhook_attempts (account_id, delivery_id, number)
      SELECT account_id, id, attempts FROM claimed RETURNING number`,

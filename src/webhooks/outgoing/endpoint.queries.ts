@@ -81,7 +81,8 @@ export async function deleteEndpoint(tx: Tx, accountId: string, id: string): Pro
 }
 
 /**
- * Gives an endpoint a new secret; those before it go on signing for a while.
+ * Gives an endpoint a new secret. The one before it goes on signing for a while, older ones end: two are valid at most,
+ * and who rotates twice has withdrawn a secret.
  * @returns the secret, or undefined if one was made under this id before.
  */
 export async function addSecret(
@@ -90,11 +91,6 @@ export async function addSecret(
   endpointId: string,
   id: string,
 ): Promise<string | undefined> {
-  await tx.query(
-    `UPDATE webhook_secrets SET expires_at = now() + ${ROTATION}
-     WHERE account_id = $1 AND endpoint_id = $2 AND expires_at IS NULL AND id <> $3`,
-    [accountId, endpointId, id],
-  );
   // Standard Webhooks: 24 to 64 random bytes in base64 behind a prefix.
   const secret = `whsec_${randomBytes(32).toString('base64')}`;
   const rows: unknown[] = await tx.query(
@@ -102,5 +98,11 @@ export async function addSecret(
      ON CONFLICT (account_id, id) DO NOTHING RETURNING id`,
     [accountId, id, endpointId, secret],
   );
-  return rows.length === 1 ? secret : undefined;
+  if (rows.length === 0) return undefined;
+  await tx.query(
+    `UPDATE webhook_secrets SET expires_at = CASE WHEN expires_at IS NULL THEN now() + ${ROTATION} ELSE now() END
+     WHERE account_id = $1 AND endpoint_id = $2 AND id <> $3 AND (expires_at IS NULL OR expires_at > now())`,
+    [accountId, endpointId, id],
+  );
+  return secret;
 }

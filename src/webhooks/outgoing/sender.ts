@@ -36,6 +36,15 @@ export interface Limits {
 
 export const LIMITS: Limits = { timeoutMs: 10_000, answerBytes: 64 * 1024 };
 
+/** More announcements of an answer (1xx) than anybody needs. */
+const MOST_INTERIM = 10;
+
+class TookTooLong extends Error {
+  constructor() {
+    super('no answer in time');
+  }
+}
+
 class AnswerTooLong extends Error {
   constructor() {
     super('the answer is too long');
@@ -57,7 +66,7 @@ export async function send(
   const signatures = message.secrets.map((secret) =>
     new Webhook(secret).sign(message.id, now, message.body),
   );
-  const signal = AbortSignal.any([AbortSignal.timeout(limits.timeoutMs), stopping]);
+  const { signal, release } = endAfter(limits.timeoutMs, stopping);
   try {
     const url = new URL(message.url);
     checkBeforeConnecting(url, policy);
@@ -76,14 +85,33 @@ export async function send(
     };
   } catch (error) {
     return { error: describe(signal.aborted ? signal.reason : error) };
+  } finally {
+    release();
   }
+}
+
+/**
+ * A signal for the end of an exchange. Not `AbortSignal.any([AbortSignal.timeout(…), …])`: in Node 20 the garbage
+ * collector takes a time limit that only `any` knows of, and then it never comes.
+ */
+function endAfter(timeoutMs: number, stopping: AbortSignal) {
+  const end = new AbortController();
+  const stop = () => end.abort(stopping.reason);
+  const timer = setTimeout(() => end.abort(new TookTooLong()), timeoutMs);
+  if (stopping.aborted) stop();
+  else stopping.addEventListener('abort', stop);
+  const release = () => {
+    clearTimeout(timer);
+    stopping.removeEventListener('abort', stop);
+  };
+  return { signal: end.signal, release };
 }
 
 /** In words of ours, or the error's code: its message would name addresses of our network. */
 function describe(error: unknown): string {
-  if (error instanceof AddressRefused || error instanceof AnswerTooLong) return error.message;
+  if ([AddressRefused, AnswerTooLong, TookTooLong].some((ours) => error instanceof ours))
+    return (error as Error).message;
   const { name, code } = error as { name?: string; code?: string };
-  if (name === 'TimeoutError') return 'no answer in time';
   if (name === 'AbortError') return 'interrupted on our side';
   return `the request failed${code === undefined ? '' : `: ${code}`}`;
 }
@@ -113,7 +141,17 @@ function post(
       signal,
     });
     request.on('error', reject);
+    request.on('upgrade', (response, socket) => {
+      socket.destroy(); // to another protocol, which nobody asked for
+      resolve(response);
+    });
+    let interim = 0;
+    request.on('information', () => {
+      if (++interim > MOST_INTERIM) request.destroy(new AnswerTooLong());
+    });
+    let answered = false;
     request.on('response', (response) => {
+      answered = true;
       let bytes = 0;
       response.on('data', (chunk: Buffer) => {
         bytes += chunk.length;
@@ -121,6 +159,11 @@ function post(
       });
       response.on('error', reject);
       response.on('end', () => resolve(response));
+      response.on('close', () => reject(new Error('the answer ended early')));
+    });
+    // Whatever else may end it: a promise that never settles would keep its slot for ever.
+    request.on('close', () => {
+      if (!answered) reject(new Error('closed without an answer'));
     });
     request.end(body);
   });
