@@ -225,7 +225,8 @@ test('a mail server that says nothing holds up receipts and nothing else', async
     );
   }
   // None had to be given up to make way.
-  expect((await jobs(shop.db)).map(({ last_error }) => last_error)).toEqual([null, null, null]);
+  const errors = (await jobs(shop.db)).map(({ last_error }) => last_error);
+  expect(new Set(errors)).toEqual(new Set([null]));
   greet();
   await until(async () => {
     await skipPauses(shop.db);
