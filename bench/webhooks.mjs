@@ -120,7 +120,7 @@ async function measureDelay(name, databaseUrl, api) {
     for (const rate of RATES) {
       const cpu = await cpuMs(worker.pid);
       const recorded = await recordAt(rate, db, accountId);
-      await receiver.until(recorded.size);
+      await receiver.until([...recorded.keys()]);
       const used = ((await cpuMs(worker.pid)) - cpu) / recorded.size;
       const delays = [...recorded].map(([id, at]) => receiver.arrived.get(id) - at);
       delays.sort((a, b) => a - b);
@@ -206,8 +206,8 @@ async function startReceiver() {
   return {
     url: `http://127.0.0.1:${server.address().port}/`,
     arrived,
-    async until(count) {
-      while (arrived.size < count) await delay(20);
+    async until(ids) {
+      while (!ids.every((id) => arrived.has(id))) await delay(20);
     },
     close: () => new Promise((done) => server.close(done).closeAllConnections()),
   };

@@ -1,4 +1,4 @@
-import { EventEmitter } from 'node:events';
+import { EventEmitter, setMaxListeners } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 import {
   Inject,
@@ -113,6 +113,7 @@ export class JobRunner
 
   private task(registered: RegisteredJob): Task {
     return async (payload, { job, abortSignal }) => {
+      setMaxListeners(0, abortSignal); // one for all jobs that run, each of which may listen
       try {
         await this.run(registered, payload as Payload, abortSignal);
       } catch (error) {
