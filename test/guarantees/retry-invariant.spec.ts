@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { expectCleanBooks, ledger, paymentsOf } from '../support/books.js';
 import { charge, getCharge, type Reply } from '../support/raw-client.js';
-import { expectPromisesKept, hear } from '../support/retry-promise.js';
+import { expectPromisesKept, forgetPromises, hear } from '../support/retry-promise.js';
 import { startStack, type Stack } from '../support/stack.js';
 import { until } from '../support/until.js';
 
@@ -59,7 +59,13 @@ describe('what every file holds its answers against', () => {
     for (const [status, body] of answers) {
       hear('http://api/charges', 'key', {}, { status, body, text: JSON.stringify(body) });
     }
-    return () => expectPromisesKept(new Set(['ch_paid']));
+    return () => {
+      try {
+        expectPromisesKept(new Set(['ch_paid']));
+      } finally {
+        forgetPromises();
+      }
+    };
   };
   const PAID = { id: 'ch_paid' };
 

@@ -8,6 +8,7 @@ import { runToEnd } from '../operation/operation.support.js';
 import { newKey, refund } from '../refunds/refunds.support.js';
 import { paymentsOf } from '../support/books.js';
 import { charge, getCharge, send } from '../support/raw-client.js';
+import { forgetPromises } from '../support/retry-promise.js';
 import { startService, type Service } from '../support/service.js';
 
 /** Rows are lost by SQL here, as a failover loses them; a restored data directory is in restore.spec.ts. */
@@ -73,6 +74,7 @@ async function loseWhatHangsInTheAir(): Promise<void> {
     AND NOT EXISTS (SELECT 1 FROM refunds WHERE id = cause)
     AND NOT EXISTS (SELECT 1 FROM orders WHERE id = cause AND status = 'paid')`);
   await db.query('DELETE FROM sandbox.idempotency_keys');
+  forgetPromises();
 }
 
 async function newOrder(total: number, order = newKey('order')): Promise<string> {

@@ -6,21 +6,24 @@ import { StripeProcessor } from '../../src/processor/stripe-processor.js';
 import { expectPromisesKept } from './retry-promise.js';
 import { until } from './until.js';
 
-/** A payment as the processor's ledger shows it. */
+/** A payment or refund as the processor's ledger shows it. */
 export interface LedgerEntry {
   id: string;
   amount: number;
   currency: string;
   status: string;
-  metadata: { charge?: string; account?: string; fence?: string };
+  metadata: { charge?: string; refund?: string; account?: string; fence?: string };
 }
 
 /** The sandbox's whole ledger, by its public list. */
-export async function ledger(sandboxUrl: string): Promise<LedgerEntry[]> {
+export async function ledger(
+  sandboxUrl: string,
+  of: 'payment_intents' | 'refunds' = 'payment_intents',
+): Promise<LedgerEntry[]> {
   const entries: LedgerEntry[] = [];
   for (let more = true; more;) {
     const after = entries.length > 0 ? `&starting_after=${entries.at(-1)?.id}` : '';
-    const response = await fetch(`${sandboxUrl}/v1/payment_intents?limit=100${after}`, {
+    const response = await fetch(`${sandboxUrl}/v1/${of}?limit=100${after}`, {
       headers: { authorization: 'Bearer sk_test_books' },
     });
     const page = (await response.json()) as { data: LedgerEntry[]; has_more: boolean };
@@ -66,8 +69,13 @@ export async function expectCleanBooks(of: {
       timeoutMs: 8_000,
     });
     expect(await compareWithProcessor(db.manager, processor)).toEqual([]);
-    const paid = (await ledger(of.sandboxUrl)).filter(({ status }) => status === 'succeeded');
-    expectPromisesKept(new Set(paid.map(({ metadata }) => metadata.charge ?? '')));
+    const moved = [
+      ...(await ledger(of.sandboxUrl)),
+      ...(await ledger(of.sandboxUrl, 'refunds')),
+    ].filter(({ status }) => status === 'succeeded');
+    expectPromisesKept(
+      new Set(moved.map(({ metadata }) => metadata.refund ?? metadata.charge ?? '')),
+    );
   } finally {
     await db.destroy();
   }

@@ -5,34 +5,35 @@ interface Told {
   status: number;
   code: string;
   retry: string | undefined;
-  /** The charge that the answer was about. */
-  charge: string | undefined;
+  /** The charge or refund that the answer was about. */
+  object: string | undefined;
   text: string;
 }
 
 const told = new Map<string, Told[]>();
 
-/** Every answer to a `POST /charges` comes here, in the order in which clients received them. */
+/** Every answer to a POST with a key comes here, in the order in which clients received them. */
 export function hear(
   url: string,
   key: string | null | undefined,
   request: unknown,
   reply: Reply,
 ): void {
-  if (typeof key !== 'string' || !new URL(url).pathname.endsWith('/charges') || isNaive(url))
-    return;
+  const { pathname } = new URL(url);
+  if (typeof key !== 'string' || isNotOurs(pathname)) return;
   const { status, text } = reply;
-  const body = (reply.body ?? {}) as Partial<Record<'code' | 'retry' | 'id' | 'charge', string>> & {
-    resource?: { id: string };
-  };
-  const name = JSON.stringify([key, request]);
+  const body = (reply.body ?? {}) as Partial<
+    Record<'code' | 'retry' | 'id' | 'charge' | 'refund', string>
+  > & { resource?: { id: string } };
+  const named = pathname.endsWith('/refunds') ? body.refund : (body.charge ?? body.resource?.id);
+  const name = JSON.stringify([pathname, key, request]);
   const answers = told.get(name) ?? [];
   answers.push({
     status,
     text,
     code: String(body.code),
     retry: status < 300 ? undefined : String(body.retry),
-    charge: status < 300 ? body.id : (body.charge ?? body.resource?.id),
+    object: status < 300 ? body.id : named,
   });
   told.set(name, answers);
 }
@@ -43,23 +44,22 @@ interface Reply {
   body: unknown;
 }
 
-/** A control, on purpose without any promise. */
-const isNaive = (url: string) => url.includes('/naive/');
+/** The processor's, and the control, on purpose without any promise. */
+const isNotOurs = (path: string) => path.startsWith('/v1/') || path.includes('/naive/');
 
 /**
- * What a machine that obeys `retry` relies on, held against all that was said and against the processor's ledger.
+ * What a machine that obeys `retry` relies on, held against all that was said: at the end of each file by
+ * test/support/after-each-file.ts, and in files with clean books against the processor's ledger as well.
  *
- * @param paid the charges that a customer has paid for.
+ * @param moved the charges that a customer has paid for, and the refunds that came back.
  */
-export function expectPromisesKept(paid: ReadonlySet<string>): void {
-  const all = [...told];
-  told.clear();
-  for (const [request, answers] of all) {
+export function expectPromisesKept(moved: ReadonlySet<string> = new Set()): void {
+  for (const [request, answers] of told) {
     const about = { request, answers: answers.map(({ status, code }) => `${status} ${code}`) };
-    // Never while money may have moved: then it would be taken twice. Some answer has named the charge, if there is one.
-    const taken = answers.some(({ charge }) => paid.has(charge ?? ''));
+    // Never while money may have moved: then it would move twice. Some answer has named the object, if there is one.
+    const done = answers.some(({ object, status }) => status < 300 || moved.has(object ?? ''));
     const newKey = answers.filter(({ retry }) => retry === 'new_key');
-    expect({ ...about, newKey: taken ? newKey : [] }).toEqual({ ...about, newKey: [] });
+    expect({ ...about, newKey: done ? newKey : [] }).toEqual({ ...about, newKey: [] });
     const ends = answers.filter(({ status }) => status < 300 || status === 402);
     // One intent has one outcome, to the byte, whoever asks and however often.
     expect({ ...about, outcomes: new Set(ends.map(({ text }) => text)).size }).toEqual({
@@ -70,4 +70,9 @@ export function expectPromisesKept(paid: ReadonlySet<string>): void {
     const yes = no < 0 ? [] : answers.slice(no).filter(({ status }) => status < 300);
     expect({ ...about, afterNo: yes }).toEqual({ ...about, afterNo: [] });
   }
+}
+
+/** What follows is about another database, or about a server that was made to lie. */
+export function forgetPromises(): void {
+  told.clear();
 }

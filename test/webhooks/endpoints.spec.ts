@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { expectCleanBooks } from '../support/books.js';
 import { send } from '../support/raw-client.js';
+import { forgetPromises } from '../support/retry-promise.js';
 import { startService, type Service } from '../support/service.js';
 import { expireIn } from '../support/time.js';
 import { postEndpoint } from './webhooks.support.js';
@@ -67,6 +68,7 @@ describe('POST /webhook-endpoints', () => {
     const late = await postEndpoint(api, HOOKS, key);
     expect(late).toMatchObject({ status: 409, body: { code: 'idempotency_key_expired' } });
     await send(`${api}/webhook-endpoints/${made.body.id}`, { method: 'DELETE' });
+    forgetPromises(); // no object is left, so that the key is unused again
     const anew = await postEndpoint(api, HOOKS, key);
     expect(anew).toMatchObject({ status: 201, body: { id: made.body.id, status: 'enabled' } });
     expect(anew.body.secret).not.toBe(made.body.secret);
