@@ -72,12 +72,12 @@ describe('a lost request', () => {
 
   test('does nothing, and the retry is the first one', async () => {
     const { apiUrl, sandboxUrl } = service;
-    const lost = charge(apiUrl, 'lost', {}, { headers: { 'lab-fault': 'lose-request' } });
+    const lost = charge(apiUrl, 'lost request', {}, { headers: { 'lab-fault': 'lose-request' } });
     await expect(lost).rejects.toThrow();
-    expect((await lookUp(apiUrl, 'lost')).status).toBe(404);
+    expect((await lookUp(apiUrl, 'lost request')).status).toBe(404);
     expect(await ledger(sandboxUrl)).toEqual([]);
 
-    const retry = await charge(apiUrl, 'lost');
+    const retry = await charge(apiUrl, 'lost request');
     expect(retry.status).toBe(201);
     expect(retry.headers).not.toHaveProperty('idempotent-replayed');
     expect(await paymentsOf(sandboxUrl, retry.body.id)).toHaveLength(1);
