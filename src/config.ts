@@ -27,8 +27,11 @@ export interface Config {
   rateLimit: { perSecond: number; burst: number };
   idempotency: { waitMs: number; ttlSeconds: number; reapIntervalMs: number };
   givingUp: { deadlineMs: number; keyWindowMs: number };
-  /** Jobs at once: our own work, and deliveries to the servers of strangers. */
-  jobs: { concurrency: { inside: number; outside: number }; lockMs: number };
+  /** Jobs at once, in each place. */
+  jobs: {
+    concurrency: Record<'inside' | 'mail' | 'processor' | 'receivers', number>;
+    lockMs: number;
+  };
   mail: { from: string; smtpUrl?: string; directory: string };
   processor: {
     /** `sandbox`, `stripe_test` or `stripe_live`: stored on each charge, and only that one finishes it. */
@@ -76,6 +79,7 @@ export function loadConfig(env: Env = process.env): Config {
       'ALLOW_UNSAFE_DATABASE=1 is refused with NODE_ENV=production: a charge that was acknowledged could be forgotten. Unset it.',
     );
   }
+  const jobConcurrency = integer(env, 'JOB_CONCURRENCY', 10, 1, 100);
   return {
     host: host(env),
     port: port(env, 'PORT', 3000),
@@ -108,8 +112,10 @@ export function loadConfig(env: Env = process.env): Config {
     givingUp: givingUp(env),
     jobs: {
       concurrency: {
-        inside: integer(env, 'JOB_CONCURRENCY', 10, 1, 100),
-        outside: integer(env, 'WEBHOOK_CONCURRENCY', 40, 1, 1_000),
+        inside: jobConcurrency,
+        mail: jobConcurrency,
+        processor: jobConcurrency,
+        receivers: integer(env, 'WEBHOOK_CONCURRENCY', 40, 1, 1_000),
       },
       lockMs: integer(env, 'JOB_LOCK_SECONDS', 30, 1, 3_600) * 1000,
     },

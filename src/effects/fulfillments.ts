@@ -60,7 +60,10 @@ export class Fulfillments {
         cause: id,
         object: fulfillmentToWire(made),
       });
-      await enqueue(tx, ADVANCE_FULFILLMENT, { account: accountId, fulfillment: id });
+      await enqueue(tx, {
+        job: ADVANCE_FULFILLMENT,
+        payload: { account: accountId, fulfillment: id },
+      });
     });
   }
 

@@ -1,6 +1,6 @@
+import { randomUUID } from 'node:crypto';
 import { mkdir, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
 import { createTransport, type SendMailOptions } from 'nodemailer';
 
 export interface MailOptions {
@@ -26,12 +26,15 @@ const STEP_TIMEOUT_MS = 10_000;
 export class Mailer {
   constructor(private readonly options: MailOptions) {}
 
-  /** @throws Error if the mail server did not take it; it may have, if the connection broke. */
-  async send(mail: Mail): Promise<void> {
+  /**
+   * @param stopping ends the dialogue early.
+   * @throws Error if the mail server did not take it; it may have, if the end came after the message's last line.
+   */
+  async send(mail: Mail, stopping: AbortSignal): Promise<void> {
     const { smtpUrl } = this.options;
     const message = { ...mail, from: this.options.from };
     if (smtpUrl === undefined) await this.write(message);
-    else await sendBySmtp(smtpUrl, message);
+    else await sendBySmtp(smtpUrl, message, stopping);
   }
 
   private async write(message: SendMailOptions & Mail): Promise<void> {
@@ -42,28 +45,39 @@ export class Mailer {
     }).sendMail(message);
     await mkdir(directory, { recursive: true });
     const file = join(directory, `${message.messageId.replaceAll(/[<>]/g, '')}.eml`);
-    await writeFile(`${file}.${process.pid}`, eml as Buffer);
-    await rename(`${file}.${process.pid}`, file); // a crash leaves no half message
+    const half = `${file}.${randomUUID()}`;
+    await writeFile(half, eml as Buffer);
+    await rename(half, file); // a crash leaves no half message
   }
 }
 
-async function sendBySmtp(url: string, message: SendMailOptions): Promise<void> {
+async function sendBySmtp(
+  url: string,
+  message: SendMailOptions,
+  stopping: AbortSignal,
+): Promise<void> {
   const transport = createTransport({
     url,
     connectionTimeout: STEP_TIMEOUT_MS, // greeting and TLS included
     socketTimeout: STEP_TIMEOUT_MS,
   });
-  const late = new AbortController();
+  // A server that answers each step in time and needs for ever all the same would outlast the lease. The signal ends the
+  // connection: a dialogue that nobody waits for any more could still hand the message over.
+  const end = new AbortController();
+  const stop = () => end.abort(stopping.reason);
+  const late = setTimeout(
+    () => end.abort(new Error(`the mail server took more than ${MAIL_TIMEOUT_MS} ms`)),
+    MAIL_TIMEOUT_MS,
+  );
+  if (stopping.aborted) stop();
+  else stopping.addEventListener('abort', stop);
   try {
-    // A server that answers each step in time and needs for ever all the same would outlast the lease.
-    await Promise.race([
-      transport.sendMail(message),
-      delay(MAIL_TIMEOUT_MS, undefined, { signal: late.signal }).then(() => {
-        throw new Error(`the mail server took more than ${MAIL_TIMEOUT_MS} ms`);
-      }),
-    ]);
+    await transport.sendMail({ ...message, signal: end.signal });
+  } catch (error) {
+    throw end.signal.aborted ? end.signal.reason : error;
   } finally {
-    late.abort();
+    clearTimeout(late);
+    stopping.removeEventListener('abort', stop);
     transport.close();
   }
 }

@@ -1,8 +1,8 @@
 import { Injectable } from '@nestjs/common';
 import { DataSource } from 'typeorm';
-import { EventSubscribers, findEvent, type Consequence } from '../events/events.js';
+import { EventSubscribers, findEvent } from '../events/events.js';
 import type { Event } from '../events/event.entity.js';
-import { JobRegistry } from '../jobs/jobs.js';
+import { JobRegistry, PutOff, type NewJob } from '../jobs/jobs.js';
 import { findOrder } from '../orders/order.queries.js';
 import type { Tx } from '../platform/database.js';
 import { MAIL_TIMEOUT_MS, Mailer } from './mailer.js';
@@ -29,17 +29,17 @@ export class Receipts {
     events.subscribe((tx, event) => this.consequences(tx, event));
     jobs.register(
       SEND_RECEIPT,
-      ({ account, event }) => this.send(String(account), String(event)),
-      () => 'mail',
+      ({ account, event }, signal) => this.send(String(account), String(event), signal),
+      { place: 'mail' },
     );
   }
 
-  private async consequences(tx: Tx, event: Event): Promise<Consequence[]> {
+  private async consequences(tx: Tx, event: Event): Promise<NewJob[]> {
     if (event.type !== 'charge.succeeded' || !(await recipientOf(tx, event))) return [];
     return [{ job: SEND_RECEIPT, payload: { account: event.account_id, event: event.id } }];
   }
 
-  private async send(accountId: string, eventId: string): Promise<void> {
+  private async send(accountId: string, eventId: string, stopping: AbortSignal): Promise<void> {
     const db = this.dataSource.manager;
     const event = await findEvent(db, accountId, eventId);
     if (!event) throw new Error(`${eventId} has a job but no event`);
@@ -50,11 +50,13 @@ export class Receipts {
     if (epoch === 'sent') return;
     if (!(await isLeaseLongEnough(db, event, messageId, epoch)))
       throw new Error(`slept with the right to send ${messageId}; it passes to another`);
-    await this.mailer.send({ messageId, to, ...receiptOf(event) }).catch(async (error: unknown) => {
+    try {
+      await this.mailer.send({ messageId, to, ...receiptOf(event) }, stopping);
+    } catch (error) {
       // Whether it arrived is not known for sure; waiting for the lease to end would not tell either.
       await giveBack(db, event, messageId, epoch);
-      throw error;
-    });
+      throw stopping.aborted ? new PutOff('interrupted on our side', 0) : error;
+    }
     // Dies here: sent, not recorded. The lease runs out and the same message is sent again under the same Message-ID.
     // Whoever has been overtaken here records as well: one copy is known to have been taken.
     await db.query(
@@ -86,7 +88,7 @@ async function recipientOf(db: Tx, { account_id, data }: Event): Promise<string 
 /**
  * The right to send a message, for the time of a lease.
  * @returns the epoch of the claim, or that it was sent.
- * @throws Error while somebody else is sending; the queue comes back.
+ * @throws PutOff while somebody else is sending.
  */
 async function claim(
   db: Tx,
@@ -108,12 +110,14 @@ async function claim(
     [event.account_id, messageId, LEASE_MS],
   );
   if (next[0]) return next[0].epoch;
-  const sent: unknown[] = await db.query(
-    `SELECT 1 FROM sent_emails WHERE account_id = $1 AND message_id = $2 AND sent_at IS NOT NULL`,
+  const [held]: { sent: boolean; left_ms: number | null }[] = await db.query(
+    `SELECT sent_at IS NOT NULL AS sent,
+       (EXTRACT(EPOCH FROM lease_expires_at - now()) * 1000)::float8 AS left_ms
+     FROM sent_emails WHERE account_id = $1 AND message_id = $2`,
     [event.account_id, messageId],
   );
-  if (sent.length > 0) return 'sent';
-  throw new Error(`${messageId} is being sent by somebody else`);
+  if (held?.sent) return 'sent';
+  throw new PutOff(`${messageId} is being sent by somebody else`, Math.max(0, held?.left_ms ?? 0));
 }
 
 /** Whether the claim outlasts the sending, for a process that slept since it was made. */

@@ -41,7 +41,7 @@ export class SaleCancellation {
           orderId: String(order),
           chargeId: String(charge),
         }),
-      () => 'processor',
+      { place: 'processor' },
     );
   }
 
@@ -68,7 +68,8 @@ export async function decideCancellation(
     [accountId, orderId, chargeId],
   );
   if (decided.length === 0) return;
-  await enqueue(tx, CANCEL_SALE, { account: accountId, order: orderId, charge: chargeId });
+  const payload = { account: accountId, order: orderId, charge: chargeId };
+  await enqueue(tx, { job: CANCEL_SALE, payload });
 }
 
 /** Whether that was decided before. The order is locked. */

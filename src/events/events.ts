@@ -1,7 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { DataSource } from 'typeorm';
 import { deriveId } from '../idempotency/identity.js';
-import { addJob, enqueue, JobRegistry, type Payload } from '../jobs/jobs.js';
+import { addJob, enqueue, JobRegistry, type NewJob } from '../jobs/jobs.js';
 import type { Tx } from '../platform/database.js';
 import type { Event, EventType } from './event.entity.js';
 
@@ -48,14 +48,8 @@ export async function findEvent(db: Tx, accountId: string, id: string): Promise<
   return rows[0];
 }
 
-/** One job to be added for an event. */
-export interface Consequence {
-  job: string;
-  payload: Payload;
-}
-
 /** Says what follows from an event. Runs in a transaction and may write to its own tables; may run again. */
-export type Subscriber = (tx: Tx, event: Event) => Promise<Consequence[]>;
+export type Subscriber = (tx: Tx, event: Event) => Promise<NewJob[]>;
 
 /** Who follows up on events: effects and webhooks subscribe, so that what happens need not know what follows. */
 @Injectable()
@@ -82,9 +76,7 @@ export class EventSubscribers {
       const event = await findEvent(tx, accountId, eventId);
       if (!event) throw new Error(`${eventId} has a job but no event`);
       for (const subscriber of this.subscribers) {
-        for (const { job, payload } of await subscriber(tx, event)) {
-          await enqueue(tx, job, payload);
-        }
+        for (const job of await subscriber(tx, event)) await enqueue(tx, job);
       }
     });
   }

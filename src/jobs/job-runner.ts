@@ -12,10 +12,17 @@ import { Logger as QueueLogger, type Job, type Task, run, type Runner } from 'gr
 import type pg from 'pg';
 import { DataSource } from 'typeorm';
 import { Loop } from '../idempotency/loop.js';
-import { enqueue, JobRegistry, type JobPlace, type Payload, type RegisteredJob } from './jobs.js';
-import { Lanes } from './lanes.js';
+import {
+  JOB_PLACES,
+  JobRegistry,
+  PutOff,
+  type JobPlace,
+  type Payload,
+  type RegisteredJob,
+} from './jobs.js';
 import { openQueuePool, untilIdle } from './queue-pool.js';
-import { freeAbandonedJobs, spreadNextRun } from './queue-tables.js';
+import { freeAbandonedJobs, putOff, spreadNextRun } from './queue-tables.js';
+import { Shares } from './shares.js';
 
 export interface JobRunnerOptions {
   databaseUrl: string;
@@ -32,8 +39,8 @@ export interface JobRunnerOptions {
 
 export const JOB_RUNNER_OPTIONS = Symbol('JOB_RUNNER_OPTIONS');
 
-/** No server has more than one of so many shares of the slots outside. */
-const SHARES = 4;
+/** After this long a job whose owner has its share is looked at again, in ms; the queue passes over it meanwhile. */
+const SHARE_PAUSE_MS = 1_000;
 
 /** Abandoned locks are looked for this many times in the life of a lock. */
 const RESCUES_PER_LOCK = 6;
@@ -51,7 +58,7 @@ export class JobRunner
 {
   private readonly log = new Logger(JobRunner.name);
   private readonly rescuer: Loop;
-  private readonly lanes: Lanes;
+  private readonly shares: Shares;
   private readonly runners: Runner[] = [];
   /** By these names the queue knows who has locked what. */
   private readonly lockNames: string[] = [];
@@ -63,7 +70,7 @@ export class JobRunner
     private readonly jobs: JobRegistry,
     @Inject(JOB_RUNNER_OPTIONS) private readonly options: JobRunnerOptions,
   ) {
-    this.lanes = new Lanes(Math.ceil(options.concurrency.outside / SHARES));
+    this.shares = new Shares(options.concurrency.receivers);
     this.rescuer = new Loop('JobRescuer', options.lockMs / RESCUES_PER_LOCK, () =>
       freeAbandonedJobs(dataSource.manager, options.lockMs),
     );
@@ -71,8 +78,8 @@ export class JobRunner
 
   async onApplicationBootstrap(): Promise<void> {
     const { databaseUrl, concurrency } = this.options;
-    this.pool = openQueuePool(databaseUrl, concurrency.inside + 4);
-    for (const place of ['inside', 'outside'] as const) await this.startRunner(this.pool, place);
+    this.pool = openQueuePool(databaseUrl, concurrency.inside + 2 * JOB_PLACES.length);
+    for (const place of JOB_PLACES) await this.startRunner(this.pool, place);
     this.rescuer.start();
   }
 
@@ -86,6 +93,8 @@ export class JobRunner
   }
 
   private async startRunner(pgPool: pg.Pool, place: JobPlace): Promise<void> {
+    const registered = this.jobs.of(place);
+    if (registered.length === 0) return;
     const events = new EventEmitter();
     events.on('pool:create', ({ workerPool }: { workerPool: { id: string } }) =>
       this.lockNames.push(workerPool.id),
@@ -99,9 +108,8 @@ export class JobRunner
       noPreparedStatements: true, // the connection does that, where it may
       gracefulShutdownAbortTimeout: this.options.stopMs / 2,
       logger: this.queueLogger(),
-      taskList: Object.fromEntries(
-        this.jobs.of(place).map((registered) => [registered.name, this.task(registered)]),
-      ),
+      taskList: Object.fromEntries(registered.map((job) => [job.name, this.task(job)])),
+      forbiddenFlags: () => (place === 'receivers' ? this.shares.full() : []),
     });
     this.runners.push(runner);
     const ended = () => {
@@ -117,26 +125,27 @@ export class JobRunner
       try {
         await this.run(registered, payload as Payload, abortSignal);
       } catch (error) {
-        await spreadNextRun(this.dataSource.manager, job).catch((unspread: unknown) =>
-          this.log.warn(`job ${job.id} will come back without jitter`, unspread),
+        const db = this.dataSource.manager;
+        const comesBack =
+          error instanceof PutOff ? putOff(db, job, error.delayMs) : spreadNextRun(db, job);
+        await comesBack.catch((failed: unknown) =>
+          this.log.warn(`job ${job.id} comes back as the queue has it`, failed),
         );
-        throw error;
+        throw error; // what was put off is no longer this process' to mark as failed
       }
     };
   }
 
   private async run(
-    { name, handler, serverOf }: RegisteredJob,
+    { handler, sharers }: RegisteredJob,
     payload: Payload,
     signal: AbortSignal,
   ): Promise<void> {
-    if (!serverOf) return handler(payload, signal);
-    const lane = await this.lanes.enter(serverOf(payload));
-    if (lane) return handler(payload, signal).finally(() => lane.leave());
-    // The server keeps as many waiting as it may: a slow one must not take the slots of the others.
-    const postponed = Number(payload.postponed ?? 0) + 1;
-    const pauseMs = Lanes.pauseMs(postponed);
-    await enqueue(this.dataSource.manager, name, { ...payload, postponed }, pauseMs);
+    if (!sharers) return handler(payload, signal);
+    // The queue passes over those who are full, but many slots may ask it at the same moment.
+    const leave = this.shares.take(sharers(payload));
+    if (!leave) throw new PutOff('its owner has its share', SHARE_PAUSE_MS * (0.5 + Math.random()));
+    return handler(payload, signal).finally(leave);
   }
 
   /** Waits for what runs; gives back what takes longer, so that another process need not wait for its lock to end. */
@@ -160,6 +169,9 @@ export class JobRunner
     return new QueueLogger(() => (level, message, meta) => {
       if (!['error', 'warning'].includes(level)) return;
       const { error, job } = (meta ?? {}) as { error?: unknown; job?: Partial<Job> };
+      if (error instanceof PutOff) return;
+      // Slots that wait hold no connection.
+      if (message.includes('maxPoolSize')) return;
       // Its text of a failed job quotes the error's message, and that may quote a customer.
       if (error === undefined) this.log.warn(message);
       else if (job === undefined) this.log.warn('the queue could not do its work', error);

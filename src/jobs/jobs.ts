@@ -18,24 +18,47 @@ export function addJob(sql: {
   payload: string;
   key?: string;
   runAt?: string;
+  flags?: string;
 }): string {
-  const { name, payload, key, runAt = 'NULL' } = sql;
+  const { name, payload, key, runAt = 'NULL', flags = 'NULL' } = sql;
   const once = key === undefined ? '' : `, job_key => ${key}, job_key_mode => 'unsafe_dedupe'`;
-  return `graphile_worker.add_job(${name}, ${payload}, max_attempts => ${MAX_ATTEMPTS}, run_at => ${runAt}${once})`;
+  return `graphile_worker.add_job(${name}, ${payload}, max_attempts => ${MAX_ATTEMPTS}, run_at => ${runAt}, flags => ${flags}${once})`;
 }
 
 const ENQUEUE = `SELECT 1 FROM ${addJob({
   name: '$1',
   payload: '$2::json',
   runAt: `CASE WHEN $3::float8 > 0 THEN now() + $3 * interval '1 millisecond' END`,
+  flags: '$4::text[]',
 })}`;
+
+/** A job to be added. */
+export interface NewJob {
+  job: string;
+  payload: Payload;
+  /** Whose slots it takes; see `RegisteredJob.sharers`. */
+  flags?: string[];
+}
 
 /**
  * Adds a job in the caller's transaction: it exists if and only if that commits. It runs at least once.
  * @param delayMs it runs no sooner than in this many milliseconds.
  */
-export async function enqueue(tx: Tx, name: string, payload: Payload, delayMs = 0): Promise<void> {
-  await tx.query(ENQUEUE, [name, JSON.stringify(payload), delayMs]);
+export async function enqueue(tx: Tx, { job, payload, flags }: NewJob, delayMs = 0): Promise<void> {
+  await tx.query(ENQUEUE, [job, JSON.stringify(payload), delayMs, flags ?? null]);
+}
+
+/**
+ * Thrown by a handler that cannot go on now, by no fault of the job: it comes back after that many milliseconds, and
+ * it was no attempt.
+ */
+export class PutOff extends Error {
+  constructor(
+    why: string,
+    readonly delayMs: number,
+  ) {
+    super(why);
+  }
 }
 
 /**
@@ -50,19 +73,21 @@ export async function enqueue(tx: Tx, name: string, payload: Payload, delayMs = 
 export type JobHandler = (payload: Payload, signal: AbortSignal) => Promise<void>;
 
 /**
- * Where a kind of job spends its time: on our own side, or waiting for servers of strangers. Those have slots of their
- * own, because they may all be slow at once.
+ * Where a kind of job spends its time: on our own side, or waiting for a server of somebody else. Each place has slots
+ * of its own, so that mail that hangs holds up no webhook and no refund.
  */
-export type JobPlace = 'inside' | 'outside';
-
-/** Names the server that a job waits for: each has a share of the slots outside, and no more. */
-export type ServerOf = (payload: Payload) => string;
+export const JOB_PLACES = ['inside', 'mail', 'processor', 'receivers'] as const;
+export type JobPlace = (typeof JOB_PLACES)[number];
 
 export interface RegisteredJob {
   name: string;
   handler: JobHandler;
-  /** Absent for a job that waits for nobody. */
-  serverOf?: ServerOf;
+  place: JobPlace;
+  /**
+   * For whom a job takes its slot, from the widest to the narrowest: each has a share of the slots. Jobs carry the same
+   * names as flags, by which the queue passes over those who have their share.
+   */
+  sharers?: (payload: Payload) => string[];
 }
 
 /** The jobs that this process can run, by name. */
@@ -70,14 +95,16 @@ export interface RegisteredJob {
 export class JobRegistry {
   private readonly jobs = new Map<string, RegisteredJob>();
 
-  register(name: string, handler: JobHandler, serverOf?: ServerOf): void {
+  register(
+    name: string,
+    handler: JobHandler,
+    where: Partial<Pick<RegisteredJob, 'place' | 'sharers'>> = {},
+  ): void {
     if (this.jobs.has(name)) throw new Error(`the job ${name} is registered twice`);
-    this.jobs.set(name, { name, handler, ...(serverOf && { serverOf }) });
+    this.jobs.set(name, { name, handler, place: 'inside', ...where });
   }
 
   of(place: JobPlace): RegisteredJob[] {
-    return [...this.jobs.values()].filter(
-      ({ serverOf }) => (serverOf ? 'outside' : 'inside') === place,
-    );
+    return [...this.jobs.values()].filter((job) => job.place === place);
   }
 }

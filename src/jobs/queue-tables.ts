@@ -34,6 +34,20 @@ export async function spreadNextRun(
   );
 }
 
+/** Gives a running job back to the queue, as if it had not been begun. Whoever has taken it over keeps it. */
+export async function putOff(
+  db: Tx,
+  { id, attempts, locked_by }: { id: string; attempts: number; locked_by: string | null },
+  delayMs: number,
+): Promise<void> {
+  await db.query(
+    `UPDATE ${JOBS} SET locked_at = NULL, locked_by = NULL, attempts = attempts - 1,
+       run_at = now() + $4::float8 * interval '1 millisecond'
+     WHERE id = $1 AND attempts = $2 AND locked_by = $3`,
+    [id, attempts, locked_by, delayMs],
+  );
+}
+
 /** A job that has used up its attempts: nobody runs it until a person says so. */
 export interface ParkedJob {
   id: string;

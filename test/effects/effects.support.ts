@@ -118,6 +118,8 @@ export interface QueuedJob {
   payload: Record<string, string>;
   attempts: number;
   locked: boolean;
+  /** Waits for its time, without having been an attempt. */
+  put_off: boolean;
   last_error: string | null;
 }
 
@@ -125,6 +127,7 @@ export interface QueuedJob {
 export async function jobs(db: pg.Pool, task?: string): Promise<QueuedJob[]> {
   const { rows } = await db.query<QueuedJob>(
     `SELECT id::text, task_identifier AS task, payload, jobs.attempts, jobs.locked_at IS NOT NULL AS locked,
+       jobs.locked_at IS NULL AND jobs.attempts = 0 AND jobs.run_at > now() AS put_off,
        jobs.last_error
      FROM graphile_worker.jobs JOIN graphile_worker._private_jobs AS private USING (id)
      WHERE $1::text IS NULL OR task_identifier = $1 ORDER BY id`,

@@ -118,6 +118,32 @@ describe('a job that always fails', () => {
   });
 });
 
+test('a job that is put off keeps its attempts and its last error', async () => {
+  const answer = shop.mail.hold();
+  const { to, job } = await receiptUnderWay();
+  const { payload } = (await find(job))!;
+  const second = await addJob(shop.db, 'send-receipt', payload);
+  const history = { attempts: 7, last_error: 'the mail server was down' };
+  await until(async () => (await find(second))?.put_off === true);
+  await shop.db.query(
+    `UPDATE graphile_worker._private_jobs SET attempts = $2, last_error = $3, run_at = now() WHERE id = $1`,
+    [second, history.attempts, history.last_error],
+  );
+  await until(async () => {
+    const { rows } = await shop.db.query(
+      'SELECT 1 FROM graphile_worker.jobs WHERE id = $1 AND run_at > now()',
+      [second],
+    );
+    return rows.length === 1;
+  });
+  expect(await find(second)).toMatchObject(history);
+  answer();
+  await until(async () => (await find(job)) === undefined);
+  await skipPauses(shop.db);
+  await drained(shop.db);
+  expect(shop.mail.of(to)).toHaveLength(1);
+});
+
 test('the rescuer frees the job that is locked for too long, and no other of the same worker', async () => {
   const answer = shop.mail.hold();
   const [old, young] = [await receiptUnderWay(), await receiptUnderWay()];
@@ -149,12 +175,10 @@ describe('a worker that is told to stop in the middle of a job', () => {
     const answer = shop.mail.hold();
     const { to, job } = await receiptUnderWay();
     expect(await second.kill('SIGTERM')).toBe(0);
-    expect(await jobs(shop.db)).toMatchObject([{ id: job, attempts: 1, locked: false }]);
+    expect(await jobs(shop.db)).toMatchObject([{ id: job, attempts: 0, locked: false }]);
     answer();
     worker = await shop.startWorkerProcess();
-    await until(async () => (await find(job))?.attempts !== 1); // taken up at once
-    await letLocksRunOut(shop.db);
-    await drained(shop.db);
+    await drained(shop.db); // taken up at once, neither lock nor lease is in the way
     expect(new Set(shop.mail.of(to).map(({ messageId }) => messageId)).size).toBe(1);
   });
 

@@ -147,9 +147,7 @@ describe('two workers at once', () => {
   test('send once: the second finds that it is being sent, and comes back', async () => {
     const { purchase, answer } = await handOver();
     await addJob(shop.db, 'send-receipt', await payloadOf(purchase));
-    await until(async () =>
-      (await jobs(shop.db)).some(({ last_error }) => /somebody else/.test(last_error ?? '')),
-    );
+    await until(async () => (await jobs(shop.db)).some(({ put_off }) => put_off));
     answer();
     await until(async () => (await rowsOf(purchase))[0]?.sent === true);
     await skipPauses(shop.db);
@@ -165,12 +163,8 @@ describe('two workers at once', () => {
         to,
       ]);
       if (rowCount !== 0) return;
-      await mailer.send({
-        messageId: '<naive@shop.test>',
-        to,
-        subject: 'Receipt',
-        text: 'You paid',
-      });
+      const mail = { messageId: '<naive@shop.test>', to, subject: 'Receipt', text: 'You paid' };
+      await mailer.send(mail, new AbortController().signal);
       await shop.db.query('INSERT INTO naive_emails (recipient) VALUES ($1)', [to]);
     };
     const answer = shop.mail.hold();
@@ -280,4 +274,19 @@ describe('a worker that falls asleep, is overtaken and wakes up', () => {
     expect(copies(purchase)).toBe(2);
     expect(messages(purchase)).toBe(1);
   });
+});
+
+test('a dialogue that nobody waits for any more hands nothing over', async () => {
+  const mailer = new Mailer({ from: 'shop@shop.test', smtpUrl: shop.mail.url, directory: '' });
+  const greet = shop.mail.mute();
+  const before = shop.mail.senders();
+  const end = new AbortController();
+  const mail = { messageId: '<late@shop.test>', to: 'late@shop.test', subject: 'a', text: 'b' };
+  const sent = expect(mailer.send(mail, end.signal)).rejects.toThrow('enough');
+  await until(async () => shop.mail.senders() > before);
+  end.abort(new Error('enough'));
+  greet();
+  await sent;
+  await until(async () => shop.mail.senders() === before);
+  expect(shop.mail.of('late@shop.test')).toEqual([]);
 });

@@ -23,6 +23,8 @@ export interface MailCatcher {
   refuse(recipient: string | undefined): void;
   /** Resolves when so many messages with such a recipient have been taken. */
   caught(to: string, count?: number): Promise<void>;
+  /** How many senders are connected. */
+  senders(): number;
   /** Those of one recipient. */
   of(to: string): CaughtMail[];
   stop(): Promise<void>;
@@ -87,6 +89,7 @@ export async function startMailCatcher(): Promise<MailCatcher> {
     refuse(recipient) {
       refused = recipient;
     },
+    senders: () => sockets.size,
     caught: (recipient, count = 1) => until(async () => of(recipient).length >= count),
     async stop() {
       sockets.forEach((socket) => socket.destroy());

@@ -2,17 +2,19 @@ import { Inject, Injectable } from '@nestjs/common';
 import { DataSource } from 'typeorm';
 import { eventToWire, type Event } from '../../events/event.entity.js';
 import { EventResendOperation } from '../../events/event-resend.operation.js';
-import { EventSubscribers, type Consequence } from '../../events/events.js';
+import { EventSubscribers } from '../../events/events.js';
 import { deriveId } from '../../idempotency/identity.js';
-import { enqueue, JobRegistry, type Payload } from '../../jobs/jobs.js';
+import { enqueue, JobRegistry, PutOff, type NewJob, type Payload } from '../../jobs/jobs.js';
 import type { Tx } from '../../platform/database.js';
 import type { AddressPolicy } from './address-policy.js';
 import {
   beginAttempt,
+  cancelAttempt,
   endAttempt,
   findOpenDelivery,
   giveUp,
   insertDelivery,
+  type OpenDelivery,
 } from './delivery.queries.js';
 import type { Endpoint } from './endpoint.entity.js';
 import { disableEndpoint, listEnabledEndpoints } from './endpoint.queries.js';
@@ -39,22 +41,20 @@ export class Deliveries {
   ) {
     events.subscribe((tx, event) => plan(tx, event, 'event'));
     resends.onResend(async (tx, event, resendId) => {
-      for (const { job, payload } of await plan(tx, event, resendId)) {
-        await enqueue(tx, job, payload);
-      }
+      for (const job of await plan(tx, event, resendId)) await enqueue(tx, job);
     });
-    jobs.register(
-      DELIVER,
-      (payload, signal) => this.deliver(payload, signal),
-      ({ endpoint }) => String(endpoint),
-    );
+    jobs.register(DELIVER, (payload, signal) => this.deliver(payload, signal), {
+      place: 'receivers',
+      sharers: ({ account, endpoint }) => sharers(String(account), String(endpoint)),
+    });
   }
 
   private async deliver(payload: Payload, signal: AbortSignal): Promise<void> {
     const db = this.dataSource.manager;
     const [accountId, id] = [String(payload.account), String(payload.delivery)];
     const delivery = await findOpenDelivery(db, accountId, id);
-    if (!delivery || delivery.early) return;
+    if (!delivery || isObsolete(payload, delivery)) return;
+    if (delivery.early_ms > 0) throw new PutOff(`${id} waits for its time`, delivery.early_ms);
     if (delivery.url === null) return giveUp(db, accountId, id); // nobody wants it any more
     const number = await beginAttempt(db, accountId, id);
     const sent = await send(
@@ -67,6 +67,10 @@ export class Deliveries {
       this.policy,
       signal,
     );
+    if (signal.aborted && sent.status === undefined) {
+      await cancelAttempt(db, accountId, id, number);
+      throw new PutOff('interrupted on our side', 0);
+    }
     // Dies here: delivered, not recorded. The lease runs out and the receiver sees the same webhook-id again.
     const attempt = { accountId, id, endpointId: delivery.endpoint_id, number };
     const known = isSuccess(sent)
@@ -76,14 +80,27 @@ export class Deliveries {
   }
 }
 
-/** The job for a delivery's next attempt. */
-function deliver(accountId: string, id: string, endpointId: string): Consequence {
-  return { job: DELIVER, payload: { account: accountId, delivery: id, endpoint: endpointId } };
+/** The job for an attempt, by its number. */
+function deliver(accountId: string, id: string, endpointId: string, attempt: number): NewJob {
+  return {
+    job: DELIVER,
+    payload: { account: accountId, delivery: id, endpoint: endpointId, attempt },
+    flags: sharers(accountId, endpointId),
+  };
+}
+
+function sharers(accountId: string, endpointId: string): string[] {
+  return [accountId, endpointId];
+}
+
+/** Whether the attempt that this job is for has ended, so that the next one has a job of its own. */
+function isObsolete({ attempt }: Payload, { attempts, is_planned }: OpenDelivery): boolean {
+  return is_planned && attempts >= Number(attempt);
 }
 
 /** One delivery for each endpoint that wants the event; those that exist already are left alone. */
-async function plan(tx: Tx, event: Event, cause: string): Promise<Consequence[]> {
-  const consequences: Consequence[] = [];
+async function plan(tx: Tx, event: Event, cause: string): Promise<NewJob[]> {
+  const jobs: NewJob[] = [];
   for (const endpoint of await listEnabledEndpoints(tx, event.account_id)) {
     if (!wants(endpoint, event)) continue;
     // Derived from endpoint, event and (for a resend) its cause: planned twice, it is one delivery.
@@ -94,9 +111,9 @@ async function plan(tx: Tx, event: Event, cause: string): Promise<Consequence[]>
       endpoint_id: endpoint.id,
       event_id: event.id,
     });
-    if (isNew) consequences.push(deliver(event.account_id, id, endpoint.id));
+    if (isNew) jobs.push(deliver(event.account_id, id, endpoint.id, 1));
   }
-  return consequences;
+  return jobs;
 }
 
 function wants({ events }: Endpoint, { type }: Event): boolean {
@@ -127,8 +144,7 @@ async function record(tx: Tx, attempt: Attempt, sent: Sent): Promise<boolean> {
   if (!(await endAttempt(tx, accountId, id, number, { ...sent, delivery, pauseMs }))) return false;
   if (gone) await disableEndpoint(tx, accountId, endpointId);
   if (pauseMs !== undefined) {
-    const { job, payload } = deliver(accountId, id, endpointId);
-    await enqueue(tx, job, payload, pauseMs);
+    await enqueue(tx, deliver(accountId, id, endpointId, number + 1), pauseMs);
   }
   return true;
 }

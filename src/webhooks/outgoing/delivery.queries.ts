@@ -1,5 +1,6 @@
 import type { Event } from '../../events/event.entity.js';
 import { EVENT_COLUMNS } from '../../events/events.js';
+import { PutOff } from '../../jobs/jobs.js';
 import type { Tx } from '../../platform/database.js';
 import type { Delivery } from './delivery.entity.js';
 import type { Sent } from './sender.js';
@@ -23,8 +24,12 @@ export async function insertDelivery(
 /** A delivery that has not ended, and all that an attempt needs. */
 export interface OpenDelivery {
   endpoint_id: string;
-  /** Whether the next attempt's time has not come; it has a job of its own. */
-  early: boolean;
+  /** How many attempts were begun. */
+  attempts: number;
+  /** Whether the last attempt has ended and the next one has its time. */
+  is_planned: boolean;
+  /** Until that time, in ms; 0 if it has come. */
+  early_ms: number;
   /** Null when the endpoint was deleted or disabled. */
   url: string | null;
   /** Those that sign now, newest first. */
@@ -38,7 +43,9 @@ export async function findOpenDelivery(
   id: string,
 ): Promise<OpenDelivery | undefined> {
   const [row]: (Event & Omit<OpenDelivery, 'event'>)[] = await db.query(
-    `SELECT event.*, delivery.endpoint_id, endpoint.url, COALESCE(delivery.next_attempt_at > now(), false) AS early, ARRAY(
+    `SELECT event.*, delivery.endpoint_id, endpoint.url, delivery.attempts,
+       delivery.next_attempt_at IS NOT NULL AS is_planned,
+       GREATEST(COALESCE(EXTRACT(EPOCH FROM delivery.next_attempt_at - now()) * 1000, 0), 0)::float8 AS early_ms, ARRAY(
          SELECT secret FROM webhook_secrets
          WHERE account_id = delivery.account_id AND endpoint_id = delivery.endpoint_id
            AND (expires_at IS NULL OR expires_at > clock_timestamp())
@@ -53,14 +60,14 @@ export async function findOpenDelivery(
     [accountId, id],
   );
   if (!row) return undefined;
-  const { endpoint_id, early, url, secrets, ...event } = row;
-  return { endpoint_id, early, url, secrets, event };
+  const { endpoint_id, attempts, is_planned, early_ms, url, secrets, ...event } = row;
+  return { endpoint_id, attempts, is_planned, early_ms, url, secrets, event };
 }
 
 /**
  * The right to make the next attempt, by compare-and-set on the lease; the attempt has a row before it has any effect.
  * @returns the attempt's number.
- * @throws Error while somebody else is at it; the queue comes back.
+ * @throws PutOff while somebody else is at it.
  */
 export async function beginAttempt(db: Tx, accountId: string, id: string): Promise<number> {
   const rows: { number: number }[] = await db.query(
@@ -75,7 +82,7 @@ export async function beginAttempt(db: Tx, accountId: string, id: string): Promi
      SELECT account_id, id, attempts FROM claimed RETURNING number`,
     [accountId, id, LEASE_MS],
   );
-  if (!rows[0]) throw new Error(`${id} is being delivered by somebody else`);
+  if (!rows[0]) throw new PutOff(`${id} is being delivered by somebody else`, LEASE_MS / 4);
   return rows[0].number;
 }
 
@@ -120,6 +127,24 @@ export async function endAttempt(
     [accountId, id],
   );
   return pending.length === 0;
+}
+
+/** Takes back an attempt that was cut short by us: the receiver has not failed, and the schedule does not move. */
+export async function cancelAttempt(
+  db: Tx,
+  accountId: string,
+  id: string,
+  number: number,
+): Promise<void> {
+  await db.query(
+    `WITH cancelled AS (
+       UPDATE webhook_deliveries SET attempts = attempts - 1, lease_expires_at = NULL
+       WHERE account_id = $1 AND id = $2 AND attempts = $3 AND status = 'pending'
+       RETURNING account_id, id)
+     DELETE FROM webhook_attempts AS attempt USING cancelled
+     WHERE attempt.account_id = cancelled.account_id AND attempt.delivery_id = cancelled.id AND attempt.number = $3`,
+    [accountId, id, number],
+  );
 }
 
 /** Ends a delivery whose endpoint is gone, without another attempt. */
