@@ -36,7 +36,13 @@ export class Receipts {
 
   private async consequences(tx: Tx, event: Event): Promise<NewJob[]> {
     if (event.type !== 'charge.succeeded' || !(await recipientOf(tx, event))) return [];
-    return [{ job: SEND_RECEIPT, payload: { account: event.account_id, event: event.id } }];
+    return [
+      {
+        job: SEND_RECEIPT,
+        payload: { account: event.account_id, event: event.id },
+        flags: ['mail'],
+      },
+    ];
   }
 
   private async send(accountId: string, eventId: string, stopping: AbortSignal): Promise<void> {

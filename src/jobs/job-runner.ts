@@ -13,8 +13,8 @@ import type pg from 'pg';
 import { DataSource } from 'typeorm';
 import { Loop } from '../idempotency/loop.js';
 import {
-  JOB_PLACES,
   JobRegistry,
+  PLACES_OUTSIDE,
   PutOff,
   type JobPlace,
   type Payload,
@@ -58,7 +58,7 @@ export class JobRunner
 {
   private readonly log = new Logger(JobRunner.name);
   private readonly rescuer: Loop;
-  private readonly shares: Shares;
+  private readonly shares: ReadonlyMap<JobPlace, Shares>;
   private readonly runners: Runner[] = [];
   /** By these names the queue knows who has locked what. */
   private readonly lockNames: string[] = [];
@@ -70,7 +70,9 @@ export class JobRunner
     private readonly jobs: JobRegistry,
     @Inject(JOB_RUNNER_OPTIONS) private readonly options: JobRunnerOptions,
   ) {
-    this.shares = new Shares(options.concurrency.receivers);
+    this.shares = new Map(
+      PLACES_OUTSIDE.map((place) => [place, new Shares(place, options.concurrency[place])]),
+    );
     this.rescuer = new Loop('JobRescuer', options.lockMs / RESCUES_PER_LOCK, () =>
       freeAbandonedJobs(dataSource.manager, options.lockMs),
     );
@@ -78,8 +80,10 @@ export class JobRunner
 
   async onApplicationBootstrap(): Promise<void> {
     const { databaseUrl, concurrency } = this.options;
-    this.pool = openQueuePool(databaseUrl, concurrency.inside + 2 * JOB_PLACES.length);
-    for (const place of JOB_PLACES) await this.startRunner(this.pool, place);
+    this.pool = openQueuePool(databaseUrl, concurrency.inside + 4);
+    // Two, and not one for each place: every runner asks the queue about every job that is announced.
+    await this.startRunner(this.pool, ['inside']);
+    await this.startRunner(this.pool, PLACES_OUTSIDE);
     this.rescuer.start();
   }
 
@@ -92,9 +96,8 @@ export class JobRunner
     await this.stopped;
   }
 
-  private async startRunner(pgPool: pg.Pool, place: JobPlace): Promise<void> {
-    const registered = this.jobs.of(place);
-    if (registered.length === 0) return;
+  private async startRunner(pgPool: pg.Pool, places: readonly JobPlace[]): Promise<void> {
+    const slots = places.map((place) => this.options.concurrency[place]);
     const events = new EventEmitter();
     events.on('pool:create', ({ workerPool }: { workerPool: { id: string } }) =>
       this.lockNames.push(workerPool.id),
@@ -102,19 +105,21 @@ export class JobRunner
     const runner = await run({
       pgPool,
       events,
-      concurrency: this.options.concurrency[place],
+      concurrency: slots.reduce((sum, each) => sum + each),
       pollInterval: POLL_MS,
       noHandleSignals: true,
       noPreparedStatements: true, // the connection does that, where it may
       gracefulShutdownAbortTimeout: this.options.stopMs / 2,
       logger: this.queueLogger(),
-      taskList: Object.fromEntries(registered.map((job) => [job.name, this.task(job)])),
-      forbiddenFlags: () => (place === 'receivers' ? this.shares.full() : []),
+      taskList: Object.fromEntries(
+        this.jobs.of(places).map((registered) => [registered.name, this.task(registered)]),
+      ),
+      forbiddenFlags: () => places.flatMap((place) => this.shares.get(place)?.full() ?? []),
     });
     this.runners.push(runner);
     const ended = () => {
       // Unhandled on purpose: the process ends, and its supervisor starts another one.
-      if (!this.stopped) throw new Error(`the queue’s runner for jobs ${place} has ended`);
+      if (!this.stopped) throw new Error(`the queue’s runner for jobs ${places} has ended`);
     };
     void runner.promise.then(ended, ended);
   }
@@ -137,13 +142,14 @@ export class JobRunner
   }
 
   private async run(
-    { handler, sharers }: RegisteredJob,
+    { handler, place, sharers }: RegisteredJob,
     payload: Payload,
     signal: AbortSignal,
   ): Promise<void> {
-    if (!sharers) return handler(payload, signal);
+    const shares = this.shares.get(place);
+    if (!shares) return handler(payload, signal);
     // The queue passes over those who are full, but many slots may ask it at the same moment.
-    const leave = this.shares.take(sharers(payload));
+    const leave = shares.take(sharers?.(payload) ?? []);
     if (!leave) throw new PutOff('its owner has its share', SHARE_PAUSE_MS * (0.5 + Math.random()));
     return handler(payload, signal).finally(leave);
   }

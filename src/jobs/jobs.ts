@@ -36,8 +36,8 @@ const ENQUEUE = `SELECT 1 FROM ${addJob({
 export interface NewJob {
   job: string;
   payload: Payload;
-  /** Whose slots it takes; see `RegisteredJob.sharers`. */
-  flags?: string[];
+  /** Whose slots it takes: a place outside and, if it has them, its sharers. */
+  flags?: [JobPlace, ...string[]];
 }
 
 /**
@@ -72,20 +72,22 @@ export class PutOff extends Error {
  */
 export type JobHandler = (payload: Payload, signal: AbortSignal) => Promise<void>;
 
+/** Where jobs wait for a server of somebody else. */
+export const PLACES_OUTSIDE = ['mail', 'processor', 'receivers'] as const;
+
 /**
- * Where a kind of job spends its time: on our own side, or waiting for a server of somebody else. Each place has slots
- * of its own, so that mail that hangs holds up no webhook and no refund.
+ * Where a kind of job spends its time. Each place has slots of its own, so that mail that hangs holds up no webhook and
+ * no refund.
  */
-export const JOB_PLACES = ['inside', 'mail', 'processor', 'receivers'] as const;
-export type JobPlace = (typeof JOB_PLACES)[number];
+export type JobPlace = 'inside' | (typeof PLACES_OUTSIDE)[number];
 
 export interface RegisteredJob {
   name: string;
   handler: JobHandler;
   place: JobPlace;
   /**
-   * For whom a job takes its slot, from the widest to the narrowest: each has a share of the slots. Jobs carry the same
-   * names as flags, by which the queue passes over those who have their share.
+   * For whom a job takes its slot, from the widest to the narrowest: each has a share of the slots. Jobs carry these
+   * names, and their place's, as flags, by which the queue passes over those who have their share.
    */
   sharers?: (payload: Payload) => string[];
 }
@@ -104,7 +106,7 @@ export class JobRegistry {
     this.jobs.set(name, { name, handler, place: 'inside', ...where });
   }
 
-  of(place: JobPlace): RegisteredJob[] {
-    return [...this.jobs.values()].filter((job) => job.place === place);
+  of(places: readonly JobPlace[]): RegisteredJob[] {
+    return [...this.jobs.values()].filter(({ place }) => places.includes(place));
   }
 }

@@ -10,10 +10,14 @@ export class Shares {
   private readonly running = new Set<readonly string[]>();
   private readonly taken = new Map<string, number>();
 
-  constructor(private readonly slots: number) {}
+  /** @param place the name of all slots together. */
+  constructor(
+    private readonly place: string,
+    private readonly slots: number,
+  ) {}
 
   /**
-   * @param names from the widest to the narrowest, for example an account and its endpoint.
+   * @param names from the widest to the narrowest: an account and its endpoint, or nobody.
    * @returns a function that gives the slot back, or undefined if these names have their share.
    */
   take(names: readonly string[]): (() => void) | undefined {
@@ -29,12 +33,14 @@ export class Shares {
 
   /** Those that have their share: nothing should be begun for them now. */
   full(): string[] {
+    if (this.running.size >= this.slots) return [this.place];
     const full = [...this.running].map((names) => this.nameWithoutRoom(names));
     return [...new Set(full.filter((name) => name !== undefined))];
   }
 
   private nameWithoutRoom(names: readonly string[]): string | undefined {
     let room = this.slots - this.running.size;
+    if (room <= 0) return this.place;
     return names.find((name, depth) => (room -= (depth + 1) * (this.taken.get(name) ?? 0)) <= 0);
   }
 

@@ -4,7 +4,7 @@ import { Shares } from '../../src/jobs/shares.js';
 const SLOTS = 40;
 let shares: Shares;
 beforeEach(() => {
-  shares = new Shares(SLOTS);
+  shares = new Shares('receivers', SLOTS);
 });
 
 /** Takes slots until there are none for this endpoint, as those of a server that never answers do. @returns how many. */
@@ -40,6 +40,12 @@ test('a slot that is given back is there again, once', () => {
   slots[0]!();
   expect(fill('acct_a', 'we_1')).toBe(1);
   slots.slice(1).forEach((leave) => leave!());
+});
+
+test('where nobody shares, there are as many as there are slots', () => {
+  for (let i = 0; i < SLOTS; i++) expect(shares.take([])).toBeDefined();
+  expect(shares.take([])).toBeUndefined();
+  expect(shares.full()).toEqual(['receivers']);
 });
 
 describe('who is full', () => {

@@ -3,7 +3,7 @@ import { DataSource } from 'typeorm';
 import { audit } from '../../src/audit/audit.js';
 import { compareWithProcessor } from '../../src/audit/processor-comparison.js';
 import { StripeProcessor } from '../../src/processor/stripe-processor.js';
-import { expectPromisesKept } from './retry-promise.js';
+import { expectPromisesKept, forgetPromises } from './retry-promise.js';
 import { until } from './until.js';
 
 /** A payment or refund as the processor's ledger shows it. */
@@ -76,6 +76,7 @@ export async function expectCleanBooks(of: {
     expectPromisesKept(
       new Set(moved.map(({ metadata }) => metadata.refund ?? metadata.charge ?? '')),
     );
+    forgetPromises(); // what follows in this file may be about another database
   } finally {
     await db.destroy();
   }

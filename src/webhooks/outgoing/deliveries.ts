@@ -85,7 +85,7 @@ function deliver(accountId: string, id: string, endpointId: string, attempt: num
   return {
     job: DELIVER,
     payload: { account: accountId, delivery: id, endpoint: endpointId, attempt },
-    flags: sharers(accountId, endpointId),
+    flags: ['receivers', ...sharers(accountId, endpointId)],
   };
 }
 
