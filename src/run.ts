@@ -5,6 +5,7 @@ import { isConnectionLost } from './idempotency/errors.js';
 import { checkDatabase, UnfitDatabase } from './platform/database-check.js';
 import { faultOf, nameOf } from './platform/fault.js';
 import { createHttpApp, serve } from './platform/http-process.js';
+import { MigrationLockLost } from './platform/migrate.js';
 
 /** Runs a program: what its operator got wrong is one clear line, a fault of ours is a line for the log. */
 export async function run(start: (config: Config) => Promise<void>): Promise<void> {
@@ -50,6 +51,7 @@ interface OperatorError {
 function operatorError(error: unknown): OperatorError | undefined {
   if (error instanceof ConfigurationError || error instanceof UnfitDatabase)
     return { line: error.message, exitCode: EXIT_CONFIGURATION };
+  if (error instanceof MigrationLockLost) return { line: error.message, exitCode: 1 };
   // Nest's own refusals name our classes and nothing else.
   if (error instanceof RuntimeException) return { line: error.message, exitCode: 1 };
   const { code = '', port, address } = error as { code?: string; port?: number; address?: string };

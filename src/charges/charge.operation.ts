@@ -27,7 +27,7 @@ import {
   type ChargeEnd,
 } from './charge.queries.js';
 import { giveUp, type Ending, type GivingUp } from './give-up.js';
-import { parkUnlessAccountedFor } from './parked-payments.js';
+import { isAnythingParked, parkUnlessAccountedFor, type Misfit } from './parked-payments.js';
 import { chargeAnswer, endOf, settleCharge } from './settle-charge.js';
 
 export const GIVING_UP = Symbol('GIVING_UP');
@@ -125,13 +125,10 @@ export class ChargeOperation implements Operation<Attempt, ChargeEnd> {
 
   async find(db: Tx, accountId: string, id: string): Promise<FoundResource | undefined> {
     const charge = await findCharge(db, accountId, id);
-    return (
-      charge && {
-        ...chargeLink(id),
-        failed: charge.status === 'failed',
-        createdAt: charge.created_at,
-      }
-    );
+    if (!charge) return undefined;
+    const failed =
+      charge.status === 'failed' && !(await isAnythingParked(db, accountId, id, TAKEN_AFTER_ALL));
+    return { ...chargeLink(id), failed, createdAt: charge.created_at };
   }
 
   private async load(db: Tx, { accountId, id }: Intent): Promise<Attempt> {
@@ -184,6 +181,14 @@ export class ChargeOperation implements Operation<Attempt, ChargeEnd> {
     return found?.answer ?? answer;
   }
 }
+
+/** What may be parked for a charge that failed. */
+const TAKEN_AFTER_ALL: readonly Misfit[] = [
+  'succeeded_after_failed',
+  'second_payment',
+  'amount_mismatch',
+  'another_processor',
+];
 
 const OUT_OF_STOCK: ChargeEnd = {
   status: 'failed',

@@ -30,6 +30,24 @@ export function misfitOf(charge: Charge, reference: string): Misfit | undefined 
 }
 
 /**
+ * Whether money may have moved for something of a charge although our books say that it failed: then nobody may be
+ * sent for another attempt. (A row of a refund names its charge only; a refund may be taken for its neighbour here.)
+ * @param reasons those that are about the payment, or about refunds.
+ */
+export async function isAnythingParked(
+  db: Tx,
+  accountId: string,
+  chargeId: string,
+  reasons: readonly Misfit[],
+): Promise<boolean> {
+  const rows: unknown[] = await db.query(
+    `SELECT 1 FROM parked_payments WHERE account_id = $1 AND charge_id = $2 AND reason = ANY($3) LIMIT 1`,
+    [accountId, chargeId, reasons],
+  );
+  return rows.length > 0;
+}
+
+/**
  * Keeps what does not fit; once, however often it is reported.
  * @returns the line for the log, if it was parked now.
  */

@@ -4,6 +4,7 @@ import {
   IdempotencyError,
   IdempotencyKeyExpired,
   IdempotencyKeyReused,
+  isPassing,
   ReserveRaced,
 } from './errors.js';
 import { mismatchedMembers } from './identity.js';
@@ -18,7 +19,7 @@ import {
 } from './operation.js';
 import * as records from './records.js';
 import type { Claim, IdempotencyRecord, KeyedRequest } from './records.js';
-import { failedToPerform, isPassing, resultOf, Walk, type Result, type Seen } from './walk.js';
+import { failedToPerform, resultOf, Walk, type Result, type Seen } from './walk.js';
 
 export const ENGINE_OPTIONS = Symbol('ENGINE_OPTIONS');
 

@@ -1,4 +1,8 @@
-import { QueryFailedError } from 'typeorm';
+import {
+  QueryFailedError,
+  QueryRunnerAlreadyReleasedError,
+  QueryRunnerProviderAlreadyReleasedError,
+} from 'typeorm';
 
 /** What a client may do next; a machine may obey it without ever doing a thing twice. */
 export type Retry = 'same_key' | 'after_fix' | 'new_key' | 'no';
@@ -140,10 +144,15 @@ const LOST_MESSAGES =
 /**
  * True when the connection went away, so that it is not known whether the last statement took effect.
  * Source: SQLSTATE classes 08 and 57P, appendix A of the PostgreSQL manual; the messages are `pg`'s own.
+ *
+ * TypeORM lets go of a connection that ends between two statements of a transaction, and then refuses the next one,
+ * the COMMIT included, with errors of its own. Proof: test/guarantees/database-dies.spec.ts.
  */
 export function isConnectionLost(error: unknown): boolean {
-  const cause = error instanceof QueryFailedError ? (error.driverError as unknown) : error;
+  const cause = driverErrorOf(error);
   if (!(cause instanceof Error)) return false;
+  if (cause instanceof QueryRunnerAlreadyReleasedError) return true;
+  if (cause instanceof QueryRunnerProviderAlreadyReleasedError) return true;
   if (cause instanceof AggregateError) return cause.errors.some(isConnectionLost);
   const code = (cause as { code?: string }).code ?? '';
   return (
@@ -155,14 +164,26 @@ export function isConnectionLost(error: unknown): boolean {
 
 /**
  * True when PostgreSQL itself rolled the transaction back for a passing reason: timeouts (57014, 55P03),
- * deadlock and serialization (40P01, 40001), resources (class 53), a standby that is read-only (25006), a prepared
- * statement that the session or the schema has outlived (26000, 0A000 of its check).
+ * deadlock and serialization (40P01, 40001), resources (class 53, without the connection that is refused), a standby
+ * that is read-only (25006), a prepared statement that the session or the schema has outlived (26000, 0A000 of its
+ * check).
  */
 export function isRolledBack(error: unknown): boolean {
-  if (!(error instanceof QueryFailedError)) return false;
-  const { code, routine } = error.driverError as { code?: unknown; routine?: unknown };
+  const cause = driverErrorOf(error);
+  if (!(cause instanceof Error)) return false;
+  const { code, routine } = cause as { code?: unknown; routine?: unknown };
   return (
-    /^(57014|55P03|40P01|40001|25006|26000|53...)$/.test(String(code)) ||
+    /^(57014|55P03|40P01|40001|25006|26000|53(?!300)...)$/.test(String(code)) ||
     routine === 'RevalidateCachedQuery'
   );
+}
+
+/** The database went away or undid its work for a passing reason: the same may be tried again. */
+export function isPassing(error: unknown): boolean {
+  return isConnectionLost(error) || isRolledBack(error);
+}
+
+/** TypeORM wraps what a statement fails with; who asks `pg` itself has it bare. */
+function driverErrorOf(error: unknown): unknown {
+  return error instanceof QueryFailedError ? error.driverError : error;
 }

@@ -119,11 +119,15 @@ export async function findRecord(
   return rows[0];
 }
 
-/** Makes way for a new intent. The epoch and the id keep a row that was replaced meanwhile from being hit. */
+/**
+ * Makes way for a new intent. The epoch and the id keep a row that was replaced meanwhile from being hit; one that was
+ * made anew under the same key has both of them again, but has not expired.
+ */
 export async function deleteExpired(tx: Tx, record: IdempotencyRecord): Promise<void> {
   await tx.query(
     `DELETE FROM idempotency_records
-     WHERE account_id = $1 AND key = $2 AND resource_id = $3 AND epoch = $4 AND completed_at IS NOT NULL`,
+     WHERE account_id = $1 AND key = $2 AND resource_id = $3 AND epoch = $4 AND completed_at IS NOT NULL
+       AND expires_at <= clock_timestamp()`,
     [record.account_id, record.key, record.resource_id, record.epoch],
   );
 }

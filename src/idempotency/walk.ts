@@ -120,11 +120,6 @@ export class Walk {
   }
 }
 
-/** The database went away or undid its work for a passing reason: the same may be tried again. */
-export function isPassing(error: unknown): boolean {
-  return isConnectionLost(error) || isRolledBack(error);
-}
-
 function sleep(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));
 }

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Logger } from '@nestjs/common';
 import pg from 'pg';
-import { isConnectionLost } from '../idempotency/errors.js';
+import { isPassing } from '../idempotency/errors.js';
 import { Connection } from '../platform/connection.js';
 import { SESSION_LIMITS_MS, SESSION_OPTIONS } from '../platform/database.js';
 
@@ -12,7 +12,8 @@ const NOT_NOW = '57P03';
  * A pool of its own for the queue: it has connections that listen, and a busy queue takes none from the sweep.
  *
  * graphile-worker takes a connection that is lost while it completes a job for a fault and rejects a promise that
- * nobody holds, which ends the process with all that it has under way. So such ends are told to it as NOT_NOW.
+ * nobody holds, which ends the process with all that it has under way. So what passes by itself, a plan that a change
+ * of the schema has made stale included, is told to it as NOT_NOW.
  */
 export function openQueuePool(connectionString: string, max: number): pg.Pool {
   const log = new Logger('JobQueue');
@@ -48,11 +49,7 @@ function patiently<F extends (...args: never[]) => unknown>(call: F): F {
 }
 
 function rejectAsNotNow(error: unknown): never {
-  const { code, message } = error as { code?: string; message?: string };
-  const passes =
-    isConnectionLost(error) ||
-    code === '57014' || // statement_timeout
-    code === '55P03' || // lock_timeout
-    message === 'timeout exceeded when trying to connect'; // `pg`'s own
-  throw passes ? Object.assign(new Error(message, { cause: error }), { code: NOT_NOW }) : error;
+  if (!isPassing(error)) throw error;
+  const { message } = error as Error;
+  throw Object.assign(new Error(message, { cause: error }), { code: NOT_NOW });
 }

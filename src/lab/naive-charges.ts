@@ -80,6 +80,7 @@ export class NaiveCharges {
     } catch (cause) {
       throw new Problem('internal_error', 'The money is taken, and no row says so.', {
         retry: 'no',
+        headers: { 'Retry-After': '1' },
         cause,
       });
     }

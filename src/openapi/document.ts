@@ -91,7 +91,7 @@ function operation(method: string, route: Route, lab: boolean): OpenApiOperation
   for (const [status, success] of Object.entries(route.successes)) {
     responses[status] = successResponse(route, success, always);
   }
-  for (const [status, codes] of byStatus(problemsOf(route))) {
+  for (const [status, codes] of byStatus(problemsOf(method, route))) {
     responses[status] = problemResponse(codes, route.public ? [] : RATE_HEADERS, route.keyed);
   }
   return {
@@ -172,7 +172,7 @@ function problemResponse(
 }
 
 /** What a route can answer beyond its own, from what kind it is. In the order in which they are decided. */
-function problemsOf(route: Route): ProblemCode[] {
+function problemsOf(method: string, route: Route): ProblemCode[] {
   const codes: ProblemCode[] = [];
   if (!route.public) codes.push('unauthorized', 'rate_limited');
   if (route.rawBody) codes.push('payload_too_large', 'malformed_json');
@@ -184,13 +184,13 @@ function problemsOf(route: Route): ProblemCode[] {
       'idempotency_key_reused',
       'idempotency_request_in_progress',
       'idempotency_key_expired',
-      'outcome_unknown',
     );
   }
   codes.push('validation_failed'); // unknown query parameters, on every route
   if (route.conditional === 'put') codes.push('precondition_failed', 'precondition_required');
   if (route.conditional === 'delete') codes.push('precondition_failed');
   codes.push(...(route.problems ?? []));
+  if (method !== 'get') codes.push('outcome_unknown');
   if (!route.public) codes.push('database_unavailable');
   codes.push('internal_error');
   return [...new Set(codes)];

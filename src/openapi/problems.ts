@@ -90,7 +90,7 @@ const EXTENSIONS: Partial<Record<ProblemCode, Extension>> = {
     headers: ['Retry-After'],
     retries: ['no', 'same_key'],
   },
-  internal_error: { retries: ['no', 'same_key'] },
+  internal_error: { ...later, retries: ['no', 'same_key'] },
   database_unavailable: later,
   outcome_unknown: later,
 };

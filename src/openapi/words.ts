@@ -49,7 +49,7 @@ A 2xx and a 402 are stored under the key and replayed, same status, same bytes, 
 - A used key answers before the body is validated; an unused one is not used up by a body that is refused.
 - 504 and not 202 when the processor does not answer: a 2xx would make careless merchants ship.
 - Unknown members, unknown query parameters and \`null\` are refused rather than ignored: what you meant by them would not happen.
-- PUT and DELETE ignore \`Idempotency-Key\`: they are idempotent by nature.
+- PUT and DELETE ignore \`Idempotency-Key\`: they are idempotent by nature. After a lost answer send the same again. A PUT with \`If-None-Match: *\` is then 412 if the first one took effect: GET shows whether what is there is yours.
 
 ## Limits
 

@@ -125,7 +125,7 @@ export const PROBLEMS = {
     title: 'Precondition failed',
     what: 'The object has changed since the `ETag` that you sent in `If-Match`, or exists although you sent `If-None-Match: *`.',
     why: 'Somebody else was faster; their change is not overwritten.',
-    todo: 'GET the object, apply your change to what is there now, and PUT it with the new `ETag`.',
+    todo: 'GET the object, apply your change to what is there now, and PUT it with the new `ETag`. If an earlier answer to the same `If-None-Match: *` was lost, what is there may be what you sent: then it is done.',
   },
   precondition_required: {
     status: 428,
@@ -235,9 +235,9 @@ export const PROBLEMS = {
     status: 503,
     retry: 'same_key',
     title: 'The outcome is not known',
-    what: 'The database was lost after the request had been sent to it: the charge may exist and may be paid.',
-    why: 'A COMMIT whose acknowledgement is lost may have happened. The row, if there is one, is finished by recovery.',
-    todo: `Send the same request with the same key after \`Retry-After\`: it finds out. ${NEW_KEY_WARNING}`,
+    what: 'The database was lost after the request had been sent to it: it may have taken effect. Of a charge: it may exist and may be paid.',
+    why: 'A COMMIT whose acknowledgement is lost may have happened. A pending row, if there is one, is finished by recovery.',
+    todo: `Send the same request with the same key after \`Retry-After\`: it finds out. PUT and DELETE need no key: send the same again; if a PUT with \`If-None-Match: *\` is then 412, GET the object, which may be your own. ${NEW_KEY_WARNING}`,
   },
   internal_error: {
     status: 500,
@@ -245,7 +245,7 @@ export const PROBLEMS = {
     title: 'Internal error',
     what: 'A fault of ours.',
     why: 'It is in our logs under the `request_id`.',
-    todo: `Send the same request with the same key: it is safe whatever had happened. ${NEW_KEY_WARNING}`,
+    todo: `Send the same request with the same key after \`Retry-After\`: it is safe whatever had happened. ${NEW_KEY_WARNING}`,
   },
 } as const satisfies Record<string, ProblemPage>;
 

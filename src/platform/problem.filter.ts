@@ -1,6 +1,7 @@
 import { Catch, HttpException, type ArgumentsHost, type ExceptionFilter } from '@nestjs/common';
 import { HttpAdapterHost } from '@nestjs/core';
 import type { Application, Request, Response } from 'express';
+import { QueryFailedError } from 'typeorm';
 import { DatabaseUnavailable, isConnectionLost, isRolledBack } from '../idempotency/errors.js';
 import { faultOf } from './fault.js';
 import { PROBLEMS } from './problem-catalogue.js';
@@ -26,6 +27,7 @@ export class ProblemFilter implements ExceptionFilter {
       response.destroy();
       return;
     }
+    if (problem.retry === 'same_key') response.setHeader('Retry-After', '1'); // in seconds, unless it says more
     for (const [name, value] of Object.entries(problem.headers)) response.setHeader(name, value);
     response
       .status(problem.status)
@@ -35,6 +37,8 @@ export class ProblemFilter implements ExceptionFilter {
 
   private problemOf(error: unknown, request: Request): ProblemLike {
     if (isProblem(error)) return error;
+    if (isConnectionLost(error) && mayHaveHappened(error, request))
+      return outcomeOf(request, error);
     if (isConnectionLost(error) || isRolledBack(error))
       return new DatabaseUnavailable({ cause: error });
     // Nest's own 404, and Express' refusal of a path that cannot be decoded, which Nest wraps in a 400.
@@ -54,6 +58,27 @@ export class ProblemFilter implements ExceptionFilter {
       headers: { Allow: methods.join(', ') },
     });
   }
+}
+
+const SAFE_METHODS = new Set(['GET', 'HEAD', 'OPTIONS']);
+
+/**
+ * Whether a request may have taken effect although the connection was lost. What has a key is told by the engine, which
+ * looks; here is the rest. Proof: test/guarantees/lost-write.spec.ts.
+ */
+function mayHaveHappened(error: unknown, { method, headers, accountId }: Request): boolean {
+  // Else there was no connection to send anything by, the COMMIT included.
+  const sent = error instanceof QueryFailedError;
+  const callerLookedUp = headers.authorization === undefined || accountId !== undefined;
+  return sent && callerLookedUp && !SAFE_METHODS.has(method);
+}
+
+function outcomeOf({ headers }: Request, cause: unknown): Problem {
+  const again = headers['if-none-match']
+    ? 'If the same request with If-None-Match is then refused with 412, GET the object: it may be what this one made.'
+    : 'Send the same request again.';
+  const detail = `The database was lost while this request ran: it may have taken effect. ${again}`;
+  return new Problem('outcome_unknown', detail, { cause });
 }
 
 /** The methods that some route has for this path; Express keeps its routes in `router.stack`. */

@@ -3,6 +3,7 @@ import { GIVING_UP } from '../charges/charge.operation.js';
 import { lockCharge } from '../charges/charge.queries.js';
 import type { Charge } from '../charges/charge.entity.js';
 import type { GivingUp } from '../charges/give-up.js';
+import { isAnythingParked, type Misfit } from '../charges/parked-payments.js';
 import { ReserveRaced } from '../idempotency/errors.js';
 import {
   OperationRegistry,
@@ -31,6 +32,13 @@ import {
   type RefundEnd,
 } from './refund.queries.js';
 import { refundAnswer, refundEndOf, settleRefund } from './settle-refund.js';
+
+/** What may be parked for a refund that failed. */
+const RETURNED_AFTER_ALL: readonly Misfit[] = [
+  'refund_succeeded_after_failed',
+  'amount_mismatch',
+  'another_processor',
+];
 
 /** A pending refund, as the second beat needs it. */
 export interface Attempt {
@@ -93,13 +101,11 @@ export class RefundOperation implements Operation<Attempt, RefundEnd> {
 
   async find(db: Tx, accountId: string, id: string): Promise<FoundResource | undefined> {
     const refund = await findRefund(db, accountId, id);
-    return (
-      refund && {
-        ...refundLink(id),
-        failed: refund.status === 'failed',
-        createdAt: refund.created_at,
-      }
-    );
+    if (!refund) return undefined;
+    const failed =
+      refund.status === 'failed' &&
+      !(await isAnythingParked(db, accountId, refund.charge_id, RETURNED_AFTER_ALL));
+    return { ...refundLink(id), failed, createdAt: refund.created_at };
   }
 
   /** Writes the pending refund with its exact parameters. The charge is locked. */

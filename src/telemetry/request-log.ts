@@ -42,12 +42,21 @@ export class RequestLog extends RequestWatch {
   override watch(request: Request, response: Response, next: NextFunction): void {
     const began = performance.now();
     const facts: RequestFacts = { ended: false };
-    if (this.draining.started) response.setHeader('Connection', 'close');
+    this.closeWhenDraining(response);
     response.once('close', () => {
       facts.ended = true;
       this.end(request, response, facts, performance.now() - began);
     });
     this.current.run(facts, next);
+  }
+
+  /** Asked when the head is written: a request that was in flight when the process was told to stop counts as well. */
+  private closeWhenDraining(response: Response): void {
+    const writeHead = response.writeHead.bind(response) as (...head: unknown[]) => Response;
+    response.writeHead = (...head: unknown[]) => {
+      if (this.draining.started) response.setHeader('Connection', 'close');
+      return writeHead(...head);
+    };
   }
 
   private end(request: Request, response: Response, facts: RequestFacts, durationMs: number): void {

@@ -3,6 +3,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import { DataSource } from 'typeorm';
 import { recordEvent } from '../../src/events/events.js';
+import { openQueuePool } from '../../src/jobs/queue-pool.js';
 import { SESSION_LIMITS_MS } from '../../src/platform/database.js';
 import { expectCleanBooks } from '../support/books.js';
 import { findPgbouncer, startPgbouncer } from '../support/pgbouncer.js';
@@ -214,6 +215,29 @@ describe('the queue’s connections', () => {
     expect(Object.fromEntries(rows.map(({ name, setting }) => [name, Number(setting)]))).toEqual(
       SESSION_LIMITS_MS,
     );
+  });
+
+  test('tell what passes by itself as “not now”, also a plan that the schema has outlived', async () => {
+    const pool = openQueuePool(shop.databaseUrl, 1);
+    await shop.db.query('CREATE TABLE planned (id int)');
+    const read = async () => {
+      const client = await pool.connect();
+      try {
+        return await client.query('SELECT * FROM planned WHERE id = $1', [1]);
+      } finally {
+        client.release();
+      }
+    };
+    try {
+      await read();
+      await shop.db.query('ALTER TABLE planned ADD COLUMN more int');
+      await expect(read()).rejects.toMatchObject({ code: '57P03' });
+      expect((await read()).rows).toEqual([]); // planned anew
+      await shop.db.query('ALTER TABLE planned RENAME COLUMN id TO name');
+      await expect(read()).rejects.toMatchObject({ code: '42703' }); // a fault stays one
+    } finally {
+      await pool.end();
+    }
   });
 
   test('may be lost while a job is completed: it is completed later, by the same process', async () => {

@@ -93,8 +93,8 @@ const endLeases = () =>
   query(`UPDATE idempotency_records SET lease_expires_at = now() WHERE state = 'in_progress'`);
 
 /** A charge that has come as far as that point, and no further. */
-async function stopAt(point: ProbePoint, key: string): Promise<Promise<Reply>[]> {
-  await api.napAt(point);
+async function stopAt(point: ProbePoint, key: string, how?: 'noticing'): Promise<Promise<Reply>[]> {
+  await api.napAt(point, how);
   const reply = charge(api.url, key);
   await api.asleep();
   return [reply]; // in an array, because it is not to be awaited yet
@@ -110,11 +110,21 @@ const POINTS: ProbePoint[] = [
   'settle-written',
   'after-settle',
 ];
+const IN_A_TRANSACTION: ProbePoint[] = ['record-written', 'reserve-written', 'settle-written'];
 
 describe.each(Object.keys(KILLS) as (keyof typeof KILLS)[])('kill -9 of %s', (victim) => {
-  test.each(POINTS)('at %s costs one payment and the client gets its 201', async (point) => {
-    const key = `${victim} ${point}`;
-    const [reply] = await stopAt(point, key);
+  test.each(POINTS)('at %s costs one payment and the client gets its 201', (point) =>
+    killAt(point),
+  );
+
+  // Told by an event between two statements, not by the failure of the next one.
+  test.each(IN_A_TRANSACTION)('at %s is the same when the API hears of it at once', (point) =>
+    killAt(point, 'noticing'),
+  );
+
+  async function killAt(point: ProbePoint, how?: 'noticing'): Promise<void> {
+    const key = [victim, point, how].join(' ');
+    const [reply] = await stopAt(point, key, how);
     await KILLS[victim]();
     api.wake();
 
@@ -122,7 +132,7 @@ describe.each(Object.keys(KILLS) as (keyof typeof KILLS)[])('kill -9 of %s', (vi
     expect(answer).toMatchObject({ status: 201, body: { status: 'succeeded' } });
     expect((await chargeUntilAnswered(api.url, key)).text).toBe(answer.text);
     expect(await paymentsOf(service.sandboxUrl, answer.body.id)).toHaveLength(1);
-  });
+  }
 });
 
 describe('a server that stays away for longer than a request waits', () => {

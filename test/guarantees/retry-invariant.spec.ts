@@ -57,7 +57,8 @@ function randomFrom(seed: number): () => number {
 describe('what every file holds its answers against', () => {
   const tell = (...answers: [status: number, body: Record<string, unknown>][]) => {
     for (const [status, body] of answers) {
-      hear('http://api/charges', 'key', {}, { status, body, text: JSON.stringify(body) });
+      const headers = body.retry === 'same_key' ? { 'retry-after': '1' } : {};
+      hear('http://api/charges', 'key', {}, { status, headers, body, text: JSON.stringify(body) });
     }
     return () => {
       try {
@@ -81,6 +82,14 @@ describe('what every file holds its answers against', () => {
   test('fails for two outcomes of one request', () => {
     expect(tell([201, PAID], [201, { ...PAID, amount: 1 }])).toThrow();
     expect(tell([402, { retry: 'new_key' }], [201, { id: 'ch_other' }])).toThrow();
+  });
+  test('fails for a repetition that is asked for without saying when, with or without a key', () => {
+    const body = { retry: 'same_key' };
+    for (const key of ['key', undefined]) {
+      hear('http://api/charges', key, {}, { status: 500, headers: {}, body, text: '{}' });
+      expect(tell()).toThrow();
+    }
+    expect(tell([500, body])).not.toThrow();
   });
   test('fails for a no that became a yes', () => {
     expect(tell([409, { retry: 'no' }], [201, PAID])).toThrow();

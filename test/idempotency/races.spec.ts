@@ -16,6 +16,7 @@ import {
 } from '../../src/idempotency/operation.js';
 import {
   claimRecord,
+  deleteExpired,
   findRecord,
   insertRecord,
   type KeyedRequest,
@@ -155,4 +156,28 @@ test('a record that was completed after somebody found it abandoned is not taken
      WHERE key = 'completed meanwhile'`,
   );
   expect(await claimRecord(db, found!, 1_000)).toBeUndefined();
+});
+
+test('an expired record that was made anew since it was read is not deleted, unfinished or completed', async () => {
+  const db = dataSource.manager;
+  const key = 'made anew';
+  const complete = (expiresIn: string) =>
+    db.query(
+      `UPDATE idempotency_records SET state = 'completed', completed_at = now(), lease_expires_at = NULL,
+         expires_at = now() + $2::interval, response_status = 201, response_headers = '{}', response_body = 'done'
+       WHERE key = $1`,
+      [key, expiresIn],
+    );
+  await insertRecord(db, request(key), 1_000);
+  await complete('-1 second');
+  const expired = await findRecord(db, 'acct_races', key);
+  expect(expired).toMatchObject({ expired: true, epoch: 1 });
+  await deleteExpired(db, expired!);
+  expect(await findRecord(db, 'acct_races', key)).toBeUndefined();
+
+  await insertRecord(db, request(key), 1_000); // the same id, the same epoch
+  await deleteExpired(db, expired!);
+  await complete('1 day');
+  await deleteExpired(db, expired!);
+  expect(await findRecord(db, 'acct_races', key)).toMatchObject({ state: 'completed', epoch: 1 });
 });

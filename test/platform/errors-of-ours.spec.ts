@@ -114,6 +114,7 @@ describe('a fault of ours', () => {
       status: 500,
       body: { code: 'internal_error', retry: 'same_key', type: '/problems/internal_error' },
     });
+    expect(Number(reply.headers.get('Retry-After'))).toBeGreaterThan(0);
     expect(reply.text).not.toMatch(/sauce|TypeError|\.ts/);
     const [line = '', ...more] = app.logs.filter((each) => each.includes(reply.body.request_id));
     expect(more).toEqual([]);

@@ -14,8 +14,11 @@ export interface ApiProcess {
   pid: number;
   /** Resolves when the process has ended, with the signal that ended it. */
   death: Promise<NodeJS.Signals | null>;
-  /** With `naps`: it falls asleep (SIGSTOP), once, at that point of the next request that gets there. */
-  napAt(point: ProbePoint): Promise<void>;
+  /**
+   * With `naps`: it falls asleep (SIGSTOP), once, at that point of the next request that gets there. `noticing`: awake
+   * again, it goes on after it has seen that its connection has ended, not with the next statement.
+   */
+  napAt(point: ProbePoint, how?: 'noticing'): Promise<void>;
   /** Resolves when the process is asleep. */
   asleep(): Promise<void>;
   /** SIGCONT. */
@@ -75,7 +78,7 @@ export async function startApiProcess(options: ApiProcessOptions): Promise<ApiPr
     url,
     pid: child.pid ?? 0,
     death,
-    napAt: (point) => writeFile(napFile, point),
+    napAt: (point, how) => writeFile(napFile, how ? `${point} ${how}` : point),
     asleep: () =>
       until(async () => /^State:\s+T/m.test(await readFile(`/proc/${child.pid}/status`, 'utf8'))),
     wake: () => child.kill('SIGCONT'),

@@ -48,7 +48,7 @@ export async function call(app: TestApp, path: string, options: Call = {}): Prom
   const parsed = isJson && text !== '' ? JSON.parse(text) : undefined;
   const reply = { status: response.status, headers, text, body: parsed };
   expectMatchesOpenApi(method, path, reply);
-  if (method === 'POST') hear(app.url + path, key, { apiKey, body }, reply);
+  hear(app.url + path, method === 'POST' ? key : null, { apiKey, body }, reply);
   return reply;
 }
 

@@ -10,8 +10,11 @@ export type Loss = 'begin' | 'commit' | 'answer';
 /** Stands between the API and PostgreSQL, and cuts the connection where a test wants it, once. */
 export interface DatabaseProxy {
   url: string;
-  /** Resolves when it has happened. */
-  lose(loss: Loss, beat?: Beat): Promise<void>;
+  /**
+   * Resolves when it has happened.
+   * @param at the transaction whose COMMIT it is about, or the statement; the next COMMIT if left out.
+   */
+  lose(loss: Loss, at?: Beat | RegExp): Promise<void>;
   /** Ends all connections and refuses new ones, until `up`. */
   down(): void;
   up(): void;
@@ -20,7 +23,7 @@ export interface DatabaseProxy {
 
 interface Order {
   loss: Loss;
-  beat: Beat | undefined;
+  at: Beat | RegExp | undefined;
   done: () => void;
 }
 
@@ -53,11 +56,12 @@ export async function startDatabaseProxy(databaseUrl: string): Promise<DatabaseP
     const beatOf = newTransactionReader();
     const messages = newMessageReader((type, text, bytes) => {
       const { ending, beat } = beatOf(type, text);
-      const hit =
-        order &&
-        (order.loss === 'begin' ? /^(BEGIN|START TRANSACTION)/.test(text) : ending) &&
-        (order.beat === undefined || order.beat === beat);
-      if (!hit || !order) return upstream.write(bytes);
+      const isAt = ({ loss, at }: Order) => {
+        if (at instanceof RegExp) return at.test(text);
+        const there = loss === 'begin' ? /^(BEGIN|START TRANSACTION)/.test(text) : ending;
+        return there && (at === undefined || at === beat);
+      };
+      if (!order || !isAt(order)) return upstream.write(bytes);
       const mine = order;
       order = undefined;
       if (mine.loss === 'answer') {
@@ -79,7 +83,7 @@ export async function startDatabaseProxy(databaseUrl: string): Promise<DatabaseP
   const endAll = () => sockets.forEach((socket) => socket.destroy());
   return {
     url: url.href,
-    lose: (loss, beat) => new Promise((done) => (order = { loss, beat, done })),
+    lose: (loss, at) => new Promise((done) => (order = { loss, at, done })),
     down() {
       refusing = true;
       endAll();

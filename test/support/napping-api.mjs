@@ -1,24 +1,32 @@
 // The API process with another probe: where the file NAP_FILE names a point, it falls asleep there (SIGSTOP) once, and
-// goes on when it is sent SIGCONT. From dist: a child process knows nothing of Jest's transforms.
+// goes on when it is sent SIGCONT. Where the file says `noticing` as well, it first sees what has happened to its
+// connections meanwhile. From dist: a child process knows nothing of Jest's transforms.
 import { readFileSync, rmSync } from 'node:fs';
+import { setImmediate } from 'node:timers/promises';
+import { DataSource } from 'typeorm';
 import { AppModule } from '../../dist/src/app.module.js';
 import { loadConfig } from '../../dist/src/config.js';
 import { createHttpApp, serve } from '../../dist/src/platform/http-process.js';
 
 class NappingProbe {
-  reached(point) {
+  async reached(point) {
     let wanted;
     try {
       wanted = readFileSync(process.env.NAP_FILE, 'utf8');
     } catch {
       return; // no nap is ordered
     }
-    if (wanted !== point) return;
+    const [at, noticing] = wanted.split(' ');
+    if (at !== point) return;
     rmSync(process.env.NAP_FILE);
     process.kill(process.pid, 'SIGSTOP');
+    // TypeORM lets go of a connection as soon as it hears of its end, between two statements as well.
+    const { driver } = app.get(DataSource);
+    while (noticing && driver.connectedQueryRunners.length > 0) await setImmediate();
   }
   ended() {}
 }
 
 const config = loadConfig();
-await serve(await createHttpApp(AppModule.forRoot(config, NappingProbe)), config.host, config.port);
+const app = await createHttpApp(AppModule.forRoot(config, NappingProbe));
+await serve(app, config.host, config.port);

@@ -11,8 +11,10 @@ interface Told {
 }
 
 const told = new Map<string, Told[]>();
+/** Answers that ask for the same request again, and do not say when. */
+const withoutPatience: string[] = [];
 
-/** Every answer to a POST with a key comes here, in the order in which clients received them. */
+/** Every answer comes here, in the order in which clients received them. Of a POST, with its key. */
 export function hear(
   url: string,
   key: string | null | undefined,
@@ -20,8 +22,11 @@ export function hear(
   reply: Reply,
 ): void {
   const { pathname } = new URL(url);
-  if (typeof key !== 'string' || isNotOurs(pathname)) return;
+  if (isNotOurs(pathname)) return;
   const { status, text } = reply;
+  if (isSameKey(reply) && !/^[1-9]\d*$/.test(retryAfter(reply)))
+    withoutPatience.push(`${pathname}: ${text}`);
+  if (typeof key !== 'string') return;
   const body = (reply.body ?? {}) as Partial<
     Record<'code' | 'retry' | 'id' | 'charge' | 'refund', string>
   > & { resource?: { id: string } };
@@ -40,8 +45,18 @@ export function hear(
 
 interface Reply {
   status: number;
+  headers: Headers | Partial<Record<string, string | string[]>>;
   text: string;
   body: unknown;
+}
+
+function isSameKey({ status, body }: Reply): boolean {
+  return status >= 400 && (body as { retry?: unknown } | undefined)?.retry === 'same_key';
+}
+
+function retryAfter({ headers }: Reply): string {
+  const name = 'retry-after';
+  return String(headers instanceof Headers ? headers.get(name) : headers[name]);
 }
 
 /** The processor's, and the control, on purpose without any promise. */
@@ -54,6 +69,7 @@ const isNotOurs = (path: string) => path.startsWith('/v1/') || path.includes('/n
  * @param moved the charges that a customer has paid for, and the refunds that came back.
  */
 export function expectPromisesKept(moved: ReadonlySet<string> = new Set()): void {
+  expect(withoutPatience).toEqual([]);
   for (const [request, answers] of told) {
     const about = { request, answers: answers.map(({ status, code }) => `${status} ${code}`) };
     // Never while money may have moved: then it would move twice. Some answer has named the object, if there is one.
@@ -75,4 +91,5 @@ export function expectPromisesKept(moved: ReadonlySet<string> = new Set()): void
 /** What follows is about another database, or about a server that was made to lie. */
 export function forgetPromises(): void {
   told.clear();
+  withoutPatience.length = 0;
 }

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { charge, getCharge, send } from '../../support/raw-client.js';
 import type { Service } from '../../support/service.js';
+import { expireIn } from '../../support/time.js';
 import {
   accountOf,
   declined,
@@ -75,6 +76,13 @@ describe('a payment is parked, counted and not applied', () => {
     await expectParked(late, failed.id, 'succeeded_after_failed');
     expect((await getCharge(service.apiUrl, failed.id)).text).toBe(before);
     expect(await told(service, failed.id)).toEqual(['charge.failed']);
+    // The customer may have paid: nobody is sent for another attempt.
+    await expireIn(service.db, 'succeeds after it failed', -1);
+    const declinedCard = { payment_method: 'pm_card_visa_chargeDeclined' };
+    expect(await charge(service.apiUrl, 'succeeds after it failed', declinedCard)).toMatchObject({
+      status: 409,
+      body: { code: 'idempotency_key_expired', retry: 'no', resource: { id: failed.id } },
+    });
   });
 
   test('when its charge is paid already, by another', async () => {
@@ -164,6 +172,13 @@ describe('a refund is parked, counted and not applied', () => {
     const news = event('refund.updated', object);
     await expectParked(news, paid.id, 'refund_succeeded_after_failed');
     expect([await state(), await refunded()]).toEqual(['failed', 0]);
+    // The money may be on its way: nobody is sent for another refund.
+    await expireIn(service.db, 'risen', -1);
+    const url = `${service.apiUrl}/charges/${paid.id}/refunds`;
+    expect(await send(url, { key: 'risen', body: { amount: 500 } })).toMatchObject({
+      status: 409,
+      body: { code: 'idempotency_key_expired', retry: 'no' },
+    });
   });
 
   test('when it is a second one under the same name', async () => {

@@ -1,0 +1,109 @@
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { startDatabaseProxy, type DatabaseProxy } from '../support/database-proxy.js';
+import { charge, lookUp, send, type Reply, type Send } from '../support/raw-client.js';
+import { startService, type Running, type Service } from '../support/service.js';
+
+/**
+ * The connection to PostgreSQL breaks under a request without a key. There is no record in which to look up what became
+ * of it, so the answer says no more than is known.
+ */
+let service: Service;
+let proxy: DatabaseProxy;
+let api: Running;
+beforeAll(async () => {
+  service = await startService();
+  proxy = await startDatabaseProxy(service.databaseUrl);
+  api = await service.startApi({ DATABASE_URL: proxy.url });
+});
+afterAll(async () => {
+  await api.stop();
+  await proxy.stop();
+  await service.stop();
+});
+
+const ITEMS = [{ sku: 'tea', quantity: 1, unit_amount: 500 }];
+const ORDER: Send = { method: 'PUT', body: { currency: 'eur', items: ITEMS } };
+const PRODUCT: Send = { method: 'PUT', body: { name: 'Tea', on_hand: 5 } };
+const DELETE: Send = { method: 'DELETE' };
+
+function expectLost(reply: Reply, code: 'outcome_unknown' | 'database_unavailable'): void {
+  expect(reply).toMatchObject({ status: 503, body: { code, retry: 'same_key' } });
+  expect(Number(reply.headers['retry-after'])).toBeGreaterThanOrEqual(1);
+}
+
+describe('a write whose acknowledgement is lost is 503 outcome_unknown, and the retry finds it done', () => {
+  test.each<[string, Send, RegExp | undefined, number]>([
+    ['/orders/put', ORDER, /^INSERT INTO orders/, 200],
+    ['/products/put', PRODUCT, undefined, 200],
+  ])('PUT %s', async (path, request, statement, again) => {
+    const lost = proxy.lose('answer', statement);
+    const reply = await send(api.url + path, request);
+    await lost;
+    expectLost(reply, 'outcome_unknown');
+    expect((await send(service.apiUrl + path)).status).toBe(200);
+    expect((await send(api.url + path, request)).status).toBe(again);
+  });
+
+  test('DELETE /orders/{id}', async () => {
+    await send(`${api.url}/orders/canceled`, ORDER);
+    const lost = proxy.lose('answer');
+    const reply = await send(`${api.url}/orders/canceled`, DELETE);
+    await lost;
+    expectLost(reply, 'outcome_unknown');
+    const { body } = await send(`${service.apiUrl}/orders/canceled`);
+    expect(body.status).toBe('canceled');
+    expect((await send(`${api.url}/orders/canceled`, DELETE)).status).toBe(204);
+  });
+
+  test('DELETE /webhook-endpoints/{id}', async () => {
+    const body = { url: 'https://shop.example/hook', events: ['order.paid'] };
+    const { body: made } = await send(`${api.url}/webhook-endpoints`, { key: 'endpoint', body });
+    const lost = proxy.lose('answer', /^UPDATE webhook_endpoints/);
+    const reply = await send(`${api.url}/webhook-endpoints/${made.id}`, DELETE);
+    await lost;
+    expectLost(reply, 'outcome_unknown');
+    expect((await send(`${service.apiUrl}/webhook-endpoints/${made.id}`)).status).toBe(404);
+    expect((await send(`${api.url}/webhook-endpoints/${made.id}`, DELETE)).status).toBe(204);
+  });
+
+  test('a create-only PUT: its retry is 412, and GET shows whose the order is', async () => {
+    const create = { ...ORDER, headers: { 'if-none-match': '*' } };
+    const lost = proxy.lose('answer', /^INSERT INTO orders/);
+    const reply = await send(`${api.url}/orders/created`, create);
+    await lost;
+    expectLost(reply, 'outcome_unknown');
+    expect(reply.body.detail).toMatch(/If-None-Match.*GET/);
+    const again = await send(`${api.url}/orders/created`, create);
+    expect(again).toMatchObject({ status: 412, body: { code: 'precondition_failed' } });
+    const found = await send(`${api.url}/orders/created`);
+    expect(found).toMatchObject({ status: 200, body: { items: ITEMS, version: 1 } });
+  });
+});
+
+describe('what did nothing for certain is 503 database_unavailable', () => {
+  test('a GET', async () => {
+    const lost = proxy.lose('answer', /FROM orders/);
+    const reply = await send(`${api.url}/orders`);
+    await lost;
+    expectLost(reply, 'database_unavailable');
+  });
+
+  test.each(['PUT', 'DELETE'] as const)('a %s that reaches no database', async (method) => {
+    proxy.down();
+    const reply = await send(`${api.url}/orders/unreached`, method === 'PUT' ? ORDER : DELETE);
+    proxy.up();
+    expectLost(reply, 'database_unavailable');
+  });
+
+  test.each(['PUT', 'POST'])('a %s that is lost while its caller is looked up', async (method) => {
+    const lost = proxy.lose('answer', /FROM api_keys/);
+    const reply =
+      method === 'PUT'
+        ? await send(`${api.url}/orders/nobody`, ORDER)
+        : await charge(api.url, 'nobody');
+    await lost;
+    expectLost(reply, 'database_unavailable');
+    expect((await send(`${service.apiUrl}/orders/nobody`)).status).toBe(404);
+    expect((await lookUp(service.apiUrl, 'nobody')).status).toBe(404);
+  });
+});
