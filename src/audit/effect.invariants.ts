@@ -61,6 +61,19 @@ const MISSING: readonly Invariant[] = [
       JOIN orders ON orders.account_id = sale.account_id AND orders.id = sale.order_id
       WHERE orders.status <> 'canceled' AND ${nobodyIsAt('sale.account_id', 'order', 'sale.order_id')}`,
   },
+  {
+    name: 'refund_owed_but_refused',
+    why: 'The customer waits for money that we owe; the job comes back, but until a person looks it changes nothing.',
+    sql: `SELECT refund.account_id, refund.id, concat_ws(', ', refund.failure_code,
+          charge.amount - charge.amount_refunded || ' ' || charge.currency || ' of ' || charge.id || ' left') AS detail
+      FROM refunds AS refund
+      JOIN charges AS charge ON charge.account_id = refund.account_id AND charge.id = refund.charge_id
+      WHERE refund.cause IS NOT NULL AND refund.status = 'failed' AND charge.amount_refunded < charge.amount
+        AND NOT EXISTS (SELECT 1 FROM refunds AS next
+          WHERE next.account_id = refund.account_id AND next.charge_id = refund.charge_id
+            AND split_part(next.cause, '#', 1) = split_part(refund.cause, '#', 1)
+            AND (next.status <> 'failed' OR (length(next.cause), next.cause) > (length(refund.cause), refund.cause)))`,
+  },
 ];
 
 /** What has happened without its cause, or more than once for it. */
@@ -93,7 +106,7 @@ const UNCAUSED: readonly Invariant[] = [
       FROM refunds AS refund
       WHERE refund.cause IS NOT NULL AND NOT EXISTS (SELECT 1 FROM sale_cancellations AS sale
         WHERE sale.account_id = refund.account_id AND sale.charge_id = refund.charge_id
-          AND sale.reason || ':' || sale.charge_id = refund.cause)`,
+          AND sale.reason || ':' || sale.charge_id = split_part(refund.cause, '#', 1))`,
   },
   {
     name: 'effect_twice',
@@ -103,7 +116,8 @@ const UNCAUSED: readonly Invariant[] = [
         SELECT account_id, event_id AS cause, 'receipt' AS what FROM sent_emails
         UNION ALL SELECT account_id, order_id, 'shipment' FROM fulfillments
         UNION ALL SELECT account_id, cause, kind || ' of ' || sku FROM stock_movements
-        UNION ALL SELECT account_id, charge_id, 'refund for ' || cause FROM refunds WHERE cause IS NOT NULL) AS effect
+        UNION ALL SELECT account_id, charge_id, 'refund for ' || split_part(cause, '#', 1) FROM refunds
+        WHERE cause IS NOT NULL AND status <> 'failed') AS effect
       GROUP BY account_id, cause, what HAVING count(*) > 1`,
   },
 ];
