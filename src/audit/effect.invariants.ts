@@ -142,6 +142,7 @@ export const DELIVERY_INVARIANTS: readonly Invariant[] = [
       FROM webhook_endpoints AS endpoint
       LEFT JOIN webhook_secrets AS secret ON secret.account_id = endpoint.account_id
         AND secret.endpoint_id = endpoint.id AND secret.expires_at IS NULL
+      WHERE endpoint.deleted_at IS NULL
       GROUP BY endpoint.account_id, endpoint.id HAVING count(secret.id) <> 1`,
   },
   {

@@ -298,6 +298,30 @@ describe('a delivery', () => {
     ]);
     expect(receiver.at(endpoint.path)).toHaveLength(1);
   });
+
+  test('that is under way when its endpoint is deleted ends as the receiver says', async () => {
+    const [takes, refuses] = [
+      await newEndpoint(service, receiver),
+      await newEndpoint(service, receiver),
+    ];
+    const answer = receiver.hold(takes.path);
+    receiver.hold(refuses.path);
+    await happen(service);
+    for (const { id, path } of [takes, refuses]) {
+      await receiver.received(path);
+      await send(`${service.apiUrl}/webhook-endpoints/${id}`, { method: 'DELETE' });
+    }
+    answer();
+    receiver.drop(refuses.path, 0);
+    await until(async () => {
+      await skipPauses(service.db);
+      return (await jobs(service.db)).length === 0;
+    });
+    expect(await deliveriesOf(service.db, takes)).toMatchObject([{ status: 'succeeded' }]);
+    expect(await deliveriesOf(service.db, refuses)).toMatchObject([
+      { status: 'failed', attempts: 1 },
+    ]);
+  });
 });
 
 test('a slow endpoint holds up no other, and gets all of its own in the end', async () => {

@@ -117,7 +117,8 @@ export const EVENT_ROUTES: Routes = {
     tag: 'Events',
     id: 'deleteWebhookEndpoint',
     summary: 'Have no more events delivered',
-    description: 'Again is 204 as well.',
+    description:
+      'Its secrets end at once, and what was still to be delivered to it fails. Again is 204 as well.',
     path: { id: 'The endpoint’s id.' },
     successes: { 204: { description: 'It is gone.' } },
     problems: ['not_found'],
