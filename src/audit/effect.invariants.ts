@@ -158,6 +158,26 @@ export const DELIVERY_INVARIANTS: readonly Invariant[] = [
         AND ${nobodyIsAt('event.account_id', 'event', 'event.id')}`,
   },
   {
+    name: 'resend_without_its_deliveries',
+    why: 'Somebody was told that the event is sent once more, to each endpoint that wants it; their rows commit together.',
+    sql: `SELECT resent.account_id, resent.event_id AS id, concat_ws(' ', told.times, 'deliveries to', resent.endpoint_id,
+          'instead of', resent.times) AS detail
+      FROM (SELECT resend.account_id, resend.event_id, endpoint.id AS endpoint_id,
+          count(*) + CASE WHEN endpoint.created_at < event.created_at - ${SETTLED_IN}
+            AND ${nobodyIsAt('event.account_id', 'event', 'event.id')} THEN 1 ELSE 0 END AS times
+        FROM event_resends AS resend
+        JOIN events AS event ON event.account_id = resend.account_id AND event.id = resend.event_id
+        JOIN webhook_endpoints AS endpoint ON endpoint.account_id = resend.account_id
+        WHERE endpoint.created_at < resend.created_at - ${SETTLED_IN}
+          AND endpoint.deleted_at IS NULL AND endpoint.disabled_at IS NULL AND ${WANTED}
+        GROUP BY resend.account_id, resend.event_id, endpoint.id, endpoint.created_at, event.account_id, event.id,
+          event.created_at) AS resent
+      CROSS JOIN LATERAL (SELECT count(*) AS times FROM webhook_deliveries AS delivery
+        WHERE delivery.account_id = resent.account_id AND delivery.event_id = resent.event_id
+          AND delivery.endpoint_id = resent.endpoint_id) AS told
+      WHERE told.times < resent.times`,
+  },
+  {
     name: 'delivery_half_way',
     why: 'Each attempt that is still to be made has a job; without one the merchant is never told.',
     sql: `SELECT delivery.account_id, delivery.id, delivery.attempts || ' attempts, '
@@ -196,6 +216,6 @@ export const DELIVERY_INVARIANTS: readonly Invariant[] = [
         FROM webhook_attempts AS attempt
         WHERE attempt.account_id = delivery.account_id AND attempt.delivery_id = delivery.id) AS made
       WHERE delivery.attempts <> made.total OR (delivery.status = 'succeeded' AND made.good = 0)
-        OR (delivery.status = 'pending' AND made.good > 0)`,
+        OR (delivery.status <> 'succeeded' AND made.good > 0)`,
   },
 ];

@@ -148,8 +148,14 @@ describe('the auditor', () => {
        SELECT account_id, id || ' again', endpoint_id, event_id, 'failed' FROM webhook_deliveries`,
     ],
     [
+      'what was resent before the endpoint was there, or after it was gone, to reach it',
+      `INSERT INTO event_resends (account_id, id, event_id) SELECT DISTINCT account_id, 'rs_1', event_id FROM webhook_deliveries;
+       UPDATE webhook_endpoints SET deleted_at = now() WHERE id LIKE 'we_first%';
+       UPDATE webhook_endpoints SET created_at = now() - interval '59 s' WHERE id LIKE 'we_second%'`,
+    ],
+    [
       'a delivery that was given up to have reached nobody',
-      `UPDATE webhook_deliveries SET status = 'failed'`,
+      `UPDATE webhook_deliveries SET status = 'failed'; UPDATE webhook_attempts SET response_status = 500`,
     ],
     [
       'a receipt of a charge that failed',

@@ -209,9 +209,26 @@ export const DELIVERY_FAULTS: readonly Fault[] = [
   },
   {
     invariant: 'event_delivered_twice', // resent once, delivered three times
+    also: ['resend_without_its_deliveries'], // to the other endpoint
     sql: `INSERT INTO event_resends (account_id, id, event_id)
       VALUES ('$account', 'rs_1', 'evt_fulfillment.created_$shipment');
       ${DELIVER_AGAIN('del_resent')}; ${DELIVER_AGAIN('del_planted')}`,
+  },
+  {
+    invariant: 'resend_without_its_deliveries',
+    sql: `INSERT INTO event_resends (account_id, id, event_id)
+      VALUES ('$account', 'rs_1', 'evt_fulfillment.created_$shipment')`,
+  },
+  {
+    invariant: 'resend_without_its_deliveries', // one of two, and to one of two endpoints only
+    sql: `INSERT INTO event_resends (account_id, id, event_id)
+      VALUES ('$account', 'rs_1', 'evt_fulfillment.created_$shipment'),
+        ('$account', 'rs_2', 'evt_fulfillment.created_$shipment');
+      ${DELIVER_AGAIN('del_resent')}`,
+  },
+  {
+    invariant: 'delivery_contradicts_its_attempts', // given up although the receiver has it
+    sql: `UPDATE webhook_deliveries SET status = 'failed' WHERE id = '$delivery'`,
   },
   {
     invariant: 'delivery_contradicts_its_attempts', // never answered well
