@@ -32,6 +32,11 @@ export interface Config {
     concurrency: Record<'inside' | 'mail' | 'processor' | 'receivers', number>;
     lockMs: number;
   };
+  /**
+   * Endpoints must be https and public: our server opens connections to what merchants write. http and the loopback are
+   * for the sandbox only, whose merchants are on this machine.
+   */
+  webhooks: { publicOnly: boolean };
   mail: { from: string; smtpUrl?: string; directory: string };
   processor: {
     /** `sandbox`, `stripe_test` or `stripe_live`: stored on each charge, and only that one finishes it. */
@@ -119,6 +124,7 @@ export function loadConfig(env: Env = process.env): Config {
       },
       lockMs: integer(env, 'JOB_LOCK_SECONDS', 30, 1, 3_600) * 1000,
     },
+    webhooks: { publicOnly: production || Boolean(env.STRIPE_SECRET_KEY) },
     mail: {
       from: env.MAIL_FROM || 'receipts@charge-once.invalid',
       ...(env.SMTP_URL && {

@@ -41,6 +41,6 @@ export function sharedModules(
     OrdersModule,
     ChargesModule.forRoot(config.givingUp),
     RefundsModule.forRoot(config.givingUp),
-    WebhooksModule.forRoot(config.production, jobs !== undefined),
+    WebhooksModule.forRoot(config.webhooks.publicOnly, jobs !== undefined),
   ];
 }

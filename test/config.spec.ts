@@ -118,6 +118,17 @@ describe('the configuration', () => {
     });
   });
 
+  it.each<[boolean, Record<string, string>]>([
+    [false, {}],
+    [false, { LAB: '1' }],
+    [true, { NODE_ENV: 'production' }],
+    [true, { STRIPE_SECRET_KEY: 'sk_test_1' }],
+    [true, { STRIPE_SECRET_KEY: 'sk_test_1', LAB: '1' }],
+    [true, { STRIPE_SECRET_KEY: 'sk_live_1', ALLOW_LIVE: '1' }],
+  ])('sends webhooks to public addresses only (%s) with %j', (publicOnly, env) => {
+    expect(load(env).webhooks).toEqual({ publicOnly });
+  });
+
   it.each<[string, Record<string, string>]>([
     ['the sandbox', {}],
     ['Stripe', { STRIPE_SECRET_KEY: 'sk_test_1' }],

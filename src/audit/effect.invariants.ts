@@ -61,6 +61,19 @@ const MISSING: readonly Invariant[] = [
       JOIN orders ON orders.account_id = sale.account_id AND orders.id = sale.order_id
       WHERE orders.status <> 'canceled' AND ${nobodyIsAt('sale.account_id', 'order', 'sale.order_id')}`,
   },
+  {
+    name: 'refund_owed_but_refused',
+    why: 'The customer waits for money that we owe; the job comes back, but until a person looks it changes nothing.',
+    sql: `SELECT refund.account_id, refund.id, concat_ws(', ', refund.failure_code,
+          charge.amount - charge.amount_refunded || ' ' || charge.currency || ' of ' || charge.id || ' left') AS detail
+      FROM refunds AS refund
+      JOIN charges AS charge ON charge.account_id = refund.account_id AND charge.id = refund.charge_id
+      WHERE refund.cause IS NOT NULL AND refund.status = 'failed' AND charge.amount_refunded < charge.amount
+        AND NOT EXISTS (SELECT 1 FROM refunds AS next
+          WHERE next.account_id = refund.account_id AND next.charge_id = refund.charge_id
+            AND split_part(next.cause, '#', 1) = split_part(refund.cause, '#', 1)
+            AND (next.status <> 'failed' OR (length(next.cause), next.cause) > (length(refund.cause), refund.cause)))`,
+  },
 ];
 
 /** What has happened without its cause, or more than once for it. */
@@ -93,7 +106,7 @@ const UNCAUSED: readonly Invariant[] = [
       FROM refunds AS refund
       WHERE refund.cause IS NOT NULL AND NOT EXISTS (SELECT 1 FROM sale_cancellations AS sale
         WHERE sale.account_id = refund.account_id AND sale.charge_id = refund.charge_id
-          AND sale.reason || ':' || sale.charge_id = refund.cause)`,
+          AND sale.reason || ':' || sale.charge_id = split_part(refund.cause, '#', 1))`,
   },
   {
     name: 'effect_twice',
@@ -103,7 +116,8 @@ const UNCAUSED: readonly Invariant[] = [
         SELECT account_id, event_id AS cause, 'receipt' AS what FROM sent_emails
         UNION ALL SELECT account_id, order_id, 'shipment' FROM fulfillments
         UNION ALL SELECT account_id, cause, kind || ' of ' || sku FROM stock_movements
-        UNION ALL SELECT account_id, charge_id, 'refund for ' || cause FROM refunds WHERE cause IS NOT NULL) AS effect
+        UNION ALL SELECT account_id, charge_id, 'refund for ' || split_part(cause, '#', 1) FROM refunds
+        WHERE cause IS NOT NULL AND status <> 'failed') AS effect
       GROUP BY account_id, cause, what HAVING count(*) > 1`,
   },
 ];
@@ -128,6 +142,7 @@ export const DELIVERY_INVARIANTS: readonly Invariant[] = [
       FROM webhook_endpoints AS endpoint
       LEFT JOIN webhook_secrets AS secret ON secret.account_id = endpoint.account_id
         AND secret.endpoint_id = endpoint.id AND secret.expires_at IS NULL
+      WHERE endpoint.deleted_at IS NULL
       GROUP BY endpoint.account_id, endpoint.id HAVING count(secret.id) <> 1`,
   },
   {
@@ -141,6 +156,26 @@ export const DELIVERY_INVARIANTS: readonly Invariant[] = [
         AND NOT EXISTS (SELECT 1 FROM webhook_deliveries AS delivery WHERE delivery.account_id = event.account_id
           AND delivery.endpoint_id = endpoint.id AND delivery.event_id = event.id)
         AND ${nobodyIsAt('event.account_id', 'event', 'event.id')}`,
+  },
+  {
+    name: 'resend_without_its_deliveries',
+    why: 'Somebody was told that the event is sent once more, to each endpoint that wants it; their rows commit together.',
+    sql: `SELECT resent.account_id, resent.event_id AS id, concat_ws(' ', told.times, 'deliveries to', resent.endpoint_id,
+          'instead of', resent.times) AS detail
+      FROM (SELECT resend.account_id, resend.event_id, endpoint.id AS endpoint_id,
+          count(*) + CASE WHEN endpoint.created_at < event.created_at - ${SETTLED_IN}
+            AND ${nobodyIsAt('event.account_id', 'event', 'event.id')} THEN 1 ELSE 0 END AS times
+        FROM event_resends AS resend
+        JOIN events AS event ON event.account_id = resend.account_id AND event.id = resend.event_id
+        JOIN webhook_endpoints AS endpoint ON endpoint.account_id = resend.account_id
+        WHERE endpoint.created_at < resend.created_at - ${SETTLED_IN}
+          AND endpoint.deleted_at IS NULL AND endpoint.disabled_at IS NULL AND ${WANTED}
+        GROUP BY resend.account_id, resend.event_id, endpoint.id, endpoint.created_at, event.account_id, event.id,
+          event.created_at) AS resent
+      CROSS JOIN LATERAL (SELECT count(*) AS times FROM webhook_deliveries AS delivery
+        WHERE delivery.account_id = resent.account_id AND delivery.event_id = resent.event_id
+          AND delivery.endpoint_id = resent.endpoint_id) AS told
+      WHERE told.times < resent.times`,
   },
   {
     name: 'delivery_half_way',
@@ -181,6 +216,6 @@ export const DELIVERY_INVARIANTS: readonly Invariant[] = [
         FROM webhook_attempts AS attempt
         WHERE attempt.account_id = delivery.account_id AND attempt.delivery_id = delivery.id) AS made
       WHERE delivery.attempts <> made.total OR (delivery.status = 'succeeded' AND made.good = 0)
-        OR (delivery.status = 'pending' AND made.good > 0)`,
+        OR (delivery.status <> 'succeeded' AND made.good > 0)`,
   },
 ];

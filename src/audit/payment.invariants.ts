@@ -95,6 +95,8 @@ export const PAYMENT_INVARIANTS: readonly Invariant[] = [
       WHERE refund.status = 'succeeded' AND refund.processor = $3
         AND refund.created_at >= $5::timestamptz AND refund.settled_at <= $4::timestamptz
         AND NOT EXISTS (SELECT 1 FROM returned
-          WHERE returned.reference = refund.processor_reference AND returned.refund = refund.id)`,
+          WHERE returned.reference = refund.processor_reference
+            -- One that was made at the processor's own desk names none of ours.
+            AND COALESCE(returned.refund, refund.id) = refund.id)`,
   },
 ];

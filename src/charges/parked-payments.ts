@@ -10,7 +10,8 @@ export type Misfit =
   | 'another_processor'
   | 'refund_succeeded_after_failed'
   | 'refund_failed_after_succeeded'
-  | 'second_refund';
+  | 'second_refund'
+  | 'never_applied';
 
 /** A row of `parked_payments`: for a person to look at, never applied, never dropped. */
 export interface ParkedPayment {

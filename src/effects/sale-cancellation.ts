@@ -2,6 +2,7 @@ import { Injectable } from '@nestjs/common';
 import { DataSource } from 'typeorm';
 import { recordEvent } from '../events/events.js';
 import { enqueue, JobRegistry } from '../jobs/jobs.js';
+import { QUEUED_JOBS } from '../jobs/queue-tables.js';
 import { orderCanceled } from '../orders/order.events.js';
 import { cancelPaidOrder, lockPaidOrder } from '../orders/order.queries.js';
 import type { Tx } from '../platform/database.js';
@@ -21,7 +22,8 @@ export interface Sale {
  * The saga of a sale that cannot be delivered: a correction took the stock after it had been promised and paid.
  * 1. The decision is written down, by whoever finds out: from here on the order is not shipped, also if the stock
  *    comes back meanwhile and the job that ships is run once more.
- * 2. The money goes back, once: the refund's cause is unique.
+ * 2. The money goes back, once: the refund's cause is unique. If the processor refuses that, because a person has given
+ *    it back there, the saga goes on; if for another reason, a person who has mended that sets the job going again.
  * 3. The order is canceled and the rest of its hold is let go.
  * Each step may be repeated; a crash between them is mended by the job's next run.
  * Proof: test/effects/sale-cancellation.spec.ts.
@@ -45,8 +47,10 @@ export class SaleCancellation {
     );
   }
 
-  private async cancel({ accountId, orderId, chargeId }: Sale): Promise<void> {
-    await this.compensation.refundOnce(accountId, chargeId, `out_of_stock:${chargeId}`);
+  private async cancel(sale: Sale): Promise<void> {
+    const { accountId, orderId, chargeId } = sale;
+    const askAgain = await this.isFirstRun(sale);
+    await this.compensation.refundOnce(accountId, chargeId, `out_of_stock:${chargeId}`, askAgain);
     // Dies here: the money is back, the order still says paid; the next run finds the refund ended and goes on.
     await this.dataSource.transaction(async (tx) => {
       const order = await lockPaidOrder(tx, accountId, orderId, chargeId);
@@ -54,6 +58,17 @@ export class SaleCancellation {
       await recordEvent(tx, orderCanceled(await cancelPaidOrder(tx, order)));
       await releaseStock(tx, accountId, chargeId);
     });
+  }
+
+  /** Of a job that is new, or that a person has set going again (`npm run jobs -- retry`); not of one that comes back. */
+  private async isFirstRun({ accountId, orderId }: Sale): Promise<boolean> {
+    const rows: unknown[] = await this.dataSource.query(
+      `SELECT 1 FROM ${QUEUED_JOBS} AS job
+       WHERE job.payload ->> 'account' = $1 AND job.payload ->> 'order' = $2 AND job.payload ->> 'charge' IS NOT NULL
+         AND job.attempts = 1 AND job.locked_at IS NOT NULL`,
+      [accountId, orderId],
+    );
+    return rows.length > 0;
   }
 }
 

@@ -25,6 +25,6 @@ export const MEMBERS: Readonly<Record<string, string>> = {
   'ListCharges.order': 'Only those for this order.',
   'created[gte]': 'Made at this time or later. Without an offset it is UTC.',
   'created[lt]': 'Made before this time.',
-  url: 'Where deliveries are sent: https, and a public address.',
+  url: 'Where deliveries are sent: https, and a public address, without blanks or invisible characters.',
   events: 'Which events to send; `*` is all, those of later versions included.',
 };

@@ -117,6 +117,8 @@ export abstract class Processor {
   abstract refund(key: string, prepared: string, notAfter?: number): Promise<ProcessorAnswer>;
   /** Looks a refund up among those of its payment. @throws as `look`. */
   abstract lookRefund(refundId: string, prepared: string): Promise<ProcessorAnswer | undefined>;
+  /** Every refund of one payment, whoever asked for it, by the processor's reference. @throws as `look`. */
+  abstract refundsOf(reference: string): Promise<PaidRefund[]>;
   /**
    * Checks who sent a notification, on its raw bytes, and reads it.
    * @param signature the `Stripe-Signature` header; five minutes old at most.

@@ -131,6 +131,15 @@ export class StripeProcessor extends Processor {
     });
   }
 
+  async refundsOf(payment_intent: string): Promise<PaidRefund[]> {
+    return withDeadline(this.call(), async () => {
+      const found: PaidRefund[] = [];
+      for await (const refund of this.stripe.refunds.list({ payment_intent, limit: 100 }))
+        found.push(paidRefundOf(refund));
+      return found;
+    });
+  }
+
   async fence(key: string, prepared: string): Promise<FenceAnswer> {
     const { amount, currency } = JSON.parse(prepared) as Stripe.PaymentIntentCreateParams;
     try {
@@ -203,18 +212,7 @@ export class StripeProcessor extends Processor {
   async *refunds(span?: Span): AsyncIterable<PaidRefund> {
     const filter = span ? { created: secondsOf(span) } : {};
     const list = this.stripe.refunds.list({ ...filter, limit: 100 }, ONE_ATTEMPT);
-    for await (const refund of list) {
-      yield {
-        reference: refund.id,
-        amount: refund.amount,
-        currency: refund.currency,
-        refund: refund.metadata?.refund,
-        charge: refund.metadata?.charge,
-        account: refund.metadata?.account,
-        createdAt: new Date(refund.created * 1000),
-        answer: answerOfRefund(refund),
-      };
-    }
+    for await (const refund of list) yield paidRefundOf(refund);
   }
 
   private call(notAfter = Infinity): Call {
@@ -262,6 +260,19 @@ export class StripeProcessor extends Processor {
     }
     return answer;
   }
+}
+
+function paidRefundOf(refund: Stripe.Refund): PaidRefund {
+  return {
+    reference: refund.id,
+    amount: refund.amount,
+    currency: refund.currency,
+    refund: refund.metadata?.refund,
+    charge: refund.metadata?.charge,
+    account: refund.metadata?.account,
+    createdAt: new Date(refund.created * 1000),
+    answer: answerOfRefund(refund),
+  };
 }
 
 function secondsOf({ from, to }: Span): { gte: number; lte: number } {

@@ -1,12 +1,16 @@
 import { Injectable } from '@nestjs/common';
 import { DataSource } from 'typeorm';
-import { lockCharge } from '../charges/charge.queries.js';
+import { findCharge, lockCharge } from '../charges/charge.queries.js';
 import { deriveId } from '../idempotency/identity.js';
 import type { Intent } from '../idempotency/operation.js';
 import type { Tx } from '../platform/database.js';
+import { Processor } from '../processor/processor.js';
+import { bookForeignRefund } from './rebuild-refund.js';
+import type { Refund } from './refund.entity.js';
 import {
   findPendingRefund,
   findRefund,
+  findRefundsOfCause,
   findRefundsOnTheirWay,
   type RefundEnd,
 } from './refund.queries.js';
@@ -23,51 +27,122 @@ export class Compensation {
   constructor(
     private readonly dataSource: DataSource,
     private readonly refunds: RefundOperation,
+    private readonly processor: Processor,
   ) {}
 
   /**
-   * Gives back all that is left of a charge, once per cause.
-   * @throws Error while the outcome is open; call again.
+   * Gives back all that is left of a charge, once per cause. One that the processor refuses is not asked for again
+   * under its name; what its ledger says then decides. Nothing left (a person was faster, at the processor's own desk):
+   * done. Less than was asked for: that is asked for, under the next name. As much as before: only when told to.
+   * @param askAgain whether somebody wants one that was refused before to be asked for once more.
+   * @throws Error while the outcome is open, or if a person must look; call again.
    */
-  async refundOnce(accountId: string, chargeId: string, cause: string): Promise<void> {
-    const id = deriveId('re', accountId, 'compensation', cause);
-    await this.reserve(accountId, chargeId, cause, id);
-    // Dies here: the refund is pending, and the next run goes on with it.
-    const attempt = await loadPendingRefund(this.dataSource.manager, accountId, id);
-    if (!attempt) return this.checkEnded(accountId, id);
-    const performed = await this.refunds.perform(attempt);
-    if (!performed.ended) throw performed.error(true, 1);
-    const { outcome } = performed;
-    await this.dataSource.transaction((tx) =>
-      settleOwedRefund(tx, chargeId, outcome, { accountId, id }),
-    );
-    await this.checkEnded(accountId, id);
-  }
-
-  /** Nothing was left to give back, or it has gone back. @throws Error if the processor refused the refund. */
-  private async checkEnded(accountId: string, id: string): Promise<void> {
-    const refund = await findRefund(this.dataSource.manager, accountId, id);
-    if (refund?.status === 'failed')
-      throw new Error(`${id} failed: ${refund.failure_code}; a person must look`);
-  }
-
-  private async reserve(
+  async refundOnce(
     accountId: string,
     chargeId: string,
     cause: string,
-    id: string,
+    askAgain = false,
   ): Promise<void> {
-    await this.dataSource.transaction(async (tx) => {
-      const charge = await lockCharge(tx, accountId, chargeId);
-      if (!charge) throw new Error(`${chargeId} is to be given back, but is not there`);
-      if (await findRefund(tx, accountId, id)) return;
-      // A client's refund on its way may fail: what is left to give back is known when it has ended.
-      const [onItsWay] = await findRefundsOnTheirWay(tx, accountId, chargeId);
-      if (onItsWay) throw new Error(`${onItsWay.id} has not ended yet; the job comes back`);
-      const amount = charge.amount - charge.amount_refunded;
-      if (amount > 0) await this.refunds.reserve(tx, charge, { id, amount, reason: cause, cause });
-    });
+    const debt = { accountId, chargeId, cause };
+    let mayAskAgain = askAgain && (await this.wasRefused(debt));
+    let refused = await this.attempt(debt);
+    while (refused) {
+      const left = await this.leftByLedger(refused);
+      if (left === 0) return;
+      if (left >= refused.amount && !mayAskAgain)
+        throw new Error(`${refused.id} failed: ${refused.failure_code}; a person must look`);
+      mayAskAgain = false;
+      refused = await this.attempt(debt, { after: refused, left });
+    }
   }
+
+  private async wasRefused({ accountId, chargeId, cause }: Debt): Promise<boolean> {
+    const made = await findRefundsOfCause(this.dataSource.manager, accountId, chargeId, cause);
+    return made.at(-1)?.status === 'failed';
+  }
+
+  /**
+   * Brings the newest refund for a cause to its end.
+   * @param next makes another one first, unless somebody has done so since that one was refused.
+   * @returns it, if the processor refused it. Otherwise nothing was left to give back, or it has gone back.
+   */
+  private async attempt(
+    debt: Debt,
+    next?: { after: Refund; left: number },
+  ): Promise<Refund | undefined> {
+    const db = this.dataSource.manager;
+    const { accountId, chargeId } = debt;
+    const id = await this.dataSource.transaction((tx) => this.reserve(tx, debt, next));
+    if (id === undefined) return undefined;
+    // Dies here: the refund is pending, and the next run goes on with it.
+    const attempt = await loadPendingRefund(db, accountId, id);
+    if (attempt) {
+      const performed = await this.refunds.perform(attempt);
+      if (!performed.ended) throw performed.error(true, 1);
+      const { outcome } = performed;
+      await this.dataSource.transaction((tx) =>
+        settleOwedRefund(tx, chargeId, outcome, { accountId, id }),
+      );
+    }
+    const refund = await findRefund(db, accountId, id);
+    return refund?.status === 'failed' ? refund : undefined;
+  }
+
+  /** @returns the id of the refund that is to be brought to its end; undefined if nothing is left to give back. */
+  private async reserve(
+    tx: Tx,
+    { accountId, chargeId, cause }: Debt,
+    next?: { after: Refund; left: number },
+  ): Promise<string | undefined> {
+    const charge = await lockCharge(tx, accountId, chargeId);
+    if (!charge) throw new Error(`${chargeId} is to be given back, but is not there`);
+    const made = await findRefundsOfCause(tx, accountId, chargeId, cause);
+    const newest = made.at(-1);
+    if (newest && newest.id !== next?.after.id) return newest.id;
+    // A client's refund on its way may fail: what is left to give back is known when it has ended.
+    const [onItsWay] = await findRefundsOnTheirWay(tx, accountId, chargeId);
+    if (onItsWay) throw new Error(`${onItsWay.id} has not ended yet; the job comes back`);
+    const amount = Math.min(charge.amount - charge.amount_refunded, next?.left ?? Infinity);
+    if (amount <= 0) return undefined;
+    const name = newest ? `${cause}#${made.length + 1}` : cause;
+    const id = deriveId('re', accountId, 'compensation', name);
+    await this.refunds.reserve(tx, charge, { id, amount, reason: cause, cause: name });
+    return id;
+  }
+
+  /**
+   * What the processor could still give back of a refused refund's charge, after refunds that were made there without
+   * us have been written down.
+   * @throws Error while one of them has not ended; what the SDK throws, if the ledger cannot be read.
+   */
+  private async leftByLedger({ account_id, charge_id, processor }: Refund): Promise<number> {
+    if (processor !== this.processor.name)
+      throw new Error(`${charge_id} is in the ledger of ${processor}, not ${this.processor.name}`);
+    const charge = await findCharge(this.dataSource.manager, account_id, charge_id);
+    if (!charge?.processor_reference) throw new Error(`${charge_id} took no money`);
+    let left = charge.amount;
+    for (const paid of await this.processor.refundsOf(charge.processor_reference)) {
+      if (paid.answer.kind === 'unknown')
+        throw new Error(`${paid.reference} has not ended yet; the job comes back`);
+      if (paid.answer.kind !== 'succeeded') continue;
+      left -= paid.amount;
+      await this.dataSource.transaction((tx) =>
+        bookForeignRefund(tx, this.processor, charge, paid),
+      );
+    }
+    const { amount, amount_refunded } = (await findCharge(
+      this.dataSource.manager,
+      account_id,
+      charge_id,
+    ))!;
+    return Math.max(0, Math.min(left, amount - amount_refunded));
+  }
+}
+
+interface Debt {
+  accountId: string;
+  chargeId: string;
+  cause: string;
 }
 
 /**

@@ -1,4 +1,6 @@
+import type { Charge } from '../charges/charge.entity.js';
 import { lockCharge } from '../charges/charge.queries.js';
+import { deriveId } from '../idempotency/identity.js';
 import type { Tx } from '../platform/database.js';
 import type { PaidRefund, Processor } from '../processor/processor.js';
 import { findRefundsOnTheirWay, insertPendingRefund } from './refund.queries.js';
@@ -44,4 +46,20 @@ export async function rebuildRefund(
   const end = { status: 'succeeded', reference: paid.reference } as const;
   await settleRefund(tx, chargeId, end, { accountId, id });
   return true;
+}
+
+/**
+ * Makes the row of a refund that somebody made at the processor's own desk: it names none of ours, so that the
+ * processor's reference names it. One that names a refund of ours is not touched: reconciliation looks after it.
+ * @returns false if it was there, or does not fit its charge.
+ */
+export async function bookForeignRefund(
+  tx: Tx,
+  processor: Processor,
+  { account_id: account, id: charge }: Charge,
+  paid: PaidRefund,
+): Promise<boolean> {
+  if (paid.refund !== undefined) return false;
+  const refund = deriveId('re', account, 'made at the processor', paid.reference);
+  return rebuildRefund(tx, processor, { ...paid, account, charge, refund });
 }

@@ -23,7 +23,10 @@ export interface Refund {
   amount: number;
   currency: string;
   reason: string | null;
-  /** Of a refund that we make ourselves: once for a cause. Null for a client's. */
+  /**
+   * Of a refund that we make ourselves: one that lives for a cause; each that follows a refused one has its number
+   * behind it (`…#2`). Null for a client's.
+   */
   cause: string | null;
   failure_code: string | null;
   processor: string;

@@ -51,6 +51,21 @@ export async function findRefundsOnTheirWay(
   );
 }
 
+/** The first refund for a cause, and those that followed because the one before was refused: `cause#2` and so on. */
+export async function findRefundsOfCause(
+  db: Tx,
+  accountId: string,
+  chargeId: string,
+  cause: string,
+): Promise<Refund[]> {
+  return db.query(
+    `SELECT ${REFUND_COLUMNS} FROM refunds
+     WHERE account_id = $1 AND charge_id = $2 AND split_part(cause, '#', 1) = $3
+     ORDER BY length(cause), cause`,
+    [accountId, chargeId, cause],
+  );
+}
+
 /** @returns undefined if the id or the cause is taken: this refund was made before. */
 export async function insertPendingRefund(tx: Tx, refund: NewRefund): Promise<Refund | undefined> {
   const rows: Refund[] = await tx.query(

@@ -8,13 +8,16 @@ import { EndpointOperation, SecretRotationOperation } from './outgoing/endpoint.
 /** Webhooks in both directions. */
 @Module({})
 export class WebhooksModule {
-  /** @param background whether this process applies what has been waiting. */
-  static forRoot(production: boolean, background: boolean): DynamicModule {
+  /**
+   * @param publicOnly whether deliveries go to public https addresses only.
+   * @param background whether this process applies what has been waiting.
+   */
+  static forRoot(publicOnly: boolean, background: boolean): DynamicModule {
     return {
       module: WebhooksModule,
       global: true, // the table of contents mounts the controllers, in the API only
       providers: [
-        { provide: ADDRESS_POLICY, useValue: addressPolicy(production) },
+        { provide: ADDRESS_POLICY, useValue: addressPolicy(publicOnly) },
         Deliveries,
         EndpointOperation,
         SecretRotationOperation,

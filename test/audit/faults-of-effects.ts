@@ -56,6 +56,18 @@ export const UNFINISHED: readonly (Fault & { jobs: [member: string, id: string][
   },
 ];
 
+const REFUSE_OWED = `UPDATE refunds SET status = 'failed', failure_code = 'charge_disputed' WHERE id = '$owed';
+  UPDATE charges SET amount_refunded = 0 WHERE id = '$returned'`;
+/** Another attempt at a refund that we owe. */
+const OWED_AGAIN = (id: string, name: string, status: string, amount: number) => `
+  INSERT INTO refunds (account_id, id, charge_id, status, amount, currency, cause, failure_code, processor,
+    processor_parameters, processor_reference, settled_at)
+  SELECT account_id, '${id}', charge_id, '${status}', ${amount}, currency, '${name}',
+    CASE '${status}' WHEN 'failed' THEN 'charge_disputed' END, processor,
+    replace(replace(processor_parameters, '$owed', '${id}'), '1200', '${amount}'), 're_of_${id}',
+    CASE WHEN '${status}' <> 'pending' THEN now() END
+  FROM refunds WHERE id = '$owed'`;
+
 /** An event without its effects, an effect without its event, and everything twice. */
 export const EFFECT_FAULTS: readonly Fault[] = [
   ...UNFINISHED,
@@ -101,9 +113,19 @@ export const EFFECT_FAULTS: readonly Fault[] = [
     ['$refund', 'out_of_stock:$returned'],
   ].map(([refund, cause]) => ({
     invariant: 'refund_owed_without_its_decision',
-    drop: ['INDEX refunds_once_per_cause'],
+    drop: ['INDEX refunds_one_live_per_cause'],
     sql: `UPDATE refunds SET cause = '${cause}' WHERE id = '${refund}'`,
   })),
+  {
+    invariant: 'refund_owed_but_refused',
+    also: ['order_canceled_but_not_refunded'],
+    sql: REFUSE_OWED,
+  },
+  {
+    invariant: 'refund_owed_but_refused', // the newest one counts
+    also: ['order_canceled_but_not_refunded'],
+    sql: `${REFUSE_OWED}; ${OWED_AGAIN('re_planted', 'out_of_stock:$returned#2', 'failed', 1200)}`,
+  },
   {
     invariant: 'refund_owed_without_its_decision', // the other account has canceled an order of the same id
     also: ['event_without_its_shipment'],
@@ -136,17 +158,18 @@ export const EFFECT_FAULTS: readonly Fault[] = [
   },
   {
     invariant: 'effect_twice',
-    drop: ['INDEX refunds_once_per_cause'],
+    drop: ['INDEX refunds_one_live_per_cause'],
     also: ['charge_refunded_beyond_its_amount', 'refunds_exceed_their_charge'],
     sql: `ALTER TABLE charges DROP CONSTRAINT charges_refunded_is_within_amount;
-      INSERT INTO refunds (account_id, id, charge_id, status, amount, currency, cause, processor, processor_parameters,
-        processor_reference, settled_at)
-      SELECT account_id, 're_planted', charge_id, status, amount, currency, cause, processor,
-        replace(processor_parameters, '$owed', 're_planted'), 're_second', settled_at
-      FROM refunds WHERE id = '$owed';
+      ${OWED_AGAIN('re_planted', 'out_of_stock:$returned#2', 'succeeded', 1200)};
       UPDATE charges SET amount_refunded = 2400 WHERE id = '$returned'`,
   },
 ];
+
+/** What is in order: the refund that we owe was refused, and the next one has gone back. */
+export const OWED_AT_LAST = `${REFUSE_OWED};
+  ${OWED_AGAIN('re_planted', 'out_of_stock:$returned#2', 'succeeded', 1200)};
+  UPDATE charges SET amount_refunded = 1200 WHERE id = '$returned'`;
 
 const SECRETS = `UPDATE webhook_secrets SET expires_at`;
 const ENDPOINT = `UPDATE webhook_endpoints SET`;
@@ -186,9 +209,26 @@ export const DELIVERY_FAULTS: readonly Fault[] = [
   },
   {
     invariant: 'event_delivered_twice', // resent once, delivered three times
+    also: ['resend_without_its_deliveries'], // to the other endpoint
     sql: `INSERT INTO event_resends (account_id, id, event_id)
       VALUES ('$account', 'rs_1', 'evt_fulfillment.created_$shipment');
       ${DELIVER_AGAIN('del_resent')}; ${DELIVER_AGAIN('del_planted')}`,
+  },
+  {
+    invariant: 'resend_without_its_deliveries',
+    sql: `INSERT INTO event_resends (account_id, id, event_id)
+      VALUES ('$account', 'rs_1', 'evt_fulfillment.created_$shipment')`,
+  },
+  {
+    invariant: 'resend_without_its_deliveries', // one of two, and to one of two endpoints only
+    sql: `INSERT INTO event_resends (account_id, id, event_id)
+      VALUES ('$account', 'rs_1', 'evt_fulfillment.created_$shipment'),
+        ('$account', 'rs_2', 'evt_fulfillment.created_$shipment');
+      ${DELIVER_AGAIN('del_resent')}`,
+  },
+  {
+    invariant: 'delivery_contradicts_its_attempts', // given up although the receiver has it
+    sql: `UPDATE webhook_deliveries SET status = 'failed' WHERE id = '$delivery'`,
   },
   {
     invariant: 'delivery_contradicts_its_attempts', // never answered well

@@ -1,5 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import { DataSource } from 'typeorm';
+import { audit } from '../../src/audit/audit.js';
+import { runToEnd } from '../operation/operation.support.js';
 import { expectCleanBooks } from '../support/books.js';
 import { send } from '../support/raw-client.js';
 import { until } from '../support/until.js';
@@ -247,28 +250,105 @@ test('a worker that falls asleep with the processor’s answer, is overtaken and
   await second.kill();
 });
 
-test('a refund that the processor refuses cancels nothing, however often the job is run', async () => {
-  const purchase = await buyTheMissing(async ({ charge }) => {
-    const { rows } = await shop.db.query<{ processor_reference: string }>(
-      'SELECT processor_reference FROM charges WHERE id = $1',
-      [charge],
-    );
-    // A person was faster, at the processor's own desk.
-    const desk = await send(`${shop.sandboxUrl}/v1/refunds`, {
-      key: randomUUID(),
-      headers: { 'content-type': 'application/x-www-form-urlencoded' },
-      body: `payment_intent=${rows[0]?.processor_reference}`,
-    });
-    expect(desk.status).toBe(200);
+/** A person was faster, at the processor's own desk: it names nothing of ours. */
+const atTheDesk = (amount?: number) => async (purchase: Purchase) => {
+  const desk = await send(`${shop.sandboxUrl}/v1/refunds`, {
+    key: randomUUID(),
+    headers: { 'content-type': 'application/x-www-form-urlencoded' },
+    body: `payment_intent=${await paymentOf(purchase)}${amount === undefined ? '' : `&amount=${amount}`}`,
   });
-  for (const attempts of [1, 2]) {
-    await until(async () => {
-      const [job] = await jobs(shop.db, 'cancel-sale');
-      return (
-        job?.attempts === attempts && /a person must look/.test(job.last_error ?? '') && !job.locked
-      );
+  expect(desk.status).toBe(200);
+};
+
+async function paymentOf({ charge }: Purchase) {
+  const { rows } = await shop.db.query<{ processor_reference: string }>(
+    'SELECT processor_reference FROM charges WHERE id = $1',
+    [charge],
+  );
+  return rows[0]!.processor_reference;
+}
+
+/** The refunds of a charge, those that we owe by their causes. */
+async function bookedOf({ charge }: Purchase) {
+  const { rows } = await shop.db.query<{ cause: string | null; status: string; amount: number }>(
+    `SELECT substr(cause, length('out_of_stock:' || charge_id) + 1) AS cause, status, amount::int FROM refunds
+     WHERE charge_id = $1 ORDER BY settled_at`,
+    [charge],
+  );
+  return rows;
+}
+
+describe('a refund that the processor refuses', () => {
+  test('because all went back at its desk: that is written down, and the order canceled', async () => {
+    const purchase = await buyTheMissing(atTheDesk());
+    await expectCanceled(purchase, { back: [] });
+    expect(await bookedOf(purchase)).toEqual([
+      { cause: '', status: 'failed', amount: 1200 },
+      { cause: null, status: 'succeeded', amount: 1200 },
+    ]);
+    const { body } = await send(`${shop.apiUrl}/charges/${purchase.charge}`);
+    expect(body.amount_refunded).toBe(1200);
+    await addJob(shop.db, 'cancel-sale', await payloadOf(purchase));
+    await expectCanceled(purchase, { back: [] });
+  });
+
+  test('because a part went back at its desk: the rest goes back, and the order is canceled', async () => {
+    const purchase = await buyTheMissing(atTheDesk(500));
+    await expectCanceled(purchase, { back: [700], refunded: 2 });
+    expect(await bookedOf(purchase)).toEqual([
+      { cause: '', status: 'failed', amount: 1200 },
+      { cause: null, status: 'succeeded', amount: 500 },
+      { cause: '#2', status: 'succeeded', amount: 700 },
+    ]);
+  });
+
+  test('for another reason cancels nothing and is found at once; a person’s retry asks under the next name', async () => {
+    let payment = '';
+    const purchase = await buyTheMissing(async (bought) => {
+      payment = await paymentOf(bought);
+      await pay(bought, 'pi_absent');
     });
-    expect((await endOf(purchase)).order).toBe('paid');
+    const failedTimes = (attempts: number) =>
+      until(async () => {
+        const [job] = await jobs(shop.db, 'cancel-sale');
+        return (
+          job?.attempts === attempts &&
+          /a person must look/.test(job.last_error ?? '') &&
+          !job.locked
+        );
+      });
+    await failedTimes(1);
     await skipPauses(shop.db);
+    await failedTimes(2); // by itself it does not ask again
+    const refused = { cause: '', status: 'failed', amount: 1200 };
+    expect(await bookedOf(purchase)).toEqual([refused]);
+    expect((await endOf(purchase)).order).toBe('paid');
+    expect(await findings()).toContain('refund_owed_but_refused');
+
+    await pay(purchase, payment);
+    const [job] = await jobs(shop.db, 'cancel-sale');
+    await shop.db.query(
+      'UPDATE graphile_worker._private_jobs SET attempts = max_attempts WHERE id = $1',
+      [job!.id],
+    );
+    expect((await runToEnd('jobs.cli.js', shop.env, ['retry', job!.id])).exit).toBe(0);
+    await expectCanceled(purchase);
+    expect(await bookedOf(purchase)).toEqual([
+      refused,
+      { cause: '#2', status: 'succeeded', amount: 1200 },
+    ]);
+  });
+
+  const pay = ({ charge }: Purchase, payment: string) =>
+    shop.db.query('UPDATE charges SET processor_reference = $2 WHERE id = $1', [charge, payment]);
+
+  async function findings(): Promise<string[]> {
+    const url = shop.databaseUrl;
+    const db = await new DataSource({
+      type: 'postgres',
+      url,
+      installExtensions: false,
+    }).initialize();
+    return (await audit(db.manager).finally(() => db.destroy())).map(({ invariant }) => invariant);
   }
 });

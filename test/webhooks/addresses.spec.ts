@@ -25,6 +25,7 @@ const HOSTILE_ADDRESSES = [
   '0177.0.0.1',
   '017700000001',
   '127.0.0.1.',
+  '127.0.0.1..',
   '①②⑦.0.0.1',
   '%31%32%37.0.0.1',
   '0.0.0.0',
@@ -77,6 +78,12 @@ const HOSTILE_NAMES = [
   'router.lan',
   'nas.home.arpa',
   'db.intranet',
+  'localhost..',
+  'metadata.google.internal...',
+  'vault.svc',
+  'vault.default.svc.cluster.local',
+  'git.corp',
+  'nas.home',
 ];
 const HOSTILE_URLS = [
   'http://shop.example/hooks',
@@ -92,7 +99,7 @@ const HOSTILE_URLS = [
 
 const PUBLIC = '93.184.216.34';
 const publicly = (resolve: AddressPolicy['resolve'] = async () => [PUBLIC]): AddressPolicy => ({
-  production: true,
+  publicOnly: true,
   resolve,
 });
 const NEVER = new AbortController().signal;
@@ -131,6 +138,23 @@ describe('in production', () => {
   });
 
   test.each([
+    ' https://shop.example/',
+    'https://shop.example/ ',
+    'https://shop.example/ho oks',
+    'https://shop\t.example/',
+    'https://shop.example/\n',
+    'https://shop.example/\u007f',
+    'https://shop.ex\u00adample/',
+    'https://shop.example/\u200b',
+    'https://shop.example/\u202e',
+  ])('%j is refused: what is shown would not be what is used', async (url) => {
+    const reply = await save(url);
+    expectProblem(reply, 400, 'validation_failed', 'after_fix');
+    const detail = 'must not have blanks or invisible characters in it';
+    expect(reply.body.errors).toEqual([{ pointer: '/url', detail }]);
+  });
+
+  test.each([
     `https://${PUBLIC}/hooks`,
     `https://${PUBLIC}:8443/h?a=b`,
     'https://[2606:4700::1111]/',
@@ -164,6 +188,17 @@ describe('in production', () => {
       expect(receiver.connections()).toBe(before);
     },
   );
+});
+
+test.each([
+  ['http://127.0.0.1:9/hooks', 'must be an https URL'],
+  ['https://127.0.0.1:9/hooks', 'must be a public address'],
+])('with a key of Stripe’s it is no different: %s is refused', async (url, detail) => {
+  const app = await startApp({ env: { STRIPE_SECRET_KEY: 'sk_test_1' } });
+  const reply = await post(app, '/webhook-endpoints', { url, events: ['*'] });
+  await app.stop();
+  expectProblem(reply, 400, 'validation_failed', 'after_fix');
+  expect(reply.body.errors).toEqual([{ pointer: '/url', detail }]);
 });
 
 describe('a name', () => {
@@ -228,7 +263,7 @@ describe('locally', () => {
   const policy = addressPolicy(false);
 
   test.each(['127.0.0.1', 'localhost', '[::ffff:127.0.0.1]', '2130706433'])(
-    'http and the loopback may be used: %s (and where production refuses, somebody listens)',
+    'http and the loopback may be used: %s (and where that is refused, somebody listens)',
     async (host) => {
       const url = `http://${host}:${receiver.port}/`;
       await checkEndpointUrl(url, policy);

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import type { ServerResponse } from 'node:http';
 import { afterAll, beforeAll, beforeEach, describe, expect, jest, test } from '@jest/globals';
 import { PAUSES_MS, pauseAfter } from '../../src/webhooks/outgoing/retry-schedule.js';
 import { addJob, drained, jobs, skipPauses } from '../effects/effects.support.js';
@@ -34,7 +35,7 @@ afterAll(async () => {
 
 const STATUS =
   (status: number, headers = {}) =>
-  (response: import('node:http').ServerResponse) =>
+  (response: ServerResponse) =>
     response.writeHead(status, headers).end();
 
 /** The one delivery of an endpoint, after so many attempts. */
@@ -211,26 +212,53 @@ describe('a delivery', () => {
     await drained(service.db);
   });
 
-  test('whose answer never comes, or never ends, is cut off before its lease is over, and tried again', async () => {
-    const [silent, endless] = [
-      await newEndpoint(service, receiver),
-      await newEndpoint(service, receiver),
-    ];
+  test('whose answer never comes is cut off before its lease is over, and tried again', async () => {
+    const silent = await newEndpoint(service, receiver);
     const answer = receiver.hold(silent.path);
-    receiver.answer(endless.path, (response) => response.end('x'.repeat(100_000)));
     await happen(service);
-    for (const [endpoint, error] of [
-      [endless, 'the answer is too long'],
-      [silent, 'no answer in time'],
-    ] as const) {
-      const { id, status } = await attempted(endpoint);
-      expect(status).toBe('pending');
-      expect(await attemptsOf(service.db, id)).toEqual([
-        { number: 1, response_status: null, error },
+    const { id, status } = await attempted(silent);
+    expect(status).toBe('pending');
+    expect(await attemptsOf(service.db, id)).toEqual([
+      { number: 1, response_status: null, error: 'no answer in time' },
+    ]);
+    answer();
+    await skipPauses(service.db);
+    await drained(service.db);
+  });
+
+  test('is answered by the head alone, however long the body or however slow', async () => {
+    const endless =
+      (status: number, headers = {}) =>
+      (response: ServerResponse) =>
+        response.writeHead(status, headers).end('x'.repeat(1_000_000));
+    const unfinished =
+      (status: number, headers = {}) =>
+      (response: ServerResponse) =>
+        response.writeHead(status, headers).write('x');
+    const ends = [
+      [endless(200), 200, 'succeeded'],
+      [unfinished(201), 201, 'succeeded'],
+      [endless(410), 410, 'failed'],
+      [unfinished(503, { 'retry-after': '3600' }), 503, 'pending'],
+    ] as const;
+    const endpoints: TestEndpoint[] = [];
+    for (const [answer] of ends) {
+      const endpoint = await newEndpoint(service, receiver);
+      receiver.answer(endpoint.path, answer);
+      endpoints.push(endpoint);
+    }
+    await happen(service);
+    for (const [i, [, response_status, status]] of ends.entries()) {
+      const delivery = await attempted(endpoints[i]!);
+      expect(delivery.status).toBe(status);
+      if (status === 'pending') expect(delivery.pause).toBeGreaterThan(3000);
+      expect(await attemptsOf(service.db, delivery.id)).toEqual([
+        { number: 1, response_status, error: null },
       ]);
     }
-    answer();
-    receiver.answer(endless.path, STATUS(200));
+    const gone = await send(`${service.apiUrl}/webhook-endpoints/${endpoints[2]!.id}`);
+    expect(gone.body.status).toBe('disabled');
+    receiver.answer(endpoints[3]!.path, STATUS(200));
     await skipPauses(service.db);
     await drained(service.db);
   });
@@ -269,6 +297,30 @@ describe('a delivery', () => {
       { status: 'failed', attempts: 1 },
     ]);
     expect(receiver.at(endpoint.path)).toHaveLength(1);
+  });
+
+  test('that is under way when its endpoint is deleted ends as the receiver says', async () => {
+    const [takes, refuses] = [
+      await newEndpoint(service, receiver),
+      await newEndpoint(service, receiver),
+    ];
+    const answer = receiver.hold(takes.path);
+    receiver.hold(refuses.path);
+    await happen(service);
+    for (const { id, path } of [takes, refuses]) {
+      await receiver.received(path);
+      await send(`${service.apiUrl}/webhook-endpoints/${id}`, { method: 'DELETE' });
+    }
+    answer();
+    receiver.drop(refuses.path, 0);
+    await until(async () => {
+      await skipPauses(service.db);
+      return (await jobs(service.db)).length === 0;
+    });
+    expect(await deliveriesOf(service.db, takes)).toMatchObject([{ status: 'succeeded' }]);
+    expect(await deliveriesOf(service.db, refuses)).toMatchObject([
+      { status: 'failed', attempts: 1 },
+    ]);
   });
 });
 

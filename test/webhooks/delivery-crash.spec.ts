@@ -132,6 +132,16 @@ test('a job whose queue is ahead of its delivery waits for the time, and is not 
   expect(await delivery(endpoint)).toMatchObject({ status: 'succeeded', attempts: 2 });
 });
 
+test('an answer that comes after the delivery was given up counts: the receiver has it', async () => {
+  const { endpoint, answer } = await underWay();
+  await shop.db.query(
+    `UPDATE webhook_deliveries SET status = 'failed', lease_expires_at = NULL WHERE status = 'pending'`,
+  );
+  answer();
+  await until(async () => (await delivery(endpoint)).status === 'succeeded');
+  await drained(shop.db);
+});
+
 describe('a worker that is killed', () => {
   test('after the receiver got it and before the record: it comes again, as the same message', async () => {
     const { endpoint, answer } = await underWay();

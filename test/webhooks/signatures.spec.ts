@@ -5,8 +5,18 @@ import { drained, skipPauses } from '../effects/effects.support.js';
 import { expectCleanBooks } from '../support/books.js';
 import { send } from '../support/raw-client.js';
 import { startReceiver, type Received, type Receiver } from '../support/receiver.js';
+import { forgetPromises } from '../support/retry-promise.js';
 import { startService, type Service } from '../support/service.js';
-import { forgetEndpoints, happen, newEndpoint, type TestEndpoint } from './webhooks.support.js';
+import { expireIn } from '../support/time.js';
+import { until } from '../support/until.js';
+import {
+  deliveriesOf,
+  forgetEndpoints,
+  happen,
+  newEndpoint,
+  postEndpoint,
+  type TestEndpoint,
+} from './webhooks.support.js';
 
 let service: Service;
 let receiver: Receiver;
@@ -81,6 +91,63 @@ describe('a delivery is signed as Standard Webhooks has it', () => {
     expect(again.body).toBe(first.body);
     expect(again.headers['webhook-signature']).not.toBe(first.headers['webhook-signature']);
   });
+});
+
+describe('an endpoint that is made anew under its id', () => {
+  const deletes = {
+    'was deleted': ({ id }: TestEndpoint) =>
+      send(`${service.apiUrl}/webhook-endpoints/${id}`, { method: 'DELETE' }),
+    'was deleted when its secrets did not end with it': ({ id }: TestEndpoint) =>
+      service.db.query('UPDATE webhook_endpoints SET deleted_at = now() WHERE id = $1', [id]),
+  };
+  test.each(Object.entries(deletes))(
+    'after it %s signs with its new secret alone, and is told nothing of before',
+    async (how, remove) => {
+      const [key, path] = [randomUUID(), `/${randomUUID()}`];
+      const hooks = { url: receiver.url + path, events: ['charge.succeeded'] };
+      const make = async () => {
+        const { body } = await postEndpoint(service.apiUrl, hooks, key);
+        return { id: body.id, secret: String(body.secret), path };
+      };
+      const first = await make();
+      await send(`${service.apiUrl}/webhook-endpoints/${first.id}/rotate-secret`, {
+        method: 'POST',
+        key: randomUUID(),
+      });
+      receiver.answer(path, (response) => response.writeHead(500).end());
+      await delivered(first);
+      await until(async () => (await deliveriesOf(service.db, first))[0]?.pause != null);
+      await expireIn(service.db, key, -1);
+      await remove(first);
+      if (how === 'was deleted') {
+        expect(await deliveriesOf(service.db, first)).toMatchObject([
+          { status: 'failed', pause: null },
+        ]);
+        expect(await signing(first)).toBe(0);
+      }
+      forgetPromises(); // no object is left, so that the key is unused again
+      const anew = await make();
+      expect(anew.id).toBe(first.id);
+      expect(await signing(anew)).toBe(1);
+      receiver.answer(path, (response) => response.end());
+      await skipPauses(service.db);
+      const received = await delivered(anew);
+      await drained(service.db);
+      expect(receiver.at(path)).toHaveLength(2);
+      expect(String(received.headers['webhook-signature']).split(' ')).toHaveLength(1);
+      verify(anew.secret, received);
+    },
+  );
+
+  /** How many of its secrets sign now. */
+  async function signing({ id }: TestEndpoint): Promise<number> {
+    const { rows } = await service.db.query(
+      `SELECT 1 FROM webhook_secrets
+       WHERE endpoint_id = $1 AND (expires_at IS NULL OR expires_at > clock_timestamp())`,
+      [id],
+    );
+    return rows.length;
+  }
 });
 
 describe('after a rotation', () => {

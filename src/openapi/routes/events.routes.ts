@@ -117,7 +117,8 @@ export const EVENT_ROUTES: Routes = {
     tag: 'Events',
     id: 'deleteWebhookEndpoint',
     summary: 'Have no more events delivered',
-    description: 'Again is 204 as well.',
+    description:
+      'Its secrets end at once, and what was still to be delivered to it fails. Again is 204 as well.',
     path: { id: 'The endpoint’s id.' },
     successes: { 204: { description: 'It is gone.' } },
     problems: ['not_found'],
@@ -145,7 +146,7 @@ export const EVENT_ROUTES: Routes = {
     id: 'receiveProcessorNotification',
     summary: 'The processor’s notifications',
     description:
-      'For the processor, not for clients. Each event id is applied once, in any order; the signature over the raw bytes is the credential, and without `PROCESSOR_WEBHOOK_SECRET` nobody is believed. What is about a charge or refund that is not there yet is kept for 30 days and applied when it appears; what is about nobody’s of ours is acknowledged and dropped; what contradicts our books (another amount, a second payment, a success after a failure) is parked for a person to look at, and counted in `charge_once_parked_payments`.',
+      'For the processor, not for clients. Each event id is applied once, in any order; the signature over the raw bytes is the credential, and without `PROCESSOR_WEBHOOK_SECRET` nobody is believed. What is about a charge or refund that is not there yet is kept for 30 days and applied when it appears; what is about nobody’s of ours is acknowledged and dropped; what contradicts our books (another amount, a second payment, a success after a failure), or could not be applied in those 30 days, is parked for a person to look at, and counted in `charge_once_parked_payments`.',
     public: true,
     rawBody: {
       description: 'An event as Stripe sends it, up to 1 MiB.',

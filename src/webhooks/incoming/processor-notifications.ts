@@ -17,14 +17,21 @@ import { refundEndOf } from '../../refunds/settle-refund.js';
 /**
  * | state | means | moved on by |
  * |---|---|---|
- * | `waiting` | what it is about is not there yet | the background process, or its 30 days |
+ * | `waiting` | what it is about is not there yet | the background process, or its 30 days: then it is removed |
  * | `applied` | the object has ended, by this or by somebody who was faster | nobody |
- * | `parked` | it contradicts our books: a row of `parked_payments` says how | nobody |
+ * | `parked` | it contradicts our books, or could not be applied for 30 days: a row of `parked_payments` says how | nobody |
  */
 type State = 'applied' | 'waiting' | 'parked';
 
 /** How long a notification waits for its charge, which may come back from a backup or another instance. */
 const KEPT = "interval '30 days'";
+
+/** Whether what an event is about is there. */
+const HAS_APPEARED = `CASE WHEN event.refund_id IS NULL
+           THEN EXISTS (SELECT 1 FROM charges
+             WHERE charges.account_id = event.account_id AND charges.id = event.charge_id)
+           ELSE EXISTS (SELECT 1 FROM refunds
+             WHERE refunds.account_id = event.account_id AND refunds.id = event.refund_id) END`;
 
 /** How many are read at once. */
 const BATCH = 100;
@@ -82,6 +89,7 @@ export class ProcessorNotifications {
       }
       if (batch.length < BATCH) break;
     }
+    await this.parkOld();
     await this.forgetOld();
   }
 
@@ -89,11 +97,7 @@ export class ProcessorNotifications {
     const rows: { fact: Notification }[] = await this.dataSource.query(
       `SELECT event.fact FROM processor_events AS event
        WHERE event.state = 'waiting' AND event.processor = $1 AND NOT event.id = ANY($2)
-         AND CASE WHEN event.refund_id IS NULL
-           THEN EXISTS (SELECT 1 FROM charges
-             WHERE charges.account_id = event.account_id AND charges.id = event.charge_id)
-           ELSE EXISTS (SELECT 1 FROM refunds
-             WHERE refunds.account_id = event.account_id AND refunds.id = event.refund_id) END
+         AND ${HAS_APPEARED}
        ORDER BY event.received_at LIMIT ${BATCH}`,
       [this.processor.name, except],
     );
@@ -115,10 +119,33 @@ export class ProcessorNotifications {
     }
   }
 
+  /** What is about something of ours and could not be applied is not forgotten: a person must look. */
+  private async parkOld(): Promise<void> {
+    const parked: { id: string; charge_id: string }[] = await this.dataSource.query(
+      `WITH parked AS (
+         UPDATE processor_events AS event SET state = 'parked'
+         WHERE event.state = 'waiting' AND event.received_at < now() - ${KEPT} AND ${HAS_APPEARED}
+         RETURNING event.*),
+       payments AS (
+         INSERT INTO parked_payments (account_id, processor_reference, charge_id, amount, currency, reason)
+         SELECT parked.account_id, fact ->> 'reference', COALESCE(refunds.charge_id, parked.charge_id),
+           (fact ->> 'amount')::bigint, fact ->> 'currency', 'never_applied'
+         FROM parked LEFT JOIN refunds
+           ON refunds.account_id = parked.account_id AND refunds.id = parked.refund_id
+         ON CONFLICT DO NOTHING)
+       SELECT id, charge_id FROM parked`,
+    );
+    for (const { id, charge_id } of parked)
+      this.log.error(
+        `${id} of ${charge_id} could not be applied in 30 days: parked, a person must look`,
+      );
+  }
+
   private async forgetOld(): Promise<void> {
     const [forgotten]: [{ id: string; charge_id: string }[], number] = await this.dataSource.query(
-      `DELETE FROM processor_events WHERE state = 'waiting' AND received_at < now() - ${KEPT}
-       RETURNING id, charge_id`,
+      `DELETE FROM processor_events AS event
+       WHERE event.state = 'waiting' AND event.received_at < now() - ${KEPT} AND NOT ${HAS_APPEARED}
+       RETURNING event.id, event.charge_id`,
     );
     for (const { id, charge_id } of forgotten)
       this.log.warn(`${id} is forgotten: ${charge_id} has not appeared within 30 days`);

@@ -13,13 +13,13 @@ export type Resolve = (host: string) => Promise<string[]>;
  * Proof: test/webhooks/addresses.spec.ts.
  */
 export interface AddressPolicy {
-  /** In production: https only, public names and addresses only. Elsewhere http and loopback are allowed as well. */
-  production: boolean;
+  /** https only, public names and addresses only. Otherwise http and the loopback are allowed as well. */
+  publicOnly: boolean;
   resolve: Resolve;
 }
 
-export function addressPolicy(production: boolean): AddressPolicy {
-  return { production, resolve: production ? resolvePublicly : resolveLocally };
+export function addressPolicy(publicOnly: boolean): AddressPolicy {
+  return { publicOnly, resolve: publicOnly ? resolvePublicly : resolveLocally };
 }
 
 /**
@@ -30,15 +30,22 @@ const CLOUD_ADDRESSES = new Set(['168.63.129.16']);
 /** All of IPv6 that has been given out as global unicast (RFC 4291, section 2.5.4); `ipaddr.js` calls more of it so. */
 const GLOBAL_UNICAST_6 = ipaddr.IPv6.parseCIDR('2000::/3');
 
-/** Names that mean something inside a network only (RFC 6761, 6762, 8375; ICANN's .internal), and names without a dot. */
-const PRIVATE_NAMES = /^[^.]*$|\.(?:localhost|local|localdomain|internal|intranet|lan|home\.arpa)$/;
+/**
+ * Names that mean something inside a network only (RFC 6761, 6762, 8375; ICANN's .internal, .corp and .home; a cluster's
+ * .svc), and names without a dot.
+ */
+const PRIVATE_NAMES =
+  /^[^.]*$|\.(?:localhost|local|localdomain|internal|intranet|lan|svc|corp|home|home\.arpa)$/;
+
+/** What a URL's parser takes out, or what nobody sees: the text that is shown would not be the address that is used. */
+const UNSEEN = /[\s\p{Cc}\p{Cf}]/u;
 
 /** Whether a connection to this address may be made. */
-function isAllowed(address: string, { production }: AddressPolicy): boolean {
+function isAllowed(address: string, { publicOnly }: AddressPolicy): boolean {
   if (!ipaddr.isValid(address)) return false;
   const parsed = ipaddr.process(address); // unwraps ::ffff:127.0.0.1
   const range = parsed.range();
-  if (range === 'loopback') return !production;
+  if (range === 'loopback') return !publicOnly;
   // Whatever else has a name of its own (private, link-local, NAT64, 6to4, …) leads to somewhere else.
   if (range !== 'unicast' || CLOUD_ADDRESSES.has(parsed.toString())) return false;
   return parsed instanceof ipaddr.IPv4 || parsed.match(GLOBAL_UNICAST_6);
@@ -46,13 +53,13 @@ function isAllowed(address: string, { production }: AddressPolicy): boolean {
 
 /** What of a URL can be judged without asking anybody. @returns what is wrong with it. */
 function faultOf(url: URL, policy: AddressPolicy): string | undefined {
-  const { production } = policy;
-  if (url.protocol !== 'https:' && (production || url.protocol !== 'http:'))
-    return production ? 'must be an https URL' : 'must be an http or https URL';
+  const { publicOnly } = policy;
+  if (url.protocol !== 'https:' && (publicOnly || url.protocol !== 'http:'))
+    return publicOnly ? 'must be an https URL' : 'must be an http or https URL';
   if (url.username || url.password) return 'must not have a user name or password in it';
   if (url.hash) return 'must not have a fragment';
   const host = hostOf(url);
-  const isPublic = isIP(host) ? isAllowed(host, policy) : !production || !PRIVATE_NAMES.test(host);
+  const isPublic = isIP(host) ? isAllowed(host, policy) : !publicOnly || !PRIVATE_NAMES.test(host);
   return isPublic ? undefined : 'must be a public address';
 }
 
@@ -62,6 +69,7 @@ function faultOf(url: URL, policy: AddressPolicy): string | undefined {
  * @throws Problem `validation_failed` at `/url`.
  */
 export async function checkEndpointUrl(text: string, policy: AddressPolicy): Promise<void> {
+  if (UNSEEN.test(text)) throw refused('must not have blanks or invisible characters in it');
   if (!URL.canParse(text)) throw refused('must be a URL');
   const url = new URL(text);
   const fault = faultOf(url, policy);
@@ -74,7 +82,7 @@ export async function checkEndpointUrl(text: string, policy: AddressPolicy): Pro
 
 /** The host in its plainest form. The URL parser has turned 0x7f.1 and 2130706433 into 127.0.0.1. */
 function hostOf(url: URL): string {
-  return url.hostname.replace(/^\[(.*)\]$/, '$1').replace(/\.$/, '');
+  return url.hostname.replace(/^\[(.*)\]$/, '$1').replace(/\.+$/, '');
 }
 
 /** Its text is shown to the merchant, so that it does not say what a name of our network resolves to. */

@@ -5,7 +5,7 @@
  * |---|---|---|
  * | `pending` | the job `deliver-webhook`, by its attempt's number | the lease runs out, the queue tries again |
  * | `succeeded` | nobody: the receiver answered 2xx | stays |
- * | `failed` | nobody: 410, or no 2xx in three days; the API can resend the event | stays |
+ * | `failed` | nobody: 410, no 2xx in three days, or the endpoint was deleted; the API can resend the event | stays |
  */
 export interface Delivery {
   account_id: string;

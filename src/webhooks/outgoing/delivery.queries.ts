@@ -94,7 +94,7 @@ export type AttemptEnd = Sent & {
 };
 
 /**
- * Writes down how an attempt ended. A success counts whoever has taken over meanwhile: the receiver has it.
+ * Writes down how an attempt ended. A success counts whoever has taken over or given up meanwhile: the receiver has it.
  * @returns false if it was no success and another attempt has taken over.
  */
 export async function endAttempt(
@@ -110,7 +110,8 @@ export async function endAttempt(
        WHERE account_id = $1 AND delivery_id = $2 AND number = $3)
      UPDATE webhook_deliveries
      SET status = $6, lease_expires_at = NULL, next_attempt_at = now() + $7::float8 * interval '1 millisecond'
-     WHERE account_id = $1 AND id = $2 AND status = 'pending' AND (attempts = $3 OR $6 = 'succeeded')`,
+     WHERE account_id = $1 AND id = $2
+       AND (status = 'pending' AND attempts = $3 OR status <> 'succeeded' AND $6 = 'succeeded')`,
     [
       accountId,
       id,

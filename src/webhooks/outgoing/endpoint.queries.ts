@@ -65,11 +65,17 @@ export async function insertEndpoint(
      RETURNING ${ENDPOINT_COLUMNS}`,
     [account_id, id, url, JSON.stringify(events)],
   );
+  if (rows[0]) {
+    // Of one that had this id before.
+    await endSecrets(tx, account_id, id);
+    await endDeliveries(tx, account_id, id, 'all');
+  }
   return rows[0];
 }
 
 /**
- * Deletes an endpoint; again is no error.
+ * Deletes an endpoint, and with it its secrets and what was still to be delivered: one that is made anew under its id
+ * has neither. What an attempt is under way for ends with that. Again is no error.
  * @returns false if there never was one.
  */
 export async function deleteEndpoint(tx: Tx, accountId: string, id: string): Promise<boolean> {
@@ -77,7 +83,33 @@ export async function deleteEndpoint(tx: Tx, accountId: string, id: string): Pro
     `UPDATE webhook_endpoints SET deleted_at = COALESCE(deleted_at, now()) WHERE account_id = $1 AND id = $2`,
     [accountId, id],
   );
-  return found === 1;
+  if (found === 0) return false;
+  await endSecrets(tx, accountId, id);
+  await endDeliveries(tx, accountId, id, 'idle');
+  return true;
+}
+
+async function endSecrets(tx: Tx, accountId: string, endpointId: string): Promise<void> {
+  await tx.query(
+    `UPDATE webhook_secrets SET expires_at = now()
+     WHERE account_id = $1 AND endpoint_id = $2 AND (expires_at IS NULL OR expires_at > now())`,
+    [accountId, endpointId],
+  );
+}
+
+/** @param which `idle` spares those that an attempt is under way for: it may be that the receiver takes it. */
+async function endDeliveries(
+  tx: Tx,
+  accountId: string,
+  endpointId: string,
+  which: 'idle' | 'all',
+): Promise<void> {
+  await tx.query(
+    `UPDATE webhook_deliveries SET status = 'failed', next_attempt_at = NULL, lease_expires_at = NULL
+     WHERE account_id = $1 AND endpoint_id = $2 AND status = 'pending'
+       AND ($3 = 'all' OR lease_expires_at IS NULL OR lease_expires_at <= now())`,
+    [accountId, endpointId, which],
+  );
 }
 
 /**

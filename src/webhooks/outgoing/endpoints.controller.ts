@@ -67,7 +67,9 @@ export class EndpointsController {
   @Delete(':id')
   @HttpCode(204)
   async delete(@Req() request: Request, @Param('id') id: string): Promise<void> {
-    const known = await deleteEndpoint(this.dataSource.manager, accountIdOf(request), id);
+    const known = await this.dataSource.transaction((tx) =>
+      deleteEndpoint(tx, accountIdOf(request), id),
+    );
     if (!known) throw objectNotFound('webhook endpoint');
   }
 

@@ -30,7 +30,7 @@ export interface Message {
 export interface Limits {
   /** For the whole exchange, in ms. A receiver should answer first and work later. */
   timeoutMs: number;
-  /** Nobody reads the answer; a receiver that sends more is cut off. */
+  /** Nobody reads the answer's body; a receiver that sends more is cut off. */
   answerBytes: number;
 }
 
@@ -116,13 +116,23 @@ function describe(error: unknown): string {
   return `the request failed${code === undefined ? '' : `: ${code}`}`;
 }
 
-/** Seconds or an HTTP date (RFC 9110, section 10.2.3), as milliseconds from now. */
+/**
+ * Seconds or an HTTP date (RFC 9110, section 10.2.3) in the one form that may be sent, as milliseconds from now, however
+ * many; `Date.parse` alone would read `120.5` and `-5` as dates. Anything else is no wish.
+ */
 export function parseRetryAfter(value: string | undefined, now: Date): number | undefined {
   if (value === undefined) return undefined;
-  const ms = /^\d{1,9}$/.test(value) ? Number(value) * 1000 : Date.parse(value) - now.getTime();
-  return Number.isNaN(ms) ? undefined : Math.max(0, ms);
+  if (/^\d+$/.test(value)) return Number(value) * 1000;
+  const date = new Date(value);
+  if (Number.isNaN(date.getTime()) || date.toUTCString() !== value) return undefined;
+  return Math.max(0, date.getTime() - now.getTime());
 }
 
+/**
+ * The head of the answer is the answer. What follows is read within the limits, so that the connection closes in good
+ * order, and then cut off; however it ends, it takes nothing back.
+ * @throws what ended the exchange before there was a head.
+ */
 function post(
   url: URL,
   body: string,
@@ -140,7 +150,8 @@ function post(
       agent: false, // a connection of its own: a slow receiver must not hold the next message's
       signal,
     });
-    request.on('error', reject);
+    let head: IncomingMessage | undefined;
+    request.on('error', (error) => (head ? resolve(head) : reject(error)));
     request.on('upgrade', (response, socket) => {
       socket.destroy(); // to another protocol, which nobody asked for
       resolve(response);
@@ -149,21 +160,19 @@ function post(
     request.on('information', () => {
       if (++interim > MOST_INTERIM) request.destroy(new AnswerTooLong());
     });
-    let answered = false;
     request.on('response', (response) => {
-      answered = true;
+      head = response;
       let bytes = 0;
       response.on('data', (chunk: Buffer) => {
         bytes += chunk.length;
-        if (bytes > answerBytes) response.destroy(new AnswerTooLong());
+        if (bytes > answerBytes) response.destroy();
       });
-      response.on('error', reject);
-      response.on('end', () => resolve(response));
-      response.on('close', () => reject(new Error('the answer ended early')));
+      response.on('error', () => {}); // `close` follows
+      response.on('close', () => resolve(response));
     });
     // Whatever else may end it: a promise that never settles would keep its slot for ever.
     request.on('close', () => {
-      if (!answered) reject(new Error('closed without an answer'));
+      if (!head) reject(new Error('closed without an answer'));
     });
     request.end(body);
   });

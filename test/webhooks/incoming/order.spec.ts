@@ -17,6 +17,8 @@ import {
   statusOf,
   tell,
   told,
+  parked,
+  parkedInMetrics,
 } from './incoming.support.js';
 
 /** Notifications come late, before their time, and not in the order in which things happened. */
@@ -143,6 +145,29 @@ describe('a notification before the charge', () => {
     await until(async () => (await statesOf(service, old.id)).length === 0);
     expect(await statesOf(service, young.id)).toEqual(['waiting']);
     await service.db.query('DELETE FROM processor_events WHERE id = $1', [young.id]);
+  });
+
+  test('that came, but could not be applied for thirty days, is parked and counted', async () => {
+    const pending = await leavePending(service, 'never applied', 'losing');
+    const restore = await restoreOlderBackup('charges', pending.id);
+    const paid = event('payment_intent.succeeded', await paymentOf(service, pending));
+    await tell(service.apiUrl, paid);
+    await service.db.query(
+      `UPDATE processor_events SET fact = (fact::jsonb || '{"answer":{"kind":"unknown"}}')::json WHERE id = $1`,
+      [paid.id],
+    );
+    const [before, list] = [await parkedInMetrics(service), await parked(service, pending.id)];
+    await restore();
+    await receivedAgo(paid.id, '30 days 1 second');
+    await startWorkerWithoutProcessor();
+    await until(async () => (await statesOf(service, paid.id))[0] !== 'waiting');
+    expect(await statesOf(service, paid.id)).toEqual(['parked']);
+    const { id: reference, amount } = paid.data.object;
+    expect(await parked(service, pending.id)).toEqual([
+      ...list,
+      { reference, reason: 'never_applied', amount: String(amount) },
+    ]);
+    expect(await parkedInMetrics(service)).toBe(before + 1);
   });
 
   test('in the name of another account is not taken for it', async () => {
