@@ -34,6 +34,9 @@ export async function spreadNextRun(
   );
 }
 
+/** For the queue to say of a job that was put off that it failed, which then is no longer its to say; in ms. */
+const AT_LEAST_MS = 100;
+
 /** Gives a running job back to the queue, as if it had not been begun. Whoever has taken it over keeps it. */
 export async function putOff(
   db: Tx,
@@ -44,7 +47,7 @@ export async function putOff(
     `UPDATE ${JOBS} SET locked_at = NULL, locked_by = NULL, attempts = attempts - 1,
        run_at = now() + $4::float8 * interval '1 millisecond'
      WHERE id = $1 AND attempts = $2 AND locked_by = $3`,
-    [id, attempts, locked_by, delayMs],
+    [id, attempts, locked_by, Math.max(delayMs, AT_LEAST_MS)],
   );
 }
 

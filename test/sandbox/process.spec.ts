@@ -155,15 +155,13 @@ describe('the sandbox as a process', () => {
 
 describe('closing a sandbox', () => {
   it('does not wait for connections that are never answered', async () => {
-    const sandbox = await start();
+    const sandbox = await start({ slowMs: 600_000 }); // for which it would wait
     const test = randomUUID();
     const unanswered = post(sandbox, '/v1/payment_intents', payment('pm_lab_timeout', test));
     const gone = expect(unanswered).rejects.toThrow();
     await waitFor(async () => (await countPaid(test)) === 1);
-    const begun = Date.now();
     await sandbox.close();
     await gone;
-    expect(Date.now() - begun).toBeLessThan(1_000);
   });
 });
 
