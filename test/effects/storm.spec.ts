@@ -16,7 +16,7 @@ import {
   type Workers,
 } from './storm.support.js';
 
-// A minute or so on two processors that have nothing else to do.
+// A minute or two on two processors that have nothing else to do.
 jest.setTimeout(600_000);
 
 let shop: Shop;
