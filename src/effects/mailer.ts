@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { mkdir, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createTransport, type SendMailOptions } from 'nodemailer';
+import { endAfter } from '../platform/end-after.js';
 
 export interface MailOptions {
   from: string;
@@ -63,21 +64,14 @@ async function sendBySmtp(
   });
   // A server that answers each step in time and needs for ever all the same would outlast the lease. The signal ends the
   // connection: a dialogue that nobody waits for any more could still hand the message over.
-  const end = new AbortController();
-  const stop = () => end.abort(stopping.reason);
-  const late = setTimeout(
-    () => end.abort(new Error(`the mail server took more than ${MAIL_TIMEOUT_MS} ms`)),
-    MAIL_TIMEOUT_MS,
-  );
-  if (stopping.aborted) stop();
-  else stopping.addEventListener('abort', stop);
+  const tooLate = new Error(`the mail server took more than ${MAIL_TIMEOUT_MS} ms`);
+  const { signal, release } = endAfter(MAIL_TIMEOUT_MS, stopping, tooLate);
   try {
-    await transport.sendMail({ ...message, signal: end.signal });
+    await transport.sendMail({ ...message, signal });
   } catch (error) {
-    throw end.signal.aborted ? end.signal.reason : error;
+    throw signal.aborted ? signal.reason : error;
   } finally {
-    clearTimeout(late);
-    stopping.removeEventListener('abort', stop);
+    release();
     transport.close();
   }
 }

@@ -2,7 +2,6 @@ import { Injectable } from '@nestjs/common';
 import { DataSource } from 'typeorm';
 import { recordEvent } from '../events/events.js';
 import { enqueue, JobRegistry } from '../jobs/jobs.js';
-import { QUEUED_JOBS } from '../jobs/queue-tables.js';
 import { orderCanceled } from '../orders/order.events.js';
 import { cancelPaidOrder, lockPaidOrder } from '../orders/order.queries.js';
 import type { Tx } from '../platform/database.js';
@@ -37,19 +36,19 @@ export class SaleCancellation {
   ) {
     jobs.register(
       CANCEL_SALE,
-      ({ account, order, charge }) =>
-        this.cancel({
+      ({ account, order, charge }, _signal, attempt) => {
+        const sale = {
           accountId: String(account),
           orderId: String(order),
           chargeId: String(charge),
-        }),
+        };
+        return this.cancel(sale, attempt === 1);
+      },
       { place: 'processor' },
     );
   }
 
-  private async cancel(sale: Sale): Promise<void> {
-    const { accountId, orderId, chargeId } = sale;
-    const askAgain = await this.isFirstRun(sale);
+  private async cancel({ accountId, orderId, chargeId }: Sale, askAgain: boolean): Promise<void> {
     await this.compensation.refundOnce(accountId, chargeId, `out_of_stock:${chargeId}`, askAgain);
     // Dies here: the money is back, the order still says paid; the next run finds the refund ended and goes on.
     await this.dataSource.transaction(async (tx) => {
@@ -58,17 +57,6 @@ export class SaleCancellation {
       await recordEvent(tx, orderCanceled(await cancelPaidOrder(tx, order)));
       await releaseStock(tx, accountId, chargeId);
     });
-  }
-
-  /** Of a job that is new, or that a person has set going again (`npm run jobs -- retry`); not of one that comes back. */
-  private async isFirstRun({ accountId, orderId }: Sale): Promise<boolean> {
-    const rows: unknown[] = await this.dataSource.query(
-      `SELECT 1 FROM ${QUEUED_JOBS} AS job
-       WHERE job.payload ->> 'account' = $1 AND job.payload ->> 'order' = $2 AND job.payload ->> 'charge' IS NOT NULL
-         AND job.attempts = 1 AND job.locked_at IS NOT NULL`,
-      [accountId, orderId],
-    );
-    return rows.length > 0;
   }
 }
 

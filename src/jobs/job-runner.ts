@@ -128,7 +128,7 @@ export class JobRunner
     return async (payload, { job, abortSignal }) => {
       setMaxListeners(0, abortSignal); // one for all jobs that run, each of which may listen
       try {
-        await this.run(registered, payload as Payload, abortSignal);
+        await this.run(registered, payload as Payload, abortSignal, job.attempts);
       } catch (error) {
         const db = this.dataSource.manager;
         const comesBack =
@@ -145,13 +145,14 @@ export class JobRunner
     { handler, place, sharers }: RegisteredJob,
     payload: Payload,
     signal: AbortSignal,
+    attempt: number,
   ): Promise<void> {
     const shares = this.shares.get(place);
-    if (!shares) return handler(payload, signal);
+    if (!shares) return handler(payload, signal, attempt);
     // The queue passes over those who are full, but many slots may ask it at the same moment.
     const leave = shares.take(sharers?.(payload) ?? []);
     if (!leave) throw new PutOff('its owner has its share', SHARE_PAUSE_MS * (0.5 + Math.random()));
-    return handler(payload, signal).finally(leave);
+    return handler(payload, signal, attempt).finally(leave);
   }
 
   /** Waits for what runs; gives back what takes longer, so that another process need not wait for its lock to end. */

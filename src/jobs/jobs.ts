@@ -69,8 +69,9 @@ export class PutOff extends Error {
  * back for it. Whoever was overtaken and cannot tell, throws.
  *
  * @param signal aborts when the process is about to stop: what can be cut short should be.
+ * @param attempt 1 for a job that is new, or that a person has set going again (`npm run jobs -- retry`).
  */
-export type JobHandler = (payload: Payload, signal: AbortSignal) => Promise<void>;
+export type JobHandler = (payload: Payload, signal: AbortSignal, attempt: number) => Promise<void>;
 
 /** Where jobs wait for a server of somebody else. */
 export const PLACES_OUTSIDE = ['mail', 'processor', 'receivers'] as const;

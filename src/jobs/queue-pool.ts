@@ -2,8 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { Logger } from '@nestjs/common';
 import pg from 'pg';
 import { isPassing } from '../idempotency/errors.js';
-import { Connection } from '../platform/connection.js';
-import { SESSION_LIMITS_MS, SESSION_OPTIONS } from '../platform/database.js';
+import { POOL_OPTIONS } from '../platform/database.js';
 
 /** PostgreSQL's "not now" (cannot_connect_now): what graphile-worker tries again at, up to a hundred times. */
 const NOT_NOW = '57P03';
@@ -18,13 +17,10 @@ const NOT_NOW = '57P03';
 export function openQueuePool(connectionString: string, max: number): pg.Pool {
   const log = new Logger('JobQueue');
   const pool = new pg.Pool({
-    Client: Connection,
+    ...POOL_OPTIONS,
     connectionString,
     max,
     application_name: 'charge-once jobs',
-    options: SESSION_OPTIONS,
-    connectionTimeoutMillis: 5_000,
-    query_timeout: SESSION_LIMITS_MS.statement_timeout + 2_000,
   });
   pool.on('error', (error) => log.warn('the queue lost a connection', error));
   pool.on('connect', (client) => {

@@ -50,6 +50,16 @@ export const SESSION_OPTIONS = Object.entries(SESSION_LIMITS_MS)
   .map(([name, ms]) => `-c ${name}=${ms}`)
   .join(' ');
 
+/** What every pool of ours asks of `pg`; times in ms. */
+export const POOL_OPTIONS = {
+  Client: Connection,
+  options: SESSION_OPTIONS,
+  // A request that gets no connection in this time is told `database_unavailable`, having done nothing.
+  connectionTimeoutMillis: 5_000,
+  // Longer than the server's own limits: nobody is there any more, and the connection with it is given up.
+  query_timeout: SESSION_LIMITS_MS.statement_timeout + 2_000,
+} satisfies pg.PoolConfig;
+
 /**
  * The pool. TypeORM carries connections, transactions and migrations; the SQL stands where it is run,
  * because the SQL is what this project teaches.
@@ -66,14 +76,6 @@ export function databaseOptions(url: string, poolSize: number) {
     installExtensions: false,
     poolSize,
     applicationName: 'charge-once',
-    extra: {
-      Client: Connection,
-      types,
-      options: SESSION_OPTIONS,
-      // A request that gets no connection in this time is told `database_unavailable`, having done nothing.
-      connectionTimeoutMillis: 5_000,
-      // Longer than the server's own limits: nobody is there any more, and the connection with it is given up.
-      query_timeout: SESSION_LIMITS_MS.statement_timeout + 2_000,
-    },
+    extra: { ...POOL_OPTIONS, types },
   } satisfies DataSourceOptions;
 }

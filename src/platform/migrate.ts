@@ -94,7 +94,7 @@ function openWork(databaseUrl: string): { run(): Promise<void>; stop(): Promise<
     for (const step of steps) if (!stopped) await step();
   };
   return {
-    run: () => (running ??= runSteps()),
+    run: () => (running = runSteps()),
     async stop() {
       stopped = true;
       for (const connection of connections) void connection.end();

@@ -123,12 +123,8 @@ export class StripeProcessor extends Processor {
 
   async lookRefund(refundId: string, prepared: string): Promise<ProcessorAnswer | undefined> {
     const { payment_intent } = JSON.parse(prepared) as RefundParameters;
-    return withDeadline(this.call(), async () => {
-      for await (const refund of this.stripe.refunds.list({ payment_intent, limit: 100 })) {
-        if (refund.metadata?.refund === refundId) return answerOfRefund(refund);
-      }
-      return undefined;
-    });
+    const made = await this.refundsOf(payment_intent);
+    return made.find(({ refund }) => refund === refundId)?.answer;
   }
 
   async refundsOf(payment_intent: string): Promise<PaidRefund[]> {

@@ -4,7 +4,7 @@ import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { createContext, runInContext } from 'node:vm';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { paymentsAtProcessor } from '../support/ledger.js';
+import { paymentsAtProcessor } from '../support/books.js';
 import { loadRecipe, page } from '../support/recipes.js';
 import { startStack, type Stack } from '../support/stack.js';
 

@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { text } from 'node:stream/consumers';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { paymentsAtProcessor } from '../support/ledger.js';
+import { paymentsAtProcessor } from '../support/books.js';
 import { lossyProxy } from '../support/lossy-proxy.js';
 import { blocks, loadRecipe, recipe, recipes, type ChargeOnce } from '../support/recipes.js';
 import { startStack, type Stack } from '../support/stack.js';

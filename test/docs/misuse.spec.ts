@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { KEY_MISUSES } from '../../src/platform/key-misuse.js';
-import { paymentsAtProcessor } from '../support/ledger.js';
+import { paymentsAtProcessor } from '../support/books.js';
 import { expectMatchesOpenApi } from '../support/openapi.js';
 import { startStack, type Stack } from '../support/stack.js';
 

@@ -1,28 +1,25 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { expectCleanBooks, paymentsOf } from '../support/books.js';
 import { charge, chargeUntilAnswered, lookUp } from '../support/raw-client.js';
-import { startDatabaseProxy, type Beat, type DatabaseProxy } from '../support/database-proxy.js';
-import { startService, type Running, type Service } from '../support/service.js';
+import type { Beat } from '../support/database-proxy.js';
+import { startProxiedService, type ProxiedService } from '../support/proxied-service.js';
 
 /**
  * The connection to PostgreSQL breaks around a COMMIT. Whether it took effect is not known to whoever sent it: so the
  * record is read again, never the COMMIT repeated blindly.
  */
-let service: Service;
-let proxy: DatabaseProxy;
-let api: Running;
+let service: ProxiedService['service'];
+let proxy: ProxiedService['proxy'];
+let api: ProxiedService['api'];
+let stop: ProxiedService['stop'];
 beforeAll(async () => {
-  service = await startService();
-  proxy = await startDatabaseProxy(service.databaseUrl);
-  api = await service.startApi({ DATABASE_URL: proxy.url });
+  ({ service, proxy, api, stop } = await startProxiedService());
 });
 afterAll(async () => {
   try {
     await expectCleanBooks(service);
   } finally {
-    await api.stop();
-    await proxy.stop();
-    await service.stop();
+    await stop();
   }
 });
 

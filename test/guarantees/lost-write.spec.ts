@@ -1,25 +1,19 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { startDatabaseProxy, type DatabaseProxy } from '../support/database-proxy.js';
+import { startProxiedService, type ProxiedService } from '../support/proxied-service.js';
 import { charge, lookUp, send, type Reply, type Send } from '../support/raw-client.js';
-import { startService, type Running, type Service } from '../support/service.js';
 
 /**
  * The connection to PostgreSQL breaks under a request without a key. There is no record in which to look up what became
  * of it, so the answer says no more than is known.
  */
-let service: Service;
-let proxy: DatabaseProxy;
-let api: Running;
+let service: ProxiedService['service'];
+let proxy: ProxiedService['proxy'];
+let api: ProxiedService['api'];
+let stop: ProxiedService['stop'];
 beforeAll(async () => {
-  service = await startService();
-  proxy = await startDatabaseProxy(service.databaseUrl);
-  api = await service.startApi({ DATABASE_URL: proxy.url });
+  ({ service, proxy, api, stop } = await startProxiedService());
 });
-afterAll(async () => {
-  await api.stop();
-  await proxy.stop();
-  await service.stop();
-});
+afterAll(() => stop());
 
 const ITEMS = [{ sku: 'tea', quantity: 1, unit_amount: 500 }];
 const ORDER: Send = { method: 'PUT', body: { currency: 'eur', items: ITEMS } };

@@ -12,7 +12,7 @@ export interface LedgerEntry {
   amount: number;
   currency: string;
   status: string;
-  metadata: { charge?: string; refund?: string; account?: string; fence?: string };
+  metadata: { charge?: string; refund?: string; order?: string; account?: string; fence?: string };
 }
 
 /** The sandbox's whole ledger, by its public list. */
@@ -33,10 +33,15 @@ export async function ledger(
   return entries;
 }
 
+/** What customers paid. */
+export async function paymentsAtProcessor(sandboxUrl: string): Promise<LedgerEntry[]> {
+  return (await ledger(sandboxUrl)).filter(({ status }) => status === 'succeeded');
+}
+
 /** What the customer paid for one charge: the ground truth. */
 export async function paymentsOf(sandboxUrl: string, chargeId: string): Promise<LedgerEntry[]> {
-  return (await ledger(sandboxUrl)).filter(
-    ({ metadata, status }) => metadata.charge === chargeId && status === 'succeeded',
+  return (await paymentsAtProcessor(sandboxUrl)).filter(
+    ({ metadata }) => metadata.charge === chargeId,
   );
 }
 

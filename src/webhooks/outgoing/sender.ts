@@ -1,6 +1,7 @@
 import { request as httpRequest, type IncomingMessage } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import { Webhook } from 'standardwebhooks';
+import { endAfter } from '../../platform/end-after.js';
 import {
   AddressRefused,
   checkBeforeConnecting,
@@ -66,7 +67,7 @@ export async function send(
   const signatures = message.secrets.map((secret) =>
     new Webhook(secret).sign(message.id, now, message.body),
   );
-  const { signal, release } = endAfter(limits.timeoutMs, stopping);
+  const { signal, release } = endAfter(limits.timeoutMs, stopping, new TookTooLong());
   try {
     const url = new URL(message.url);
     checkBeforeConnecting(url, policy);
@@ -88,23 +89,6 @@ export async function send(
   } finally {
     release();
   }
-}
-
-/**
- * A signal for the end of an exchange. Not `AbortSignal.any([AbortSignal.timeout(…), …])`: in Node 20 the garbage
- * collector takes a time limit that only `any` knows of, and then it never comes.
- */
-function endAfter(timeoutMs: number, stopping: AbortSignal) {
-  const end = new AbortController();
-  const stop = () => end.abort(stopping.reason);
-  const timer = setTimeout(() => end.abort(new TookTooLong()), timeoutMs);
-  if (stopping.aborted) stop();
-  else stopping.addEventListener('abort', stop);
-  const release = () => {
-    clearTimeout(timer);
-    stopping.removeEventListener('abort', stop);
-  };
-  return { signal: end.signal, release };
 }
 
 /** In words of ours, or the error's code: its message would name addresses of our network. */
