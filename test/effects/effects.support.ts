@@ -17,6 +17,8 @@ export interface Shop extends Service {
   startWorkerProcess(env?: Record<string, string>): Promise<WorkerProcess>;
   /** For one that must be there soon: what it takes over from gives up after a time limit, asleep or not. */
   prepareWorkerProcess(): Promise<StandbyWorker>;
+  /** Puts every worker to sleep meanwhile: one that is left awake does the jobs of those that sleep. */
+  whileWorkersSleep<T>(work: () => Promise<T>): Promise<T>;
 }
 
 export async function startShop(env: Record<string, string> = {}): Promise<Shop> {
@@ -24,26 +26,39 @@ export async function startShop(env: Record<string, string> = {}): Promise<Shop>
   const service = await startService({
     env: { SMTP_URL: mail.url, JOB_LOCK_SECONDS: '3', ...env },
   });
-  const workers: WorkerProcess[] = [];
+  const alive = new Set<WorkerProcess>();
+  const keep = (worker: WorkerProcess): WorkerProcess => {
+    const kept = {
+      ...worker,
+      async kill(signal?: NodeJS.Signals) {
+        const end = await worker.kill(signal);
+        alive.delete(kept);
+        return end;
+      },
+    };
+    alive.add(kept);
+    return kept;
+  };
   return {
     ...service,
     mail,
-    async startWorkerProcess(more = {}) {
-      const worker = await startWorkerProcess({ ...service.env, ...more });
-      workers.push(worker);
-      return worker;
-    },
+    startWorkerProcess: async (more = {}) =>
+      keep(await startWorkerProcess({ ...service.env, ...more })),
     async prepareWorkerProcess() {
       const standby = await prepareWorkerProcess(service.env);
-      const start = async () => {
-        const worker = await standby.start();
-        workers.push(worker);
-        return worker;
-      };
-      return { ...standby, start };
+      return { ...standby, start: async () => keep(await standby.start()) };
+    },
+    async whileWorkersSleep(work) {
+      const asleep = [...alive];
+      await Promise.all(asleep.map((worker) => worker.sleep()));
+      try {
+        return await work();
+      } finally {
+        for (const worker of asleep) worker.wake();
+      }
     },
     async stop() {
-      await Promise.all(workers.map((worker) => worker.kill()));
+      await Promise.all([...alive].map((worker) => worker.kill()));
       await service.stop();
       await mail.stop();
     },

@@ -54,6 +54,14 @@ async function shipmentOf({ order }: Purchase) {
 const lockOrder = ({ order }: Purchase) =>
   lockRows(shop.databaseUrl, 'SELECT 1 FROM orders WHERE id = $1', [order]);
 
+/** An order that is paid, and locked before any worker hears of it. */
+const buyAndLockTheOrder = (before: (purchase: Purchase) => Promise<unknown> = async () => {}) =>
+  shop.whileWorkersSleep(async () => {
+    const purchase = await buy(shop);
+    await before(purchase);
+    return { purchase, letGo: await lockOrder(purchase) };
+  });
+
 /** Another worker does what the present one has not finished. */
 async function takeOver(): Promise<WorkerProcess> {
   await letLocksRunOut(shop.db);
@@ -89,12 +97,9 @@ describe('the same job', () => {
 
   test('run by two workers at once has one of each effect', async () => {
     const second = await shop.startWorkerProcess();
-    await Promise.all([worker.sleep(), second.sleep()]);
-    const purchase = await buy(shop);
-    const letGo = await lockOrder(purchase);
-    await addJob(shop.db, 'fulfill-order', await payloadOf(purchase));
-    worker.wake();
-    second.wake();
+    const { purchase, letGo } = await buyAndLockTheOrder(async (bought) => {
+      await addJob(shop.db, 'fulfill-order', await payloadOf(bought));
+    });
     await somebodyWaits(shop.db, 'FROM orders', 2);
     await letGo();
     await expectOneOfEach(purchase);
@@ -119,26 +124,20 @@ describe('a worker that is killed', () => {
   });
 
   test('after the commit, before the queue hears of it: one of each effect', async () => {
-    const purchase = await (async () => {
-      await worker.sleep();
-      const bought = await buy(shop);
-      const letOrderGo = await lockOrder(bought);
-      worker.wake();
-      await somebodyWaits(shop.db, 'FROM orders');
-      const [job] = await jobs(shop.db, 'fulfill-order');
-      const letJobGo = await lockRows(
-        shop.databaseUrl,
-        'SELECT 1 FROM graphile_worker._private_jobs WHERE id = $1',
-        [job?.id],
-      );
-      await letOrderGo();
-      await somebodyWaits(shop.db, 'delete from');
-      expect(await effectsOf(shop, bought)).toMatchObject({ bookings: 1, shipments: 1 });
-      await worker.kill();
-      await nobodyWaits(shop.db, 'delete from'); // the server has noticed
-      await letJobGo();
-      return bought;
-    })();
+    const { purchase, letGo: letOrderGo } = await buyAndLockTheOrder();
+    await somebodyWaits(shop.db, 'FROM orders');
+    const [job] = await jobs(shop.db, 'fulfill-order');
+    const letJobGo = await lockRows(
+      shop.databaseUrl,
+      'SELECT 1 FROM graphile_worker._private_jobs WHERE id = $1',
+      [job?.id],
+    );
+    await letOrderGo();
+    await somebodyWaits(shop.db, 'delete from');
+    expect(await effectsOf(shop, purchase)).toMatchObject({ bookings: 1, shipments: 1 });
+    await worker.kill();
+    await nobodyWaits(shop.db, 'delete from'); // the server has noticed
+    await letJobGo();
     expect(await jobs(shop.db, 'fulfill-order')).toHaveLength(1);
     worker = await takeOver();
     await expectOneOfEach(purchase);
@@ -182,10 +181,7 @@ describe('a worker that falls asleep, is overtaken and wakes up', () => {
   });
 
   test('in its transaction: its session is ended, another worker does it, the sleeper nothing', async () => {
-    await worker.sleep();
-    const purchase = await buy(shop);
-    const letGo = await lockOrder(purchase);
-    worker.wake();
+    const { purchase, letGo } = await buyAndLockTheOrder();
     await somebodyWaits(shop.db, 'FROM orders');
     await worker.sleep();
     await letGo(); // the order is the sleeper's now

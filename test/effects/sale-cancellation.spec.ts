@@ -42,14 +42,14 @@ async function countStock({ sku }: Purchase, onHand: number): Promise<void> {
   if (put.status !== 200) throw new Error(put.text);
 }
 
-/** Two of ten are bought; then somebody counts, and there is one. The worker sleeps meanwhile. */
-async function buyTheMissing(before: (purchase: Purchase) => Promise<unknown> = async () => {}) {
-  await worker.sleep();
-  const purchase = await buy(shop);
-  await countStock(purchase, 1);
-  await before(purchase);
-  worker.wake();
-  return purchase;
+/** Two of ten are bought; then somebody counts, and there is one. The workers sleep meanwhile. */
+function buyTheMissing(before: (purchase: Purchase) => Promise<unknown> = async () => {}) {
+  return shop.whileWorkersSleep(async () => {
+    const purchase = await buy(shop);
+    await countStock(purchase, 1);
+    await before(purchase);
+    return purchase;
+  });
 }
 
 /** The same; the processor gives the money back, and its answer waits. */
