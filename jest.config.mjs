@@ -8,7 +8,7 @@ export default {
   globalTeardown: '<rootDir>/test/support/global-teardown.mjs',
   setupFiles: ['<rootDir>/test/support/worker-env.ts'],
   setupFilesAfterEnv: ['<rootDir>/test/support/after-each-file.ts'],
-  testTimeout: 60_000,
+  testTimeout: 300_000, // for hangs, not for speed: on a starved machine a program's imports alone take 40 s
   testSequencer: '<rootDir>/test/support/sequencer.mjs',
   maxWorkers: 2,
 };

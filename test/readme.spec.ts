@@ -35,7 +35,7 @@ describe('the tour of the README', () => {
   let stack: Stack | undefined;
   beforeAll(async () => {
     stack = await startStack();
-  }, 120_000);
+  });
   afterAll(async () => {
     await stack?.stop();
   });

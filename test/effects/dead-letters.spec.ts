@@ -1,12 +1,10 @@
-import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { runToEnd } from '../operation/operation.support.js';
 import { expectCleanBooks } from '../support/books.js';
 import { charge, send } from '../support/raw-client.js';
 import { until } from '../support/until.js';
 import type { WorkerProcess } from '../support/worker-process.js';
 import { addJob, drained, jobs, startShop, type Shop } from './effects.support.js';
-
-jest.setTimeout(120_000);
 
 /** What keeps failing is parked, told of, and tried again when a person says so. */
 let shop: Shop;

@@ -152,7 +152,7 @@ export async function jobs(db: pg.Pool, task?: string): Promise<QueuedJob[]> {
 }
 
 /** Resolves when nothing is left to do. */
-export function drained(db: pg.Pool, timeoutMs = 40_000): Promise<void> {
+export function drained(db: pg.Pool, timeoutMs?: number): Promise<void> {
   return until(async () => {
     const left = await jobs(db);
     if (left.length > 0) throw new Error(`left: ${JSON.stringify(left.slice(0, 5))}`);

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { expectCleanBooks } from '../support/books.js';
 import { send } from '../support/raw-client.js';
 import { until } from '../support/until.js';
@@ -21,8 +21,6 @@ import {
   type Purchase,
   type Shop,
 } from './effects.support.js';
-
-jest.setTimeout(120_000);
 
 /** A paid order books its stock and leaves the house once, whatever becomes of the workers that see to it. */
 let shop: Shop;

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
-import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { DataSource } from 'typeorm';
 import { recordEvent } from '../../src/events/events.js';
 import { openQueuePool } from '../../src/jobs/queue-pool.js';
@@ -24,8 +24,6 @@ import {
   startShop,
   type Shop,
 } from './effects.support.js';
-
-jest.setTimeout(120_000);
 
 /** The queue under the effects: what is promised is done, in spite of poison, lost connections and restarts. */
 let shop: Shop;

@@ -1,13 +1,4 @@
-import {
-  afterAll,
-  afterEach,
-  beforeAll,
-  beforeEach,
-  describe,
-  expect,
-  jest,
-  test,
-} from '@jest/globals';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import pg from 'pg';
 import { Mailer } from '../../src/effects/mailer.js';
 import { expectCleanBooks } from '../support/books.js';
@@ -26,8 +17,6 @@ import {
   type Purchase,
   type Shop,
 } from './effects.support.js';
-
-jest.setTimeout(120_000);
 
 /** The receipt of a purchase is one message, whatever becomes of the workers that send it. */
 let shop: Shop;

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { DataSource } from 'typeorm';
 import { audit } from '../../src/audit/audit.js';
 import { runToEnd } from '../operation/operation.support.js';
@@ -21,8 +21,6 @@ import {
   type Purchase,
   type Shop,
 } from './effects.support.js';
-
-jest.setTimeout(120_000);
 
 /** A sale whose stock a correction has taken away after it was paid: refunded once, canceled once, never shipped. */
 let shop: Shop;

@@ -41,9 +41,8 @@ const bodyOf = ({ paymentMethod }: Truth) => ({
 });
 
 beforeAll(async () => {
-  // The lease of an attempt is the processor's deadline and 2 s; a retry waits for its end in one request.
-  const env = { PROCESSOR_TIMEOUT_MS: '3000', IDEMPOTENCY_WAIT_MS: '30000' };
-  service = await startService({ env });
+  // A retry waits for the end of the lease in one request.
+  service = await startService({ env: { IDEMPOTENCY_WAIT_MS: '30000' } });
   survivor = await service.startApi();
   const account = await service.db.query(`SELECT id FROM accounts WHERE name = 'acme'`);
   idOf = (key) => deriveId('ch', account.rows[0].id, 'POST /charges', key);

@@ -36,7 +36,7 @@ beforeAll(async () => {
   await migrate(server.url);
   await ensureDemoAccounts(server.url);
   api = await service.startApiProcess({ naps: true, env: { DATABASE_URL: server.url } });
-}, 120_000);
+});
 afterAll(async () => {
   try {
     await expectCleanBooks({ databaseUrl: server.url, sandboxUrl: service.sandboxUrl });

@@ -238,8 +238,6 @@ describe('the reaper', () => {
     const workers = [await service.startWorker(short), await service.startWorker(short)];
     try {
       const first = await charge(api.url, 'end to end');
-      const replay = await charge(api.url, 'end to end');
-      expect(replay.text).toBe(first.text);
       await until(async () => (await recordsOf('end to end')).length === 0);
       expect(Date.now()).toBeGreaterThanOrEqual(
         Date.parse(String(first.headers['idempotency-expires'])),

@@ -12,7 +12,7 @@ let four: ApiProcess[];
 beforeAll(async () => {
   service = await startService({ env: { DATABASE_POOL_SIZE: '5' } });
   four = await Promise.all([1, 2, 3, 4].map(() => service.startApiProcess()));
-}, 120_000);
+});
 afterAll(async () => {
   try {
     await expectCleanBooks(service);
@@ -21,8 +21,6 @@ afterAll(async () => {
   }
 });
 
-/** Of a process that dies: its lease is what others wait for. Two seconds more than this. */
-const SHORT_LEASE = { PROCESSOR_TIMEOUT_MS: '1000' };
 /** A client that waits as long as it may. */
 const PATIENT = { headers: { prefer: 'wait=30' } };
 
@@ -64,7 +62,7 @@ describe('a process that dies in the middle of a charge', () => {
   test.each(['after-reserve', 'after-perform', 'settle-written'] as const)(
     'at %s: those who wait at the others take over when its lease ends, and one of them charges',
     async (crashAt) => {
-      const dying = await service.startApiProcess({ crashAt, env: SHORT_LEASE });
+      const dying = await service.startApiProcess({ crashAt });
       const lost = charge(dying.url, crashAt).catch(() => undefined);
       await dying.death;
       const replies = await Promise.all(four.map(({ url }) => charge(url, crashAt, {}, PATIENT)));
@@ -109,7 +107,7 @@ if (!pgbouncer)
     bouncer = await startPgbouncer(pgbouncer ?? '', service.databaseUrl);
     const env = { DATABASE_URL: bouncer.url };
     two = await Promise.all([1, 2].map(() => service.startApiProcess({ env })));
-  }, 120_000);
+  });
   afterAll(async () => {
     await Promise.all((two ?? []).map((api) => api.kill()));
     await bouncer.stop();
@@ -140,7 +138,7 @@ if (!pgbouncer)
     expect((await charge(other.url, 'declined', declined)).text).toBe(first.text);
     const dying = await service.startApiProcess({
       crashAt: 'settle-written',
-      env: { ...SHORT_LEASE, DATABASE_URL: bouncer.url },
+      env: { DATABASE_URL: bouncer.url },
     });
     await expect(charge(dying.url, 'crashed')).rejects.toThrow();
     const ended = await chargeUntilAnswered(one.url, 'crashed');

@@ -1,12 +1,9 @@
-import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { DataSource } from 'typeorm';
 import { addApiKey } from '../../src/accounts/accounts.js';
 import { expectCleanBooks, ledger, paymentsOf } from '../support/books.js';
 import { charge, getCharge, lookUp, send, type Reply } from '../support/raw-client.js';
 import { startService, type Service } from '../support/service.js';
-
-// Processes start slowly on a machine that is busy; the limit is for hangs, not for speed.
-jest.setTimeout(180_000);
 
 let service: Service;
 beforeAll(async () => {

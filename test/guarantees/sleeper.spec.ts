@@ -50,7 +50,7 @@ describe('a request that slept past the end of its lease', () => {
   });
 
   test('does not answer 504 for a charge that somebody else has settled', async () => {
-    const impatient = await service.startApi({ PROCESSOR_TIMEOUT_MS: '1000' });
+    const impatient = await service.startApi({ PROCESSOR_TIMEOUT_MS: '5000' });
     const { apiUrl, gate } = service;
     const open = gate.close();
     const sleeper = charge(impatient.url, 'late 504');

@@ -93,7 +93,7 @@ export async function startLiftedApp(home: string, env: object): Promise<LiftedP
   let dead = false;
   const death = once(child, 'exit').then(() => void (dead = true));
   const url = `http://127.0.0.1:${port}`;
-  await until(async () => dead || (await fetch(url)).status === 404, 150_000);
+  await until(async () => dead || (await fetch(url)).status === 404);
   if (dead) throw new Error(`the application ended before it answered:\n${printed}`);
   return {
     url,

@@ -22,7 +22,6 @@ beforeAll(async () => {
     env: {
       DATABASE_URL,
       LAB: '1',
-      PROCESSOR_TIMEOUT_MS: '3000',
       PROCESSOR_WEBHOOK_SECRET: WEBHOOK_SECRET,
     },
   });

@@ -53,8 +53,7 @@ describe('statement, lock and idle timeouts and the connection check', () => {
     const lost = once(sleeper, 'error');
     sleeper.on('error', () => undefined); // the connection's end comes as a second error
     await sleeper.connect();
-    await sleeper.query('BEGIN');
-    await sleeper.query('LOCK TABLE charges');
+    await sleeper.query('BEGIN; LOCK TABLE charges');
     await lost;
     await site.db.query('SELECT count(*) FROM charges');
   });

@@ -17,7 +17,7 @@ import {
 const SLOW = { payment_method: 'pm_lab_slow' };
 let site: Site;
 beforeAll(async () => {
-  site = await openSite();
+  site = await openSite(4_000); // a slow charge still runs when the process has been told to stop
 });
 afterAll(() => site.close());
 
@@ -73,7 +73,7 @@ describe('an API process that is told to stop in the middle of a charge', () => 
   });
 
   it('says that it is not ready before it closes its door', async () => {
-    const api = await startProgram('main.js', { ...site.env, DRAIN_DELAY_MS: '1500' });
+    const api = await startProgram('main.js', { ...site.env, DRAIN_DELAY_MS: '6000' });
     expect((await send(`${api.url}/health/ready`)).status).toBe(200);
     const exit = api.stop();
     await until(async () => (await send(`${api.url}/health/ready`)).status === 503);

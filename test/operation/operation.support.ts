@@ -42,7 +42,7 @@ export async function startProgram(
   const url = `http://127.0.0.1:${port}`;
   let ended = false;
   void program.exit.then(() => (ended = true));
-  await until(async () => ended || (await send(`${url}/health/live`)).status === 200, 55_000);
+  await until(async () => ended || (await send(`${url}/health/live`)).status === 200);
   if (ended) throw new Error(`${script} ended before it was ready:\n${program.output()}`);
   return { ...program, url, port };
 }

@@ -15,8 +15,8 @@ import {
 let site: Site;
 let api: Program;
 beforeAll(async () => {
-  site = await openSite();
-  api = await startProgram('main.js', { ...site.env, PROCESSOR_TIMEOUT_MS: '2000' });
+  site = await openSite(4_000); // while a slow charge runs, two others have to arrive
+  api = await startProgram('main.js', site.env);
 });
 afterAll(async () => {
   await api.stop();

@@ -133,7 +133,7 @@ describe('amount and currency', () => {
 
 describe('a charge whose outcome is not known', () => {
   test('blocks edit, cancel and any other charge until it is', async () => {
-    const impatient = await service.startApi({ PROCESSOR_TIMEOUT_MS: '500' });
+    const impatient = await service.startApi({ PROCESSOR_TIMEOUT_MS: '3000' });
     const order = await newOrder();
     const key = newId('key');
     const stuck = { payment_method: 'pm_lab_timeout' };

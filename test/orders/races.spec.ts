@@ -88,7 +88,7 @@ test('cancel, edit and pay at the same moment, two hundred rounds: never a cance
   expect(taken.sort((a, b) => (a.id! < b.id! ? -1 : 1))).toEqual(
     orders.rows.sort((a, b) => (a.id < b.id ? -1 : 1)),
   );
-}, 300_000);
+});
 
 describe('an order that is edited after a charge has read it and before it holds it', () => {
   /** Lets the charge read the order, stops it at its hold, changes the order, and lets it go on. */

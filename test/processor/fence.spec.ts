@@ -18,7 +18,7 @@ beforeAll(async () => {
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo;
   const baseUrl = new URL(`http://127.0.0.1:${port}`);
-  processor = new StripeProcessor({ name: 'x', secretKey: 'sk_test_x', baseUrl, timeoutMs: 900 });
+  processor = new StripeProcessor({ name: 'x', secretKey: 'sk_test_x', baseUrl, timeoutMs: 8_000 });
 });
 afterAll(() => {
   server.close();

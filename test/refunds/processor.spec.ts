@@ -10,7 +10,7 @@ let impatient: Running;
 beforeAll(async () => {
   service = await startService({ slowMs: 300 });
   api = service.apiUrl;
-  impatient = await service.startApi({ PROCESSOR_TIMEOUT_MS: '500' });
+  impatient = await service.startApi({ PROCESSOR_TIMEOUT_MS: '3000' });
 });
 afterAll(async () => {
   expect(await refundFaults(service.db, service.sandboxUrl)).toEqual([]);

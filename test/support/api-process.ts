@@ -71,7 +71,6 @@ export async function startApiProcess(options: ApiProcessOptions): Promise<ApiPr
   const url = `http://127.0.0.1:${port}`;
   await until(
     async () => dead || (await send(`${url}/health/ready`, { apiKey: null })).status === 200,
-    150_000, // on a starved machine the imports alone take 40 s
   );
   if (dead) throw new Error(`the API process ended before it was ready: ${complaints}`);
   return {

@@ -92,12 +92,14 @@ export async function chargeUntilAnswered(
   changes: Record<string, unknown> = {},
   options: Send = {},
 ): Promise<Reply> {
-  for (let patience = 300; ; patience--) {
+  const deadline = performance.now() + 150_000; // the API may be starting
+  for (;;) {
+    const patience = performance.now() < deadline;
     const reply = await charge(apiUrl, key, changes, options).catch((error: Error) => {
-      if (patience === 0) throw error;
+      if (!patience) throw error;
       return undefined;
     });
-    if (reply && (reply.body.retry !== 'same_key' || patience === 0)) return reply;
+    if (reply && (reply.body.retry !== 'same_key' || !patience)) return reply;
     await delay(100);
   }
 }

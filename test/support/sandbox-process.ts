@@ -28,7 +28,7 @@ export async function startSandboxProcess(
   });
   const exit = once(child, 'exit');
   const url = `http://127.0.0.1:${port}`;
-  await until(async () => (await fetch(`${url}/health/ready`)).status === 200, 60_000);
+  await until(async () => (await fetch(`${url}/health/ready`)).status === 200);
   return {
     url,
     async kill(signal = 'SIGKILL') {

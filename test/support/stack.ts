@@ -104,7 +104,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     })());
 
   try {
-    await until(async () => ended || (await readState()).ready, 60_000);
+    await until(async () => ended || (await readState()).ready);
     if (ended) throw new Error('the stack ended before it was ready');
   } catch (error) {
     await stop();

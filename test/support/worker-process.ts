@@ -71,7 +71,6 @@ async function ready(child: ChildProcess, port: number): Promise<WorkerProcess> 
   const url = `http://127.0.0.1:${port}`;
   await until(
     async () => ended || (await send(`${url}/health/ready`, { apiKey: null })).status === 200,
-    150_000, // on a starved machine the imports alone take 40 s
   );
   if (ended) throw new Error(`the worker ended before it was ready: ${output}`);
   return {

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { ServerResponse } from 'node:http';
-import { afterAll, beforeAll, beforeEach, describe, expect, jest, test } from '@jest/globals';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { PAUSES_MS, pauseAfter } from '../../src/webhooks/outgoing/retry-schedule.js';
 import { addJob, drained, jobs, skipPauses } from '../effects/effects.support.js';
 import { expectCleanBooks } from '../support/books.js';
@@ -16,8 +16,6 @@ import {
   newEndpoint,
   type TestEndpoint,
 } from './webhooks.support.js';
-
-jest.setTimeout(120_000);
 
 let service: Service;
 let receiver: Receiver;
@@ -340,7 +338,7 @@ test('slow endpoints hold up no other, and get all of their own in the end', asy
   await until(async () => {
     await skipPauses(service.db);
     return (await jobs(service.db)).length === 0;
-  }, 40_000);
+  });
   for (const { path } of hanging) {
     const got = receiver.at(path).map(({ headers }) => headers['webhook-id']);
     expect(got.sort()).toEqual([...events].sort());

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, jest, test } from '@jest/globals';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import {
   addJob,
   drained,
@@ -20,8 +20,6 @@ import {
   newEndpoint,
   type TestEndpoint,
 } from './webhooks.support.js';
-
-jest.setTimeout(120_000);
 
 /** A delivery reaches its merchant at least once, under one webhook-id, whatever becomes of the workers. */
 let shop: Shop;

@@ -161,7 +161,7 @@ describe('an API process that is killed (SIGKILL) inside the transaction', () =>
     expect(await lost).toBe('lost');
     expect((await second).status).toBe(200);
     await expectAppliedOnce(pending, news, 'overtaken');
-  }, 240_000);
+  });
 
   /** How many of the service's connections wait for a lock. */
   async function heldUp(): Promise<number> {

@@ -43,7 +43,7 @@ const allTaken = () =>
       'SELECT id FROM sandbox.events WHERE delivered_at IS NULL',
     );
     return rows.length === 0;
-  }, 60_000);
+  });
 
 describe('a charge whose answer was lost', () => {
   test.each(['pm_lab_timeout', 'pm_card_visa'])(
@@ -158,7 +158,7 @@ describe('a processor that tells everything at once, three times, and in no orde
     expect(rows).toEqual([{ state: 'applied', count: expect.any(Number) }]);
     const { rows: parked } = await service.db.query('SELECT * FROM parked_payments');
     expect(parked).toEqual([]);
-  }, 120_000);
+  });
 });
 
 describe('a processor that is killed while nobody takes what it tells', () => {

@@ -1,13 +1,10 @@
-import { afterAll, beforeAll, expect, jest, test } from '@jest/globals';
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { signal } from '../../../src/platform/processes.js';
 import { expectCleanBooks, paymentsOf } from '../../support/books.js';
 import { charge, getCharge, send } from '../../support/raw-client.js';
 import { startStack, type Stack } from '../../support/stack.js';
 import { until } from '../../support/until.js';
 import { deliver, event, signature } from './incoming.support.js';
-
-// Processes start slowly on a machine that is busy; the limit is for hangs, not for speed.
-jest.setTimeout(240_000);
 
 /** What a person who types `npm start` sees: the faults of the lab first, and then the notification. */
 let stack: Stack;

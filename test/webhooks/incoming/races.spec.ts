@@ -32,7 +32,7 @@ let worker: Running | undefined;
 beforeAll(async () => {
   service = await startListening();
   sleeper = await service.startApiProcess({ naps: true });
-}, 240_000);
+});
 afterEach(async () => {
   await worker?.stop();
   worker = undefined;
@@ -213,7 +213,7 @@ describe('a holder that has lost its lease brings a success', () => {
     expect(overtaken).toMatchObject({ status: 201, text: late.text });
     await expectOneEnd(id, 'late success', [late, overtaken]);
     await successor.kill();
-  }, 240_000);
+  });
 });
 
 const PAST_THE_DEADLINE = 301;
