@@ -79,11 +79,10 @@ export function supervise(options: ChildOptions): SupervisedChild {
       if (end === `code ${EXIT_CONFIGURATION}` && !everReady) {
         return announceFailure(new ChildRefusesConfiguration(options.name));
       }
-      options.log(`${options.name} (pid ${pid}) ended with ${end}; starting it again`);
-      if (wasReady) {
-        backOffMs = BACK_OFF_MS.first;
-        continue;
-      }
+      if (wasReady) backOffMs = BACK_OFF_MS.first;
+      const when = wasReady ? '' : ` in ${backOffMs / 1000} s`;
+      options.log(`${options.name} (pid ${pid}) ended with ${end}; starting it again${when}`);
+      if (wasReady) continue;
       await delay(backOffMs, undefined, { signal: stopping.signal }).catch(() => undefined);
       backOffMs = Math.min(backOffMs * 2, BACK_OFF_MS.most);
     }

@@ -1,10 +1,11 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { runToEnd } from '../operation/operation.support.js';
 import { expectCleanBooks } from '../support/books.js';
-import { charge, send } from '../support/raw-client.js';
+import { metric } from '../support/metrics.js';
+import { charge } from '../support/raw-client.js';
 import { until } from '../support/until.js';
 import type { WorkerProcess } from '../support/worker-process.js';
-import { addJob, drained, jobs, startShop, type Shop } from './effects.support.js';
+import { addJob, drained, jobs, skipPauses, startShop, type Shop } from './effects.support.js';
 
 /** What keeps failing is parked, told of, and tried again when a person says so. */
 let shop: Shop;
@@ -18,25 +19,21 @@ afterAll(() => shop.stop());
 
 const command = (...args: string[]) => runToEnd('jobs.cli.js', shop.env, args);
 
-async function metric(name: string): Promise<number> {
-  const { text } = await send(`${worker.url}/metrics`);
-  return Number(new RegExp(`^charge_once_${name} (\\S+)`, 'm').exec(text)?.[1]);
-}
-
 /** A receipt that the mail server has refused for the last time. @returns the job's id. */
 async function park(to: string): Promise<string> {
   shop.mail.refuse(to);
   await charge(shop.apiUrl, to, { receipt_email: to });
-  const refused = async () =>
-    (await jobs(shop.db, 'send-receipt')).find(
-      ({ attempts, locked, last_error }) => attempts === 1 && !locked && last_error !== null,
+  let id = '';
+  await until(async () => {
+    const { rows } = await shop.db.query<{ id: string }>(
+      `UPDATE graphile_worker._private_jobs SET attempts = 24, run_at = now()
+       WHERE attempts < 24 AND last_error IS NOT NULL AND locked_at IS NULL
+         AND task_id = (SELECT id FROM graphile_worker._private_tasks WHERE identifier = 'send-receipt')
+       RETURNING id::text`,
     );
-  await until(async () => (await refused()) !== undefined);
-  const { id } = (await refused())!;
-  await shop.db.query(
-    'UPDATE graphile_worker._private_jobs SET attempts = 24, run_at = now() WHERE id = $1',
-    [id],
-  );
+    id = rows[0]?.id ?? '';
+    return rows.length === 1;
+  });
   await until(async () => {
     const job = (await jobs(shop.db)).find((each) => each.id === id);
     return job?.attempts === 25 && !job.locked;
@@ -47,7 +44,7 @@ async function park(to: string): Promise<string> {
 describe('a job that has failed for the last time', () => {
   test('is parked, listed, counted and tried again by command', async () => {
     expect(await command('list')).toEqual({ exit: 0, output: '0 parked\n' });
-    expect(await metric('parked_jobs')).toBe(0);
+    expect(await metric(worker.url, 'parked_jobs')).toBe(0);
     const id = await park('ann@shop.test');
     // One that fails as well, and will be tried again.
     const other = await addJob(shop.db, 'fan-out-event', { account: 'acct_1', event: 'evt_1' });
@@ -66,7 +63,7 @@ describe('a job that has failed for the last time', () => {
       ),
     );
     expect(sum).toBe('1 parked');
-    expect(await metric('parked_jobs')).toBe(1);
+    expect(await metric(worker.url, 'parked_jobs')).toBe(1);
     await shop.db.query('DELETE FROM graphile_worker._private_jobs WHERE id = $1', [other]);
 
     // It waits for a person, although the mail server would take it by now.
@@ -82,7 +79,7 @@ describe('a job that has failed for the last time', () => {
     await shop.mail.caught('ann@shop.test');
     await drained(shop.db);
     expect(shop.mail.of('ann@shop.test')).toHaveLength(1);
-    expect(await metric('parked_jobs')).toBe(0);
+    expect(await metric(worker.url, 'parked_jobs')).toBe(0);
   });
 
   test('is tried again with all the others', async () => {
@@ -107,21 +104,20 @@ test('a job that will be tried again by itself is left to itself', async () => {
     output: `No job ${job!.id} is parked; \`list\` shows those that are.\n`,
   });
   shop.mail.refuse(undefined);
+  await skipPauses(shop.db);
   await drained(shop.db);
 });
 
 test('the age of what waits to be run is a metric', async () => {
-  await worker.sleep();
-  await charge(shop.apiUrl, 'waits', { receipt_email: 'sue@shop.test' });
-  await shop.db.query(
-    `UPDATE graphile_worker._private_jobs SET run_at = run_at - interval '1 hour'`,
-  );
-  const { text } = await send(`${shop.apiUrl}/metrics`);
-  const seconds = Number(/^charge_once_oldest_due_job_seconds (\S+)/m.exec(text)?.[1]);
-  expect(seconds).toBeGreaterThanOrEqual(3600);
-  worker.wake();
+  await shop.whileWorkersSleep(async () => {
+    await charge(shop.apiUrl, 'waits', { receipt_email: 'sue@shop.test' });
+    await shop.db.query(
+      `UPDATE graphile_worker._private_jobs SET run_at = run_at - interval '1 hour'`,
+    );
+    expect(await metric(shop.apiUrl, 'oldest_due_job_seconds')).toBeGreaterThanOrEqual(3600);
+  });
   await drained(shop.db);
-  expect(await metric('oldest_due_job_seconds')).toBe(0);
+  expect(await metric(worker.url, 'oldest_due_job_seconds')).toBe(0);
 });
 
 describe('the command', () => {

@@ -24,7 +24,8 @@ export interface Shop extends Service {
 export async function startShop(env: Record<string, string> = {}): Promise<Shop> {
   const mail = await startMailCatcher();
   const service = await startService({
-    env: { SMTP_URL: mail.url, JOB_LOCK_SECONDS: '3', ...env },
+    // Long enough that a job which is merely slow is not freed; what a test takes over, it has aged.
+    env: { SMTP_URL: mail.url, JOB_LOCK_SECONDS: '15', ...env },
   });
   const alive = new Set<WorkerProcess>();
   const keep = (worker: WorkerProcess): WorkerProcess => {

@@ -24,7 +24,11 @@ let receiver: Receiver;
 let endpoint: TestEndpoint;
 async function open(): Promise<void> {
   receiver = await startReceiver();
-  shop = await startShop({ RATE_LIMIT_PER_SECOND: '100000', RATE_LIMIT_BURST: '100000' });
+  shop = await startShop({
+    RATE_LIMIT_PER_SECOND: '100000',
+    RATE_LIMIT_BURST: '100000',
+    JOB_LOCK_SECONDS: '3', // of a worker that was killed a job is free soon
+  });
   endpoint = await newEndpoint(shop, receiver, ['charge.succeeded', 'fulfillment.created']);
 }
 async function close(): Promise<void> {

@@ -9,7 +9,8 @@ let service: Service;
 let api: string;
 let other: Running;
 beforeAll(async () => {
-  service = await startService();
+  // However slow the winner is, nobody is told 409 because of it.
+  service = await startService({ env: { IDEMPOTENCY_WAIT_MS: '30000' } });
   api = service.apiUrl;
   other = await service.startApi();
 });

@@ -27,8 +27,11 @@ export async function startSandboxProcess(
     execArgv: [],
   });
   const exit = once(child, 'exit');
+  let ended = false;
+  void exit.then(() => (ended = true));
   const url = `http://127.0.0.1:${port}`;
-  await until(async () => (await fetch(`${url}/health/ready`)).status === 200);
+  await until(async () => ended || (await fetch(`${url}/health/ready`)).status === 200);
+  if (ended) throw new Error('the sandbox ended before it was ready');
   return {
     url,
     async kill(signal = 'SIGKILL') {

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { expect } from '@jest/globals';
 import Stripe from 'stripe';
 import { ledger, type LedgerEntry } from '../../support/books.js';
+import { metric } from '../../support/metrics.js';
 import { charge, getCharge, send, type Reply } from '../../support/raw-client.js';
 import { startService, type Service } from '../../support/service.js';
 
@@ -139,7 +140,4 @@ export async function parked({ db }: Service, chargeId: string) {
 }
 
 /** What an operator sees. */
-export async function parkedInMetrics({ apiUrl }: Service): Promise<number> {
-  const { text } = await send(`${apiUrl}/metrics`, { apiKey: null });
-  return Number(/^charge_once_parked_payments (\d+)$/m.exec(text)?.[1]);
-}
+export const parkedInMetrics = ({ apiUrl }: Service) => metric(apiUrl, 'parked_payments');

@@ -9,7 +9,7 @@ import { deliver, event, signature } from './incoming.support.js';
 /** What a person who types `npm start` sees: the faults of the lab first, and then the notification. */
 let stack: Stack;
 beforeAll(async () => {
-  stack = await startStack({ env: { PROCESSOR_TIMEOUT_MS: '2000' } });
+  stack = await startStack({ env: { PROCESSOR_TIMEOUT_MS: '5000' } });
 });
 afterAll(async () => {
   try {

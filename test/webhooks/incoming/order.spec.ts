@@ -49,6 +49,9 @@ async function startWorkerWithoutProcessor(): Promise<void> {
 
 /** What no test has ended, the sweep does. */
 async function chargesEnded(): Promise<void> {
+  await service.db.query(
+    'UPDATE idempotency_records SET next_attempt_at = now() WHERE next_attempt_at > now()',
+  );
   worker = await service.startWorker();
   await until(async () => {
     const { rows } = await service.db.query(`SELECT 1 FROM charges WHERE status = 'pending'`);

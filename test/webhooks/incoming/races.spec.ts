@@ -30,7 +30,7 @@ let service: Service;
 let sleeper: ApiProcess;
 let worker: Running | undefined;
 beforeAll(async () => {
-  service = await startListening();
+  service = await startListening({ IDEMPOTENCY_WAIT_MS: '30000' });
   sleeper = await service.startApiProcess({ naps: true });
 });
 afterEach(async () => {
@@ -121,8 +121,9 @@ describe('the notification and the holder of the lease', () => {
 
   test('a duplicate that waits for the holder gets what the notification wrote', async () => {
     const { id, reply } = await fallAsleep('after-perform', 'with a duplicate');
+    const news = await newsOf(id);
     const duplicate = charge(service.apiUrl, 'with a duplicate');
-    await tell(service.apiUrl, await newsOf(id));
+    await tell(service.apiUrl, news);
     const waited = await duplicate;
     expect(waited.status).toBe(201);
     sleeper.wake();
