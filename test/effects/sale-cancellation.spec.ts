@@ -310,7 +310,8 @@ describe('a refund that the processor refuses', () => {
       until(async () => {
         const [job] = await jobs(shop.db, 'cancel-sale');
         return (
-          job?.attempts === attempts &&
+          job !== undefined &&
+          job.attempts >= attempts && // it comes back by itself, too
           /a person must look/.test(job.last_error ?? '') &&
           !job.locked
         );
