@@ -1,27 +1,13 @@
 import { readSandboxConfig, SandboxConfigError } from './config.js';
 import { startSandbox, type Sandbox } from './sandbox.server.js';
+import { stopInGoodOrder } from './stop.js';
 
 /** EX_CONFIG of sysexits.h. Starting again will not help, so a supervisor must not try. */
 const EXIT_CONFIG = 78;
 
-const sandbox = await start();
-
-let stopping = false;
-const stop = (): void => {
-  if (stopping) return;
-  stopping = true;
-  sandbox.close().then(
-    () => process.exit(0),
-    (error: unknown) => fail(`the sandbox did not stop cleanly: ${text(error)}`, 1),
-  );
-};
-// `once`: a second signal finds no listener and ends the process at once, as it would any other.
-process.once('SIGTERM', stop);
-process.once('SIGINT', stop);
-// A parent that was killed cannot send a signal, but its end of the IPC channel closes.
-process.once('disconnect', stop);
-// ... and it may have closed while the sandbox was starting, before there was a listener.
-if (process.send && !process.connected) stop();
+stopInGoodOrder(await start(), (error) =>
+  fail(`the sandbox did not stop cleanly: ${text(error)}`, 1),
+);
 
 async function start(): Promise<Sandbox> {
   try {

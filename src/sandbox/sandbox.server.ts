@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
 import express, { type NextFunction, type Request, type Response } from 'express';
 import type pg from 'pg';
 import type { SandboxConfig } from './config.js';
@@ -25,6 +26,8 @@ export interface SandboxOptions extends Partial<SandboxConfig> {
   databaseUrl: string;
   /** How long `pm_lab_slow` takes, in milliseconds. Default 3000. */
   slowMs?: number;
+  /** How `pm_lab_slow` waits so long. Whoever wants to end it, and no clock, gives a wait of his own. */
+  sleep?: (ms: number) => Promise<unknown>;
 }
 
 export interface Sandbox {
@@ -44,10 +47,11 @@ const STOP_MARGIN_MS = 2_000;
  */
 export async function startSandbox(options: SandboxOptions): Promise<Sandbox> {
   const { databaseUrl, port = 0, host = '127.0.0.1', keyTtlSeconds = 86_400 } = options;
-  const { slowMs = 3_000, webhook } = options;
+  const { slowMs = 3_000, sleep = delay, webhook } = options;
   const pool = await openLedger(databaseUrl);
   const held = new Set<Response>();
-  const server = createServer(createApp({ pool, keyTtlSeconds, slowMs, held }, Boolean(webhook)));
+  const idempotency = { pool, keyTtlSeconds, slowMs, sleep, held };
+  const server = createServer(createApp(idempotency, Boolean(webhook)));
   try {
     server.listen(port, host);
     await once(server, 'listening');

@@ -3,8 +3,11 @@ import { connect } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { Sandbox } from '../../src/sandbox/sandbox.server.js';
+import { until } from '../support/until.js';
 import {
   countPaid,
+  endLease,
+  onceUnlocked,
   payment,
   post,
   type Reply,
@@ -12,6 +15,7 @@ import {
   SLOW_MS,
   sql,
   start,
+  startHeld,
   waitForKey,
 } from './sandbox.support.js';
 
@@ -156,14 +160,14 @@ describe('a key', () => {
 
 describe('the age of a key', () => {
   it('makes it unseen after the time to live, though nothing has pruned it', async () => {
-    const brief = await start({ keyTtlSeconds: 1 });
+    const brief = await start({ keyTtlSeconds: 60 });
     try {
       fresh();
       const form = payment('pm_card_visa', test);
       const send = (): Promise<Reply> => post(brief, '/v1/payment_intents', form, { key });
       const first = await send();
       expectReplay(await send(), first);
-      await age(key, 2);
+      await age(key, 61);
       const late = await send();
       expect(late.status).toBe(200);
       expect(late.text).not.toBe(first.text);
@@ -202,15 +206,19 @@ describe('methods that misbehave', () => {
   it('pm_lab_timeout charges and never answers; the repeat is a replay', async () => {
     fresh();
     const form = payment('pm_lab_timeout', test);
-    const signal = AbortSignal.timeout(500);
-    await expect(post(sandbox, '/v1/payment_intents', form, { key, signal })).rejects.toMatchObject(
-      { name: 'TimeoutError' },
-    );
-    expect(await countPaid(test)).toBe(1);
-    const repeat = await pay('pm_lab_timeout');
+    const patience = new AbortController();
+    const { signal } = patience;
+    const unanswered = expect(
+      post(sandbox, '/v1/payment_intents', form, { key, signal }),
+    ).rejects.toMatchObject({ name: 'AbortError' });
+    await until(async () => (await countPaid(test)) === 1);
+    const repeat = await onceUnlocked(() => pay('pm_lab_timeout'));
     expect(repeat.status).toBe(200);
     expect(repeat.headers.get('idempotent-replayed')).toBe('true');
     expect(await countPaid(test)).toBe(1);
+    // An answer would have come before that of the repeat.
+    patience.abort();
+    await unanswered;
   });
 
   it('pm_lab_unavailable_once refuses once, also when another process answers next', async () => {
@@ -252,46 +260,68 @@ describe('methods that misbehave', () => {
 
   it('pm_lab_slow keeps its key in use and charges at the end', async () => {
     fresh();
-    const begun = Date.now();
-    const slow = pay('pm_lab_slow');
-    await waitForKey(key);
-    const duplicate = await pay('pm_lab_slow');
-    expect(duplicate.status).toBe(409);
-    expect(duplicate.body.error).toMatchObject({ code: 'idempotency_key_in_use' });
-    expect(await countPaid(test)).toBe(0);
-    const first = await slow;
-    expect(first.status).toBe(200);
-    expect(Date.now() - begun).toBeGreaterThanOrEqual(SLOW_MS);
-    expectReplay(await pay('pm_lab_slow'), first);
-    expect(await countPaid(test)).toBe(1);
+    const held = await startHeld();
+    try {
+      const form = payment('pm_lab_slow', test);
+      const slow = post(held, '/v1/payment_intents', form, { key });
+      await waitForKey(key);
+      const duplicate = await pay('pm_lab_slow');
+      expect(duplicate.status).toBe(409);
+      expect(duplicate.body.error).toMatchObject({ code: 'idempotency_key_in_use' });
+      expect(await countPaid(test)).toBe(0);
+      held.endSlow();
+      const first = await slow;
+      expect(first.status).toBe(200);
+      expectReplay(await pay('pm_lab_slow'), first);
+      expect(await countPaid(test)).toBe(1);
+    } finally {
+      await held.close();
+    }
+  });
+
+  it('pm_lab_slow takes its time', async () => {
+    fresh();
+    const begun = performance.now();
+    expect((await pay('pm_lab_slow')).status).toBe(200);
+    expect(performance.now() - begun).toBeGreaterThanOrEqual(SLOW_MS);
   });
 
   it('pm_lab_slow holds no connection: thirty at once leave the rest at work', async () => {
     fresh();
-    const patient = await start({ slowMs: 5_000 });
-    let ended = 0;
-    const slow = Array.from({ length: 30 }, async () => {
-      const form = payment('pm_lab_slow', test);
-      await post(patient, '/v1/payment_intents', form, { key: randomUUID() });
-      ended += 1;
-    });
-    const quick = await post(patient, '/v1/payment_intents', payment('pm_card_visa', test));
-    expect([quick.status, ended]).toEqual([200, 0]);
-    await Promise.all(slow);
-    expect(await countPaid(test)).toBe(31);
-    await patient.close();
+    const held = await startHeld();
+    try {
+      const keys = Array.from({ length: 30 }, () => randomUUID());
+      const slow = keys.map((each) =>
+        post(held, '/v1/payment_intents', payment('pm_lab_slow', test), { key: each }),
+      );
+      await waitForKey(...keys); // all of them wait now
+      const quick = await post(held, '/v1/payment_intents', payment('pm_card_visa', test));
+      expect(quick.status).toBe(200);
+      held.endSlow();
+      for (const { status } of await Promise.all(slow)) expect(status).toBe(200);
+      expect(await countPaid(test)).toBe(31);
+    } finally {
+      await held.close();
+    }
   });
 
   it('pm_lab_slow writes nothing when its lease ran out and another took over', async () => {
     fresh();
-    const sleeper = pay('pm_lab_slow');
-    await waitForKey(key);
-    await sql(`UPDATE sandbox.idempotency_keys SET lease_until = now() WHERE key = $1`, [key]);
-    const successor = await pay('pm_lab_slow');
-    expect((await sleeper).status).toBe(409);
-    expect(successor.status).toBe(200);
-    expectReplay(await pay('pm_lab_slow'), successor);
-    expect(await countPaid(test)).toBe(1);
+    const held = await startHeld();
+    try {
+      const form = payment('pm_lab_slow', test);
+      const sleeper = post(held, '/v1/payment_intents', form, { key });
+      await waitForKey(key);
+      await endLease(key);
+      const successor = await onceUnlocked(() => pay('pm_lab_slow'));
+      expect(successor.status).toBe(200);
+      held.endSlow();
+      expect((await sleeper).status).toBe(409);
+      expectReplay(await pay('pm_lab_slow'), successor);
+      expect(await countPaid(test)).toBe(1);
+    } finally {
+      await held.close();
+    }
   });
 
   it('a confirmation misbehaves as a creation does', async () => {

@@ -4,25 +4,35 @@ import { once } from 'node:events';
 import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { text } from 'node:stream/consumers';
-import { setTimeout as sleep } from 'node:timers/promises';
-import { afterEach, describe, expect, it } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import { freePort } from '../../src/platform/ports.js';
+import { until } from '../support/until.js';
 import {
   countPaid,
   databaseUrl,
+  endLease,
+  onceUnlocked,
   payment,
   post,
   sql,
   start,
-  waitFor,
+  useFreshLedger,
   waitForKey,
 } from './sandbox.support.js';
 import { startReceiver, type Receiver } from './webhook-receiver.js';
 
 const MAIN = 'dist/src/sandbox/main.js';
+/** The same, but its slow payments end when it is sent a message, by no clock. */
+const HELD = 'test/support/held-sandbox.mjs';
 const children: ChildProcess[] = [];
 
 const receivers: Receiver[] = [];
 
+let dropLedger: () => Promise<void>;
+beforeAll(async () => {
+  dropLedger = await useFreshLedger();
+});
+afterAll(() => dropLedger());
 afterEach(async () => {
   for (const child of children.splice(0)) child.kill('SIGKILL');
   for (const receiver of receivers.splice(0)) await receiver.stop();
@@ -30,7 +40,7 @@ afterEach(async () => {
 
 describe('the sandbox as a process', () => {
   it('killed by SIGKILL while a key runs, takes the money once when the key is sent again', async () => {
-    const { url, child } = await run();
+    const { url, child } = await run({}, HELD);
     const test = randomUUID();
     const form = payment('pm_lab_slow', test);
     const lost = post({ url }, '/v1/payment_intents', form, { key: test });
@@ -40,12 +50,10 @@ describe('the sandbox as a process', () => {
     expect(await countPaid(test)).toBe(0);
 
     const next = await run();
-    let reply = await post(next, '/v1/payment_intents', form, { key: test });
-    while (reply.status === 409) {
-      await sleep(200);
-      reply = await post(next, '/v1/payment_intents', form, { key: test });
-    }
-    expect(reply.status).toBe(200);
+    const again = () => post(next, '/v1/payment_intents', form, { key: test });
+    expect((await again()).status).toBe(409); // until the lease of the dead one ends
+    await endLease(test);
+    expect((await onceUnlocked(again)).status).toBe(200);
     expect(await countPaid(test)).toBe(1);
   });
 
@@ -55,25 +63,28 @@ describe('the sandbox as a process', () => {
     const form = payment('pm_lab_timeout', test);
     const lost = post({ url }, '/v1/payment_intents', form, { key: test });
     lost.catch(() => undefined);
-    await waitFor(async () => (await countPaid(test)) === 1);
+    await until(async () => (await countPaid(test)) === 1);
     child.kill('SIGKILL');
     await expect(lost).rejects.toThrow();
-    const reply = await post(await run(), '/v1/payment_intents', form, { key: test });
+    const next = await run();
+    const reply = await onceUnlocked(() => post(next, '/v1/payment_intents', form, { key: test }));
     expect(reply.headers.get('idempotent-replayed')).toBe('true');
     expect(await countPaid(test)).toBe(1);
   });
 
   it('finishes what runs on SIGTERM, leaves unanswered connections, and exits 0', async () => {
-    const { url, child } = await run();
-    const test = randomUUID();
-    const unanswered = post({ url }, '/v1/payment_intents', payment('pm_lab_timeout'));
-    const slow = post({ url }, '/v1/payment_intents', payment('pm_lab_slow', test), { key: test });
-    const gone = expect(unanswered).rejects.toThrow();
-    await waitForKey(test);
+    const { url, child } = await run({}, HELD);
+    const pay = (method: string, key: string) =>
+      post({ url }, '/v1/payment_intents', payment(method), { key });
+    const keys = [randomUUID(), randomUUID()] as const;
+    const gone = expect(pay('pm_lab_timeout', keys[0])).rejects.toThrow();
+    const slow = pay('pm_lab_slow', keys[1]);
+    await waitForKey(...keys);
     const exit = once(child, 'exit');
     child.kill('SIGTERM');
+    await gone; // so it is stopping
+    child.send('end what is slow');
     expect((await slow).body).toMatchObject({ status: 'succeeded' });
-    await gone;
     expect(await exit).toEqual([0, null]);
   });
 
@@ -84,11 +95,15 @@ describe('the sandbox as a process', () => {
     receiver.answer((response, { body }) => void (body.includes(test) || response.end()));
     const { url, child } = await run(tellTo(receiver));
     await post({ url }, '/v1/payment_intents', payment('pm_card_visa', test));
-    await waitFor(async () => ours().length === 1);
+    await until(async () => ours().length > 0);
     child.kill('SIGKILL');
     receiver.answer(200);
     await run(tellTo(receiver));
-    await waitFor(async () => ours().length === 2);
+    // Only an answer makes it delivered, and the one that was killed got none.
+    const delivered =
+      'SELECT id FROM sandbox.events WHERE body LIKE $1 AND delivered_at IS NOT NULL';
+    await until(async () => (await sql(delivered, [`%${test}%`])).rowCount === 1);
+    expect(ours().length).toBeGreaterThan(1);
     expect(new Set(ours().map(({ id }) => id)).size).toBe(1);
   });
 
@@ -97,7 +112,7 @@ describe('the sandbox as a process', () => {
     receiver.answer(() => undefined);
     const { url, child } = await run(tellTo(receiver));
     await post({ url }, '/v1/payment_intents', payment('pm_card_visa'));
-    await waitFor(async () => receiver.received.length > 0);
+    await until(async () => receiver.received.length > 0);
     const exit = once(child, 'exit');
     child.kill('SIGTERM');
     expect(await exit).toEqual([0, null]);
@@ -159,7 +174,7 @@ describe('closing a sandbox', () => {
     const test = randomUUID();
     const unanswered = post(sandbox, '/v1/payment_intents', payment('pm_lab_timeout', test));
     const gone = expect(unanswered).rejects.toThrow();
-    await waitFor(async () => (await countPaid(test)) === 1);
+    await until(async () => (await countPaid(test)) === 1);
     await sandbox.close();
     await gone;
   });
@@ -189,7 +204,7 @@ describe('the ledger', () => {
         `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
          WHERE application_name = 'charge-once sandbox' AND datname = current_database()`,
       );
-      await waitFor(async () => (await ready()) === 200);
+      await until(async () => (await ready()) === 200);
       const reply = await post(sandbox, '/v1/payment_intents', payment('pm_card_visa'));
       expect(reply.status).toBe(200);
     } finally {
@@ -215,28 +230,19 @@ function tellTo({ url }: Receiver): Record<string, string> {
 
 async function run(
   more: Record<string, string> = {},
+  program = MAIN,
 ): Promise<{ url: string; child: ChildProcess }> {
   const port = await freePort();
-  const child = fork(MAIN, {
+  const child = fork(program, {
     env: { ...process.env, DATABASE_URL: databaseUrl, SANDBOX_PORT: String(port), ...more },
     execArgv: [],
   });
   children.push(child);
   const url = `http://127.0.0.1:${port}`;
-  await waitFor(async () => {
-    const ready = await fetch(`${url}/health/ready`).catch(() => undefined);
-    return ready?.status === 200;
-  });
+  const dead = () => child.exitCode ?? child.signalCode;
+  await until(async () => dead() !== null || (await fetch(`${url}/health/ready`)).status === 200);
+  if (dead() !== null) throw new Error(`${program} ended before it was ready: ${dead()}`);
   return { url, child };
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
 }
 
 /** A port that somebody listens on until the test process ends. */

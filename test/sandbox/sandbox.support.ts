@@ -1,5 +1,4 @@
 import { randomUUID } from 'node:crypto';
-import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import Stripe from 'stripe';
 import {
@@ -7,14 +6,36 @@ import {
   type Sandbox,
   type SandboxOptions,
 } from '../../src/sandbox/sandbox.server.js';
+import { freshDatabase } from '../support/database.js';
+import { until } from '../support/until.js';
 
-export const databaseUrl = process.env.DATABASE_URL ?? '';
+/** Where `start` and all that looks into the ledger find it. */
+export let databaseUrl = process.env.DATABASE_URL ?? '';
 
-/** Long enough to send a duplicate meanwhile, short enough for a test. */
+/** From now on a ledger of this file's own, with no other file's events in it. @returns what drops it. */
+export async function useFreshLedger(): Promise<() => Promise<void>> {
+  const database = await freshDatabase();
+  databaseUrl = database.url;
+  return () => database.drop();
+}
+
+/** Short: for tests in which nothing has to happen meanwhile. */
 export const SLOW_MS = 400;
 
 export function start(options: Partial<SandboxOptions> = {}): Promise<Sandbox> {
   return startSandbox({ databaseUrl, port: 0, slowMs: SLOW_MS, ...options });
+}
+
+/** Another one, whose slow payments end when the test says so, by no clock; their leases outlast any test. */
+export async function startHeld(): Promise<Sandbox & { endSlow(): void }> {
+  let endSlow = (): void => undefined;
+  const ended = new Promise<void>((resolve) => (endSlow = resolve));
+  const sandbox = await start({ slowMs: 3_600_000, sleep: () => ended });
+  const close = (): Promise<void> => {
+    endSlow(); // it would wait for them
+    return sandbox.close();
+  };
+  return { ...sandbox, endSlow, close };
 }
 
 /** The official SDK, unmodified, as any project would point it at the sandbox. */
@@ -86,20 +107,27 @@ export async function countPaid(test: string): Promise<number> {
   return rows[0].paid;
 }
 
-/** Returns as soon as the ledger knows the key: a request with it has begun. */
-export async function waitForKey(key: string): Promise<void> {
-  await waitFor(async () => {
-    const { rowCount } = await sql('SELECT 1 FROM sandbox.idempotency_keys WHERE key = $1', [key]);
-    return rowCount === 1;
+/** Returns as soon as the ledger knows the keys: a request with each has begun. */
+export async function waitForKey(...keys: string[]): Promise<void> {
+  await until(async () => {
+    const known = 'SELECT 1 FROM sandbox.idempotency_keys WHERE key = ANY($1)';
+    return (await sql(known, [keys])).rowCount === keys.length;
   });
 }
 
-export async function waitFor(condition: () => Promise<boolean>): Promise<void> {
-  const deadline = Date.now() + 10_000;
-  while (!(await condition())) {
-    if (Date.now() > deadline) throw new Error('waited for ten seconds in vain');
-    await sleep(20);
-  }
+/** Ends the lease of a running key, as time would. */
+export async function endLease(key: string): Promise<void> {
+  await sql('UPDATE sandbox.idempotency_keys SET lease_until = now() WHERE key = $1', [key]);
+}
+
+/**
+ * Sends until the key is in use no more. Of a transaction whose end its client has not been told, others see the rows
+ * a moment before its locks are gone.
+ */
+export async function onceUnlocked(send: () => Promise<Reply>): Promise<Reply> {
+  let reply: Reply | undefined;
+  await until(async () => (reply = await send()).status !== 409);
+  return reply!;
 }
 
 export async function sql(statement: string, values: unknown[] = []): Promise<pg.QueryResult> {

@@ -26,13 +26,15 @@ export async function startReceiver(): Promise<Receiver> {
   const received: Received[] = [];
   let answer: (response: ServerResponse, received: Received) => void = (response) => response.end();
   const server = createServer((request, response) => {
-    void text(request).then((body) => {
+    const take = (body: string) => {
       const { id, type } = JSON.parse(body) as { id: string; type: string };
       const signature = String(request.headers['stripe-signature']);
       const each = { path: request.url ?? '', id, type, body, signature, at: Date.now() };
       received.push(each);
       answer(response, each);
-    });
+    };
+    // Whoever sends may be killed in the middle of it.
+    text(request).then(take, () => response.destroy());
   });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');

@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Request, RequestHandler, Response } from 'express';
 import type pg from 'pg';
 import { inTransaction, type Tx } from '../ledger.schema.js';
@@ -30,6 +29,8 @@ export interface IdempotencyOptions {
   keyTtlSeconds: number;
   /** How long `slow` takes, in milliseconds. */
   slowMs: number;
+  /** What `slow` waits with. */
+  sleep: (ms: number) => Promise<unknown>;
   /** Answers that are never sent; whoever stops the server closes their connections. */
   held: Set<Response>;
 }
@@ -92,9 +93,7 @@ export function idempotent(options: IdempotencyOptions, plan: Plan): RequestHand
     if (begun.next === 'refuse') throw rateLimited();
     if (begun.next === 'replay') return send(res, attempt, begun.stored);
     const stored =
-      begun.next === 'answer'
-        ? begun.stored
-        : await executeLater(pool, attempt, begun.work, slowMs);
+      begun.next === 'answer' ? begun.stored : await executeLater(options, attempt, begun.work);
     // The payment and its answer are committed: a crash from here on loses an answer, never money.
     switch (begun.work.misbehaviour) {
       case 'response_lost':
@@ -125,10 +124,9 @@ async function execute(tx: Tx, attempt: Attempt, work: Work): Promise<Stored> {
 
 /** As `execute`, after a wait that holds no connection and no transaction. */
 async function executeLater(
-  pool: pg.Pool,
+  { pool, slowMs, sleep }: IdempotencyOptions,
   attempt: Attempt,
   work: Work,
-  slowMs: number,
 ): Promise<Stored> {
   await sleep(slowMs);
   try {
