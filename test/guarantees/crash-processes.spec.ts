@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
-import pg from 'pg';
+import type pg from 'pg';
 import { expectCleanBooks, paymentsOf } from '../support/books.js';
+import { openPool } from '../support/database.js';
 import { charge, chargeUntilAnswered, getCharge, send } from '../support/raw-client.js';
 import { startStack, type Stack } from '../support/stack.js';
 import { until } from '../support/until.js';
@@ -10,7 +11,7 @@ let stack: Stack;
 let db: pg.Pool;
 beforeAll(async () => {
   stack = await startStack({ env: { PROCESSOR_TIMEOUT_MS: '2000' } });
-  db = new pg.Pool({ connectionString: stack.databaseUrl, max: 1 });
+  db = openPool(stack.databaseUrl, 1);
 });
 afterAll(() => expectCleanBooks(stack));
 afterAll(async () => {

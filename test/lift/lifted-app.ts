@@ -7,7 +7,7 @@ import { dirname, join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import pg from 'pg';
 import { freePort } from '../../src/platform/ports.js';
-import { testDatabaseUrl } from '../support/database.js';
+import { openPool, testDatabaseUrl } from '../support/database.js';
 import { until } from '../support/until.js';
 
 const ENGINE = 'src/idempotency';
@@ -57,7 +57,7 @@ export async function emptyDatabase() {
   await admin.connect();
   await admin.query(`CREATE DATABASE ${name}`);
   const url = testDatabaseUrl(name);
-  const db = new pg.Pool({ connectionString: url, max: 2 });
+  const db = openPool(url);
   // FORCE below may hit a connection on its way out, which says so to nobody.
   db.on('error', () => undefined); // an idle connection that ends with its database
   db.on('connect', (client) => client.on('error', () => undefined));

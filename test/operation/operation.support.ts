@@ -3,12 +3,12 @@ import { once } from 'node:events';
 import { request, type Agent, type IncomingHttpHeaders } from 'node:http';
 import { resolve } from 'node:path';
 import { text as readText } from 'node:stream/consumers';
-import pg from 'pg';
+import type pg from 'pg';
 import { DataSource } from 'typeorm';
 import { addApiKey, createAccount } from '../../src/accounts/accounts.js';
 import { freePort } from '../../src/platform/ports.js';
 import { startSandbox } from '../../src/sandbox/sandbox.server.js';
-import { freshDatabase } from '../support/database.js';
+import { freshDatabase, openPool } from '../support/database.js';
 import { until } from '../support/until.js';
 
 /** One of the project's programs as a real process. */
@@ -85,7 +85,7 @@ export interface Site {
 export async function openSite(slowMs = 1_000): Promise<Site> {
   const database = await freshDatabase();
   const sandbox = await startSandbox({ databaseUrl: database.url, slowMs });
-  const db = new pg.Pool({ connectionString: database.url, max: 2 });
+  const db = openPool(database.url);
   const { accountId, apiKey } = await makeAccount(database.url);
   return {
     databaseUrl: database.url,

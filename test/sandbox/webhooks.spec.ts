@@ -1,10 +1,10 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
-import pg from 'pg';
+import type pg from 'pg';
 import Stripe from 'stripe';
 import type { WebhookConfig } from '../../src/sandbox/config.js';
 import { startSandbox, type Sandbox } from '../../src/sandbox/sandbox.server.js';
 import { insertEvent, pruneEvents, takeDue } from '../../src/sandbox/webhooks/events.ledger.js';
-import { freshDatabase } from '../support/database.js';
+import { freshDatabase, openPool } from '../support/database.js';
 import { until } from '../support/until.js';
 import { payment, post, sdk } from './sandbox.support.js';
 import { startReceiver, type Receiver } from './webhook-receiver.js';
@@ -18,7 +18,7 @@ let receiver: Receiver;
 const running: Sandbox[] = [];
 beforeAll(async () => {
   database = await freshDatabase();
-  db = connect(2);
+  db = openPool(database.url);
 });
 afterEach(async () => {
   for (const sandbox of running.splice(0)) await sandbox.close();
@@ -29,13 +29,6 @@ afterAll(async () => {
   await db.end();
   await database.drop();
 });
-
-/** To this file's ledger. */
-function connect(max: number): pg.Pool {
-  const pool = new pg.Pool({ connectionString: database.url, max });
-  // Its end does not wait for the server's: the drop of the database may still find, and terminate, a connection.
-  return pool.on('error', () => undefined);
-}
 
 /** A sandbox on this file's ledger that tells a receiver of its own. */
 async function start(webhook: Partial<WebhookConfig> | null = {}): Promise<Sandbox> {
@@ -251,7 +244,7 @@ describe('at one’s wish a notification comes', () => {
   it('from one of two sandboxes on one ledger: what one is taking, the other does not', async () => {
     const sandbox = await start(null);
     for (let i = 0; i < 10; i++) await pay(sandbox);
-    const one = connect(1); // so all of it is one transaction's
+    const one = openPool(database.url, 1); // so all of it is one transaction's
     try {
       await one.query('BEGIN');
       const first = await take(one, 4);

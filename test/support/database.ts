@@ -22,6 +22,14 @@ export async function freshDatabase(): Promise<{ url: string; drop(): Promise<vo
   };
 }
 
+/**
+ * A test's own connections. `end` of a pool resolves before the server has let go of them, and the forced drop of the
+ * database may still end one: nobody is to be woken by that.
+ */
+export function openPool(url: string, max = 2): pg.Pool {
+  return new pg.Pool({ connectionString: url, max }).on('error', () => undefined);
+}
+
 async function asAdmin(sql: string): Promise<void> {
   const client = new pg.Client({ connectionString: adminUrl() });
   await client.connect();

@@ -1,7 +1,7 @@
 import type { AddressInfo } from 'node:net';
 import type { DynamicModule } from '@nestjs/common';
 import type { NestExpressApplication } from '@nestjs/platform-express';
-import pg from 'pg';
+import type pg from 'pg';
 import { ensureDemoAccounts } from '../../src/accounts/demo-accounts.js';
 import { AppModule } from '../../src/app.module.js';
 import { WorkerModule } from '../../src/worker.module.js';
@@ -9,7 +9,7 @@ import { loadConfig } from '../../src/config.js';
 import { createHttpApp } from '../../src/platform/http-process.js';
 import { startSandbox, type Sandbox } from '../../src/sandbox/sandbox.server.js';
 import { startApiProcess, type ApiProcess, type ApiProcessOptions } from './api-process.js';
-import { freshDatabase } from './database.js';
+import { freshDatabase, openPool } from './database.js';
 import { startGate, type Gate } from './gate.js';
 
 export interface ServiceOptions {
@@ -57,7 +57,7 @@ export async function startService(options: ServiceOptions = {}): Promise<Servic
   });
   const { port, url: sandboxUrl } = sandbox;
   const gate = await startGate(() => sandboxUrl);
-  const db = new pg.Pool({ connectionString: database.url, max: 2 });
+  const db = openPool(database.url);
   const env = { DATABASE_URL: database.url, PROCESSOR_URL: gate.url, LAB: '1', ...options.env };
 
   const running = new Set<Running>();
