@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import {
   addJob,
   drained,
@@ -17,6 +17,7 @@ import {
   deliveriesOf,
   forgetEndpoints,
   happen,
+  LATER,
   newEndpoint,
   type TestEndpoint,
 } from './webhooks.support.js';
@@ -61,46 +62,50 @@ async function takeOver(): Promise<WorkerProcess> {
   return shop.startWorkerProcess();
 }
 
-test('two workers at once deliver once: the second finds that it is being delivered', async () => {
-  const second = await shop.startWorkerProcess();
-  const { endpoint, answer } = await underWay();
-  const [job] = await jobs(shop.db, 'deliver-webhook');
-  await addJob(shop.db, 'deliver-webhook', job!.payload);
-  await until(async () => (await jobs(shop.db)).some(({ put_off }) => put_off));
-  answer();
-  await until(async () => (await delivery(endpoint)).status === 'succeeded');
-  await skipPauses(shop.db);
-  await drained(shop.db);
-  expect(requests(endpoint)).toBe(1);
-  await second.kill();
-});
+describe('two workers at once', () => {
+  let second: WorkerProcess;
+  beforeEach(async () => {
+    second = await shop.startWorkerProcess();
+  });
+  afterEach(() => second.kill());
+  afterEach(() => shop.db.query('DROP FUNCTION IF EXISTS no_lease CASCADE'));
 
-test('two workers at once deliver twice when they do not claim it (control)', async () => {
-  const second = await shop.startWorkerProcess();
-  await shop.db.query(`
-    CREATE FUNCTION no_lease() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-      NEW.lease_expires_at := NULL; RETURN NEW; END $$`);
-  await shop.db.query(
-    `CREATE TRIGGER no_lease BEFORE UPDATE ON webhook_deliveries FOR EACH ROW EXECUTE FUNCTION no_lease()`,
-  );
-  const { endpoint, answer } = await underWay();
-  const [job] = await jobs(shop.db, 'deliver-webhook');
-  await addJob(shop.db, 'deliver-webhook', job!.payload);
-  await receiver.received(endpoint.path, 2);
-  answer();
-  await drained(shop.db);
-  await shop.db.query('DROP TRIGGER no_lease ON webhook_deliveries');
-  expect(requests(endpoint)).toBe(2);
-  await second.kill();
+  test('deliver once: the second finds that it is being delivered', async () => {
+    const { endpoint, answer } = await underWay();
+    const [job] = await jobs(shop.db, 'deliver-webhook');
+    await addJob(shop.db, 'deliver-webhook', job!.payload);
+    await until(async () => (await jobs(shop.db)).some(({ put_off }) => put_off));
+    answer();
+    await until(async () => (await delivery(endpoint)).status === 'succeeded');
+    await skipPauses(shop.db);
+    await drained(shop.db);
+    expect(requests(endpoint)).toBe(1);
+  });
+
+  test('deliver twice when they do not claim it (control)', async () => {
+    await shop.db.query(`
+      CREATE FUNCTION no_lease() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+        NEW.lease_expires_at := NULL; RETURN NEW; END $$`);
+    await shop.db.query(
+      `CREATE TRIGGER no_lease BEFORE UPDATE ON webhook_deliveries FOR EACH ROW EXECUTE FUNCTION no_lease()`,
+    );
+    const { endpoint, answer } = await underWay();
+    const [job] = await jobs(shop.db, 'deliver-webhook');
+    await addJob(shop.db, 'deliver-webhook', job!.payload);
+    await receiver.received(endpoint.path, 2);
+    answer();
+    await drained(shop.db);
+    expect(requests(endpoint)).toBe(2);
+  });
 });
 
 test('a job that is run again after a failure does not try before the time', async () => {
   const endpoint = await newEndpoint(shop, receiver);
-  receiver.answer(endpoint.path, (response) =>
-    response.writeHead(503, { 'retry-after': '3600' }).end(),
-  );
+  receiver.answer(endpoint.path, (response) => response.writeHead(503, LATER).end());
   await happen(shop);
   await until(async () => Number((await delivery(endpoint)).pause) > 3_000);
+  // The job of the first attempt goes a moment after its record, which has added the next one.
+  await until(async () => (await jobs(shop.db)).length === 1);
   const [next] = await jobs(shop.db, 'deliver-webhook');
   const before = { ...next!.payload, attempt: 1 };
   for (let i = 0; i < 3; i++) await addJob(shop.db, 'deliver-webhook', before);
@@ -115,13 +120,10 @@ test('a job that is run again after a failure does not try before the time', asy
 
 test('a job whose queue is ahead of its delivery waits for the time, and is not lost', async () => {
   const endpoint = await newEndpoint(shop, receiver);
-  receiver.answer(endpoint.path, (response) => response.writeHead(503).end());
+  receiver.answer(endpoint.path, (response) => response.writeHead(503, LATER).end());
   await happen(shop);
   await until(async () => (await delivery(endpoint)).pause !== null);
-  await shop.db.query(
-    `WITH later AS (UPDATE webhook_deliveries SET next_attempt_at = now() + interval '1 hour' WHERE status = 'pending')
-     UPDATE graphile_worker._private_jobs SET run_at = now()`,
-  );
+  await shop.db.query('UPDATE graphile_worker._private_jobs SET run_at = now()');
   await until(async () => (await jobs(shop.db))[0]?.put_off === true);
   expect(requests(endpoint)).toBe(1);
   receiver.answer(endpoint.path, (response) => response.end());
@@ -162,6 +164,10 @@ describe('a worker that falls asleep, is overtaken and wakes up', () => {
   let second: WorkerProcess;
   beforeEach(async () => {
     standby = await shop.prepareWorkerProcess();
+  });
+  afterEach(() => {
+    standby.dismiss(); // the second worker, if it runs
+    worker.wake();
   });
 
   async function takeOver(): Promise<void> {
@@ -227,13 +233,12 @@ describe('a worker that falls asleep, is overtaken and wakes up', () => {
     expect(await delivery(endpoint)).toEqual(ended);
     expect(requests(endpoint)).toBe(2);
     expect(messages(endpoint)).toBe(1);
-    await second.kill();
   });
 });
 
 test('a worker that is told to stop cuts a delivery short and hands it over, without waiting for any lock', async () => {
   await worker.kill('SIGTERM');
-  const doomed = await shop.startWorkerProcess({ STOP_GRACE_MS: '2000' });
+  const doomed = await shop.startWorkerProcess();
   const { endpoint, answer } = await underWay();
   expect(await doomed.kill('SIGTERM')).toBe(0);
   // It is the receiver's failure in nothing, and moves no schedule.

@@ -13,6 +13,7 @@ import {
   deliveriesOf,
   forgetEndpoints,
   happen,
+  LATER,
   newEndpoint,
   postEndpoint,
   type TestEndpoint,
@@ -114,7 +115,7 @@ describe('an endpoint that is made anew under its id', () => {
         method: 'POST',
         key: randomUUID(),
       });
-      receiver.answer(path, (response) => response.writeHead(500).end());
+      receiver.answer(path, (response) => response.writeHead(500, LATER).end());
       await delivered(first);
       await until(async () => (await deliveriesOf(service.db, first))[0]?.pause != null);
       await expireIn(service.db, key, -1);

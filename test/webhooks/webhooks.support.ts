@@ -50,6 +50,12 @@ export async function happen({ apiUrl, db }: Service): Promise<string> {
   return rows[0]!.id;
 }
 
+/**
+ * Headers of an answer after which nothing is tried again until the test says so (`skipPauses`). After a first answer
+ * without them it would be in 4 s, on a slow machine before the test has looked.
+ */
+export const LATER = { 'retry-after': '3600' };
+
 export interface DeliveryRow {
   id: string;
   event_id: string;
