@@ -21,7 +21,7 @@ import {
   type RegisteredJob,
 } from './jobs.js';
 import { openQueuePool, untilIdle } from './queue-pool.js';
-import { freeAbandonedJobs, putOff, spreadNextRun } from './queue-tables.js';
+import { freeAbandonedJobs, giveBack, putOff, spreadNextRun } from './queue-tables.js';
 import { Shares } from './shares.js';
 
 export interface JobRunnerOptions {
@@ -162,7 +162,7 @@ export class JobRunner
     const finished = this.finish(pool).then(() => true);
     if (await Promise.race([finished, delay(this.options.stopMs, false, { ref: false })])) return;
     // Dies here: the locks run out, and the rescuer of another process frees the jobs.
-    await pool.query('SELECT graphile_worker.force_unlock_workers($1)', [this.lockNames]);
+    await giveBack(pool, this.lockNames);
     this.log.warn('what was running is given back to the queue');
   }
 

@@ -51,6 +51,20 @@ export async function putOff(
   );
 }
 
+/**
+ * Gives all that these workers have locked back to the queue, as `putOff` does, so that it does not matter which of the
+ * two comes first. (The library's `force_unlock_workers` would count an attempt.)
+ */
+export async function giveBack(
+  db: { query(sql: string, values: unknown[]): Promise<unknown> },
+  lockNames: readonly string[],
+): Promise<void> {
+  await db.query(
+    `UPDATE ${JOBS} SET locked_at = NULL, locked_by = NULL, attempts = attempts - 1 WHERE locked_by = ANY($1)`,
+    [lockNames],
+  );
+}
+
 /** A job that has used up its attempts: nobody runs it until a person says so. */
 export interface ParkedJob {
   id: string;

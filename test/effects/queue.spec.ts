@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { DataSource } from 'typeorm';
 import { recordEvent } from '../../src/events/events.js';
 import { openQueuePool } from '../../src/jobs/queue-pool.js';
+import { giveBack } from '../../src/jobs/queue-tables.js';
 import { SESSION_LIMITS_MS } from '../../src/platform/database.js';
 import { expectCleanBooks } from '../support/books.js';
 import { findPgbouncer, startPgbouncer } from '../support/pgbouncer.js';
@@ -184,6 +185,22 @@ describe('a worker that is told to stop in the middle of a job', () => {
     worker = await shop.startWorkerProcess();
     await drained(shop.db); // taken up at once, neither lock nor lease is in the way
     expect(new Set(shop.mail.of(to).map(({ messageId }) => messageId)).size).toBe(1);
+  });
+
+  test('counts no attempt, also where the queue gives the job back before it could be put off', async () => {
+    const answer = shop.mail.hold();
+    const { to, job } = await receiptUnderWay();
+    await shop.whileWorkersSleep(async () => {
+      const { rows } = await shop.db.query<{ locked_by: string }>(
+        'SELECT locked_by FROM graphile_worker._private_jobs WHERE id = $1',
+        [job],
+      );
+      await giveBack(shop.db, [rows[0]!.locked_by]);
+      expect(await find(job)).toMatchObject({ attempts: 0, locked: false });
+    });
+    answer();
+    await until(async () => (await find(job)) === undefined);
+    expect(shop.mail.of(to)).toHaveLength(1);
   });
 
   /** In place of the common one. */
