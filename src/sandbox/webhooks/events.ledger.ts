@@ -58,14 +58,16 @@ export async function takeDue(
   limit: number,
 ): Promise<EventRow[]> {
   const { rows } = await pool.query<EventRow>(
-    `UPDATE sandbox.events SET attempts = attempts + 1, next_attempt_at = clock_timestamp()
-       + LEAST(power(2, LEAST(attempts, 10)), ${LONGEST_PAUSE_SECONDS}) * interval '1 second'
-     WHERE id IN (
+    // A CTE is run once. As a subquery PostgreSQL may run it again for each row, and the limit would hold for each run.
+    `WITH due AS (
        SELECT id FROM sandbox.events
        WHERE delivered_at IS NULL AND give_up_at > clock_timestamp() AND NOT id = ANY($3)
          AND COALESCE(next_attempt_at, created_at
            + ($1 + mod(abs(hashtextextended(id, 4242)), $2 + 1)) * interval '1 millisecond') <= clock_timestamp()
        ORDER BY COALESCE(next_attempt_at, created_at) LIMIT $4 FOR UPDATE SKIP LOCKED)
+     UPDATE sandbox.events SET attempts = attempts + 1, next_attempt_at = clock_timestamp()
+       + LEAST(power(2, LEAST(attempts, 10)), ${LONGEST_PAUSE_SECONDS}) * interval '1 second'
+     WHERE id IN (SELECT id FROM due)
      RETURNING *`,
     [delayMs, shuffleMs, underWay, limit],
   );
