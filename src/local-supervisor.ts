@@ -79,10 +79,13 @@ export function supervise(options: ChildOptions): SupervisedChild {
       if (end === `code ${EXIT_CONFIGURATION}` && !everReady) {
         return announceFailure(new ChildRefusesConfiguration(options.name));
       }
-      if (wasReady) backOffMs = BACK_OFF_MS.first;
-      const when = wasReady ? '' : ` in ${backOffMs / 1000} s`;
-      options.log(`${options.name} (pid ${pid}) ended with ${end}; starting it again${when}`);
-      if (wasReady) continue;
+      const ended = `${options.name} (pid ${pid}) ended with ${end}`;
+      if (wasReady) {
+        options.log(`${ended}; starting it again`);
+        backOffMs = BACK_OFF_MS.first;
+        continue;
+      }
+      options.log(`${ended}; starting it again in ${backOffMs / 1000} s`);
       await delay(backOffMs, undefined, { signal: stopping.signal }).catch(() => undefined);
       backOffMs = Math.min(backOffMs * 2, BACK_OFF_MS.most);
     }

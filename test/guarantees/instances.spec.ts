@@ -4,6 +4,7 @@ import { expectCleanBooks, paymentsOf } from '../support/books.js';
 import { charge, chargeUntilAnswered, lookUp, type Reply } from '../support/raw-client.js';
 import { findPgbouncer, startPgbouncer } from '../support/pgbouncer.js';
 import { startService, type Service } from '../support/service.js';
+import { endLease } from '../support/time.js';
 import { until } from '../support/until.js';
 
 /** The API is stateless: any number of processes on one PostgreSQL are one API. */
@@ -58,15 +59,6 @@ describe.each([2, 4])('%d processes', (count) => {
   });
 });
 
-/** The lease of whoever died is over now, by the database's clock. */
-async function endLease(key: string): Promise<void> {
-  const ended = await service.db.query(
-    `UPDATE idempotency_records SET lease_expires_at = clock_timestamp() WHERE key = $1 AND state = 'in_progress'`,
-    [key],
-  );
-  expect(ended.rowCount).toBe(1);
-}
-
 describe('a process that dies in the middle of a charge', () => {
   test.each(['after-reserve', 'after-perform', 'settle-written'] as const)(
     'at %s: those who wait at the others take over when its lease ends, and one of them charges',
@@ -75,7 +67,7 @@ describe('a process that dies in the middle of a charge', () => {
       const lost = charge(dying.url, crashAt).catch(() => undefined);
       await dying.death;
       const waiting = four.map(({ url }) => charge(url, crashAt, {}, PATIENT));
-      await endLease(crashAt);
+      await endLease(service.db, crashAt);
       const replies = await Promise.all(waiting);
       expect(await lost).toBeUndefined();
       expect(new Set(replies.map(({ status, text }) => status + text)).size).toBe(1);
@@ -152,7 +144,7 @@ if (!pgbouncer)
       env: { DATABASE_URL: bouncer.url },
     });
     await expect(charge(dying.url, 'crashed')).rejects.toThrow();
-    await endLease('crashed');
+    await endLease(service.db, 'crashed');
     const ended = await chargeUntilAnswered(one.url, 'crashed');
     expect(ended.status).toBe(201);
     expect(await paymentsOf(service.sandboxUrl, ended.body.id)).toHaveLength(1);

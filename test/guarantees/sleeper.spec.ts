@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { expectCleanBooks, paymentsOf } from '../support/books.js';
 import { charge, lookUp } from '../support/raw-client.js';
 import { startService, type Service } from '../support/service.js';
+import { endLease } from '../support/time.js';
 import { until } from '../support/until.js';
 
 describe('a request that slept past the end of its lease', () => {
@@ -12,22 +13,12 @@ describe('a request that slept past the end of its lease', () => {
   afterAll(() => expectCleanBooks(service));
   afterAll(() => service.stop());
 
-  /** As if the holder had slept: its time is over, by the database's clock, and it does not know. */
-  async function endLease(key: string): Promise<void> {
-    const ended = await service.db.query(
-      `UPDATE idempotency_records SET lease_expires_at = now() - interval '1 second'
-       WHERE key = $1 AND state = 'in_progress'`,
-      [key],
-    );
-    expect(ended.rowCount).toBe(1);
-  }
-
   test('and the one that took over: one writes, the other answers with what is stored', async () => {
     const { apiUrl, sandboxUrl, gate } = service;
     const wake = gate.close();
     const sleeper = charge(apiUrl, 'slept');
     await gate.held(1);
-    await endLease('slept');
+    await endLease(service.db, 'slept');
     const finish = gate.close();
     const successor = charge(apiUrl, 'slept');
     await gate.held(2);
@@ -55,7 +46,7 @@ describe('a request that slept past the end of its lease', () => {
     const open = gate.close();
     const sleeper = charge(impatient.url, 'late 504');
     await gate.held(1);
-    await endLease('late 504');
+    await endLease(service.db, 'late 504');
     gate.close()(); // requests from now on pass at once
     const answer = await charge(apiUrl, 'late 504');
     expect(answer.status).toBe(201);

@@ -8,7 +8,7 @@ import { promisify } from 'node:util';
 import pg from 'pg';
 import { freePort } from '../../src/platform/ports.js';
 import { openPool, testDatabaseUrl } from '../support/database.js';
-import { until } from '../support/until.js';
+import { untilReady } from '../support/until-ready.js';
 
 const ENGINE = 'src/idempotency';
 const MIGRATION = 'migrations/1763760002000-idempotency-records.ts';
@@ -58,9 +58,6 @@ export async function emptyDatabase() {
   await admin.query(`CREATE DATABASE ${name}`);
   const url = testDatabaseUrl(name);
   const db = openPool(url);
-  // FORCE below may hit a connection on its way out, which says so to nobody.
-  db.on('error', () => undefined); // an idle connection that ends with its database
-  db.on('connect', (client) => client.on('error', () => undefined));
   return {
     url,
     db,
@@ -90,11 +87,13 @@ export async function startLiftedApp(home: string, env: object): Promise<LiftedP
   let printed = '';
   for (const stream of [child.stdout, child.stderr])
     stream?.setEncoding('utf8').on('data', (text: string) => (printed += text));
-  let dead = false;
-  const death = once(child, 'exit').then(() => void (dead = true));
+  const death = once(child, 'exit');
   const url = `http://127.0.0.1:${port}`;
-  await until(async () => dead || (await fetch(url)).status === 404);
-  if (dead) throw new Error(`the application ended before it answered:\n${printed}`);
+  await untilReady(
+    child,
+    async () => (await fetch(url)).status === 404,
+    () => printed,
+  );
   return {
     url,
     async kill(signal = 'SIGKILL') {

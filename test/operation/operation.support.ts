@@ -10,6 +10,7 @@ import { freePort } from '../../src/platform/ports.js';
 import { startSandbox } from '../../src/sandbox/sandbox.server.js';
 import { freshDatabase, openPool } from '../support/database.js';
 import { until } from '../support/until.js';
+import { untilReady } from '../support/until-ready.js';
 
 /** One of the project's programs as a real process. */
 export interface Program {
@@ -38,12 +39,14 @@ export async function startProgram(
   env: Record<string, string>,
 ): Promise<Program> {
   const port = await freePort();
-  const program = start(script, { ...env, PORT: String(port), WORKER_PORT: String(port) });
+  const { child, ...program } = start(script, {
+    ...env,
+    PORT: String(port),
+    WORKER_PORT: String(port),
+  });
   const url = `http://127.0.0.1:${port}`;
-  let ended = false;
-  void program.exit.then(() => (ended = true));
-  await until(async () => ended || (await send(`${url}/health/live`)).status === 200);
-  if (ended) throw new Error(`${script} ended before it was ready:\n${program.output()}`);
+  const isLive = async () => (await send(`${url}/health/live`)).status === 200;
+  await untilReady(child, isLive, program.output);
   return { ...program, url, port };
 }
 
@@ -60,7 +63,7 @@ function start(script: string, env: Record<string, string>, args: string[] = [])
     child.kill(signal);
     return exit;
   };
-  return { output: () => output, lines: () => logLines(output), stop, exit };
+  return { child, output: () => output, lines: () => logLines(output), stop, exit };
 }
 
 export function logLines(output: string): LogLine[] {

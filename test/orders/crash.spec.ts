@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { PROBE_POINTS, type ProbePoint } from '../../src/idempotency/operation.js';
-import { expectCleanBooks, ledger } from '../support/books.js';
+import { expectCleanBooks, paymentsAtProcessor } from '../support/books.js';
 import { send } from '../support/raw-client.js';
 import { startService, type Service } from '../support/service.js';
 import { until } from '../support/until.js';
@@ -127,9 +127,7 @@ test('a kill -9 at any point holds the order and its stock until the charge has 
     const expected = begun ? ended(each.end) : { status: 'open', charged: false, left: 1 };
     expect(await stateOf(each)).toEqual(expected);
   }
-  const payments = (await ledger(service.sandboxUrl)).filter(
-    ({ status }) => status === 'succeeded',
-  );
-  const orders = payments.map(({ metadata }) => (metadata as { order?: string }).order);
+  const payments = await paymentsAtProcessor(service.sandboxUrl);
+  const orders = payments.map(({ metadata }) => metadata.order);
   expect(new Set(orders).size).toBe(orders.length);
 });

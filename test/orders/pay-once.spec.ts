@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { expectCleanBooks, ledger, paymentsOf } from '../support/books.js';
+import { expectCleanBooks, paymentsAtProcessor, paymentsOf } from '../support/books.js';
 import { getCharge, send } from '../support/raw-client.js';
 import { startService, type Running, type Service } from '../support/service.js';
 import { cancelOrder, getOrder, newId, orderOf, pay, putOrder } from './orders.support.js';
@@ -27,10 +27,8 @@ async function newOrder(total = 1000): Promise<string> {
 
 /** What the customer paid for an order, whatever the charges say. */
 async function capturesOf(order: string) {
-  return (await ledger(service.sandboxUrl)).filter(
-    ({ status, metadata }) =>
-      status === 'succeeded' && (metadata as { order?: string }).order === order,
-  );
+  const payments = await paymentsAtProcessor(service.sandboxUrl);
+  return payments.filter(({ metadata }) => metadata.order === order);
 }
 
 describe('fifty clients with fifty keys and one order', () => {

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { connect } from 'node:net';
 import { text } from 'node:stream/consumers';
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import type { Sandbox } from '../../src/sandbox/sandbox.server.js';
 import { until } from '../support/until.js';
 import {
@@ -27,6 +27,16 @@ beforeAll(async () => {
   sandbox = await start();
 });
 afterAll(() => sandbox.close());
+
+/** Those of one test only, and closed after it. */
+const others: Sandbox[] = [];
+afterEach(async () => {
+  for (const other of others.splice(0)) await other.close();
+});
+function closing<S extends Sandbox>(other: S): S {
+  others.push(other);
+  return other;
+}
 
 /** A new key and a name for what is paid under it. */
 function fresh(): void {
@@ -160,22 +170,18 @@ describe('a key', () => {
 
 describe('the age of a key', () => {
   it('makes it unseen after the time to live, though nothing has pruned it', async () => {
-    const brief = await start({ keyTtlSeconds: 60 });
-    try {
-      fresh();
-      const form = payment('pm_card_visa', test);
-      const send = (): Promise<Reply> => post(brief, '/v1/payment_intents', form, { key });
-      const first = await send();
-      expectReplay(await send(), first);
-      await age(key, 61);
-      const late = await send();
-      expect(late.status).toBe(200);
-      expect(late.text).not.toBe(first.text);
-      expect(late.headers.get('idempotent-replayed')).toBeNull();
-      expect(await countPaid(test)).toBe(2);
-    } finally {
-      await brief.close();
-    }
+    const brief = closing(await start({ keyTtlSeconds: 60 }));
+    fresh();
+    const form = payment('pm_card_visa', test);
+    const send = (): Promise<Reply> => post(brief, '/v1/payment_intents', form, { key });
+    const first = await send();
+    expectReplay(await send(), first);
+    await age(key, 61);
+    const late = await send();
+    expect(late.status).toBe(200);
+    expect(late.text).not.toBe(first.text);
+    expect(late.headers.get('idempotent-replayed')).toBeNull();
+    expect(await countPaid(test)).toBe(2);
   });
 });
 
@@ -227,17 +233,13 @@ describe('methods that misbehave', () => {
     expect(first.status).toBe(429);
     expect(first.body.error).toMatchObject({ code: 'rate_limit' });
     expect(await countPaid(test)).toBe(0);
-    const other = await start();
-    try {
-      const form = payment('pm_lab_unavailable_once', test);
-      const second = await post(other, '/v1/payment_intents', form, { key });
-      expect(second.status).toBe(200);
-      expect(second.headers.get('idempotent-replayed')).toBeNull();
-      expectReplay(await pay('pm_lab_unavailable_once'), second);
-      expect(await countPaid(test)).toBe(1);
-    } finally {
-      await other.close();
-    }
+    const other = closing(await start());
+    const form = payment('pm_lab_unavailable_once', test);
+    const second = await post(other, '/v1/payment_intents', form, { key });
+    expect(second.status).toBe(200);
+    expect(second.headers.get('idempotent-replayed')).toBeNull();
+    expectReplay(await pay('pm_lab_unavailable_once'), second);
+    expect(await countPaid(test)).toBe(1);
   });
 
   it('pm_lab_unavailable_once without a key is refused each time', async () => {
@@ -260,23 +262,19 @@ describe('methods that misbehave', () => {
 
   it('pm_lab_slow keeps its key in use and charges at the end', async () => {
     fresh();
-    const held = await startHeld();
-    try {
-      const form = payment('pm_lab_slow', test);
-      const slow = post(held, '/v1/payment_intents', form, { key });
-      await waitForKey(key);
-      const duplicate = await pay('pm_lab_slow');
-      expect(duplicate.status).toBe(409);
-      expect(duplicate.body.error).toMatchObject({ code: 'idempotency_key_in_use' });
-      expect(await countPaid(test)).toBe(0);
-      held.endSlow();
-      const first = await slow;
-      expect(first.status).toBe(200);
-      expectReplay(await pay('pm_lab_slow'), first);
-      expect(await countPaid(test)).toBe(1);
-    } finally {
-      await held.close();
-    }
+    const held = closing(await startHeld());
+    const form = payment('pm_lab_slow', test);
+    const slow = post(held, '/v1/payment_intents', form, { key });
+    await waitForKey(key);
+    const duplicate = await pay('pm_lab_slow');
+    expect(duplicate.status).toBe(409);
+    expect(duplicate.body.error).toMatchObject({ code: 'idempotency_key_in_use' });
+    expect(await countPaid(test)).toBe(0);
+    held.endSlow();
+    const first = await slow;
+    expect(first.status).toBe(200);
+    expectReplay(await pay('pm_lab_slow'), first);
+    expect(await countPaid(test)).toBe(1);
   });
 
   it('pm_lab_slow takes its time', async () => {
@@ -288,40 +286,32 @@ describe('methods that misbehave', () => {
 
   it('pm_lab_slow holds no connection: thirty at once leave the rest at work', async () => {
     fresh();
-    const held = await startHeld();
-    try {
-      const keys = Array.from({ length: 30 }, () => randomUUID());
-      const slow = keys.map((each) =>
-        post(held, '/v1/payment_intents', payment('pm_lab_slow', test), { key: each }),
-      );
-      await waitForKey(...keys); // all of them wait now
-      const quick = await post(held, '/v1/payment_intents', payment('pm_card_visa', test));
-      expect(quick.status).toBe(200);
-      held.endSlow();
-      for (const { status } of await Promise.all(slow)) expect(status).toBe(200);
-      expect(await countPaid(test)).toBe(31);
-    } finally {
-      await held.close();
-    }
+    const held = closing(await startHeld());
+    const keys = Array.from({ length: 30 }, () => randomUUID());
+    const slow = keys.map((each) =>
+      post(held, '/v1/payment_intents', payment('pm_lab_slow', test), { key: each }),
+    );
+    await waitForKey(...keys); // all of them wait now
+    const quick = await post(held, '/v1/payment_intents', payment('pm_card_visa', test));
+    expect(quick.status).toBe(200);
+    held.endSlow();
+    for (const { status } of await Promise.all(slow)) expect(status).toBe(200);
+    expect(await countPaid(test)).toBe(31);
   });
 
   it('pm_lab_slow writes nothing when its lease ran out and another took over', async () => {
     fresh();
-    const held = await startHeld();
-    try {
-      const form = payment('pm_lab_slow', test);
-      const sleeper = post(held, '/v1/payment_intents', form, { key });
-      await waitForKey(key);
-      await endLease(key);
-      const successor = await onceUnlocked(() => pay('pm_lab_slow'));
-      expect(successor.status).toBe(200);
-      held.endSlow();
-      expect((await sleeper).status).toBe(409);
-      expectReplay(await pay('pm_lab_slow'), successor);
-      expect(await countPaid(test)).toBe(1);
-    } finally {
-      await held.close();
-    }
+    const held = closing(await startHeld());
+    const form = payment('pm_lab_slow', test);
+    const sleeper = post(held, '/v1/payment_intents', form, { key });
+    await waitForKey(key);
+    await endLease(key);
+    const successor = await onceUnlocked(() => pay('pm_lab_slow'));
+    expect(successor.status).toBe(200);
+    held.endSlow();
+    expect((await sleeper).status).toBe(409);
+    expectReplay(await pay('pm_lab_slow'), successor);
+    expect(await countPaid(test)).toBe(1);
   });
 
   it('a confirmation misbehaves as a creation does', async () => {

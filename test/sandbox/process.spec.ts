@@ -1,11 +1,11 @@
-import { type ChildProcess, fork, spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
-import { freePort } from '../../src/platform/ports.js';
+import { startSandboxProcess, type SandboxProcess } from '../support/sandbox-process.js';
 import { until } from '../support/until.js';
 import {
   countPaid,
@@ -228,21 +228,10 @@ function tellTo({ url }: Receiver): Record<string, string> {
   };
 }
 
-async function run(
-  more: Record<string, string> = {},
-  program = MAIN,
-): Promise<{ url: string; child: ChildProcess }> {
-  const port = await freePort();
-  const child = fork(program, {
-    env: { ...process.env, DATABASE_URL: databaseUrl, SANDBOX_PORT: String(port), ...more },
-    execArgv: [],
-  });
-  children.push(child);
-  const url = `http://127.0.0.1:${port}`;
-  const dead = () => child.exitCode ?? child.signalCode;
-  await until(async () => dead() !== null || (await fetch(`${url}/health/ready`)).status === 200);
-  if (dead() !== null) throw new Error(`${program} ended before it was ready: ${dead()}`);
-  return { url, child };
+async function run(env: Record<string, string> = {}, program?: string): Promise<SandboxProcess> {
+  const started = await startSandboxProcess(databaseUrl, env, program);
+  children.push(started.child);
+  return started;
 }
 
 /** A port that somebody listens on until the test process ends. */

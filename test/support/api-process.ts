@@ -8,6 +8,7 @@ import type { ProbePoint } from '../../src/idempotency/operation.js';
 import { freePort } from '../../src/platform/ports.js';
 import { send } from './raw-client.js';
 import { until } from './until.js';
+import { untilReady } from './until-ready.js';
 
 export interface ApiProcess {
   url: string;
@@ -65,14 +66,12 @@ export async function startApiProcess(options: ApiProcessOptions): Promise<ApiPr
   for (const stream of [child.stdout, child.stderr])
     stream?.setEncoding('utf8').on('data', (text: string) => (complaints += text));
   const death = once(child, 'exit').then(([, signal]) => signal as NodeJS.Signals | null);
-  let dead = false;
-  void death.then(() => (dead = true));
-
   const url = `http://127.0.0.1:${port}`;
-  await until(
-    async () => dead || (await send(`${url}/health/ready`, { apiKey: null })).status === 200,
+  await untilReady(
+    child,
+    async () => (await send(`${url}/health/ready`, { apiKey: null })).status === 200,
+    () => complaints,
   );
-  if (dead) throw new Error(`the API process ended before it was ready: ${complaints}`);
   return {
     url,
     pid: child.pid ?? 0,

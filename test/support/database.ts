@@ -27,7 +27,9 @@ export async function freshDatabase(): Promise<{ url: string; drop(): Promise<vo
  * database may still end one: nobody is to be woken by that.
  */
 export function openPool(url: string, max = 2): pg.Pool {
-  return new pg.Pool({ connectionString: url, max }).on('error', () => undefined);
+  return new pg.Pool({ connectionString: url, max })
+    .on('error', () => undefined)
+    .on('connect', (client) => client.on('error', () => undefined));
 }
 
 async function asAdmin(sql: string): Promise<void> {

@@ -3,6 +3,7 @@ import { text as readText } from 'node:stream/consumers';
 import { setTimeout as delay } from 'node:timers/promises';
 import { expectMatchesOpenApi } from './openapi.js';
 import { hear } from './retry-promise.js';
+import { PATIENCE_MS } from './until.js';
 
 /** What the tests read of an answer; every other member is there as well. */
 export interface Body {
@@ -92,7 +93,7 @@ export async function chargeUntilAnswered(
   changes: Record<string, unknown> = {},
   options: Send = {},
 ): Promise<Reply> {
-  const deadline = performance.now() + 150_000; // the API may be starting
+  const deadline = performance.now() + PATIENCE_MS; // the API may be starting
   for (;;) {
     const patience = performance.now() < deadline;
     const reply = await charge(apiUrl, key, changes, options).catch((error: Error) => {

@@ -1,23 +1,26 @@
-import { fork } from 'node:child_process';
+import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { freePort } from '../../src/platform/ports.js';
-import { until } from './until.js';
+import { untilReady } from './until-ready.js';
 
 export interface SandboxProcess {
   url: string;
+  child: ChildProcess;
   kill(signal?: NodeJS.Signals): Promise<void>;
 }
 
 /**
  * Another sandbox on the ledger in this database, as a process of its own; the ledger is told by all that share it.
  * @param env SANDBOX_WEBHOOK_URL and so on.
+ * @param program another one that starts a sandbox.
  */
 export async function startSandboxProcess(
   databaseUrl: string,
-  env: Record<string, string>,
+  env: Record<string, string> = {},
+  program = 'dist/src/sandbox/main.js',
 ): Promise<SandboxProcess> {
   const port = await freePort('127.0.0.1');
-  const child = fork('dist/src/sandbox/main.js', {
+  const child = fork(program, {
     env: {
       PATH: process.env.PATH,
       SANDBOX_DATABASE_URL: databaseUrl,
@@ -27,13 +30,11 @@ export async function startSandboxProcess(
     execArgv: [],
   });
   const exit = once(child, 'exit');
-  let ended = false;
-  void exit.then(() => (ended = true));
   const url = `http://127.0.0.1:${port}`;
-  await until(async () => ended || (await fetch(`${url}/health/ready`)).status === 200);
-  if (ended) throw new Error('the sandbox ended before it was ready');
+  await untilReady(child, async () => (await fetch(`${url}/health/ready`)).status === 200);
   return {
     url,
+    child,
     async kill(signal = 'SIGKILL') {
       child.kill(signal);
       await exit;

@@ -6,6 +6,7 @@ import { join, resolve } from 'node:path';
 import { signal } from '../../src/platform/processes.js';
 import { freshDatabase } from './database.js';
 import { until } from './until.js';
+import { untilReady } from './until-ready.js';
 
 export type Program = 'api' | 'worker' | 'sandbox' | 'postgres';
 
@@ -90,8 +91,6 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     stream.setEncoding('utf8').on('data', (text: string) => (output += text));
   }
   const exit = once(supervisor, 'exit') as Promise<[number | null]>;
-  let ended = false;
-  void exit.then(() => (ended = true));
 
   let stopped: Promise<number | null> | undefined;
   const stop = (name: NodeJS.Signals = 'SIGTERM') =>
@@ -104,11 +103,14 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     })());
 
   try {
-    await until(async () => ended || (await readState()).ready);
-    if (ended) throw new Error('the stack ended before it was ready');
+    await untilReady(
+      supervisor,
+      async () => (await readState()).ready,
+      () => output,
+    );
   } catch (error) {
     await stop();
-    throw new Error(`${String(error)}\n${output}`, { cause: error });
+    throw error;
   }
   const { urls, databaseUrl } = await readState();
   const pid = async (name: Program) => {

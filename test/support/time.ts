@@ -25,6 +25,15 @@ export async function age(db: pg.Pool, chargeId: string, seconds: number): Promi
   );
 }
 
+/** As if the holder of an unfinished record had died, or slept for too long: its time is over, by the database's clock. */
+export async function endLease(db: pg.Pool, key: string): Promise<void> {
+  const { rowCount } = await db.query(
+    `UPDATE idempotency_records SET lease_expires_at = clock_timestamp() WHERE key = $1 AND state = 'in_progress'`,
+    [key],
+  );
+  if (rowCount !== 1) throw new Error(`${key} is held by nobody`);
+}
+
 /** Sets the moment at which a stored answer expires, in seconds from now; negative is in the past. */
 export async function expireIn(db: pg.Pool, key: string, seconds: number): Promise<void> {
   const { rowCount } = await db.query(

@@ -1,11 +1,16 @@
 import { setTimeout as delay } from 'node:timers/promises';
 
+/** Longer than several programs need to start on a starved machine, in ms. For hangs, not for speed. */
+export const PATIENCE_MS = 150_000;
+
 /**
- * Waits until a condition holds, asked every 10 ms; an exception counts as "not yet". The limit is for hangs, not for
- * speed: what is waited for may be several programs that start.
+ * Waits until a condition holds, asked every 10 ms; an exception counts as "not yet".
  * @throws Error after `timeoutMs`, with the last exception as its cause.
  */
-export async function until(condition: () => Promise<boolean>, timeoutMs = 150_000): Promise<void> {
+export async function until(
+  condition: () => Promise<boolean>,
+  timeoutMs = PATIENCE_MS,
+): Promise<void> {
   const deadline = Date.now() + timeoutMs;
   for (;;) {
     let cause: unknown;

@@ -5,6 +5,7 @@ import { resolve } from 'node:path';
 import { freePort } from '../../src/platform/ports.js';
 import { send } from './raw-client.js';
 import { until } from './until.js';
+import { untilReady } from './until-ready.js';
 
 /** A background process (`dist/src/worker.js`), without a supervisor. */
 export interface WorkerProcess {
@@ -65,14 +66,12 @@ async function ready(child: ChildProcess, port: number): Promise<WorkerProcess> 
   for (const stream of [child.stdout, child.stderr])
     stream?.setEncoding('utf8').on('data', (text: string) => (output += text));
   const exit = once(child, 'exit').then(([code, signal]) => (code ?? signal) as number | string);
-  let ended = false;
-  void exit.then(() => (ended = true));
-
   const url = `http://127.0.0.1:${port}`;
-  await until(
-    async () => ended || (await send(`${url}/health/ready`, { apiKey: null })).status === 200,
+  await untilReady(
+    child,
+    async () => (await send(`${url}/health/ready`, { apiKey: null })).status === 200,
+    () => output,
   );
-  if (ended) throw new Error(`the worker ended before it was ready: ${output}`);
   return {
     url,
     pid: child.pid ?? 0,

@@ -10,14 +10,7 @@ import { startApp, type TestApp } from '../support/app.js';
 import { expectProblem, post } from '../support/client.js';
 import { startReceiver, type Receiver } from '../support/receiver.js';
 import { startService, type Service } from '../support/service.js';
-import { until } from '../support/until.js';
-import {
-  attemptsOf,
-  deliveriesOf,
-  happen,
-  newEndpoint,
-  type AttemptRow,
-} from './webhooks.support.js';
+import { firstAttempt, happen, newEndpoint } from './webhooks.support.js';
 
 /** Each leads, or may lead, to something that is not the internet. `PORT` is one where a test listens. */
 const HOSTILE_ADDRESSES = [
@@ -298,13 +291,8 @@ describe('a worker in production', () => {
     const before = receiver.connections();
     const endpoint = await newEndpoint(service, receiver);
     await happen(service);
-    let first: AttemptRow | undefined; // others follow, soon
-    await until(async () => {
-      const [delivery] = await deliveriesOf(service.db, endpoint);
-      [first] = await attemptsOf(service.db, delivery!.id);
-      return first?.error != null;
-    });
-    expect(first).toEqual({ number: 1, response_status: null, ...REFUSED });
+    const refused = { number: 1, response_status: null, ...REFUSED };
+    expect(await firstAttempt(service.db, endpoint)).toEqual(refused);
     expect(receiver.connections()).toBe(before);
   });
 });

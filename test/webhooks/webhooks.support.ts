@@ -3,6 +3,7 @@ import type pg from 'pg';
 import { charge, send, type Reply } from '../support/raw-client.js';
 import type { Receiver } from '../support/receiver.js';
 import type { Service } from '../support/service.js';
+import { until } from '../support/until.js';
 
 export interface TestEndpoint {
   id: string;
@@ -78,6 +79,17 @@ export interface AttemptRow {
   number: number;
   response_status: number | null;
   error: string | null;
+}
+
+/** What came of an endpoint's first attempt, once it is written down; the second may follow before anybody looks. */
+export async function firstAttempt(db: pg.Pool, endpoint: TestEndpoint): Promise<AttemptRow> {
+  let first: AttemptRow | undefined;
+  await until(async () => {
+    const [delivery] = await deliveriesOf(db, endpoint);
+    [first] = await attemptsOf(db, delivery!.id);
+    return first?.error != null;
+  });
+  return first!;
 }
 
 /** What came of each attempt. */
