@@ -1,51 +1,75 @@
-import { randomUUID } from 'node:crypto';
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
-import type { Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { createContext, runInContext } from 'node:vm';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { paymentsAtProcessor } from '../support/books.js';
-import { loadRecipe, page } from '../support/recipes.js';
+import { page, recipe } from '../support/recipes.js';
 import { startStack, type Stack } from '../support/stack.js';
 
-const apiKey = 'sk_test_acme';
 const script = await readFile('docs/checkout.js', 'utf8');
 const html = await readFile('docs/checkout.html', 'utf8');
 
 let stack: Stack;
-let shop: Server;
+let shop: ChildProcess;
 let shopUrl: string;
 beforeAll(async () => {
   stack = await startStack();
-  const { merchant } = await loadRecipe<{
-    merchant: (settings: { api: string; apiKey: string }) => Server;
-  }>('merchant');
-  shop = merchant({ api: stack.apiUrl, apiKey });
-  await new Promise<void>((resolve) => shop.listen(0, '127.0.0.1', resolve));
-  shopUrl = `http://127.0.0.1:${(shop.address() as AddressInfo).port}`;
+  shop = spawn(process.execPath, ['docs/shop.mjs'], {
+    env: { PATH: process.env.PATH, API_URL: stack.apiUrl, SHOP_PORT: '0' },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const [printed] = (await once(shop.stdout!, 'data')) as [Buffer];
+  shopUrl = /http:\S+(?=\/)/.exec(printed.toString())![0];
 });
 afterAll(async () => {
-  shop.close();
+  shop.kill();
   await stack.stop();
 });
 
+/** A visit of the shop's first page makes an order. */
 async function newOrder(): Promise<string> {
-  const id = `order_${randomUUID()}`;
-  await fetch(`${stack.apiUrl}/orders/${id}`, {
-    method: 'PUT',
-    headers: { authorization: `Bearer ${apiKey}`, 'content-type': 'application/json' },
-    body: JSON.stringify({
-      currency: 'usd',
-      items: [{ sku: 'mug', quantity: 1, unit_amount: 1999 }],
-    }),
-  });
-  return id;
+  const { status, headers } = await fetch(`${shopUrl}/`, { redirect: 'manual' });
+  expect(status).toBe(303);
+  return headers.get('location')!.replace('/orders/', '');
 }
 
 async function paymentsFor(order: string): Promise<number> {
   const payments = await paymentsAtProcessor(stack.sandboxUrl);
   return payments.filter(({ metadata }) => metadata.order === order).length;
 }
+
+test('the merchant of the page is the file that the shop runs', async () => {
+  expect(recipe('merchant')).toBe(await readFile('docs/merchant.mjs', 'utf8'));
+});
+
+describe('npm run shop', () => {
+  test('serves the page of one order, the same to a second tab, and its script', async () => {
+    const order = await newOrder();
+    for (const tab of [1, 2]) {
+      const text = await (await fetch(`${shopUrl}/orders/${order}`)).text();
+      expect({ tab, text }).toEqual({ tab, text: html.replaceAll('order_8472', order) });
+    }
+    expect(await (await fetch(`${shopUrl}/orders/checkout.js`)).text()).toBe(script);
+    expect(await newOrder()).not.toBe(order);
+  });
+
+  const sound = { order: 'order_1', payment_method: 'pm_card_visa', key: 'k' };
+  test.each([
+    ['no JSON', '{"order":'],
+    ['null', 'null'],
+    ['a list', '[]'],
+    ['no key', JSON.stringify({ ...sound, key: undefined })],
+    ['a key that no header can carry', JSON.stringify({ ...sound, key: 'a\nb' })],
+    ['no order', JSON.stringify({ ...sound, order: undefined })],
+  ])('tells a client that sends %s to correct it, not to repeat it', async (_what, body) => {
+    const answer = await fetch(`${shopUrl}/pay`, { method: 'POST', body });
+    expect([answer.status, await answer.json()]).toEqual([
+      400,
+      { retry: 'after_fix', detail: 'Send order, payment_method and key as JSON.' },
+    ]);
+  });
+});
 
 describe('the checkout page', () => {
   /** What becomes of the answer to a tab's request number `nr`, counted from 0. */

@@ -33,11 +33,12 @@ async function paidFor(charge: string): Promise<number> {
 
 test('every block of docs/clients.md has a name, and a test', async () => {
   expect(recipes.size).toBe(blocks);
-  const files = ['clients', 'checkout'].map((name) =>
+  const files = ['clients', 'checkout', 'other-clients', 'kept-keys'].map((name) =>
     readFile(`test/docs/${name}.spec.ts`, 'utf8'),
   );
   const tests = (await Promise.all(files)).join('');
   expect([...recipes.keys()].filter((name) => !tests.includes(`'${name}'`))).toEqual([]);
+  expect(recipe('charge-once')).toBe(await readFile('docs/charge-once.mjs', 'utf8'));
 });
 
 describe('curl', () => {
@@ -119,6 +120,17 @@ describe('fetch', () => {
     expect(pauses).toEqual([]);
   });
 
+  test.each([
+    ['no key', undefined],
+    ['a key that no header can carry', 'a\nb'],
+  ])('throws at %s: it is no lost request, and `undefined` is no key', async (_what, key) => {
+    const { pauses, sleep } = noted();
+    const before = proxy.keys.length;
+    const request = { api: proxy.url, apiKey, key: key as string, body: CARD, sleep };
+    await expect(chargeOnce(request)).rejects.toThrow(/has no key|invalid header/);
+    expect([pauses, proxy.keys.length]).toEqual([[], before]);
+  });
+
   const busy = JSON.stringify({ message: 'not now' });
   test.each([
     [408, busy],
@@ -163,68 +175,5 @@ describe('fetch', () => {
     expect(status).toBe(201);
     expect(await paidFor(body.id ?? '')).toBe(1);
     expect((await payments()).length).toBe(before + 1);
-  });
-});
-
-describe('the queue worker', () => {
-  interface Purchase {
-    id: string;
-    attempt: number;
-    payment: object;
-    charge?: string;
-  }
-  type Work = (
-    job: { purchase: string },
-    settings: { api: string; apiKey: string; purchases: object },
-  ) => Promise<void>;
-  let work: Work;
-  beforeAll(async () => {
-    ({ work } = await loadRecipe<{ work: Work }>('queue-worker'));
-  });
-
-  function table(purchase: Purchase, { crashOnce = false } = {}) {
-    let crash = crashOnce;
-    return {
-      find: async () => purchase,
-      markPaid: async (_id: string, charge: string) => {
-        if (crash) {
-          crash = false;
-          throw new Error('the worker dies before it has written');
-        }
-        purchase.charge = charge;
-      },
-      nextAttempt: async (_id: string, ended: number) => {
-        if (purchase.attempt === ended) purchase.attempt += 1;
-      },
-    };
-  }
-
-  test('charges once although the job is delivered three times', async () => {
-    const purchase: Purchase = { id: `order_${randomUUID()}`, attempt: 1, payment: CARD };
-    const purchases = table(purchase, { crashOnce: true });
-    const before = (await payments()).length;
-    const deliver = () => work({ purchase: purchase.id }, { api: proxy.url, apiKey, purchases });
-    await expect(deliver()).rejects.toThrow('dies before it has written');
-    await deliver();
-    await deliver();
-    expect((await payments()).length).toBe(before + 1);
-    expect(await paidFor(purchase.charge ?? '')).toBe(1);
-    expect(proxy.keys.slice(-2)).toEqual(Array(2).fill(`${purchase.id}_charge_attempt_1`));
-  });
-
-  test('moves to the next attempt after a decline, and not twice for two deliveries', async () => {
-    const declined = { ...CARD, payment_method: 'pm_card_visa_chargeDeclined' };
-    const purchase: Purchase = { id: `order_${randomUUID()}`, attempt: 1, payment: declined };
-    const settings = { api: proxy.url, apiKey, purchases: table(purchase) };
-    const jobs = [
-      work({ purchase: purchase.id }, settings),
-      work({ purchase: purchase.id }, settings),
-    ];
-    await Promise.all(jobs);
-    expect(purchase.attempt).toBe(2);
-    purchase.payment = CARD;
-    await work({ purchase: purchase.id }, settings);
-    expect(proxy.keys.at(-1)).toBe(`${purchase.id}_charge_attempt_2`);
-    expect(await paidFor(purchase.charge ?? '')).toBe(1);
   });
 });

@@ -47,7 +47,11 @@ async function start(port: number, code: string): Promise<void> {
   const script = join(home, `${randomUUID()}.mjs`);
   await writeFile(script, code);
   receiver = spawn(process.execPath, [script], {
-    env: { DATABASE_URL: service.databaseUrl, WEBHOOK_SECRET: secret, PORT: String(port) },
+    env: {
+      DATABASE_URL: `${service.databaseUrl}?application_name=receiver`,
+      WEBHOOK_SECRET: secret,
+      PORT: String(port),
+    },
     stdio: 'ignore',
   });
   await until(() =>
@@ -89,8 +93,8 @@ test('a charge is one parcel, however often its event is sent again', async () =
   expect(await parcels()).toBe(1);
 });
 
-/** One message, sent by hand twenty times at once. */
-async function flood(): Promise<number[]> {
+/** One message of ours; each call delivers it. */
+function signed(): () => Promise<Response> {
   const id = `evt_${randomUUID()}`;
   const body = JSON.stringify({ type: 'charge.succeeded', data: { object: { id: 'ch_1' } } });
   const now = new Date();
@@ -99,7 +103,13 @@ async function flood(): Promise<number[]> {
     'webhook-timestamp': String(Math.floor(now.getTime() / 1000)),
     'webhook-signature': new Webhook(secret).sign(id, now, body),
   };
-  const answers = Array.from({ length: 20 }, () => fetch(url, { method: 'POST', headers, body }));
+  return () => fetch(url, { method: 'POST', headers, body });
+}
+
+/** One message, sent by hand twenty times at once. */
+async function flood(): Promise<number[]> {
+  const deliver = signed();
+  const answers = Array.from({ length: 20 }, () => deliver());
   return (await Promise.all(answers)).map(({ status }) => status);
 }
 
@@ -108,9 +118,26 @@ test('twenty at once are one parcel, and each is told that it is done', async ()
   expect(await parcels()).toBe(1);
 });
 
-test('a message that is not signed is refused', async () => {
-  const headers = { 'webhook-id': 'evt_1', 'webhook-timestamp': '1', 'webhook-signature': 'v1,x' };
-  expect((await fetch(url, { method: 'POST', headers, body: '{}' })).status).toBe(500);
+test('a duplicate leaves the connection of the pool as it was', async () => {
+  const connections = async () => {
+    const { rows } = await service.db.query<{ pid: number }>(
+      `SELECT pid FROM pg_stat_activity WHERE application_name = 'receiver' ORDER BY pid`,
+    );
+    return rows.map(({ pid }) => pid);
+  };
+  const duplicates = signed();
+  await duplicates();
+  const before = await connections();
+  expect(before.length).toBeGreaterThan(0);
+  expect((await duplicates()).status).toBe(204);
+  expect(await connections()).toEqual(before);
+});
+
+test.each([
+  ['forged', { 'webhook-id': 'evt_1', 'webhook-timestamp': '1', 'webhook-signature': 'v1,x' }],
+  ['not signed', {}],
+])('a message that is %s is the sender’s fault: 400', async (_how, headers) => {
+  expect((await fetch(url, { method: 'POST', headers, body: '{}' })).status).toBe(400);
   expect(await parcels()).toBe(0);
 });
 

@@ -1,0 +1,279 @@
+import { spawn } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { text } from 'node:stream/consumers';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
+import { paymentsAtProcessor, paymentsOf } from '../support/books.js';
+import { lossyProxy } from '../support/lossy-proxy.js';
+import { send } from '../support/raw-client.js';
+import { loadRecipe, recipe } from '../support/recipes.js';
+import { startService, type Service } from '../support/service.js';
+
+// The recipes that keep a key where it survives a crash: a purchase's row, a phone's disk.
+
+const apiKey = 'sk_test_acme';
+const CARD = { amount: 1999, currency: 'usd', payment_method: 'pm_card_visa' };
+
+let service: Service;
+let proxy: Awaited<ReturnType<typeof lossyProxy>>;
+beforeAll(async () => {
+  service = await startService();
+  proxy = await lossyProxy(service.apiUrl);
+});
+afterAll(async () => {
+  await proxy.close();
+  await service.stop();
+});
+
+async function newOrder(): Promise<string> {
+  const id = `order_${randomUUID()}`;
+  const items = [{ sku: 'mug', quantity: 1, unit_amount: 1999 }];
+  const body = { currency: 'usd', items };
+  await send(`${service.apiUrl}/orders/${id}`, { method: 'PUT', body });
+  return id;
+}
+const paidFor = async (charge: string) => (await paymentsOf(service.sandboxUrl, charge)).length;
+
+describe('the queue worker', () => {
+  interface Purchase {
+    id: string;
+    attempt: number;
+    payment: object;
+    charge?: string;
+    canceled?: boolean;
+  }
+  type Work = (
+    job: { purchase: string },
+    settings: { api: string; apiKey: string; purchases: object },
+  ) => Promise<void>;
+  let work: Work;
+  beforeAll(async () => {
+    ({ work } = await loadRecipe<{ work: Work }>('queue-worker'));
+  });
+
+  function table(purchase: Purchase, { crashOnce = false } = {}) {
+    let crash = crashOnce;
+    return {
+      find: async () => purchase,
+      markPaid: async (_id: string, charge: string) => {
+        if (crash) {
+          crash = false;
+          throw new Error('the worker dies before it has written');
+        }
+        purchase.charge = charge;
+      },
+      nextAttempt: async (_id: string, ended: number) => {
+        if (purchase.attempt === ended) purchase.attempt += 1;
+      },
+      cancel: async () => void (purchase.canceled = true),
+    };
+  }
+
+  async function orderOf() {
+    const id = await newOrder();
+    const payment = { order: id, payment_method: 'pm_card_visa' };
+    const purchase: Purchase = { id, attempt: 1, payment };
+    const settings = { api: proxy.url, apiKey, purchases: table(purchase) };
+    return { purchase, payment, deliver: () => work({ purchase: id }, settings) };
+  }
+
+  test('ends the job of an order that another client has paid, with that charge', async () => {
+    const { purchase, payment, deliver } = await orderOf();
+    const paid = await send(`${service.apiUrl}/charges`, { key: randomUUID(), body: payment });
+    await deliver();
+    expect(purchase).toMatchObject({ attempt: 1, charge: paid.body.id });
+  });
+
+  test('delivers again while the charge that paid the order is not seen to have succeeded', async () => {
+    const { purchase, deliver } = await orderOf();
+    const resource = { object: 'charge', id: 'ch_x', url: '/charges/ch_x' };
+    const paid = { code: 'order_already_paid', retry: 'no', detail: 'paid', resource };
+    proxy.next(
+      { status: 409, body: JSON.stringify(paid) },
+      { status: 200, body: JSON.stringify({ id: 'ch_x', status: 'pending' }) },
+    );
+    await expect(deliver()).rejects.toThrow(`${purchase.id}: paid`);
+    expect(purchase).not.toHaveProperty('charge');
+  });
+
+  test('ends the job whose key has expired: the charge, or the next attempt after a failed one', async () => {
+    const purchase: Purchase = { id: `order_${randomUUID()}`, attempt: 1, payment: CARD };
+    const settings = { api: proxy.url, apiKey, purchases: table(purchase) };
+    const declined = { ...CARD, payment_method: 'pm_card_visa_chargeDeclined' };
+    const key = (attempt: number) => `${purchase.id}_charge_attempt_${attempt}`;
+    await send(`${service.apiUrl}/charges`, { key: key(1), body: declined });
+    const paid = await send(`${service.apiUrl}/charges`, { key: key(2), body: CARD });
+    await service.db.query(
+      `UPDATE idempotency_records SET first_seen_at = now() - interval '9 days',
+         completed_at = now() - interval '8 days', expires_at = now() - interval '1 day'
+       WHERE key = ANY ($1)`,
+      [[key(1), key(2)]],
+    );
+    await work({ purchase: purchase.id }, settings);
+    expect(purchase).toEqual({ id: purchase.id, attempt: 2, payment: CARD });
+    await work({ purchase: purchase.id }, settings);
+    expect(purchase).toMatchObject({ attempt: 2, charge: paid.body.id });
+  });
+
+  test('ends the job of a canceled order', async () => {
+    const { purchase, deliver } = await orderOf();
+    await send(`${service.apiUrl}/orders/${purchase.id}`, { method: 'DELETE' });
+    await deliver();
+    expect(purchase).toMatchObject({ canceled: true });
+    expect(purchase).not.toHaveProperty('charge');
+  });
+
+  test('leaves a fault of the worker itself to the dead-letter queue', async () => {
+    const { purchase, deliver } = await orderOf();
+    purchase.payment = { order: purchase.id };
+    await expect(deliver()).rejects.toThrow(purchase.id);
+    expect(purchase).toEqual({ id: purchase.id, attempt: 1, payment: { order: purchase.id } });
+  });
+
+  test('charges once although the job is delivered three times', async () => {
+    const purchase: Purchase = { id: `order_${randomUUID()}`, attempt: 1, payment: CARD };
+    const purchases = table(purchase, { crashOnce: true });
+    const before = (await paymentsAtProcessor(service.sandboxUrl)).length;
+    const deliver = () => work({ purchase: purchase.id }, { api: proxy.url, apiKey, purchases });
+    await expect(deliver()).rejects.toThrow('dies before it has written');
+    await deliver();
+    await deliver();
+    expect((await paymentsAtProcessor(service.sandboxUrl)).length).toBe(before + 1);
+    expect(await paidFor(purchase.charge ?? '')).toBe(1);
+    expect(proxy.keys.slice(-2)).toEqual(Array(2).fill(`${purchase.id}_charge_attempt_1`));
+  });
+
+  test('moves to the next attempt after a decline, and not twice for two deliveries', async () => {
+    const declined = { ...CARD, payment_method: 'pm_card_visa_chargeDeclined' };
+    const purchase: Purchase = { id: `order_${randomUUID()}`, attempt: 1, payment: declined };
+    const settings = { api: proxy.url, apiKey, purchases: table(purchase) };
+    const jobs = [
+      work({ purchase: purchase.id }, settings),
+      work({ purchase: purchase.id }, settings),
+    ];
+    await Promise.all(jobs);
+    expect(purchase.attempt).toBe(2);
+    purchase.payment = CARD;
+    await work({ purchase: purchase.id }, settings);
+    expect(proxy.keys.at(-1)).toBe(`${purchase.id}_charge_attempt_2`);
+    expect(await paidFor(purchase.charge ?? '')).toBe(1);
+  });
+});
+
+/** The app, with a file as its disk. With an order it buys, by two taps at once; without, it starts and resumes. */
+const APP = `import { readFileSync, writeFileSync } from 'node:fs';
+import { phone } from './phone.mjs';
+const [shop, order, method] = process.argv.slice(2);
+const rows = () => JSON.parse(readFileSync('disk.json', 'utf8'));
+const save = (all) => writeFileSync('disk.json', JSON.stringify(all), { flush: true });
+const { buy, resume } = phone({
+  shop,
+  disk: {
+    keep: async (id, entry) => (save({ [id]: entry, ...rows() }), rows()[id]),
+    remove: async (id, key) => save({ ...rows(), ...(rows()[id]?.key === key && { [id]: undefined }) }),
+    all: async () => Object.values(rows()),
+  },
+});
+const answers = order ? Promise.all([buy(order, method), buy(order, method)]) : resume();
+console.log(JSON.stringify(await answers));
+`;
+
+describe('the phone', () => {
+  interface Answer {
+    id: string;
+    status: number;
+    retry?: string;
+  }
+  let home: string;
+  let shop: Server;
+  let shopUrl: string;
+  /** Happens when the charge is made, before the phone has its answer. */
+  let beforeAnswer = () => {};
+
+  beforeAll(async () => {
+    home = await mkdtemp(join(tmpdir(), 'charge-once-phone-'));
+    await writeFile(join(home, 'phone.mjs'), recipe('phone'));
+    await writeFile(join(home, 'app.mjs'), APP);
+    const { pay } = (await import(resolve('docs/merchant.mjs'))) as {
+      pay: (request: object, response: object, settings: object) => Promise<void>;
+    };
+    shop = createServer((request, response) => {
+      response.writeHead = new Proxy(response.writeHead.bind(response), {
+        apply(writeHead, _this, head: [number]) {
+          beforeAnswer();
+          return writeHead(...head);
+        },
+      });
+      void pay(request, response, { api: proxy.url, apiKey });
+    });
+    shop.listen(0, '127.0.0.1');
+    await once(shop, 'listening');
+    shopUrl = `http://127.0.0.1:${(shop.address() as AddressInfo).port}`;
+  });
+  afterAll(async () => {
+    shop.close();
+    await rm(home, { recursive: true, force: true });
+  });
+  beforeEach(async () => {
+    beforeAnswer = () => {};
+    await writeFile(join(home, 'disk.json'), '{}');
+  });
+
+  /** One life of the app. */
+  function live(...args: string[]) {
+    const app = spawn(process.execPath, ['app.mjs', shopUrl, ...args], { cwd: home });
+    const printed = text(app.stdout);
+    return {
+      kill: () => app.kill('SIGKILL'),
+      printed,
+      answers: async () => JSON.parse(await printed) as Answer[],
+    };
+  }
+  const disk = async () => JSON.parse(await readFile(join(home, 'disk.json'), 'utf8')) as object;
+
+  test('sends one key for two taps, and forgets it when the customer has paid', async () => {
+    const answers = await live(await newOrder(), 'pm_card_visa').answers();
+    expect(answers.map(({ status }) => status)).toEqual([201, 201]);
+    expect(answers[0]!.id).toBe(answers[1]!.id);
+    expect(await disk()).toEqual({});
+  });
+
+  test('that is killed after the charge and before the answer finds its key at the next start', async () => {
+    const order = await newOrder();
+    const app = live(order, 'pm_card_visa');
+    beforeAnswer = app.kill;
+    expect(await app.printed).toBe('');
+    expect(await disk()).toMatchObject({ [order]: { order, payment_method: 'pm_card_visa' } });
+    beforeAnswer = () => {};
+    const [resumed] = await live().answers();
+    expect(resumed).toMatchObject({ status: 201 });
+    expect(await paidFor(resumed!.id)).toBe(1);
+    expect(await disk()).toEqual({});
+    expect(await live().answers()).toEqual([]);
+  });
+
+  test('takes a new key after a decline', async () => {
+    const order = await newOrder();
+    const [declined] = await live(order, 'pm_card_visa_chargeDeclined').answers();
+    expect(declined).toMatchObject({ retry: 'new_key' });
+    expect((await live(order, 'pm_card_visa').answers())[0]).toMatchObject({ status: 201 });
+  });
+
+  test('keeps its key while the shop does not answer', async () => {
+    const order = await newOrder();
+    const { port } = shop.address() as AddressInfo;
+    shop.close();
+    shop.closeAllConnections();
+    const answers = await live(order, 'pm_card_visa').answers();
+    expect(answers).toEqual([{ retry: 'same_key' }, { retry: 'same_key' }]);
+    expect(await disk()).toMatchObject({ [order]: { order } });
+    shop.listen(port, '127.0.0.1');
+    await once(shop, 'listening');
+    expect(await live().answers()).toMatchObject([{ status: 201 }]);
+  });
+});
