@@ -7,6 +7,7 @@ import { JsonLogger } from './json-logger.js';
 import { nameRequest } from './request-id.js';
 import { RequestWatch } from './request-watch.js';
 import { securityHeaders } from './security-headers.js';
+import { followTrace } from './trace.js';
 
 /** Makes the application with what Nest would do differently by default. */
 export async function createHttpApp(
@@ -28,6 +29,7 @@ export async function createHttpApp(
   app.disable('x-powered-by');
   // Before the router, which gives up on a path that it cannot decode.
   app.use(nameRequest);
+  app.use(followTrace);
   // `Expect` other than 100-continue: Node would answer 417 by itself, bare. RFC 9110, section 10.1.1 lets us go on.
   const server = app.getHttpServer();
   server.on('checkExpectation', (...exchange) => server.emit('request', ...exchange));

@@ -1,6 +1,7 @@
 import type { LoggerService } from '@nestjs/common';
 import pino from 'pino';
 import { faultOf, framesOf } from './fault.js';
+import { currentTrace } from './trace.js';
 
 export interface LogOptions {
   /** `api`, `worker`: which program wrote the line. */
@@ -25,6 +26,10 @@ export class JsonLogger implements LoggerService {
         level,
         base: { program, pid: process.pid },
         timestamp: pino.stdTimeFunctions.isoTime,
+        mixin: () => {
+          const trace = currentTrace();
+          return trace ? { trace_id: trace.traceId } : {};
+        },
         formatters: { level: (label) => ({ level: label }) },
       },
       stream,

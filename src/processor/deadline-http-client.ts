@@ -3,6 +3,7 @@ import { Agent as HttpAgent } from 'node:http';
 import { Agent as HttpsAgent } from 'node:https';
 import Stripe from 'stripe';
 import { elapsedMs } from '../platform/clock.js';
+import { currentTrace } from '../platform/trace.js';
 
 /** One call as the application sees it, with all the SDK's own attempts in it. */
 export interface Call {
@@ -41,6 +42,8 @@ export function deadlineHttpClient(insecure: boolean): Stripe.HttpClient {
   const agent = insecure ? new HttpAgent({ keepAlive: true }) : new HttpsAgent({ keepAlive: true });
   const inner = Stripe.createNodeHttpClient(agent);
   const makeRequest = async (...args: Parameters<MakeRequest>) => {
+    const trace = currentTrace();
+    if (trace) args[4] = { ...args[4], traceparent: trace.traceparent };
     const call = calls.getStore();
     if (!call) return inner.makeRequest(...args);
     const left = Math.floor(call.deadline - elapsedMs());

@@ -1,4 +1,4 @@
-import { AsyncLocalStorage } from 'node:async_hooks';
+import { AsyncLocalStorage, AsyncResource } from 'node:async_hooks';
 import { Injectable, Logger } from '@nestjs/common';
 import type { NextFunction, Request, Response } from 'express';
 import { Draining } from '../platform/draining.js';
@@ -43,10 +43,14 @@ export class RequestLog extends RequestWatch {
     const began = performance.now();
     const facts: RequestFacts = { ended: false };
     this.closeWhenDraining(response);
-    response.once('close', () => {
-      facts.ended = true;
-      this.end(request, response, facts, performance.now() - began);
-    });
+    // Bound: the socket emits this outside the request's context, and the line would lose its trace.
+    response.once(
+      'close',
+      AsyncResource.bind(() => {
+        facts.ended = true;
+        this.end(request, response, facts, performance.now() - began);
+      }),
+    );
     this.current.run(facts, next);
   }
 

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { startGate, type Gate } from '../support/gate.js';
 import { metric } from '../support/metrics.js';
 import { until } from '../support/until.js';
 import {
@@ -15,12 +16,15 @@ import {
 
 let site: Site;
 let api: Program;
+let gate: Gate;
 beforeAll(async () => {
   site = await openSite(4_000); // while a slow charge runs, two others have to arrive
-  api = await startProgram('main.js', site.env);
+  gate = await startGate(() => site.sandboxUrl);
+  api = await startProgram('main.js', { ...site.env, PROCESSOR_URL: gate.url });
 });
 afterAll(async () => {
   await api.stop();
+  await gate.stop();
   await site.close();
 });
 
@@ -129,6 +133,44 @@ describe('the log', () => {
     await lineOf(await send(`${api.url}/charges`)); // a later request, whose line is there
     expect(api.output()).not.toContain(String(reply.headers['request-id']));
     expect(api.output()).not.toContain('RoutesResolver');
+  });
+});
+
+describe('traceparent', () => {
+  const traceId = '4bf92f3577b34da6a3ce929d0e0e4736';
+  const traceparent = `00-${traceId}-00f067aa0ba902b7-01`;
+
+  it('is on every line of its request, and on the call to the processor', async () => {
+    const open = gate.close();
+    const client = new AbortController();
+    const { signal } = client;
+    const left = charge(site, api.url, 'trace-1', {}, { headers: { traceparent }, signal });
+    await gate.held(1);
+    client.abort();
+    await expect(left).rejects.toThrow('aborted');
+    const lines = () => api.lines().filter(({ trace_id }) => trace_id === traceId);
+    await until(async () => lines().length === 1);
+    open();
+    await until(async () => lines().length === 2);
+    expect(lines().map(({ msg }) => msg)).toEqual(['request', 'ended without its client']);
+    const resource = String(lines()[1]!.resource);
+    expect(gate.headersOf(resource)).toMatchObject({ traceparent });
+  });
+
+  it.each([
+    ['another version', `01-${traceId}-00f067aa0ba902b7-01`],
+    ['a trace id of zeros', `00-${'0'.repeat(32)}-00f067aa0ba902b7-01`],
+    ['a parent id of zeros', `00-${traceId}-${'0'.repeat(16)}-01`],
+    ['upper case', traceparent.toUpperCase()],
+    ['more than its parts', `${traceparent}-x`],
+    ['two in one', `${traceparent}, ${traceparent}`],
+    ['nothing', ''],
+  ])('with %s is ignored', async (what, invalid) => {
+    const headers = { traceparent: invalid };
+    const reply = await charge(site, api.url, `trace of ${what}`, {}, { headers });
+    expect(reply.status).toBe(201);
+    expect(await lineOf(reply)).not.toHaveProperty('trace_id');
+    expect(gate.headersOf(String(reply.body.id))).not.toHaveProperty('traceparent');
   });
 });
 

@@ -1,5 +1,11 @@
 import { once } from 'node:events';
-import { createServer, request, type IncomingMessage, type ServerResponse } from 'node:http';
+import {
+  createServer,
+  request,
+  type IncomingHttpHeaders,
+  type IncomingMessage,
+  type ServerResponse,
+} from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { buffer } from 'node:stream/consumers';
 import { until } from './until.js';
@@ -20,6 +26,8 @@ export interface Gate {
   be(mood: Mood): void;
   /** How many requests for a payment were made with this key. */
   attempts(key: string): number;
+  /** The headers of the last of them. */
+  headersOf(key: string): IncomingHttpHeaders | undefined;
   stop(): Promise<void>;
 }
 
@@ -35,11 +43,15 @@ export async function startGate(target: () => string): Promise<Gate> {
   let waiting = 0;
   let mood: Mood = 'open';
   const attempts = new Map<string, number>();
+  const lastHeaders = new Map<string, IncomingHttpHeaders>();
 
   const pass = async (incoming: IncomingMessage, answer: ServerResponse) => {
     const body = await buffer(incoming);
     const key = incoming.headers['idempotency-key'];
-    if (typeof key === 'string') attempts.set(key, (attempts.get(key) ?? 0) + 1);
+    if (typeof key === 'string') {
+      attempts.set(key, (attempts.get(key) ?? 0) + 1);
+      lastHeaders.set(key, incoming.headers);
+    }
     waiting += 1;
     await open;
     waiting -= 1;
@@ -88,6 +100,7 @@ export async function startGate(target: () => string): Promise<Gate> {
       mood = next;
     },
     attempts: (key) => attempts.get(key) ?? 0,
+    headersOf: (key) => lastHeaders.get(key),
     async stop() {
       server.close();
       server.closeAllConnections();
