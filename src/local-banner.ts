@@ -6,9 +6,9 @@ export function banner(settings: LocalSettings, databaseUrl: string, seconds: nu
   const rows: [string, string][] = [
     ['API', api],
     ['docs', `${api}/docs`],
-    ...(settings.lab ? [['ledger', `${api}/lab/ledger`] as [string, string]] : []),
+    ...(settings.lab ? [['ledger', `${api}/lab/ledger.txt`] as [string, string]] : []),
     ['worker', `${worker}/health/ready`],
-    ['processor', sandbox ? `${sandbox}/v1/payment_intents (sandbox)` : processorName(settings)],
+    ['processor', sandbox ? `${sandbox}/ledger (sandbox)` : processorName(settings)],
     // The embedded server's password is the only way in and worth nothing elsewhere; the password of
     // somebody's own server stays out of the terminal.
     ['database', settings.databaseUrl === undefined ? databaseUrl : withoutPassword(databaseUrl)],

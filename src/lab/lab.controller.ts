@@ -1,4 +1,4 @@
-import { Body, Controller, Get, Post, Req } from '@nestjs/common';
+import { Body, Controller, Get, Header, Post, Req } from '@nestjs/common';
 import type { Request } from 'express';
 import { DataSource } from 'typeorm';
 import { Accounts } from '../accounts/accounts.js';
@@ -52,6 +52,27 @@ export class LabController {
       /** What customers paid beyond what our rows know of, in minor units. */
       difference: amount - merchant.amount - naive.amount,
     };
+  }
+
+  /** The same for people. */
+  @Get('ledger.txt')
+  @Header('Content-Type', 'text/plain; charset=utf-8')
+  async ledgerTable(): Promise<string> {
+    const { merchant, naive, processor, difference } = await this.ledger();
+    const rows = [
+      ['', 'count', 'amount'],
+      ['merchant', merchant.charges, merchant.amount],
+      ['naive', naive.charges, naive.amount],
+      ['processor', processor.payments, processor.amount],
+      ['difference', '', difference],
+    ];
+    return rows
+      .map(([name, ...cells]) => [
+        String(name).padEnd(10),
+        ...cells.map((cell) => String(cell).padStart(10)),
+      ])
+      .map((cells) => `${cells.join('')}\n`)
+      .join('');
   }
 
   private async paid(): Promise<{ payments: number; amount: number }> {

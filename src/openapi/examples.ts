@@ -94,6 +94,7 @@ export const EXAMPLES = {
     processor_reference: 'pi_7f2k9s',
     created_at: '2026-03-01T12:00:00.000Z',
   },
+  links: { docs: '/docs', openapi: '/openapi.json', problems: '/problems' },
   ledger: {
     merchant: { charges: 1, amount: 1999 },
     naive: { charges: 1, amount: 1999 },

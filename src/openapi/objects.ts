@@ -183,6 +183,7 @@ export const OBJECTS: Record<string, Schema> = {
     processor_reference: text(),
     created_at: time,
   }),
+  Links: { type: 'object', additionalProperties: { type: 'string', pattern: '^/' } },
   Ledger: exactly({
     merchant: exactly({ charges: count, amount: count }),
     naive: exactly({ charges: count, amount: count }),

@@ -1,5 +1,6 @@
 import { Module, type DynamicModule } from '@nestjs/common';
 import { openApiDocument } from './document.js';
+import { IndexController } from './index.controller.js';
 import { OPENAPI_DOCUMENT, OpenApiController } from './openapi.controller.js';
 
 @Module({})
@@ -7,7 +8,7 @@ export class OpenApiModule {
   static forRoot({ lab }: { lab: boolean }): DynamicModule {
     return {
       module: OpenApiModule,
-      controllers: [OpenApiController],
+      controllers: [IndexController, OpenApiController],
       providers: [{ provide: OPENAPI_DOCUMENT, useFactory: () => openApiDocument({ lab }) }],
     };
   }

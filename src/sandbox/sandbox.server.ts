@@ -5,6 +5,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import express, { type NextFunction, type Request, type Response } from 'express';
 import type pg from 'pg';
 import type { SandboxConfig } from './config.js';
+import { ledgerPage } from './ledger.page.js';
 import { openLedger } from './ledger.schema.js';
 import { newId } from './payment-intents.object.js';
 import { paymentIntentsRouter } from './payment-intents.routes.js';
@@ -94,6 +95,9 @@ function createApp(options: IdempotencyOptions, sends: boolean): express.Express
   app.get('/health/ready', async (_req, res) => {
     const ready = await isUp(options.pool);
     res.status(ready ? 200 : 503).json({ status: ready ? 'ok' : 'database unavailable' });
+  });
+  app.get('/ledger', async (_req, res) => {
+    res.type('text/plain').send(await ledgerPage(options.pool));
   });
   app.use('/v1', authenticate, express.text({ type: () => true, limit: '1mb' }), requireForm);
   app.use('/v1', paymentIntentsRouter(options), refundsRouter(options));

@@ -101,6 +101,24 @@ describe('with LAB=1', () => {
     expect(difference).toBe(processor.amount - merchant.amount - naive.amount);
   });
 
+  it('the ledger is a table for people as well', async () => {
+    const { merchant, naive, processor, difference } = await ledger();
+    const { text } = await call(app, '/lab/ledger.txt', { apiKey: null });
+    expect(text.split('\n').map((line) => line.trim().split(/ +/))).toEqual([
+      ['count', 'amount'],
+      ['merchant', String(merchant.charges), String(merchant.amount)],
+      ['naive', String(naive.charges), String(naive.amount)],
+      ['processor', String(processor.payments), String(processor.amount)],
+      ['difference', String(difference)],
+      [''],
+    ]);
+  });
+
+  it('/ has links to the ledger and to what is said of the lab', async () => {
+    const { body } = await call(app, '/', { apiKey: null });
+    expect(body).toMatchObject({ lab: '/docs#/Lab', ledger: '/lab/ledger' });
+  });
+
   it('the naive route charges for the account of the API key, else for acme', async () => {
     const demo = await addApiKey(app.db.manager, app.acme.id, 'sk_test_acme');
     const owners = async () =>
@@ -163,8 +181,11 @@ describe('without LAB=1', () => {
     },
   );
 
-  it.each(['/lab', '/lab/ledger', '/lab/naive/charges'])('%s is no route', async (path) => {
-    expectProblem(await call(app, path), 404, 'not_found', 'no');
-    expectProblem(await post(app, path, CHARGE), 404, 'not_found', 'no');
-  });
+  it.each(['/lab', '/lab/ledger', '/lab/ledger.txt', '/lab/naive/charges'])(
+    '%s is no route',
+    async (path) => {
+      expectProblem(await call(app, path), 404, 'not_found', 'no');
+      expectProblem(await post(app, path, CHARGE), 404, 'not_found', 'no');
+    },
+  );
 });

@@ -178,6 +178,7 @@ test('fits where something is looked up', async () => {
   await call('GET /webhook-endpoints/{id}/deliveries', 200, { id });
   await call('DELETE /webhook-endpoints/{id}', 204, { id });
   for (const path of [
+    '/',
     '/health/live',
     '/health/ready',
     '/metrics',
@@ -186,6 +187,7 @@ test('fits where something is looked up', async () => {
     '/openapi.json',
     '/docs',
     '/lab/ledger',
+    '/lab/ledger.txt',
   ]) {
     await call(`GET ${path}`, 200, {}, { apiKey: null });
   }

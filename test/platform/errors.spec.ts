@@ -189,8 +189,20 @@ describe('405', () => {
 });
 
 describe('paths', () => {
+  it('/ answers with links, without an API key, and to HEAD', async () => {
+    const reply = await call(app, '/', { apiKey: null });
+    expect(reply).toMatchObject({ status: 200, body: { docs: '/docs', problems: '/problems' } });
+    for (const path of Object.values(reply.body as Record<string, string>)) {
+      expect([path, (await call(app, path, { apiKey: null })).status]).toEqual([path, 200]);
+    }
+    expect(reply.body).not.toHaveProperty('lab'); // this application has none
+    expect(reply.body).not.toHaveProperty('ledger');
+    const head = await fetch(`${app.url}/`, { method: 'HEAD' });
+    expect([head.status, await head.text()]).toEqual([200, '']);
+    expectProblem(await post(app, '/', CHARGE), 405, 'method_not_allowed', 'no');
+  });
+
   it.each([
-    '/',
     '/nowhere',
     '/charges/a/b',
     '/%zz',
@@ -200,6 +212,7 @@ describe('paths', () => {
     '/idempotency-keys/%c0%80',
     `/${'x'.repeat(8_000)}`,
     '/lab/ledger',
+    '/lab/ledger.txt',
     '/lab/naive/charges',
     '/lab',
   ])('%p is no route', async (path) => {

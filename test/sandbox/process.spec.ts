@@ -194,6 +194,32 @@ describe('the ledger', () => {
     expect(started.map(({ status }) => status)).toEqual(Array(5).fill('fulfilled'));
   });
 
+  it('is a table for people at /ledger, and no text of a client’s steers the terminal', async () => {
+    const sandbox = await start();
+    try {
+      const { body } = await post(sandbox, '/v1/payment_intents', {
+        ...payment('pm_card_visa'),
+        'metadata[charge]': 'ch_1\n\u001b[31m',
+      });
+      const { id } = body as { id?: string };
+      const response = await fetch(`${sandbox.url}/ledger`);
+      expect(response.headers.get('content-type')).toMatch(/^text\/plain/);
+      const text = await response.text();
+      const cells = (line = '') => line.split(/ {2,}/);
+      const line = text.split('\n').find((each) => each.includes(id!));
+      const names = 'created payment status amount currency refunded charge';
+      expect(cells(text.split('\n')[0])).toEqual(names.split(' '));
+      expect(cells(line).slice(1)).toEqual([id, 'succeeded', '1200', 'eur', '0', 'ch_1??[31m']);
+      const { rows } = await sql(
+        `SELECT count(*) || ' payments, ' || sum(amount_received) || ' taken' AS sum
+         FROM sandbox.payment_intents WHERE status = 'succeeded'`,
+      );
+      expect(text.trimEnd().split('\n').at(-1)).toContain(`${rows[0].sum}, `);
+    } finally {
+      await sandbox.close();
+    }
+  });
+
   it('is reached again after PostgreSQL has closed every connection', async () => {
     const sandbox = await start();
     try {

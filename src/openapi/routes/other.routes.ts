@@ -29,6 +29,15 @@ export const KEY_ROUTES: Routes = {
 };
 
 export const OPERATION_ROUTES: Routes = {
+  'GET /': {
+    tag: 'Operation',
+    id: 'getLinks',
+    summary: 'Where to go from here',
+    public: true,
+    successes: {
+      200: { description: 'Paths on this server.', schema: ref('Links'), example: EXAMPLES.links },
+    },
+  },
   'GET /health/live': {
     tag: 'Operation',
     id: 'live',
@@ -142,6 +151,16 @@ export const LAB_ROUTES: Routes = {
     public: true,
     successes: {
       200: { description: 'All accounts.', schema: ref('Ledger'), example: EXAMPLES.ledger },
+    },
+    problems: ['processor_unavailable'],
+  },
+  'GET /lab/ledger.txt': {
+    tag: 'Lab',
+    id: 'getLedgerTable',
+    summary: 'The same as a table for people',
+    public: true,
+    successes: {
+      200: { description: 'Text.', mediaType: 'text/plain', schema: { type: 'string' } },
     },
     problems: ['processor_unavailable'],
   },
