@@ -20,8 +20,11 @@ function tour(): Step[] {
 }
 
 /** Runs the steps in one shell, as a reader would, and gives what each has printed. */
-async function runInOneShell(steps: string[]): Promise<string[]> {
-  const shell = spawn('bash', ['-s'], { stdio: ['pipe', 'pipe', 'inherit'] });
+async function runInOneShell(steps: string[], env: Record<string, string>): Promise<string[]> {
+  const shell = spawn('bash', ['-s'], {
+    env: { PATH: process.env.PATH, HOME: process.env.HOME, ...env },
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
   shell.stdin.end(['exec 2>&1', ...steps.map((step) => `${step}\nprintf '\\036'`)].join('\n'));
   return (await readText(shell.stdout)).split('\x1e');
 }
@@ -42,11 +45,14 @@ describe('the tour of the README', () => {
 
   test('prints what the README says', async () => {
     const steps = tour();
-    expect(steps).toHaveLength(4);
+    expect(steps).toHaveLength(5);
     if (!stack) throw new Error('the stack did not start');
-    const { host } = new URL(stack.apiUrl);
+    const hosts = { '3000': new URL(stack.apiUrl).host, '4242': new URL(stack.sandboxUrl).host };
     const printed = await runInOneShell(
-      steps.map(({ commands }) => commands.replaceAll('127.0.0.1:3000', host)),
+      steps.map(({ commands }) =>
+        commands.replaceAll(/127\.0\.0\.1:(3000|4242)/g, (_, port: '3000' | '4242') => hosts[port]),
+      ),
+      { DATABASE_URL: stack.databaseUrl, PROCESSOR_URL: stack.sandboxUrl },
     );
     for (const [i, step] of steps.entries()) {
       expect(printed[i]?.replaceAll('\r', '').trim()).toMatch(asPattern(step.printed));
