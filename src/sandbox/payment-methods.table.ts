@@ -1,3 +1,5 @@
+import type Stripe from 'stripe';
+
 /**
  * How the first request that charges, with an idempotency key not seen before, goes wrong; its
  * repeats are ordinary replays. Without a key every request is a first one.
@@ -75,14 +77,30 @@ export function misbehaviourOf(name: string | null): Misbehaviour {
 }
 
 /** A PaymentMethod object. Its id is the name it was asked for by; Stripe makes a new one here. */
-export function paymentMethodObject(name: string): object {
+export function paymentMethodObject(name: string): Stripe.PaymentMethod {
   const method = PAYMENT_METHODS.get(name);
   return {
     id: name,
     object: 'payment_method',
-    billing_details: { address: null, email: null, name: null, phone: null },
-    card: { brand: method?.brand, last4: method?.last4, funding: 'credit' },
+    billing_details: { address: null, email: null, name: null, phone: null, tax_id: null },
+    card: {
+      brand: method?.brand ?? 'unknown',
+      checks: null,
+      country: 'US',
+      display_brand: method?.brand ?? null,
+      exp_month: 12,
+      exp_year: 2099,
+      funding: 'credit',
+      generated_from: null,
+      last4: method?.last4 ?? '',
+      networks: null,
+      regulated_status: null,
+      three_d_secure_usage: null,
+      wallet: null,
+    },
+    created: 0, // a name of a table: it was always there
     customer: null,
+    customer_account: null,
     livemode: false,
     metadata: {},
     type: 'card',

@@ -1,4 +1,5 @@
 import { Router } from 'express';
+import type Stripe from 'stripe';
 import type { Tx } from './ledger.schema.js';
 import { addRefunded, lockIntent } from './payment-intents.ledger.js';
 import { chargeObject, type IntentRow, newId, unixSeconds } from './payment-intents.object.js';
@@ -21,7 +22,7 @@ interface RefundRow {
   amount: string;
   currency: string;
   status: 'succeeded';
-  reason: string | null;
+  reason: Stripe.Refund.Reason | null;
   metadata: Record<string, string>;
   created_at: Date;
 }
@@ -129,7 +130,8 @@ async function refund(
   return { status: 200, body };
 }
 
-function refundObject(row: RefundRow): object {
+/** The SDK's own type: a member that Stripe always sends and this leaves out does not compile. */
+function refundObject(row: RefundRow): Stripe.Refund {
   return {
     id: row.id,
     object: 'refund',
@@ -138,10 +140,15 @@ function refundObject(row: RefundRow): object {
     charge: row.charge,
     created: unixSeconds(row.created_at),
     currency: row.currency,
+    customer: null,
+    customer_account: null,
     metadata: row.metadata,
     payment_intent: row.payment_intent,
+    payment_method: null,
     reason: row.reason,
     receipt_number: null,
+    source_transfer_reversal: null,
     status: row.status,
+    transfer_reversal: null,
   };
 }

@@ -1,3 +1,5 @@
+import type Stripe from 'stripe';
+
 /** The object under `error` in Stripe's error bodies. */
 export interface ErrorBody {
   type: 'invalid_request_error' | 'idempotency_error' | 'card_error' | 'api_error';
@@ -5,9 +7,9 @@ export interface ErrorBody {
   message: string;
   param?: string;
   decline_code?: string;
-  charge?: string | null;
-  payment_intent?: object;
-  payment_method?: object;
+  charge?: string;
+  payment_intent?: Stripe.PaymentIntent;
+  payment_method?: Stripe.PaymentMethod;
   doc_url?: string;
 }
 
