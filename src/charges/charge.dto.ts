@@ -1,6 +1,13 @@
 import { IsEmail, IsIn, IsInt, Matches, Max, Min, ValidateIf } from 'class-validator';
 import { ListQuery } from '../platform/list.js';
-import { CLIENT_ID, IsCurrency, IsIsoTime, IsText, MAX_AMOUNT } from '../platform/rules.js';
+import {
+  CLIENT_ID,
+  FitsCurrency,
+  IsCurrency,
+  IsIsoTime,
+  IsText,
+  MAX_AMOUNT,
+} from '../platform/rules.js';
 import { IsMetadata, MayBeAbsent } from '../platform/validation.js';
 import { CHARGE_STATES, type ChargeStatus } from './charge.states.js';
 
@@ -13,6 +20,7 @@ export class CreateCharge {
   @IsInt({ message: 'must be an integer, in the minor unit of the currency' })
   @Min(1)
   @Max(MAX_AMOUNT)
+  @FitsCurrency()
   amount?: number;
 
   @UnlessOrdered()

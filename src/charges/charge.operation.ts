@@ -10,7 +10,7 @@ import {
   type Plan,
 } from '../idempotency/operation.js';
 import { chargeLink, type Order } from '../orders/order.entity.js';
-import { whyOrderIsClosed } from '../orders/order.problems.js';
+import { refuseUnlessPayable, whyOrderIsClosed } from '../orders/order.problems.js';
 import { findOrder, holdOrder } from '../orders/order.queries.js';
 import { elapsedMs } from '../platform/clock.js';
 import type { Tx } from '../platform/database.js';
@@ -224,6 +224,7 @@ async function orderOf(
     throw validationFailed(errors.map(({ pointer, detail }) => ({ pointer, detail })));
   const closed = whyOrderIsClosed(order);
   if (closed) throw closed;
+  refuseUnlessPayable(order);
   return order;
 }
 

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { Injectable } from '@nestjs/common';
 import { DataSource } from 'typeorm';
 import type { CreateCharge } from '../charges/charge.dto.js';
+import { refuseUnlessPayable } from '../orders/order.problems.js';
 import { findOrder } from '../orders/order.queries.js';
 import { objectNotFound, Problem } from '../platform/problem.js';
 import { randomId } from '../platform/request-id.js';
@@ -91,6 +92,7 @@ export class NaiveCharges {
     const order =
       id === undefined ? undefined : await findOrder(this.dataSource.manager, accountId, id);
     if (id !== undefined && !order) throw objectNotFound('order');
+    if (order) refuseUnlessPayable(order);
     return {
       amount: amount ?? order?.total ?? 0,
       currency: currency ?? order?.currency ?? '',

@@ -16,7 +16,8 @@ const MEANINGS: Record<string, (constraints: readonly unknown[], member: Member)
   isEmail: () => ({ type: 'string', format: 'email' }),
   matches: ([pattern]) => ({ type: 'string', pattern: (pattern as RegExp).source }),
   isIn: ([values]) => ({ type: 'string', enum: values as unknown[] }),
-  isCurrency: () => ({ type: 'string', pattern: '^[a-z]{3}$' }),
+  isCurrency: ([codes]) => ({ type: 'string', enum: codes as string[] }),
+  fitsCurrency: () => ({}), // depends on another member: said in words
   isIsoTime: () => ({ type: 'string', anyOf: [{ format: 'date' }, { format: 'date-time' }] }),
   isMetadata: () => metadata,
   isInt: () => ({ type: 'integer', maximum: MAX_AMOUNT }),

@@ -1,9 +1,11 @@
 /** What each member of a request is, by name, or by class and name where one name has two meanings. */
 export const MEMBERS: Readonly<Record<string, string>> = {
-  amount: 'In the minor unit of the currency: 1999 is 19.99 USD. With `order` it may be left out.',
+  amount:
+    'In the minor unit of the currency: 1999 is 19.99 USD. In a currency of three decimals (BHD, JOD, KWD, OMR, TND) it ends in 0. With `order` it may be left out.',
   'CreateRefund.amount':
     'In the minor unit of the currency. Left out: all that is left, fixed when the refund begins.',
-  currency: 'A lower-case ISO 4217 code.',
+  currency:
+    'A lower-case ISO 4217 code. Not every one: the processor must take the currency, and count it in ISO 4217’s minor unit (it does not for ISK, MGA and UGX).',
   payment_method: 'How to pay; Stripe’s own test names work: `pm_card_visa`.',
   description: 'Shown to the customer by the processor.',
   receipt_email: 'Where the receipt goes.',

@@ -9,6 +9,7 @@ import {
   Min,
   ValidateNested,
 } from 'class-validator';
+import { stepOf } from '../money/currencies.js';
 import { CLIENT_ID, IsCurrency, MAX_AMOUNT } from '../platform/rules.js';
 import { validationFailed } from '../platform/problem.js';
 import { ElementsOf, IsMetadata, MayBeAbsent } from '../platform/validation.js';
@@ -61,6 +62,10 @@ export function contentOf({ currency, items, email, metadata }: PutOrder): Order
     throw validationFailed([
       { pointer: '/items', detail: `must add up to 1 to ${MAX_AMOUNT}, not ${total}` },
     ]);
+  }
+  if (total % stepOf(currency) !== 0) {
+    const detail = `must add up to a multiple of ${stepOf(currency)} in ${currency}, not ${total}`;
+    throw validationFailed([{ pointer: '/items', detail }]);
   }
   return {
     currency,

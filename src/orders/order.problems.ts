@@ -1,4 +1,5 @@
-import { Problem } from '../platform/problem.js';
+import { isCurrency, stepOf } from '../money/currencies.js';
+import { Problem, validationFailed } from '../platform/problem.js';
 import { chargeLink, orderLink, type Order } from './order.entity.js';
 
 /** Why an order can be neither changed, canceled nor charged now; undefined if it can. */
@@ -17,4 +18,11 @@ export function whyOrderIsClosed(order: Order): Problem | undefined {
     extensions,
     headers: { 'Retry-After': '1' },
   });
+}
+
+/** For orders older than the table of currencies. @throws Problem `validation_failed` */
+export function refuseUnlessPayable({ currency, total }: Order): void {
+  if (isCurrency(currency) && total % stepOf(currency) === 0) return;
+  const detail = `the order's ${total} ${currency} cannot be charged: give the order another currency or total`;
+  throw validationFailed([{ pointer: '/currency', detail }]);
 }

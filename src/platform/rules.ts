@@ -1,5 +1,5 @@
 import { registerDecorator } from 'class-validator';
-import currencies from 'currency-codes';
+import { CURRENCIES, isCurrency, stepOf } from '../money/currencies.js';
 
 /** The largest amount, in minor units: Stripe's own limit. */
 export const MAX_AMOUNT = 99_999_999;
@@ -7,14 +7,18 @@ export const MAX_AMOUNT = 99_999_999;
 /** Ids that clients choose. */
 export const CLIENT_ID = /^[A-Za-z0-9_-]{1,64}$/;
 
-const CURRENCIES: ReadonlySet<string> = new Set(
-  currencies.codes().map((code) => code.toLowerCase()),
-);
-
-/** A lower-case ISO 4217 code. */
+/** A lower-case ISO 4217 code of a currency that the processor counts as ISO 4217 does. */
 export function IsCurrency(): PropertyDecorator {
-  return custom('isCurrency', 'must be a lower-case ISO 4217 code', (value) =>
-    CURRENCIES.has(value as string),
+  const message = 'must be the lower-case ISO 4217 code of a currency that the processor takes';
+  return custom('isCurrency', message, isCurrency, [CURRENCIES]);
+}
+
+/** An amount that the processor takes in the `currency` beside it. */
+export function FitsCurrency(): PropertyDecorator {
+  return custom(
+    'fitsCurrency',
+    'must end in 0 in this currency of three decimals',
+    (value, dto) => Number(value) % stepOf(dto.currency) === 0,
   );
 }
 
@@ -62,7 +66,7 @@ export function toUtc(value: unknown): string | undefined {
 function custom(
   name: string,
   message: string,
-  test: (value: unknown) => boolean,
+  test: (value: unknown, dto: { currency?: unknown }) => boolean,
   /** For whoever describes the rule: the OpenAPI document. */
   constraints: unknown[] = [],
 ): PropertyDecorator {
@@ -72,6 +76,9 @@ function custom(
       target: target.constructor,
       propertyName: String(member),
       constraints,
-      validator: { validate: test, defaultMessage: () => message },
+      validator: {
+        validate: (value, args) => test(value, args?.object ?? {}),
+        defaultMessage: () => message,
+      },
     });
 }

@@ -1,4 +1,6 @@
 import { IsInt, Max, Min } from 'class-validator';
+import { stepOf } from '../money/currencies.js';
+import { validationFailed } from '../platform/problem.js';
 import { IsText, MAX_AMOUNT } from '../platform/rules.js';
 import { MayBeAbsent } from '../platform/validation.js';
 
@@ -13,4 +15,12 @@ export class CreateRefund {
   @MayBeAbsent()
   @IsText(0, 255)
   reason?: string;
+}
+
+/** The rule of an amount that depends on the charge. @throws Problem `validation_failed` */
+export function refuseUnlessWhole({ currency }: { currency: string }, amount = 0): void {
+  const step = stepOf(currency);
+  if (amount % step === 0) return;
+  const detail = `must be a multiple of ${step} in ${currency}`;
+  throw validationFailed([{ pointer: '/amount', detail }]);
 }

@@ -21,7 +21,7 @@ import { nameOf } from '../platform/fault.js';
 import { objectNotFound, Problem } from '../platform/problem.js';
 import { Processor, type ProcessorAnswer } from '../processor/processor.js';
 import { refundAmount } from './refund.arithmetic.js';
-import type { CreateRefund } from './refund.dto.js';
+import { refuseUnlessWhole, type CreateRefund } from './refund.dto.js';
 import { parkRefundUnlessAccountedFor } from './parked-refunds.js';
 import { refundLink, type Refund } from './refund.entity.js';
 import {
@@ -86,6 +86,7 @@ export class RefundOperation implements Operation<Attempt, RefundEnd> {
         const begun = elapsedMs();
         const charge = await lockCharge(tx, accountId, chargeId);
         if (!charge) throw objectNotFound('charge');
+        refuseUnlessWhole(charge, request.amount);
         const amount = await this.amountOf(tx, charge, request.amount);
         const refund = await this.reserve(tx, charge, {
           id,

@@ -1,13 +1,13 @@
 import { Router } from 'express';
-import {
-  cancelIntent,
-  confirmIntent,
-  insertIntent,
-  lockIntent,
-  type NewIntent,
-} from './payment-intents.ledger.js';
+import { cancelIntent, confirmIntent, insertIntent, lockIntent } from './payment-intents.ledger.js';
 import { intentObject, type IntentRow } from './payment-intents.object.js';
-import { findPaymentMethod, misbehaviourOf } from './payment-methods.table.js';
+import {
+  readConfirmOptions,
+  readExpand,
+  readIntent,
+  readPaymentMethod,
+} from './payment-intents.params.js';
+import { misbehaviourOf } from './payment-methods.table.js';
 import { Params, refuseImpossibleId } from './protocol/form.params.js';
 import {
   type Answer,
@@ -18,7 +18,6 @@ import {
 import { LIST_PARAMS, listPage } from './protocol/list.query.js';
 import { errorBody, invalidRequest, missingParameter, noSuch } from './protocol/stripe.errors.js';
 
-const MAX_AMOUNT = 99_999_999;
 const CONFIRM_PARAMS = ['error_on_requires_action', 'off_session', 'return_url'];
 
 /** docs.stripe.com/api/payment_intents: create, retrieve, list, confirm, cancel. */
@@ -169,68 +168,4 @@ function ok(intent: IntentRow, expand: string[]): Answer {
 
 function isFinal(intent: IntentRow): boolean {
   return intent.status === 'succeeded' || intent.status === 'canceled';
-}
-
-function readIntent(params: Params): NewIntent {
-  const amount = params.integer('amount', 1, MAX_AMOUNT);
-  if (amount === undefined) throw missingParameter('amount');
-  const currency = params.requiredText('currency').toLowerCase();
-  if (!/^[a-z]{3}$/.test(currency)) {
-    throw invalidRequest('Invalid currency: must be a three-letter ISO code', 'currency');
-  }
-  const enabled = params.boolean('automatic_payment_methods[enabled]');
-  const allowRedirects = params.oneOf('automatic_payment_methods[allow_redirects]', [
-    'always',
-    'never',
-  ]);
-  const types = params.list('payment_method_types');
-  if (enabled && types.length > 0) {
-    throw invalidRequest(
-      'You may only specify one of these parameters: automatic_payment_methods, payment_method_types.',
-    );
-  }
-  const unknownType = types.find((type) => type !== 'card');
-  if (unknownType !== undefined) {
-    throw invalidRequest(
-      'The sandbox takes the payment method type card only.',
-      'payment_method_types',
-    );
-  }
-  params.oneOf('capture_method', ['automatic', 'automatic_async']);
-  return {
-    amount,
-    currency,
-    paymentMethod: readPaymentMethod(params) ?? null,
-    paymentMethodTypes: ['card'],
-    allowRedirects: enabled ? (allowRedirects ?? 'always') : null,
-    description: params.text('description', 1_000) ?? null,
-    receiptEmail: params.text('receipt_email', 800) ?? null,
-    metadata: params.metadata(),
-  };
-}
-
-function readConfirmOptions(params: Params): {
-  errorOnRequiresAction: boolean;
-  offSession: boolean;
-} {
-  params.text('return_url');
-  return {
-    errorOnRequiresAction: params.boolean('error_on_requires_action') ?? false,
-    offSession: params.boolean('off_session') ?? false,
-  };
-}
-
-function readPaymentMethod(params: Params): string | undefined {
-  const name = params.text('payment_method');
-  if (name !== undefined && !findPaymentMethod(name)) {
-    throw noSuch(400, 'PaymentMethod', name, 'payment_method');
-  }
-  return name;
-}
-
-function readExpand(params: Params, prefix = ''): string[] {
-  const paths = params.list('expand');
-  const other = paths.find((path) => path !== `${prefix}latest_charge`);
-  if (other !== undefined) throw invalidRequest(`This property cannot be expanded (${other}).`);
-  return paths;
 }

@@ -3,6 +3,7 @@ import type Stripe from 'stripe';
 import type { Tx } from './ledger.schema.js';
 import { addRefunded, lockIntent } from './payment-intents.ledger.js';
 import { chargeObject, type IntentRow, newId, unixSeconds } from './payment-intents.object.js';
+import { MAX_AMOUNT, refuseUnlessWhole } from './payment-intents.params.js';
 import { misbehaviourOf } from './payment-methods.table.js';
 import { Params, refuseImpossibleId } from './protocol/form.params.js';
 import {
@@ -27,7 +28,6 @@ interface RefundRow {
   created_at: Date;
 }
 
-const MAX_AMOUNT = 99_999_999;
 const REASONS = ['duplicate', 'fraudulent', 'requested_by_customer'] as const;
 
 /** docs.stripe.com/api/refunds: create, retrieve, list. A refund succeeds at once. */
@@ -74,7 +74,8 @@ const planRefund: Plan = async (tx, params) => {
   const amount = params.integer('amount', 1, MAX_AMOUNT);
   const reason = params.oneOf('reason', REASONS) ?? null;
   const metadata = params.metadata();
-  const { payment_method, status } = await lockIntent(tx, id, 'payment_intent');
+  const { payment_method, status, currency } = await lockIntent(tx, id, 'payment_intent');
+  if (amount !== undefined) refuseUnlessWhole(amount, currency);
   return {
     misbehaviour: status === 'succeeded' ? misbehaviourOf(payment_method) : 'none',
     run: async (runTx) => {

@@ -4,7 +4,7 @@ import { CHARGE, post } from '../support/client.js';
 
 let app: TestApp;
 beforeAll(async () => {
-  app = await startApp();
+  app = await startApp({ env: { LAB: '1' } });
 });
 afterAll(() => app.stop());
 
@@ -50,7 +50,7 @@ describe('amount', () => {
 });
 
 describe('currency', () => {
-  it.each(['usd', 'jpy', 'kwd'])('takes %s', async (currency) => {
+  it.each(['usd', 'jpy', 'kwd', 'xof', 'huf', 'twd'])('takes %s', async (currency) => {
     expect((await charge({ currency })).body).toMatchObject({ currency });
   });
 
@@ -60,6 +60,29 @@ describe('currency', () => {
       expect(await refused({ currency })).toEqual(['/currency']);
     },
   );
+
+  it.each(['isk', 'ugx', 'mga', 'xau', 'xdr', 'xts', 'xxx'])(
+    'refuses %s, which the processor does not count as ISO 4217 does, or is no money',
+    async (currency) => {
+      expect(await refused({ currency })).toEqual(['/currency']);
+      const naive = await post(app, '/lab/naive/charges', { ...CHARGE, currency });
+      expect(naive).toMatchObject({ status: 400, body: { errors: [{ pointer: '/currency' }] } });
+    },
+  );
+
+  it('of three decimals takes and refunds what ends in 0, and refuses what does not', async () => {
+    expect(await refused({ currency: 'kwd', amount: 5124 })).toEqual(['/amount']);
+    const paid = await charge({ currency: 'kwd', amount: 5120 });
+    expect(paid.status).toBe(201);
+    const refunds = `/charges/${paid.body.id}/refunds`;
+    const broken = await post(app, refunds, { amount: 101 });
+    expect(broken).toMatchObject({
+      status: 400,
+      body: { code: 'validation_failed', retry: 'after_fix', errors: [{ pointer: '/amount' }] },
+    });
+    expect((await post(app, refunds, { amount: 110 })).status).toBe(201);
+    expect((await post(app, refunds, {})).body).toMatchObject({ amount: 5010 });
+  });
 
   it('refuses every other type, and being left out', async () => {
     for (const currency of [...WRONG_TYPES, ['eur'], undefined])

@@ -105,6 +105,16 @@ describe('an order refuses', () => {
     ['no currency', { items: [ITEM] }, ['/currency']],
     ['a currency in capitals', { ...ORDER, currency: 'EUR' }, ['/currency']],
     ['a currency that nobody has', { ...ORDER, currency: 'zzz' }, ['/currency']],
+    [
+      'a currency that the processor counts otherwise',
+      { ...ORDER, currency: 'isk' },
+      ['/currency'],
+    ],
+    [
+      'a total that does not end in 0, in three decimals',
+      { ...withItem({ unit_amount: 101 }), currency: 'kwd' },
+      ['/items'],
+    ],
     ['an email of null', { ...ORDER, email: null }, ['/email']],
     ['an email that is none', { ...ORDER, email: 'ann' }, ['/email']],
     ['two addresses', { ...ORDER, email: 'a@example.com,b@example.com' }, ['/email']],

@@ -122,6 +122,19 @@ describe('amount and currency', () => {
     expect((await pay(api, order, key)).status).toBe(201); // the key had stayed unused
   });
 
+  test('of an order older than the table of currencies are refused', async () => {
+    const order = await newOrder();
+    await service.db.query(`UPDATE orders SET currency = 'isk' WHERE id = $1`, [order]);
+    const key = newId('key');
+    const refused = await pay(api, order, key);
+    expect(refused).toMatchObject({
+      status: 400,
+      body: { code: 'validation_failed', errors: [{ pointer: '/currency' }] },
+    });
+    await service.db.query(`UPDATE orders SET currency = 'eur' WHERE id = $1`, [order]);
+    expect((await pay(api, order, key)).status).toBe(201);
+  });
+
   test('that are the order’s may be said', async () => {
     const order = await newOrder();
     const said = { amount: 1000, currency: 'eur' };

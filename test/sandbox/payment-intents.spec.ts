@@ -180,6 +180,9 @@ describe('validation', () => {
       'amount',
     ],
     ['a currency of two letters', { ...valid, currency: 'eu' }, undefined, 'currency'],
+    ['a currency in another unit', { ...valid, currency: 'isk' }, undefined, 'currency'],
+    ['gold', { ...valid, currency: 'xau' }, undefined, 'currency'],
+    ['a third decimal', { amount: '101', currency: 'kwd' }, 'parameter_invalid_integer', 'amount'],
     ['an unknown parameter', { ...valid, colour: 'red' }, 'parameter_unknown', 'colour'],
     ['a nested unknown', { ...valid, 'a[b][c]': '1' }, 'parameter_unknown', 'a[b][c]'],
     [
