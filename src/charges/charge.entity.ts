@@ -38,6 +38,7 @@ export function chargeToWire(charge: Charge) {
     order: charge.order_id,
     metadata: charge.metadata,
     failure_code: charge.failure_code,
+    decline_code: charge.decline_code,
     processor_reference: charge.processor_reference,
     created_at: charge.created_at.toISOString(),
   };

@@ -8,6 +8,7 @@ import type { Tx } from '../platform/database.js';
 import { Problem } from '../platform/problem.js';
 import { releaseStock } from '../stock/stock.js';
 import { chargeToWire, type Charge } from './charge.entity.js';
+import { cardDeclined } from './charge.problems.js';
 import { endCharge, type ChargeEnd } from './charge.queries.js';
 import type { Ending } from './give-up.js';
 
@@ -58,14 +59,11 @@ export function endOf(answer: Ending): ChargeEnd | undefined {
 export function chargeAnswer(charge: Charge, requestId: string): Answer {
   if (charge.status === 'succeeded')
     return created(chargeLink(charge.id).url, chargeToWire(charge));
-  const extensions = { charge: charge.id };
   const problem =
     charge.decline_code !== null
-      ? new Problem('card_declined', `The card was declined: ${charge.decline_code}.`, {
-          extensions: { decline_code: charge.decline_code, ...extensions },
-        })
+      ? cardDeclined(charge.decline_code, charge.id)
       : new Problem('charge_failed', `The charge failed: ${charge.failure_code}.`, {
-          extensions: { failure_code: charge.failure_code, ...extensions },
+          extensions: { failure_code: charge.failure_code, charge: charge.id },
         });
   return problemAnswer(problem, requestId);
 }

@@ -15,6 +15,7 @@ export const EXAMPLES = {
     order: 'order_8472',
     metadata: {},
     failure_code: null,
+    decline_code: null,
     processor_reference: 'pi_3k9d2m',
     created_at: '2026-03-01T12:00:00.000Z',
   },

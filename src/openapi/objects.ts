@@ -44,6 +44,7 @@ const charge: Members<ChargeWire> = {
   order: orNull(clientId),
   metadata,
   failure_code: orNull(text()),
+  decline_code: orNull(text('Why the processor declined.')),
   processor_reference: orNull(text('What the processor calls the payment.')),
   created_at: time,
 };

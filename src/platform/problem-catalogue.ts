@@ -181,7 +181,7 @@ export const PROBLEMS = {
     title: 'Card declined',
     what: 'The processor declined: `decline_code` says why. Nothing was taken.',
     why: 'This is a definite answer, so it is stored: the same key gives it again, for ever.',
-    todo: 'Ask the customer for another card. That is another attempt and needs a new key.',
+    todo: 'Ask the customer for another card. That is another attempt and needs a new key. With `decline_code: authentication_required` the bank asks the customer to authenticate (3-D Secure). This API does not run that, so the same payment method ends the same way under any key, and its payment is canceled at the processor. Take another payment method, or collect this payment on a page where the customer can authenticate, such as Stripe Checkout.',
   },
   charge_failed: {
     status: 402,

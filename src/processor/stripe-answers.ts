@@ -3,6 +3,24 @@ import Stripe from 'stripe';
 import { NOT_REACHED } from './deadline-http-client.js';
 import type { ProcessorAnswer } from './processor.js';
 
+/** What we call it, whatever Stripe calls the way in which it was asked for. */
+const AUTHENTICATION_REQUIRED = 'authentication_required';
+
+/**
+ * Whether the bank asks for 3-D Secure, which this API does not run. Until such an intent is canceled, it can still be
+ * completed: it is no end of a charge (source: Stripe's "PaymentIntent lifecycle", `error_on_requires_action`).
+ */
+export function asksForAuthentication(intent: Stripe.PaymentIntent): boolean {
+  if (intent.status === 'requires_action') return true;
+  return intent.status === 'requires_payment_method' && isAboutIt(intent.last_payment_error);
+}
+
+/** The end of an intent that asked for authentication and is canceled now. */
+export function authenticationRequired(reference: string | null): ProcessorAnswer {
+  const code = AUTHENTICATION_REQUIRED;
+  return { kind: 'declined', code, declineCode: code, reference };
+}
+
 /** The meaning of a PaymentIntent (source: Stripe's "PaymentIntent lifecycle"). */
 export function answerOfIntent(intent: Stripe.PaymentIntent): ProcessorAnswer {
   const failure = intent.last_payment_error;
@@ -10,7 +28,7 @@ export function answerOfIntent(intent: Stripe.PaymentIntent): ProcessorAnswer {
     case 'succeeded':
       return { kind: 'succeeded', reference: intent.id };
     case 'requires_payment_method':
-      if (failure) return answerOfFailure(failure, intent.id);
+      if (failure && !asksForAuthentication(intent)) return answerOfFailure(failure, intent.id);
       break;
     case 'canceled':
       // Definite: nothing was taken and nothing can be. What had failed before says more than the cancel.
@@ -71,11 +89,13 @@ interface Failure {
   decline_code?: string;
 }
 
-function answerOfFailure(
-  { code, decline_code }: Failure,
-  reference: string | null,
-): ProcessorAnswer {
-  if (code === 'authentication_required') return { kind: 'rejected', failureCode: code, reference };
+function isAboutIt(failure: Failure | null): boolean {
+  return [failure?.code, failure?.decline_code].includes(AUTHENTICATION_REQUIRED);
+}
+
+function answerOfFailure(failure: Failure, reference: string | null): ProcessorAnswer {
+  if (isAboutIt(failure)) return authenticationRequired(reference);
+  const { code, decline_code } = failure;
   return {
     kind: 'declined',
     code: code || 'card_declined',

@@ -1,7 +1,13 @@
 import { isUtf8 } from 'node:buffer';
 import Stripe from 'stripe';
-import { answerOfError, answerOfIntent, answerOfRefund } from './stripe-answers.js';
+import {
+  answerOfError,
+  answerOfIntent,
+  answerOfRefund,
+  asksForAuthentication,
+} from './stripe-answers.js';
 import { notificationOf } from './stripe-notification.js';
+import { endUnauthenticated, intentOfAuthenticationError } from './unauthenticated.js';
 import {
   deadlineHttpClient,
   isLapse,
@@ -100,7 +106,11 @@ export class StripeProcessor extends Processor {
     const { paymentIntents } = this.stripe;
     return this.ask(notAfter, async () => {
       const parameters = JSON.parse(prepared) as Stripe.PaymentIntentCreateParams;
-      const intent = await paymentIntents.create(parameters, { idempotencyKey: key });
+      const intent = await paymentIntents
+        .create(parameters, { idempotencyKey: key })
+        .catch(intentOfAuthenticationError);
+      if (asksForAuthentication(intent))
+        return endUnauthenticated(paymentIntents, intent.id).catch(unknownYet);
       // A key replays the first answer for ever, also one that was not final: then its object tells.
       if (intent.status !== 'processing') return answerOfIntent(intent);
       return paymentIntents.retrieve(intent.id).then(answerOfIntent, unknownYet);
@@ -170,14 +180,22 @@ export class StripeProcessor extends Processor {
     const { gte, lte } = secondsOf(span);
     const created = { gte: gte - CLOCK_SKEW_SECONDS, lte: lte + CLOCK_SKEW_SECONDS };
     return withDeadline(this.call(), async () => {
-      let other: Payment | undefined;
+      const found: Payment[] = [];
       for await (const payment of this.list({ created })) {
         if (payment.charge !== chargeId) continue;
         if (payment.answer.kind === 'succeeded') return payment; // money counts, whatever else was tried
-        // One that has not ended may still succeed: it counts more than one that has ended without.
-        if (other === undefined || payment.answer.kind === 'unknown') other = payment;
+        found.push(payment);
       }
-      return other;
+      for (const payment of found) {
+        if (payment.answer.kind !== 'unknown') continue;
+        const intent = await this.stripe.paymentIntents.retrieve(payment.reference);
+        if (asksForAuthentication(intent))
+          payment.answer = await endUnauthenticated(this.stripe.paymentIntents, intent.id);
+      }
+      // One that has not ended may still succeed: it counts more than one that has ended without.
+      const kinds = ['succeeded', 'unknown'] as const;
+      const [first] = kinds.flatMap((kind) => found.filter(({ answer }) => answer.kind === kind));
+      return first ?? found[0];
     });
   }
 

@@ -61,6 +61,7 @@ const PAYMENT_METHODS: ReadonlyMap<string, PaymentMethod> = new Map<string, Paym
   ],
   ['pm_card_chargeDeclinedExpiredCard', { ...VISA, last4: '0069', outcome: EXPIRED_CARD }],
   ['pm_card_authenticationRequired', { ...VISA, last4: '3184', outcome: 'authenticate' }],
+  ['pm_card_threeDSecure2Required', { ...VISA, last4: '3220', outcome: 'authenticate' }],
   ['pm_lab_response_lost', { ...VISA, misbehaviour: 'response_lost' }],
   ['pm_lab_timeout', { ...VISA, misbehaviour: 'timeout' }],
   ['pm_lab_unavailable_once', { ...VISA, misbehaviour: 'unavailable_once' }],

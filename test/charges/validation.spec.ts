@@ -229,6 +229,7 @@ describe('members', () => {
       order: null,
       metadata: {},
       failure_code: null,
+      decline_code: null,
     });
   });
 });

@@ -77,9 +77,10 @@ describe('a definite no is stored and replayed', () => {
     ['pm_card_chargeDeclinedExpiredCard', 'card_declined', { decline_code: 'expired_card' }],
     [
       'pm_card_authenticationRequired',
-      'charge_failed',
-      { failure_code: 'authentication_required' },
+      'card_declined',
+      { decline_code: 'authentication_required' },
     ],
+    ['pm_card_threeDSecure2Required', 'card_declined', { decline_code: 'authentication_required' }],
     ['pm_nobody_knows', 'charge_failed', { failure_code: 'resource_missing' }],
   ])('%s is %s', async (method, code, details) => {
     const { apiUrl, sandboxUrl } = service;
@@ -93,10 +94,26 @@ describe('a definite no is stored and replayed', () => {
     expect(again.headers['original-request-id']).toBe(first.body.request_id);
 
     const id = first.body.charge;
-    expect((await getCharge(apiUrl, id)).body).toMatchObject({ status: 'failed' });
+    const { decline_code } = first.body;
+    const failed = { status: 'failed', decline_code: decline_code ?? null };
+    expect((await getCharge(apiUrl, id)).body).toMatchObject(failed);
     expect((await lookUp(apiUrl, method)).body).toMatchObject({ state: 'completed', attempts: 1 });
     expect(await paymentsOf(sandboxUrl, id)).toEqual([]);
   });
+});
+
+test('a payment that asks for 3-D Secure is canceled, so that nobody can complete it later', async () => {
+  const { apiUrl, sandboxUrl, db } = service;
+  const refused = await charge(apiUrl, '3ds', by('pm_card_threeDSecure2Required'));
+  expect(refused.body.detail).toMatch(/3-D Secure.* only with another payment method/);
+  const id = refused.body.charge;
+  const made = (await ledger(sandboxUrl)).filter(({ metadata }) => metadata.charge === id);
+  expect(made).toMatchObject([{ status: 'canceled' }]);
+  const told = await db.query<{ object: unknown }>(
+    `SELECT data -> 'object' AS object FROM events WHERE cause = $1`,
+    [id],
+  );
+  expect(told.rows).toMatchObject([{ object: { decline_code: 'authentication_required' } }]);
 });
 
 describe('a processor that is down', () => {

@@ -37,12 +37,20 @@ describe('what a payment intent means', () => {
       { kind: 'declined', code: 'card_declined', declineCode: 'generic_decline' },
     ],
     [
-      'authentication that nobody can give',
+      'an authentication that is asked for and can still be given',
       {
         status: 'requires_payment_method',
         last_payment_error: { code: 'authentication_required' },
       },
-      { kind: 'rejected', failureCode: 'authentication_required', reference: 'pi_1' },
+      { kind: 'unknown', stored: false },
+    ],
+    [
+      'canceled after an authentication was asked for',
+      {
+        status: 'canceled',
+        last_payment_error: { code: 'card_declined', decline_code: 'authentication_required' },
+      },
+      { kind: 'declined', declineCode: 'authentication_required', reference: 'pi_1' },
     ],
     [
       'without a method and without a failure',
@@ -101,7 +109,7 @@ describe('what the SDK’s errors mean', () => {
     [
       'authentication required',
       new errors.StripeCardError(raw({ code: 'authentication_required' })),
-      { kind: 'rejected', failureCode: 'authentication_required' },
+      { kind: 'declined', declineCode: 'authentication_required', reference: null },
     ],
     [
       'an invalid request',

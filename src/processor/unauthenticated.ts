@@ -1,0 +1,30 @@
+import Stripe from 'stripe';
+import type { ProcessorAnswer } from './processor.js';
+import { answerOfIntent, asksForAuthentication, authenticationRequired } from './stripe-answers.js';
+
+type PaymentIntents = Stripe['paymentIntents'];
+
+/** The intent that an attempt to pay made, also if the bank's wish for 3-D Secure came as an error. */
+export function intentOfAuthenticationError(error: unknown): Stripe.PaymentIntent {
+  const intent = error instanceof Stripe.errors.StripeCardError ? error.payment_intent : undefined;
+  if (intent === undefined || !asksForAuthentication(intent)) throw error;
+  return intent;
+}
+
+/**
+ * Cancels an intent that asks for 3-D Secure, so that it cannot be completed after its charge has failed. May be
+ * repeated by any process; one that was completed meanwhile has succeeded.
+ * @throws what the SDK throws, if it is not known whether it is canceled.
+ */
+export async function endUnauthenticated(
+  intents: PaymentIntents,
+  id: string,
+): Promise<ProcessorAnswer> {
+  const intent = await intents
+    .cancel(id, { cancellation_reason: 'abandoned' })
+    .catch((error: unknown) => {
+      if (!(error instanceof Stripe.errors.StripeInvalidRequestError)) throw error;
+      return intents.retrieve(id); // it has ended: canceled before, or paid
+    });
+  return intent.status === 'canceled' ? authenticationRequired(id) : answerOfIntent(intent);
+}
