@@ -1,3 +1,10 @@
+/** Of the naive lane: the merchant's own pairs and ours. Not `charge`: the payment is none of our charges. */
+export type NaiveMetadata = Record<string, string> & {
+  naive_charge: string;
+  account: string;
+  charge?: never;
+};
+
 /** What the processor is to be told of a charge. */
 export interface PaymentParameters {
   amount: number;
@@ -5,8 +12,7 @@ export interface PaymentParameters {
   payment_method: string;
   description?: string;
   /** `charge` is our id: by it the payment is found again, whatever was lost. */
-  metadata:
-    { charge: string; account: string; order?: string } | { naive_charge: string; account: string };
+  metadata: { charge: string; account: string; order?: string } | NaiveMetadata;
 }
 
 /**
@@ -16,7 +22,7 @@ export interface PaymentParameters {
 export type ProcessorAnswer =
   | { kind: 'succeeded'; reference: string }
   | { kind: 'declined'; code: string; declineCode: string; reference: string | null }
-  /** Definite, not the card's fault: an invalid request, authentication that nobody can give, canceled by a person. */
+  /** Definite, not the card's fault: an invalid request, canceled by a person. */
   | { kind: 'rejected'; failureCode: string; reference: string | null }
   /** Nothing happened there: not reached, too many requests, bad credentials (these need a person: `alarm`). */
   | { kind: 'refused'; reason: string; alarm: boolean }
@@ -107,7 +113,7 @@ export abstract class Processor {
   /** Uses the key up without taking anything, so that no attempt under it, however late, can. */
   abstract fence(key: string, prepared: string): Promise<FenceAnswer>;
   /**
-   * Looks a charge's payment up in the ledger (never by search, which lags).
+   * Looks a charge's payment up in the ledger (never by search, which lags). Cancels one that waits for 3-D Secure.
    * @throws what the SDK throws, if the ledger could not be read to the end of that span.
    */
   abstract look(chargeId: string, span: Span): Promise<Payment | undefined>;

@@ -138,6 +138,22 @@ describe('with LAB=1', () => {
     expectProblem(nobody, 401, 'unauthorized', 'after_fix');
   });
 
+  it('the naive route tells the processor description and metadata, but no name of ours', async () => {
+    const description = 'Two cups';
+    const pairs = Array.from({ length: 48 }, (_, i): [string, string] => [`k${i}`, 'v']);
+    const metadata = { colour: 'blue', charge: 'ch_1', ...Object.fromEntries(pairs) };
+    const made = await post(app, '/lab/naive/charges', { ...CHARGE, description, metadata });
+    expect(made.status).toBe(201);
+    const path = `/v1/payment_intents/${made.body.processor_reference}`;
+    const reply = await fetch(app.sandboxUrl + path, {
+      headers: { authorization: 'Bearer sk_test_x' },
+    });
+    const told = (await reply.json()) as { description: string; metadata: object };
+    expect(told).toMatchObject({ description, metadata: { colour: 'blue', k0: 'v' } });
+    expect(told.metadata).toMatchObject({ naive_charge: made.body.id });
+    expect(told.metadata).not.toHaveProperty('charge');
+  });
+
   it('the naive route takes the price from an order, and neither holds nor pays it', async () => {
     const items = [{ sku: 'cup', quantity: 2, unit_amount: 350 }];
     const order = { currency: 'eur', items };
