@@ -3,7 +3,9 @@ import type { Invariant } from './invariant.js';
 /** Everything that must have been told, and by which cause it is known. */
 const HAPPENED = `(
         SELECT account_id, 'charge.' || status AS type, id AS cause FROM charges WHERE status <> 'pending'
-        UNION ALL SELECT account_id, 'charge.refunded', id FROM refunds WHERE status = 'succeeded'
+        UNION ALL SELECT account_id, 'charge.refunded', id FROM refunds
+          WHERE status = 'succeeded' OR reversed_at IS NOT NULL
+        UNION ALL SELECT account_id, 'refund.failed', id FROM refunds WHERE reversed_at IS NOT NULL
         UNION ALL SELECT account_id, 'order.paid', id FROM orders WHERE status <> 'open' AND charge_id IS NOT NULL
         UNION ALL SELECT account_id, 'order.canceled', id FROM orders WHERE status = 'canceled'
         UNION ALL SELECT account_id, 'fulfillment.created', id FROM fulfillments) AS happened`;
@@ -24,7 +26,10 @@ export const EVENT_INVARIANTS: readonly Invariant[] = [
     sql: `SELECT event.account_id, event.id, event.type || ' of ' || event.cause AS detail
       FROM events AS event
       WHERE NOT EXISTS (SELECT 1 FROM ${HAPPENED} WHERE happened.account_id = event.account_id
-        AND happened.type = event.type AND happened.cause = event.cause)`,
+          AND happened.type = event.type AND happened.cause = event.cause)
+        -- Told of every refund that fails, but not by earlier versions: it may be missing of one that never succeeded.
+        AND NOT (event.type = 'refund.failed' AND EXISTS (SELECT 1 FROM refunds AS refund
+          WHERE refund.account_id = event.account_id AND refund.id = event.cause AND refund.status = 'failed'))`,
   },
   {
     name: 'events_tell_the_same',

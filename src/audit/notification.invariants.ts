@@ -10,7 +10,7 @@ const TOLD = `(
         SELECT event.account_id, event.id, event.state, event.received_at,
           COALESCE(event.refund_id, event.charge_id) AS object_id,
           event.fact -> 'answer' ->> 'kind' AS kind, event.fact ->> 'reference' AS reference,
-          object.status, object.processor_reference, object.there_since
+          object.status, object.processor_reference, object.there_since, event.refund_id IS NOT NULL AS is_refund
         FROM processor_events AS event
         LEFT JOIN LATERAL (
           SELECT status, processor_reference, GREATEST(created_at, rebuilt_at) AS there_since FROM charges
@@ -39,7 +39,8 @@ export const NOTIFICATION_INVARIANTS: readonly Invariant[] = [
     sql: `SELECT account_id, id, concat_ws(' ', object_id, 'is', status, 'by', COALESCE(processor_reference, 'nothing'))
           || ', not by ' || reference AS detail
       FROM ${TOLD} WHERE state = 'applied' AND kind = 'succeeded' AND status IN ('succeeded', 'failed')
-        AND (status, processor_reference) IS DISTINCT FROM ('succeeded', reference)`,
+        -- A refund may fail after it had succeeded, and keeps its name at the processor.
+        AND (processor_reference IS DISTINCT FROM reference OR (status = 'failed' AND NOT is_refund))`,
   },
   {
     name: 'notification_waiting_for_what_is_there',

@@ -78,7 +78,8 @@ export const PAYMENT_INVARIANTS: readonly Invariant[] = [
     sql: `SELECT back.account AS account_id, back.reference AS id, concat_ws(' ', back.amount, back.currency, back.charge,
         'instead of', refund.status, refund.amount, refund.currency, refund.charge_id) AS detail
       FROM ours_returned AS back JOIN refunds AS refund ON refund.account_id = back.account AND refund.id = back.refund
-      WHERE refund.status = 'failed'
+      -- One that was reversed after the ledger was read had succeeded until then.
+      WHERE (refund.status = 'failed' AND COALESCE(refund.reversed_at <= $4::timestamptz, true))
         OR (back.amount, back.currency, back.charge) <> (refund.amount, refund.currency, refund.charge_id)`,
   },
   {
@@ -88,8 +89,25 @@ export const PAYMENT_INVARIANTS: readonly Invariant[] = [
       FROM ours_returned GROUP BY account, refund HAVING count(*) > 1`,
   },
   {
+    name: 'charge_refunded_less_than_its_payment',
+    why: 'Somebody gave money back at the processor’s desk, and our books would give it back again.',
+    sql: `SELECT charge.account_id, charge.id, concat_ws(' ', back.amount, charge.currency,
+          'went back at the processor’s desk,', booked.amount, 'is booked:', back.refunds) AS detail
+      FROM (SELECT payment, sum(amount) AS amount, array_agg(reference) AS names,
+          string_agg(reference, ', ' ORDER BY reference) AS refunds
+        FROM returned AS each WHERE NOT EXISTS (SELECT 1 FROM ours_returned WHERE ours_returned.reference = each.reference)
+        GROUP BY payment) AS back
+      JOIN charges AS charge ON charge.processor_reference = back.payment AND charge.processor = $3
+        AND charge.status = 'succeeded'
+      CROSS JOIN LATERAL (SELECT COALESCE(sum(refund.amount), 0) AS amount FROM refunds AS refund
+        WHERE refund.account_id = charge.account_id AND refund.charge_id = charge.id
+          AND refund.processor_reference = ANY(back.names)
+          AND (refund.status = 'succeeded' OR refund.reversed_at > $4::timestamptz)) AS booked
+      WHERE booked.amount <> back.amount`,
+  },
+  {
     name: 'refund_that_was_never_paid',
-    why: 'The customer was told that the money is on its way.',
+    why: 'The customer was told that the money is on its way, or it came back since and nobody was told.',
     sql: `SELECT refund.account_id, refund.id, 'no refund ' || refund.processor_reference AS detail
       FROM refunds AS refund
       WHERE refund.status = 'succeeded' AND refund.processor = $3

@@ -7,6 +7,8 @@ import { PAYMENT_INVARIANTS } from './payment.invariants.js';
 export interface Ledger {
   payments: Payment[];
   refunds: PaidRefund[];
+  /** The refunds that ended otherwise, also those that had succeeded before. */
+  failedRefunds: PaidRefund[];
   /** What was settled later may have its payment on a page that had been read already. */
   readAt: string;
   /** The first moment that it tells of; all of it, if left out. */
@@ -28,10 +30,18 @@ export async function readLedger(db: Tx, processor: Processor, span?: Span): Pro
     if (payment.answer.kind === 'succeeded') payments.push(payment);
   }
   const refunds: PaidRefund[] = [];
+  const failedRefunds: PaidRefund[] = [];
   for await (const refund of processor.refunds(span)) {
     if (refund.answer.kind === 'succeeded') refunds.push(refund);
+    if (refund.answer.kind === 'rejected') failedRefunds.push(refund);
   }
-  return { payments, refunds, readAt: start!.time, ...(span && { from: span.from }) };
+  return {
+    payments,
+    refunds,
+    failedRefunds,
+    readAt: start!.time,
+    ...(span && { from: span.from }),
+  };
 }
 
 /**
@@ -54,7 +64,7 @@ export async function compareWithProcessor(
          AND NOT EXISTS (SELECT 1 FROM naive_charges WHERE naive_charges.processor_reference = paid.reference)),
      returned AS (
        SELECT * FROM json_to_recordset($2)
-         AS refund (reference text, amount bigint, currency text, refund text, charge text, account text)),
+         AS refund (reference text, amount bigint, currency text, payment text, refund text, charge text, account text)),
      ours_returned AS (
        SELECT * FROM returned
        WHERE refund IS NOT NULL AND EXISTS (SELECT 1 FROM accounts WHERE accounts.id = returned.account))

@@ -5,6 +5,9 @@ export function threeBeatInvariants(object: 'charge' | 'refund'): Invariant[] {
   const table = `${object}s`;
   // A refund of our own making has a cause instead of a client's key; a job brings it to its end.
   const keyed = object === 'refund' ? 'made.cause IS NULL' : 'true';
+  // The answer is a snapshot: a refund that failed after it had succeeded was answered with 201.
+  const answered =
+    object === 'refund' ? `CASE WHEN made.reversed_at IS NULL THEN 402 ELSE 201 END` : '402';
   const withRecord = `${table} AS made JOIN idempotency_records AS record
         ON record.account_id = made.account_id AND record.resource_id = made.id`;
   return [
@@ -36,7 +39,7 @@ export function threeBeatInvariants(object: 'charge' | 'refund'): Invariant[] {
       why: 'The client believes the answer: with 201 the money moved, with 402 it did not.',
       sql: `SELECT made.account_id, made.id, made.status || ', answered ' || record.response_status AS detail
       FROM ${withRecord}
-      WHERE record.response_status <> CASE made.status WHEN 'succeeded' THEN 201 WHEN 'failed' THEN 402 END`,
+      WHERE record.response_status <> CASE made.status WHEN 'succeeded' THEN 201 WHEN 'failed' THEN ${answered} END`,
     },
     {
       name: `${object}_answered_with_another_amount`,

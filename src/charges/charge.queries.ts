@@ -60,6 +60,23 @@ export async function findCharge(
   return rows[0];
 }
 
+/**
+ * The charge that a payment has paid, of whatever account: what is done at the processor's desk names no account.
+ * @param reference the processor's, of the payment.
+ */
+export async function findChargePaidBy(
+  db: Tx,
+  processor: string,
+  reference: string,
+): Promise<Charge | undefined> {
+  const rows: Charge[] = await db.query(
+    `SELECT ${CHARGE_COLUMNS} FROM charges
+     WHERE processor_reference = $2 AND processor = $1 AND status = 'succeeded'`,
+    [processor, reference],
+  );
+  return rows[0];
+}
+
 /** @returns the id of the rebuilt charge that has paid the order without the order showing it. */
 export async function findChargeOfLostOrder(
   db: Tx,
@@ -135,7 +152,7 @@ export async function lockCharge(
   return rows[0];
 }
 
-/** Counts a refund in. A CHECK constraint refuses more than the charge. */
+/** Counts a refund in, or out again with a negative amount. A CHECK constraint refuses more than the charge, or less than none. */
 export async function addRefunded(tx: Tx, charge: Charge, amount: number): Promise<Charge> {
   const [rows]: [Charge[], number] = await tx.query(
     `UPDATE charges SET amount_refunded = amount_refunded + $3 WHERE account_id = $1 AND id = $2

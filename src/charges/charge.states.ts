@@ -4,7 +4,7 @@
  * | state | moved on by | after a crash |
  * |---|---|---|
  * | `pending` | whoever holds the idempotency record, or the processor's webhook | stays; any process goes on |
- * | `succeeded` | nobody (`amount_refunded` grows) | stays |
+ * | `succeeded` | nobody (`amount_refunded` grows, and falls when a refund fails after all) | stays |
  * | `failed` | nobody | stays |
  */
 export const CHARGE_STATES = {

@@ -9,8 +9,8 @@ export type Misfit =
   | 'amount_mismatch'
   | 'another_processor'
   | 'refund_succeeded_after_failed'
-  | 'refund_failed_after_succeeded'
   | 'second_refund'
+  | 'owed_refund_failed'
   | 'never_applied';
 
 /** A row of `parked_payments`: for a person to look at, never applied, never dropped. */

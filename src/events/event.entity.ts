@@ -5,6 +5,7 @@ export const EVENT_TYPES = [
   'charge.succeeded',
   'charge.failed',
   'charge.refunded',
+  'refund.failed',
   'order.paid',
   'order.canceled',
   'fulfillment.created',

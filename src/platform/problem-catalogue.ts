@@ -197,7 +197,7 @@ export const PROBLEMS = {
     title: 'The refund failed',
     what: 'The processor refused the refund for good: `failure_code`.',
     why: 'The answer is stored under the key. No money moved.',
-    todo: 'Mend the cause; another attempt needs a new key.',
+    todo: 'Mend the cause; another attempt needs a new key. With `failure_code: refund_exceeds_charge` money had gone back at the processor’s own desk: look at `amount_refunded` of the charge first.',
   },
   processor_outcome_unknown: {
     status: 504,

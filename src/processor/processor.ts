@@ -49,6 +49,8 @@ export interface PaidRefund {
   reference: string;
   amount: number;
   currency: string;
+  /** The processor's reference of the payment that it gives back. */
+  payment: string | undefined;
   /** Our ids, if it is one of ours. */
   refund: string | undefined;
   charge: string | undefined;
@@ -91,6 +93,22 @@ export interface Notification {
   amount: number;
   currency: string;
   answer: ProcessorAnswer;
+  /** Set if it is about a refund that names none of ours: when it was made, as ISO 8601. */
+  madeElsewhereAt?: string;
+}
+
+/**
+ * What the processor tells us by itself about the refunds of a payment, without a word about whose that is: an object
+ * made at its own desk carries no ids of ours.
+ */
+export interface RefundNews {
+  /** The processor's own id of the event. */
+  id: string;
+  type: string;
+  /** The processor's reference of the payment. */
+  payment: string;
+  /** How much of the payment has gone back by now, or the one refund that moved. */
+  about: { refunded: number } | PaidRefund;
 }
 
 /** Why there is nothing to apply. The first two say that nobody knows who sent it. */
@@ -129,7 +147,12 @@ export abstract class Processor {
    * Checks who sent a notification, on its raw bytes, and reads it.
    * @param signature the `Stripe-Signature` header; five minutes old at most.
    */
-  abstract readNotification(raw: Buffer, signature: string): Notification | NoNotification;
+  abstract readNotification(
+    raw: Buffer,
+    signature: string,
+  ): Notification | RefundNews | NoNotification;
+  /** One payment by the processor's reference; undefined if there is none. @throws as `look`. */
+  abstract payment(reference: string): Promise<Payment | undefined>;
   /** Every payment, or those of a span, newest first. @throws as `look`. */
   abstract payments(span?: Span): AsyncIterable<Payment>;
   /** Every refund, or those of a span, newest first. @throws as `look`. */

@@ -1,33 +1,42 @@
 import type Stripe from 'stripe';
-import type { Notification } from './processor.js';
+import type { Notification, RefundNews } from './processor.js';
 import { answerOfIntent, answerOfRefund } from './stripe-answers.js';
+import { paidRefundOf } from './stripe-ledger.js';
 
 /** What we follow, and which object each is about (source: Stripe's "Types of events"). */
-const FOLLOWED: ReadonlyMap<unknown, 'intent' | 'refund'> = new Map([
+const FOLLOWED: ReadonlyMap<unknown, 'intent' | 'refund' | 'charge'> = new Map([
   ['payment_intent.succeeded', 'intent'],
   ['payment_intent.payment_failed', 'intent'],
   ['payment_intent.canceled', 'intent'],
   ['refund.created', 'refund'],
   ['refund.updated', 'refund'],
   ['refund.failed', 'refund'],
+  // Older endpoints have these two only. Since 2022-11-15 the charge does not include its refunds.
+  ['charge.refund.updated', 'refund'],
+  ['charge.refunded', 'charge'],
 ]);
 
 /**
  * What an event of Stripe's says about a charge or refund of ours. Ours are known by our own ids in the metadata; a
- * fence's intent carries none of them, so that its cancel is never taken for the end of its charge.
+ * fence's intent carries none of them, so that its cancel is never taken for the end of its charge. A refund without
+ * them may still be of a payment of ours: somebody made it in the dashboard.
  * @returns `irrelevant` for somebody else's object, and for news that end nothing: there is nothing to keep of them.
  */
-export function notificationOf(event: unknown): Notification | 'irrelevant' | 'not an event' {
+export function notificationOf(
+  event: unknown,
+): Notification | RefundNews | 'irrelevant' | 'not an event' {
   if (!isObject(event) || typeof event.type !== 'string') return 'not an event';
   const { id, type } = event;
   const about = FOLLOWED.get(type);
   if (about === undefined) return 'irrelevant';
   const object = isObject(event.data) ? event.data.object : undefined;
   if (!isName(id) || !isObject(object)) return 'not an event';
+  if (about === 'charge') return refundedNews(object, id, type);
   const { charge, account, refund } = isObject(object.metadata) ? object.metadata : {};
   // What cannot be an id of ours is somebody else's.
+  if (about === 'refund' && ![charge, account, refund].every(isName))
+    return foreignRefundNews(object, id, type);
   if (!isName(charge) || !isName(account)) return 'irrelevant';
-  if (about === 'refund' && !isName(refund)) return 'irrelevant';
   const { id: reference, amount, currency } = object;
   if (!isName(reference) || !isAmount(amount) || !isName(currency) || !hasReadableEnd(object)) {
     return 'not an event';
@@ -39,6 +48,28 @@ export function notificationOf(event: unknown): Notification | 'irrelevant' | 'n
   if (answer.kind === 'unknown') return 'irrelevant';
   const told = { id, type, account, charge, reference, amount, currency, answer };
   return about === 'refund' ? { ...told, refund: refund as string } : told;
+}
+
+/** A charge of the processor's, some of which has gone back; its metadata are a copy of its payment's, or nobody's. */
+function refundedNews(object: Json, id: string, type: string): RefundNews | 'irrelevant' {
+  const { payment_intent: payment, amount_refunded: refunded } = object;
+  if (!isName(payment) || !isAmount(refunded)) return 'irrelevant';
+  return { id, type, payment, about: { refunded } };
+}
+
+function foreignRefundNews(
+  object: Json,
+  id: string,
+  type: string,
+): RefundNews | 'irrelevant' | 'not an event' {
+  const { id: reference, payment_intent: payment, amount, currency, created } = object;
+  if (!isName(payment)) return 'irrelevant';
+  if (!isName(reference) || !isAmount(amount) || !isName(currency) || !hasReadableEnd(object))
+    return 'not an event';
+  const about = paidRefundOf(object as unknown as Stripe.Refund);
+  if (about.answer.kind === 'unknown') return 'irrelevant';
+  const createdAt = isAmount(created) ? about.createdAt : new Date();
+  return { id, type, payment, about: { ...about, createdAt } };
 }
 
 /** The codes that say why something failed become text of ours. */

@@ -6,6 +6,7 @@ import {
   answerOfRefund,
   asksForAuthentication,
 } from './stripe-answers.js';
+import { paidRefundOf, paymentOf } from './stripe-ledger.js';
 import { notificationOf } from './stripe-notification.js';
 import { endUnauthenticated, intentOfAuthenticationError } from './unauthenticated.js';
 import {
@@ -25,6 +26,7 @@ import {
   type PaidRefund,
   type Payment,
   type PaymentParameters,
+  type RefundNews,
   type RefundParameters,
   type ProcessorAnswer,
   type Span,
@@ -199,7 +201,7 @@ export class StripeProcessor extends Processor {
     });
   }
 
-  readNotification(raw: Buffer, signature: string): Notification | NoNotification {
+  readNotification(raw: Buffer, signature: string): Notification | RefundNews | NoNotification {
     if (this.webhookSecret === undefined) return 'no secret';
     // The SDK would read bytes that are not UTF-8 as U+FFFD, and skip a byte order mark: other bytes under one signature.
     if (!isUtf8(raw)) return 'not JSON';
@@ -217,6 +219,18 @@ export class StripeProcessor extends Processor {
     } catch {
       return 'not JSON';
     }
+  }
+
+  async payment(reference: string): Promise<Payment | undefined> {
+    return withDeadline(this.call(), async () => {
+      try {
+        return paymentOf(await this.stripe.paymentIntents.retrieve(reference));
+      } catch (error) {
+        if (error instanceof Stripe.errors.StripeInvalidRequestError && error.statusCode === 404)
+          return undefined;
+        throw error;
+      }
+    });
   }
 
   payments(span?: Span): AsyncIterable<Payment> {
@@ -239,23 +253,7 @@ export class StripeProcessor extends Processor {
 
   private async *list(filter: Stripe.PaymentIntentListParams): AsyncIterable<Payment> {
     const list = this.stripe.paymentIntents.list({ ...filter, limit: 100 }, ONE_ATTEMPT);
-    for await (const intent of list) {
-      yield {
-        reference: intent.id,
-        amount: intent.amount,
-        currency: intent.currency,
-        charge: intent.metadata.charge,
-        account: intent.metadata.account,
-        order: intent.metadata.order,
-        paymentMethod:
-          typeof intent.payment_method === 'string'
-            ? intent.payment_method
-            : intent.payment_method?.id,
-        description: intent.description,
-        createdAt: new Date(intent.created * 1000),
-        answer: answerOfIntent(intent),
-      };
-    }
+    for await (const intent of list) yield paymentOf(intent);
   }
 
   /** One call, its outcome whatever happens, and its doubts. */
@@ -274,19 +272,6 @@ export class StripeProcessor extends Processor {
     }
     return answer;
   }
-}
-
-function paidRefundOf(refund: Stripe.Refund): PaidRefund {
-  return {
-    reference: refund.id,
-    amount: refund.amount,
-    currency: refund.currency,
-    refund: refund.metadata?.refund,
-    charge: refund.metadata?.charge,
-    account: refund.metadata?.account,
-    createdAt: new Date(refund.created * 1000),
-    answer: answerOfRefund(refund),
-  };
 }
 
 function secondsOf({ from, to }: Span): { gte: number; lte: number } {

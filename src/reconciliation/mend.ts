@@ -1,5 +1,6 @@
 import type { DataSource } from 'typeorm';
 import type { Ledger } from '../audit/processor-comparison.js';
+import type { Charge } from '../charges/charge.entity.js';
 import { findCharge } from '../charges/charge.queries.js';
 import { parkUnlessAccountedFor } from '../charges/parked-payments.js';
 import {
@@ -11,8 +12,9 @@ import {
 } from '../charges/rebuild-charge.js';
 import type { Tx } from '../platform/database.js';
 import { MAX_AMOUNT } from '../platform/rules.js';
-import type { Processor } from '../processor/processor.js';
-import { rebuildRefund, type OurRefund } from '../refunds/rebuild-refund.js';
+import type { PaidRefund, Processor } from '../processor/processor.js';
+import { isId, rebuildRefund, type OurRefund } from '../refunds/rebuild-refund.js';
+import { catchUpWith, type RefundRepair } from '../refunds/refunds-at-processor.js';
 
 /** What was mended. The ones with an order say what became of it. */
 export type Mending =
@@ -20,7 +22,9 @@ export type Mending =
   | 'charge_rebuilt_without_its_order'
   | 'order_of_a_rebuilt_charge_paid'
   | 'payment_of_a_failed_charge_parked'
-  | 'refund_rebuilt';
+  | 'refund_rebuilt'
+  | 'refund_made_elsewhere_booked'
+  | 'refund_failed_after_it_had_succeeded';
 
 /** Notes the mending in the transaction that does it. */
 export type Note = (tx: Tx, mending: Mending) => Promise<void>;
@@ -103,6 +107,26 @@ export async function mendRefund(
   });
 }
 
+const MENDINGS: Readonly<Record<RefundRepair['kind'], Mending>> = {
+  rebuilt: 'refund_rebuilt',
+  booked: 'refund_made_elsewhere_booked',
+  reversed: 'refund_failed_after_it_had_succeeded',
+};
+
+/** Brings our rows up to one refund by its payment: one that names none of ours, or one that failed. */
+export async function mendRefundOfPayment(
+  dataSource: DataSource,
+  processor: Processor,
+  charge: Pick<Charge, 'account_id' | 'id'>,
+  paid: PaidRefund,
+  noteOf: (id: string) => Note,
+): Promise<void> {
+  await dataSource.transaction(async (tx) => {
+    const repair = await catchUpWith(tx, processor, charge, paid);
+    if (repair) await noteOf(repair.id)(tx, MENDINGS[repair.kind]);
+  });
+}
+
 /** A person looks after what is parked; the lab's naive lane has rows of its own. */
 async function isSpokenFor(dataSource: DataSource, { account, reference }: OurPayment) {
   const rows: unknown[] = await dataSource.query(
@@ -117,14 +141,4 @@ async function isSpokenFor(dataSource: DataSource, { account, reference }: OurPa
 export function isOurPayment(payment: Ledger['payments'][number]): payment is OurPayment {
   const { charge, account, amount } = payment;
   return account !== undefined && isId('ch', charge) && amount <= MAX_AMOUNT;
-}
-
-export function isOurRefund(paid: Ledger['refunds'][number]): paid is OurRefund {
-  const { refund, charge, account } = paid;
-  return account !== undefined && isId('ch', charge) && isId('re', refund);
-}
-
-/** The shape of a derived id: see src/idempotency/identity.ts. */
-function isId(prefix: string, text: string | undefined): boolean {
-  return text !== undefined && new RegExp(`^${prefix}_[0-9a-v]{32}$`).test(text);
 }

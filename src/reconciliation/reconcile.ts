@@ -4,9 +4,9 @@ import type { Finding } from '../audit/invariant.js';
 import { compareWithProcessor, readLedger, type Ledger } from '../audit/processor-comparison.js';
 import type { Tx } from '../platform/database.js';
 import type { OurPayment } from '../charges/rebuild-charge.js';
-import type { Processor, Span } from '../processor/processor.js';
-import type { OurRefund } from '../refunds/rebuild-refund.js';
-import { isOurPayment, isOurRefund, mendPayment, mendRefund, type Note } from './mend.js';
+import type { PaidRefund, Processor, Span } from '../processor/processor.js';
+import { isOurRefund, type OurRefund } from '../refunds/rebuild-refund.js';
+import { isOurPayment, mendPayment, mendRefund, mendRefundOfPayment, type Note } from './mend.js';
 
 /**
  * How much further than the span the ledger is read, in ms: a charge of its last second may be taken minutes later.
@@ -25,8 +25,9 @@ export interface Reconciliation {
 
 /**
  * Holds the processor's ledger of a span against our rows, both ways, and mends what can be mended safely: a payment or
- * refund of ours without a row gets it back under its own id, a success of a failed charge is parked. Repeatable, and
- * safe while everything runs: what is reserved is never touched. Proof: test/reconciliation/.
+ * refund of ours without a row gets it back under its own id, a success of a failed charge is parked, a refund that was
+ * made at the processor's desk is booked, one that failed after it had succeeded fails here, too. Repeatable, and safe while
+ * everything runs: what is reserved is never touched. Proof: test/reconciliation/.
  *
  * @param tell each difference, as soon as it is found.
  * @throws what the processor's SDK throws if the ledger cannot be read; then nothing was changed.
@@ -70,36 +71,80 @@ export async function reconcile(
 }
 
 /**
- * Oldest first, and payments before refunds: each finds what it builds on.
+ * Oldest first, and payments before refunds: each finds what it builds on. Refunds that failed come before those that
+ * succeeded, because they make room.
  * @returns how many were skipped, because their account is not here.
  */
 async function mend(
   dataSource: DataSource,
   processor: Processor,
-  { payments, refunds }: Ledger,
+  { payments, refunds, failedRefunds }: Ledger,
   add: (tx: Tx, finding: Finding) => Promise<void>,
 ): Promise<number> {
   const ours = { payments: payments.filter(isOurPayment), refunds: refunds.filter(isOurRefund) };
   const accounts = await accountsOf(dataSource, [...ours.payments, ...ours.refunds]);
   const known = await accountedFor(dataSource, ours);
   const returned = new Map<string, number>();
-  for (const { charge, amount } of ours.refunds)
-    returned.set(charge, (returned.get(charge) ?? 0) + amount);
+  for (const { payment, amount } of refunds)
+    if (payment !== undefined) returned.set(payment, (returned.get(payment) ?? 0) + amount);
   let elsewhere = 0;
   for (const payment of ours.payments.reverse()) {
     const { account, charge, amount } = payment;
     if (!accounts.has(account)) elsewhere += 1;
     else if (!known.has(payment.reference)) {
-      const wholly = (returned.get(charge) ?? 0) >= amount;
+      const wholly = (returned.get(payment.reference) ?? 0) >= amount;
       await mendPayment(dataSource, processor, payment, noteOf(charge, payment, add), wholly);
     }
   }
+  await mendByPayment(dataSource, processor, failedRefunds, add);
   for (const refund of ours.refunds.reverse()) {
     if (!accounts.has(refund.account)) elsewhere += 1;
     else if (!known.has(refund.reference))
       await mendRefund(dataSource, processor, refund, noteOf(refund.refund, refund, add));
   }
+  const foreign = refunds.filter((refund) => !isOurRefund(refund)).reverse();
+  await mendByPayment(dataSource, processor, foreign, add);
   return elsewhere;
+}
+
+/** Refunds whose payment says whose they are. */
+async function mendByPayment(
+  dataSource: DataSource,
+  processor: Processor,
+  refunds: PaidRefund[],
+  add: (tx: Tx, finding: Finding) => Promise<void>,
+): Promise<void> {
+  const charges = await chargesWithout(dataSource, processor, refunds);
+  for (const paid of refunds) {
+    const charge = charges.get(paid.reference);
+    if (!charge) continue;
+    const of = { ...paid, account: charge.account_id };
+    await mendRefundOfPayment(dataSource, processor, charge, paid, (id) => noteOf(id, of, add));
+  }
+}
+
+/** The charges whose rows do not show that refund as the processor does, by its reference: one query, and no lock. */
+async function chargesWithout(
+  dataSource: DataSource,
+  processor: Processor,
+  refunds: PaidRefund[],
+): Promise<Map<string, { account_id: string; id: string }>> {
+  const rows: { reference: string; account_id: string; id: string }[] = await dataSource.query(
+    `SELECT back.reference, charge.account_id, charge.id
+     FROM unnest($2::text[], $3::text[], $4::text[]) AS back (reference, payment, kind)
+     JOIN charges AS charge ON charge.processor_reference = back.payment AND charge.processor = $1
+       AND charge.status = 'succeeded'
+     LEFT JOIN refunds AS refund
+       ON refund.account_id = charge.account_id AND refund.processor_reference = back.reference
+     WHERE CASE back.kind WHEN 'succeeded' THEN refund.id IS NULL ELSE refund.status = 'succeeded' END`,
+    [
+      processor.name,
+      refunds.map(({ reference }) => reference),
+      refunds.map(({ payment }) => payment ?? null),
+      refunds.map(({ answer }) => answer.kind),
+    ],
+  );
+  return new Map(rows.map(({ reference, ...charge }) => [reference, charge]));
 }
 
 function noteOf(

@@ -5,7 +5,6 @@ import { deriveId } from '../idempotency/identity.js';
 import type { Intent } from '../idempotency/operation.js';
 import type { Tx } from '../platform/database.js';
 import { Processor } from '../processor/processor.js';
-import { bookForeignRefund } from './rebuild-refund.js';
 import type { Refund } from './refund.entity.js';
 import {
   findPendingRefund,
@@ -15,12 +14,16 @@ import {
   type RefundEnd,
 } from './refund.queries.js';
 import { loadPendingRefund, RefundOperation } from './refund.operation.js';
+import { catchUpWithRefunds } from './refunds-at-processor.js';
 import { settleRefund } from './settle-refund.js';
 
 /**
  * A refund that we owe without being asked. No client's key is involved: the cause names it, in a column of its own
  * with a unique index, and the id is derived from the cause. Reserve, perform, settle as always; the job that calls
  * this is repeated until it returns.
+ *
+ * One that fails after it had succeeded, when the job is gone, is not asked for again by itself: `reverseRefund` parks
+ * it, the event `refund.failed` tells the merchant, and the audit names it until the money has gone back.
  */
 @Injectable()
 export class Compensation {
@@ -115,20 +118,14 @@ export class Compensation {
    * us have been written down.
    * @throws Error while one of them has not ended; what the SDK throws, if the ledger cannot be read.
    */
-  private async leftByLedger({ account_id, charge_id, processor }: Refund): Promise<number> {
-    if (processor !== this.processor.name)
-      throw new Error(`${charge_id} is in the ledger of ${processor}, not ${this.processor.name}`);
+  private async leftByLedger({ account_id, charge_id }: Refund): Promise<number> {
     const charge = await findCharge(this.dataSource.manager, account_id, charge_id);
-    if (!charge?.processor_reference) throw new Error(`${charge_id} took no money`);
+    if (!charge) throw new Error(`${charge_id} is to be given back, but is not there`);
     let left = charge.amount;
-    for (const paid of await this.processor.refundsOf(charge.processor_reference)) {
+    for (const paid of await catchUpWithRefunds(this.dataSource, this.processor, charge)) {
       if (paid.answer.kind === 'unknown')
         throw new Error(`${paid.reference} has not ended yet; the job comes back`);
-      if (paid.answer.kind !== 'succeeded') continue;
-      left -= paid.amount;
-      await this.dataSource.transaction((tx) =>
-        bookForeignRefund(tx, this.processor, charge, paid),
-      );
+      if (paid.answer.kind === 'succeeded') left -= paid.amount;
     }
     const { amount, amount_refunded } = (await findCharge(
       this.dataSource.manager,

@@ -7,8 +7,7 @@ import { findRefund, type RefundEnd } from './refund.queries.js';
 export function refundMisfitOf(refund: Refund, end: RefundEnd): Misfit | undefined {
   const same = refund.processor_reference === end.reference;
   if (end.status === 'failed') {
-    // A bank may refuse what had been sent to it: then the customer has not got the money.
-    return refund.status === 'succeeded' && same ? 'refund_failed_after_succeeded' : undefined;
+    return undefined; // it ends a pending one, reverses one that has succeeded, and adds nothing to one that has failed
   }
   if (refund.status === 'failed') return 'refund_succeeded_after_failed';
   return same ? undefined : 'second_refund';
@@ -26,6 +25,8 @@ export async function parkRefundUnlessAccountedFor(
   const refund = await findRefund(tx, account_id, id);
   const reason = refund && refundMisfitOf(refund, end);
   if (!reason) return undefined;
+  // It failed there afterwards, and that was told first. A refund never goes the other way.
+  if (refund.status === 'failed' && refund.processor_reference === end.reference) return undefined;
   const { charge_id, amount, currency } = refund;
   const processor_reference = end.reference;
   return parkPayment(tx, { account_id, processor_reference, charge_id, amount, currency, reason });

@@ -6,11 +6,15 @@ import type { ResourceLink } from '../idempotency/errors.js';
  * | state | moved on by | after a crash |
  * |---|---|---|
  * | `pending` | whoever holds the idempotency record, or the processor's webhook | stays; any process goes on |
- * | `succeeded`, `failed` | nobody | stay |
+ * | `succeeded` | the processor's word that it failed after all: its webhook, reconciliation, or its list that is read when another refund is refused | stays |
+ * | `failed` | nobody | stays |
+ *
+ * At the processor a refund moves in this order only, so that a late `succeeded` never undoes a `failed`. One that was
+ * made at the processor's own desk is booked as it ended there; it is never `pending` here.
  */
 export const REFUND_STATES = {
   pending: ['succeeded', 'failed'],
-  succeeded: [],
+  succeeded: ['failed'],
   failed: [],
 } as const;
 
@@ -30,6 +34,8 @@ export interface Refund {
   cause: string | null;
   failure_code: string | null;
   processor: string;
+  /** When it failed after it had succeeded, and its amount came back to what can be refunded. Null otherwise. */
+  reversed_at: Date | null;
   /** The exact parameters, as JSON text: every repeat sends these. */
   processor_parameters: string;
   processor_reference: string | null;

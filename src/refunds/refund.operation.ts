@@ -1,4 +1,5 @@
 import { Inject, Injectable, Logger } from '@nestjs/common';
+import { DataSource } from 'typeorm';
 import { GIVING_UP } from '../charges/charge.operation.js';
 import { lockCharge } from '../charges/charge.queries.js';
 import type { Charge } from '../charges/charge.entity.js';
@@ -24,6 +25,7 @@ import { refundAmount } from './refund.arithmetic.js';
 import { refuseUnlessWhole, type CreateRefund } from './refund.dto.js';
 import { parkRefundUnlessAccountedFor } from './parked-refunds.js';
 import { refundLink, type Refund } from './refund.entity.js';
+import { refundWaitsFor, stillOpen } from './refund.problems.js';
 import {
   findPendingRefund,
   findRefund,
@@ -31,6 +33,7 @@ import {
   insertPendingRefund,
   type RefundEnd,
 } from './refund.queries.js';
+import { endBesideTheOthers } from './refunds-at-processor.js';
 import { refundAnswer, refundEndOf, settleRefund } from './settle-refund.js';
 
 /** What may be parked for a refund that failed. */
@@ -60,6 +63,7 @@ export class RefundOperation implements Operation<Attempt, RefundEnd> {
 
   constructor(
     operations: OperationRegistry,
+    private readonly dataSource: DataSource,
     private readonly processor: Processor,
     @Inject(GIVING_UP) private readonly givingUp: GivingUp,
   ) {
@@ -133,7 +137,7 @@ export class RefundOperation implements Operation<Attempt, RefundEnd> {
   /** What is to go back, fixed now. @throws Problem 409 */
   private async amountOf(tx: Tx, charge: Charge, wanted: number | undefined): Promise<number> {
     if (charge.status === 'pending')
-      throw pendingIs(chargeLink(charge.id), 'The charge has not ended yet.');
+      throw refundWaitsFor(chargeLink(charge.id), 'The charge has not ended yet.');
     if (charge.status === 'failed') {
       throw new Problem('charge_not_refundable', 'The charge took no money.', {
         extensions: { resource: chargeLink(charge.id) },
@@ -146,7 +150,7 @@ export class RefundOperation implements Operation<Attempt, RefundEnd> {
       wanted,
     );
     if (amount === 'pending') {
-      throw pendingIs(
+      throw refundWaitsFor(
         refundLink(onTheirWay[0]!.id),
         'Another refund of this charge has not ended yet.',
       );
@@ -172,15 +176,23 @@ export class RefundOperation implements Operation<Attempt, RefundEnd> {
   /** Asks the processor for the refund; any number of times, by any process. */
   async perform(attempt: Attempt): Promise<Performed<RefundEnd>> {
     const { refund } = attempt;
-    const answer = await this.ask(attempt);
-    const outcome = refundEndOf(answer);
-    if (outcome) return { ended: true, outcome };
+    let answer = await this.ask(attempt);
+    const told = refundEndOf(answer);
+    if (told) {
+      try {
+        const outcome = await endBesideTheOthers(this.dataSource, this.processor, refund, told);
+        if (outcome) return { ended: true, outcome };
+        answer = unknown('refused while another refund of the charge has not ended');
+      } catch (error) {
+        answer = unknown(`the other refunds of the charge cannot be read: ${nameOf(error)}`);
+      }
+    }
     if (answer.kind === 'refused' || answer.kind === 'unknown') {
       this.log[answer.kind === 'refused' && answer.alarm ? 'error' : 'warn'](
         `${refund.id} stays pending: ${answer.reason}`,
       );
     }
-    return open(refund, answer);
+    return stillOpen(refund, answer);
   }
 
   /**
@@ -202,8 +214,7 @@ export class RefundOperation implements Operation<Attempt, RefundEnd> {
         const found = await look();
         if (found) return found;
       } catch (error) {
-        const reason = `the ledger cannot be read: ${nameOf(error)}`;
-        return { kind: 'unknown', reason, stored: false };
+        return unknown(`the ledger cannot be read: ${nameOf(error)}`);
       }
     }
     const answer = await this.processor.refund(refund.id, refund.processor_parameters, notAfter);
@@ -223,27 +234,6 @@ export async function loadPendingRefund(
   return refund && { refund, reservedAt: asked - refund.age_ms };
 }
 
-function open(refund: Refund, answer: ProcessorAnswer): Performed<RefundEnd> {
-  return {
-    ended: false,
-    inDoubt: answer.kind === 'unknown',
-    error: (inDoubt, retryAfterSeconds) =>
-      new Problem(
-        inDoubt ? 'processor_outcome_unknown' : 'processor_unavailable',
-        inDoubt
-          ? 'The processor did not answer in time. The refund is pending; the money may be on its way.'
-          : 'The processor was not reached. The refund is pending; nothing has gone back so far.',
-        {
-          extensions: { refund: refund.id, charge: refund.charge_id },
-          headers: { 'Retry-After': String(retryAfterSeconds) },
-        },
-      ),
-  };
-}
-
-function pendingIs(resource: { object: string; id: string; url: string }, detail: string): Problem {
-  return new Problem('payment_pending', detail, {
-    extensions: { resource },
-    headers: { 'Retry-After': '1' },
-  });
+function unknown(reason: string): ProcessorAnswer {
+  return { kind: 'unknown', reason, stored: false };
 }

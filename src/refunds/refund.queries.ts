@@ -2,11 +2,11 @@ import type { Tx } from '../platform/database.js';
 import type { Refund } from './refund.entity.js';
 
 export const REFUND_COLUMNS = `account_id, id, charge_id, status, amount, currency, reason, cause, failure_code, processor,
-  processor_parameters, processor_reference, created_at`;
+  processor_parameters, processor_reference, reversed_at, created_at`;
 
 export type NewRefund = Omit<
   Refund,
-  'status' | 'failure_code' | 'processor_reference' | 'created_at'
+  'status' | 'failure_code' | 'processor_reference' | 'reversed_at' | 'created_at'
 > & {
   /** When the processor gave the money back, of a refund that is rebuilt from its ledger. */
   rebuiltFrom?: Date;
@@ -20,6 +20,19 @@ export async function findRefund(
   const rows: Refund[] = await db.query(
     `SELECT ${REFUND_COLUMNS} FROM refunds WHERE account_id = $1 AND id = $2`,
     [accountId, id],
+  );
+  return rows[0];
+}
+
+/** The row of a refund by the processor's name for it. */
+export async function findRefundByReference(
+  db: Tx,
+  accountId: string,
+  reference: string,
+): Promise<Refund | undefined> {
+  const rows: Refund[] = await db.query(
+    `SELECT ${REFUND_COLUMNS} FROM refunds WHERE account_id = $1 AND processor_reference = $2`,
+    [accountId, reference],
   );
   return rows[0];
 }
@@ -108,5 +121,23 @@ export async function endRefund(
     [accountId, id, end.status, end.reference, end.status === 'failed' ? end.failureCode : null],
   );
   if (!rows[0]) throw new Error(`${id} is not pending, so that it cannot end as ${end.status}`);
+  return rows[0];
+}
+
+/**
+ * Fails a refund that had succeeded under that name of the processor's.
+ * @returns undefined if it has not succeeded, or not under that name: then nothing changes.
+ */
+export async function reverseSucceeded(
+  tx: Tx,
+  { account_id, id }: Pick<Refund, 'account_id' | 'id'>,
+  reference: string,
+  failureCode: string,
+): Promise<Refund | undefined> {
+  const [rows]: [Refund[], number] = await tx.query(
+    `UPDATE refunds SET status = 'failed', failure_code = $4, reversed_at = now()
+     WHERE account_id = $1 AND id = $2 AND processor_reference = $3 AND status = 'succeeded' RETURNING ${REFUND_COLUMNS}`,
+    [account_id, id, reference, failureCode],
+  );
   return rows[0];
 }

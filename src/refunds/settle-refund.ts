@@ -1,5 +1,6 @@
 import { chargeToWire } from '../charges/charge.entity.js';
 import { addRefunded, lockCharge } from '../charges/charge.queries.js';
+import { parkPayment } from '../charges/parked-payments.js';
 import { recordEvent } from '../events/events.js';
 import type { Answer, Intent } from '../idempotency/operation.js';
 import { created, problemAnswer } from '../platform/answer.js';
@@ -7,7 +8,10 @@ import type { Tx } from '../platform/database.js';
 import { Problem } from '../platform/problem.js';
 import type { ProcessorAnswer } from '../processor/processor.js';
 import { refundLink, refundToWire, type Refund } from './refund.entity.js';
-import { endRefund, type RefundEnd } from './refund.queries.js';
+import { endRefund, reverseSucceeded, type RefundEnd } from './refund.queries.js';
+
+/** The failure code of a refund that the processor refused because of what had gone back without us. */
+export const EXCEEDS = 'refund_exceeds_charge';
 
 /** How a refund ends by what the processor said; undefined if it does not end by that. */
 export function refundEndOf(answer: ProcessorAnswer): RefundEnd | undefined {
@@ -24,7 +28,16 @@ export function refundEndOf(answer: ProcessorAnswer): RefundEnd | undefined {
   }
 }
 
-/** The third beat: refund, charge and event move together. Locks go record, charge, refund, as in the first beat. */
+/**
+ * The processor's word does not fit what our books say of the other refunds of the charge: they are behind. Whoever
+ * meets this reads the processor's list, outside of any transaction, and tries again.
+ */
+export class RefundsBehind extends Error {}
+
+/**
+ * The third beat: refund, charge and event move together. Locks go record, charge, refund, as in the first beat.
+ * @throws RefundsBehind if more would have gone back than was taken: an earlier refund must have failed since.
+ */
 export async function settleRefund(
   tx: Tx,
   chargeId: string,
@@ -35,6 +48,8 @@ export async function settleRefund(
   if (!before) throw new Error(`${id} gives back ${chargeId}, which is not there`);
   const refund = await endRefund(tx, accountId, id, end);
   if (refund.status === 'succeeded') {
+    if (before.amount_refunded + refund.amount > before.amount)
+      throw new RefundsBehind(`${id} succeeded, but ${chargeId} has not so much left`);
     const charge = await addRefunded(tx, before, refund.amount);
     await recordEvent(tx, {
       accountId,
@@ -42,15 +57,55 @@ export async function settleRefund(
       cause: id,
       object: chargeToWire(charge),
     });
+  } else {
+    await recordFailed(tx, refund);
   }
   return refund;
+}
+
+/**
+ * A refund that had succeeded failed after all: the bank sent the money back. Its amount can be refunded again. One
+ * that we owed is parked as well, because nothing asks for it a second time by itself: the same card would most likely
+ * fail again, and an order that was canceled for it has no job left. A person refunds it with a key of their own, or
+ * pays the customer in another way.
+ * @param end the processor's word, with its name for the refund.
+ * @returns the refund, with the line for the log if it was parked; undefined if it was done before, or had not succeeded.
+ */
+export async function reverseRefund(
+  tx: Tx,
+  { account_id, charge_id, id }: Pick<Refund, 'account_id' | 'charge_id' | 'id'>,
+  { reference, failureCode }: { reference: string; failureCode: string },
+): Promise<{ refund: Refund; alarm: string | undefined } | undefined> {
+  const charge = await lockCharge(tx, account_id, charge_id);
+  const refund = await reverseSucceeded(tx, { account_id, id }, reference, failureCode);
+  if (!charge || !refund) return undefined;
+  await addRefunded(tx, charge, -refund.amount);
+  await recordFailed(tx, refund);
+  const { amount, currency, cause } = refund;
+  const owed = { account_id, processor_reference: reference, charge_id, amount, currency };
+  const alarm =
+    cause === null ? undefined : await parkPayment(tx, { ...owed, reason: 'owed_refund_failed' });
+  return { refund, alarm };
+}
+
+async function recordFailed(tx: Tx, refund: Refund): Promise<void> {
+  await recordEvent(tx, {
+    accountId: refund.account_id,
+    type: 'refund.failed',
+    cause: refund.id,
+    object: refundToWire(refund),
+  });
 }
 
 /** The answer that a refund's end stands for, from its row alone. */
 export function refundAnswer(refund: Refund, requestId: string): Answer {
   if (refund.status === 'succeeded')
     return created(refundLink(refund.id).url, refundToWire(refund));
-  const problem = new Problem('refund_failed', `The refund failed: ${refund.failure_code}.`, {
+  const detail =
+    refund.failure_code === EXCEEDS
+      ? 'The processor refused it: more of this charge had gone back there than we knew. Its `amount_refunded` is right now.'
+      : `The refund failed: ${refund.failure_code}.`;
+  const problem = new Problem('refund_failed', detail, {
     extensions: { failure_code: refund.failure_code, refund: refund.id, charge: refund.charge_id },
   });
   return problemAnswer(problem, requestId);

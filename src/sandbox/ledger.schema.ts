@@ -45,14 +45,27 @@ CREATE TABLE IF NOT EXISTS sandbox.refunds (
   charge         text NOT NULL,
   amount         bigint NOT NULL,
   currency       text NOT NULL,
-  status         text NOT NULL DEFAULT 'succeeded',
+  status         text NOT NULL,
   reason         text,
   metadata       jsonb NOT NULL,
   created_at     timestamptz NOT NULL DEFAULT clock_timestamp(),
   CONSTRAINT refunds_of_a_payment FOREIGN KEY (payment_intent) REFERENCES sandbox.payment_intents (id),
-  CONSTRAINT refunds_amount_positive CHECK (amount > 0),
-  CONSTRAINT refunds_status_known CHECK (status IN ('succeeded'))
+  CONSTRAINT refunds_amount_positive CHECK (amount > 0)
 );
+-- A ledger of an earlier version knows only refunds that succeed at once. The condition keeps the lock away from every
+-- later boot.
+DO $$ BEGIN
+  IF NOT EXISTS (SELECT FROM pg_attribute
+    WHERE attrelid = 'sandbox.refunds'::regclass AND attname = 'turns_at') THEN
+    ALTER TABLE sandbox.refunds
+      DROP CONSTRAINT IF EXISTS refunds_status_known,
+      ADD COLUMN failure_reason text,
+      ADD COLUMN turns_at timestamptz,
+      ADD CONSTRAINT refunds_status_is_known CHECK (status IN ('pending', 'succeeded', 'failed')),
+      ADD CONSTRAINT refunds_failed_has_reason CHECK ((status = 'failed') = (failure_reason IS NOT NULL));
+  END IF;
+END $$;
+CREATE INDEX IF NOT EXISTS refunds_turning ON sandbox.refunds (turns_at) WHERE turns_at IS NOT NULL;
 CREATE INDEX IF NOT EXISTS refunds_newest ON sandbox.refunds (created_at DESC, id DESC);
 CREATE INDEX IF NOT EXISTS refunds_of_payment ON sandbox.refunds (payment_intent, created_at DESC, id DESC);
 

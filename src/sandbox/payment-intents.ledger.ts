@@ -115,6 +115,7 @@ export async function cancelIntent(tx: Tx, id: string, reason: string | null): P
   return canceled;
 }
 
+/** A refund that fails takes its amount off again: a negative one. */
 export async function addRefunded(tx: Tx, id: string, amount: number): Promise<IntentRow> {
   const { rows } = await tx.query<IntentRow>(
     `UPDATE sandbox.payment_intents SET amount_refunded = amount_refunded + $2 WHERE id = $1 RETURNING *`,

@@ -25,6 +25,8 @@ export interface PaymentMethod {
   /** `authenticate`: the bank wants 3-D Secure, which nobody can pass here. */
   outcome: 'approve' | 'authenticate' | Decline;
   misbehaviour: Misbehaviour;
+  /** What its refunds become a moment after they were made (docs.stripe.com/testing#refunds). Absent: they succeed at once. */
+  refunds?: 'fail_later' | 'succeed_later';
 }
 
 const VISA: PaymentMethod = {
@@ -62,6 +64,8 @@ const PAYMENT_METHODS: ReadonlyMap<string, PaymentMethod> = new Map<string, Paym
   ['pm_card_chargeDeclinedExpiredCard', { ...VISA, last4: '0069', outcome: EXPIRED_CARD }],
   ['pm_card_authenticationRequired', { ...VISA, last4: '3184', outcome: 'authenticate' }],
   ['pm_card_threeDSecure2Required', { ...VISA, last4: '3220', outcome: 'authenticate' }],
+  ['pm_card_refundFail', { ...VISA, last4: '5126', refunds: 'fail_later' }],
+  ['pm_card_pendingRefund', { ...VISA, last4: '7726', refunds: 'succeed_later' }],
   ['pm_lab_response_lost', { ...VISA, misbehaviour: 'response_lost' }],
   ['pm_lab_timeout', { ...VISA, misbehaviour: 'timeout' }],
   ['pm_lab_unavailable_once', { ...VISA, misbehaviour: 'unavailable_once' }],
@@ -75,6 +79,10 @@ export function findPaymentMethod(name: string): PaymentMethod | undefined {
 
 export function misbehaviourOf(name: string | null): Misbehaviour {
   return PAYMENT_METHODS.get(name ?? '')?.misbehaviour ?? 'none';
+}
+
+export function refundsOf(name: string | null): PaymentMethod['refunds'] {
+  return PAYMENT_METHODS.get(name ?? '')?.refunds;
 }
 
 /** A PaymentMethod object. Its id is the name it was asked for by; Stripe makes a new one here. */

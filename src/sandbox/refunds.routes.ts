@@ -4,7 +4,7 @@ import type { Tx } from './ledger.schema.js';
 import { addRefunded, lockIntent } from './payment-intents.ledger.js';
 import { chargeObject, type IntentRow, newId, unixSeconds } from './payment-intents.object.js';
 import { MAX_AMOUNT, refuseUnlessWhole } from './payment-intents.params.js';
-import { misbehaviourOf } from './payment-methods.table.js';
+import { misbehaviourOf, refundsOf } from './payment-methods.table.js';
 import { Params, refuseImpossibleId } from './protocol/form.params.js';
 import {
   type Answer,
@@ -16,21 +16,24 @@ import { LIST_PARAMS, listPage } from './protocol/list.query.js';
 import { errorBody, noSuch } from './protocol/stripe.errors.js';
 import { insertEvent } from './webhooks/events.ledger.js';
 
-interface RefundRow {
+export interface RefundRow {
   id: string;
   payment_intent: string;
   charge: string;
   amount: string;
   currency: string;
-  status: 'succeeded';
+  status: 'pending' | 'succeeded' | 'failed';
+  failure_reason: string | null;
   reason: Stripe.Refund.Reason | null;
   metadata: Record<string, string>;
   created_at: Date;
 }
 
+/** How long a refund that becomes something else keeps its first status. */
+const TURNS_AFTER = "interval '1 second'";
 const REASONS = ['duplicate', 'fraudulent', 'requested_by_customer'] as const;
 
-/** docs.stripe.com/api/refunds: create, retrieve, list. A refund succeeds at once. */
+/** docs.stripe.com/api/refunds: create, retrieve, list. What a refund becomes later is in refunds.turning.ts. */
 export function refundsRouter(options: IdempotencyOptions): Router {
   const { pool } = options;
   const router = Router();
@@ -121,9 +124,19 @@ async function refund(
 ): Promise<Answer> {
   const refunded = await addRefunded(tx, intent.id, amount);
   const { rows } = await tx.query<RefundRow>(
-    `INSERT INTO sandbox.refunds (id, payment_intent, charge, amount, currency, reason, metadata)
-     VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING *`,
-    [newId('re_'), intent.id, intent.latest_charge, amount, intent.currency, reason, metadata],
+    `INSERT INTO sandbox.refunds (id, payment_intent, charge, amount, currency, reason, metadata, status, turns_at)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, CASE WHEN $9 THEN clock_timestamp() + ${TURNS_AFTER} END) RETURNING *`,
+    [
+      newId('re_'),
+      intent.id,
+      intent.latest_charge,
+      amount,
+      intent.currency,
+      reason,
+      metadata,
+      refundsOf(intent.payment_method) === 'succeed_later' ? 'pending' : 'succeeded',
+      refundsOf(intent.payment_method) !== undefined,
+    ],
   );
   const body = rows.map(refundObject)[0] ?? {};
   await insertEvent(tx, 'refund.created', body);
@@ -132,7 +145,7 @@ async function refund(
 }
 
 /** The SDK's own type: a member that Stripe always sends and this leaves out does not compile. */
-function refundObject(row: RefundRow): Stripe.Refund {
+export function refundObject(row: RefundRow): Stripe.Refund {
   return {
     id: row.id,
     object: 'refund',
@@ -143,6 +156,7 @@ function refundObject(row: RefundRow): Stripe.Refund {
     currency: row.currency,
     customer: null,
     customer_account: null,
+    ...(row.failure_reason !== null && { failure_reason: row.failure_reason }),
     metadata: row.metadata,
     payment_intent: row.payment_intent,
     payment_method: null,

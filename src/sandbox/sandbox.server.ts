@@ -12,6 +12,7 @@ import { paymentIntentsRouter } from './payment-intents.routes.js';
 import type { IdempotencyOptions } from './protocol/idempotency.middleware.js';
 import { pruneKeys } from './protocol/idempotency.store.js';
 import { refundsRouter } from './refunds.routes.js';
+import { startTurning } from './refunds.turning.js';
 import {
   errorBody,
   invalidRequest,
@@ -66,6 +67,7 @@ export async function startSandbox(options: SandboxOptions): Promise<Sandbox> {
       .catch((error: unknown) => logFailure('prune', error));
   }, PRUNE_EVERY_MS);
   prune.unref();
+  const turning = startTurning(pool, (error) => logFailure('refund', error));
   const sender = webhook && startSending(pool, webhook, (error) => logFailure('webhook', error));
 
   const bound = (server.address() as AddressInfo).port;
@@ -74,6 +76,7 @@ export async function startSandbox(options: SandboxOptions): Promise<Sandbox> {
     port: bound,
     async close() {
       clearInterval(prune);
+      await turning.stop();
       await sender?.stop();
       await closeServer(server, held, slowMs + STOP_MARGIN_MS);
       await pool.end();

@@ -1,5 +1,6 @@
 import { Module, type DynamicModule } from '@nestjs/common';
 import { ProcessorNotifications } from './incoming/processor-notifications.js';
+import { RefundNotifications } from './incoming/refund-notifications.js';
 import { WaitingNotificationsLoop } from './incoming/waiting-notifications.loop.js';
 import { addressPolicy } from './outgoing/address-policy.js';
 import { ADDRESS_POLICY, Deliveries } from './outgoing/deliveries.js';
@@ -22,6 +23,7 @@ export class WebhooksModule {
         EndpointOperation,
         SecretRotationOperation,
         ProcessorNotifications,
+        RefundNotifications,
         ...(background ? [WaitingNotificationsLoop] : []),
       ],
       exports: [EndpointOperation, SecretRotationOperation, ProcessorNotifications],

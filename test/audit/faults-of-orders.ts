@@ -35,6 +35,12 @@ export const REFUND_FAULTS: readonly Fault[] = [
     sql: `${REFUND} status = 'failed', failure_code = 'charge_disputed' ${IS_REFUND}`,
   },
   {
+    // Its answer, 201, is a snapshot and no contradiction.
+    invariant: 'outcome_without_its_event',
+    also: [SUM],
+    sql: `${REFUND} status = 'failed', failure_code = 'lost_or_stolen_card', reversed_at = now() ${IS_REFUND}`,
+  },
+  {
     invariant: 'refund_answered_with_another_amount',
     sql: `UPDATE idempotency_records SET response_body = replace(response_body, ':100,', ':10,') ${OF_REFUND}`,
   },

@@ -205,6 +205,31 @@ describe('the comparison with the processor', () => {
     expect(await findings()).toEqual([`paid_refund_without_its_row ${lost}`]);
   });
 
+  test('finds money that went back at the processor’s desk, unless it is booked', async () => {
+    const parameters = { payment_intent: boughtPayment, amount: 300 };
+    const answer = await processor.refund(`desk ${++payments}`, JSON.stringify(parameters));
+    expect(answer.kind).toBe('succeeded');
+    const reference = 'reference' in answer ? answer.reference : null;
+    await changeRefund(
+      `status = 'succeeded', failure_code = NULL, amount = 300, processor_reference = '${reference}'`,
+      ids.refundFailed,
+    );
+    expect(await findings()).toEqual([]);
+    await changeRefund(`processor_reference = 're_another'`, ids.refundFailed);
+    expect(await findings()).toEqual([
+      `charge_refunded_less_than_its_payment ${ids.bought}`,
+      `refund_that_was_never_paid ${ids.refundFailed}`,
+    ]);
+  });
+
+  test('finds a refund that failed at the processor after it had succeeded', async () => {
+    await db.query(
+      `UPDATE sandbox.refunds SET status = 'failed', failure_reason = 'expired_or_canceled_card' WHERE id = $1`,
+      [refundReference],
+    );
+    expect(await findings()).toEqual([`refund_that_was_never_paid ${ids.refund}`]);
+  });
+
   test('finds a refund that went back twice', async () => {
     await giveBack();
     expect(await findings()).toEqual([`refund_paid_twice ${ids.refund}`]);

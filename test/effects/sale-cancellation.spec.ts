@@ -338,6 +338,42 @@ describe('a refund that the processor refuses', () => {
     ]);
   });
 
+  test('long after it had succeeded: the order stays canceled, a person is called, and may give it back by a key', async () => {
+    const purchase = await buyTheMissing();
+    await expectCanceled(purchase);
+    const { rows } = await shop.db.query<{ processor_reference: string; id: string }>(
+      'SELECT id, processor_reference FROM refunds WHERE charge_id = $1',
+      [purchase.charge],
+    );
+    const [{ processor_reference: reference, id }] = rows as [(typeof rows)[0]];
+    await shop.db.query(
+      `UPDATE sandbox.refunds SET status = 'failed', failure_reason = 'expired_or_canceled_card' WHERE id = $1`,
+      [reference],
+    );
+    await shop.db.query(
+      `UPDATE sandbox.payment_intents SET amount_refunded = 0 WHERE id = (SELECT payment_intent FROM sandbox.refunds WHERE id = $1)`,
+      [reference],
+    );
+    expect((await runToEnd('reconcile.cli.js', shop.env)).output).toContain(
+      `refund_failed_after_it_had_succeeded`,
+    );
+    await drained(shop.db);
+    expect((await endOf(purchase)).order).toBe('canceled');
+    const { rows: parked } = await shop.db.query(
+      'SELECT reason FROM parked_payments WHERE processor_reference = $1',
+      [reference],
+    );
+    expect(parked).toEqual([{ reason: 'owed_refund_failed' }]);
+    expect(await findings()).toEqual(
+      expect.arrayContaining(['refund_owed_but_refused', 'order_canceled_but_not_refunded']),
+    );
+    const { rows: told } = await shop.db.query('SELECT type FROM events WHERE cause = $1', [id]);
+    expect(told.map(({ type }) => type).sort()).toEqual(['charge.refunded', 'refund.failed']);
+    const again = await refund(shop.apiUrl, purchase.charge, randomUUID());
+    expect([again.status, again.body.amount]).toEqual([201, 1200]);
+    expect(await findings()).toEqual([]);
+  });
+
   const pay = ({ charge }: Purchase, payment: string) =>
     shop.db.query('UPDATE charges SET processor_reference = $2 WHERE id = $1', [charge, payment]);
 

@@ -294,6 +294,75 @@ describe('a refund that was lost', () => {
   });
 });
 
+describe('a refund that was made at the processor’s desk', () => {
+  /** It names nothing of ours. */
+  async function atTheDesk(chargeId: string, amount: number): Promise<string> {
+    const payment = (await getCharge(api, chargeId)).body.processor_reference as string;
+    const { body } = await send(`${service.sandboxUrl}/v1/refunds`, {
+      method: 'POST',
+      key: newKey(),
+      headers: { 'content-type': 'application/x-www-form-urlencoded' },
+      body: `payment_intent=${payment}&amount=${amount}`,
+    });
+    return body.id;
+  }
+
+  const refundsOf = async (id: string) =>
+    (await send(`${api}/charges/${id}/refunds`)).body.data as Record<string, unknown>[];
+
+  test('is booked once by many at a time, and can be told from then on', async () => {
+    const { id } = (await charge(api, newKey())).body;
+    const reference = await atTheDesk(id, 500);
+    const found = (await Promise.all([differences(), differences(), differences()])).flat();
+    const [booked] = await refundsOf(id);
+    expect(found).toContain(`refund_made_elsewhere_booked ${booked!.id}`);
+    expect(found.filter((line) => line.startsWith('refund_made_elsewhere_booked'))).toHaveLength(1);
+    expect(booked).toMatchObject({ amount: 500, reason: null, processor_reference: reference });
+    expect((await getCharge(api, id)).body.amount_refunded).toBe(500);
+    expect(await differences()).toEqual([]);
+    expect(await audit(dataSource.manager)).toEqual([]);
+  });
+
+  test('is booked together with a charge that was lost, and its order is not sent again', async () => {
+    const order = await newOrder(700);
+    const body = { amount: undefined, currency: undefined, order };
+    const { id } = (await charge(api, newKey(), body)).body;
+    await atTheDesk(id, 700);
+    await lose(id);
+    const found = await differences();
+    const [booked] = await refundsOf(id);
+    expect(found).toEqual([
+      `charge_rebuilt_without_its_order ${id}`,
+      `refund_made_elsewhere_booked ${booked!.id}`,
+    ]);
+    expect(await differences()).toEqual([]);
+  });
+
+  test('and one by the API that failed after it had succeeded are both brought to what they are', async () => {
+    const { id } = (await charge(api, newKey())).body;
+    const { body: ours } = await refund(api, id, newKey(), { amount: 1200 });
+    await service.db.query(
+      `UPDATE sandbox.refunds SET status = 'failed', failure_reason = 'lost_or_stolen_card' WHERE id = $1`,
+      [ours.processor_reference],
+    );
+    await service.db.query('UPDATE sandbox.payment_intents SET amount_refunded = 0');
+    await atTheDesk(id, 800);
+    const found = await differences();
+    const booked = (await refundsOf(id)).find(({ status }) => status === 'succeeded');
+    expect(found).toEqual([
+      `refund_failed_after_it_had_succeeded ${ours.id}`,
+      `refund_made_elsewhere_booked ${String(booked!.id)}`,
+    ]);
+    expect((await getCharge(api, id)).body.amount_refunded).toBe(800);
+    expect((await send(`${api}/refunds/${ours.id}`)).body).toMatchObject({
+      status: 'failed',
+      failure_code: 'lost_or_stolen_card',
+    });
+    expect(await differences()).toEqual([]);
+    expect(await audit(dataSource.manager)).toEqual([]);
+  });
+});
+
 test('a success of a charge that has failed is parked', async () => {
   const { id } = (await charge(api, newKey())).body;
   await service.db.query(

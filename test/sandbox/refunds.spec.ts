@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type Stripe from 'stripe';
+import { until } from '../support/until.js';
 import type { Sandbox } from '../../src/sandbox/sandbox.server.js';
 import { errorOf, payment, post, sdk, start } from './sandbox.support.js';
 
@@ -106,6 +107,27 @@ describe('a refund', () => {
       expect(reply.headers.get('idempotent-replayed')).toBe(replayed);
     }
     expect(await refunded(form.payment_intent)).toBe(500);
+  });
+
+  it.each([
+    ['pm_card_refundFail', 'succeeded', 'failed', 0],
+    ['pm_card_pendingRefund', 'pending', 'succeeded', 400],
+  ])('of %s is %s at first and %s later', async (method, first, last, back) => {
+    const { id } = await pay(method);
+    const made = await stripe.refunds.create({ payment_intent: id, amount: 400 });
+    expect(made.status).toBe(first);
+    await until(async () => (await stripe.refunds.retrieve(made.id)).status === last);
+    const { failure_reason } = await stripe.refunds.retrieve(made.id);
+    expect(failure_reason).toBe(last === 'failed' ? 'expired_or_canceled_card' : undefined);
+    const intent = await stripe.paymentIntents.retrieve(id, { expand: ['latest_charge'] });
+    expect(intent.latest_charge).toMatchObject({ amount_refunded: back });
+    const told = (await stripe.events.list({ limit: 20 })).data
+      .filter(({ data }) => (data.object as { id?: string }).id === made.id)
+      .map(({ type }) => type);
+    const failed = last === 'failed' ? ['refund.failed'] : [];
+    expect(told.sort()).toEqual(
+      ['charge.refund.updated', 'refund.created', ...failed, 'refund.updated'].sort(),
+    );
   });
 
   it('is listed by payment, newest first, page by page', async () => {

@@ -9,6 +9,10 @@ export type EventType =
   | 'payment_intent.payment_failed'
   | 'payment_intent.canceled'
   | 'refund.created'
+  | 'refund.updated'
+  | 'refund.failed'
+  | 'charge.refund.updated'
+  | 'charge.updated'
   | 'charge.refunded';
 
 export interface EventRow {

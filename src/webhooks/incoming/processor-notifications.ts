@@ -2,26 +2,20 @@ import { Injectable, Logger } from '@nestjs/common';
 import { DataSource } from 'typeorm';
 import { ChargeOperation } from '../../charges/charge.operation.js';
 import { findCharge } from '../../charges/charge.queries.js';
-import { misfitOf, parkPayment, type Misfit } from '../../charges/parked-payments.js';
+import { misfitOf } from '../../charges/parked-payments.js';
 import { endOf } from '../../charges/settle-charge.js';
 import { IdempotencyEngine } from '../../idempotency/engine.js';
 import { isConnectionLost } from '../../idempotency/errors.js';
 import type { Tx } from '../../platform/database.js';
-import { Processor, type Notification } from '../../processor/processor.js';
-import { settleOwedRefund } from '../../refunds/compensation.js';
-import { refundMisfitOf } from '../../refunds/parked-refunds.js';
-import { RefundOperation } from '../../refunds/refund.operation.js';
-import { findRefund } from '../../refunds/refund.queries.js';
-import { refundEndOf } from '../../refunds/settle-refund.js';
-
-/**
- * | state | means | moved on by |
- * |---|---|---|
- * | `waiting` | what it is about is not there yet | the background process, or its 30 days: then it is removed |
- * | `applied` | the object has ended, by this or by somebody who was faster | nobody |
- * | `parked` | it contradicts our books, or could not be applied for 30 days: a row of `parked_payments` says how | nobody |
- */
-type State = 'applied' | 'waiting' | 'parked';
+import {
+  Processor,
+  type Notification,
+  type ProcessorAnswer,
+  type RefundNews,
+} from '../../processor/processor.js';
+import { RefundsBehind } from '../../refunds/settle-refund.js';
+import { misfitOfTerms, parkNotification, type State } from './notification.states.js';
+import { RefundNotifications } from './refund-notifications.js';
 
 /** How long a notification waits for its charge, which may come back from a backup or another instance. */
 const KEPT = "interval '30 days'";
@@ -50,11 +44,38 @@ export class ProcessorNotifications {
     private readonly engine: IdempotencyEngine,
     private readonly processor: Processor,
     private readonly charges: ChargeOperation,
-    private readonly refunds: RefundOperation,
+    private readonly refunds: RefundNotifications,
   ) {}
 
+  /** What names none of ours is found by its payment first. */
+  async receive(news: Notification | RefundNews): Promise<void> {
+    if (!('about' in news)) return this.take(news);
+    const { id, type } = news;
+    const notification = await this.refunds.identify(news, async (payment) => {
+      await this.dataSource.transaction((tx) => this.applyToCharge(tx, { id, type, ...payment }));
+    });
+    if (notification) await this.take(notification);
+  }
+
+  private take(notification: Notification): Promise<void> {
+    return this.orAfterALook(notification, (now) => this.insertAndApply(notification, now));
+  }
+
+  /** A transaction that finds that the processor must be asked is undone; it is run again with what is true now. */
+  private async orAfterALook(
+    notification: Notification,
+    run: (now?: ProcessorAnswer) => Promise<void>,
+  ): Promise<void> {
+    try {
+      await run();
+    } catch (error) {
+      if (!(error instanceof RefundsBehind)) throw error;
+      await run(await this.refunds.look(notification));
+    }
+  }
+
   /** Insert-or-find by the processor's event id, and its effect, in one transaction. */
-  async receive(notification: Notification): Promise<void> {
+  private async insertAndApply(notification: Notification, now?: ProcessorAnswer): Promise<void> {
     await this.dataSource.transaction(async (tx) => {
       const { id, type, account, charge, refund } = notification;
       // The same id, not committed yet, is waited for: it is applied here if its transaction is undone.
@@ -72,7 +93,7 @@ export class ProcessorNotifications {
           JSON.stringify(notification),
         ],
       );
-      if (inserted.length > 0) await this.applyAndRecord(tx, notification);
+      if (inserted.length > 0) await this.applyAndRecord(tx, notification, now);
       // Dies here: nothing was written, and the processor, which heard no 2xx, sends it again.
     });
     // Dies here: it is applied; the next delivery of the id finds that.
@@ -106,17 +127,21 @@ export class ProcessorNotifications {
 
   private async applyOne(fact: Notification): Promise<void> {
     try {
-      await this.dataSource.transaction(async (tx) => {
-        const locked: unknown[] = await tx.query(
-          `SELECT 1 FROM processor_events WHERE processor = $1 AND id = $2 AND state = 'waiting' FOR UPDATE`,
-          [this.processor.name, fact.id],
-        );
-        if (locked.length > 0) await this.applyAndRecord(tx, fact);
-      });
+      await this.orAfterALook(fact, (now) => this.lockAndApply(fact, now));
     } catch (error) {
       if (isConnectionLost(error)) throw error; // nothing else would go better now
       this.log.error(`${fact.id} cannot be applied to ${fact.charge}`, error);
     }
+  }
+
+  private async lockAndApply(fact: Notification, now?: ProcessorAnswer): Promise<void> {
+    await this.dataSource.transaction(async (tx) => {
+      const locked: unknown[] = await tx.query(
+        `SELECT 1 FROM processor_events WHERE processor = $1 AND id = $2 AND state = 'waiting' FOR UPDATE`,
+        [this.processor.name, fact.id],
+      );
+      if (locked.length > 0) await this.applyAndRecord(tx, fact, now);
+    });
   }
 
   /** What is about something of ours and could not be applied is not forgotten: a person must look. */
@@ -151,11 +176,15 @@ export class ProcessorNotifications {
       this.log.warn(`${id} is forgotten: ${charge_id} has not appeared within 30 days`);
   }
 
-  private async applyAndRecord(tx: Tx, notification: Notification): Promise<void> {
+  private async applyAndRecord(
+    tx: Tx,
+    notification: Notification,
+    now?: ProcessorAnswer,
+  ): Promise<void> {
     const state =
       notification.refund === undefined
         ? await this.applyToCharge(tx, notification)
-        : await this.applyToRefund(tx, notification, notification.refund);
+        : await this.refunds.apply(tx, notification, now);
     if (state === 'waiting') return;
     await tx.query(`UPDATE processor_events SET state = $3 WHERE processor = $1 AND id = $2`, [
       this.processor.name,
@@ -168,8 +197,8 @@ export class ProcessorNotifications {
     const { account, charge: id, answer } = notification;
     let charge = await findCharge(tx, account, id);
     if (!charge) return 'waiting';
-    const misfit = this.misfitOfTerms(charge, notification);
-    if (misfit) return this.park(tx, notification, misfit);
+    const misfit = misfitOfTerms(this.processor, charge, notification);
+    if (misfit) return parkNotification(tx, notification, misfit, this.log);
     const end = endOf(answer);
     if (!end) throw new Error(`${notification.id} tells no end`);
     if (charge.status === 'pending') {
@@ -180,51 +209,6 @@ export class ProcessorNotifications {
     }
     if (!charge || end.status !== 'succeeded') return 'applied'; // nothing was taken, or not by this attempt
     const contradiction = misfitOf(charge, end.reference);
-    return contradiction ? this.park(tx, notification, contradiction) : 'applied';
-  }
-
-  private async applyToRefund(tx: Tx, notification: Notification, id: string): Promise<State> {
-    const { account, answer } = notification;
-    let refund = await findRefund(tx, account, id);
-    if (!refund) return 'waiting';
-    const of = { ...notification, charge: refund.charge_id }; // ours decides which charge it is about
-    const misfit = this.misfitOfTerms(refund, notification);
-    if (misfit) return this.park(tx, of, misfit);
-    const end = refundEndOf(answer);
-    if (!end) throw new Error(`${notification.id} tells no end`);
-    if (refund.status === 'pending') {
-      const settled =
-        refund.cause === null
-          ? await this.engine.settleFromOutside(tx, account, this.refunds.name, id, end)
-          : await settleOwedRefund(tx, refund.charge_id, end, { accountId: account, id });
-      if (settled) return 'applied';
-      refund = await findRefund(tx, account, id); // somebody was faster
-      if (refund?.status === 'pending') throw new Error(`${id} is pending, but nobody works on it`);
-    }
-    const contradiction = refund && refundMisfitOf(refund, end);
-    return contradiction ? this.park(tx, of, contradiction) : 'applied';
-  }
-
-  private misfitOfTerms(
-    ours: { processor: string; amount: number; currency: string },
-    { amount, currency }: Notification,
-  ): Misfit | undefined {
-    if (ours.processor !== this.processor.name) return 'another_processor';
-    return ours.amount === amount && ours.currency === currency ? undefined : 'amount_mismatch';
-  }
-
-  /** What does not fit: for a person to look at, never applied, never dropped. */
-  private async park(tx: Tx, notification: Notification, reason: Misfit): Promise<State> {
-    const { account, charge, reference, amount, currency } = notification;
-    const line = await parkPayment(tx, {
-      account_id: account,
-      charge_id: charge,
-      processor_reference: reference,
-      amount,
-      currency,
-      reason,
-    });
-    if (line) this.log.error(line);
-    return 'parked';
+    return contradiction ? parkNotification(tx, notification, contradiction, this.log) : 'applied';
   }
 }

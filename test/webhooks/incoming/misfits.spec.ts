@@ -159,14 +159,6 @@ describe('a refund is parked, counted and not applied', () => {
     expect([await state(), await refunded()]).toEqual(['pending', 0]);
   });
 
-  test('when it fails after it had succeeded: the customer has not got the money', async () => {
-    const { paid, object, state, refunded } = await refund('bounced', 'succeeded');
-    const bounced = { ...object, status: 'failed', failure_reason: 'lost_or_stolen_card' };
-    const news = event('refund.failed', bounced);
-    await expectParked(news, paid.id, 'refund_failed_after_succeeded');
-    expect([await state(), await refunded()]).toEqual(['succeeded', 500]);
-  });
-
   test('when it succeeds after it had failed', async () => {
     const { paid, object, state, refunded } = await refund('risen', 'failed');
     const news = event('refund.updated', object);
@@ -218,7 +210,7 @@ describe('what is not about us is acknowledged, and nothing is stored', () => {
         event(PAID, { ...intent(of), metadata: { naive_charge: of.id, account: of.account } }),
     ],
     [
-      'a refund that somebody made by hand',
+      'a refund of no payment',
       (of) =>
         event('refund.created', {
           ...intent(of),

@@ -1,0 +1,42 @@
+import type { Logger } from '@nestjs/common';
+import { parkPayment, type Misfit } from '../../charges/parked-payments.js';
+import type { Tx } from '../../platform/database.js';
+import type { Notification, Processor } from '../../processor/processor.js';
+
+/**
+ * | state | means | moved on by |
+ * |---|---|---|
+ * | `waiting` | what it is about is not there yet | the background process, or its 30 days: then it is removed |
+ * | `applied` | the object has ended, by this or by somebody who was faster | nobody |
+ * | `parked` | it contradicts our books, or could not be applied for 30 days: a row of `parked_payments` says how | nobody |
+ */
+export type State = 'applied' | 'waiting' | 'parked';
+
+export function misfitOfTerms(
+  processor: Processor,
+  ours: { processor: string; amount: number; currency: string },
+  { amount, currency }: Notification,
+): Misfit | undefined {
+  if (ours.processor !== processor.name) return 'another_processor';
+  return ours.amount === amount && ours.currency === currency ? undefined : 'amount_mismatch';
+}
+
+/** What does not fit: for a person to look at, never applied, never dropped. */
+export async function parkNotification(
+  tx: Tx,
+  notification: Notification,
+  reason: Misfit,
+  log: Logger,
+): Promise<State> {
+  const { account, charge, reference, amount, currency } = notification;
+  const line = await parkPayment(tx, {
+    account_id: account,
+    charge_id: charge,
+    processor_reference: reference,
+    amount,
+    currency,
+    reason,
+  });
+  if (line) log.error(line);
+  return 'parked';
+}

@@ -1,0 +1,349 @@
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { newCharge, newKey, refund } from '../../refunds/refunds.support.js';
+import { startSandbox } from '../../../src/sandbox/sandbox.server.js';
+import { expectCleanBooks } from '../../support/books.js';
+import { charge, getCharge, send } from '../../support/raw-client.js';
+import type { Service } from '../../support/service.js';
+import { until } from '../../support/until.js';
+import {
+  deliver,
+  event,
+  leavePending,
+  parked,
+  paymentOf,
+  SECRET,
+  startListening,
+  statesOf,
+  statusOf,
+  tell,
+  told,
+} from './incoming.support.js';
+
+/** Money that moves without us: a refund made at the processor's desk, and one that fails after it had succeeded. */
+let service: Service;
+beforeAll(async () => {
+  service = await startListening();
+});
+afterAll(async () => {
+  try {
+    await expectCleanBooks(service);
+  } finally {
+    await service.stop();
+  }
+});
+
+type Refund = Record<string, unknown> & { id: string; amount: number; status: string };
+
+/** Somebody gives money back at the processor's own desk: it names nothing of ours. */
+async function atTheDesk(payment: string, amount?: number): Promise<Refund> {
+  const { status, body } = await send(`${service.sandboxUrl}/v1/refunds`, {
+    method: 'POST',
+    key: newKey('desk'),
+    headers: { 'content-type': 'application/x-www-form-urlencoded' },
+    body: `payment_intent=${payment}${amount === undefined ? '' : `&amount=${amount}`}`,
+  });
+  expect(status).toBe(200);
+  return body as unknown as Refund;
+}
+
+/** A charge of 12.00, with its payment. */
+async function paid(method = 'pm_card_visa') {
+  const id = await newCharge(service.apiUrl, { payment_method: method });
+  const show = async () => (await getCharge(service.apiUrl, id)).body;
+  const payment = (await show()).processor_reference as string;
+  const refunded = async () => (await show()).amount_refunded as number;
+  const refunds = async () =>
+    (await send(`${service.apiUrl}/charges/${id}/refunds`)).body.data as Refund[];
+  return { id, payment, refunded, refunds };
+}
+
+/** The bank sends a refund back: as the sandbox does it for a card whose refunds fail, but now. */
+async function failAtProcessor(reference: string): Promise<Refund> {
+  await service.db.query(
+    `WITH failed AS (UPDATE sandbox.refunds SET status = 'failed', failure_reason = 'lost_or_stolen_card'
+       WHERE id = $1 RETURNING *)
+     UPDATE sandbox.payment_intents AS intent SET amount_refunded = amount_refunded - failed.amount
+     FROM failed WHERE intent.id = failed.payment_intent`,
+    [reference],
+  );
+  return (await send(`${service.sandboxUrl}/v1/refunds/${reference}`)).body as unknown as Refund;
+}
+
+async function asTheProcessorShows(reference: string): Promise<Refund> {
+  return (await send(`${service.sandboxUrl}/v1/refunds/${reference}`)).body as unknown as Refund;
+}
+
+describe('a refund made at the processor’s desk', () => {
+  test('is booked once, listed under a name of its own, told of and counted, however often and late it is told', async () => {
+    const { id, payment, refunded, refunds } = await paid();
+    const desk = await atTheDesk(payment, 500);
+    const news = event('refund.created', desk);
+    await Promise.all([
+      tell(service.apiUrl, news),
+      tell(service.apiUrl, news),
+      tell(service.apiUrl, event('refund.updated', desk)),
+      tell(service.apiUrl, event('charge.refund.updated', desk)),
+      tell(
+        service.apiUrl,
+        event('charge.refunded', { payment_intent: payment, amount_refunded: 500 }),
+      ),
+    ]);
+    await tell(service.apiUrl, news);
+    expect(await statesOf(service, news.id)).toEqual(['applied']);
+    expect(await refunded()).toBe(500);
+    expect(await refunds()).toMatchObject([
+      {
+        id: expect.stringMatching(/^re_[0-9a-v]{32}$/),
+        charge: id,
+        amount: 500,
+        currency: 'eur',
+        status: 'succeeded',
+        reason: null,
+        processor_reference: desk.id,
+      },
+    ]);
+    const [booked] = await refunds();
+    expect(await told(service, booked!.id)).toEqual(['charge.refunded']);
+
+    const rest = await refund(service.apiUrl, id, newKey());
+    expect([rest.status, rest.body.amount]).toEqual([201, 700]);
+    expect(await refunded()).toBe(1200);
+  });
+
+  test('is found by what its charge at the processor has become: since 2022 that does not list its refunds', async () => {
+    const { payment, refunded } = await paid();
+    await atTheDesk(payment, 300);
+    await atTheDesk(payment, 400);
+    const object = { payment_intent: payment, amount_refunded: 700, metadata: {} };
+    await tell(service.apiUrl, event('charge.refunded', object));
+    expect(await refunded()).toBe(700);
+  });
+
+  test('of a charge whose own answer was lost ends that first', async () => {
+    const pending = await leavePending(service, newKey('lost'), 'losing');
+    const { id: payment } = await paymentOf(service, pending);
+    await tell(service.apiUrl, event('refund.created', await atTheDesk(payment, 200)));
+    expect(await statusOf(service, pending.id)).toBe('succeeded');
+    expect((await getCharge(service.apiUrl, pending.id)).body.amount_refunded).toBe(200);
+    expect(await told(service, pending.id)).toEqual(['charge.succeeded']);
+  });
+
+  test('is not forgotten when the processor cannot be asked whose it is: it sends the notification again', async () => {
+    const pending = await leavePending(service, newKey('unasked'), 'losing');
+    const { id: payment } = await paymentOf(service, pending);
+    const news = JSON.stringify(event('refund.created', await atTheDesk(payment, 200)));
+    service.gate.be('refusing');
+    const refused = await deliver(service.apiUrl, news).finally(() => service.gate.be('open'));
+    expect([refused.status, refused.body.code]).toEqual([503, 'processor_unavailable']);
+    expect((await deliver(service.apiUrl, news)).status).toBe(200);
+    expect((await getCharge(service.apiUrl, pending.id)).body.amount_refunded).toBe(200);
+  });
+
+  test('of somebody else’s payment is acknowledged, and nothing is stored', async () => {
+    const form = 'amount=900&currency=eur&payment_method=pm_card_visa&confirm=true';
+    const { body } = await send(`${service.sandboxUrl}/v1/payment_intents`, {
+      method: 'POST',
+      key: newKey('theirs'),
+      headers: { 'content-type': 'application/x-www-form-urlencoded' },
+      body: form,
+    });
+    const news = event('refund.created', await atTheDesk(body.id, 300));
+    await tell(service.apiUrl, news);
+    expect(await statesOf(service, news.id)).toEqual([]);
+  });
+
+  test('in another currency is parked, not booked', async () => {
+    const { id, payment, refunded } = await paid();
+    const object = { id: 're_foreign', payment_intent: payment, amount: 5, status: 'succeeded' };
+    await tell(service.apiUrl, event('refund.created', { ...object, currency: 'usd' }));
+    expect(await refunded()).toBe(0);
+    expect(await parked(service, id)).toMatchObject([{ reason: 'amount_mismatch' }]);
+    await service.db.query(
+      `DELETE FROM processor_events WHERE fact ->> 'reference' = 're_foreign'`,
+    );
+  });
+});
+
+describe('a refund that the processor refuses because of its desk', () => {
+  test('when all went back there: the books catch up, and no key is asked for twice', async () => {
+    const { id, payment, refunded } = await paid();
+    await atTheDesk(payment);
+    const key = newKey();
+    const first = await refund(service.apiUrl, id, key, { amount: 500 });
+    expect(first).toMatchObject({
+      status: 402,
+      body: { code: 'refund_failed', failure_code: 'refund_exceeds_charge', retry: 'new_key' },
+    });
+    expect(await refunded()).toBe(1200);
+    expect((await refund(service.apiUrl, id, key, { amount: 500 })).text).toBe(first.text);
+    for (const body of [{ amount: 500 }, {}]) {
+      const next = await refund(service.apiUrl, id, newKey(), body);
+      expect(next).toMatchObject({
+        status: 409,
+        body: { code: 'refund_exceeds_charge', retry: 'no', resource: { id } },
+      });
+    }
+  });
+
+  test('when a part went back there: all that is left goes back under the next key', async () => {
+    const { id, payment, refunded } = await paid();
+    await atTheDesk(payment, 500);
+    expect(await refund(service.apiUrl, id, newKey())).toMatchObject({
+      status: 402,
+      body: { code: 'refund_failed', failure_code: 'refund_exceeds_charge' },
+    });
+    const rest = await refund(service.apiUrl, id, newKey());
+    expect([rest.status, rest.body.amount, await refunded()]).toEqual([201, 700, 1200]);
+  });
+
+  test('never more goes back than was taken, nor is booked, when all of it happens at once', async () => {
+    const { id, payment, refunded, refunds } = await paid();
+    const desk = await atTheDesk(payment, 500);
+    const second = await service.startApi();
+    const news = event('refund.created', desk);
+    await Promise.all([
+      ...[service.apiUrl, second.url].map((url) => tell(url, news)),
+      ...[service.apiUrl, second.url, service.apiUrl, second.url].map((url) =>
+        refund(url, id, newKey(), { amount: 600 }),
+      ),
+    ]);
+    await second.stop();
+    const back = (await refunds()).filter(({ status }) => status === 'succeeded');
+    expect(await refunded()).toBe(back.reduce((sum, { amount }) => sum + amount, 0));
+    expect(back.filter((each) => each.processor_reference === desk.id)).toHaveLength(1);
+    expect(await refunded()).toBe(1100);
+  });
+
+  test('while that one has not ended there, this one waits for it', async () => {
+    const { id, payment, refunds } = await paid('pm_card_pendingRefund');
+    await service.db.query(`UPDATE sandbox.refunds SET turns_at = NULL`);
+    const desk = await atTheDesk(payment, 1000);
+    expect(desk.status).toBe('pending');
+    await service.db.query(
+      `UPDATE sandbox.refunds SET turns_at = clock_timestamp() + interval '1 hour' WHERE id = $1`,
+      [desk.id],
+    );
+    const key = newKey();
+    const waits = await refund(service.apiUrl, id, key, { amount: 500 });
+    expect(waits).toMatchObject({ status: 504, body: { retry: 'same_key' } });
+    expect((await refunds()).map(({ status }) => status)).toEqual(['pending']);
+    await service.db.query(
+      `UPDATE sandbox.refunds SET turns_at = NULL, status = 'succeeded' WHERE id = $1`,
+      [desk.id],
+    );
+    expect(await refund(service.apiUrl, id, key, { amount: 500 })).toMatchObject({
+      status: 402,
+      body: { failure_code: 'refund_exceeds_charge' },
+    });
+    expect((await refunds()).map(({ status, amount }) => [status, amount])).toEqual([
+      ['failed', 500],
+      ['succeeded', 1000],
+    ]);
+  });
+});
+
+describe('a refund that fails after it had succeeded', () => {
+  /** A refund of 5.00 by the API that has succeeded. */
+  async function given() {
+    const of = await paid();
+    const key = newKey();
+    const answer = await refund(service.apiUrl, of.id, key, { amount: 500 });
+    expect(answer.status).toBe(201);
+    const reference = answer.body.processor_reference as string;
+    const show = async () => (await send(`${service.apiUrl}/refunds/${answer.body.id}`)).body;
+    return { ...of, key, answer, reference, refundId: answer.body.id, show };
+  }
+
+  test('fails here, too: its amount can be refunded again, an event says so, once', async () => {
+    const { id, key, answer, reference, refundId, show, refunded } = await given();
+    const succeeded = await asTheProcessorShows(reference);
+    const failed = await failAtProcessor(reference);
+    const news = event('refund.failed', failed);
+    const again = event('refund.updated', failed);
+    await Promise.all([news, again, news].map((each) => tell(service.apiUrl, each)));
+    expect(await show()).toMatchObject({ status: 'failed', failure_code: 'lost_or_stolen_card' });
+    expect(await refunded()).toBe(0);
+    expect(await told(service, refundId)).toEqual(['charge.refunded', 'refund.failed']);
+    expect(await statesOf(service, news.id)).toEqual(['applied']);
+    const { rows } = await service.db.query(
+      `SELECT data -> 'object' AS object FROM events WHERE cause = $1 AND type = 'refund.failed'`,
+      [refundId],
+    );
+    expect(rows[0].object).toMatchObject({ id: refundId, status: 'failed', amount: 500 });
+
+    // What it had been is told late: the processor is asked what it is.
+    const late = event('refund.created', succeeded);
+    await tell(service.apiUrl, late);
+    expect(await statesOf(service, late.id)).toEqual(['applied']);
+    expect((await show()).status).toBe('failed');
+    expect(await parked(service, id)).toEqual([]);
+    // The answer is a snapshot; the same key never refunds again, another one may.
+    expect((await refund(service.apiUrl, id, key, { amount: 500 })).text).toBe(answer.text);
+    expect((await refund(service.apiUrl, id, newKey())).body.amount).toBe(1200);
+  });
+
+  test('that was made at the desk, and whose failure is told first, counts at no time', async () => {
+    const { payment, refunded, refunds } = await paid();
+    const desk = await atTheDesk(payment, 500);
+    const failed = await failAtProcessor(desk.id);
+    await tell(service.apiUrl, event('refund.failed', failed));
+    await tell(service.apiUrl, event('refund.created', desk));
+    expect(await refunded()).toBe(0);
+    expect(await refunds()).toMatchObject([{ status: 'failed', processor_reference: desk.id }]);
+  });
+
+  test('leaves the order paid', async () => {
+    const order = newKey('order');
+    const items = [{ sku: 'cup', quantity: 1, unit_amount: 1200 }];
+    const body = { currency: 'eur', items };
+    await send(`${service.apiUrl}/orders/${order}`, { method: 'PUT', body });
+    const { body: made } = await charge(service.apiUrl, newKey(), { order });
+    const back = await refund(service.apiUrl, made.id, newKey());
+    const failed = await failAtProcessor(back.body.processor_reference as string);
+    await tell(service.apiUrl, event('refund.failed', failed));
+    const { body: shown } = await send(`${service.apiUrl}/orders/${order}`);
+    expect([shown.status, shown.charge]).toEqual(['paid', made.id]);
+  });
+
+  test('and whose money the processor has given back again since: the books catch up with both', async () => {
+    const { payment, refunded, refunds } = await paid();
+    const first = await atTheDesk(payment);
+    await tell(service.apiUrl, event('refund.created', first));
+    expect(await refunded()).toBe(1200);
+    await failAtProcessor(first.id); // nobody tells
+    await tell(service.apiUrl, event('refund.created', await atTheDesk(payment, 800)));
+    expect(await refunded()).toBe(800);
+    expect((await refunds()).map(({ status }) => status).sort()).toEqual(['failed', 'succeeded']);
+  });
+});
+
+test('the sandbox tells of both by itself', async () => {
+  const teller = await startSandbox({
+    databaseUrl: service.databaseUrl,
+    webhook: {
+      url: `${service.apiUrl}/webhooks/processor`,
+      secret: SECRET,
+      delayMs: 0,
+      shuffleMs: 200,
+      copies: 2,
+    },
+  });
+  try {
+    const desk = await paid();
+    await atTheDesk(desk.payment, 450);
+    const bad = await paid('pm_card_refundFail');
+    const { body } = await refund(service.apiUrl, bad.id, newKey(), { amount: 600 });
+    expect(body.status).toBe('succeeded');
+    await until(async () => (await desk.refunded()) === 450);
+    await until(async () => (await bad.refunds())[0]!.status === 'failed');
+    expect(await bad.refunded()).toBe(0);
+    await until(async () => {
+      const { rows } = await service.db.query(
+        'SELECT 1 FROM sandbox.events WHERE delivered_at IS NULL',
+      );
+      return rows.length === 0;
+    });
+  } finally {
+    await teller.close();
+  }
+});
