@@ -9,6 +9,7 @@ import { EventsAndEffects1763760006000 } from './1763760006000-events-and-effect
 import { Webhooks1763760007000 } from './1763760007000-webhooks.js';
 import { ParkedPayments1763760004000 } from './1763760004000-parked-payments.js';
 import { RefundsMadeOrFailedElsewhere1763760016000 } from './1763760016000-refunds-made-or-failed-elsewhere.js';
+import { RecordsThatNeedAttention1763760018000 } from './1763760018000-records-that-need-attention.js';
 import { Reconciliation1763760008000 } from './1763760008000-reconciliation.js';
 
 /** In order, forward only. A list of classes, not a glob: TypeORM would load a glob by `import()`, which Jest breaks. */
@@ -25,4 +26,5 @@ export const migrations = [
   NoIndexOfPendingCharges1763760010000,
   OneLiveRefundPerCause1763760012000,
   RefundsMadeOrFailedElsewhere1763760016000,
+  RecordsThatNeedAttention1763760018000,
 ];

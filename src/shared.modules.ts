@@ -17,6 +17,8 @@ import { WebhooksModule } from './webhooks/webhooks.module.js';
 
 /** Beyond the processor's own deadline, so that an honest attempt is never overtaken. */
 const LEASE_MARGIN_MS = 2_000;
+/** A charge that was declined or has failed is final, too. No other 4xx is, and no 5xx. */
+const isFinal = (status: number) => (status >= 200 && status <= 299) || status === 402;
 /** What the API and the background process have in common: the same engine, the same operations, other roles. */
 export function sharedModules(
   config: Config,
@@ -32,6 +34,7 @@ export function sharedModules(
     IdempotencyModule.forRoot({
       ...config.idempotency,
       leaseMs: config.processor.timeoutMs + LEASE_MARGIN_MS,
+      isFinal,
       roles,
       facts: { accountId: accountIdOf, requestId: (request) => request.requestId },
       probe: telemetryThen(probe),

@@ -1,3 +1,4 @@
+import { NEEDS_ATTENTION } from '../idempotency/attention.js';
 import type { Invariant } from './invariant.js';
 
 /** What the keyed operations make, and where it is kept. A new operation that is not listed is a finding. */
@@ -76,8 +77,14 @@ export const RECORD_INVARIANTS: readonly Invariant[] = [
     why: 'Whatever crashed, the sweep claims it when its lease and its pause are over; this one it does not.',
     sql: `SELECT account_id, resource_id AS id, 'attempt ' || attempts || ', due since ' || due AS detail
       FROM (SELECT *, GREATEST(first_seen_at, lease_expires_at, next_attempt_at) AS due
-        FROM idempotency_records WHERE state = 'in_progress') AS unfinished
+        FROM idempotency_records WHERE state = 'in_progress' AND NOT needs_attention) AS unfinished
       WHERE due < now() - interval '${OVERDUE_SECONDS} seconds'`,
+  },
+  {
+    name: 'record_needs_attention',
+    why: 'Each attempt failed by a fault of ours, so the sweep has stopped; a person must set it going again.',
+    sql: `SELECT account_id, resource_id AS id, attempts || ' attempts, ' || failures || ' failed in recovery' AS detail
+      FROM idempotency_records WHERE ${NEEDS_ATTENTION}`,
   },
   {
     name: 'record_completed_without_its_answer',

@@ -1,5 +1,7 @@
 import { Inject, Injectable, type BeforeApplicationShutdown } from '@nestjs/common';
 import { DataSource } from 'typeorm';
+import { DEFAULT_MAX_FAILURES } from './attention.js';
+import { ENGINE_OPTIONS, requireFinal, type EngineOptions } from './engine-options.js';
 import {
   IdempotencyError,
   IdempotencyKeyExpired,
@@ -21,18 +23,8 @@ import * as records from './records.js';
 import type { Claim, IdempotencyRecord, KeyedRequest } from './records.js';
 import { failedToPerform, resultOf, Walk, type Result, type Seen } from './walk.js';
 
-export const ENGINE_OPTIONS = Symbol('ENGINE_OPTIONS');
-
-export interface EngineOptions {
-  /** How long a duplicate waits for the first answer, in ms, unless the client says otherwise. */
-  waitMs: number;
-  /** How long a stored answer lives after completion, in seconds. */
-  ttlSeconds: number;
-  /** The longest honest attempt, in ms: the deadline of the outside call and some 2 s. Not renewed. */
-  leaseMs: number;
-  /** How often expired records are removed, in ms. Only disk space depends on it. */
-  reapIntervalMs: number;
-}
+/** How an attempt that kept its claim has ended. */
+type Ended = Extract<Seen, { kind: 'answered' | 'open' }>;
 
 /**
  * Reserve, perform, settle. One request walks through `run`; a crash at any line leaves either no row or one
@@ -94,7 +86,7 @@ export class IdempotencyEngine implements BeforeApplicationShutdown {
     switch (seen?.kind) {
       case 'claimed': {
         walk.claim = seen.claim;
-        const ended = await this.performAndSettle(seen.claim, seen.work);
+        const ended = await this.attempt(seen.claim, seen.work);
         return ended ?? this.look(walk); // the claim was lost: go on as a duplicate would
       }
       case 'found':
@@ -143,9 +135,10 @@ export class IdempotencyEngine implements BeforeApplicationShutdown {
   /** Finishes what another process left behind: the sweep's entry. Nothing happens if somebody else was faster. */
   async resume(record: IdempotencyRecord): Promise<void> {
     if (!this.operations.find(record.operation)?.later) return;
-    const claim = await records.claimRecord(this.db, record, this.options.leaseMs);
+    const { leaseMs, maxFailures = DEFAULT_MAX_FAILURES } = this.options;
+    const claim = await records.claimRecord(this.db, record, leaseMs, maxFailures);
     if (!claim) return;
-    const ended = await this.performAndSettle(claim);
+    const ended = await this.attempt(claim);
     if (ended?.kind === 'open') throw ended.error;
     if (ended) this.probe.ended('recovered', claim);
   }
@@ -273,13 +266,28 @@ export class IdempotencyEngine implements BeforeApplicationShutdown {
   }
 
   /**
+   * After a fault of ours the lease is given back at once: the next attempt waits as long as after an open outcome. A
+   * client's request that loses the database keeps its claim and goes on; the sweep comes back later.
+   */
+  private async attempt(claim: Claim, work?: unknown): Promise<Ended | undefined> {
+    try {
+      return await this.performAndSettle(claim, work);
+    } catch (error) {
+      const ourFault = !isPassing(error);
+      if (ourFault || claim.bySweep) {
+        await records.releaseRecord(this.db, claim, true, ourFault);
+        // Dies before this: the lease runs out, and the sweep's attempt stays counted.
+        await this.reached('released', claim);
+      }
+      throw error;
+    }
+  }
+
+  /**
    * Second and third beat.
    * @returns undefined if another holder has taken over meanwhile: it alone may settle.
    */
-  private async performAndSettle(
-    claim: Claim,
-    work?: unknown,
-  ): Promise<Extract<Seen, { kind: 'answered' | 'open' }> | undefined> {
+  private async performAndSettle(claim: Claim, work?: unknown): Promise<Ended | undefined> {
     const later = this.operationOf(claim.operation).later;
     if (!later) throw new Error(`${claim.operation} has no later beats`);
     const loaded = work ?? (await later.load(this.db, claim));
@@ -333,6 +341,7 @@ export class IdempotencyEngine implements BeforeApplicationShutdown {
   }
 
   private async complete(tx: Tx, claim: Claim, answer: Answer): Promise<Result> {
+    requireFinal(answer, claim.operation, this.options);
     const expiresAt = await records.completeRecord(tx, claim, answer, this.options.ttlSeconds);
     return { answer, expiresAt, replayed: false, originalRequestId: claim.requestId };
   }

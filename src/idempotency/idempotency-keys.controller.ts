@@ -16,6 +16,7 @@ interface KeyState {
   status: number | null;
   resource: ResourceLink | null;
   attempts: number | null;
+  needs_attention: boolean | null;
   first_seen_at: string | null;
   completed_at: string | null;
   expires_at: string | null;
@@ -58,6 +59,7 @@ export class IdempotencyKeysController {
       status: record.response_status,
       resource: found ? linkTo(found) : null,
       attempts: record.attempts,
+      needs_attention: record.needs_attention,
       first_seen_at: record.first_seen_at.toISOString(),
       completed_at: record.completed_at?.toISOString() ?? null,
       expires_at: record.expires_at?.toISOString() ?? null,
@@ -82,6 +84,7 @@ export class IdempotencyKeysController {
       status: null,
       resource: linkTo(newest.resource),
       attempts: null,
+      needs_attention: null,
       first_seen_at: null,
       completed_at: null,
       expires_at: null,

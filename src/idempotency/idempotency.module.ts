@@ -6,7 +6,8 @@ import {
   type Type,
 } from '@nestjs/common';
 import { APP_INTERCEPTOR } from '@nestjs/core';
-import { ENGINE_OPTIONS, IdempotencyEngine, type EngineOptions } from './engine.js';
+import { ENGINE_OPTIONS, type EngineOptions } from './engine-options.js';
+import { IdempotencyEngine } from './engine.js';
 import { IdempotencyKeysController } from './idempotency-keys.controller.js';
 import {
   echoIdempotencyKey,

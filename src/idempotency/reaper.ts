@@ -5,7 +5,7 @@ import {
   type OnApplicationBootstrap,
 } from '@nestjs/common';
 import { DataSource } from 'typeorm';
-import { ENGINE_OPTIONS, type EngineOptions } from './engine.js';
+import { ENGINE_OPTIONS, type EngineOptions } from './engine-options.js';
 import { Loop } from './loop.js';
 import { deleteExpiredBatch } from './records.js';
 

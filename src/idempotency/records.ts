@@ -1,3 +1,4 @@
+import { NEEDS_ATTENTION } from './attention.js';
 import type { Answer, Intent, Tx } from './operation.js';
 
 /** A request with a key, as the engine sees it. */
@@ -20,6 +21,8 @@ export interface Claim extends Intent {
   attempts: number;
   /** Whether an attempt before this one may have had an effect outside. */
   inDoubt: boolean;
+  /** Whether the sweep holds it. Its attempts count as failures until they show otherwise (attention.ts). */
+  bySweep: boolean;
 }
 
 /**
@@ -30,6 +33,7 @@ export interface Claim extends Intent {
  * | (no row) | the reserving transaction | nothing happened |
  * | `in_progress`, leased | the holder of the epoch, until the lease ends | the lease runs out, anybody takes over |
  * | `in_progress`, free | a retry, a waiter or the sweep: claims the next epoch | stays free |
+ * | `in_progress`, free, needs attention | a retry; a person, who gives it to the sweep again | stays so |
  * | `completed` | nobody; after `expires_at` it counts as absent | stays completed |
  */
 export interface IdempotencyRecord {
@@ -54,6 +58,10 @@ export interface IdempotencyRecord {
   expired: boolean;
   /** Nobody holds the record, or the holder's time is over. */
   free: boolean;
+  /** The sweep has stopped repeating it (attention.ts). */
+  needs_attention: boolean;
+  /** How often the sweep has failed at it, by a fault of our own. */
+  failures: number;
   /** The last holder went away without giving the lease back: what it did outside is not known. */
   abandoned: boolean;
 }
@@ -67,7 +75,8 @@ const COLUMNS = `account_id, key, operation, resource_id, fingerprint, members, 
   in_doubt, first_seen_at, completed_at, expires_at, response_status, response_headers, response_body,
   COALESCE(expires_at <= clock_timestamp(), false) AS expired,
   state = 'in_progress' AND COALESCE(lease_expires_at <= clock_timestamp(), true) AS free,
-  state = 'in_progress' AND COALESCE(lease_expires_at <= clock_timestamp(), false) AS abandoned`;
+  state = 'in_progress' AND COALESCE(lease_expires_at <= clock_timestamp(), false) AS abandoned,
+  failures, ${NEEDS_ATTENTION} AS needs_attention`;
 
 // Below, a record is named by its primary key, and `completed_at IS NULL` says that it is in progress (a CHECK holds
 // the two together). `state = 'in_progress'` would say so, too, but then PostgreSQL takes the index of unfinished records
@@ -104,7 +113,8 @@ export async function insertRecord(
   );
   if (rows.length === 0) return undefined;
   const { accountId, id, requestId, key, operation } = request;
-  return { accountId, id, requestId, key, operation, epoch: 1, attempts: 1, inDoubt: false };
+  const first = { epoch: 1, attempts: 1, inDoubt: false, bySweep: false };
+  return { accountId, id, requestId, key, operation, ...first };
 }
 
 export async function findRecord(
@@ -132,22 +142,41 @@ export async function deleteExpired(tx: Tx, record: IdempotencyRecord): Promise<
   );
 }
 
-/** Takes a free record over, by compare-and-set on its epoch: of many, one gets it. */
+/**
+ * Takes a free record over, by compare-and-set on its epoch: of many, one gets it.
+ * @param maxFailures given by the sweep: the attempt counts as a failure from here on. If its process dies, the next
+ *   attempt comes after a pause, which also parts the record from others that the same death has hit.
+ */
 export async function claimRecord(
   db: Tx,
   record: IdempotencyRecord,
   leaseMs: number,
+  maxFailures?: number,
 ): Promise<Claim | undefined> {
   const inDoubt = record.in_doubt || record.abandoned;
+  const bySweep = maxFailures !== undefined;
+  const nextMs = bySweep ? leaseMs + backOffMs(record.failures + 1) : null;
   const [rows]: [{ epoch: number; attempts: number }[], number] = await db.query(
     `UPDATE idempotency_records
-     SET epoch = epoch + 1, attempts = attempts + 1, in_doubt = $5, next_attempt_at = NULL,
-       lease_expires_at = now() + $6 * interval '1 millisecond'
+     SET epoch = epoch + 1, attempts = attempts + 1, in_doubt = $5,
+       lease_expires_at = now() + $6 * interval '1 millisecond',
+       next_attempt_at = now() + $7 * interval '1 millisecond',
+       failures = failures + $8, needs_attention = needs_attention OR COALESCE(failures + $8 >= $9, false)
      WHERE account_id = $1 AND key = $2 AND resource_id = $3 AND epoch = $4 AND completed_at IS NULL
      RETURNING epoch, attempts`,
-    [record.account_id, record.key, record.resource_id, record.epoch, inDoubt, leaseMs],
+    [
+      record.account_id,
+      record.key,
+      record.resource_id,
+      record.epoch,
+      inDoubt,
+      leaseMs,
+      nextMs,
+      bySweep ? 1 : 0,
+      maxFailures ?? null, // NULL: a client's claim leaves needs_attention as it is
+    ],
   );
-  return rows[0] && { ...claimOf(record), ...rows[0], inDoubt };
+  return rows[0] && { ...claimOf(record), ...rows[0], inDoubt, bySweep };
 }
 
 /** Takes an unfinished record from whoever holds it: the row is locked and its epoch raised. */
@@ -176,6 +205,7 @@ export function claimOf(record: IdempotencyRecord): Claim {
     epoch: record.epoch,
     attempts: record.attempts,
     inDoubt: record.in_doubt,
+    bySweep: false,
   };
 }
 
@@ -224,25 +254,38 @@ export async function completeRecord(
 
 /**
  * Gives the lease back without an outcome. The time of the next attempt binds the sweep only.
+ * @param ourFault keeps the attempt in the count of failures.
  * @returns milliseconds until the sweep tries again, or undefined if the claim was lost.
  */
 export async function releaseRecord(
   db: Tx,
   claim: Claim,
   inDoubt: boolean,
+  ourFault = false,
 ): Promise<number | undefined> {
-  const backoff = Math.min(
-    FIRST_BACKOFF_MS * 2 ** Math.min(claim.attempts - 1, 16),
-    LONGEST_BACKOFF_MS,
-  );
-  const waitMs = Math.round(backoff * (0.75 + Math.random() / 2));
+  const waitMs = backOffMs(claim.attempts);
   const [, released]: [unknown[], number] = await db.query(
     `UPDATE idempotency_records
-     SET lease_expires_at = NULL, in_doubt = $5, next_attempt_at = now() + $6 * interval '1 millisecond'
+     SET lease_expires_at = NULL, in_doubt = $5, next_attempt_at = now() + $6 * interval '1 millisecond',
+       failures = GREATEST(failures - $7, 0), needs_attention = needs_attention AND $7 = 0
      WHERE account_id = $1 AND key = $2 AND resource_id = $3 AND epoch = $4 AND completed_at IS NULL`,
-    [claim.accountId, claim.key, claim.id, claim.epoch, inDoubt, waitMs],
+    [
+      claim.accountId,
+      claim.key,
+      claim.id,
+      claim.epoch,
+      inDoubt,
+      waitMs,
+      claim.bySweep && !ourFault ? 1 : 0,
+    ],
   );
   return released === 1 ? waitMs : undefined;
+}
+
+/** The pause after that many attempts, in ms: doubling, with jitter. */
+function backOffMs(attempts: number): number {
+  const backoff = Math.min(FIRST_BACKOFF_MS * 2 ** Math.min(attempts - 1, 16), LONGEST_BACKOFF_MS);
+  return Math.round(backoff * (0.75 + Math.random() / 2));
 }
 
 /**
@@ -256,7 +299,7 @@ export async function listRecoverable(
 ): Promise<IdempotencyRecord[]> {
   return db.query(
     `SELECT ${COLUMNS} FROM idempotency_records
-     WHERE state = 'in_progress' AND operation = ANY($1)
+     WHERE state = 'in_progress' AND NOT needs_attention AND operation = ANY($1)
        AND COALESCE(lease_expires_at <= clock_timestamp(), true)
        AND COALESCE(next_attempt_at <= clock_timestamp(), true)
      ORDER BY COALESCE(next_attempt_at, lease_expires_at, first_seen_at)

@@ -8,7 +8,7 @@ import {
   OutcomeUnknown,
   type ReserveRaced,
 } from './errors.js';
-import type { Answer, KeyOutcome, Performed, Plan } from './operation.js';
+import type { Answer, KeyOutcome, Plan } from './operation.js';
 import type { Claim, IdempotencyRecord, KeyedRequest } from './records.js';
 
 /** An answer and where it came from. */
@@ -124,11 +124,7 @@ function sleep(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
-/** A perform that throws has a fault of its own; what it did outside is not known. */
-export function failedToPerform(cause: unknown): Performed<never> {
-  return {
-    ended: false,
-    inDoubt: true,
-    error: () => new Error('the second beat failed', { cause }),
-  };
+/** A perform that throws is a fault of ours. Wrapped, because an error of its own network is not one of the database. */
+export function failedToPerform(cause: unknown): never {
+  throw new Error('the second beat failed', { cause });
 }

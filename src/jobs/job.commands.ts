@@ -1,12 +1,20 @@
 import type { DataSource } from 'typeorm';
+import {
+  listNeedingAttention,
+  repeatAgain,
+  type RecordNeedingAttention,
+} from '../idempotency/attention.js';
 import { CommandError, requireSchema } from '../platform/command.js';
 import { IS_PARKED, listParkedJobs } from './queue-tables.js';
 
 export const USAGE = `Usage: npm run jobs -- <command>
 
-  list              the jobs that have failed too often and wait for a person
+  list              the jobs, charges and refunds that have failed too often and wait for a person
   retry <id>        that one is tried again, from its first attempt on
   retry all         all of them are`;
+
+/** An id of the queue, or the derived id of a record. */
+const ID = /^(?:\d{1,18}|[a-z]+_[0-9a-v]{32})$/;
 
 /** @returns the lines to print. */
 export async function runJobCommand(
@@ -26,7 +34,17 @@ export async function runJobCommand(
 
 async function list(db: DataSource): Promise<string[]> {
   const parked = await listParkedJobs(db.manager);
+  const records = await listNeedingAttention(db.manager);
   return [
+    ...records.map(({ resource_id, operation, account_id, attempts, first_seen_at, died }) =>
+      [
+        resource_id,
+        operation,
+        account_id,
+        `${attempts} attempts since ${first_seen_at.toISOString()}`,
+        died ? 'its process died in the last one' : 'the log names the error of each',
+      ].join('  '),
+    ),
     ...parked.map(({ id, task, payload, attempts, last_error, created_at }) =>
       [
         id,
@@ -37,14 +55,33 @@ async function list(db: DataSource): Promise<string[]> {
         last_error ?? 'never came to its end',
       ].join('  '),
     ),
-    `${parked.length} parked`,
+    `${parked.length + records.length} parked`,
   ];
 }
 
 async function retry(db: DataSource, which: string): Promise<string[]> {
-  if (which !== 'all' && !/^\d{1,18}$/.test(which)) {
-    throw new CommandError('An id is a number, as `list` shows them.', true);
+  if (which !== 'all' && !ID.test(which)) {
+    throw new CommandError('An id is a number or ch_…, as `list` shows them.', true);
   }
+  const retried = [...(await retryRecords(db, which)), ...(await retryJobs(db, which))];
+  if (retried.length === 0 && which !== 'all') {
+    throw new CommandError(`Nothing with the id ${which} is parked; \`list\` shows what is.`);
+  }
+  return retried.map((id) => `Retrying ${id}`).concat(`${retried.length} to be tried again`);
+}
+
+/** Each is set going by itself: a transaction touches one account only. */
+async function retryRecords(db: DataSource, which: string): Promise<string[]> {
+  const retried: string[] = [];
+  const wanted = ({ resource_id }: RecordNeedingAttention) =>
+    which === 'all' || which === resource_id;
+  for (const record of (await listNeedingAttention(db.manager)).filter(wanted)) {
+    if (await repeatAgain(db.manager, record)) retried.push(record.resource_id);
+  }
+  return retried;
+}
+
+async function retryJobs(db: DataSource, which: string): Promise<string[]> {
   const rows: { id: string }[] = await db.query(
     `SELECT id::text FROM graphile_worker.reschedule_jobs(
        ARRAY(SELECT id FROM graphile_worker.jobs WHERE ${IS_PARKED} AND ($1 = 'all' OR id::text = $1)),
@@ -52,8 +89,5 @@ async function retry(db: DataSource, which: string): Promise<string[]> {
      ORDER BY id`,
     [which],
   );
-  if (rows.length === 0 && which !== 'all') {
-    throw new CommandError(`No job ${which} is parked; \`list\` shows those that are.`);
-  }
-  return rows.map(({ id }) => `Retrying ${id}`).concat(`${rows.length} to be tried again`);
+  return rows.map(({ id }) => id);
 }

@@ -81,6 +81,7 @@ export const EXAMPLES = {
     status: 201,
     resource: { object: 'charge', id: CHARGE_ID, url: `/charges/${CHARGE_ID}` },
     attempts: 1,
+    needs_attention: false,
     first_seen_at: '2026-03-01T12:00:00.000Z',
     completed_at: '2026-03-01T12:00:00.412Z',
     expires_at: '2026-03-08T12:00:00.412Z',

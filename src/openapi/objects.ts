@@ -169,6 +169,11 @@ export const OBJECTS: Record<string, Schema> = {
       description: 'What the key made.',
     },
     attempts: { type: ['integer', 'null'], description: 'Executions. Replays do not count.' },
+    needs_attention: {
+      type: ['boolean', 'null'],
+      description:
+        'True when recovery has stopped after too many failures of our own. A person must look; the same request with the same key still makes one attempt. Null after it has expired.',
+    },
     first_seen_at: orNull(time),
     completed_at: orNull(time),
     expires_at: orNull(time),

@@ -2,6 +2,7 @@ import { Injectable, type OnApplicationShutdown } from '@nestjs/common';
 import pg from 'pg';
 import type { Gauge } from 'prom-client';
 import { DataSource } from 'typeorm';
+import { NEEDS_ATTENTION } from '../idempotency/attention.js';
 import { IS_PARKED } from '../jobs/queue-tables.js';
 import { Draining } from '../platform/draining.js';
 import { Metrics } from './metrics.js';
@@ -12,6 +13,7 @@ const PATIENCE_MS = 2_000;
 const FIGURES = `
   SELECT count(record.key)::int AS unfinished,
     COALESCE(EXTRACT(EPOCH FROM clock_timestamp() - min(first_seen_at)), 0)::float8 AS oldest,
+    (SELECT count(*)::int FROM idempotency_records WHERE ${NEEDS_ATTENTION}) AS needing_attention,
     (SELECT count(*)::int FROM parked_payments) AS parked,
     (SELECT count(*)::int FROM graphile_worker.jobs WHERE ${IS_PARKED}) AS parked_jobs,
     (SELECT COALESCE(EXTRACT(EPOCH FROM clock_timestamp() - min(run_at)), 0)::float8 FROM graphile_worker.jobs
@@ -29,6 +31,7 @@ const FIGURES = `
 interface Figures {
   unfinished: number;
   oldest: number;
+  needing_attention: number;
   parked: number;
   /** Of the last run; null if there was none. */
   differences: number | null;
@@ -81,6 +84,7 @@ export class DatabaseGauges implements OnApplicationShutdown {
     const gauges: Record<keyof Figures, Gauge> = {
       unfinished: metrics.unfinished,
       oldest: metrics.oldestUnfinished,
+      needing_attention: metrics.needingAttention,
       parked: metrics.parked,
       differences: metrics.reconciliation,
       mended: metrics.reconciliationMended,

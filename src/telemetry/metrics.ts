@@ -46,6 +46,10 @@ export class Metrics {
     'charge_once_oldest_unfinished_seconds',
     'Age of the oldest of them, by the database’s clock; 0 if there is none. Alarm when it grows beyond minutes',
   );
+  readonly needingAttention = this.gauge(
+    'charge_once_records_needing_attention',
+    'Records that recovery has stopped repeating, after failures of our own: alarm on any, `npm run jobs -- list` names them',
+  );
   readonly parked = this.gauge(
     'charge_once_parked_payments',
     'Payments and refunds at the processor that our books do not account for: alarm on any, a person has to look',

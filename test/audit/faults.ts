@@ -51,6 +51,11 @@ export const CHARGE_FAULTS: readonly Fault[] = [
       next_attempt_at = now() - interval '61 seconds' WHERE resource_id = '$pending'`,
   },
   {
+    invariant: 'record_needs_attention',
+    sql: `${RECORD} failures = 20, needs_attention = true, lease_expires_at = now() - interval '61 seconds'
+      WHERE resource_id = '$pending'`,
+  },
+  {
     invariant: 'record_completed_without_its_answer',
     drop: [HAS_ITS_ANSWER],
     sql: `${RECORD} expires_at = NULL ${OF_CHARGE}`,
@@ -68,7 +73,6 @@ export const CHARGE_FAULTS: readonly Fault[] = [
   {
     invariant: 'record_stores_no_outcome',
     also: ['charge_contradicts_its_answer'],
-    drop: ['idempotency_records.idempotency_records_stores_outcomes_only'],
     sql: `${RECORD} response_status = 503, response_body = '{"id":"$id","amount":1200,"currency":"eur"}'
       ${OF_CHARGE}`,
   },

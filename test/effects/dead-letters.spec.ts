@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { runToEnd } from '../operation/operation.support.js';
 import { expectCleanBooks } from '../support/books.js';
 import { metric } from '../support/metrics.js';
-import { charge } from '../support/raw-client.js';
+import { charge, lookUp } from '../support/raw-client.js';
 import { until } from '../support/until.js';
 import type { WorkerProcess } from '../support/worker-process.js';
 import { addJob, drained, jobs, skipPauses, startShop, type Shop } from './effects.support.js';
@@ -94,6 +94,66 @@ describe('a job that has failed for the last time', () => {
   });
 });
 
+describe('a charge that recovery cannot settle, by a fault of ours,', () => {
+  const list = async () => (await command('list')).output;
+
+  /** Settling it breaks until `mend`; the sweep has one attempt left. */
+  async function breakSettling(key: string) {
+    await shop.db.query(
+      `ALTER TABLE charges ADD CONSTRAINT broken CHECK (description <> 'broken' OR status <> 'succeeded') NOT VALID`,
+    );
+    const failed = await charge(shop.apiUrl, key, { description: 'broken' });
+    expect(failed).toMatchObject({ status: 500, body: { retry: 'same_key' } });
+    const { rows } = await shop.db.query<{ id: string }>(
+      'UPDATE idempotency_records SET failures = 19 WHERE key = $1 RETURNING resource_id AS id',
+      [key],
+    );
+    const { id } = rows[0]!;
+    await until(async () => (await lookUp(shop.apiUrl, key)).body.needs_attention === true);
+    return { id, mend: () => shop.db.query('ALTER TABLE charges DROP CONSTRAINT broken') };
+  }
+
+  test('needs attention: listed, counted, in the audit, and tried again by command', async () => {
+    expect(await metric(worker.url, 'records_needing_attention')).toBe(0);
+    const { id, mend } = await breakSettling('unsettled');
+    expect((await lookUp(shop.apiUrl, 'unsettled')).body).toMatchObject({
+      state: 'in_progress',
+      resource: { id },
+    });
+    expect(await metric(shop.apiUrl, 'records_needing_attention')).toBe(1);
+    expect(await list()).toMatch(
+      new RegExp(
+        `^${id}  POST /charges  acct_\\w+  \\d+ attempts since .*Z  the log .*\n1 parked\n$`,
+      ),
+    );
+    const audit = await runToEnd('audit.cli.js', shop.env, []);
+    expect(audit).toMatchObject({ exit: 1, output: expect.stringContaining(id) });
+    expect(audit.output).toContain('record_needs_attention');
+
+    await mend();
+    expect(await command('retry', id)).toEqual({
+      exit: 0,
+      output: `Retrying ${id}\n1 to be tried again\n`,
+    });
+    await until(async () => (await lookUp(shop.apiUrl, 'unsettled')).body.state === 'completed');
+    expect(await list()).toBe('0 parked\n');
+    expect((await command('retry', id)).output).toMatch(/^Nothing with the id/);
+  });
+
+  test('is settled by a retry of its client, once the fault is gone', async () => {
+    const { id, mend } = await breakSettling('retried');
+    const retry = () => charge(shop.apiUrl, 'retried', { description: 'broken' });
+    expect((await retry()).status).toBe(500);
+    expect((await lookUp(shop.apiUrl, 'retried')).body.needs_attention).toBe(true);
+    await mend();
+    expect(await retry()).toMatchObject({ status: 201, body: { id } });
+    expect((await lookUp(shop.apiUrl, 'retried')).body).toMatchObject({
+      state: 'completed',
+      needs_attention: false,
+    });
+  });
+});
+
 test('a job that will be tried again by itself is left to itself', async () => {
   shop.mail.refuse('kim@shop.test');
   await charge(shop.apiUrl, 'kim', { receipt_email: 'kim@shop.test' });
@@ -101,7 +161,7 @@ test('a job that will be tried again by itself is left to itself', async () => {
   const [job] = await jobs(shop.db);
   expect(await command('retry', job!.id)).toEqual({
     exit: 1,
-    output: `No job ${job!.id} is parked; \`list\` shows those that are.\n`,
+    output: `Nothing with the id ${job!.id} is parked; \`list\` shows what is.\n`,
   });
   shop.mail.refuse(undefined);
   await skipPauses(shop.db);

@@ -1,0 +1,29 @@
+import type { Answer } from './operation.js';
+
+export const ENGINE_OPTIONS = Symbol('ENGINE_OPTIONS');
+
+export interface EngineOptions {
+  /** How long a duplicate waits for the first answer, in ms, unless the client says otherwise. */
+  waitMs: number;
+  /** How long a stored answer lives after completion, in seconds. */
+  ttlSeconds: number;
+  /** The longest honest attempt, in ms: the deadline of the outside call and some 2 s. Not renewed. */
+  leaseMs: number;
+  /** How often expired records are removed, in ms. Only disk space depends on it. */
+  reapIntervalMs: number;
+  /** How often the sweep may fail at a record by a fault of our own before it stops and a person must look. */
+  maxFailures?: number;
+  /** Which statuses may be stored and replayed; 2xx by default. An answer with another one rolls back and is a 500. */
+  isFinal?: (status: number) => boolean;
+}
+
+const isSuccess = (status: number) => status >= 200 && status <= 299;
+
+/** @throws Error, which rolls the transaction of the answer back. */
+export function requireFinal(
+  { status }: Answer,
+  operation: string,
+  { isFinal = isSuccess }: EngineOptions,
+): void {
+  if (!isFinal(status)) throw new Error(`${operation} answers ${status}, which is not final`);
+}

@@ -1,0 +1,267 @@
+import { randomUUID } from 'node:crypto';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
+import { DataSource, QueryFailedError } from 'typeorm';
+import { listNeedingAttention, repeatAgain } from '../../src/idempotency/attention.js';
+import { IdempotencyEngine } from '../../src/idempotency/engine.js';
+import {
+  OperationRegistry,
+  SilentProbe,
+  type Answer,
+  type LaterBeats,
+  type Plan,
+} from '../../src/idempotency/operation.js';
+import { findRecord, type KeyedRequest } from '../../src/idempotency/records.js';
+import { freshDatabase } from '../support/database.js';
+
+/** The engine alone, without a loop: a test says when the sweep comes, and what each beat does. */
+const ACCOUNT = 'acct_recovery';
+const MAX_FAILURES = 3;
+let database: Awaited<ReturnType<typeof freshDatabase>>;
+let dataSource: DataSource;
+let engine: IdempotencyEngine;
+let key: string;
+let performed: number;
+let beats: Pick<LaterBeats<string, string>, 'load' | 'perform' | 'settle'>;
+
+const DONE: Answer = { status: 201, headers: {}, body: 'done' };
+const OPEN = { ended: false, inDoubt: true, error: () => new Error('no outcome yet') } as const;
+const fault = async (): Promise<never> => {
+  throw new TypeError('a fault of ours');
+};
+
+beforeAll(async () => {
+  database = await freshDatabase();
+  dataSource = await new DataSource({
+    type: 'postgres',
+    url: database.url,
+    installExtensions: false,
+  }).initialize();
+  const operations = new OperationRegistry();
+  operations.register({
+    name: 'POST /things',
+    idPrefix: 'th',
+    find: async () => undefined,
+    later: {
+      load: (...args) => beats.load(...args),
+      perform: (work, intent) => {
+        performed += 1;
+        return beats.perform(work as string, intent);
+      },
+      settle: (tx, work, outcome, intent) =>
+        beats.settle(tx, work as string, outcome as string, intent),
+    },
+  });
+  engine = new IdempotencyEngine(dataSource, operations, new SilentProbe(), {
+    waitMs: 1_000,
+    ttlSeconds: 60,
+    leaseMs: 10_000,
+    reapIntervalMs: 1_000,
+    maxFailures: MAX_FAILURES,
+  });
+});
+beforeEach(() => {
+  key = randomUUID();
+  performed = 0;
+  beats = {
+    load: async () => 'work',
+    perform: async () => ({ ended: true, outcome: 'outcome' }),
+    settle: async () => DONE,
+  };
+});
+afterAll(async () => {
+  await dataSource.destroy();
+  await database.drop();
+});
+
+/** One request of a client. */
+async function ask(plan: Plan = { reserve: async () => ({ work: undefined }) }): Promise<string> {
+  const request: KeyedRequest = {
+    accountId: ACCOUNT,
+    key,
+    operation: 'POST /things',
+    id: `th_${key}`,
+    fingerprint: Buffer.from(key),
+    members: {},
+    requestId: `req_${randomUUID()}`,
+  };
+  return engine.run(request, plan).then(
+    ({ answer }) => answer.body,
+    (error: Error) => error.message,
+  );
+}
+
+const record = async () => (await findRecord(dataSource.manager, ACCOUNT, key))!;
+/** The pauses are over, and the leases of the dead. */
+const letTimePass = () =>
+  dataSource.query(
+    `UPDATE idempotency_records SET next_attempt_at = next_attempt_at - interval '1 hour',
+       lease_expires_at = lease_expires_at - interval '1 hour' WHERE key = $1`,
+    [key],
+  );
+/** How long after this call the sweep's next attempt may begin, in seconds by the database's clock. */
+async function startWatch() {
+  const [start]: { now: Date }[] = await dataSource.query('SELECT clock_timestamp() AS now');
+  return async () => {
+    const [row]: { pause: number }[] = await dataSource.query(
+      `SELECT EXTRACT(EPOCH FROM next_attempt_at - $2)::float8 AS pause
+       FROM idempotency_records WHERE key = $1`,
+      [key, start!.now],
+    );
+    return row!.pause;
+  };
+}
+
+/** The sweep comes when everything is due. @returns how many attempts it made. */
+async function sweep(): Promise<number> {
+  await letTimePass();
+  const before = performed;
+  for (const due of await engine.listRecoverable(100)) {
+    if (due.key === key) await engine.resume(due).catch(() => undefined);
+  }
+  return performed - before;
+}
+async function sweepUntilItStops(): Promise<number> {
+  for (let attempts = 0; attempts < 10; attempts++) if ((await sweep()) === 0) return attempts;
+  throw new Error('the sweep does not stop');
+}
+
+test.each<{ fails: string; by: () => void }>([
+  { fails: 'load', by: () => (beats.load = fault) },
+  { fails: 'perform', by: () => (beats.perform = fault) },
+  { fails: 'settle', by: () => (beats.settle = fault) },
+  {
+    fails: 'settle, with an answer that is not final',
+    by: () => (beats.settle = async () => ({ ...DONE, status: 500 })),
+  },
+])(
+  'a record whose $fails fails each time is repeated until it needs attention, and no longer',
+  async ({ by }) => {
+    by();
+    await ask();
+    expect(await record()).toMatchObject({ free: true, needs_attention: false, failures: 0 });
+    for (let attempt = 1; attempt <= MAX_FAILURES; attempt++) {
+      expect(await record()).toMatchObject({ needs_attention: false });
+      await sweep();
+      expect(await record()).toMatchObject({ failures: attempt, attempts: attempt + 1 });
+    }
+    expect(await record()).toMatchObject({ needs_attention: true, state: 'in_progress' });
+    const before = performed;
+    await sweepUntilItStops();
+    expect(performed).toBe(before);
+  },
+);
+
+test('the pause grows from attempt to attempt', async () => {
+  beats.settle = fault;
+  for (const [attempt, leastSeconds] of [
+    [ask, 0.75],
+    [sweep, 1.5],
+    [sweep, 3],
+  ] as const) {
+    const pause = await startWatch();
+    await attempt();
+    expect(await pause()).toBeGreaterThanOrEqual(leastSeconds);
+  }
+});
+
+test('an attempt whose process dies counts, and is repeated after a pause', async () => {
+  const dies = () => new Promise<never>(() => {});
+  beats.perform = dies;
+  void ask();
+  const beginAttempt = async () => {
+    await letTimePass();
+    const due = (await engine.listRecoverable(100)).find((each) => each.key === key);
+    if (!due) return false;
+    const before = performed;
+    void engine.resume(due);
+    while (performed === before) await new Promise(setImmediate);
+    return true;
+  };
+  while (performed === 0) await new Promise(setImmediate);
+  for (let death = 1; death <= MAX_FAILURES; death++) {
+    const pause = await startWatch();
+    expect(await beginAttempt()).toBe(true);
+    expect(await record()).toMatchObject({ failures: death, needs_attention: false }); // it may still settle
+    expect(await pause()).toBeGreaterThanOrEqual(10.75); // the lease, and then the back-off
+  }
+  expect(await beginAttempt()).toBe(false);
+  expect(await record()).toMatchObject({ needs_attention: true, abandoned: true });
+  expect(await listNeedingAttention(dataSource.manager)).toContainEqual(
+    expect.objectContaining({ resource_id: `th_${key}`, died: true }),
+  );
+});
+
+describe('what is not a fault of ours', () => {
+  const passing = async () => {
+    throw new QueryFailedError('UPDATE', [], Object.assign(new Error(), { code: '55P03' }));
+  };
+
+  test.each([
+    { what: 'an open outcome', happens: () => (beats.perform = async () => OPEN) },
+    { what: 'a lock that is not had in time', happens: () => (beats.settle = passing) },
+  ])('$what neither counts nor ends the count', async ({ happens }) => {
+    const { settle } = beats;
+    beats.settle = fault;
+    await ask();
+    await sweep();
+    happens();
+    for (let i = 0; i < MAX_FAILURES + 2; i++) expect(await sweep()).toBe(1);
+    expect(await record()).toMatchObject({ failures: 1, needs_attention: false, free: true });
+    beats = { ...beats, perform: async () => ({ ended: true, outcome: 'outcome' }), settle: fault };
+    expect(await sweepUntilItStops()).toBe(MAX_FAILURES - 1);
+    expect(await record()).toMatchObject({ needs_attention: true });
+    beats.settle = settle;
+  });
+});
+
+describe('a record that needs attention', () => {
+  beforeEach(async () => {
+    beats.settle = fault;
+    await ask();
+    await sweepUntilItStops();
+    expect(await record()).toMatchObject({ needs_attention: true });
+  });
+
+  test('is tried once by each retry of its client, which does not set the sweep going', async () => {
+    const before = performed;
+    for (let i = 0; i < 2; i++) expect(await ask()).toBe('a fault of ours');
+    expect(performed).toBe(before + 2);
+    expect(await record()).toMatchObject({ needs_attention: true, failures: MAX_FAILURES });
+    expect(await sweep()).toBe(0);
+  });
+
+  test('is healed by a retry of its client when the fault is gone', async () => {
+    beats.settle = async () => DONE;
+    expect(await ask()).toBe('done');
+    expect(await record()).toMatchObject({ state: 'completed', needs_attention: false });
+  });
+
+  test('is repeated with a new count when a person says so, once for two who say it', async () => {
+    const [needing] = (await listNeedingAttention(dataSource.manager)).filter(
+      ({ resource_id }) => resource_id === `th_${key}`,
+    );
+    const { manager } = dataSource;
+    const both = [repeatAgain(manager, needing!), repeatAgain(manager, needing!)];
+    expect((await Promise.all(both)).sort()).toEqual([false, true]);
+    expect(await sweepUntilItStops()).toBe(MAX_FAILURES);
+    expect(await record()).toMatchObject({ needs_attention: true });
+    await repeatAgain(manager, needing!);
+    beats.settle = async () => DONE;
+    expect(await sweep()).toBe(1);
+    expect(await ask()).toBe('done');
+  });
+});
+
+test('a client that retries does not use up the attempts of the sweep', async () => {
+  beats.settle = fault;
+  for (let i = 0; i < MAX_FAILURES + 2; i++) expect(await ask()).toBe('a fault of ours');
+  expect(await record()).toMatchObject({ failures: 0, needs_attention: false });
+  expect(await sweepUntilItStops()).toBe(MAX_FAILURES);
+});
+
+test('a first beat whose answer is not final leaves the key unused', async () => {
+  const refused = { reserve: async () => ({ answer: { ...DONE, status: 402 } }) };
+  expect(await ask(refused)).toBe('POST /things answers 402, which is not final');
+  expect(await findRecord(dataSource.manager, ACCOUNT, key)).toBeUndefined();
+  expect(await ask()).toBe('done');
+});
