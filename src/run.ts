@@ -1,7 +1,7 @@
 import { Logger, type DynamicModule } from '@nestjs/common';
 import { RuntimeException } from '@nestjs/core/errors/exceptions/runtime.exception.js';
 import { ConfigurationError, EXIT_CONFIGURATION, loadConfig, type Config } from './config.js';
-import { isConnectionLost } from './idempotency/errors.js';
+import { IdempotencyMisconfigured, isConnectionLost } from './idempotency/errors.js';
 import { checkDatabase, UnfitDatabase } from './platform/database-check.js';
 import { faultOf, nameOf } from './platform/fault.js';
 import { createHttpApp, serve } from './platform/http-process.js';
@@ -52,8 +52,9 @@ function operatorError(error: unknown): OperatorError | undefined {
   if (error instanceof ConfigurationError || error instanceof UnfitDatabase)
     return { line: error.message, exitCode: EXIT_CONFIGURATION };
   if (error instanceof MigrationLockLost) return { line: error.message, exitCode: 1 };
-  // Nest's own refusals name our classes and nothing else.
-  if (error instanceof RuntimeException) return { line: error.message, exitCode: 1 };
+  // Nest's own refusals, and the engine's, name our classes and routes and nothing else.
+  if (error instanceof RuntimeException || error instanceof IdempotencyMisconfigured)
+    return { line: error.message, exitCode: 1 };
   const { code = '', port, address } = error as { code?: string; port?: number; address?: string };
   const lines: Record<string, string> = {
     EADDRINUSE: `Port ${port} on ${address} is taken: stop what listens there, or choose another.`,

@@ -9,6 +9,7 @@ import type { JobRunnerOptions } from './jobs/job-runner.js';
 import { JobsModule } from './jobs/jobs.module.js';
 import { OrdersModule } from './orders/orders.module.js';
 import { databaseModule } from './platform/database.js';
+import { UndeclaredInputInterceptor } from './platform/undeclared-input.interceptor.js';
 import { ProcessorModule } from './processor/processor.module.js';
 import { RefundsModule } from './refunds/refunds.module.js';
 import { TelemetryModule } from './telemetry/telemetry.module.js';
@@ -35,6 +36,7 @@ export function sharedModules(
       ...config.idempotency,
       leaseMs: config.processor.timeoutMs + LEASE_MARGIN_MS,
       isFinal,
+      passThroughInterceptors: [UndeclaredInputInterceptor],
       roles,
       facts: { accountId: accountIdOf, requestId: (request) => request.requestId },
       probe: telemetryThen(probe),

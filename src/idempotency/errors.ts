@@ -123,6 +123,11 @@ export class OutcomeUnknown extends IdempotencyError {
   }
 }
 
+/** The application around the engine is put together wrongly: boot-check.ts. One line, for the developer. */
+export class IdempotencyMisconfigured extends Error {
+  override readonly name = 'IdempotencyMisconfigured';
+}
+
 /**
  * A reserve throws this when it lost a race: its object exists already under the derived id (the key was used
  * before), or what it read has changed before it wrote. Everything is undone, and the key is looked at again.

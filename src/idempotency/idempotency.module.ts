@@ -2,10 +2,18 @@ import {
   Module,
   type DynamicModule,
   type MiddlewareConsumer,
+  type NestInterceptor,
   type NestModule,
+  type Provider,
   type Type,
 } from '@nestjs/common';
-import { APP_INTERCEPTOR } from '@nestjs/core';
+import {
+  APP_INTERCEPTOR,
+  ApplicationConfig,
+  HttpAdapterHost,
+  ModulesContainer,
+} from '@nestjs/core';
+import { BootCheck } from './boot-check.js';
 import { ENGINE_OPTIONS, type EngineOptions } from './engine-options.js';
 import { IdempotencyEngine } from './engine.js';
 import { IdempotencyKeysController } from './idempotency-keys.controller.js';
@@ -25,6 +33,11 @@ export interface IdempotencyModuleOptions extends EngineOptions {
   probe?: Type<EngineProbe>;
   /** Whether this process answers HTTP requests, runs sweep and reaper, or both. */
   roles: readonly ('http' | 'sweep')[];
+  /**
+   * Interceptors that may run on `@Idempotent()` routes, because they return what the handler returned: logs, timers.
+   * Any other is refused at boot.
+   */
+  passThroughInterceptors?: readonly Type<NestInterceptor>[];
 }
 
 /** The engine. Global, because operations anywhere register with it. Needs a TypeORM `DataSource` in scope. */
@@ -42,7 +55,7 @@ export class IdempotencyModule implements NestModule {
         { provide: ENGINE_OPTIONS, useValue: options satisfies EngineOptions },
         { provide: REQUEST_FACTS, useValue: options.facts },
         { provide: EngineProbe, useClass: options.probe ?? SilentProbe },
-        ...(http ? [{ provide: APP_INTERCEPTOR, useClass: IdempotentInterceptor }] : []),
+        ...(http ? httpProviders(options) : []),
         ...(options.roles.includes('sweep') ? [Sweep, Reaper] : []),
       ],
       exports: [OperationRegistry, IdempotencyEngine],
@@ -52,4 +65,17 @@ export class IdempotencyModule implements NestModule {
   configure(consumer: MiddlewareConsumer): void {
     consumer.apply(echoIdempotencyKey).forRoutes('{*path}');
   }
+}
+
+function httpProviders({ passThroughInterceptors = [] }: IdempotencyModuleOptions): Provider[] {
+  return [
+    { provide: APP_INTERCEPTOR, useClass: IdempotentInterceptor },
+    {
+      provide: BootCheck,
+      inject: [HttpAdapterHost, ApplicationConfig, ModulesContainer, OperationRegistry],
+      useFactory: (
+        ...injected: [HttpAdapterHost, ApplicationConfig, ModulesContainer, OperationRegistry]
+      ) => new BootCheck(...injected, passThroughInterceptors),
+    },
+  ];
 }

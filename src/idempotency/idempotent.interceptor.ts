@@ -15,7 +15,7 @@ import { parseIdempotencyKey, parsePreferWait } from './key-header.js';
 import { OperationRegistry, type Operation, type Plan } from './operation.js';
 import type { Result } from './walk.js';
 
-const IDEMPOTENT = Symbol('IDEMPOTENT');
+export const IDEMPOTENT = Symbol('IDEMPOTENT');
 
 /** Marks a handler that needs an `Idempotency-Key` and returns a `Plan` instead of an answer. */
 export const Idempotent = () => SetMetadata(IDEMPOTENT, true);
@@ -60,7 +60,7 @@ export class IdempotentInterceptor implements NestInterceptor {
     const requestId = this.facts.requestId(request);
     const id = deriveId(operation.idPrefix, accountId, operation.name, key);
     const { params, query, body } = request as Request<Record<string, string>, unknown, unknown>;
-    const plan = await lastValueFrom(next.handle() as Observable<Plan>).catch(asError);
+    const plan = await lastValueFrom(next.handle()).then(asPlan).catch(asError);
     const result = await this.engine.run(
       {
         accountId,
@@ -81,13 +81,14 @@ export class IdempotentInterceptor implements NestInterceptor {
 
 /** The operation that a keyed request is for. */
 export function operationOf(request: Request, operations: OperationRegistry): Operation {
-  const route = (request.route as { path: string }).path.replaceAll(/:(\w+)/g, '{$1}');
-  const operation = operations.find(`${request.method} ${route}`);
-  if (!operation)
-    throw new Error(
-      `${request.method} ${route} is @Idempotent() but no operation of that name exists`,
-    );
+  const name = nameOfOperation(request.method, (request.route as { path: string }).path);
+  const operation = operations.find(name);
+  if (!operation) throw new Error(`${name} is not a registered operation`); // see boot-check.ts
   return operation;
+}
+
+export function nameOfOperation(method: string, path: string): string {
+  return `${method.toUpperCase()} ${path.replaceAll(/:(\w+)/g, '{$1}')}`;
 }
 
 export function isIdempotent(reflector: Reflector, context: ExecutionContext): boolean {
@@ -117,6 +118,12 @@ function writeHead(response: Response, result: Result, requestId: string): void 
   if (result.originalRequestId !== requestId) {
     response.setHeader('Original-Request-Id', result.originalRequestId);
   }
+}
+
+/** An interceptor that changes what handlers return breaks the plan before anything is written. */
+function asPlan(returned: unknown): Plan {
+  if (typeof (returned as Plan | undefined)?.reserve === 'function') return returned as Plan;
+  throw new Error('the handler of an @Idempotent() route returned no plan');
 }
 
 function asError(error: unknown): Error {
