@@ -2,7 +2,7 @@ import { DataSource } from 'typeorm';
 import { addApiKey, createAccount, hashApiKey } from './accounts.js';
 
 /** The accounts of `npm start`, with keys that everybody knows: never made anywhere else. */
-const DEMO_ACCOUNTS = { acme: 'sk_test_acme', globex: 'sk_test_globex' };
+export const DEMO_ACCOUNTS = { acme: 'sk_test_acme', globex: 'sk_test_globex' };
 
 /** Makes the demo accounts unless they are there. Two starters at once: the key's hash is unique, one wins. */
 export async function ensureDemoAccounts(databaseUrl: string): Promise<void> {

@@ -1,8 +1,8 @@
 import { PROBLEMS, type ProblemCode } from '../platform/problem-catalogue.js';
-import { headerComponents, headerRefs, REQUEST_HEADERS, type HeaderName } from './headers.js';
+import { headerComponents, headerRefs, type HeaderName } from './headers.js';
 import { OBJECTS } from './objects.js';
 import { headersOfProblem, problemExample, problemSchemas } from './problems.js';
-import { schemaOf } from './request-schemas.js';
+import { parametersOf, requestBody, requestSchemas } from './requests.js';
 import type { Route, Routes, Success } from './route.js';
 import { CHARGE_ROUTES } from './routes/charges.routes.js';
 import { ORDER_ROUTES, PRODUCT_ROUTES } from './routes/orders.routes.js';
@@ -52,7 +52,8 @@ export interface OpenApiResponse {
 export function openApiDocument({ lab }: { lab: boolean }): OpenApiDocument {
   const paths: OpenApiDocument['paths'] = {};
   const tags = new Set<string>();
-  for (const [name, route] of Object.entries(routesOf({ lab }))) {
+  const routes = routesOf({ lab });
+  for (const [name, route] of Object.entries(routes)) {
     const [method = '', path = ''] = name.split(' ');
     (paths[path] ??= {})[method.toLowerCase()] = operation(method, route, lab);
     tags.add(route.tag);
@@ -75,7 +76,7 @@ export function openApiDocument({ lab }: { lab: boolean }): OpenApiDocument {
         apiKey: { type: 'http', scheme: 'bearer', description: 'An API key of the account.' },
       },
       headers: headerComponents(),
-      schemas: { ...OBJECTS, ...problemSchemas() },
+      schemas: { ...requestSchemas(routes), ...OBJECTS, ...problemSchemas() },
       responses: {
         // Of paths that do not exist, and of methods that a path does not have.
         NotFound: problemResponse(['not_found'], []),
@@ -203,54 +204,4 @@ function byStatus(codes: ProblemCode[]): Map<string, ProblemCode[]> {
     groups.set(status, [...(groups.get(status) ?? []), code]);
   }
   return groups;
-}
-
-function parametersOf(method: string, route: Route, lab: boolean): object[] {
-  const inPath = Object.entries(route.path ?? {}).map(([name, description]) => ({
-    name,
-    in: 'path',
-    required: true,
-    description,
-    schema: { type: 'string' },
-  }));
-  const query = route.query ? schemaOf(route.query) : {};
-  const inQuery = Object.entries(query.properties ?? {}).map(
-    ([name, { description, ...schema }]) => ({ name, in: 'query', description, schema }),
-  );
-  const { IdempotencyKey, PreferWait, IfMatch, IfMatchDelete, LabFault } = REQUEST_HEADERS;
-  const { IfNoneMatchCreate, IfNoneMatchRead } = REQUEST_HEADERS;
-  const conditional = {
-    read: [IfNoneMatchRead],
-    put: [IfMatch, IfNoneMatchCreate],
-    delete: [IfMatchDelete],
-  };
-  return [
-    ...inPath,
-    ...inQuery,
-    ...(route.keyed ? [IdempotencyKey, PreferWait] : []),
-    ...(route.conditional ? conditional[route.conditional] : []),
-    ...(route.rawBody?.headers ?? []),
-    ...(lab && method !== 'GET' ? [LabFault] : []),
-  ];
-}
-
-function requestBody({ body, rawBody }: Route): object {
-  if (rawBody) {
-    const { description, schema } = rawBody;
-    return {
-      requestBody: { required: true, description, content: { 'application/json': { schema } } },
-    };
-  }
-  if (!body) return {};
-  const examples = Object.fromEntries(
-    Object.entries(body.examples).map(([name, value]) => [name, { value }]),
-  );
-  return {
-    requestBody: {
-      required: !body.optional,
-      content: {
-        'application/json': { schema: { ...schemaOf(body.dto), ...body.also }, examples },
-      },
-    },
-  };
 }

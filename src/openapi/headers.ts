@@ -1,4 +1,4 @@
-import type { Schema } from './schema.js';
+import { oneOfTexts, type Schema } from './schema.js';
 
 interface Header {
   description: string;
@@ -108,10 +108,20 @@ export function headerComponents(): Record<string, object> {
 interface Parameter {
   name: string;
   in: 'header';
-  required?: true;
   description: string;
   schema: Schema;
+}
+
+/** What a request must carry has an example; Swagger UI sends it as it is. */
+interface RequiredParameter extends Parameter {
+  required: true;
   example: string;
+}
+
+/** What a request may carry has none: it would be sent, and break the request of a reader who only pressed "Execute". */
+interface OptionalParameter extends Parameter {
+  required?: never;
+  example?: never;
 }
 
 /** Headers of requests. */
@@ -131,43 +141,51 @@ export const REQUEST_HEADERS = {
     description:
       '`wait=<seconds>`, up to 30: how long a duplicate waits for the answer of the first request (5 s by default), instead of 409 `idempotency_request_in_progress`.',
     schema: { type: 'string' },
-    example: 'wait=30',
   },
   IfMatch: {
     name: 'If-Match',
     in: 'header',
     description:
-      'The `ETag` of the version to change. Without it other content is 428, with a stale one 412. The same content again is 200 in any case: a retry of one’s own write is no conflict.',
+      'The `ETag` of the version to change, with its quotes. Without it other content is 428, with a stale one 412. The same content again is 200 in any case: a retry of one’s own write is no conflict.',
     schema: { type: 'string' },
-    example: '"3kPq0sZfW1xTn8LhV5cYbR2mJdE"',
   },
   IfMatchDelete: {
     name: 'If-Match',
     in: 'header',
-    description: 'The `ETag` of the version to cancel. Optional; with a stale one 412.',
+    description:
+      'The `ETag` of the version to cancel, with its quotes. Optional; with a stale one 412.',
     schema: { type: 'string' },
-    example: '"3kPq0sZfW1xTn8LhV5cYbR2mJdE"',
   },
   IfNoneMatchCreate: {
     name: 'If-None-Match',
     in: 'header',
     description: '`*`: create only; 412 if it exists.',
     schema: { type: 'string' },
-    example: '*',
   },
   IfNoneMatchRead: {
     name: 'If-None-Match',
     in: 'header',
-    description: 'The `ETag` of the version that you have: 304 if it is still the current one.',
+    description:
+      'The `ETag` of the version that you have, with its quotes: 304 if it is still the current one.',
     schema: { type: 'string' },
-    example: '"3kPq0sZfW1xTn8LhV5cYbR2mJdE"',
   },
-  LabFault: {
+} as const satisfies Record<string, RequiredParameter | OptionalParameter>;
+
+const NETWORK_FAULTS = ['lose-request', 'lose-response'];
+const CRASHES = [
+  'crash-before-reserve',
+  'crash-after-reserve',
+  'crash-after-processor',
+  'crash-after-settle',
+];
+
+/** The faults that the lab offers on a route; a test holds the list to the lab's own. */
+export function labFault({ threeBeats }: { threeBeats: boolean }): OptionalParameter {
+  const crashes = threeBeats ? ' The others kill the server at that point.' : '';
+  return {
     name: 'Lab-Fault',
     in: 'header',
-    description:
-      'Breaks this request on purpose: `lose-request`, `lose-response`; on charges and refunds also `crash-before-reserve`, `crash-after-reserve`, `crash-after-processor`, `crash-after-settle`, which kill the server. Only with LAB=1.',
-    schema: { type: 'string' },
-    example: 'lose-response',
-  },
-} as const satisfies Record<string, Parameter>;
+    description: `Breaks this request on purpose: \`lose-request\` before anything runs, \`lose-response\` after everything has committed.${crashes} Only with LAB=1.`,
+    schema: oneOfTexts([...NETWORK_FAULTS, ...(threeBeats ? CRASHES : [])]),
+  };
+}

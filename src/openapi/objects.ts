@@ -2,12 +2,13 @@ import type { ChargeWire } from '../charges/charge.entity.js';
 import { EVENT_TYPES, type EventWire } from '../events/event.entity.js';
 import { CHARGE_STATES } from '../charges/charge.states.js';
 import type { OrderWire } from '../orders/order.entity.js';
-import { MAX_AMOUNT } from '../platform/rules.js';
+import { MAX_AMOUNT, MAX_QUANTITY } from '../platform/rules.js';
 import { REFUND_STATES, type RefundWire } from '../refunds/refund.entity.js';
 import type { ProductWire } from '../stock/product.entity.js';
 import type { DeliveryWire } from '../webhooks/outgoing/delivery.entity.js';
 import type { EndpointWire } from '../webhooks/outgoing/endpoint.entity.js';
 import {
+  clientId,
   count,
   exactly,
   id,
@@ -25,7 +26,6 @@ type Members<Wire> = Record<keyof Wire, Schema>;
 
 const amount: Schema = { type: 'integer', minimum: 1, maximum: MAX_AMOUNT };
 const currency: Schema = { type: 'string', pattern: '^[a-z]{3}$' };
-const clientId: Schema = { type: 'string', pattern: '^[A-Za-z0-9_-]{1,64}$' };
 const constant = (value: string): Schema => ({ type: 'string', const: value });
 
 const charge: Members<ChargeWire> = {
@@ -74,7 +74,7 @@ const order: Members<OrderWire> = {
     maxItems: 100,
     items: exactly({
       sku: clientId,
-      quantity: { type: 'integer', minimum: 1, maximum: 10_000 },
+      quantity: { type: 'integer', minimum: 1, maximum: MAX_QUANTITY },
       unit_amount: { type: 'integer', minimum: 0, maximum: MAX_AMOUNT },
     }),
   },

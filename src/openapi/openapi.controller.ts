@@ -4,48 +4,25 @@ import { Controller, Get, Header, Inject, Param, Res } from '@nestjs/common';
 import type { Response } from 'express';
 import { Problem } from '../platform/problem.js';
 import { Public } from '../platform/public.js';
+import { DOCS_PAGE } from './docs-page.js';
 import type { OpenApiDocument } from './document.js';
 
 export const OPENAPI_DOCUMENT = Symbol('OPENAPI_DOCUMENT');
+export const DOCS_SCRIPT = Symbol('DOCS_SCRIPT');
 
 const UI = createRequire(import.meta.url)('swagger-ui-dist/absolute-path.js') as () => string;
 
 /** What the page loads, and nothing else of the package. */
 const FILES = ['swagger-ui.css', 'swagger-ui-bundle.js', 'favicon-32x32.png'];
 
-// Absolute paths, so that /docs works with and without a slash at its end; no script or style in the page itself.
-const PAGE = `<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width">
-<title>charge-once API</title>
-<link rel="stylesheet" href="/docs/swagger-ui.css">
-<link rel="icon" type="image/png" href="/docs/favicon-32x32.png">
-</head>
-<body>
-<div id="swagger-ui"></div>
-<script src="/docs/swagger-ui-bundle.js"></script>
-<script src="/docs/start.js"></script>
-</body>
-</html>
-`;
-
-// validatorUrl: by default the page asks a validator on the internet.
-const START = `SwaggerUIBundle({
-  url: '/openapi.json',
-  dom_id: '#swagger-ui',
-  deepLinking: true,
-  validatorUrl: null,
-  persistAuthorization: true,
-});
-`;
-
 /** The description of the API for machines and, as Swagger UI, for people. Everything comes from this server. */
 @Public()
 @Controller()
 export class OpenApiController {
-  constructor(@Inject(OPENAPI_DOCUMENT) private readonly document: OpenApiDocument) {}
+  constructor(
+    @Inject(OPENAPI_DOCUMENT) private readonly document: OpenApiDocument,
+    @Inject(DOCS_SCRIPT) private readonly script: string,
+  ) {}
 
   @Get('openapi.json')
   json(): OpenApiDocument {
@@ -55,13 +32,13 @@ export class OpenApiController {
   @Get('docs')
   @Header('Content-Type', 'text/html; charset=utf-8')
   page(): string {
-    return PAGE;
+    return DOCS_PAGE;
   }
 
   @Get('docs/:file')
   file(@Param('file') file: string, @Res() response: Response): void {
     if (file === 'start.js') {
-      response.type('text/javascript').send(START);
+      response.type('text/javascript').send(this.script);
       return;
     }
     if (!FILES.includes(file)) {

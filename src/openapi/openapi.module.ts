@@ -1,7 +1,9 @@
 import { Module, type DynamicModule } from '@nestjs/common';
+import { DEMO_ACCOUNTS } from '../accounts/demo-accounts.js';
+import { docsScript } from './docs-page.js';
 import { openApiDocument } from './document.js';
 import { IndexController } from './index.controller.js';
-import { OPENAPI_DOCUMENT, OpenApiController } from './openapi.controller.js';
+import { DOCS_SCRIPT, OPENAPI_DOCUMENT, OpenApiController } from './openapi.controller.js';
 
 @Module({})
 export class OpenApiModule {
@@ -9,7 +11,10 @@ export class OpenApiModule {
     return {
       module: OpenApiModule,
       controllers: [IndexController, OpenApiController],
-      providers: [{ provide: OPENAPI_DOCUMENT, useFactory: () => openApiDocument({ lab }) }],
+      providers: [
+        { provide: OPENAPI_DOCUMENT, useFactory: () => openApiDocument({ lab }) },
+        { provide: DOCS_SCRIPT, useValue: docsScript(lab ? DEMO_ACCOUNTS.acme : undefined) },
+      ],
     };
   }
 }

@@ -1,5 +1,4 @@
 import { getMetadataStorage } from 'class-validator';
-import { MAX_AMOUNT } from '../platform/rules.js';
 import { elementOf } from '../platform/validation.js';
 import { MEMBERS } from './words.members.js';
 import { metadata, type Schema } from './schema.js';
@@ -18,9 +17,19 @@ const MEANINGS: Record<string, (constraints: readonly unknown[], member: Member)
   isIn: ([values]) => ({ type: 'string', enum: values as unknown[] }),
   isCurrency: ([codes]) => ({ type: 'string', enum: codes as string[] }),
   fitsCurrency: () => ({}), // depends on another member: said in words
-  isIsoTime: () => ({ type: 'string', anyOf: [{ format: 'date' }, { format: 'date-time' }] }),
+  isIsoTime: () => ({
+    anyOf: [
+      { type: 'string', format: 'date' },
+      { type: 'string', format: 'date-time' },
+    ],
+  }),
+  isWholeNumber: ([min, max]) => ({
+    type: 'integer',
+    minimum: Number(min),
+    maximum: Number(max),
+  }),
   isMetadata: () => metadata,
-  isInt: () => ({ type: 'integer', maximum: MAX_AMOUNT }),
+  isInt: () => ({ type: 'integer' }),
   min: ([min]) => ({ minimum: Number(min) }),
   max: ([max]) => ({ maximum: Number(max) }),
   isArray: () => ({ type: 'array' }),
@@ -64,6 +73,26 @@ export function schemaOf(dto: Dto): Schema {
     ),
     required: names.filter((name) => !optional.has(name)),
     additionalProperties: false,
+  };
+}
+
+/** A body of which the decorators alone do not say which members it needs. */
+export interface Body {
+  dto: Dto;
+  /** The members that each variant needs beyond what is always needed, by the variant's name. */
+  variants?: Readonly<Record<string, readonly string[]>>;
+}
+
+/** Each variant is whole: of a bare `required`, which is shorter, client generators make `unknown`. */
+export function bodySchemaOf({ dto, variants }: Body): Schema {
+  const schema = schemaOf(dto);
+  if (!variants) return schema;
+  return {
+    anyOf: Object.entries(variants).map(([title, needed]) => ({
+      title,
+      ...schema,
+      required: [...(schema.required ?? []), ...needed].sort(),
+    })),
   };
 }
 

@@ -1,6 +1,6 @@
 import type { ProblemCode } from '../platform/problem-catalogue.js';
 import type { HeaderName } from './headers.js';
-import type { Dto } from './request-schemas.js';
+import type { Body, Dto } from './request-schemas.js';
 import type { Schema } from './schema.js';
 
 /** A success of a route. */
@@ -16,6 +16,13 @@ export interface Success {
   sometimes?: readonly HeaderName[];
 }
 
+/** A variable of a path that the client chooses: its example can be sent as it is. */
+export interface PathVariable {
+  description: string;
+  schema: Schema;
+  example: string;
+}
+
 /** What a reader needs to know of a route; what follows from its kind is added by `document.ts`. */
 export interface Route {
   tag: 'Charges' | 'Refunds' | 'Orders' | 'Products' | 'Keys' | 'Events' | 'Operation' | 'Lab';
@@ -29,16 +36,13 @@ export interface Route {
   /** A GET with an ETag, or a PUT or DELETE that heeds one. */
   conditional?: 'read' | 'put' | 'delete';
   query?: Dto;
-  body?: {
-    dto: Dto;
+  body?: Body & {
     optional?: true;
-    /** Beyond what the decorators say. */
-    also?: Pick<Schema, 'anyOf'>;
     examples: Readonly<Record<string, unknown>>;
   };
   /** A body that the route checks by itself. */
   rawBody?: { description: string; schema: Schema; headers?: readonly object[] };
-  path?: Readonly<Record<string, string>>;
+  path?: Readonly<Record<string, string | PathVariable>>;
   successes: Readonly<Record<number, Success>>;
   /** Beyond what follows from the route's kind. */
   problems?: readonly ProblemCode[];

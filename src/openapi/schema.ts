@@ -1,6 +1,9 @@
+import { CLIENT_ID } from '../platform/rules.js';
+
 /** The part of JSON Schema 2020-12 that the document uses; OpenAPI 3.1 takes it as it is. */
 export interface Schema {
   $ref?: string;
+  title?: string;
   type?: string | string[];
   const?: unknown;
   enum?: unknown[];
@@ -58,6 +61,9 @@ export const id = (prefix: string): Schema => ({
   type: 'string',
   pattern: `^${prefix}_[0-9a-z]+$`,
 });
+
+/** An id that the client chooses. */
+export const clientId: Schema = { type: 'string', pattern: CLIENT_ID.source };
 
 export const time: Schema = {
   type: 'string',

@@ -10,7 +10,7 @@ import {
   ValidateNested,
 } from 'class-validator';
 import { stepOf } from '../money/currencies.js';
-import { CLIENT_ID, IsCurrency, MAX_AMOUNT } from '../platform/rules.js';
+import { CLIENT_ID, IsCurrency, MAX_AMOUNT, MAX_QUANTITY } from '../platform/rules.js';
 import { validationFailed } from '../platform/problem.js';
 import { ElementsOf, IsMetadata, MayBeAbsent } from '../platform/validation.js';
 import type { OrderContent } from './order.entity.js';
@@ -22,7 +22,7 @@ export class PutOrderItem {
 
   @IsInt()
   @Min(1)
-  @Max(10_000)
+  @Max(MAX_QUANTITY)
   quantity: number;
 
   @IsInt({ message: 'must be an integer, in the minor unit of the currency' })

@@ -1,5 +1,6 @@
-import { Matches, IsString, MaxLength } from 'class-validator';
+import { IsString, MaxLength } from 'class-validator';
 import { validationFailed } from './problem.js';
+import { IsWholeNumber } from './rules.js';
 import { MayBeAbsent } from './validation.js';
 import type { Tx } from './database.js';
 
@@ -12,11 +13,12 @@ export interface List<Wire> {
 }
 
 const DEFAULT_LIMIT = 10;
+const MAX_LIMIT = 100;
 
 /** The parameters of every list. */
 export class ListQuery {
   @MayBeAbsent()
-  @Matches(/^([1-9]\d?|100)$/, { message: 'must be a whole number from 1 to 100' })
+  @IsWholeNumber(1, MAX_LIMIT)
   limit?: string;
 
   @MayBeAbsent()

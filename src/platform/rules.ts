@@ -4,6 +4,9 @@ import { CURRENCIES, isCurrency, stepOf } from '../money/currencies.js';
 /** The largest amount, in minor units: Stripe's own limit. */
 export const MAX_AMOUNT = 99_999_999;
 
+/** The largest quantity of one item of an order. */
+export const MAX_QUANTITY = 10_000;
+
 /** Ids that clients choose. */
 export const CLIENT_ID = /^[A-Za-z0-9_-]{1,64}$/;
 
@@ -61,6 +64,17 @@ export function toUtc(value: unknown): string | undefined {
   const utc = instant.toISOString();
   // PostgreSQL has no year 0, and writes those above 9999 differently.
   return /^(?!0000)\d{4}-/.test(utc) ? `${utc.slice(0, 19)}${fraction}Z` : undefined;
+}
+
+/** A whole number in a query string, which is text there: `10`, and not `010` or `1e1`. */
+export function IsWholeNumber(min: number, max: number): PropertyDecorator {
+  return custom(
+    'isWholeNumber',
+    `must be a whole number from ${min} to ${max}`,
+    (value) =>
+      /^(0|[1-9]\d*)$/.test(String(value)) && +String(value) >= min && +String(value) <= max,
+    [min, max],
+  );
 }
 
 function custom(

@@ -30,6 +30,7 @@ test('the page shows our document and asks nobody else', async () => {
   expect(text).toContain("url: '/openapi.json'");
   expect(text).toContain('validatorUrl: null');
   expect(text).not.toMatch(/https?:/);
+  expect(text).not.toContain('sk_test'); // the demo key belongs to the lab
   const style = await get('/docs/swagger-ui.css');
   expect(style.text.match(/@import.{20}|url\((?!["']?data:).{20}/g)).toBeNull();
 });

@@ -1,11 +1,13 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import type { NestExpressApplication } from '@nestjs/platform-express';
+import { Validator } from '@seriousme/openapi-schema-validator';
 import { IsHexColor } from 'class-validator';
 import type { Application } from 'express';
 import { AppModule } from '../../src/app.module.js';
 import { loadConfig } from '../../src/config.js';
 import { openApiDocument, routesOf } from '../../src/openapi/document.js';
 import { schemaOf } from '../../src/openapi/request-schemas.js';
+import type { Schema } from '../../src/openapi/schema.js';
 import { createHttpApp } from '../../src/platform/http-process.js';
 import { PROBLEMS } from '../../src/platform/problem-catalogue.js';
 import { document, pointer, schemaAt } from '../support/openapi.js';
@@ -35,6 +37,14 @@ function examples(node: unknown, at = ''): { at: string; value: unknown }[] {
   return [...found, ...below.flatMap(([name, each]) => examples(each, at + pointer(name)))];
 }
 
+interface Parameter {
+  name: string;
+  required?: boolean;
+  example?: unknown;
+  examples?: unknown;
+  schema: { default?: unknown; example?: unknown; examples?: unknown };
+}
+
 describe('the OpenAPI document', () => {
   test('is checked in as the code makes it (npm run openapi)', () => {
     expect(document).toEqual(JSON.parse(JSON.stringify(openApiDocument({ lab: true }))));
@@ -54,6 +64,28 @@ describe('the OpenAPI document', () => {
     expect(broken).toEqual([]);
   });
 
+  test('is valid by the schema of OpenAPI 3.1', async () => {
+    const { valid, errors } = await new Validator().validate(structuredClone(document));
+    expect({ valid, errors }).toEqual({ valid: true, errors: undefined });
+  });
+
+  test('fills in no header, query or cookie that a request can do without', () => {
+    const optional = Object.entries(document.paths).flatMap(([path, methods]) =>
+      Object.entries(methods).flatMap(([method, { parameters }]) =>
+        (parameters as Parameter[])
+          .filter(({ required }) => required !== true)
+          .map((parameter) => ({ at: `${method} ${path} ${parameter.name}`, parameter })),
+      ),
+    );
+    expect(optional.length).toBeGreaterThan(40);
+    const filledIn = optional.filter(({ parameter: { example, examples, schema } }) =>
+      [example, examples, schema.default, schema.example, schema.examples].some(
+        (each) => each !== undefined,
+      ),
+    );
+    expect(filledIn).toEqual([]);
+  });
+
   test('describes every problem where it can occur', () => {
     const text = JSON.stringify([document.paths, document.components.responses]);
     const missing = Object.keys(PROBLEMS).filter((code) => !text.includes(`problem.${code}`));
@@ -70,14 +102,44 @@ describe('the OpenAPI document', () => {
     }
   });
 
-  test('refuses a member that no validator knows, as the API does', () => {
-    const body = pointer('paths', '/charges', 'post', 'requestBody', 'content', 'application/json');
-    const validate = schemaAt(`${body}/schema`);
-    const charge = { amount: 1200, currency: 'eur', payment_method: 'pm_card_visa' };
-    expect(validate(charge)).toBe(true);
-    expect(validate({ ...charge, amonut: 1200 })).toBe(false);
-    expect(validate({ ...charge, description: null })).toBe(false);
-    expect(validate({ payment_method: 'pm_card_visa' })).toBe(false);
+  test.each(['/charges', '/lab/naive/charges'])(
+    'refuses a body of POST %s that the API refuses',
+    (path) => {
+      const body = pointer('paths', path, 'post', 'requestBody', 'content', 'application/json');
+      const validate = schemaAt(`${body}/schema`);
+      const charge = { amount: 1200, currency: 'eur', payment_method: 'pm_card_visa' };
+      expect(validate(charge)).toBe(true);
+      expect(validate({ order: 'order_8472', payment_method: 'pm_card_visa' })).toBe(true);
+      expect(validate({ ...charge, order: 'order_8472' })).toBe(true);
+      expect(validate({ ...charge, amonut: 1200 })).toBe(false);
+      expect(validate({ ...charge, description: null })).toBe(false);
+      expect(validate({ payment_method: 'pm_card_visa' })).toBe(false);
+      expect(validate({ ...charge, currency: undefined })).toBe(false);
+    },
+  );
+
+  test('has the limits of the API', () => {
+    const { PutOrder, PutProduct, CreateCharge } = document.components.schemas as Record<
+      string,
+      { properties: Record<string, Schema>; anyOf?: Schema[] }
+    >;
+    expect(PutOrder?.properties.items?.items?.properties).toMatchObject({
+      quantity: { type: 'integer', minimum: 1, maximum: 10_000 },
+      unit_amount: { type: 'integer', minimum: 0, maximum: 99_999_999 },
+    });
+    expect(PutProduct?.properties.on_hand).toMatchObject({ minimum: 0, maximum: 99_999_999 });
+    expect(CreateCharge?.anyOf).toHaveLength(2);
+    for (const { properties } of CreateCharge?.anyOf ?? []) {
+      expect(properties?.amount).toMatchObject({ minimum: 1, maximum: 99_999_999 });
+    }
+    const { parameters } = document.paths['/charges']?.get as unknown as {
+      parameters: Parameter[];
+    };
+    expect(parameters.find(({ name }) => name === 'limit')?.schema).toEqual({
+      type: 'integer',
+      minimum: 1,
+      maximum: 100,
+    });
   });
 
   test('cannot be made with a validator that it does not know', () => {

@@ -271,6 +271,20 @@ function bodyFor(route: string): unknown {
   return route.startsWith('POST') ? {} : undefined;
 }
 
+const breakable = operations.filter(({ operation }) =>
+  JSON.stringify(operation.parameters).includes('"Lab-Fault"'),
+);
+test.each(breakable)('$route has the faults that the document lists', async (each) => {
+  const { route, operation } = each;
+  const parameters = operation.parameters as { name: string; schema: { enum?: string[] } }[];
+  const listed = parameters.find(({ name }) => name === 'Lab-Fault')?.schema.enum ?? [];
+  const headers = { 'lab-fault': 'no-such-fault' };
+  const { body } = await call(route, 400, { id: 'x', sku: 'x' }, { headers, body: bodyFor(route) });
+  expect(body.errors).toEqual([
+    { pointer: '/Lab-Fault', detail: `must be one of ${listed.join(', ')} here` },
+  ]);
+});
+
 test('leaves out no status but those that need a fault of ours or of the database', () => {
   const all = operations.flatMap(({ route, operation }) =>
     Object.keys(operation.responses).map((status) => `${route} ${status}`),

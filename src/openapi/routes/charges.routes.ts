@@ -3,10 +3,17 @@ import { ListQuery } from '../../platform/list.js';
 import { CreateRefund } from '../../refunds/refund.dto.js';
 import { EXAMPLES, listExample } from '../examples.js';
 import { listOf } from '../objects.js';
+import type { Body } from '../request-schemas.js';
 import type { Routes } from '../route.js';
 import { ref } from '../schema.js';
 
 const PROCESSOR = ['processor_outcome_unknown', 'processor_unavailable'] as const;
+
+/** What is paid is an amount or an order. */
+export const chargeBody: Body = {
+  dto: CreateCharge,
+  variants: { ChargeOfAmount: ['amount', 'currency'], ChargeForOrder: ['order'] },
+};
 
 export const CHARGE_ROUTES: Routes = {
   'POST /charges': {
@@ -17,8 +24,7 @@ export const CHARGE_ROUTES: Routes = {
       'One key per purchase; a retry reuses it; a new key is a new charge. Whatever is lost on the way (the request, the answer, this server), the same request with the same key ends in the first outcome. With `order` the database refuses a second payment even under another key.',
     keyed: true,
     body: {
-      dto: CreateCharge,
-      also: { anyOf: [{ required: ['amount', 'currency'] }, { required: ['order'] }] },
+      ...chargeBody,
       examples: {
         amount: { amount: 1999, currency: 'usd', payment_method: 'pm_card_visa' },
         order: { order: 'order_8472', payment_method: 'pm_card_visa' },

@@ -4,11 +4,15 @@ import { PutProduct } from '../../stock/product.dto.js';
 import { EXAMPLES, listExample } from '../examples.js';
 import { listOf } from '../objects.js';
 import type { Route, Routes } from '../route.js';
-import { ref } from '../schema.js';
+import { clientId, ref } from '../schema.js';
 
 const order = { schema: ref('Order'), example: EXAMPLES.order };
 const product = { schema: ref('Product'), example: EXAMPLES.product };
 const unchanged = { description: 'You have the current version.' };
+
+const chosen = 'Chosen by you: 1 to 64 letters, digits, `_` or `-`.';
+const orderId = { description: chosen, schema: clientId, example: EXAMPLES.order.id };
+const sku = { description: chosen, schema: clientId, example: EXAMPLES.product.sku };
 
 const orderBody: Route['body'] = {
   dto: PutOrder,
@@ -52,7 +56,7 @@ export const ORDER_ROUTES: Routes = {
     summary: 'Look at an order as it is today',
     description: 'Its `ETag` moves whenever anything shown here moves.',
     conditional: 'read',
-    path: { id: 'The order’s id.' },
+    path: { id: orderId },
     successes: {
       200: { description: 'The order.', ...order, headers: ['ETag'] },
       304: { ...unchanged, headers: ['ETag'] },
@@ -66,7 +70,7 @@ export const ORDER_ROUTES: Routes = {
     description:
       'Idempotent without a key: the whole order under its own name. The same content again changes nothing, whatever `If-Match` says; other content needs the current version in `If-Match`. `Idempotency-Key` is ignored.',
     conditional: 'put',
-    path: { id: 'Chosen by you: 1 to 64 letters, digits, `_` or `-`.' },
+    path: { id: orderId },
     body: orderBody,
     successes: {
       200: { description: 'Changed, or the same already.', ...order, headers: ['ETag'] },
@@ -92,7 +96,7 @@ export const PRODUCT_ROUTES: Routes = {
     id: 'getProduct',
     summary: 'Look at a product and its stock',
     conditional: 'read',
-    path: { sku: 'The article number.' },
+    path: { sku },
     successes: {
       200: { description: 'The product.', ...product, headers: ['ETag'] },
       304: { ...unchanged, headers: ['ETag'] },
@@ -106,7 +110,7 @@ export const PRODUCT_ROUTES: Routes = {
     description:
       'Conditional like orders. A sku without a product is not tracked; stock never becomes negative.',
     conditional: 'put',
-    path: { sku: 'Chosen by you: 1 to 64 letters, digits, `_` or `-`.' },
+    path: { sku },
     body: { dto: PutProduct, examples: { product: { name: 'A mug', on_hand: 12 } } },
     successes: {
       200: { description: 'Changed, or the same already.', ...product, headers: ['ETag'] },

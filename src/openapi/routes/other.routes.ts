@@ -1,7 +1,7 @@
-import { CreateCharge } from '../../charges/charge.dto.js';
 import { EXAMPLES } from '../examples.js';
 import type { Route, Routes } from '../route.js';
 import { ref, type Schema } from '../schema.js';
+import { chargeBody } from './charges.routes.js';
 
 const page = (description: string): Route['successes'] => ({
   200: { description, mediaType: 'text/html', schema: { type: 'string' } },
@@ -124,7 +124,7 @@ export const LAB_ROUTES: Routes = {
       'What most examples do. A lost response and a retry charge twice, and the ledgers agree about it. The API key is optional; without one it is the first demo account’s.',
     public: true,
     body: {
-      dto: CreateCharge,
+      ...chargeBody,
       examples: { charge: { amount: 1999, currency: 'usd', payment_method: 'pm_card_visa' } },
     },
     successes: {
