@@ -5,7 +5,7 @@ import { EventSubscribers, recordEvent } from '../events/events.js';
 import type { Event } from '../events/event.entity.js';
 import { deriveId } from '../idempotency/identity.js';
 import { enqueue, JobRegistry } from '../jobs/jobs.js';
-import { lockPaidOrder, setFulfillment } from '../orders/order.queries.js';
+import { lockSoldOrder, setFulfillment } from '../orders/order.queries.js';
 import type { Tx } from '../platform/database.js';
 import { bookStock } from '../stock/stock.js';
 import { fulfillmentToWire, type Fulfillment } from './fulfillment.entity.js';
@@ -43,8 +43,8 @@ export class Fulfillments {
   private async fulfill(sale: Sale): Promise<void> {
     const { accountId, orderId, chargeId } = sale;
     await this.dataSource.transaction(async (tx) => {
-      const order = await lockPaidOrder(tx, accountId, orderId, chargeId);
-      if (!order || (await isCancellationDecided(tx, sale))) return;
+      const order = await lockSoldOrder(tx, accountId, orderId, chargeId);
+      if (order.status === 'canceled' || (await isCancellationDecided(tx, sale))) return;
       if (!(await bookStock(tx, accountId, chargeId))) return decideCancellation(tx, sale);
       const id = deriveId('ful', accountId, 'fulfillment', orderId);
       const [made]: Fulfillment[] = await tx.query(
@@ -70,6 +70,11 @@ export class Fulfillments {
   /** Walks the steps that are left. */
   private async advance(accountId: string, id: string): Promise<void> {
     const db = this.dataSource.manager;
+    const there: unknown[] = await db.query(
+      'SELECT 1 FROM fulfillments WHERE account_id = $1 AND id = $2',
+      [accountId, id],
+    );
+    if (there.length === 0) throw new Error(`${id} has a job but no row`);
     await moveOn(db, accountId, id, 'picking', 'labelled', orderLabel(id));
     // Dies here: the next run finds the label and goes on.
     await moveOn(db, accountId, id, 'labelled', 'handed_over', orderLabel(id));

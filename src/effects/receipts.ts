@@ -87,8 +87,10 @@ async function recipientOf(db: Tx, { account_id, data }: Event): Promise<string 
     order: string | null;
   };
   if (receipt_email !== null) return receipt_email;
-  const email = order === null ? null : (await findOrder(db, account_id, order))?.email;
-  return email ?? undefined;
+  if (order === null) return undefined;
+  const bought = await findOrder(db, account_id, order);
+  if (!bought) throw new Error(`the order ${order} is gone, and with it the recipient`);
+  return bought.email ?? undefined;
 }
 
 /**

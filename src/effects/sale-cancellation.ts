@@ -3,7 +3,7 @@ import { DataSource } from 'typeorm';
 import { recordEvent } from '../events/events.js';
 import { enqueue, JobRegistry } from '../jobs/jobs.js';
 import { orderCanceled } from '../orders/order.events.js';
-import { cancelPaidOrder, lockPaidOrder } from '../orders/order.queries.js';
+import { cancelPaidOrder, lockSoldOrder } from '../orders/order.queries.js';
 import type { Tx } from '../platform/database.js';
 import { Compensation } from '../refunds/compensation.js';
 import { releaseStock } from '../stock/stock.js';
@@ -52,8 +52,8 @@ export class SaleCancellation {
     await this.compensation.refundOnce(accountId, chargeId, `out_of_stock:${chargeId}`, askAgain);
     // Dies here: the money is back, the order still says paid; the next run finds the refund ended and goes on.
     await this.dataSource.transaction(async (tx) => {
-      const order = await lockPaidOrder(tx, accountId, orderId, chargeId);
-      if (!order) return; // done before
+      const order = await lockSoldOrder(tx, accountId, orderId, chargeId);
+      if (order.status === 'canceled') return; // done before
       await recordEvent(tx, orderCanceled(await cancelPaidOrder(tx, order)));
       await releaseStock(tx, accountId, chargeId);
     });

@@ -12,6 +12,7 @@ import { Logger as QueueLogger, type Job, type Task, run, type Runner } from 'gr
 import type pg from 'pg';
 import { DataSource } from 'typeorm';
 import { Loop } from '../idempotency/loop.js';
+import { QUEUE_SCHEMA } from '../platform/queue-owner.js';
 import {
   JobRegistry,
   PLACES_OUTSIDE,
@@ -104,6 +105,7 @@ export class JobRunner
     );
     const runner = await run({
       pgPool,
+      schema: QUEUE_SCHEMA,
       events,
       concurrency: slots.reduce((sum, each) => sum + each),
       pollInterval: POLL_MS,

@@ -66,7 +66,8 @@ export class PutOff extends Error {
  *
  * One rule: a handler that returns says "it is done and recorded", whoever did it. A process that slept past its lock
  * deletes the job by returning, although another has it by now; were there still something to do, nobody would come
- * back for it. Whoever was overtaken and cannot tell, throws.
+ * back for it. Whoever was overtaken and cannot tell, throws. A handler that does not find what its job is about throws:
+ * the job is tried again and then parked, where a person sees it.
  *
  * @param signal aborts when the process is about to stop: what can be cut short should be.
  * @param attempt 1 for a job that is new, or that a person has set going again (`npm run jobs -- retry`).

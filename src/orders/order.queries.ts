@@ -86,18 +86,23 @@ export async function endHold(
   return rows[0];
 }
 
-/** Locks a paid order, so that what follows from its payment is done one after the other. */
-export async function lockPaidOrder(
+/**
+ * Locks the order that a charge has paid, so that what follows from its payment is done one after the other. Its sale
+ * may have been canceled since.
+ * @throws Error if the charge has paid no such order: a job about it is not done.
+ */
+export async function lockSoldOrder(
   tx: Tx,
   accountId: string,
   id: string,
   chargeId: string,
-): Promise<Order | undefined> {
+): Promise<Order> {
   const rows: Order[] = await tx.query(
     `SELECT ${ORDER_COLUMNS} FROM orders
-     WHERE account_id = $1 AND id = $2 AND charge_id = $3 AND status = 'paid' FOR UPDATE`,
+     WHERE account_id = $1 AND id = $2 AND charge_id = $3 AND status IN ('paid', 'canceled') FOR UPDATE`,
     [accountId, id, chargeId],
   );
+  if (!rows[0]) throw new Error(`${chargeId} has paid no order ${id}`);
   return rows[0];
 }
 

@@ -1,6 +1,7 @@
 import pg from 'pg';
 import { migrations } from '../../migrations/index.js';
 import { SESSION_LIMITS_MS, SESSION_OPTIONS } from './database.js';
+import { whyQueueIsForeign } from './queue-owner.js';
 
 /** The database answers, but nothing may be charged on it; the message is one line with the mend. */
 export class UnfitDatabase extends Error {}
@@ -42,6 +43,8 @@ export async function checkDatabase(url: string, allowUnsafe: boolean): Promise<
         `The database lacks ${missing} of ${migrations.length} migrations. Run \`npm run migrate\` first.`,
       );
     }
+    const foreign = await whyQueueIsForeign(client);
+    if (foreign !== undefined) throw new UnfitDatabase(foreign);
     return missingLimits(facts);
   } finally {
     await client.end();

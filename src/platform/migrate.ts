@@ -2,6 +2,8 @@ import { runMigrations as migrateQueue } from 'graphile-worker';
 import pg from 'pg';
 import { DataSource } from 'typeorm';
 import { migrations } from '../../migrations/index.js';
+import { UnfitDatabase } from './database-check.js';
+import { CLAIM_QUEUE, QUEUE_SCHEMA, whyQueueIsForeign } from './queue-owner.js';
 
 // Any constant will do, as long as every process of this application uses the same.
 const MIGRATION_LOCK = 4_021_970;
@@ -30,7 +32,7 @@ export class MigrationLockLost extends Error {
  * Brings the schema up to date. Safe when several processes start at once: a lock on a connection of
  * its own lets one at a time in, the others find nothing left to do. It is a transaction's, because a pooler in
  * transaction mode would leave a session's lock behind, and let two in.
- * @throws MigrationLockLost
+ * @throws MigrationLockLost; UnfitDatabase if the database has another installation, before anything is changed.
  */
 export async function migrate(databaseUrl: string): Promise<void> {
   const lock = new pg.Client({ connectionString: databaseUrl });
@@ -44,6 +46,8 @@ export async function migrate(databaseUrl: string): Promise<void> {
     await lock.query('SET LOCAL idle_in_transaction_session_timeout = 0'); // it waits for the others' work
     await lock.query('SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0');
     await lock.query('SELECT pg_advisory_xact_lock($1)', [MIGRATION_LOCK]);
+    const foreign = await whyQueueIsForeign(lock);
+    if (foreign !== undefined) throw new UnfitDatabase(foreign);
     const work = openWork(databaseUrl);
     try {
       await Promise.race([lost, work.run()]);
@@ -87,8 +91,9 @@ function openWork(databaseUrl: string): { run(): Promise<void>; stop(): Promise<
   const steps = [
     () => db.initialize(),
     () => db.runMigrations({ transaction: 'each' }),
-    () => migrateQueue({ pgPool }), // the job queue keeps its own schema
+    () => migrateQueue({ pgPool, schema: QUEUE_SCHEMA }), // the job queue keeps its own schema
     () => db.query(REUSE_TASK_IDS),
+    () => db.query(CLAIM_QUEUE),
   ];
   const runSteps = async () => {
     for (const step of steps) if (!stopped) await step();

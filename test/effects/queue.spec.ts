@@ -309,6 +309,24 @@ test('a mail server that says nothing holds up receipts and nothing else', async
   worker = await shop.startWorkerProcess();
 });
 
+test('a job about something that is not there is no job that is done, whatever its kind', async () => {
+  const { rows } = await shop.db.query<{ kind: string }>(
+    'SELECT identifier AS kind FROM graphile_worker._private_tasks',
+  );
+  const kinds = rows.map(({ kind }) => kind);
+  expect(kinds.length).toBeGreaterThanOrEqual(6);
+  const objects = ['event', 'order', 'charge', 'fulfillment', 'delivery', 'endpoint'];
+  const payload = Object.fromEntries(objects.map((object) => [object, `${object}_absent`]));
+  const ids = await Promise.all(
+    kinds.map((kind) => addJob(shop.db, kind, { account: 'acct_absent', attempt: 1, ...payload })),
+  );
+  await until(async () => {
+    const failed = (await jobs(shop.db)).filter(({ last_error }) => last_error !== null);
+    return isDeepStrictEqual(new Set(failed.map(({ id }) => id)), new Set(ids));
+  });
+  await remove(ids);
+});
+
 test('jobs can be added after as many as an integer counts', async () => {
   await shop.db.query(`SELECT setval('graphile_worker.tasks_id_seq', 2147483647)`);
   const purchase = await buy(shop);

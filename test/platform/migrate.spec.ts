@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import pg from 'pg';
+import { checkDatabase, UnfitDatabase } from '../../src/platform/database-check.js';
 import { migrate, MigrationLockLost } from '../../src/platform/migrate.js';
 import { testDatabaseUrl } from '../support/database.js';
 import { until } from '../support/until.js';
@@ -68,9 +69,42 @@ describe.each([
 });
 
 test('afterwards they are run as if nothing had happened', async () => {
+  process.env.GRAPHILE_WORKER_SCHEMA = 'of_another_application'; // in the shell: ours is named
   await migrate(testDatabaseUrl(name));
+  delete process.env.GRAPHILE_WORKER_SCHEMA;
   expect([await isThere('charges'), await isThere('graphile_worker._private_jobs')]).toEqual([
     true,
     true,
   ]);
+});
+
+describe('a database that another installation has, in another schema,', () => {
+  const useSchema = (schema: string) =>
+    admin.query(`ALTER DATABASE ${name} SET search_path = ${schema}`);
+
+  test('is refused before anything is made in it', async () => {
+    await blocker.query('CREATE SCHEMA staging');
+    await useSchema('staging');
+    const belongsTo =
+      /belongs to the installation in the schema "public", this one is in "staging"/;
+    await expect(migrate(testDatabaseUrl(name))).rejects.toThrow(belongsTo);
+    // Its queue is older than the marks.
+    await blocker.query('COMMENT ON SCHEMA graphile_worker IS NULL');
+    await expect(migrate(testDatabaseUrl(name))).rejects.toThrow(belongsTo);
+    expect(await isThere('staging.migrations')).toBe(false);
+  });
+
+  test('is refused at boot too, and taken by the one whose schema was renamed', async () => {
+    await blocker.query('DROP SCHEMA public, graphile_worker CASCADE');
+    await migrate(testDatabaseUrl(name));
+    expect(await isThere('staging.charges')).toBe(true);
+    await expect(checkDatabase(testDatabaseUrl(name), true)).resolves.toBeDefined();
+    await blocker.query('ALTER SCHEMA staging RENAME TO production');
+    await useSchema('production');
+    const refusal = await checkDatabase(testDatabaseUrl(name), true).catch((error) => error);
+    expect(refusal).toBeInstanceOf(UnfitDatabase);
+    await blocker.query(/COMMENT ON SCHEMA .*'/.exec(refusal.message)![0]);
+    await migrate(testDatabaseUrl(name));
+    await expect(checkDatabase(testDatabaseUrl(name), true)).resolves.toBeDefined();
+  });
 });

@@ -37,13 +37,17 @@ export interface OpenDelivery {
   event: Event;
 }
 
+/**
+ * @returns undefined if it has ended.
+ * @throws Error if there is none: a job about it is not done.
+ */
 export async function findOpenDelivery(
   db: Tx,
   accountId: string,
   id: string,
 ): Promise<OpenDelivery | undefined> {
-  const [row]: (Event & Omit<OpenDelivery, 'event'>)[] = await db.query(
-    `SELECT event.*, delivery.endpoint_id, endpoint.url, delivery.attempts,
+  const [row]: (Event & Omit<OpenDelivery, 'event'> & Pick<Delivery, 'status'>)[] = await db.query(
+    `SELECT event.*, delivery.status, delivery.endpoint_id, endpoint.url, delivery.attempts,
        delivery.next_attempt_at IS NOT NULL AS is_planned,
        GREATEST(COALESCE(EXTRACT(EPOCH FROM delivery.next_attempt_at - now()) * 1000, 0), 0)::float8 AS early_ms, ARRAY(
          SELECT secret FROM webhook_secrets
@@ -56,11 +60,12 @@ export async function findOpenDelivery(
      LEFT JOIN webhook_endpoints AS endpoint
        ON endpoint.account_id = delivery.account_id AND endpoint.id = delivery.endpoint_id
        AND endpoint.deleted_at IS NULL AND endpoint.disabled_at IS NULL
-     WHERE delivery.account_id = $1 AND delivery.id = $2 AND delivery.status = 'pending'`,
+     WHERE delivery.account_id = $1 AND delivery.id = $2`,
     [accountId, id],
   );
-  if (!row) return undefined;
-  const { endpoint_id, attempts, is_planned, early_ms, url, secrets, ...event } = row;
+  if (!row) throw new Error(`${id} has a job but no row`);
+  const { status, endpoint_id, attempts, is_planned, early_ms, url, secrets, ...event } = row;
+  if (status !== 'pending') return undefined;
   return { endpoint_id, attempts, is_planned, early_ms, url, secrets, event };
 }
 
