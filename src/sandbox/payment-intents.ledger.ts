@@ -72,6 +72,7 @@ export async function confirmIntent(
   const decline = declineOf(method, confirmation);
   if (!decline && method?.outcome === 'authenticate') {
     const action = await update(tx, intent.id, { status: 'requires_action', payment_method: name });
+    await insertEvent(tx, 'payment_intent.requires_action', intentObject(action));
     return { status: 200, body: intentObject(action, expand) };
   }
   if (!decline) {

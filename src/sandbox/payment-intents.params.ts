@@ -2,7 +2,7 @@ import { isCurrency, stepOf } from '../money/currencies.js';
 import type { NewIntent } from './payment-intents.ledger.js';
 import { findPaymentMethod } from './payment-methods.table.js';
 import type { Params } from './protocol/form.params.js';
-import { invalidRequest, missingParameter, noSuch } from './protocol/stripe.errors.js';
+import { invalidRequest, missingParameter, missingPart, noSuch } from './protocol/stripe.errors.js';
 
 export const MAX_AMOUNT = 99_999_999;
 
@@ -81,6 +81,6 @@ export function readPaymentMethod(params: Params): string | undefined {
 export function readExpand(params: Params, prefix = ''): string[] {
   const paths = params.list('expand');
   const other = paths.find((path) => path !== `${prefix}latest_charge`);
-  if (other !== undefined) throw invalidRequest(`This property cannot be expanded (${other}).`);
+  if (other !== undefined) throw missingPart(400, `the expansion of ${other.slice(0, 100)}`);
   return paths;
 }

@@ -8,6 +8,7 @@ import {
   readPaymentMethod,
 } from './payment-intents.params.js';
 import { misbehaviourOf } from './payment-methods.table.js';
+import { MISSING_PARAMETERS } from './protocol/missing-parts.js';
 import { Params, refuseImpossibleId } from './protocol/form.params.js';
 import {
   type Answer,
@@ -31,7 +32,9 @@ export function paymentIntentsRouter(options: IdempotencyOptions): Router {
   router.post('/payment_intents/:id/cancel', idempotent(options, planCancel));
 
   router.get('/payment_intents', async (req, res) => {
-    const params = Params.ofQuery(req.originalUrl).only(...LIST_PARAMS, 'expand[]');
+    const params = Params.ofQuery(req.originalUrl)
+      .without(MISSING_PARAMETERS.listIntents)
+      .only(...LIST_PARAMS, 'expand[]');
     const expand = readExpand(params, 'data.').map((path) => path.slice('data.'.length));
     const { rows, hasMore } = await listPage<IntentRow>(
       pool,
@@ -60,12 +63,14 @@ export function paymentIntentsRouter(options: IdempotencyOptions): Router {
 }
 
 const planCreate: Plan = async (_tx, params) => {
-  params.only(
-    ...['amount', 'currency', 'payment_method', 'payment_method_types[]', 'description'],
-    ...['metadata[*]', 'receipt_email', 'automatic_payment_methods[enabled]', 'expand[]'],
-    ...['automatic_payment_methods[allow_redirects]', 'capture_method', 'confirm'],
-    ...CONFIRM_PARAMS,
-  );
+  params
+    .without(MISSING_PARAMETERS.createIntent)
+    .only(
+      ...['amount', 'currency', 'payment_method', 'payment_method_types[]', 'description'],
+      ...['metadata[*]', 'receipt_email', 'automatic_payment_methods[enabled]', 'expand[]'],
+      ...['automatic_payment_methods[allow_redirects]', 'capture_method', 'confirm'],
+      ...CONFIRM_PARAMS,
+    );
   const intent = readIntent(params);
   const expand = readExpand(params);
   const confirm = params.boolean('confirm') ?? false;
@@ -91,7 +96,9 @@ const planCreate: Plan = async (_tx, params) => {
 };
 
 const planConfirm: Plan = async (tx, params, path) => {
-  params.only('payment_method', 'receipt_email', 'expand[]', ...CONFIRM_PARAMS);
+  params
+    .without(MISSING_PARAMETERS.confirmIntent)
+    .only('payment_method', 'receipt_email', 'expand[]', ...CONFIRM_PARAMS);
   const id = path.id ?? '';
   const given = readPaymentMethod(params);
   const options = readConfirmOptions(params);

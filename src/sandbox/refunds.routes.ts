@@ -5,6 +5,7 @@ import { addRefunded, lockIntent } from './payment-intents.ledger.js';
 import { chargeObject, type IntentRow, newId, unixSeconds } from './payment-intents.object.js';
 import { MAX_AMOUNT, refuseUnlessWhole } from './payment-intents.params.js';
 import { misbehaviourOf, refundsOf } from './payment-methods.table.js';
+import { MISSING_PARAMETERS } from './protocol/missing-parts.js';
 import { Params, refuseImpossibleId } from './protocol/form.params.js';
 import {
   type Answer,
@@ -43,7 +44,9 @@ export function refundsRouter(options: IdempotencyOptions): Router {
 
   router.get('/refunds', async (req, res) => {
     const filters = ['payment_intent', 'charge'];
-    const params = Params.ofQuery(req.originalUrl).only(...LIST_PARAMS, ...filters);
+    const params = Params.ofQuery(req.originalUrl)
+      .without(MISSING_PARAMETERS.listRefunds)
+      .only(...LIST_PARAMS, ...filters);
     const where = filters.flatMap((column): [string, string][] => {
       const value = params.text(column);
       return value === undefined ? [] : [[column, value]];
@@ -58,7 +61,7 @@ export function refundsRouter(options: IdempotencyOptions): Router {
   });
 
   router.get('/refunds/:id', async (req, res) => {
-    Params.ofQuery(req.originalUrl).only();
+    Params.ofQuery(req.originalUrl).without(MISSING_PARAMETERS.retrieve).only();
     const { id } = req.params;
     const { rows } = await pool.query<RefundRow>('SELECT * FROM sandbox.refunds WHERE id = $1', [
       id,
@@ -72,7 +75,9 @@ export function refundsRouter(options: IdempotencyOptions): Router {
 
 /** A refund goes wrong in the way in which its payment did: the method is the only input left. */
 const planRefund: Plan = async (tx, params) => {
-  params.only('payment_intent', 'amount', 'reason', 'metadata[*]');
+  params
+    .without(MISSING_PARAMETERS.createRefund)
+    .only('payment_intent', 'amount', 'reason', 'metadata[*]');
   const id = params.requiredText('payment_intent');
   const amount = params.integer('amount', 1, MAX_AMOUNT);
   const reason = params.oneOf('reason', REASONS) ?? null;

@@ -5,17 +5,20 @@ import { setTimeout as delay } from 'node:timers/promises';
 import express, { type NextFunction, type Request, type Response } from 'express';
 import type pg from 'pg';
 import type { SandboxConfig } from './config.js';
+import Stripe from 'stripe';
 import { ledgerPage } from './ledger.page.js';
 import { openLedger } from './ledger.schema.js';
 import { newId } from './payment-intents.object.js';
 import { paymentIntentsRouter } from './payment-intents.routes.js';
 import type { IdempotencyOptions } from './protocol/idempotency.middleware.js';
+import { isMissingPart } from './protocol/missing-parts.js';
 import { pruneKeys } from './protocol/idempotency.store.js';
 import { refundsRouter } from './refunds.routes.js';
 import { startTurning } from './refunds.turning.js';
 import {
   errorBody,
   invalidRequest,
+  missingPart,
   StripeError,
   unauthorized,
   unrecognizedUrl,
@@ -102,7 +105,9 @@ function createApp(options: IdempotencyOptions, sends: boolean): express.Express
   app.get('/ledger', async (_req, res) => {
     res.type('text/plain').send(await ledgerPage(options.pool));
   });
-  app.use('/v1', authenticate, express.text({ type: () => true, limit: '1mb' }), requireForm);
+  app.use('/v1', authenticate, echoVersion);
+  app.use(refuseMissingPart);
+  app.use('/v1', express.text({ type: () => true, limit: '1mb' }), requireForm);
   app.use('/v1', paymentIntentsRouter(options), refundsRouter(options));
   app.use('/v1', eventsRouter(options.pool, sends));
   app.use((req) => {
@@ -137,7 +142,26 @@ function authenticate(req: Request, _res: Response, next: NextFunction): void {
   next();
 }
 
+/** Stripe tells by which version of its API it has answered. Objects here have the shape of the SDK's version. */
+function echoVersion(req: Request, res: Response, next: NextFunction): void {
+  const version = req.get('stripe-version') ?? Stripe.API_VERSION;
+  if (!/^\d{4}-\d{2}-\d{2}(\.\w+)?( *;[ -~]*)?$/.test(version)) {
+    throw invalidRequest(`Invalid Stripe API version: ${version.slice(0, 100)}`);
+  }
+  res.setHeader('Stripe-Version', version);
+  next();
+}
+
+function refuseMissingPart(req: Request, _res: Response, next: NextFunction): void {
+  const { method, path } = req;
+  if (isMissingPart(method, path)) throw missingPart(404, `${method} ${path}`);
+  for (const header of ['Stripe-Account', 'Stripe-Context'])
+    if (req.get(header) !== undefined) throw missingPart(400, `the header ${header}`);
+  next();
+}
+
 function requireForm(req: Request, _res: Response, next: NextFunction): void {
+  if (req.is('multipart/*')) throw missingPart(400, 'uploads (multipart/form-data)');
   const hasBody = typeof req.body === 'string' && req.body.length > 0;
   if (hasBody && !req.is('application/x-www-form-urlencoded')) {
     throw invalidRequest(

@@ -262,7 +262,7 @@ describe('the protocol around it', () => {
   );
 
   it("answers unknown routes in Stripe's shape", async () => {
-    for (const path of ['/v1/customers', '/v1/payment_intents/pi_1/capture', '/nowhere']) {
+    for (const path of ['/v1/customer', '/v1/payment_intents/pi_1/captured', '/nowhere']) {
       const reply = await post(sandbox, path, {});
       expect(reply.status).toBe(404);
       expect(reply.body.error).toMatchObject({

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { RequestParamHandler } from 'express';
-import { invalidRequest, missingParameter, noSuch } from './stripe.errors.js';
+import { invalidRequest, missingParameter, missingPart, noSuch } from './stripe.errors.js';
 
 // Stripe's own limits: docs.stripe.com/api/metadata.
 const METADATA_MAX_PAIRS = 50;
@@ -29,6 +29,18 @@ export class Params {
   static ofQuery(originalUrl: string): Params {
     const start = originalUrl.indexOf('?');
     return Params.parse(start < 0 ? '' : originalUrl.slice(start + 1));
+  }
+
+  /**
+   * Refuses parameters that Stripe has here and the sandbox has not, nested or not.
+   * @throws StripeError 400
+   */
+  without(missing: Readonly<Record<string, unknown>>): this {
+    for (const [name] of this.pairs) {
+      const [base = ''] = name.split('[', 1);
+      if (Object.hasOwn(missing, base)) throw missingPart(400, `the parameter ${base}`, name);
+    }
+    return this;
   }
 
   /**
@@ -96,10 +108,12 @@ export class Params {
   boolean(name: string): boolean | undefined {
     const text = this.text(name);
     if (text === undefined) return undefined;
-    if (text !== 'true' && text !== 'false') {
+    // The Python and .NET SDKs send True and False.
+    const value = text.toLowerCase();
+    if (value !== 'true' && value !== 'false') {
       throw invalidRequest(`Invalid boolean: ${text.slice(0, 100)}`, name);
     }
-    return text === 'true';
+    return value === 'true';
   }
 
   oneOf<T extends string>(name: string, values: readonly T[]): T | undefined {

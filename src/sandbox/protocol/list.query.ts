@@ -7,8 +7,8 @@ interface ListedTable {
   table: 'sandbox.payment_intents' | 'sandbox.refunds' | 'sandbox.events';
   /** How Stripe calls the object in "No such ...". */
   noun: string;
-  /** Further equalities, column and value. The column is ours, never input. */
-  where?: readonly [column: string, value: string][];
+  /** Further conditions. Column and operator are ours, never input. */
+  where?: readonly [column: string, value: string, operator?: '=' | 'LIKE'][];
 }
 
 /** The names of the parameters that `listPage` reads. */
@@ -44,7 +44,9 @@ export async function listPage<Row extends pg.QueryResultRow>(
   }
   const values: (string | number)[] = [];
   const bind = (value: string | number): string => `$${values.push(value)}`;
-  const conditions = where.map(([column, value]) => `${column} = ${bind(value)}`);
+  const conditions = where.map(
+    ([column, value, operator = '=']) => `${column} ${operator} ${bind(value)}`,
+  );
   for (const [operator, seconds] of createdRange(params)) {
     conditions.push(`created_at ${operator} to_timestamp(${bind(seconds)}::double precision)`);
   }

@@ -55,6 +55,15 @@ export function noSuch(status: 400 | 404, noun: string, id: string, param: strin
   });
 }
 
+/** Stripe has it, the sandbox has not. @param what a request, a parameter, a header. */
+export function missingPart(status: 400 | 404, what: string, param?: string): StripeError {
+  return new StripeError(status, {
+    type: 'invalid_request_error',
+    message: `Stripe has ${what}, but it is not part of this sandbox, which has payment intents, refunds and events.`,
+    param,
+  });
+}
+
 export function unrecognizedUrl(method: string, path: string): StripeError {
   return new StripeError(404, {
     type: 'invalid_request_error',

@@ -7,6 +7,7 @@ import { newId } from '../payment-intents.object.js';
 export type EventType =
   | 'payment_intent.succeeded'
   | 'payment_intent.payment_failed'
+  | 'payment_intent.requires_action'
   | 'payment_intent.canceled'
   | 'refund.created'
   | 'refund.updated'

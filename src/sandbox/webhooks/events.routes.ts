@@ -1,5 +1,6 @@
 import { Router } from 'express';
 import type pg from 'pg';
+import { MISSING_PARAMETERS } from '../protocol/missing-parts.js';
 import { Params, refuseImpossibleId } from '../protocol/form.params.js';
 import { LIST_PARAMS, listPage } from '../protocol/list.query.js';
 import { invalidRequest, noSuch } from '../protocol/stripe.errors.js';
@@ -19,14 +20,16 @@ export function eventsRouter(pool: pg.Pool, sends: boolean): Router {
   router.param('id', refuseImpossibleId('event', 'id'));
 
   router.get('/events', async (req, res) => {
-    const params = Params.ofQuery(req.originalUrl).only(...LIST_PARAMS, 'type');
+    const params = Params.ofQuery(req.originalUrl)
+      .without(MISSING_PARAMETERS.listEvents)
+      .only(...LIST_PARAMS, 'type');
     const type = params.text('type');
     const { rows, hasMore } = await listPage<EventRow>(
       pool,
       {
         table: 'sandbox.events',
         noun: 'event',
-        where: type === undefined ? [] : [['type', type]],
+        where: type === undefined ? [] : [['type', likeOf(type), 'LIKE']],
       },
       params,
     );
@@ -35,7 +38,7 @@ export function eventsRouter(pool: pg.Pool, sends: boolean): Router {
   });
 
   router.get('/events/:id', async (req, res) => {
-    Params.ofQuery(req.originalUrl).only();
+    Params.ofQuery(req.originalUrl).without(MISSING_PARAMETERS.retrieve).only();
     const { id } = req.params;
     const { rows } = await pool.query<EventRow>('SELECT * FROM sandbox.events WHERE id = $1', [id]);
     if (!rows[0]) throw noSuch(404, 'event', id, 'id');
@@ -52,4 +55,9 @@ export function eventsRouter(pool: pg.Pool, sends: boolean): Router {
   });
 
   return router;
+}
+
+/** `charge.*` is every event of a charge, as with Stripe. */
+function likeOf(type: string): string {
+  return type.replace(/[\\%_]/g, '\\$&').replaceAll('*', '%');
 }
