@@ -5,6 +5,7 @@ import { PAYMENT_INVARIANTS } from './audit/payment.invariants.js';
 import { compareWithProcessor } from './audit/processor-comparison.js';
 import type { Config } from './config.js';
 import { StripeProcessor } from './processor/stripe-processor.js';
+import { readingOptions } from './platform/database.js';
 import { run } from './run.js';
 
 // `npm run audit`: the books of DATABASE_URL, and those of the processor that the configuration names.
@@ -28,18 +29,15 @@ await run(async (config) => {
   }
 });
 
-async function look({ databaseUrl: url, idempotency, processor }: Config): Promise<Finding[]> {
-  const db = new DataSource({
-    type: 'postgres',
-    url,
-    installExtensions: false,
-    extra: { max: 1, connectionTimeoutMillis: 5_000 },
-  });
+async function look(config: Config): Promise<Finding[]> {
+  const { databaseUrl: url, idempotency } = config;
+  const processor = new StripeProcessor(config.processor);
+  const db = new DataSource(readingOptions(url));
   await db.initialize();
   try {
     return [
       ...(await audit(db.manager, idempotency.ttlSeconds)),
-      ...(await compareWithProcessor(db.manager, new StripeProcessor(processor))),
+      ...(await compareWithProcessor(db.manager, processor)),
     ];
   } finally {
     await db.destroy();

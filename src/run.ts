@@ -2,7 +2,7 @@ import { Logger, type DynamicModule } from '@nestjs/common';
 import { RuntimeException } from '@nestjs/core/errors/exceptions/runtime.exception.js';
 import { ConfigurationError, EXIT_CONFIGURATION, loadConfig, type Config } from './config.js';
 import { IdempotencyMisconfigured, isConnectionLost } from './idempotency/errors.js';
-import { checkDatabase, UnfitDatabase } from './platform/database-check.js';
+import { checkDatabase, ReadOnlyDatabase, UnfitDatabase } from './platform/database-check.js';
 import { faultOf, nameOf } from './platform/fault.js';
 import { createHttpApp, serve } from './platform/http-process.js';
 import { MigrationLockLost } from './platform/migrate.js';
@@ -51,7 +51,9 @@ interface OperatorError {
 function operatorError(error: unknown): OperatorError | undefined {
   if (error instanceof ConfigurationError || error instanceof UnfitDatabase)
     return { line: error.message, exitCode: EXIT_CONFIGURATION };
-  if (error instanceof MigrationLockLost) return { line: error.message, exitCode: 1 };
+  // A supervisor may try again.
+  for (const passing of [ReadOnlyDatabase, MigrationLockLost])
+    if (error instanceof passing) return { line: error.message, exitCode: 1 };
   // Nest's own refusals, and the engine's, name our classes and routes and nothing else.
   if (error instanceof RuntimeException || error instanceof IdempotencyMisconfigured)
     return { line: error.message, exitCode: 1 };

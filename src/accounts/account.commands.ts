@@ -99,8 +99,8 @@ function revoked(
 async function list(db: DataSource): Promise<string[]> {
   const rows: { id: string; name: string; hint: string | null; since: string; until: string }[] =
     await db.query(
-      `SELECT a.id, a.name, ${HINT} AS hint, to_char(k.created_at, 'YYYY-MM-DD') AS since,
-         to_char(k.revoked_at, 'YYYY-MM-DD') AS until
+      `SELECT a.id, a.name, ${HINT} AS hint, to_char(k.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD') AS since,
+         to_char(k.revoked_at AT TIME ZONE 'UTC', 'YYYY-MM-DD') AS until
        FROM accounts a LEFT JOIN api_keys k ON k.account_id = a.id
        ORDER BY a.created_at, a.id, k.created_at`,
     );

@@ -1,4 +1,5 @@
 import { DataSource } from 'typeorm';
+import { databaseOptions } from '../platform/database.js';
 import { addApiKey, createAccount, hashApiKey } from './accounts.js';
 
 /** The accounts of `npm start`, with keys that everybody knows: never made anywhere else. */
@@ -6,12 +7,7 @@ export const DEMO_ACCOUNTS = { acme: 'sk_test_acme', globex: 'sk_test_globex' };
 
 /** Makes the demo accounts unless they are there. Two starters at once: the key's hash is unique, one wins. */
 export async function ensureDemoAccounts(databaseUrl: string): Promise<void> {
-  const db = await new DataSource({
-    type: 'postgres',
-    url: databaseUrl,
-    installExtensions: false,
-    extra: { max: 1 },
-  }).initialize();
+  const db = await new DataSource(databaseOptions(databaseUrl, 1)).initialize();
   try {
     for (const [name, apiKey] of Object.entries(DEMO_ACCOUNTS)) {
       await db.transaction(async (tx) => {

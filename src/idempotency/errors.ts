@@ -134,6 +134,20 @@ export class IdempotencyMisconfigured extends Error {
  */
 export class ReserveRaced extends Error {}
 
+/**
+ * No connection could be had, for whatever reason: network, login, limits, an unfit server. Nothing was sent by it. A
+ * pool's client throws it, because the SQLSTATEs of a refused login are not told from a statement's by themselves.
+ */
+export class NoConnection extends Error {
+  /** Of the cause, as `pg` has it. */
+  readonly code?: string;
+  constructor(cause: unknown) {
+    const { message, code } = cause as { message?: string; code?: string };
+    super(message || code || 'no connection', { cause });
+    this.code = code;
+  }
+}
+
 const LOST_NETWORK = new Set([
   'ECONNREFUSED',
   'ECONNRESET',
@@ -148,7 +162,8 @@ const LOST_MESSAGES =
 
 /**
  * True when the connection went away, so that it is not known whether the last statement took effect.
- * Source: SQLSTATE classes 08 and 57P, appendix A of the PostgreSQL manual; the messages are `pg`'s own.
+ * Source: SQLSTATE classes 08, 28 (the login is refused) and 57P, appendix A of the PostgreSQL manual; the messages are
+ * `pg`'s own.
  *
  * TypeORM lets go of a connection that ends between two statements of a transaction, and then refuses the next one,
  * the COMMIT included, with errors of its own. Proof: test/guarantees/database-dies.spec.ts.
@@ -156,13 +171,14 @@ const LOST_MESSAGES =
 export function isConnectionLost(error: unknown): boolean {
   const cause = driverErrorOf(error);
   if (!(cause instanceof Error)) return false;
+  if (cause instanceof NoConnection) return true;
   if (cause instanceof QueryRunnerAlreadyReleasedError) return true;
   if (cause instanceof QueryRunnerProviderAlreadyReleasedError) return true;
   if (cause instanceof AggregateError) return cause.errors.some(isConnectionLost);
   const code = (cause as { code?: string }).code ?? '';
   return (
     LOST_NETWORK.has(code) ||
-    /^08...$|^57P0[1-5]$|^25P0[34]$|^53300$/.test(code) ||
+    /^(08...|28...|3D000|57P0[1-5]|25P0[34]|53300)$/.test(code) ||
     (code === '' && LOST_MESSAGES.test(cause.message))
   );
 }
@@ -181,6 +197,11 @@ export function isRolledBack(error: unknown): boolean {
     /^(57014|55P03|40P01|40001|25006|26000|53(?!300)...)$/.test(String(code)) ||
     routine === 'RevalidateCachedQuery'
   );
+}
+
+/** The session, not the statement, is why PostgreSQL undid it: another session may write. */
+export function isReadOnly(error: unknown): boolean {
+  return (driverErrorOf(error) as { code?: unknown } | undefined)?.code === '25006';
 }
 
 /** The database went away or undid its work for a passing reason: the same may be tried again. */

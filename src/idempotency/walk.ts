@@ -4,6 +4,7 @@ import {
   IdempotencyKeyReused,
   IdempotencyRequestInProgress,
   isConnectionLost,
+  isReadOnly,
   isRolledBack,
   OutcomeUnknown,
   type ReserveRaced,
@@ -96,8 +97,10 @@ export class Walk {
     if (isConnectionLost(error)) this.inDoubt ||= this.sent;
     this.lostSince ??= performance.now();
     const long = performance.now() - this.lostSince > RECONNECT_MS;
-    // Without a claim PostgreSQL itself has undone all: the client may as well begin again.
-    if (long || (isRolledBack(error) && !this.claim)) throw this.lost(error);
+    // Without a claim PostgreSQL itself has undone all: the client may as well begin again. A session that has become
+    // read-only is closed by now, and the next one may write.
+    const undone = isRolledBack(error) && !isReadOnly(error) && !this.claim;
+    if (long || undone) throw this.lost(error);
     await sleep(100);
   }
 

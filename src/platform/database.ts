@@ -2,7 +2,8 @@ import { TypeOrmModule } from '@nestjs/typeorm';
 import type { DynamicModule } from '@nestjs/common';
 import pg from 'pg';
 import type { DataSourceOptions, EntityManager } from 'typeorm';
-import { Connection } from './connection.js';
+import { Connection, ReadingConnection } from './connection.js';
+import { SESSION_LIMITS_MS, SESSION_OPTIONS, UNLIMITED_SESSION_OPTIONS } from './session.js';
 
 /** A transaction of the caller, or the pool. Whatever runs in a transaction takes it as its first parameter. */
 export type Tx = EntityManager;
@@ -22,34 +23,6 @@ const types: pg.CustomTypesConfig = {
         (pg.types.getTypeParser as any)(oid, format),
 };
 
-/**
- * What a session may hold up, in ms. PostgreSQL enforces these whatever becomes of us.
- *
- * They travel as start-up parameters (`options=-c …`), because a SET would cost a round trip and a pooler in
- * transaction mode would give it to somebody else. PgBouncer refuses start-up parameters that it cannot follow: let
- * it ignore this one, and give the role the same values, which then hold for its server connections. The processes
- * say at boot which of them are not in force, with the statement that mends it.
- *
- *     [pgbouncer]
- *     pool_mode = transaction
- *     ignore_startup_parameters = options
- */
-export const SESSION_LIMITS_MS = {
-  // A statement of ours takes milliseconds; one that takes this long is stuck. Shorter than the client's patience.
-  statement_timeout: 10_000,
-  // Less than the statement's, so that a wait for a lock is told from a slow statement.
-  lock_timeout: 8_000,
-  // A process that sleeps inside a transaction loses it, and with it the locks that hold others up.
-  idle_in_transaction_session_timeout: 15_000,
-  // A killed client's statement ends this soon, instead of running on with its locks until it is done.
-  client_connection_check_interval: 500,
-} as const;
-
-/** The start-up parameter that carries them. */
-export const SESSION_OPTIONS = Object.entries(SESSION_LIMITS_MS)
-  .map(([name, ms]) => `-c ${name}=${ms}`)
-  .join(' ');
-
 /** What every pool of ours asks of `pg`; times in ms. */
 export const POOL_OPTIONS = {
   Client: Connection,
@@ -58,6 +31,8 @@ export const POOL_OPTIONS = {
   connectionTimeoutMillis: 5_000,
   // Longer than the server's own limits: nobody is there any more, and the connection with it is given up.
   query_timeout: SESSION_LIMITS_MS.statement_timeout + 2_000,
+  // After a failover or a change of a role's settings, old sessions are gone this soon. Shorter costs connects.
+  maxLifetimeSeconds: 300,
 } satisfies pg.PoolConfig;
 
 /**
@@ -77,5 +52,18 @@ export function databaseOptions(url: string, poolSize: number) {
     poolSize,
     applicationName: 'charge-once',
     extra: { ...POOL_OPTIONS, types },
+  } satisfies DataSourceOptions;
+}
+
+/** For a command that only reads, and takes as long as it takes. It may be pointed at a standby. */
+export function readingOptions(url: string) {
+  return {
+    ...databaseOptions(url, 1),
+    extra: {
+      Client: ReadingConnection,
+      options: UNLIMITED_SESSION_OPTIONS,
+      connectionTimeoutMillis: POOL_OPTIONS.connectionTimeoutMillis,
+      types,
+    },
   } satisfies DataSourceOptions;
 }

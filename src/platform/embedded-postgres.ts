@@ -232,8 +232,8 @@ async function ensureDatabase(adminUrl: string, database: string): Promise<void>
   try {
     await client.query(`CREATE DATABASE ${client.escapeIdentifier(database)}`);
   } catch (error) {
-    // 42P04: it exists. 23505: another starter creates it at this very moment.
-    if (!['42P04', '23505'].includes((error as pg.DatabaseError).code ?? '')) throw error;
+    // 42P04: it exists. 23505: another starter creates it at this very moment. 25006: a standby has what it has.
+    if (!['42P04', '23505', '25006'].includes((error as pg.DatabaseError).code ?? '')) throw error;
   } finally {
     await client.end();
   }

@@ -1,5 +1,7 @@
 import { Controller, Get } from '@nestjs/common';
 import { DataSource } from 'typeorm';
+import { isReadOnly } from '../idempotency/errors.js';
+import { endRestingSessions } from './connection.js';
 import { Draining } from './draining.js';
 import { Public } from './public.js';
 import { Problem } from './problem.js';
@@ -25,16 +27,26 @@ export class HealthController {
   @Get('ready')
   async ready(): Promise<{ status: 'ok' }> {
     if (this.draining.started) throw notReady('not_ready', 'this process is stopping');
+    if (await this.isReadOnly()) {
+      // The session may have outlived the server's time as a standby: then another one may write.
+      endRestingSessions();
+      if (await this.isReadOnly()) throw notReady('database_unavailable', READ_ONLY);
+    }
+    return { status: 'ok' };
+  }
+
+  private async isReadOnly(): Promise<boolean> {
     const rows: { read_only: string }[] = await this.dataSource
       .query(`SELECT current_setting('transaction_read_only') AS read_only`)
       .catch((cause: unknown) => {
-        throw notReady('database_unavailable', 'the database does not answer', cause);
+        const why = isReadOnly(cause) ? READ_ONLY : 'the database does not answer';
+        throw notReady('database_unavailable', why, cause);
       });
-    if (rows[0]?.read_only !== 'off')
-      throw notReady('database_unavailable', 'the database is a standby, or read-only');
-    return { status: 'ok' };
+    return rows[0]?.read_only !== 'off';
   }
 }
+
+const READ_ONLY = 'the database is a standby, or read-only';
 
 function notReady(code: 'not_ready' | 'database_unavailable', why: string, cause?: unknown) {
   return new Problem(code, `Not ready: ${why}.`, { headers: { 'Retry-After': '1' }, cause });

@@ -1,4 +1,5 @@
 import pg from 'pg';
+import { isReadOnly, requireFitSession, SESSION_OPTIONS } from './ledger.session.js';
 
 /** A connection inside an open transaction. It is the first parameter of all that runs in it. */
 export type Tx = pg.PoolClient;
@@ -108,10 +109,10 @@ export async function openLedger(databaseUrl: string): Promise<pg.Pool> {
     max: 10,
     connectionTimeoutMillis: 5_000,
     application_name: 'charge-once sandbox',
-    // Every transaction here takes milliseconds. A process that is stopped inside one (SIGSTOP, a
-    // suspended laptop) must not keep a key locked for the others.
-    idle_in_transaction_session_timeout: 5_000,
-    statement_timeout: 10_000,
+    options: SESSION_OPTIONS,
+    verify: (client, done) => void requireFitSession(client).then(() => done(), done),
+    // After a failover, or a change of a role's settings, old sessions are gone this soon.
+    maxLifetimeSeconds: 300,
   });
   // Without a listener an idle connection that PostgreSQL closes would end the process.
   pool.on('error', () => undefined);
@@ -140,7 +141,8 @@ export async function inTransaction<T>(pool: pg.Pool, work: (tx: Tx) => Promise<
     await tx.query('COMMIT');
     return result;
   } catch (error) {
-    await tx.query('ROLLBACK').catch((lost: Error) => (broken = lost));
+    if (isReadOnly(error)) broken = error; // the pool closes it: another session may write
+    await tx.query('ROLLBACK').catch((lost: Error) => (broken ??= lost));
     throw error;
   } finally {
     tx.off('error', ignore);

@@ -7,7 +7,8 @@ import type pg from 'pg';
 import type { SandboxConfig } from './config.js';
 import Stripe from 'stripe';
 import { ledgerPage } from './ledger.page.js';
-import { openLedger } from './ledger.schema.js';
+import { inTransaction, openLedger } from './ledger.schema.js';
+import { requireFitSession } from './ledger.session.js';
 import { newId } from './payment-intents.object.js';
 import { paymentIntentsRouter } from './payment-intents.routes.js';
 import type { IdempotencyOptions } from './protocol/idempotency.middleware.js';
@@ -118,7 +119,7 @@ function createApp(options: IdempotencyOptions, sends: boolean): express.Express
 }
 
 async function isUp(pool: pg.Pool): Promise<boolean> {
-  return pool.query('SELECT 1').then(
+  return inTransaction(pool, requireFitSession).then(
     () => true,
     () => false,
   );

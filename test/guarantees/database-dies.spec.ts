@@ -1,4 +1,4 @@
-import { chmod, mkdtemp, rm } from 'node:fs/promises';
+import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
@@ -173,4 +173,22 @@ describe('a server that stays away for longer than a request waits', () => {
       if (acknowledged.has(key)) expect(reply.text).toBe(acknowledged.get(key)!.text);
     }
   });
+});
+
+test('a server that comes back as a standby is not used until it is promoted', async () => {
+  await server.stop();
+  await writeFile(join(server.dataDir, 'standby.signal'), '');
+  await restartServer();
+  expect(await query('SELECT pg_is_in_recovery() AS standby')).toEqual([{ standby: true }]);
+  const ready = async () => (await fetch(`${api.url}/health/ready`)).status;
+  expect(await ready()).toBe(503);
+  expect(await charge(api.url, 'standby')).toMatchObject({
+    status: 503,
+    body: { code: 'database_unavailable', retry: 'same_key' },
+  });
+  await query('SELECT pg_promote()');
+  expect(await ready()).toBe(200);
+  const reply = await charge(api.url, 'standby');
+  expect(reply.status).toBe(201);
+  expect(await paymentsOf(service.sandboxUrl, reply.body.id)).toHaveLength(1);
 });

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
 import { checkDatabase } from '../../src/platform/database-check.js';
-import { SESSION_LIMITS_MS } from '../../src/platform/database.js';
+import { SESSION_LIMITS_MS } from '../../src/platform/session.js';
 import { freePort } from '../../src/platform/ports.js';
 import { until } from '../support/until.js';
 import { charge, openSite, startProgram, type Site } from './operation.support.js';

@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import pg from 'pg';
 import { Connection } from '../../src/platform/connection.js';
 import { freshDatabase } from '../support/database.js';
+import { startStrippingPooler } from '../support/stripping-pooler.js';
 
 let database: Awaited<ReturnType<typeof freshDatabase>>;
 beforeAll(async () => {
@@ -29,36 +30,8 @@ const prepared = async (pool: pg.Pool): Promise<{ statement: string; runs: numbe
     )
   ).rows;
 
-/**
- * What a client sees of a pooler in transaction mode: the process that it is told is none of the server's. (The first
- * message with a `K` for its type that comes from the server is BackendKeyData: type, length, process, secret.)
- */
-async function startPooler(databaseUrl: string) {
-  const target = new URL(databaseUrl);
-  const server = createServer((client) => {
-    const upstream = connect(Number(target.port), target.hostname);
-    const end = () => void [client.destroy(), upstream.destroy()];
-    for (const socket of [client, upstream]) socket.on('error', end).on('close', end);
-    client.pipe(upstream);
-    let told = false;
-    upstream.on('data', (data) => {
-      const at = told ? -1 : data.indexOf(Buffer.from([0x4b, 0, 0, 0, 12]));
-      if (at >= 0) {
-        told = true;
-        data.writeInt32BE(data.readInt32BE(at + 5) ^ 0x2a, at + 5);
-      }
-      client.write(data);
-    });
-  });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const url = new URL(databaseUrl);
-  url.port = String((server.address() as AddressInfo).port);
-  return { url: url.href, close: () => server.close() };
-}
-
 test('behind a pooler nothing is prepared: the next statement may meet another session', async () => {
-  const pooler = await startPooler(database.url);
+  const pooler = await startStrippingPooler(database.url);
   try {
     await inPool(pooler.url, async (pool) => {
       expect((await pool.query('SELECT $1::int AS one', [1])).rows).toEqual([{ one: 1 }]);

@@ -2,6 +2,7 @@ import type { AddressInfo } from 'node:net';
 import type { DynamicModule } from '@nestjs/common';
 import type { NestExpressApplication } from '@nestjs/platform-express';
 import type pg from 'pg';
+import { DataSource } from 'typeorm';
 import { ensureDemoAccounts } from '../../src/accounts/demo-accounts.js';
 import { AppModule } from '../../src/app.module.js';
 import { WorkerModule } from '../../src/worker.module.js';
@@ -22,6 +23,8 @@ export interface ServiceOptions {
 /** One running program inside this process. */
 export interface Running {
   url: string;
+  /** Its pool. */
+  dataSource: DataSource;
   stop(): Promise<void>;
 }
 
@@ -68,6 +71,7 @@ export async function startService(options: ServiceOptions = {}): Promise<Servic
     await app.listen(0, '127.0.0.1');
     const program = {
       url: urlOf(app),
+      dataSource: app.get(DataSource),
       stop: async () => {
         if (running.delete(program)) await app.close();
       },
