@@ -30,14 +30,15 @@ await run(async (config) => {
 });
 
 async function look(config: Config): Promise<Finding[]> {
-  const { databaseUrl: url, idempotency } = config;
+  const { databaseUrl: url, idempotency, givingUp } = config;
   const processor = new StripeProcessor(config.processor);
+  const recoverySeconds = (givingUp.deadlineMs + idempotency.leaseMs) / 1000;
   const db = new DataSource(readingOptions(url));
   await db.initialize();
   try {
     return [
       ...(await audit(db.manager, idempotency.ttlSeconds)),
-      ...(await compareWithProcessor(db.manager, processor)),
+      ...(await compareWithProcessor(db.manager, processor, { recoverySeconds })),
     ];
   } finally {
     await db.destroy();

@@ -25,7 +25,7 @@ export interface Config {
   };
   /** Requests of one account, for each API process. */
   rateLimit: { perSecond: number; burst: number };
-  idempotency: { waitMs: number; ttlSeconds: number; reapIntervalMs: number };
+  idempotency: { waitMs: number; ttlSeconds: number; leaseMs: number; reapIntervalMs: number };
   givingUp: { deadlineMs: number; keyWindowMs: number };
   /** Jobs at once, in each place. */
   jobs: {
@@ -64,6 +64,9 @@ const DAY_SECONDS = 24 * 3600;
 /** 20 of 24 hours: the rest is for clocks that differ and for calls under way. */
 const SAFE_SHARE_OF_KEY_WINDOW = 20 / 24;
 
+/** Beyond the processor's own deadline, so that an honest attempt is never overtaken. */
+const LEASE_MARGIN_MS = 2_000;
+
 type Env = Record<string, string | undefined>;
 
 /**
@@ -84,6 +87,7 @@ export function loadConfig(env: Env = process.env): Config {
       'ALLOW_UNSAFE_DATABASE=1 is refused with NODE_ENV=production: a charge that was acknowledged could be forgotten. Unset it.',
     );
   }
+  const payments = processor(env);
   const jobConcurrency = integer(env, 'JOB_CONCURRENCY', 10, 1, 100);
   return {
     host: host(env),
@@ -112,6 +116,7 @@ export function loadConfig(env: Env = process.env): Config {
     idempotency: {
       waitMs: integer(env, 'IDEMPOTENCY_WAIT_MS', 5_000, 0, 30_000),
       ttlSeconds: integer(env, 'IDEMPOTENCY_TTL_SECONDS', 7 * 24 * 3600, 1, 365 * 24 * 3600),
+      leaseMs: payments.timeoutMs + LEASE_MARGIN_MS,
       reapIntervalMs: integer(env, 'IDEMPOTENCY_REAP_INTERVAL_SECONDS', 60, 1, 86_400) * 1000,
     },
     givingUp: givingUp(env),
@@ -132,7 +137,7 @@ export function loadConfig(env: Env = process.env): Config {
       }),
       directory: env.MAIL_DIR || '.data/mail',
     },
-    processor: { ...processor(env), ...webhookSecret(env) },
+    processor: { ...payments, ...webhookSecret(env) },
   };
 }
 

@@ -25,7 +25,7 @@ if (!span) {
   console.error(USAGE);
   process.exit(EXIT_USAGE);
 }
-await run(async ({ databaseUrl, processor: options }) => {
+await run(async ({ databaseUrl, processor: options, givingUp, idempotency }) => {
   const dataSource = await new DataSource(databaseOptions(databaseUrl, 2)).initialize();
   try {
     const processor = new StripeProcessor(options);
@@ -35,6 +35,7 @@ await run(async ({ databaseUrl, processor: options }) => {
       span,
       ({ invariant, account_id, id, detail }) =>
         console.log([invariant, account_id, id, detail].join('  ')),
+      (givingUp.deadlineMs + idempotency.leaseMs) / 1000,
     );
     if (elsewhere > 0) {
       console.log(

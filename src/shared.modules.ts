@@ -16,8 +16,6 @@ import { TelemetryModule } from './telemetry/telemetry.module.js';
 import { telemetryThen } from './telemetry/telemetry.probe.js';
 import { WebhooksModule } from './webhooks/webhooks.module.js';
 
-/** Beyond the processor's own deadline, so that an honest attempt is never overtaken. */
-const LEASE_MARGIN_MS = 2_000;
 /** A charge that was declined or has failed is final, too. No other 4xx is, and no 5xx. */
 const isFinal = (status: number) => (status >= 200 && status <= 299) || status === 402;
 /** What the API and the background process have in common: the same engine, the same operations, other roles. */
@@ -34,7 +32,6 @@ export function sharedModules(
     ProcessorModule.forRoot(config.processor),
     IdempotencyModule.forRoot({
       ...config.idempotency,
-      leaseMs: config.processor.timeoutMs + LEASE_MARGIN_MS,
       isFinal,
       passThroughInterceptors: [UndeclaredInputInterceptor],
       roles,

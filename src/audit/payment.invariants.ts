@@ -5,8 +5,9 @@ import type { Invariant } from './invariant.js';
  * payments; `ours` are those whose account is one of this installation, less those of the lab's naive lane. `returned`
  * and `ours_returned` are the same of refunds.
  *
- * A payment whose charge is still pending is no fault: that is the gap between the second beat and the third, and
- * `record_overdue` reports the charge that stays there.
+ * A payment whose charge is still pending is no fault while recovery has time left (`$6`, in seconds): that is the gap
+ * between the second beat and the third. After that it is one, even if recovery is still trying (`record_overdue`
+ * reports only what it does not try).
  */
 export const PAYMENT_INVARIANTS: readonly Invariant[] = [
   {
@@ -24,6 +25,14 @@ export const PAYMENT_INVARIANTS: readonly Invariant[] = [
       WHERE charge.status = 'failed' AND NOT EXISTS (
         SELECT 1 FROM parked_payments AS parked
         WHERE parked.account_id = ours.account AND parked.processor_reference = ours.reference)`,
+  },
+  {
+    name: 'payment_of_a_pending_charge',
+    why: 'Money was taken and each attempt to settle fails: the merchant does not ship, and the order cannot be paid.',
+    sql: `SELECT ours.account AS account_id, ours.reference AS id,
+        concat(ours.charge, ' is pending since ', charge.created_at) AS detail
+      FROM ours JOIN charges AS charge ON charge.account_id = ours.account AND charge.id = ours.charge
+      WHERE charge.status = 'pending' AND charge.created_at < $4::timestamptz - $6 * interval '1 second'`,
   },
   {
     name: 'payment_differs_from_its_charge',
@@ -71,6 +80,14 @@ export const PAYMENT_INVARIANTS: readonly Invariant[] = [
     sql: `SELECT back.account AS account_id, back.reference AS id, 'no refund ' || back.refund AS detail
       FROM ours_returned AS back LEFT JOIN refunds AS refund ON refund.account_id = back.account AND refund.id = back.refund
       WHERE refund.id IS NULL`,
+  },
+  {
+    name: 'paid_refund_of_a_pending_refund',
+    why: 'Money went back and each attempt to settle fails: the merchant does not know, and nothing more can be refunded.',
+    sql: `SELECT back.account AS account_id, back.reference AS id,
+        concat(back.refund, ' is pending since ', refund.created_at) AS detail
+      FROM ours_returned AS back JOIN refunds AS refund ON refund.account_id = back.account AND refund.id = back.refund
+      WHERE refund.status = 'pending' AND refund.created_at < $4::timestamptz - $6 * interval '1 second'`,
   },
   {
     name: 'paid_refund_differs_from_its_row',

@@ -44,6 +44,16 @@ export async function readLedger(db: Tx, processor: Processor, span?: Span): Pro
   };
 }
 
+/** The default CHARGE_DEADLINE_SECONDS and the lease of an attempt that began just before it. */
+const RECOVERY_SECONDS = 310;
+
+export interface ComparisonOptions {
+  /** Read already; else the whole ledger is read. */
+  ledger?: Ledger;
+  /** How long a charge or refund may be pending although the processor has moved the money. */
+  recoverySeconds?: number;
+}
+
 /**
  * Compares both ways. May run while charges are made: rows are looked at after the payments that they explain.
  * @returns nothing, when both ledgers tell the same.
@@ -51,7 +61,7 @@ export async function readLedger(db: Tx, processor: Processor, span?: Span): Pro
 export async function compareWithProcessor(
   db: Tx,
   processor: Processor,
-  ledger?: Ledger,
+  { ledger, recoverySeconds = RECOVERY_SECONDS }: ComparisonOptions = {},
 ): Promise<Finding[]> {
   const { payments, refunds, readAt, from } = ledger ?? (await readLedger(db, processor));
   return db.query(
@@ -75,6 +85,7 @@ export async function compareWithProcessor(
       processor.name,
       readAt,
       from?.toISOString() ?? '-infinity',
+      recoverySeconds,
     ],
   );
 }

@@ -30,6 +30,7 @@ export interface Reconciliation {
  * everything runs: what is reserved is never touched. Proof: test/reconciliation/.
  *
  * @param tell each difference, as soon as it is found.
+ * @param recoverySeconds as in `ComparisonOptions`.
  * @throws what the processor's SDK throws if the ledger cannot be read; then nothing was changed.
  */
 export async function reconcile(
@@ -37,6 +38,7 @@ export async function reconcile(
   processor: Processor,
   { from, to }: Span,
   tell: (difference: Finding) => void,
+  recoverySeconds?: number,
 ): Promise<Reconciliation> {
   const db = dataSource.manager;
   const ledger = await readLedger(db, processor, {
@@ -63,7 +65,10 @@ export async function reconcile(
   const elsewhere = await mend(dataSource, processor, ledger, (tx, finding) =>
     add(tx, finding, true),
   );
-  for (const finding of await compareWithProcessor(db, processor, { ...ledger, from }))
+  for (const finding of await compareWithProcessor(db, processor, {
+    ledger: { ...ledger, from },
+    recoverySeconds,
+  }))
     await add(db, finding, false);
   await db.query(`UPDATE reconciliation_runs SET ended_at = now() WHERE id = $1`, [run]);
   const { payments, refunds } = ledger;

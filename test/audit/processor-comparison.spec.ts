@@ -162,6 +162,12 @@ describe('the comparison with the processor', () => {
     expect(await findings()).toEqual([]);
   });
 
+  test('finds a charge that is paid and pending after its deadline', async () => {
+    const taken = await pay({ charge: ids.pending });
+    await change(`created_at = now() - interval '1 hour'`, ids.pending);
+    expect(await findings()).toEqual([`payment_of_a_pending_charge ${taken}`]);
+  });
+
   test('knows the payments of the naive lane, however many', async () => {
     for (const id of ['ch_naive_1', 'ch_naive_2']) {
       const reference = await pay({ charge: id });
@@ -253,6 +259,12 @@ describe('the comparison with the processor', () => {
   test('finds nothing while a refund is to be settled', async () => {
     await giveBack({ refund: ids.refundPending });
     expect(await findings()).toEqual([]);
+  });
+
+  test('finds a refund that went back and is pending after its recovery must have ended', async () => {
+    const taken = await giveBack({ refund: ids.refundPending });
+    await changeRefund(`created_at = now() - interval '1 hour'`, ids.refundPending);
+    expect(await findings()).toEqual([`paid_refund_of_a_pending_refund ${taken}`]);
   });
 
   test('reads a ledger of more than one page', async () => {
