@@ -6,6 +6,7 @@ import { ensureDemoAccounts } from './accounts/demo-accounts.js';
 import { type LocalSettings } from './local-settings.js';
 import { ChildStopped, type SupervisedChild, supervise } from './local-supervisor.js';
 import { type EmbeddedPostgres, startEmbeddedPostgres } from './platform/embedded-postgres.js';
+import { MigrationBlocked } from './platform/lock-retries.js';
 import { migrate } from './platform/migrate.js';
 
 /** Longer than any honest start on a slow machine; without it a child that can never start hangs us. */
@@ -102,9 +103,10 @@ export class LocalStack {
   private async prepare(databaseUrl: string): Promise<void> {
     this.stopIfTold();
     try {
-      await migrate(databaseUrl);
+      await migrate(databaseUrl, { log: this.log });
       if (this.settings.demoAccounts) await ensureDemoAccounts(databaseUrl);
     } catch (error) {
+      if (error instanceof MigrationBlocked) throw new CannotStart(error.message, { cause: error });
       const { code, message } = error as NodeJS.ErrnoException;
       if (code === undefined) throw error; // a bug, with its stack
       const { host, pathname } = new URL(databaseUrl);

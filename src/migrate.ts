@@ -3,6 +3,6 @@ import { run } from './run.js';
 
 // `npm run migrate`: for set-ups that start API and worker by themselves; `npm start` does it on its own.
 await run(async ({ databaseUrl }) => {
-  await migrate(databaseUrl);
+  await migrate(databaseUrl, { log: console.error });
   console.log('The database is up to date.');
 });

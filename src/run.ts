@@ -5,6 +5,7 @@ import { IdempotencyMisconfigured, isConnectionLost } from './idempotency/errors
 import { checkDatabase, ReadOnlyDatabase, UnfitDatabase } from './platform/database-check.js';
 import { faultOf, nameOf } from './platform/fault.js';
 import { createHttpApp, serve } from './platform/http-process.js';
+import { MigrationBlocked } from './platform/lock-retries.js';
 import { MigrationLockLost } from './platform/migrate.js';
 
 /** Runs a program: what its operator got wrong is one clear line, a fault of ours is a line for the log. */
@@ -52,7 +53,7 @@ function operatorError(error: unknown): OperatorError | undefined {
   if (error instanceof ConfigurationError || error instanceof UnfitDatabase)
     return { line: error.message, exitCode: EXIT_CONFIGURATION };
   // A supervisor may try again.
-  for (const passing of [ReadOnlyDatabase, MigrationLockLost])
+  for (const passing of [ReadOnlyDatabase, MigrationLockLost, MigrationBlocked])
     if (error instanceof passing) return { line: error.message, exitCode: 1 };
   // Nest's own refusals, and the engine's, name our classes and routes and nothing else.
   if (error instanceof RuntimeException || error instanceof IdempotencyMisconfigured)

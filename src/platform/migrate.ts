@@ -3,10 +3,21 @@ import pg from 'pg';
 import { DataSource } from 'typeorm';
 import { migrations } from '../../migrations/index.js';
 import { UnfitDatabase } from './database-check.js';
+import { withLockRetries, type Retrying } from './lock-retries.js';
 import { CLAIM_QUEUE, QUEUE_SCHEMA, whyQueueIsForeign } from './queue-owner.js';
+import { UNLIMITED_SESSION_OPTIONS } from './session.js';
 
 // Any constant will do, as long as every process of this application uses the same.
 const MIGRATION_LOCK = 4_021_970;
+
+/** By this name a session of ours is found in pg_stat_activity, behind a pooler too. */
+const APPLICATION_NAME = 'charge-once migrations';
+
+/**
+ * How long one attempt waits for a lock, in ms. Requests queue behind a waiting ALTER TABLE, so that a charge takes this
+ * much longer at most.
+ */
+const LOCK_TIMEOUT_MS = 1_000;
 
 /**
  * The queue takes a value of this integer sequence for each job that is added, not for each kind of job: after two
@@ -29,26 +40,43 @@ export class MigrationLockLost extends Error {
 }
 
 /**
+ * What each transaction of a migration begins with. A pooler may ignore start-up parameters, and a role has the limits
+ * that our boot tells people to set: they are for requests, and a table that has grown needs its time. What runs
+ * outside a transaction (CREATE INDEX CONCURRENTLY) waits as long as it takes, because nothing queues behind it.
+ */
+const BEGIN = `BEGIN ISOLATION LEVEL READ COMMITTED;
+  SELECT set_config(name, '0', true) FROM pg_settings
+  WHERE name IN ('statement_timeout', 'transaction_timeout', 'idle_in_transaction_session_timeout', 'lock_timeout')`;
+
+/**
  * Brings the schema up to date. Safe when several processes start at once: a lock on a connection of
  * its own lets one at a time in, the others find nothing left to do. It is a transaction's, because a pooler in
  * transaction mode would leave a session's lock behind, and let two in.
- * @throws MigrationLockLost; UnfitDatabase if the database has another installation, before anything is changed.
+ *
+ * Safe while requests run: a lock that is not to be had within a second is tried for again later.
+ * @param retrying how often, and what is told meanwhile.
+ * @throws MigrationLockLost, MigrationBlocked; UnfitDatabase if the database has another installation, before anything
+ *   is changed.
  */
-export async function migrate(databaseUrl: string): Promise<void> {
-  const lock = new pg.Client({ connectionString: databaseUrl });
+export async function migrate(databaseUrl: string, retrying: Retrying = {}): Promise<void> {
+  const lock = new pg.Client({
+    connectionString: databaseUrl,
+    options: UNLIMITED_SESSION_OPTIONS,
+    application_name: APPLICATION_NAME,
+  });
   const lost = new Promise<never>((_, reject) => {
     lock.on('error', (error) => reject(new MigrationLockLost(error)));
   });
   lost.catch(() => undefined); // also when nobody is waiting for it yet, or any more
   await lock.connect();
   try {
-    await lock.query('BEGIN');
-    await lock.query('SET LOCAL idle_in_transaction_session_timeout = 0'); // it waits for the others' work
-    await lock.query('SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0');
+    await lock.query(BEGIN);
     await lock.query('SELECT pg_advisory_xact_lock($1)', [MIGRATION_LOCK]);
     const foreign = await whyQueueIsForeign(lock);
     if (foreign !== undefined) throw new UnfitDatabase(foreign);
-    const work = openWork(databaseUrl);
+    const work = openWork(databaseUrl, (step) =>
+      withLockRetries(lock, APPLICATION_NAME, step, retrying),
+    );
     try {
       await Promise.race([lost, work.run()]);
     } finally {
@@ -60,43 +88,59 @@ export async function migrate(databaseUrl: string): Promise<void> {
 }
 
 /** The migrations, on connections that can be ended in the middle of a statement. */
-function openWork(databaseUrl: string): { run(): Promise<void>; stop(): Promise<void> } {
+function openWork(
+  databaseUrl: string,
+  retry: (step: () => Promise<unknown>) => Promise<void>,
+): { run(): Promise<void>; stop(): Promise<void> } {
   const connections = new Set<pg.Client>();
+  let stopped = false;
   class Connection extends pg.Client {
     constructor(config?: string | pg.ClientConfig) {
       super(config);
       connections.add(this);
       this.once('end', () => connections.delete(this));
     }
+
+    // eslint-disable-next-line @typescript-eslint/no-explicit-any -- `pg` has overloads
+    override query(query: any, ...more: any[]): any {
+      const begins = typeof query === 'string' && /^(BEGIN|START TRANSACTION);?$/i.test(query);
+      return (super.query as (...args: unknown[]) => unknown).call(
+        this,
+        begins ? `${BEGIN}; SET LOCAL lock_timeout = ${LOCK_TIMEOUT_MS}` : query,
+        ...more,
+      );
+    }
   }
-  // The server ends a statement whose client has gone, in place of running it to its end; in ms.
-  const options = '-c client_connection_check_interval=500';
+  const options = {
+    max: 1,
+    Client: Connection,
+    options: UNLIMITED_SESSION_OPTIONS,
+    application_name: APPLICATION_NAME,
+  };
   const db = new DataSource({
     type: 'postgres',
     url: databaseUrl,
     migrations,
     installExtensions: false,
-    extra: { max: 1, Client: Connection, options },
+    extra: options,
   });
-  const pgPool = new pg.Pool({
-    connectionString: databaseUrl,
-    max: 1,
-    Client: Connection,
-    options,
-  });
+  const pgPool = new pg.Pool({ ...options, connectionString: databaseUrl });
   const told = () => undefined; // by the statement that fails
   pgPool.on('error', told).on('connect', (connection) => connection.on('error', told));
-  let stopped = false;
   let running: Promise<void> | undefined;
   const steps = [
-    () => db.initialize(),
     () => db.runMigrations({ transaction: 'each' }),
     () => migrateQueue({ pgPool, schema: QUEUE_SCHEMA }), // the job queue keeps its own schema
-    () => db.query(REUSE_TASK_IDS),
+    () => db.transaction((tx) => tx.query(REUSE_TASK_IDS)),
     () => db.query(CLAIM_QUEUE),
   ];
   const runSteps = async () => {
-    for (const step of steps) if (!stopped) await step();
+    await db.initialize();
+    for (const step of steps) {
+      await retry(async () => {
+        if (!stopped) await step();
+      });
+    }
   };
   return {
     run: () => (running = runSteps()),

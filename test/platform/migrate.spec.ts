@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import pg from 'pg';
 import { checkDatabase, UnfitDatabase } from '../../src/platform/database-check.js';
+import { MigrationBlocked } from '../../src/platform/lock-retries.js';
 import { migrate, MigrationLockLost } from '../../src/platform/migrate.js';
 import { testDatabaseUrl } from '../support/database.js';
 import { until } from '../support/until.js';
@@ -68,14 +69,60 @@ describe.each([
   });
 });
 
-test('afterwards they are run as if nothing had happened', async () => {
+test('afterwards they are run as if nothing had happened, whatever time statements have here', async () => {
   process.env.GRAPHILE_WORKER_SCHEMA = 'of_another_application'; // in the shell: ours is named
+  await admin.query(`ALTER DATABASE ${name} SET statement_timeout = '1ms'`);
+  await admin.query(`ALTER DATABASE ${name} SET transaction_timeout = '1s'`);
   await migrate(testDatabaseUrl(name));
   delete process.env.GRAPHILE_WORKER_SCHEMA;
   expect([await isThere('charges'), await isThere('graphile_worker._private_jobs')]).toEqual([
     true,
     true,
   ]);
+});
+
+describe('while a dump reads a table that is to be changed', () => {
+  let dump: pg.Client;
+  beforeAll(async () => {
+    // As it was before the last migration.
+    await blocker.query('DROP INDEX refunds_one_live_per_cause');
+    await blocker.query('CREATE UNIQUE INDEX refunds_once_per_cause ON refunds (id)');
+    await blocker.query(`DELETE FROM migrations WHERE name LIKE 'OneLiveRefundPerCause%'`);
+    dump = await connected(testDatabaseUrl(name));
+    await dump.query(`SET application_name = 'pg_dump'; SET statement_timeout = 0`);
+    await dump.query('BEGIN; SET LOCAL transaction_timeout = 0; LOCK refunds IN ACCESS SHARE MODE');
+  });
+  afterAll(() => dump.end());
+
+  test('requests go on, the log names the dump, and the change is made when it has ended', async () => {
+    const lines: string[] = [];
+    const migrated = migrate(testDatabaseUrl(name), {
+      log: (line) => lines.push(line),
+      pauseMs: 10,
+    });
+    await Promise.race([migrated, until(async () => lines.length > 0)]);
+    expect(lines).toEqual([
+      expect.stringMatching(
+        /^A migration waits for a lock: pid \d+, pg_dump, idle in transaction, for \d\d:\d\d:\d\d\. It tries again\.$/,
+      ),
+    ]);
+    // Would wait for the dump's end behind a migration that does.
+    await blocker.query('SET statement_timeout = 0; SET lock_timeout = 0');
+    await blocker.query('SELECT count(*) FROM refunds');
+    await dump.query('COMMIT');
+    await migrated;
+    expect(await isThere('refunds_one_live_per_cause')).toBe(true);
+  });
+
+  test('they give up in the end and say what is in the way', async () => {
+    await blocker.query(`DELETE FROM migrations WHERE name LIKE 'OneLiveRefundPerCause%'`);
+    await dump.query('BEGIN; SET LOCAL transaction_timeout = 0; LOCK refunds IN ACCESS SHARE MODE');
+    await blocker.query('ALTER INDEX refunds_one_live_per_cause RENAME TO refunds_once_per_cause');
+    const blocked = migrate(testDatabaseUrl(name), { attempts: 2, pauseMs: 10 });
+    await expect(blocked).rejects.toThrow(MigrationBlocked);
+    await expect(blocked).rejects.toThrow(/in 2 attempts: pid \d+, pg_dump, idle in transaction/);
+    expect(await isThere('refunds_once_per_cause')).toBe(true);
+  });
 });
 
 describe('a database that another installation has, in another schema,', () => {
