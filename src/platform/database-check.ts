@@ -20,13 +20,26 @@ export class ReadOnlyDatabase extends Error {
   }
 }
 
-/** What is refused because an acknowledged charge could be lost. */
+/**
+ * What is refused because an acknowledged charge could be lost: by a power loss, by a page that is torn, emptied or
+ * wrong, by a row that points nowhere.
+ */
 const UNSAFE = {
   fsync: { value: 'off', effect: 'after a power loss it could forget a charge that was paid' },
   synchronous_commit: {
     value: 'off',
     effect: 'after a power loss it could forget a charge that was paid',
   },
+  full_page_writes: {
+    value: 'off',
+    effect: 'a power loss in the middle of a write could destroy the rows of a page',
+  },
+  zero_damaged_pages: { value: 'on', effect: 'it would empty a damaged page and say nothing' },
+  ignore_checksum_failure: {
+    value: 'on',
+    effect: 'it would read a damaged page as if it were good',
+  },
+  session_replication_role: { value: 'replica', effect: 'it would not enforce foreign keys' },
 } as const;
 
 const SELECT_UNSAFE = Object.keys(UNSAFE)
@@ -97,8 +110,9 @@ async function readFacts(client: pg.Client): Promise<Facts> {
 function requireDurability(facts: Facts): void {
   for (const [name, { value, effect }] of Object.entries(UNSAFE)) {
     if (facts[name as keyof typeof UNSAFE] !== value) continue;
+    const right = { off: 'on', on: 'off', replica: 'origin' }[value];
     throw new UnfitDatabase(
-      `The database runs with ${name}=${value}: ${effect}. Turn ${name} on (for tests only: ALLOW_UNSAFE_DATABASE=1).`,
+      `The database runs with ${name}=${value}: ${effect}. Set ${name} to ${right} (for tests only: ALLOW_UNSAFE_DATABASE=1).`,
     );
   }
 }

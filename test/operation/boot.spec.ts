@@ -3,13 +3,18 @@ import { chmod, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
-import { checkDatabase, UnfitDatabase } from '../../src/platform/database-check.js';
+import {
+  checkDatabase,
+  ReadOnlyDatabase,
+  UnfitDatabase,
+} from '../../src/platform/database-check.js';
 import {
   startEmbeddedPostgres,
   type EmbeddedPostgres,
 } from '../../src/platform/embedded-postgres.js';
 import { migrate } from '../../src/platform/migrate.js';
 import { freshDatabase } from '../support/database.js';
+import { until } from '../support/until.js';
 import { runToEnd, send, startProgram } from './operation.support.js';
 
 const ENV = { PROCESSOR_URL: 'http://127.0.0.1:9', PORT: '0', WORKER_PORT: '0' };
@@ -27,6 +32,15 @@ async function expectRefusal(
   }
 }
 
+/** Databases, and what is wrong with each. */
+const UNSAFE = {
+  forgetful: 'synchronous_commit = off',
+  careless: 'zero_damaged_pages = on',
+  blind: 'ignore_checksum_failure = on',
+  loose: 'session_replication_role = replica',
+  standby: 'default_transaction_read_only = on',
+};
+
 describe('API and worker refuse to start', () => {
   let cluster: EmbeddedPostgres;
   let home: string;
@@ -39,11 +53,13 @@ describe('API and worker refuse to start', () => {
     await migrate(cluster.url);
     const admin = new pg.Client({ connectionString: cluster.adminUrl });
     await admin.connect();
-    await admin.query('CREATE DATABASE forgetful TEMPLATE fit');
-    await admin.query('ALTER DATABASE forgetful SET synchronous_commit = off');
     await admin.query(
       `CREATE DATABASE latin ENCODING 'LATIN1' LOCALE 'C' LOCALE_PROVIDER 'libc' TEMPLATE template0`,
     );
+    for (const [database, setting] of Object.entries(UNSAFE)) {
+      await admin.query(`CREATE DATABASE ${database} TEMPLATE fit`);
+      await admin.query(`ALTER DATABASE ${database} SET ${setting}`);
+    }
     await admin.query('CREATE DATABASE empty');
     await admin.query('CREATE DATABASE behind TEMPLATE fit');
     await admin.end();
@@ -78,6 +94,36 @@ describe('API and worker refuse to start', () => {
 
   it('where a commit does not wait for the disk', () =>
     expectUnfit(durable('forgetful'), /runs with synchronous_commit=off: /));
+
+  it('where damage would not be noticed, or rows could point nowhere', async () => {
+    await expectUnfit(durable('careless'), /runs with zero_damaged_pages=on: /);
+    await expectUnfit(durable('blind'), /runs with ignore_checksum_failure=on: /);
+    await expectUnfit(durable('loose'), /runs with session_replication_role=replica: /);
+  });
+
+  it('where a power loss could tear a page', async () => {
+    const admin = new pg.Client({ connectionString: cluster.adminUrl });
+    await admin.connect();
+    const pages = async (setting: string) => {
+      await admin.query(`ALTER SYSTEM SET full_page_writes = ${setting}`);
+      await admin.query('SELECT pg_reload_conf()');
+      await until(
+        async () =>
+          (await admin.query('SHOW full_page_writes')).rows[0].full_page_writes === setting,
+      );
+    };
+    await pages('off');
+    await expectUnfit(durable('fit'), /runs with full_page_writes=off: /);
+    await pages('on');
+    await admin.end();
+  });
+
+  it('for now, on a database that may only be read', async () => {
+    await expect(checkDatabase(durable('standby'), false)).rejects.toThrow(ReadOnlyDatabase);
+    await expectRefusal({ DATABASE_URL: durable('standby') }, /^The database is read-only: /, {
+      exit: 1,
+    });
+  });
 
   it('on an encoding that does not give text back', () =>
     expectUnfit(durable('latin'), /encoding is LATIN1/));
