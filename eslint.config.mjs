@@ -1,7 +1,16 @@
 import tseslint from 'typescript-eslint';
 
 export default tseslint.config(
-  { ignores: ['dist/', '.data/', 'coverage/', 'node_modules/', 'test/fixtures/generated-client/'] },
+  {
+    ignores: [
+      'dist',
+      '.build/',
+      '.data/',
+      'coverage/',
+      'node_modules/',
+      'test/fixtures/generated-client/',
+    ],
+  },
   {
     files: ['**/*.ts'],
     extends: [...tseslint.configs.recommendedTypeChecked],

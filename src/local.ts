@@ -1,3 +1,5 @@
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import { ConfigurationError, EXIT_CONFIGURATION } from './config.js';
 import { banner } from './local-banner.js';
 import { localSettings } from './local-settings.js';
@@ -11,6 +13,12 @@ import { faultOf } from './platform/fault.js';
 // A terminal that was closed cannot be written to; we still have processes to stop.
 process.stdout.on('error', () => undefined);
 process.stderr.on('error', () => undefined);
+
+// Our children are started again from our own build: build.mjs removes none that a live process names here.
+const users = fileURLToPath(new URL('../in-use/', import.meta.url));
+mkdirSync(users, { recursive: true });
+writeFileSync(`${users}${process.pid}`, '');
+process.on('exit', () => rmSync(`${users}${process.pid}`, { force: true }));
 
 let stack: LocalStack | undefined;
 let signals = 0;

@@ -2,6 +2,7 @@ import { execFile } from 'node:child_process';
 import { readdir, readFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { describe, expect, it } from '@jest/globals';
+import { built } from './support/build.js';
 
 interface Violation {
   from: string;
@@ -58,9 +59,20 @@ describe('the import table', () => {
   });
 
   it('keeps its fixture out of the build', async () => {
-    const built = await readdir('dist', { recursive: true });
-    expect(built.length).toBeGreaterThan(0);
-    expect(built.filter((file) => file.includes(join('fixtures', 'breach')))).toEqual([]);
+    const files = await readdir(built('.'), { recursive: true });
+    expect(files.length).toBeGreaterThan(0);
+    expect(files.filter((file) => file.includes(join('fixtures', 'breach')))).toEqual([]);
+  });
+});
+
+describe('the tests', () => {
+  it('run programs of their own build, not of `dist`, which `npm start` may replace meanwhile', async () => {
+    const names = await readdir('test', { recursive: true }); // test/lift has a `dist` of its own
+    const files = names
+      .filter((name) => /^(?!lift).*\.(ts|mjs)$/.test(name))
+      .map((name) => join('test', name));
+    const texts = await Promise.all(files.map((file) => readFile(file, 'utf8')));
+    expect(files.filter((_, i) => /dist\/src/.test(texts[i] ?? ''))).toEqual([]);
   });
 });
 

@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process';
-import { resolve } from 'node:path';
 import { describe, expect, it } from '@jest/globals';
 import { ConfigurationError, EXIT_CONFIGURATION, loadConfig } from '../src/config.js';
+import { built } from './support/build.js';
 
 const DATABASE_URL = 'postgres://app:p4ssw0rd@127.0.0.1:5432/charges';
 const load = (env: Record<string, string>) => loadConfig({ DATABASE_URL, ...env });
@@ -175,7 +175,7 @@ function start(
   env: Record<string, string>,
 ): Promise<{ code: unknown; output: string }> {
   return new Promise((done) => {
-    const file = resolve('dist/src', program);
+    const file = built(`src/${program}`);
     execFile(process.execPath, [file], { env }, (error, stdout, stderr) =>
       done({ code: error?.code, output: stdout + stderr }),
     );

@@ -24,7 +24,7 @@ let receiver: ChildProcess;
 beforeAll(async () => {
   service = await startService();
   await service.db.query(block('schema'));
-  home = await mkdtemp(join('dist', 'receiver-')); // where its imports are found
+  home = await mkdtemp(join('node_modules', '.receiver-')); // where its imports are found
   const port = await freePort();
   url = `http://127.0.0.1:${port}/`;
   const made = await send(`${service.apiUrl}/webhook-endpoints`, {

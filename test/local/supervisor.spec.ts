@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import {
   ChildRefusesConfiguration,
   ChildStopped,
@@ -12,6 +12,7 @@ import {
   supervise,
 } from '../../src/local-supervisor.js';
 import { isAlive, signal, waitForDeath } from '../../src/platform/processes.js';
+import { built } from '../support/build.js';
 import { until } from '../support/until.js';
 
 let home: string;
@@ -140,7 +141,7 @@ describe('the supervisor', () => {
     await writeFile(childScript, 'await new Promise(() => setInterval(() => undefined, 1000));');
     await writeFile(
       supervisorScript,
-      `import { supervise } from ${JSON.stringify(resolve('dist/src/local-supervisor.js'))};
+      `import { supervise } from ${JSON.stringify(built('src/local-supervisor.js'))};
        supervise({
          name: 'child', script: ${JSON.stringify(childScript)}, env: {},
          isReady: async () => false, onStart: (pid) => console.log(pid), log: console.log,

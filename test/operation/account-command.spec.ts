@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { resolve } from 'node:path';
+import { built } from '../support/build.js';
 import {
   charge,
   openSite,
@@ -64,7 +64,7 @@ describe('npm run account', () => {
     expect((await account('list')).output).toMatch(new RegExp(`${hint} +since .*, revoked `));
 
     const second = keyIn((await account('add-key', accountIn(made))).output);
-    const child = spawn(process.execPath, [resolve('dist/src/account.js'), 'revoke', '-'], {
+    const child = spawn(process.execPath, [built('src/account.js'), 'revoke', '-'], {
       env: { PATH: process.env.PATH, DATABASE_URL: site.databaseUrl },
       stdio: ['pipe', 'ignore', 'inherit'],
     });

@@ -1,13 +1,13 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { request, type Agent, type IncomingHttpHeaders } from 'node:http';
-import { resolve } from 'node:path';
 import { text as readText } from 'node:stream/consumers';
 import type pg from 'pg';
 import { DataSource } from 'typeorm';
 import { addApiKey, createAccount } from '../../src/accounts/accounts.js';
 import { freePort } from '../../src/platform/ports.js';
 import { startSandbox } from '../../src/sandbox/sandbox.server.js';
+import { built } from '../support/build.js';
 import { freshDatabase, openPool } from '../support/database.js';
 import { until } from '../support/until.js';
 import { untilReady } from '../support/until-ready.js';
@@ -33,7 +33,7 @@ export async function runToEnd(script: string, env: Record<string, string>, args
   return { exit: await program.exit, output: program.output() };
 }
 
-/** Starts `dist/src/<script>` and waits until it is ready. */
+/** Starts `src/<script>` of the build and waits until it is ready. */
 export async function startProgram(
   script: 'main.js' | 'worker.js',
   env: Record<string, string>,
@@ -51,7 +51,7 @@ export async function startProgram(
 }
 
 function start(script: string, env: Record<string, string>, args: string[] = []) {
-  const child = spawn(process.execPath, [resolve('dist/src', script), ...args], {
+  const child = spawn(process.execPath, [built(`src/${script}`), ...args], {
     env: { PATH: process.env.PATH, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });

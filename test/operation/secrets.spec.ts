@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { execFile } from 'node:child_process';
-import { resolve } from 'node:path';
 import { promisify } from 'node:util';
 import pg from 'pg';
 import Stripe from 'stripe';
+import { built } from '../support/build.js';
 import { startStack, type Stack } from '../support/stack.js';
 import { until } from '../support/until.js';
 import { logLines, send, type LogLine } from './operation.support.js';
@@ -192,7 +192,7 @@ function signed(payload: string): string {
 async function createAccount(databaseUrl: string): Promise<string> {
   const { stdout } = await promisify(execFile)(
     process.execPath,
-    [resolve('dist/src/account.js'), 'create', 'Canary'],
+    [built('src/account.js'), 'create', 'Canary'],
     { env: { PATH: process.env.PATH, DATABASE_URL: databaseUrl } },
   );
   return /API key +(\S+)/.exec(stdout)?.[1] ?? '';

@@ -3,13 +3,14 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chmod, mkdir, mkdtemp, readFile, readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { dirname, join, resolve } from 'node:path';
+import { dirname, join } from 'node:path';
 import pg from 'pg';
 import {
   type EmbeddedPostgres,
   startEmbeddedPostgres,
 } from '../../src/platform/embedded-postgres.js';
 import { isAlive, waitForDeath } from '../../src/platform/processes.js';
+import { built } from '../support/build.js';
 import { until } from '../support/until.js';
 
 const asRoot = process.getuid?.() === 0 ? it : it.skip;
@@ -50,7 +51,7 @@ async function query(server: EmbeddedPostgres, sql: string): Promise<Record<stri
 
 /** A process of its own that starts the server; resolves with the server's pid. */
 async function startElsewhere(): Promise<{ starter: ChildProcess; pid: number }> {
-  const module = resolve('dist/src/platform/embedded-postgres.js');
+  const module = built('src/platform/embedded-postgres.js');
   const script = `
     import { startEmbeddedPostgres } from ${JSON.stringify(module)};
     const dataDir = ${JSON.stringify(join(home, 'postgres'))};

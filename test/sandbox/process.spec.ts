@@ -5,6 +5,7 @@ import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import { built } from '../support/build.js';
 import { startSandboxProcess, type SandboxProcess } from '../support/sandbox-process.js';
 import { until } from '../support/until.js';
 import {
@@ -21,7 +22,7 @@ import {
 } from './sandbox.support.js';
 import { startReceiver, type Receiver } from './webhook-receiver.js';
 
-const MAIN = 'dist/src/sandbox/main.js';
+const MAIN = built('src/sandbox/main.js');
 /** The same, but its slow payments end when it is sent a message, by no clock. */
 const HELD = 'test/support/held-sandbox.mjs';
 const children: ChildProcess[] = [];

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import type { ProbePoint } from '../../src/idempotency/operation.js';
 import { freePort } from '../../src/platform/ports.js';
+import { built, buildEnv } from './build.js';
 import { send } from './raw-client.js';
 import { until } from './until.js';
 import { untilReady } from './until-ready.js';
@@ -47,7 +48,7 @@ export async function startApiProcess(options: ApiProcessOptions): Promise<ApiPr
   const script = naps
     ? 'test/support/napping-api.mjs'
     : crashAt === undefined
-      ? 'dist/src/main.js'
+      ? built('src/main.js')
       : 'test/support/crash-api.mjs';
   const napFile = join(tmpdir(), `charge-once-nap-${randomUUID()}`);
   const child = spawn(process.execPath, ['--enable-source-maps', resolve(script)], {
@@ -57,6 +58,7 @@ export async function startApiProcess(options: ApiProcessOptions): Promise<ApiPr
       ...env,
       PORT: String(port),
       NAP_FILE: napFile,
+      ...buildEnv(),
       ...(crashAt && { CRASH_AT: crashAt, CRASH_WHEN: String(crashWhen) }),
     },
     // The channel closes when the test run is killed, and the process then ends by itself: see `serve`.

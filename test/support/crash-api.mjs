@@ -1,9 +1,11 @@
 // The API process with another probe: it dies by SIGKILL when the CRASH_WHEN-th request (default: the first) reaches
 // the point CRASH_AT; those before it stay there until then, so that one death hits them all at the same point.
-// From dist: a child process knows nothing of Jest's transforms.
-import { AppModule } from '../../dist/src/app.module.js';
-import { loadConfig } from '../../dist/src/config.js';
-import { createHttpApp, serve } from '../../dist/src/platform/http-process.js';
+// From the build: a child process knows nothing of Jest's transforms.
+
+const src = `${process.env.CHARGE_ONCE_TEST_BUILD}/src`;
+const { AppModule } = await import(`${src}/app.module.js`);
+const { loadConfig } = await import(`${src}/config.js`);
+const { createHttpApp, serve } = await import(`${src}/platform/http-process.js`);
 
 const { CRASH_AT, CRASH_WHEN = '1' } = process.env;
 let arrived = 0;

@@ -2,9 +2,7 @@ import { chmod, mkdir, readdir, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
-// From dist: Jest does not map nested `.js` specifiers to `.ts` in a global setup.
-import { startEmbeddedPostgres } from '../../dist/src/platform/embedded-postgres.js';
-import { migrate } from '../../dist/src/platform/migrate.js';
+import { build } from '../../build.mjs';
 
 const TEMPLATE_DATABASE = 'charge_once_template'; // as in database.ts
 const PREFIX = 'charge-once-test-';
@@ -14,6 +12,10 @@ const PREFIX = 'charge-once-test-';
  * along what an earlier run, or another run at this moment, did to it.
  */
 export default async function globalSetup({ maxWorkers }) {
+  // Programs and this set-up run from it, where Jest does not map `.js` to `.ts`. `dist` is left to who uses it.
+  const folder = (process.env.CHARGE_ONCE_TEST_BUILD = build());
+  const { startEmbeddedPostgres } = await import(`${folder}/src/platform/embedded-postgres.js`);
+  const { migrate } = await import(`${folder}/src/platform/migrate.js`);
   await removeLeftovers();
   const home = join(tmpdir(), `${PREFIX}${process.pid}`);
   await rm(home, { recursive: true, force: true });

@@ -1,10 +1,12 @@
 // The sandbox process whose slow payments end when its parent sends a message, by no clock: a test decides what happens
 // while one runs. Their leases, and the patience of a stop, outlast any test.
-// From dist: a child process knows nothing of Jest's transforms.
+// From the build: a child process knows nothing of Jest's transforms.
 import { once } from 'node:events';
-import { readSandboxConfig } from '../../dist/src/sandbox/config.js';
-import { startSandbox } from '../../dist/src/sandbox/sandbox.server.js';
-import { stopInGoodOrder } from '../../dist/src/sandbox/stop.js';
+
+const sandboxFolder = `${process.env.CHARGE_ONCE_TEST_BUILD}/src/sandbox`;
+const { readSandboxConfig } = await import(`${sandboxFolder}/config.js`);
+const { startSandbox } = await import(`${sandboxFolder}/sandbox.server.js`);
+const { stopInGoodOrder } = await import(`${sandboxFolder}/stop.js`);
 
 const told = once(process, 'message'); // heard also by a payment that begins to wait only after it
 const sandbox = await startSandbox({

@@ -1,12 +1,14 @@
 // The API process with another probe: where the file NAP_FILE names a point, it falls asleep there (SIGSTOP) once, and
 // goes on when it is sent SIGCONT. Where the file says `noticing` as well, it first sees what has happened to its
-// connections meanwhile. From dist: a child process knows nothing of Jest's transforms.
+// connections meanwhile. From the build: a child process knows nothing of Jest's transforms.
 import { readFileSync, rmSync } from 'node:fs';
 import { setImmediate } from 'node:timers/promises';
 import { DataSource } from 'typeorm';
-import { AppModule } from '../../dist/src/app.module.js';
-import { loadConfig } from '../../dist/src/config.js';
-import { createHttpApp, serve } from '../../dist/src/platform/http-process.js';
+
+const src = `${process.env.CHARGE_ONCE_TEST_BUILD}/src`;
+const { AppModule } = await import(`${src}/app.module.js`);
+const { loadConfig } = await import(`${src}/config.js`);
+const { createHttpApp, serve } = await import(`${src}/platform/http-process.js`);
 
 class NappingProbe {
   async reached(point) {

@@ -1,6 +1,7 @@
 import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { freePort } from '../../src/platform/ports.js';
+import { built, buildEnv } from './build.js';
 import { untilReady } from './until-ready.js';
 
 export interface SandboxProcess {
@@ -17,7 +18,7 @@ export interface SandboxProcess {
 export async function startSandboxProcess(
   databaseUrl: string,
   env: Record<string, string> = {},
-  program = 'dist/src/sandbox/main.js',
+  program = built('src/sandbox/main.js'),
 ): Promise<SandboxProcess> {
   const port = await freePort('127.0.0.1');
   const child = fork(program, {
@@ -26,6 +27,7 @@ export async function startSandboxProcess(
       SANDBOX_DATABASE_URL: databaseUrl,
       SANDBOX_PORT: String(port),
       ...env,
+      ...buildEnv(),
     },
     execArgv: [],
   });

@@ -2,8 +2,9 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chmod, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { signal } from '../../src/platform/processes.js';
+import { built } from './build.js';
 import { freshDatabase } from './database.js';
 import { until } from './until.js';
 import { untilReady } from './until-ready.js';
@@ -33,7 +34,7 @@ export interface Stack {
   pid(name: Program): Promise<number>;
   apiPid(): Promise<number>;
   workerPid(): Promise<number>;
-  /** Of `dist/src/local.js` itself. */
+  /** Of `src/local.ts` itself. */
   supervisorPid: number;
   /** SIGKILL; resolves with the killed pid as soon as the signal is sent. */
   kill(name: Program): Promise<number>;
@@ -63,29 +64,25 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
   const pidsFile = join(home, 'pids.json');
   const readState = async () => JSON.parse(await readFile(pidsFile, 'utf8')) as State;
 
-  const supervisor = spawn(
-    process.execPath,
-    ['--enable-source-maps', resolve('dist/src/local.js')],
-    {
-      cwd: home,
-      env: {
-        PATH: process.env.PATH,
-        HOME: process.env.HOME,
-        PORT: '0',
-        WORKER_PORT: '0',
-        SANDBOX_PORT: '0',
-        RATE_LIMIT_PER_SECOND: '100000', // a test that polls or floods means something else
-        RATE_LIMIT_BURST: '100000',
-        CHARGE_ONCE_PIDS_FILE: pidsFile,
-        // The tests' cluster is fast because it may forget.
-        ...(database ? { DATABASE_URL: database.url, ALLOW_UNSAFE_DATABASE: '1' } : {}),
-        ...(options.dataDir ? { DATA_DIR: options.dataDir } : {}),
-        ...(options.pool ? { DATABASE_POOL_SIZE: String(options.pool) } : {}),
-        ...options.env,
-      },
-      stdio: ['ignore', 'pipe', 'pipe'],
+  const supervisor = spawn(process.execPath, ['--enable-source-maps', built('src/local.js')], {
+    cwd: home,
+    env: {
+      PATH: process.env.PATH,
+      HOME: process.env.HOME,
+      PORT: '0',
+      WORKER_PORT: '0',
+      SANDBOX_PORT: '0',
+      RATE_LIMIT_PER_SECOND: '100000', // a test that polls or floods means something else
+      RATE_LIMIT_BURST: '100000',
+      CHARGE_ONCE_PIDS_FILE: pidsFile,
+      // The tests' cluster is fast because it may forget.
+      ...(database ? { DATABASE_URL: database.url, ALLOW_UNSAFE_DATABASE: '1' } : {}),
+      ...(options.dataDir ? { DATA_DIR: options.dataDir } : {}),
+      ...(options.pool ? { DATABASE_POOL_SIZE: String(options.pool) } : {}),
+      ...options.env,
     },
-  );
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
   let output = '';
   for (const stream of [supervisor.stdout, supervisor.stderr]) {
     stream.setEncoding('utf8').on('data', (text: string) => (output += text));

@@ -3,11 +3,12 @@ import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { freePort } from '../../src/platform/ports.js';
+import { built, buildEnv } from './build.js';
 import { send } from './raw-client.js';
 import { until } from './until.js';
 import { untilReady } from './until-ready.js';
 
-/** A background process (`dist/src/worker.js`), without a supervisor. */
+/** A background process (`src/worker.ts`), without a supervisor. */
 export interface WorkerProcess {
   url: string;
   pid: number;
@@ -24,7 +25,7 @@ export interface WorkerProcess {
 /** @param env the settings; the caller's environment is not passed on. */
 export async function startWorkerProcess(env: Record<string, string>): Promise<WorkerProcess> {
   const port = await freePort('127.0.0.1');
-  return ready(spawnWorker('dist/src/worker.js', { ...env, WORKER_PORT: String(port) }), port);
+  return ready(spawnWorker(built('src/worker.js'), { ...env, WORKER_PORT: String(port) }), port);
 }
 
 /** A process that has loaded its code and waits to be told to start. */
@@ -55,6 +56,7 @@ function spawnWorker(script: string, env: Record<string, string>): ChildProcess 
       PATH: process.env.PATH,
       ALLOW_UNSAFE_DATABASE: '1', // the tests' cluster is fast because it may forget
       ...env,
+      ...buildEnv(),
     },
     // The channel closes when the test run is killed, and the process then ends by itself: see `serve`.
     stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
