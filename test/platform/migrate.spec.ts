@@ -23,7 +23,8 @@ afterAll(async () => {
 });
 
 async function connected(connectionString: string): Promise<pg.Client> {
-  const client = new pg.Client({ connectionString });
+  const options = '-c statement_timeout=0 -c transaction_timeout=0'; // whatever the database has
+  const client = new pg.Client({ connectionString, options });
   await client.connect();
   return client;
 }
@@ -89,8 +90,8 @@ describe('while a dump reads a table that is to be changed', () => {
     await blocker.query('CREATE UNIQUE INDEX refunds_once_per_cause ON refunds (id)');
     await blocker.query(`DELETE FROM migrations WHERE name LIKE 'OneLiveRefundPerCause%'`);
     dump = await connected(testDatabaseUrl(name));
-    await dump.query(`SET application_name = 'pg_dump'; SET statement_timeout = 0`);
-    await dump.query('BEGIN; SET LOCAL transaction_timeout = 0; LOCK refunds IN ACCESS SHARE MODE');
+    await dump.query(`SET application_name = 'pg_dump'`);
+    await dump.query('BEGIN; LOCK refunds IN ACCESS SHARE MODE');
   });
   afterAll(() => dump.end());
 
@@ -107,7 +108,6 @@ describe('while a dump reads a table that is to be changed', () => {
       ),
     ]);
     // Would wait for the dump's end behind a migration that does.
-    await blocker.query('SET statement_timeout = 0; SET lock_timeout = 0');
     await blocker.query('SELECT count(*) FROM refunds');
     await dump.query('COMMIT');
     await migrated;
@@ -116,7 +116,7 @@ describe('while a dump reads a table that is to be changed', () => {
 
   test('they give up in the end and say what is in the way', async () => {
     await blocker.query(`DELETE FROM migrations WHERE name LIKE 'OneLiveRefundPerCause%'`);
-    await dump.query('BEGIN; SET LOCAL transaction_timeout = 0; LOCK refunds IN ACCESS SHARE MODE');
+    await dump.query('BEGIN; LOCK refunds IN ACCESS SHARE MODE');
     await blocker.query('ALTER INDEX refunds_one_live_per_cause RENAME TO refunds_once_per_cause');
     const blocked = migrate(testDatabaseUrl(name), { attempts: 2, pauseMs: 10 });
     await expect(blocked).rejects.toThrow(MigrationBlocked);
