@@ -24,10 +24,11 @@ function files(page: string): [path: string, content: string][] {
   ]);
 }
 
-/** The packages of the page's `npm install` lines. */
+/** The packages of the page's `npm install` lines, without their versions. */
 function packages(page: string): string[] {
   const commands = page.replaceAll('\\\n', ' ').matchAll(/^npm install (.+)$/gm);
-  return [...commands].flatMap(([, list]) => list!.split(/\s+/)).filter((name) => name[0] !== '-');
+  const words = [...commands].flatMap(([, list]) => list!.split(/\s+/));
+  return words.filter((word) => word[0] !== '-').map((word) => word.replace(/(?<=.)@.*/, ''));
 }
 
 /** Does what src/idempotency/README.md says, in an empty directory, and compiles. */
