@@ -205,7 +205,19 @@ function databaseUrl(env: Env): string {
       'DATABASE_URL is not set. Set it to postgres://user:password@host:5432/database, or run `npm start`, which brings its own PostgreSQL.',
     );
   }
-  return url(env, 'DATABASE_URL', value, ['postgres:', 'postgresql:']).toString();
+  const target = url(env, 'DATABASE_URL', value, ['postgres:', 'postgresql:']);
+  // `pg` reads PGOPTIONS only where it is given no options, and we always have some: `connectionTarget` adds them.
+  if (env.PGOPTIONS && !target.searchParams.has('options'))
+    target.searchParams.set('options', env.PGOPTIONS);
+  return target.toString();
+}
+
+/**
+ * Removes what libpq and `pg` read, PGSSLMODE and the like, from the environment of this process and of its children:
+ * it is about a server of the user's, not about the one that `npm start` brings.
+ */
+export function ignorePgVariables(env: Env = process.env): void {
+  for (const name of Object.keys(env)) if (/^PG[A-Z]/.test(name)) delete env[name];
 }
 
 function url(env: Env, name: string, fallback: string, protocols: string[]): URL {

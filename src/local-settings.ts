@@ -89,7 +89,7 @@ export async function localSettings(env: NodeJS.ProcessEnv): Promise<LocalSettin
       WORKER_PORT: String(ports.WORKER_PORT),
       ...(sandboxWanted ? { SANDBOX_PORT: String(ports.SANDBOX_PORT), ...notifications } : {}),
     },
-    databaseUrl,
+    databaseUrl: databaseUrl && config.databaseUrl,
     dataDir: join(resolve(env.DATA_DIR || '.data'), 'postgres'),
     lab: config.lab,
     demoAccounts: !config.production && config.processor.name !== 'stripe_live',

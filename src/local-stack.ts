@@ -5,6 +5,8 @@ import { fileURLToPath } from 'node:url';
 import { ensureDemoAccounts } from './accounts/demo-accounts.js';
 import { type LocalSettings } from './local-settings.js';
 import { ChildStopped, type SupervisedChild, supervise } from './local-supervisor.js';
+import { UnfitDatabase } from './platform/database-check.js';
+import { databaseRefusal } from './platform/database-refusals.js';
 import { type EmbeddedPostgres, startEmbeddedPostgres } from './platform/embedded-postgres.js';
 import { MigrationBlocked } from './platform/lock-retries.js';
 import { migrate } from './platform/migrate.js';
@@ -106,7 +108,10 @@ export class LocalStack {
       await migrate(databaseUrl, { log: this.log });
       if (this.settings.demoAccounts) await ensureDemoAccounts(databaseUrl);
     } catch (error) {
-      if (error instanceof MigrationBlocked) throw new CannotStart(error.message, { cause: error });
+      for (const known of [MigrationBlocked, UnfitDatabase])
+        if (error instanceof known) throw new CannotStart(error.message, { cause: error });
+      const refusal = databaseRefusal(error);
+      if (refusal !== undefined) throw new CannotStart(refusal, { cause: error });
       const { code, message } = error as NodeJS.ErrnoException;
       if (code === undefined) throw error; // a bug, with its stack
       const { host, pathname } = new URL(databaseUrl);

@@ -1,6 +1,6 @@
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { ConfigurationError, EXIT_CONFIGURATION } from './config.js';
+import { ConfigurationError, EXIT_CONFIGURATION, ignorePgVariables } from './config.js';
 import { banner } from './local-banner.js';
 import { localSettings } from './local-settings.js';
 import { CannotStart, LocalStack } from './local-stack.js';
@@ -32,6 +32,9 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     void end(0);
   });
 }
+
+// The shell's PGSSLMODE and the like are about another server than the one that we bring.
+if (!process.env.DATABASE_URL) ignorePgVariables();
 
 try {
   const settings = await localSettings(process.env);

@@ -3,6 +3,7 @@ import { RuntimeException } from '@nestjs/core/errors/exceptions/runtime.excepti
 import { ConfigurationError, EXIT_CONFIGURATION, loadConfig, type Config } from './config.js';
 import { IdempotencyMisconfigured, isConnectionLost } from './idempotency/errors.js';
 import { checkDatabase, ReadOnlyDatabase, UnfitDatabase } from './platform/database-check.js';
+import { databaseRefusal } from './platform/database-refusals.js';
 import { faultOf, nameOf } from './platform/fault.js';
 import { createHttpApp, serve } from './platform/http-process.js';
 import { MigrationBlocked } from './platform/lock-retries.js';
@@ -63,13 +64,8 @@ function operatorError(error: unknown): OperatorError | undefined {
     EADDRINUSE: `Port ${port} on ${address} is taken: stop what listens there, or choose another.`,
     EADDRNOTAVAIL: `HOST=${address} is no address of this machine: set 127.0.0.1, or 0.0.0.0 for all.`,
     EACCES: `Port ${port} may not be used by this user: choose one above 1023.`,
-    '28P01': 'The database refuses user or password (28P01). Check DATABASE_URL.',
-    '28000': 'The database refuses this user from here (28000). Check DATABASE_URL.',
-    '3D000': 'There is no such database on that server. Check DATABASE_URL.',
-    '08P01':
-      'The pooler in front of the database refuses our start-up parameters. Set ignore_startup_parameters = options in PgBouncer.',
   };
-  const line = Object.hasOwn(lines, code) ? lines[code] : undefined;
+  const line = Object.hasOwn(lines, code) ? lines[code] : databaseRefusal(error);
   if (line !== undefined) return { line, exitCode: EXIT_CONFIGURATION };
   if (isConnectionLost(error)) {
     return { line: `The database cannot be reached: ${nameOf(error)}.`, exitCode: 1 };

@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { Logger } from '@nestjs/common';
 import pg from 'pg';
 import { isPassing } from '../idempotency/errors.js';
+import { connectionTarget } from '../platform/connection-target.js';
 import { POOL_OPTIONS } from '../platform/database.js';
 
 /** PostgreSQL's "not now" (cannot_connect_now): what graphile-worker tries again at, up to a hundred times. */
@@ -14,11 +15,11 @@ const NOT_NOW = '57P03';
  * nobody holds, which ends the process with all that it has under way. So what passes by itself, a plan that a change
  * of the schema has made stale included, is told to it as NOT_NOW.
  */
-export function openQueuePool(connectionString: string, max: number): pg.Pool {
+export function openQueuePool(databaseUrl: string, max: number): pg.Pool {
   const log = new Logger('JobQueue');
   const pool = new pg.Pool({
     ...POOL_OPTIONS,
-    connectionString,
+    ...connectionTarget(databaseUrl, POOL_OPTIONS.options),
     max,
     application_name: 'charge-once jobs',
   });

@@ -1,5 +1,6 @@
 import pg from 'pg';
 import { migrations } from '../../migrations/index.js';
+import { connectionTarget } from './connection-target.js';
 import { whyQueueIsForeign } from './queue-owner.js';
 import {
   alterRole,
@@ -64,8 +65,7 @@ type Facts = SessionSettings &
  */
 export async function checkDatabase(url: string, allowUnsafe: boolean): Promise<string[]> {
   const client = new pg.Client({
-    connectionString: url,
-    options: SESSION_OPTIONS,
+    ...connectionTarget(url, SESSION_OPTIONS),
     application_name: 'charge-once check',
     connectionTimeoutMillis: 10_000,
   });

@@ -3,6 +3,7 @@ import type { DynamicModule } from '@nestjs/common';
 import pg from 'pg';
 import type { DataSourceOptions, EntityManager } from 'typeorm';
 import { Connection, ReadingConnection } from './connection.js';
+import { connectionTarget } from './connection-target.js';
 import { SESSION_LIMITS_MS, SESSION_OPTIONS, UNLIMITED_SESSION_OPTIONS } from './session.js';
 
 /** A transaction of the caller, or the pool. Whatever runs in a transaction takes it as its first parameter. */
@@ -51,7 +52,7 @@ export function databaseOptions(url: string, poolSize: number) {
     installExtensions: false,
     poolSize,
     applicationName: 'charge-once',
-    extra: { ...POOL_OPTIONS, types },
+    extra: { ...POOL_OPTIONS, ...connectionTarget(url, SESSION_OPTIONS), types },
   } satisfies DataSourceOptions;
 }
 
@@ -61,7 +62,7 @@ export function readingOptions(url: string) {
     ...databaseOptions(url, 1),
     extra: {
       Client: ReadingConnection,
-      options: UNLIMITED_SESSION_OPTIONS,
+      ...connectionTarget(url, UNLIMITED_SESSION_OPTIONS),
       connectionTimeoutMillis: POOL_OPTIONS.connectionTimeoutMillis,
       types,
     },

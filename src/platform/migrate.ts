@@ -2,6 +2,7 @@ import { runMigrations as migrateQueue } from 'graphile-worker';
 import pg from 'pg';
 import { DataSource } from 'typeorm';
 import { migrations } from '../../migrations/index.js';
+import { connectionTarget } from './connection-target.js';
 import { UnfitDatabase } from './database-check.js';
 import { withLockRetries, type Retrying } from './lock-retries.js';
 import { CLAIM_QUEUE, QUEUE_SCHEMA, whyQueueIsForeign } from './queue-owner.js';
@@ -60,8 +61,7 @@ const BEGIN = `BEGIN ISOLATION LEVEL READ COMMITTED;
  */
 export async function migrate(databaseUrl: string, retrying: Retrying = {}): Promise<void> {
   const lock = new pg.Client({
-    connectionString: databaseUrl,
-    options: UNLIMITED_SESSION_OPTIONS,
+    ...connectionTarget(databaseUrl, UNLIMITED_SESSION_OPTIONS),
     application_name: APPLICATION_NAME,
   });
   const lost = new Promise<never>((_, reject) => {
@@ -112,9 +112,9 @@ function openWork(
     }
   }
   const options = {
+    ...connectionTarget(databaseUrl, UNLIMITED_SESSION_OPTIONS),
     max: 1,
     Client: Connection,
-    options: UNLIMITED_SESSION_OPTIONS,
     application_name: APPLICATION_NAME,
   };
   const db = new DataSource({
@@ -124,7 +124,7 @@ function openWork(
     installExtensions: false,
     extra: options,
   });
-  const pgPool = new pg.Pool({ ...options, connectionString: databaseUrl });
+  const pgPool = new pg.Pool(options);
   const told = () => undefined; // by the statement that fails
   pgPool.on('error', told).on('connect', (connection) => connection.on('error', told));
   let running: Promise<void> | undefined;

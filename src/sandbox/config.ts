@@ -40,12 +40,20 @@ export function readSandboxConfig(env: NodeJS.ProcessEnv = process.env): Sandbox
     );
   }
   return {
-    databaseUrl,
+    databaseUrl: withPgOptions(databaseUrl, env.PGOPTIONS),
     port: integer(env, 'SANDBOX_PORT', 4242, 0, 65_535),
     host: env.HOST || '127.0.0.1',
     keyTtlSeconds: integer(env, 'SANDBOX_KEY_TTL_SECONDS', DAY_SECONDS, 1, YEAR_SECONDS),
     webhook: readWebhook(env),
   };
+}
+
+/** `pg` reads PGOPTIONS only where it is given no options, and the ledger always has some: it adds them to these. */
+function withPgOptions(databaseUrl: string, options: string | undefined): string {
+  if (!options || !URL.canParse(databaseUrl)) return databaseUrl;
+  const url = new URL(databaseUrl);
+  if (!url.searchParams.has('options')) url.searchParams.set('options', options);
+  return url.href;
 }
 
 function readWebhook(env: NodeJS.ProcessEnv): WebhookConfig | undefined {

@@ -102,14 +102,21 @@ CREATE INDEX IF NOT EXISTS events_newest ON sandbox.events (created_at DESC, id 
 CREATE INDEX IF NOT EXISTS events_undelivered ON sandbox.events (give_up_at) WHERE delivered_at IS NULL;
 `;
 
+/** The user's options, which are in the URL, and then ours, so that ours win. */
+function target(databaseUrl: string) {
+  const url = new URL(databaseUrl);
+  const options = `${url.searchParams.get('options') ?? ''} ${SESSION_OPTIONS}`.trim();
+  url.searchParams.delete('options');
+  return { connectionString: url.href, options };
+}
+
 /** Opens the pool and makes sure that the tables exist. Safe when several processes start at once. */
 export async function openLedger(databaseUrl: string): Promise<pg.Pool> {
   const pool = new pg.Pool({
-    connectionString: databaseUrl,
+    ...target(databaseUrl),
     max: 10,
     connectionTimeoutMillis: 5_000,
     application_name: 'charge-once sandbox',
-    options: SESSION_OPTIONS,
     verify: (client, done) => void requireFitSession(client).then(() => done(), done),
     // After a failover, or a change of a role's settings, old sessions are gone this soon.
     maxLifetimeSeconds: 300,

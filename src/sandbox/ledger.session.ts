@@ -21,7 +21,10 @@ const MEANING: Record<string, string> = {
  */
 const LIMITS_MS = { idle_in_transaction_session_timeout: 5_000, statement_timeout: 10_000 };
 
-/** As start-up parameters they win over what a role or a database has set. A pooler may ignore them. */
+/**
+ * As start-up parameters they win over what a role or a database has set. `options` is the one that PgBouncer has to
+ * ignore.
+ */
 export const SESSION_OPTIONS = Object.entries({ ...MEANING, ...LIMITS_MS })
   .map(([name, value]) => `-c ${name}=${String(value).replaceAll(' ', '\\ ')}`)
   .join(' ');

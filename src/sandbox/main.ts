@@ -18,6 +18,12 @@ async function start(): Promise<Sandbox> {
     if (code === 'EADDRINUSE') {
       return fail(`port ${port} is taken: stop its owner or set SANDBOX_PORT`, EXIT_CONFIG);
     }
+    if (code === '08P01') {
+      return fail(
+        'the pooler in front of the database refuses start-up parameters: set ignore_startup_parameters = options in PgBouncer',
+        EXIT_CONFIG,
+      );
+    }
     return fail(`the sandbox could not start: ${text(error)}`, 1);
   }
 }

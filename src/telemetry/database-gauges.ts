@@ -4,6 +4,7 @@ import type { Gauge } from 'prom-client';
 import { DataSource } from 'typeorm';
 import { NEEDS_ATTENTION } from '../idempotency/attention.js';
 import { IS_PARKED } from '../jobs/queue-tables.js';
+import { connectionTarget } from '../platform/connection-target.js';
 import { POOL_OPTIONS } from '../platform/database.js';
 import { Draining } from '../platform/draining.js';
 import { Metrics } from './metrics.js';
@@ -56,11 +57,11 @@ export class DatabaseGauges implements OnApplicationShutdown {
     private readonly metrics: Metrics,
     private readonly draining: Draining,
   ) {
-    const { options } = dataSource;
+    const { url } = dataSource.options as { url: string };
     // A connection of its own: when the pool is exhausted, the operator wants to see the rest all the more.
     this.client = new pg.Pool({
       ...POOL_OPTIONS,
-      connectionString: 'url' in options ? options.url : undefined,
+      ...connectionTarget(url, POOL_OPTIONS.options),
       max: 1,
       idleTimeoutMillis: 30_000,
       connectionTimeoutMillis: PATIENCE_MS,

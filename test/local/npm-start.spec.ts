@@ -1,4 +1,4 @@
-import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { chmod, mkdtemp, rm } from 'node:fs/promises';
@@ -8,6 +8,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
 import { isAlive, signal, waitForDeath } from '../../src/platform/processes.js';
+import { freshDatabase } from '../support/database.js';
+import { findPgbouncer, startPgbouncer } from '../support/pgbouncer.js';
+import { charge } from '../support/raw-client.js';
 import { type Program, type Stack, type StackOptions, startStack } from '../support/stack.js';
 import { until } from '../support/until.js';
 
@@ -114,6 +117,37 @@ describe('npm start with a PostgreSQL of its own', () => {
   });
 });
 
+const pgbouncer = findPgbouncer();
+if (!pgbouncer)
+  console.log('skipped: PgBouncer is not installed here (Debian: apt install pgbouncer)');
+(pgbouncer ? describe : describe.skip)('npm start behind PgBouncer', () => {
+  let database: Awaited<ReturnType<typeof freshDatabase>>;
+  let bouncer: Awaited<ReturnType<typeof startPgbouncer>> | undefined;
+  const startBehind = async (ignored?: string) => {
+    bouncer = await startPgbouncer(pgbouncer ?? '', database.url, ignored);
+    const env = { DATABASE_URL: bouncer.url, ALLOW_UNSAFE_DATABASE: '1' };
+    return start({ embedded: true, env });
+  };
+  beforeEach(async () => {
+    database = await freshDatabase();
+  });
+  afterEach(async () => {
+    await bouncer?.stop();
+    await database.drop();
+  });
+
+  it('comes up with the setting that the README names, the sandbox included', async () => {
+    const stack = await startBehind();
+    expect((await charge(stack.apiUrl, 'bounced')).status).toBe(201);
+  });
+
+  it('names that setting where it is missing', async () => {
+    await expect(startBehind('extra_float_digits')).rejects.toThrow(
+      /\nThe pooler .* Set ignore_startup_parameters = options in PgBouncer\.\n$/,
+    );
+  });
+});
+
 describe('npm start on a database that exists', () => {
   let stack: Stack;
 
@@ -147,6 +181,26 @@ describe('npm start on a database that exists', () => {
     const curl = /curl -i[^]*?pm_card_visa"}'/.exec(stack.output())?.[0] ?? '';
     const { stdout } = await promisify(execFile)('sh', ['-c', curl]);
     expect(stdout).toMatch(/^HTTP\/1.1 201 Created/);
+  });
+
+  it('opens every connection with the options of the shell', async () => {
+    const database = await freshDatabase();
+    // Whoever looks anywhere else finds nothing.
+    await query(database.url, 'DROP SCHEMA public, graphile_worker CASCADE');
+    await query(database.url, 'CREATE SCHEMA shop');
+    const env = { DATABASE_URL: database.url, PGOPTIONS: '-c search_path=shop' };
+    const shop = await start({
+      embedded: true,
+      env: { ...env, SANDBOX_WEBHOOK_DELAY_MS: '0', ALLOW_UNSAFE_DATABASE: '1' },
+    });
+    expect((await charge(shop.apiUrl, 'in the shop')).status).toBe(201);
+    expect(await query(database.url, 'SELECT FROM shop.charges')).toHaveLength(1);
+    expect(await (await fetch(`${shop.apiUrl}/metrics`)).text()).toMatch(
+      /^charge_once_database_up\S* 1$/m,
+    );
+    expect(shop.output()).not.toMatch(/42P01|42704/);
+    await shop.stop();
+    await database.drop();
   });
 
   it('answers what it has accepted before it stops', async () => {

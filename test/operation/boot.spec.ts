@@ -143,6 +143,9 @@ describe('API and worker refuse to start', () => {
     await expectRefusal({ DATABASE_URL: durable('nowhere') }, /^There is no such database/);
   });
 
+  it('over TLS that the server does not have', () =>
+    expectRefusal({ DATABASE_URL: cluster.url, PGSSLMODE: 'require' }, /^The database has no TLS/));
+
   it('for now, where nobody listens: a supervisor may try again', () =>
     expectRefusal(
       { DATABASE_URL: 'postgres://u:p@127.0.0.1:9/x' },

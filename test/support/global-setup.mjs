@@ -15,6 +15,8 @@ export default async function globalSetup({ maxWorkers }) {
   // Programs and this set-up run from it, where Jest does not map `.js` to `.ts`. `dist` is left to who uses it.
   const folder = (process.env.CHARGE_ONCE_TEST_BUILD = build());
   const { startEmbeddedPostgres } = await import(`${folder}/src/platform/embedded-postgres.js`);
+  const { ignorePgVariables } = await import(`${folder}/src/config.js`);
+  ignorePgVariables(); // the shell's are about another server than the tests' own
   const { migrate } = await import(`${folder}/src/platform/migrate.js`);
   await removeLeftovers();
   const home = join(tmpdir(), `${PREFIX}${process.pid}`);

@@ -15,10 +15,14 @@ export function findPgbouncer(): string | undefined {
   return folders.map((folder) => join(folder, 'pgbouncer')).find((path) => existsSync(path));
 }
 
-/** PgBouncer in transaction mode: each transaction may get another connection, and sessions do not exist. */
+/**
+ * PgBouncer in transaction mode: each transaction may get another connection, and sessions do not exist.
+ * @param ignored the start-up parameters that it ignores; by default those that the README names.
+ */
 export async function startPgbouncer(
   binary: string,
   databaseUrl: string,
+  ignored = 'options',
 ): Promise<{ url: string; stop(): Promise<void> }> {
   const target = new URL(databaseUrl);
   const name = target.pathname.slice(1);
@@ -39,7 +43,7 @@ pool_mode = transaction
 default_pool_size = 4
 max_client_conn = 200
 ; Settings of a session: the sessions are PgBouncer's, so that they are set there or in PostgreSQL.
-ignore_startup_parameters = options, extra_float_digits, statement_timeout, lock_timeout, idle_in_transaction_session_timeout, client_connection_check_interval
+ignore_startup_parameters = ${ignored}
 `,
   );
   // It refuses to run as root, and then changes to another user.
