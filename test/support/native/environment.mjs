@@ -1,0 +1,15 @@
+import { createRequire } from 'node:module';
+import { TestEnvironment } from 'jest-environment-node';
+
+/** A test file's world, with a door to Node's own module loader for what transform.mjs hands over to it. */
+export default class NativeEnvironment extends TestEnvironment {
+  constructor(config, context) {
+    super(config, context);
+    // In the constructor: the setup files of the configuration run before `setup`.
+    this.global.requireNatively = createRequire(import.meta.url);
+    // What a test throws into the application, and the other way round, is an Error on both sides.
+    for (const type of [Error, TypeError, RangeError, SyntaxError, AggregateError]) {
+      this.global[type.name] = type;
+    }
+  }
+}
