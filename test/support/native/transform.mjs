@@ -6,17 +6,19 @@ import { relative, resolve } from 'node:path';
  * Jest gives each test file modules of its own: each of a hundred files would load the application and its packages
  * again, 10 s of CPU for tests that take 2. This transform replaces the application and the packages by what Node's
  * own loader returns, so that a Jest worker loads them once. Test files and test/support/ stay Jest's.
- *
- * The application is the compiled one: build before the tests, as `npm test` does.
+ * The application is the build that global-setup.mjs has made for this run.
  */
 const ROOT = resolve(import.meta.dirname, '../../..');
-const BUILT = resolve(ROOT, 'dist');
 const require = createRequire(import.meta.url);
 
 export default {
   getCacheKey: (source, path, { supportsStaticESM }) =>
     createHash('sha256')
-      .update([inJestWorker(), path, supportsStaticESM, source].join('\0'))
+      .update(
+        [process.env.CHARGE_ONCE_TEST_BUILD, inJestWorker(), path, supportsStaticESM, source].join(
+          '\0',
+        ),
+      )
       .digest('hex'),
 
   process(source, path, { supportsStaticESM }) {
@@ -42,5 +44,5 @@ function inJestWorker() {
 /** What Node loads for that path: our sources compiled, packages as they are. */
 function nativePath(path) {
   if (!/^(src|migrations)\//.test(relative(ROOT, path))) return path;
-  return resolve(BUILT, relative(ROOT, path)).replace(/\.ts$/, '.js');
+  return resolve(process.env.CHARGE_ONCE_TEST_BUILD, relative(ROOT, path)).replace(/\.ts$/, '.js');
 }
