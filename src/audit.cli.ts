@@ -4,11 +4,13 @@ import type { Finding } from './audit/invariant.js';
 import { PAYMENT_INVARIANTS } from './audit/payment.invariants.js';
 import { compareWithProcessor } from './audit/processor-comparison.js';
 import type { Config } from './config.js';
+import { commandEnvironment } from './local-running.js';
 import { StripeProcessor } from './processor/stripe-processor.js';
 import { readingOptions } from './platform/database.js';
 import { run } from './run.js';
 
-// `npm run audit`: the books of DATABASE_URL, and those of the processor that the configuration names.
+// `npm run audit`: the books of DATABASE_URL, or of the `npm start` that runs here, and those of the processor that the
+// configuration names.
 // One line for each finding. Exit code: 0 nothing found, 1 something found, 2 could not look, 78 configuration.
 
 const COULD_NOT_LOOK = 2;
@@ -27,7 +29,7 @@ await run(async (config) => {
     console.error(`the audit could not be made: ${message || code || String(error)}`);
     process.exitCode = COULD_NOT_LOOK;
   }
-});
+}, commandEnvironment);
 
 async function look(config: Config): Promise<Finding[]> {
   const { databaseUrl: url, idempotency, givingUp } = config;

@@ -1,10 +1,11 @@
 import { DataSource } from 'typeorm';
+import { commandEnvironment } from './local-running.js';
 import { CommandError, EXIT_USAGE } from './platform/command.js';
 import { databaseOptions } from './platform/database.js';
 import { run } from './run.js';
 
 /**
- * Runs `npm run <program> -- <args>` on the database and prints its lines.
+ * Runs `npm run <program> -- <args>` on the database, that of `npm start` if none is named, and prints its lines.
  * Exit code: 0 done, 1 refused, 64 usage, 78 configuration.
  */
 export async function runCommand(
@@ -27,5 +28,5 @@ export async function runCommand(
     } finally {
       await db.destroy();
     }
-  });
+  }, commandEnvironment);
 }

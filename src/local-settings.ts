@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { join, resolve } from 'node:path';
 import { ConfigurationError, loadConfig } from './config.js';
+import { runningFolder } from './local-running.js';
 import { freePort, whyNotBindable } from './platform/ports.js';
 
 // What `npm start` starts, and with which settings. It decides which processes there are and where
@@ -14,6 +15,8 @@ export interface LocalSettings {
   /** The server to use; undefined: bring our own. */
   databaseUrl: string | undefined;
   dataDir: string;
+  /** Where each `npm start` with a PostgreSQL of its own says that it runs. */
+  runningFolder: string;
   lab: boolean;
   /**
    * Their keys stand in the README: never where real cards are charged, nor in a database that
@@ -91,6 +94,7 @@ export async function localSettings(env: NodeJS.ProcessEnv): Promise<LocalSettin
     },
     databaseUrl: databaseUrl && config.databaseUrl,
     dataDir: join(resolve(env.DATA_DIR || '.data'), 'postgres'),
+    runningFolder: runningFolder(env),
     lab: config.lab,
     demoAccounts: !config.production && config.processor.name !== 'stripe_live',
     pidsFile: env.CHARGE_ONCE_PIDS_FILE || undefined,

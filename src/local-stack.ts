@@ -1,8 +1,9 @@
-import { lstatSync, renameSync, writeFileSync } from 'node:fs';
+import { lstatSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { get } from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { ensureDemoAccounts } from './accounts/demo-accounts.js';
+import { othersRunning, runningFile } from './local-running.js';
 import { type LocalSettings } from './local-settings.js';
 import { ChildStopped, type SupervisedChild, supervise } from './local-supervisor.js';
 import { UnfitDatabase } from './platform/database-check.js';
@@ -26,6 +27,7 @@ export class LocalStack {
   private readonly pids: Record<string, number> = {};
   private postgres: EmbeddedPostgres | undefined;
   private keeping: Promise<void> | undefined;
+  private runningFile: string | undefined;
   private starting: Promise<string> | undefined;
   private stopping = false;
   private databaseUrl = '';
@@ -48,6 +50,7 @@ export class LocalStack {
     const { urls } = this.settings;
     const databaseUrl = this.settings.databaseUrl ?? (await this.startPostgres());
     this.databaseUrl = databaseUrl;
+    this.writeState();
     await this.prepare(databaseUrl);
 
     const programs: Promise<void>[] = [];
@@ -58,7 +61,7 @@ export class LocalStack {
     // Last: whoever can connect to the API may rely on everything behind it.
     await this.run('api', 'main.js', urls.api, databaseUrl);
     this.isReady = true;
-    this.writePids();
+    this.writeState();
     return databaseUrl;
   }
 
@@ -70,6 +73,7 @@ export class LocalStack {
       },
     );
     this.now(server);
+    this.runningFile = await runningFile(this.settings.runningFolder);
     if (lstatSync(dataDir).isSymbolicLink()) {
       this.log(`${dataDir} is closed to PostgreSQL's own user; the data is in ${server.dataDir}`);
     }
@@ -92,14 +96,14 @@ export class LocalStack {
       }).catch((error: Error) => this.log(error.message));
       if (restarted) this.now((server = restarted));
       else await delay(1_000); // a full disk, say: it heals, or somebody stops us
-      if (restarted && this.stopping) await server.stop();
+      if (restarted && this.stopping) await this.leave(server);
     }
   }
 
   private now(postgres: EmbeddedPostgres): void {
     this.postgres = postgres;
     this.pids.postgres = postgres.pid;
-    this.writePids();
+    this.writeState();
   }
 
   private async prepare(databaseUrl: string): Promise<void> {
@@ -140,7 +144,7 @@ export class LocalStack {
       isReady: () => answers200(`${url}/health/ready`),
       onStart: (pid) => {
         this.pids[name] = pid;
-        this.writePids();
+        this.writeState();
       },
       log: this.log,
     });
@@ -170,8 +174,19 @@ export class LocalStack {
       await this.children.get(name)?.stop(STOP_GRACE_MS);
     }
     await this.starting?.catch(() => undefined); // what was under way when we were told
-    await this.postgres?.stop();
+    // First: of two that stop at once, the later one sees no other, and stops PostgreSQL.
+    if (this.runningFile) rmSync(this.runningFile, { force: true });
+    this.runningFile = undefined;
+    if (!this.postgres || !(await this.leave(this.postgres))) return;
     await this.keeping; // it may have been starting another one
+  }
+
+  /** Stops PostgreSQL, unless another `npm start` uses it. Returns whether it has stopped. */
+  private async leave(postgres: EmbeddedPostgres): Promise<boolean> {
+    const [other] = await othersRunning(this.settings.runningFolder);
+    if (other === undefined) await postgres.stop();
+    else postgres.release();
+    return other === undefined;
   }
 
   /** For a second Ctrl-C: nobody is waited for any more; recovery is what the next start is good at. */
@@ -179,13 +194,15 @@ export class LocalStack {
     for (const child of this.children.values()) child.kill();
   }
 
-  private writePids(): void {
+  private writeState(): void {
     const { pidsFile, urls } = this.settings;
-    if (pidsFile === undefined) return;
-    const { isReady: ready, pids, databaseUrl } = this;
-    const state = { ready, pids, urls, databaseUrl };
-    writeFileSync(`${pidsFile}.draft`, JSON.stringify(state), { mode: 0o600 });
-    renameSync(`${pidsFile}.draft`, pidsFile); // a reader never sees half a file
+    const { isReady: ready, pids, databaseUrl, runningFile } = this;
+    const state = JSON.stringify({ ready, pids, urls, databaseUrl });
+    for (const file of [pidsFile, runningFile]) {
+      if (file === undefined) continue;
+      writeFileSync(`${file}.draft`, state, { mode: 0o600 });
+      renameSync(`${file}.draft`, file); // a reader never sees half a file
+    }
   }
 }
 

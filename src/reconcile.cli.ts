@@ -1,5 +1,6 @@
 import { parseArgs } from 'node:util';
 import { DataSource } from 'typeorm';
+import { commandEnvironment } from './local-running.js';
 import { nameOf } from './platform/fault.js';
 import { EXIT_USAGE } from './platform/command.js';
 import { databaseOptions } from './platform/database.js';
@@ -52,7 +53,7 @@ await run(async ({ databaseUrl, processor: options, givingUp, idempotency }) => 
   } finally {
     await dataSource.destroy();
   }
-});
+}, commandEnvironment);
 
 /** As the API reads times: without an offset it is UTC. An Invalid Date if it is none. */
 function timeOf(text: string): Date {

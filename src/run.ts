@@ -9,8 +9,14 @@ import { createHttpApp, serve } from './platform/http-process.js';
 import { MigrationBlocked } from './platform/lock-retries.js';
 import { MigrationLockLost } from './platform/migrate.js';
 
-/** Runs a program: what its operator got wrong is one clear line, a fault of ours is a line for the log. */
-export async function run(start: (config: Config) => Promise<void>): Promise<void> {
+/**
+ * Runs a program: what its operator got wrong is one clear line, a fault of ours is a line for the log.
+ * @param environment the settings; by default those of this process.
+ */
+export async function run(
+  start: (config: Config) => Promise<void>,
+  environment?: () => Promise<NodeJS.ProcessEnv>,
+): Promise<void> {
   // Node would print the error with all its properties: of PostgreSQL's, the row that was refused.
   for (const event of ['uncaughtException', 'unhandledRejection'] as const) {
     process.on(event, (error: unknown) => {
@@ -19,7 +25,7 @@ export async function run(start: (config: Config) => Promise<void>): Promise<voi
     });
   }
   try {
-    await start(loadConfig());
+    await start(loadConfig(await environment?.()));
   } catch (error) {
     const known = operatorError(error);
     console.error(known?.line ?? JSON.stringify({ level: 'fatal', fault: faultOf(error) }));

@@ -66,6 +66,8 @@ export interface EmbeddedPostgres {
   exited: Promise<void>;
   /** Fast shutdown: sessions are ended, commits kept. Safe to call twice. */
   stop: () => Promise<void>;
+  /** Leaves the server to another process that has adopted it: it no longer ends with this one. */
+  release: () => void;
 }
 
 /**
@@ -101,6 +103,7 @@ export async function startEmbeddedPostgres(
     pid: server.pid,
     adopted: server.adopted,
     exited,
+    release: () => watchdog.cancel(),
     stop: () => (stopping ??= gone ? exited : stopServer(server.pid).then(() => watchdog.cancel())),
   };
   try {

@@ -1,11 +1,61 @@
-import { describe, expect, it } from '@jest/globals';
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { ConfigurationError } from '../../src/config.js';
+import { commandEnvironment } from '../../src/local-running.js';
 import { localSettings } from '../../src/local-settings.js';
 
 // Port 0 is any free port, so that these tests need no particular one.
 const free = { PORT: '0', WORKER_PORT: '0', SANDBOX_PORT: '0' };
+
+describe('a command without DATABASE_URL', () => {
+  let dataDir: string;
+  let other: ChildProcess;
+  beforeEach(async () => {
+    dataDir = await mkdtemp(join(tmpdir(), 'charge-once-running-'));
+    await mkdir(join(dataDir, 'running'));
+    const args = ['-e', 'setInterval(() => undefined, 1_000)', 'local.js'];
+    other = spawn(process.execPath, args, { stdio: 'ignore' });
+  });
+  afterEach(async () => {
+    other.kill('SIGKILL');
+    await once(other, 'exit');
+    await rm(dataDir, { recursive: true });
+  });
+  const announce = (pid: number | undefined, ready: boolean) =>
+    writeFile(
+      join(dataDir, 'running', `${pid}.json`),
+      JSON.stringify({ ready, databaseUrl: 'postgres://local', urls: { sandbox: 'http://s' } }),
+    );
+
+  it('takes the database and the sandbox of the `npm start` that runs', async () => {
+    await announce(other.pid, true);
+    const env = { DATA_DIR: dataDir, PGSSLMODE: 'require' };
+    const found = { DATABASE_URL: 'postgres://local', PROCESSOR_URL: 'http://s' };
+    expect(await commandEnvironment(env)).toEqual({ DATA_DIR: dataDir, ...found });
+    const elsewhere = { DATA_DIR: dataDir, PROCESSOR_URL: 'http://mine' };
+    expect(await commandEnvironment(elsewhere)).toMatchObject(elsewhere);
+  });
+
+  it('is refused while that is not ready, and where none runs', async () => {
+    await announce(other.pid, false);
+    const refusal = () => commandEnvironment({ DATA_DIR: dataDir });
+    await expect(refusal()).rejects.toThrow('`npm start` is not ready yet.');
+    await rm(join(dataDir, 'running', `${other.pid}.json`));
+    await announce(process.ppid, true); // a pid that is another program's by now
+    await expect(refusal()).rejects.toThrow(/^DATABASE_URL is not set, and no `npm start` /);
+  });
+
+  it('with one takes that, and what PG variables say', async () => {
+    await announce(other.pid, true);
+    const env = { DATA_DIR: dataDir, DATABASE_URL: 'postgres://mine', PGSSLMODE: 'require' };
+    expect(await commandEnvironment(env)).toEqual(env);
+  });
+});
 
 describe('the settings of npm start', () => {
   it('turn the lab on and make demo accounts', async () => {

@@ -1,0 +1,123 @@
+import { execFile } from 'node:child_process';
+import { chmod, mkdtemp, readdir, rm, stat } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { isAlive, signal, waitForDeath } from '../../src/platform/processes.js';
+import { buildEnv, built } from '../support/build.js';
+import { charge } from '../support/raw-client.js';
+import { startStack, type Stack } from '../support/stack.js';
+
+/** As a shell has them that works with another server. */
+const PG = {
+  PGHOST: '192.0.2.1',
+  PGPORT: '1',
+  PGUSER: 'stranger',
+  PGPASSWORD: 'theirs',
+  PGDATABASE: 'theirs',
+  PGSSLMODE: 'require',
+  PGOPTIONS: '-c search_path=theirs',
+  PGAPPNAME: 'theirs',
+};
+
+let dataDir: string;
+let stack: Stack;
+beforeAll(async () => {
+  dataDir = await mkdtemp(join(tmpdir(), 'charge-once-commands-'));
+  await chmod(dataDir, 0o755); // under root PostgreSQL is another user
+  stack = await startStack({ embedded: true, dataDir, env: PG });
+});
+afterAll(async () => {
+  await stack.stop();
+  await rm(dataDir, { recursive: true, force: true });
+});
+
+interface Result {
+  code: number;
+  output: string;
+}
+
+/** What `npm run …` runs, in a terminal where only DATA_DIR is set, as for `npm start`. */
+function run(script: string, args: string[] = [], env: Record<string, string> = {}) {
+  return new Promise<Result>((done) => {
+    execFile(
+      process.execPath,
+      [script, ...args],
+      { env: { PATH: process.env.PATH, DATA_DIR: dataDir, ...PG, ...buildEnv(), ...env } },
+      (error, stdout, stderr) => {
+        done({ code: Number(error?.code ?? 0), output: (stdout + stderr).trim() });
+      },
+    );
+  });
+}
+
+describe('while `npm start` runs, in another terminal', () => {
+  it('a charge is made, whatever PG variables the shell has', async () => {
+    const made = await charge(stack.apiUrl, 'purchase-1');
+    expect(made.status).toBe(201);
+  });
+
+  it.each<[string, string[], RegExp]>([
+    ['audit.cli.js', [], /^\d+ invariants, 0 findings, sandbox$/],
+    ['reconcile.cli.js', [], /^1 payments and 0 refunds of sandbox, 0 differences$/],
+    ['jobs.cli.js', ['list'], /^0 parked$/],
+    ['account.js', ['list'], /^acct_\w+ {2}acme\n/],
+  ])('%s finds its database and its sandbox', async (script, args, says) => {
+    expect(await run(built(`src/${script}`), args)).toEqual({
+      code: 0,
+      output: expect.stringMatching(says),
+    });
+  });
+
+  it('TypeORM finds the one data source, and every migration applied', async () => {
+    const shown = await run(resolve('node_modules/typeorm/cli.js'), [
+      'migration:show',
+      '-d',
+      built('src/data-source.js'),
+    ]);
+    expect(shown).toMatchObject({ code: 0, output: expect.stringMatching(/\[X\] \d+ Accounts/) });
+    expect(shown.output).not.toContain('[ ]');
+  });
+
+  it('a DATABASE_URL that is set is the one that counts', async () => {
+    const env = { DATABASE_URL: 'postgres://u:p@127.0.0.1:9/x', PGSSLMODE: 'disable' };
+    const listed = await run(built('src/jobs.cli.js'), ['list'], env);
+    expect(listed).toEqual({
+      code: 1,
+      output: expect.stringMatching(/^The database cannot be reached: .*ECONNREFUSED/),
+    });
+  });
+
+  it('its password is in a file that only its user reads', async () => {
+    const folder = join(dataDir, 'running');
+    const [name = '', ...others] = await readdir(folder);
+    expect([name, others]).toEqual([`${stack.supervisorPid}.json`, []]);
+    expect((await stat(join(folder, name))).mode & 0o777).toBe(0o600);
+  });
+
+  it('a second `npm start` shares PostgreSQL and leaves it running', async () => {
+    const pid = await stack.pid('postgres');
+    const second = await startStack({ embedded: true, dataDir });
+    expect(await second.pid('postgres')).toBe(pid);
+    expect(await second.stop()).toBe(0);
+    expect(await isAlive(pid)).toBe(true);
+    expect((await charge(stack.apiUrl, 'purchase-2')).status).toBe(201);
+    expect(stack.output()).not.toContain('PostgreSQL');
+  });
+});
+
+describe('when `npm start` was killed', () => {
+  it('a command says in one line that none runs', async () => {
+    const postgres = await stack.pid('postgres');
+    signal(stack.supervisorPid, 'SIGKILL');
+    expect(await waitForDeath(stack.supervisorPid, 15_000)).toBe(true);
+    expect(await waitForDeath(postgres, 15_000)).toBe(true);
+    expect(await readdir(join(dataDir, 'running'))).toHaveLength(1); // what it has left behind
+    expect(await run(built('src/audit.cli.js'))).toEqual({
+      code: 78,
+      output: expect.stringMatching(
+        /^DATABASE_URL is not set, and no `npm start` .* runs on .*\/running\. .*$/,
+      ),
+    });
+  });
+});
