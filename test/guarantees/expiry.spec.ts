@@ -143,6 +143,7 @@ describe.each(['before the reaper', 'after the reaper'])('%s', (when) => {
       resource: { object: 'charge', id: body.id, url: `/charges/${body.id}` },
       status: null,
       attempts: null,
+      needs_attention: null,
       first_seen_at: null,
       completed_at: null,
       expires_at: null,
