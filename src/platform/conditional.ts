@@ -11,12 +11,22 @@ export function etagOf(wire: object): string {
   return `"${hash.slice(0, 27)}"`; // 160 bits
 }
 
-/** Whether one of the tags in an `If-Match` or `If-None-Match` header names this version. */
-function names(header: string, etag: string, comparison: 'strong' | 'weak'): boolean {
+/** What a proxy that compresses the body may add to a tag: Apache and Caddy name the content-coding. */
+const CODINGS = ['', '-gzip', '-deflate', '-br', '-zstd'];
+
+/**
+ * Whether one of the tags in an `If-Match` or `If-None-Match` header names this version.
+ *
+ * RFC 9110 has `If-Match` compare strongly, so that a weak tag never matches (section 13.1.1). Our tags are strong, but
+ * a proxy that compresses the body changes them on the way (nginx: `W/"…"`), and behind it no order could be edited.
+ * What became of our own tag is therefore taken for the tag: it is a hash of all that GET shows, so that it still names
+ * one state of the object, in another content-coding. No other tag matches.
+ */
+function names(header: string, etag: string): boolean {
   if (header.trim() === '*') return true;
-  return tagsOf(header).some(
-    (tag) => tag === etag || (comparison === 'weak' && tag === `W/${etag}`),
-  );
+  const strong = CODINGS.map((coding) => `${etag.slice(0, -1)}${coding}"`);
+  const ours = new Set([...strong, ...strong.map((tag) => `W/${tag}`)]);
+  return tagsOf(header).some((tag) => ours.has(tag));
 }
 
 /** The entity-tags of a list. A header that is no such list names nothing: a garbled condition is never met. */
@@ -32,7 +42,7 @@ function tagsOf(header: string): string[] {
 /** @returns whether the client has this version already, so that 304 will do. */
 export function isFresh(request: Request, etag: string): boolean {
   const header = request.headers['if-none-match'];
-  return header !== undefined && names(header, etag, 'weak');
+  return header !== undefined && names(header, etag);
 }
 
 /** Sends an object with its ETag, or 304 if the client has it. */
@@ -51,7 +61,7 @@ export function sendVersioned<Wire extends object>(
 /** @throws Problem 412 when the request names another version in `If-Match`. Without the header nothing is asked. */
 export function checkIfMatch(request: Request, etag: string): void {
   const header = request.headers['if-match'];
-  if (header !== undefined && !names(header, etag, 'strong')) throw changedMeanwhile();
+  if (header !== undefined && !names(header, etag)) throw changedMeanwhile();
 }
 
 /** An object that a client may PUT. Each step may lose a race; then everything is looked at again. */
@@ -90,7 +100,7 @@ export async function putConditionally<Row>(
       continue;
     }
     const etag = etagOf(target.toWire(found));
-    if (ifNoneMatch !== undefined && names(ifNoneMatch, etag, 'weak')) throw changedMeanwhile();
+    if (ifNoneMatch !== undefined && names(ifNoneMatch, etag)) throw changedMeanwhile();
     if (target.isSame(found)) return { created: false, row: found };
     if (ifMatch === undefined) {
       throw new Problem(
