@@ -3,6 +3,7 @@ import { IdempotencyRecords1763760002000 } from './1763760002000-idempotency-rec
 import { Charges1763760003000 } from './1763760003000-charges.js';
 import { DecidedOnce1763760009000 } from './1763760009000-decided-once.js';
 import { NoIndexOfPendingCharges1763760010000 } from './1763760010000-no-index-of-pending-charges.js';
+import { NotificationsByState1763760014000 } from './1763760014000-notifications-by-state.js';
 import { OneLiveRefundPerCause1763760012000 } from './1763760012000-one-live-refund-per-cause.js';
 import { OrdersStockRefunds1763760005000 } from './1763760005000-orders-stock-refunds.js';
 import { EventsAndEffects1763760006000 } from './1763760006000-events-and-effects.js';
@@ -25,6 +26,7 @@ export const migrations = [
   DecidedOnce1763760009000,
   NoIndexOfPendingCharges1763760010000,
   OneLiveRefundPerCause1763760012000,
+  NotificationsByState1763760014000,
   RefundsMadeOrFailedElsewhere1763760016000,
   RecordsThatNeedAttention1763760018000,
 ];

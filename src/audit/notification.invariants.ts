@@ -1,7 +1,11 @@
 import type { Invariant } from './invariant.js';
 
-/** Beyond the worker's look every few seconds: a minute is no delay but a stop. */
-const OVERDUE = "interval '60 seconds'";
+/**
+ * Beyond the worker's look every few seconds: a minute is no delay but a stop. It looks at thousands in a round, so that
+ * each that waits may delay the others by a millisecond.
+ */
+const OVERDUE = `(interval '60 seconds'
+        + (SELECT count(*) FROM processor_events WHERE state = 'waiting') * interval '1 millisecond')`;
 /** Beyond the thirty days for which the worker keeps what nobody comes for. */
 const KEPT = "interval '31 days'";
 

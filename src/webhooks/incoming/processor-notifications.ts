@@ -17,19 +17,6 @@ import { RefundsBehind } from '../../refunds/settle-refund.js';
 import { misfitOfTerms, parkNotification, type State } from './notification.states.js';
 import { RefundNotifications } from './refund-notifications.js';
 
-/** How long a notification waits for its charge, which may come back from a backup or another instance. */
-const KEPT = "interval '30 days'";
-
-/** Whether what an event is about is there. */
-const HAS_APPEARED = `CASE WHEN event.refund_id IS NULL
-           THEN EXISTS (SELECT 1 FROM charges
-             WHERE charges.account_id = event.account_id AND charges.id = event.charge_id)
-           ELSE EXISTS (SELECT 1 FROM refunds
-             WHERE refunds.account_id = event.account_id AND refunds.id = event.refund_id) END`;
-
-/** How many are read at once. */
-const BATCH = 100;
-
 /**
  * What the processor tells us by itself: at least once, late, in any order, also before our own commit. Each event id
  * is applied once, in the transaction of its effect. It settles what is still pending exactly as the holder of the
@@ -74,14 +61,17 @@ export class ProcessorNotifications {
     }
   }
 
-  /** Insert-or-find by the processor's event id, and its effect, in one transaction. */
+  /**
+   * Insert-or-find by the processor's event id, and its effect, in one transaction. Nothing is kept that names an
+   * account which is not here: the Stripe account is shared, and such a charge cannot appear.
+   */
   private async insertAndApply(notification: Notification, now?: ProcessorAnswer): Promise<void> {
     await this.dataSource.transaction(async (tx) => {
       const { id, type, account, charge, refund } = notification;
       // The same id, not committed yet, is waited for: it is applied here if its transaction is undone.
       const inserted: unknown[] = await tx.query(
         `INSERT INTO processor_events (processor, id, type, account_id, charge_id, refund_id, state, fact)
-         VALUES ($1, $2, $3, $4, $5, $6, 'waiting', $7)
+         SELECT $1, $2, $3, id, $5, $6, 'waiting', $7::json FROM accounts WHERE id = $4
          ON CONFLICT DO NOTHING RETURNING id`,
         [
           this.processor.name,
@@ -99,33 +89,8 @@ export class ProcessorNotifications {
     // Dies here: it is applied; the next delivery of the id finds that.
   }
 
-  /** Applies what came before its object did; forgets what nobody came for. */
-  async applyWaiting(): Promise<void> {
-    const tried: string[] = []; // one that cannot be applied stands in the way of no other
-    for (;;) {
-      const batch = await this.listAppeared(tried);
-      for (const fact of batch) {
-        tried.push(fact.id);
-        await this.applyOne(fact);
-      }
-      if (batch.length < BATCH) break;
-    }
-    await this.parkOld();
-    await this.forgetOld();
-  }
-
-  private async listAppeared(except: string[]): Promise<Notification[]> {
-    const rows: { fact: Notification }[] = await this.dataSource.query(
-      `SELECT event.fact FROM processor_events AS event
-       WHERE event.state = 'waiting' AND event.processor = $1 AND NOT event.id = ANY($2)
-         AND ${HAS_APPEARED}
-       ORDER BY event.received_at LIMIT ${BATCH}`,
-      [this.processor.name, except],
-    );
-    return rows.map(({ fact }) => fact);
-  }
-
-  private async applyOne(fact: Notification): Promise<void> {
+  /** Applies one that has waited; one that cannot be applied waits on, and stands in the way of no other. */
+  async applyOne(fact: Notification): Promise<void> {
     try {
       await this.orAfterALook(fact, (now) => this.lockAndApply(fact, now));
     } catch (error) {
@@ -142,38 +107,6 @@ export class ProcessorNotifications {
       );
       if (locked.length > 0) await this.applyAndRecord(tx, fact, now);
     });
-  }
-
-  /** What is about something of ours and could not be applied is not forgotten: a person must look. */
-  private async parkOld(): Promise<void> {
-    const parked: { id: string; charge_id: string }[] = await this.dataSource.query(
-      `WITH parked AS (
-         UPDATE processor_events AS event SET state = 'parked'
-         WHERE event.state = 'waiting' AND event.received_at < now() - ${KEPT} AND ${HAS_APPEARED}
-         RETURNING event.*),
-       payments AS (
-         INSERT INTO parked_payments (account_id, processor_reference, charge_id, amount, currency, reason)
-         SELECT parked.account_id, fact ->> 'reference', COALESCE(refunds.charge_id, parked.charge_id),
-           (fact ->> 'amount')::bigint, fact ->> 'currency', 'never_applied'
-         FROM parked LEFT JOIN refunds
-           ON refunds.account_id = parked.account_id AND refunds.id = parked.refund_id
-         ON CONFLICT DO NOTHING)
-       SELECT id, charge_id FROM parked`,
-    );
-    for (const { id, charge_id } of parked)
-      this.log.error(
-        `${id} of ${charge_id} could not be applied in 30 days: parked, a person must look`,
-      );
-  }
-
-  private async forgetOld(): Promise<void> {
-    const [forgotten]: [{ id: string; charge_id: string }[], number] = await this.dataSource.query(
-      `DELETE FROM processor_events AS event
-       WHERE event.state = 'waiting' AND event.received_at < now() - ${KEPT} AND NOT ${HAS_APPEARED}
-       RETURNING event.id, event.charge_id`,
-    );
-    for (const { id, charge_id } of forgotten)
-      this.log.warn(`${id} is forgotten: ${charge_id} has not appeared within 30 days`);
   }
 
   private async applyAndRecord(

@@ -150,6 +150,27 @@ describe('a notification before the charge', () => {
     await service.db.query('DELETE FROM processor_events WHERE id = $1', [young.id]);
   });
 
+  test('that was applied is remembered as long as it may be delivered again: thirty days', async () => {
+    const { body } = await charge(service.apiUrl, 'remembered');
+    const of = { id: body.id, account: await demoAccount() };
+    const paid = await paymentOf(service, of);
+    const [young, old] = [
+      event('payment_intent.succeeded', paid, newEventId()),
+      event('payment_intent.succeeded', paid, newEventId()),
+    ];
+    for (const each of [young, old]) await tell(service.apiUrl, each);
+    await receivedAgo(young.id, '29 days 23 hours 50 minutes');
+    await receivedAgo(old.id, '30 days 1 second');
+    await startWorkerWithoutProcessor();
+    await until(async () => (await statesOf(service, old.id)).length === 0);
+    expect(await statesOf(service, young.id)).toEqual(['applied']);
+    // One that came again all the same would change nothing.
+    const before = (await getCharge(service.apiUrl, of.id)).text;
+    await tell(service.apiUrl, old);
+    expect((await getCharge(service.apiUrl, of.id)).text).toBe(before);
+    expect(await told(service, of.id)).toEqual(['charge.succeeded']);
+  });
+
   test('that came, but could not be applied for thirty days, is parked and counted', async () => {
     const pending = await leavePending(service, 'never applied', 'losing');
     const restore = await restoreOlderBackup('charges', pending.id);
@@ -187,8 +208,8 @@ describe('a notification before the charge', () => {
     for (const each of [unknown, theirs]) await tell(service.apiUrl, each);
     await startWorkerWithoutProcessor();
     await oneRound();
-    for (const each of [unknown, theirs])
-      expect(await statesOf(service, each.id)).toEqual(['waiting']);
+    expect(await statesOf(service, theirs.id)).toEqual(['waiting']);
+    expect(await statesOf(service, unknown.id)).toEqual([]); // somebody else’s: nothing is kept
     expect(await statusOf(service, pending.id)).toBe('pending');
     // Its own account's does.
     await tell(
@@ -347,7 +368,7 @@ async function receivedAgo(id: string, age: string): Promise<void> {
 async function oneRound(): Promise<void> {
   const old = event(
     'payment_intent.succeeded',
-    intent({ id: 'ch_absent', account: 'acct_absent' }),
+    intent({ id: 'ch_absent', account: await demoAccount() }),
   );
   await tell(service.apiUrl, old);
   await receivedAgo(old.id, '31 days');
