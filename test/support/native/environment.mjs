@@ -8,8 +8,8 @@ export default class NativeEnvironment extends TestEnvironment {
     // In the constructor: the setup files of the configuration run before `setup`.
     this.global.requireNatively = createRequire(import.meta.url);
     this.global.Reflect = Reflect; // decorators of test files leave their metadata there, and Nest reads them
-    // What a test throws into the application, and the other way round, is an Error on both sides.
-    for (const type of [Error, TypeError, RangeError, SyntaxError, AggregateError]) {
+    // What a test throws into the application is an Error there, and the times that it reads are Dates here.
+    for (const type of [Error, TypeError, RangeError, SyntaxError, AggregateError, Date]) {
       this.global[type.name] = type;
     }
   }
