@@ -1,6 +1,7 @@
 import { Accounts1763760001000 } from './1763760001000-accounts.js';
 import { IdempotencyRecords1763760002000 } from './1763760002000-idempotency-records.js';
 import { Charges1763760003000 } from './1763760003000-charges.js';
+import { EachFilterItsIndex1763760015000 } from './1763760015000-each-filter-its-index.js';
 import { DecidedOnce1763760009000 } from './1763760009000-decided-once.js';
 import { NoIndexOfPendingCharges1763760010000 } from './1763760010000-no-index-of-pending-charges.js';
 import { NotificationsByState1763760014000 } from './1763760014000-notifications-by-state.js';
@@ -27,6 +28,7 @@ export const migrations = [
   NoIndexOfPendingCharges1763760010000,
   OneLiveRefundPerCause1763760012000,
   NotificationsByState1763760014000,
+  EachFilterItsIndex1763760015000,
   RefundsMadeOrFailedElsewhere1763760016000,
   RecordsThatNeedAttention1763760018000,
 ];

@@ -11,6 +11,14 @@ import { CreateCharge, ListCharges } from './charge.dto.js';
 import { chargeToWire, type Charge, type ChargeWire } from './charge.entity.js';
 import { ChargeOperation } from './charge.operation.js';
 import { CHARGE_COLUMNS, findCharge } from './charge.queries.js';
+import { CHARGE_STATES } from './charge.states.js';
+
+/**
+ * An order has one live charge, however many have failed, and the unique index that sees to it finds it. (A charge whose
+ * order is lost shows none.)
+ */
+const LIVE_OF_ORDER = `id = (SELECT id FROM charges WHERE account_id = $1 AND status IN ('pending', 'succeeded')
+  AND lost_order_id IS NULL AND COALESCE(order_id, lost_order_id) = ?)`;
 
 @Controller('charges')
 export class ChargesController {
@@ -35,17 +43,20 @@ export class ChargesController {
 
   @Get()
   async list(@Req() request: Request, @Query() query: ListCharges): Promise<List<ChargeWire>> {
+    const { status, order } = query;
     const filters = [
-      { sql: 'status =', value: query.status },
-      { sql: 'order_id =', value: query.order },
-      { sql: 'created_at >=', value: toUtc(query['created[gte]']) },
-      { sql: 'created_at <', value: toUtc(query['created[lt]']) },
+      { sql: 'status = ?', value: status },
+      { sql: status && status !== 'failed' ? LIVE_OF_ORDER : 'order_id = ?', value: order },
+      { sql: 'created_at >= ?', value: toUtc(query['created[gte]']) },
+      { sql: 'created_at < ?', value: toUtc(query['created[lt]']) },
     ].filter(({ value }) => value !== undefined);
+    const isEach = Object.keys(CHARGE_STATES).map((each) => `status = '${each}'`);
     return page<Charge, ChargeWire>(this.dataSource.manager, accountIdOf(request), query, {
       table: 'charges',
       columns: CHARGE_COLUMNS,
-      where: filters.map(({ sql }, index) => `${sql} $${index + 2}`),
+      where: filters.map(({ sql }, index) => sql.replace('?', `$${index + 2}`)),
       values: filters.map(({ value }) => value),
+      oneOf: status === undefined && order === undefined ? isEach : [],
       url: '/charges',
       toWire: chargeToWire,
     });

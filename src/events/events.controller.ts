@@ -5,10 +5,11 @@ import { accountIdOf } from '../accounts/auth.guard.js';
 import { Idempotent } from '../idempotency/idempotent.interceptor.js';
 import type { Plan } from '../idempotency/operation.js';
 import { OptionalBody } from '../platform/body.guard.js';
-import { ListQuery, page, type List } from '../platform/list.js';
+import { page, type List } from '../platform/list.js';
 import { objectNotFound } from '../platform/problem.js';
 import { eventToWire, type Event, type EventWire } from './event.entity.js';
 import { EventResendOperation } from './event-resend.operation.js';
+import { ListEvents } from './event.dto.js';
 import { EVENT_COLUMNS, findEvent } from './events.js';
 
 /** A resend takes nothing; whatever is sent is an unknown member. */
@@ -22,12 +23,12 @@ export class EventsController {
   ) {}
 
   @Get()
-  async list(@Req() request: Request, @Query() query: ListQuery): Promise<List<EventWire>> {
+  async list(@Req() request: Request, @Query() query: ListEvents): Promise<List<EventWire>> {
     return page<Event, EventWire>(this.dataSource.manager, accountIdOf(request), query, {
       table: 'events',
       columns: EVENT_COLUMNS,
-      where: [],
-      values: [],
+      where: query.type === undefined ? [] : ['type = $2'],
+      values: query.type === undefined ? [] : [query.type],
       url: '/events',
       toWire: eventToWire,
     });

@@ -25,6 +25,7 @@ export const MEMBERS: Readonly<Record<string, string>> = {
   ending_before: 'An id: the page ends before it.',
   status: 'Only those in this state.',
   'ListCharges.order': 'Only those for this order.',
+  type: 'Only those of this type.',
   'created[gte]': 'Made at this time or later. Without an offset it is UTC.',
   'created[lt]': 'Made before this time.',
   url: 'Where deliveries are sent: https, and a public address, without blanks or invisible characters.',

@@ -41,6 +41,11 @@ export interface Listing<Row, Wire> {
   /** Conditions beside these, with `$2`, `$3`, … for `values`. A cursor may have moved out of them since. */
   where: string[];
   values: unknown[];
+  /**
+   * Conditions of which each row meets exactly one: the list is merged from one list for each. So one index, with the
+   * column that they are about before the time, serves the list with that filter and without it.
+   */
+  oneOf?: string[];
   url: string;
   toWire: (row: Row) => Wire;
 }
@@ -54,7 +59,7 @@ export async function page<Row, Wire>(
   db: Tx,
   accountId: string,
   query: ListQuery,
-  { table, columns, of, where, values, url, toWire }: Listing<Row, Wire>,
+  { table, columns, of, where, values, oneOf = [], url, toWire }: Listing<Row, Wire>,
 ): Promise<List<Wire>> {
   const { starting_after: after, ending_before: before } = query;
   if (after !== undefined && before !== undefined) {
@@ -84,9 +89,12 @@ export async function page<Row, Wire>(
   }
   const direction = before === undefined ? 'DESC' : 'ASC';
   parameters.push(limit + 1);
+  const inOrder = `ORDER BY created_at ${direction}, id ${direction} LIMIT $${parameters.length}`;
+  const select = (more: string[]) =>
+    `SELECT ${columns} FROM ${table} WHERE ${[...conditions, ...more].join(' AND ')} ${inOrder}`;
+  const parts = oneOf.map((condition) => `(${select([condition])})`);
   const rows: Row[] = await db.query(
-    `SELECT ${columns} FROM ${table} WHERE ${conditions.join(' AND ')}
-     ORDER BY created_at ${direction}, id ${direction} LIMIT $${parameters.length}`,
+    parts.length > 0 ? `${parts.join(' UNION ALL ')} ${inOrder}` : select([]),
     parameters,
   );
   const data = rows.slice(0, limit).map(toWire);

@@ -1,3 +1,4 @@
+import { ListEvents } from '../../events/event.dto.js';
 import { ListQuery } from '../../platform/list.js';
 import { CreateEndpoint, NoMembers } from '../../webhooks/outgoing/endpoint.dto.js';
 import { EXAMPLES, listExample } from '../examples.js';
@@ -13,7 +14,7 @@ export const EVENT_ROUTES: Routes = {
     tag: 'Events',
     id: 'listEvents',
     summary: 'List what has happened, newest first',
-    query: ListQuery,
+    query: ListEvents,
     successes: {
       200: {
         description: 'A page.',
