@@ -13,6 +13,7 @@ import type pg from 'pg';
 import { DataSource } from 'typeorm';
 import { Loop } from '../idempotency/loop.js';
 import { QUEUE_SCHEMA } from '../platform/queue-owner.js';
+import { Shares } from '../platform/shares.js';
 import {
   JobRegistry,
   PLACES_OUTSIDE,
@@ -23,7 +24,6 @@ import {
 } from './jobs.js';
 import { openQueuePool, untilIdle } from './queue-pool.js';
 import { freeAbandonedJobs, giveBack, putOff, spreadNextRun } from './queue-tables.js';
-import { Shares } from './shares.js';
 
 export interface JobRunnerOptions {
   databaseUrl: string;

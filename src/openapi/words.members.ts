@@ -22,7 +22,8 @@ export const MEMBERS: Readonly<Record<string, string>> = {
   on_hand: 'How many there are. What is promised to charges that have not ended is `held`.',
   limit: '1 to 100, 10 if left out.',
   starting_after: 'An id: the page goes on after it. Not together with `ending_before`.',
-  ending_before: 'An id: the page ends before it.',
+  ending_before:
+    'An id: the page ends before it. What commits late is not there yet: see “Following a list”.',
   status: 'Only those in this state.',
   'ListCharges.order': 'Only those for this order.',
   type: 'Only those of this type.',

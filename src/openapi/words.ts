@@ -2,6 +2,12 @@ import type { Retry } from '../idempotency/errors.js';
 
 export const RULE = 'One key per purchase; a retry reuses it; a new key is a new charge.';
 
+/**
+ * An object of a list appears this long after its `created_at` at the latest. PostgreSQL ends a statement after 10 s and
+ * a transaction that is idle for 15 s; of at most 24 statements none takes longer. Proof: test/operation/lists.spec.ts.
+ */
+export const OVERLAP_MINUTES = 10;
+
 /** For machines and people alike; `retry` of every problem is one of these. */
 export const RETRY_MEANS: Readonly<Record<Retry, string>> = {
   same_key: 'Send the same request again with the same key, after `Retry-After`.',
@@ -52,7 +58,14 @@ A 2xx and a 402 are stored under the key and replayed, same status, same bytes, 
 - PUT and DELETE ignore \`Idempotency-Key\`: they are idempotent by nature. After a lost answer send the same again. A PUT with \`If-None-Match: *\` is then 412 if the first one took effect: GET shows whether what is there is yours.
 - A valid \`traceparent\` (W3C Trace Context, version 00) is \`trace_id\` in our logs and goes on to the processor, unchanged. An invalid one is ignored.
 
+## Following a list
+
+Lists are for looking: newest first by \`created_at\`, the time at which the object's transaction began, then by id. An object appears when its transaction commits, which may be up to ${OVERLAP_MINUTES} minutes later. A client that only asks for what is newer than the last one it knows (\`ending_before\`) can therefore miss one, in the list of events too. What \`npm run reconcile\` rebuilds after a restore has the time of its payment: read the whole list then.
+
+- To follow what happens, register a webhook endpoint: each event is delivered at least once, whenever it commits.
+- A client that polls reads from the newest back, with \`starting_after\`, until \`created_at\` is more than ${OVERLAP_MINUTES} minutes before the newest one that it knew, and drops the ids that it knows.
+
 ## Limits
 
-Requests of an account pass a token bucket (100 a second, 200 at once by default), in the memory of each API process: several processes allow several times that. Every authenticated answer tells what is left in \`RateLimit\`; a replay counts like any request. 429 \`rate_limited\` comes before the key is looked at, so the key is as it was.
+Requests of an account pass a token bucket (100 a second, 200 at once by default), in the memory of each API process: several processes allow several times that. Every authenticated answer tells what is left in \`RateLimit\`; a replay counts like any request. Lists take no more than a third of a process's database connections, and those of one account a part of these: one that gets no turn within 2 s is 429 as well. 429 \`rate_limited\` comes before the key is looked at, so the key is as it was.
 `;

@@ -1,5 +1,6 @@
 import { IsString, MaxLength } from 'class-validator';
 import { validationFailed } from './problem.js';
+import { ListReads } from './list-reads.js';
 import { IsWholeNumber } from './rules.js';
 import { MayBeAbsent } from './validation.js';
 import type { Tx } from './database.js';
@@ -53,9 +54,20 @@ export interface Listing<Row, Wire> {
 /**
  * One page. The cursor is compared in SQL, with the database's microseconds: in JavaScript two rows of the
  * same millisecond would swallow each other.
- * @throws Problem `validation_failed` when the cursor names nothing in this list.
+ * @throws Problem `validation_failed` when the cursor names nothing in this list, `rate_limited` when too many are read.
  */
 export async function page<Row, Wire>(
+  db: Tx,
+  accountId: string,
+  query: ListQuery,
+  listing: Listing<Row, Wire>,
+): Promise<List<Wire>> {
+  return ListReads.of(db.dataSource).inTurn(accountId, () =>
+    readPage(db, accountId, query, listing),
+  );
+}
+
+async function readPage<Row, Wire>(
   db: Tx,
   accountId: string,
   query: ListQuery,

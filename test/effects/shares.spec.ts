@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, test } from '@jest/globals';
-import { Shares } from '../../src/jobs/shares.js';
+import { Shares } from '../../src/platform/shares.js';
 
 const SLOTS = 40;
 let shares: Shares;

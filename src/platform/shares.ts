@@ -1,6 +1,6 @@
 /**
- * Who may have how many of the slots in which jobs wait for strangers' servers. What runs for an endpoint takes its slot
- * for its account, too; it may begin as long as the account's slots, and the endpoint's twice, are fewer than the free
+ * Who may have how many of the slots in which jobs wait for strangers' servers, or lists for the database. What runs
+ * for an endpoint takes its slot for its account, too; it may begin as long as the account's slots, and the endpoint's twice, are fewer than the free
  * ones. So an endpoint that is slow has a quarter of all, and has them for as long as nobody else wants them; all
  * endpoints of an account together have half; the more of them are slow, the less has each, and there is room for one
  * that has none. Nobody has to know who is slow.
