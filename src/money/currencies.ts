@@ -1,6 +1,6 @@
 /**
  * The one table of currencies, read by the API and by the sandbox: what Stripe takes, and counts in the minor unit of
- * ISO 4217. An amount goes to the processor as it is, so another unit there would be another sum of money.
+ * ISO 4217. An amount goes to the processor as it is, so another unit there is another sum of money.
  *
  * Source: docs.stripe.com/currencies, sections "Supported presentment currencies", "Zero-decimal currencies",
  * "Three-decimal currencies" and "Special cases"; the units of ISO 4217 are those of the package `currency-codes`,

@@ -108,14 +108,17 @@ export class StripeProcessor extends Processor {
     const { paymentIntents } = this.stripe;
     return this.ask(notAfter, async () => {
       const parameters = JSON.parse(prepared) as Stripe.PaymentIntentCreateParams;
-      const intent = await paymentIntents
+      let intent: Stripe.PaymentIntent = await paymentIntents
         .create(parameters, { idempotencyKey: key })
         .catch(intentOfAuthenticationError);
-      if (asksForAuthentication(intent))
-        return endUnauthenticated(paymentIntents, intent.id).catch(unknownYet);
-      // A key replays the first answer for ever, also one that was not final: then its object tells.
-      if (intent.status !== 'processing') return answerOfIntent(intent);
-      return paymentIntents.retrieve(intent.id).then(answerOfIntent, unknownYet);
+      try {
+        // A key replays the first answer for ever, also one that was not final: then its object tells.
+        if (intent.status === 'processing') intent = await paymentIntents.retrieve(intent.id);
+        if (!asksForAuthentication(intent)) return answerOfIntent(intent);
+        return await endUnauthenticated(paymentIntents, intent.id);
+      } catch (error) {
+        return unknownYet(error);
+      }
     });
   }
 

@@ -4,7 +4,7 @@ import { answerOfIntent, asksForAuthentication, authenticationRequired } from '.
 
 type PaymentIntents = Stripe['paymentIntents'];
 
-/** The intent that an attempt to pay made, also if the bank's wish for 3-D Secure came as an error. */
+/** The intent of an attempt to pay that failed because the bank asks for 3-D Secure. @throws any other error */
 export function intentOfAuthenticationError(error: unknown): Stripe.PaymentIntent {
   const intent = error instanceof Stripe.errors.StripeCardError ? error.payment_intent : undefined;
   if (intent === undefined || !asksForAuthentication(intent)) throw error;

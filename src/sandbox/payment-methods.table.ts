@@ -107,7 +107,7 @@ export function paymentMethodObject(name: string): Stripe.PaymentMethod {
       three_d_secure_usage: null,
       wallet: null,
     },
-    created: 0, // a name of a table: it was always there
+    created: 0, // a fixed name, not made at any time
     customer: null,
     customer_account: null,
     livemode: false,

@@ -102,7 +102,7 @@ describe('a definite no is stored and replayed', () => {
   });
 });
 
-test('a payment that asks for 3-D Secure is canceled, so that nobody can complete it later', async () => {
+test('a payment that asks for 3-D Secure is canceled, so that it cannot be completed later', async () => {
   const { apiUrl, sandboxUrl, db } = service;
   const refused = await charge(apiUrl, '3ds', by('pm_card_threeDSecure2Required'));
   expect(refused.body.detail).toMatch(/3-D Secure.* only with another payment method/);

@@ -105,7 +105,7 @@ describe('what Stripe has and the sandbox lacks', () => {
     });
   });
 
-  it('is not what nobody has', async () => {
+  it('is told apart from a typo', async () => {
     for (const path of ['/v1/payment_intent', '/v1/refund/re_1', '/v1/payment_intents/pi_1/pay']) {
       const reply = await post(sandbox, path, {});
       expect(reply.status).toBe(404);
