@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import type pg from 'pg';
+import pg from 'pg';
 import { QueryFailedError } from 'typeorm';
 
 export interface Retrying {
@@ -87,7 +87,9 @@ async function listBlockers(
   watcher: pg.Client,
   applicationName: string,
 ): Promise<{ pid: number; line: string }[]> {
-  // Within a transaction, as the watcher is, pg_stat_activity stays as it was first read.
+  // Without parameters: the portal of a statement with parameters keeps its snapshot until the transaction's end, and an
+  // index that is built CONCURRENTLY waits for that. In a transaction pg_stat_activity stays as it was first read.
+  const name = pg.escapeLiteral(applicationName);
   await watcher.query('SELECT pg_stat_clear_snapshot()');
   const { rows } = await watcher.query<{ pid: number; line: string }>(
     `SELECT DISTINCT blocker.pid, concat_ws(', ', 'pid ' || blocker.pid,
@@ -96,9 +98,8 @@ async function listBlockers(
      FROM pg_stat_activity AS ours
      CROSS JOIN LATERAL unnest(pg_blocking_pids(ours.pid)) AS blocking (pid)
      JOIN pg_stat_activity AS blocker ON blocker.pid = blocking.pid
-     WHERE ours.datname = current_database() AND ours.application_name = $1
-       AND ours.wait_event_type = 'Lock' AND blocker.application_name <> $1`,
-    [applicationName],
+     WHERE ours.datname = current_database() AND ours.application_name = ${name}
+       AND ours.wait_event_type = 'Lock' AND blocker.application_name <> ${name}`,
   );
   return rows;
 }
