@@ -7,7 +7,10 @@ export const DEMO_ACCOUNTS = { acme: 'sk_test_acme', globex: 'sk_test_globex' };
 
 /** Makes the demo accounts unless they are there. Two starters at once: the key's hash is unique, one wins. */
 export async function ensureDemoAccounts(databaseUrl: string): Promise<void> {
-  const db = await new DataSource(databaseOptions(databaseUrl, 1)).initialize();
+  const options = databaseOptions(databaseUrl, 1);
+  // A start waits for its server, however slow the machine is.
+  const extra = { ...options.extra, connectionTimeoutMillis: 0 };
+  const db = await new DataSource({ ...options, extra }).initialize();
   try {
     for (const [name, apiKey] of Object.entries(DEMO_ACCOUNTS)) {
       await db.transaction(async (tx) => {
