@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import pg from 'pg';
+import type pg from 'pg';
 import { QueryFailedError } from 'typeorm';
 
 export interface Retrying {
@@ -32,7 +32,8 @@ export class MigrationBlocked extends Error {
 /**
  * Runs a step whose statements give up waiting for a lock after a short time, again and again, so that requests never
  * queue behind it for long.
- * @param watcher another connection, free meanwhile.
+ * @param watcher another connection, free meanwhile and in no transaction: CREATE INDEX CONCURRENTLY waits for the end of
+ *   each transaction that has a snapshot at that moment, even if it is the one that waits for the index.
  * @param applicationName of the sessions that run the step.
  * @throws MigrationBlocked
  */
@@ -87,10 +88,6 @@ async function listBlockers(
   watcher: pg.Client,
   applicationName: string,
 ): Promise<{ pid: number; line: string }[]> {
-  // Without parameters: the portal of a statement with parameters keeps its snapshot until the transaction's end, and an
-  // index that is built CONCURRENTLY waits for that. In a transaction pg_stat_activity stays as it was first read.
-  const name = pg.escapeLiteral(applicationName);
-  await watcher.query('SELECT pg_stat_clear_snapshot()');
   const { rows } = await watcher.query<{ pid: number; line: string }>(
     `SELECT DISTINCT blocker.pid, concat_ws(', ', 'pid ' || blocker.pid,
        COALESCE(NULLIF(blocker.application_name, ''), 'no application name'), blocker.state,
@@ -98,8 +95,9 @@ async function listBlockers(
      FROM pg_stat_activity AS ours
      CROSS JOIN LATERAL unnest(pg_blocking_pids(ours.pid)) AS blocking (pid)
      JOIN pg_stat_activity AS blocker ON blocker.pid = blocking.pid
-     WHERE ours.datname = current_database() AND ours.application_name = ${name}
-       AND ours.wait_event_type = 'Lock' AND blocker.application_name <> ${name}`,
+     WHERE ours.datname = current_database() AND ours.application_name = $1
+       AND ours.wait_event_type = 'Lock' AND blocker.application_name <> $1`,
+    [applicationName],
   );
   return rows;
 }

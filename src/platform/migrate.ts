@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { runMigrations as migrateQueue } from 'graphile-worker';
 import pg from 'pg';
 import { DataSource } from 'typeorm';
@@ -10,6 +11,8 @@ import { UNLIMITED_SESSION_OPTIONS } from './session.js';
 
 // Any constant will do, as long as every process of this application uses the same.
 const MIGRATION_LOCK = 4_021_970;
+/** How often a process that waits for the lock asks for it. Longer delays its start. */
+const LOCK_POLL_MS = 100;
 
 /** By this name a session of ours is found in pg_stat_activity, behind a pooler too. */
 const APPLICATION_NAME = 'charge-once migrations';
@@ -60,22 +63,24 @@ const BEGIN = `BEGIN ISOLATION LEVEL READ COMMITTED;
  *   is changed.
  */
 export async function migrate(databaseUrl: string, retrying: Retrying = {}): Promise<void> {
-  const lock = new pg.Client({
+  const target = {
     ...connectionTarget(databaseUrl, UNLIMITED_SESSION_OPTIONS),
     application_name: APPLICATION_NAME,
-  });
+  };
+  const lock = new pg.Client(target);
+  const watcher = new pg.Client(target).on('error', () => undefined); // nothing depends on what it sees
   const lost = new Promise<never>((_, reject) => {
     lock.on('error', (error) => reject(new MigrationLockLost(error)));
   });
   lost.catch(() => undefined); // also when nobody is waiting for it yet, or any more
   await lock.connect();
   try {
-    await lock.query(BEGIN);
-    await lock.query('SELECT pg_advisory_xact_lock($1)', [MIGRATION_LOCK]);
+    await watcher.connect();
+    await takeLock(lock);
     const foreign = await whyQueueIsForeign(lock);
     if (foreign !== undefined) throw new UnfitDatabase(foreign);
     const work = openWork(databaseUrl, (step) =>
-      withLockRetries(lock, APPLICATION_NAME, step, retrying),
+      withLockRetries(watcher, APPLICATION_NAME, step, retrying),
     );
     try {
       await Promise.race([lost, work.run()]);
@@ -83,7 +88,24 @@ export async function migrate(databaseUrl: string, retrying: Retrying = {}): Pro
       await work.stop();
     }
   } finally {
+    await watcher.end();
     await lock.end();
+  }
+}
+
+/**
+ * Resolves when this connection has the lock. Asks again and again, because a statement that waits for the lock has a
+ * snapshot: CREATE INDEX CONCURRENTLY of the holder would wait for it, and PostgreSQL would end one of the two (40P01).
+ */
+async function takeLock(lock: pg.Client): Promise<void> {
+  for (;;) {
+    await lock.query(BEGIN);
+    const { rows } = await lock.query<{ taken: boolean }>(
+      `SELECT pg_try_advisory_xact_lock(${MIGRATION_LOCK}) AS taken`,
+    );
+    if (rows[0]?.taken) return;
+    await lock.query('ROLLBACK');
+    await delay(LOCK_POLL_MS);
   }
 }
 

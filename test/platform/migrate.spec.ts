@@ -155,3 +155,15 @@ describe('a database that another installation has, in another schema,', () => {
     await expect(checkDatabase(testDatabaseUrl(name), true)).resolves.toBeDefined();
   });
 });
+
+test('of three processes at once one migrates, and the others find nothing left to do', async () => {
+  const together = `${name}_together`;
+  await admin.query(`CREATE DATABASE ${together}`);
+  try {
+    const url = testDatabaseUrl(together);
+    await Promise.all([1, 2, 3].map(() => migrate(url)));
+    await expect(checkDatabase(url, true)).resolves.toBeDefined();
+  } finally {
+    await admin.query(`DROP DATABASE ${together} WITH (FORCE)`);
+  }
+});
