@@ -73,6 +73,7 @@ describe('GET /idempotency-keys/{key}', () => {
       status: null,
       resource,
       attempts: 1,
+      needs_attention: false,
       first_seen_at: expect.stringMatching(/^\d{4}-.*Z$/),
       completed_at: null,
       expires_at: null,
