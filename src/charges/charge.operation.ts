@@ -188,6 +188,7 @@ const TAKEN_AFTER_ALL: readonly Misfit[] = [
   'second_payment',
   'amount_mismatch',
   'another_processor',
+  'never_applied',
 ];
 
 const OUT_OF_STOCK: ChargeEnd = {

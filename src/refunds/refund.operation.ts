@@ -41,6 +41,7 @@ const RETURNED_AFTER_ALL: readonly Misfit[] = [
   'refund_succeeded_after_failed',
   'amount_mismatch',
   'another_processor',
+  'never_applied',
 ];
 
 /** A pending refund, as the second beat needs it. */
