@@ -53,7 +53,7 @@ export async function commandEnvironment(
   const [file] = await othersRunning(folder);
   if (file === undefined) {
     throw new ConfigurationError(
-      `DATABASE_URL is not set, and no \`npm start\` with its own PostgreSQL runs on ${folder}. Start it, or set DATABASE_URL=postgres://user:password@host:5432/database.`,
+      `DATABASE_URL is not set, and no \`npm start\` with its own PostgreSQL runs on ${folder}. Start it, set the DATA_DIR that it was started with, or set DATABASE_URL=postgres://user:password@host:5432/database.`,
     );
   }
   const state = read(file);

@@ -109,10 +109,21 @@ function collect(broken: ValidationError[], path: string, errors: InputError[]):
     }
     // Decorators are told from the last to the first; the first says what kind of value is wanted.
     for (const detail of Object.values(constraints ?? {}).reverse()) {
-      errors.push({ pointer: at, detail: detail.replace(`${property} `, '') });
+      errors.push({ pointer: at, detail: withoutName(detail, property) });
     }
     collect(children ?? [], at, errors);
   }
+}
+
+/** class-validator's own texts begin with the name, which the pointer has; a text of ours may have it further on. */
+function withoutName(detail: string, property: string): string {
+  for (const [start, rest] of [
+    [`${property} `, ''],
+    [`each value in ${property} `, 'each value '],
+  ] as const) {
+    if (detail.startsWith(start)) return rest + detail.slice(start.length);
+  }
+  return detail;
 }
 
 /** One reason per place is enough to act on. */

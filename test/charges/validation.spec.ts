@@ -66,6 +66,9 @@ describe('currency', () => {
     async (currency) => {
       expect(await refused({ currency })).toEqual(['/currency']);
       const naive = await post(app, '/lab/naive/charges', { ...CHARGE, currency });
+      expect(naive.body.errors[0].detail).toBe(
+        'must be the lower-case ISO 4217 code of a currency that the processor takes',
+      );
       expect(naive).toMatchObject({ status: 400, body: { errors: [{ pointer: '/currency' }] } });
     },
   );
