@@ -79,7 +79,7 @@ export async function migrate(databaseUrl: string, retrying: Retrying = {}): Pro
     await takeLock(lock);
     const foreign = await whyQueueIsForeign(lock);
     if (foreign !== undefined) throw new UnfitDatabase(foreign);
-    const work = openWork(databaseUrl, (step) =>
+    const work = openWork(databaseUrl, target, (step) =>
       withLockRetries(watcher, APPLICATION_NAME, step, retrying),
     );
     try {
@@ -112,6 +112,7 @@ async function takeLock(lock: pg.Client): Promise<void> {
 /** The migrations, on connections that can be ended in the middle of a statement. */
 function openWork(
   databaseUrl: string,
+  target: pg.ClientConfig,
   retry: (step: () => Promise<unknown>) => Promise<void>,
 ): { run(): Promise<void>; stop(): Promise<void> } {
   const connections = new Set<pg.Client>();
@@ -133,12 +134,7 @@ function openWork(
       );
     }
   }
-  const options = {
-    ...connectionTarget(databaseUrl, UNLIMITED_SESSION_OPTIONS),
-    max: 1,
-    Client: Connection,
-    application_name: APPLICATION_NAME,
-  };
+  const options = { ...target, max: 1, Client: Connection };
   const db = new DataSource({
     type: 'postgres',
     url: databaseUrl,
