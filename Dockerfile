@@ -4,7 +4,8 @@ FROM node:20.20.2-bookworm-slim AS build
 WORKDIR /app
 COPY package.json package-lock.json ./
 RUN npm ci
-COPY build.mjs tsconfig.json tsconfig.build.json ./
+COPY tsconfig.json ./
+COPY build build
 COPY migrations migrations
 COPY src src
 RUN npm run build

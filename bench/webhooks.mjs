@@ -15,8 +15,8 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import pg from 'pg';
 import { DataSource } from 'typeorm';
-import { recordEvent } from '../dist/src/events/events.js';
-import { databaseOptions } from '../dist/src/platform/database.js';
+import { recordEvent } from '../dist/modules/src/events/events.js';
+import { databaseOptions } from '../dist/modules/src/platform/database.js';
 import { CHARGE, fire } from './load.mjs';
 import { HERE, cpuMs, median, startStack } from './stack.mjs';
 

@@ -14,7 +14,7 @@ import { faultOf } from './platform/fault.js';
 process.stdout.on('error', () => undefined);
 process.stderr.on('error', () => undefined);
 
-// Our children are started again from our own build: build.mjs removes none that a live process names here.
+// Our children are started again from our own build: build/build.mjs removes none that a live process names here.
 const users = fileURLToPath(new URL('../in-use/', import.meta.url));
 mkdirSync(users, { recursive: true });
 writeFileSync(`${users}${process.pid}`, '');

@@ -17,13 +17,13 @@ import { basename, join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 
-/** A program that keeps another one running, built by our build.mjs with our settings. */
+/** A program that keeps another one running, built by our build/ with our settings. */
 const MAIN = `
 import { fileURLToPath } from 'node:url';
 import { supervise } from './local-supervisor.js';
 supervise({
   name: 'child',
-  script: fileURLToPath(new URL('child.js', import.meta.url)),
+  script: fileURLToPath(new URL('worker.js', import.meta.url)),
   env: process.env,
   isReady: async () => true,
   log: () => undefined,
@@ -35,11 +35,10 @@ if (process.connected) setInterval(() => undefined, 1_000);`;
 let home: string;
 beforeAll(async () => {
   home = await mkdtemp(join(tmpdir(), 'charge-once-build-'));
-  for (const folder of ['src', 'migrations']) await mkdir(join(home, folder));
-  for (const file of ['build.mjs', 'package.json', 'package-lock.json'])
+  for (const folder of ['src', 'migrations', 'build']) await mkdir(join(home, folder));
+  for (const file of ['build/build.mjs', 'build/compile.mjs', 'package.json', 'package-lock.json'])
     await cp(file, join(home, file));
-  for (const file of ['tsconfig.json', 'tsconfig.build.json', 'src/local-supervisor.ts'])
-    await cp(file, join(home, file));
+  for (const file of ['tsconfig.json', 'src/local-supervisor.ts']) await cp(file, join(home, file));
   await cp('src/config.ts', join(home, 'src/config.ts'));
   await symlink(resolve('node_modules'), join(home, 'node_modules'));
   await writeFile(join(home, 'src/main.ts'), MAIN);
@@ -47,10 +46,10 @@ beforeAll(async () => {
 });
 afterAll(() => rm(home, { recursive: true, force: true }));
 
-const edit = (text: string) => writeFile(join(home, 'src/child.ts'), text);
+const edit = (text: string) => writeFile(join(home, 'src/worker.ts'), text);
 const target = () => realpath(join(home, 'dist'));
 const builds = async () =>
-  (await readdir(join(home, '.build'))).filter((name) => !name.startsWith('draft-'));
+  (await readdir(join(home, '.build'))).filter((name) => /^[0-9a-f]+$/.test(name));
 
 function run(...args: string[]): Promise<{ code: number; output: string }> {
   return new Promise((done) => {
@@ -61,7 +60,7 @@ function run(...args: string[]): Promise<{ code: number; output: string }> {
 }
 
 async function build(): Promise<void> {
-  expect(await run('build.mjs')).toEqual({ code: 0, output: '' });
+  expect(await run('build/build.mjs')).toEqual({ code: 0, output: '' });
 }
 
 describe('npm run build', () => {
@@ -81,7 +80,7 @@ describe('npm run build', () => {
       await build();
       process.kill(Number(pid), 'SIGKILL');
       expect((await next())[1]).toBe('1');
-      expect((await run('dist/src/child.js')).output).toMatch(/^version 2 /);
+      expect((await run('dist/src/worker.js')).output).toMatch(/^version 2 /);
     } finally {
       program.kill('SIGKILL');
       await exit;
@@ -90,18 +89,18 @@ describe('npm run build', () => {
 
   it('builds nothing twice', async () => {
     const before = await target();
-    const { ctimeMs } = await stat(join(before, 'src/child.js'));
+    const { ctimeMs } = await stat(join(before, 'src/worker.js'));
     await build();
     expect(await target()).toBe(before);
-    expect((await stat(join(before, 'src/child.js'))).ctimeMs).toBe(ctimeMs);
+    expect((await stat(join(before, 'src/worker.js'))).ctimeMs).toBe(ctimeMs);
   });
 
   it('leaves what was built before if the compiler finds a fault', async () => {
     const before = await target();
-    await edit('export const wrong: number = "text";');
-    expect(await run('build.mjs')).toEqual({
+    await edit('export const wrong = ;');
+    expect(await run('build/build.mjs')).toEqual({
       code: 2,
-      output: expect.stringMatching(/^src\/child\.ts\(1,14\): error TS2322/),
+      output: expect.stringMatching(/^src\/worker\.ts\(1,22\): error TS1109/),
     });
     expect(await target()).toBe(before);
   });
@@ -110,7 +109,7 @@ describe('npm run build', () => {
     await edit(child(3));
     await Promise.all([build(), build()]);
     expect(await builds()).toHaveLength(3);
-    expect((await run('dist/src/child.js')).output).toMatch(/^version 3 /);
+    expect((await run('dist/src/worker.js')).output).toMatch(/^version 3 /);
   });
 
   it('replaces a folder that something else has built', async () => {

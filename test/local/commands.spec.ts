@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { isAlive, signal, waitForDeath } from '../../src/platform/processes.js';
-import { buildEnv, built } from '../support/build.js';
+import { buildEnv, built, builtModule } from '../support/build.js';
 import { charge } from '../support/raw-client.js';
 import { startStack, type Stack } from '../support/stack.js';
 
@@ -73,7 +73,7 @@ describe('while `npm start` runs, in another terminal', () => {
     const shown = await run(resolve('node_modules/typeorm/cli.js'), [
       'migration:show',
       '-d',
-      built('src/data-source.js'),
+      builtModule('src/data-source.js'),
     ]);
     expect(shown).toMatchObject({ code: 0, output: expect.stringMatching(/\[X\] \d+ Accounts/) });
     expect(shown.output).not.toContain('[ ]');

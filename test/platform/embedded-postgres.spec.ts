@@ -10,7 +10,7 @@ import {
   startEmbeddedPostgres,
 } from '../../src/platform/embedded-postgres.js';
 import { isAlive, waitForDeath } from '../../src/platform/processes.js';
-import { built } from '../support/build.js';
+import { builtModule } from '../support/build.js';
 import { until } from '../support/until.js';
 
 const asRoot = process.getuid?.() === 0 ? it : it.skip;
@@ -51,7 +51,7 @@ async function query(server: EmbeddedPostgres, sql: string): Promise<Record<stri
 
 /** A process of its own that starts the server; resolves with the server's pid. */
 async function startElsewhere(): Promise<{ starter: ChildProcess; pid: number }> {
-  const module = built('src/platform/embedded-postgres.js');
+  const module = builtModule('src/platform/embedded-postgres.js');
   const script = `
     import { startEmbeddedPostgres } from ${JSON.stringify(module)};
     const dataDir = ${JSON.stringify(join(home, 'postgres'))};

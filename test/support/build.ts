@@ -1,8 +1,13 @@
 import { join } from 'node:path';
 
-/** A file of the build that this run tests, `src/main.js`; global-setup.mjs makes it, and nothing changes it. */
-export function built(file: string): string {
-  return join(builtIn(), file);
+/** A program of the build that this run tests, `src/main.js`; global-setup.mjs makes it, and nothing changes it. */
+export function built(program: string): string {
+  return join(builtIn(), program);
+}
+
+/** A single module of that build, `src/config.js`. */
+export function builtModule(file: string): string {
+  return join(builtIn(), 'modules', file);
 }
 
 /** For the programs of test/support, which import from it. */

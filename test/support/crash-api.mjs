@@ -4,8 +4,7 @@
 
 const src = `${process.env.CHARGE_ONCE_TEST_BUILD}/src`;
 const { AppModule } = await import(`${src}/app.module.js`);
-const { loadConfig } = await import(`${src}/config.js`);
-const { createHttpApp, serve } = await import(`${src}/platform/http-process.js`);
+const { run, startHttp } = await import(`${src}/run.js`);
 
 const { CRASH_AT, CRASH_WHEN = '1' } = process.env;
 let arrived = 0;
@@ -21,5 +20,4 @@ class CrashProbe {
   }
 }
 
-const config = loadConfig();
-await serve(await createHttpApp(AppModule.forRoot(config, CrashProbe)), config.host, config.port);
+await run((config) => startHttp(AppModule.forRoot(config, CrashProbe), config, config.port));

@@ -2,7 +2,7 @@ import { chmod, mkdir, readdir, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
-import { build } from '../../build.mjs';
+import { build } from '../../build/build.mjs';
 
 const TEMPLATE_DATABASE = 'charge_once_template'; // as in database.ts
 const PREFIX = 'charge-once-test-';
@@ -13,11 +13,12 @@ const PREFIX = 'charge-once-test-';
  */
 export default async function globalSetup({ maxWorkers }) {
   // Programs and this set-up run from it, where Jest does not map `.js` to `.ts`. `dist` is left to who uses it.
-  const folder = (process.env.CHARGE_ONCE_TEST_BUILD = build());
-  const { startEmbeddedPostgres } = await import(`${folder}/src/platform/embedded-postgres.js`);
-  const { ignorePgVariables } = await import(`${folder}/src/config.js`);
+  const folder = (process.env.CHARGE_ONCE_TEST_BUILD = await build());
+  const modules = `${folder}/modules/src`;
+  const { startEmbeddedPostgres } = await import(`${modules}/platform/embedded-postgres.js`);
+  const { ignorePgVariables } = await import(`${modules}/config.js`);
   ignorePgVariables(); // the shell's are about another server than the tests' own
-  const { migrate } = await import(`${folder}/src/platform/migrate.js`);
+  const { migrate } = await import(`${modules}/platform/migrate.js`);
   await removeLeftovers();
   const home = join(tmpdir(), `${PREFIX}${process.pid}`);
   await rm(home, { recursive: true, force: true });

@@ -3,7 +3,7 @@
 // From the build: a child process knows nothing of Jest's transforms.
 import { once } from 'node:events';
 
-const sandboxFolder = `${process.env.CHARGE_ONCE_TEST_BUILD}/src/sandbox`;
+const sandboxFolder = `${process.env.CHARGE_ONCE_TEST_BUILD}/modules/src/sandbox`;
 const { readSandboxConfig } = await import(`${sandboxFolder}/config.js`);
 const { startSandbox } = await import(`${sandboxFolder}/sandbox.server.js`);
 const { stopInGoodOrder } = await import(`${sandboxFolder}/stop.js`);

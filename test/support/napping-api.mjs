@@ -5,7 +5,7 @@ import { readFileSync, rmSync } from 'node:fs';
 import { setImmediate } from 'node:timers/promises';
 import { DataSource } from 'typeorm';
 
-const src = `${process.env.CHARGE_ONCE_TEST_BUILD}/src`;
+const src = `${process.env.CHARGE_ONCE_TEST_BUILD}/modules/src`;
 const { AppModule } = await import(`${src}/app.module.js`);
 const { loadConfig } = await import(`${src}/config.js`);
 const { createHttpApp, serve } = await import(`${src}/platform/http-process.js`);

@@ -44,5 +44,5 @@ function inJestWorker() {
 /** What Node loads for that path: our sources compiled, packages as they are. */
 function nativePath(path) {
   if (!/^(src|migrations)\//.test(relative(ROOT, path))) return path;
-  return resolve(process.env.CHARGE_ONCE_TEST_BUILD, relative(ROOT, path)).replace(/\.ts$/, '.js');
+  return resolve(process.env.CHARGE_ONCE_TEST_BUILD, 'modules', relative(ROOT, path)).replace(/\.ts$/, '.js');
 }
