@@ -94,6 +94,8 @@ export async function compile(root, sources, folder, cache) {
     keepNames: true, // Nest and TypeORM name things by their classes
     sourcemap: true,
     sourcesContent: false,
+    minifyWhitespace: true, // a third less to parse; source maps keep traces and debuggers readable
+    minifySyntax: true,
     logLevel: 'error',
   });
 }

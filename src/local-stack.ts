@@ -48,20 +48,28 @@ export class LocalStack {
 
   private async startInOrder(): Promise<string> {
     const { urls } = this.settings;
+    const database = this.startDatabase();
+    const env = database.then((databaseUrl) => ({ DATABASE_URL: databaseUrl }));
+    env.catch(() => undefined); // `database` itself is waited for below
+
+    // The programs load their code while PostgreSQL starts, and while its schema is looked at.
+    const behindTheApi = [this.run('worker', 'worker.js', urls.worker, env)];
+    if (urls.sandbox)
+      behindTheApi.push(this.run('sandbox', 'sandbox/main.js', urls.sandbox, env));
+    // The API listens last: whoever can connect to it may rely on everything behind it.
+    const allBehind = Promise.all(behindTheApi);
+    const api = this.run('api', 'main.js', urls.api, allBehind.then(() => env));
+    await Promise.all([database, allBehind, api]);
+    this.isReady = true;
+    this.writeState();
+    return database;
+  }
+
+  private async startDatabase(): Promise<string> {
     const databaseUrl = this.settings.databaseUrl ?? (await this.startPostgres());
     this.databaseUrl = databaseUrl;
     this.writeState();
     await this.prepare(databaseUrl);
-
-    const programs: Promise<void>[] = [];
-    if (urls.sandbox)
-      programs.push(this.run('sandbox', 'sandbox/main.js', urls.sandbox, databaseUrl));
-    programs.push(this.run('worker', 'worker.js', urls.worker, databaseUrl));
-    await Promise.all(programs);
-    // Last: whoever can connect to the API may rely on everything behind it.
-    await this.run('api', 'main.js', urls.api, databaseUrl);
-    this.isReady = true;
-    this.writeState();
     return databaseUrl;
   }
 
@@ -129,7 +137,7 @@ export class LocalStack {
     name: 'sandbox' | 'worker' | 'api',
     module: string,
     url: string,
-    databaseUrl: string,
+    laterEnv: Promise<NodeJS.ProcessEnv>,
   ): Promise<void> {
     this.stopIfTold();
     const child = supervise({
@@ -137,10 +145,10 @@ export class LocalStack {
       script: fileURLToPath(new URL(module, import.meta.url)),
       env: {
         ...this.settings.env,
-        DATABASE_URL: databaseUrl,
         // The sandbox is for this machine's API alone, which looks for it on the loopback.
         ...(name === 'sandbox' ? { HOST: '127.0.0.1' } : {}),
       },
+      laterEnv,
       isReady: () => answers200(`${url}/health/ready`),
       onStart: (pid) => {
         this.pids[name] = pid;
@@ -149,7 +157,9 @@ export class LocalStack {
       log: this.log,
     });
     this.children.set(name, child);
-    const timer = setTimeout(() => void child.stop(0), START_TIMEOUT_MS);
+    let timer: NodeJS.Timeout | undefined;
+    const startTimer = () => (timer = setTimeout(() => void child.stop(0), START_TIMEOUT_MS));
+    laterEnv.then(startTimer, () => undefined);
     try {
       await child.ready;
     } catch (error) {

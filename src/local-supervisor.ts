@@ -16,6 +16,11 @@ export interface ChildOptions {
   /** Path of the JavaScript module to run. */
   script: string;
   env: NodeJS.ProcessEnv;
+  /**
+   * Sent to the child as a message, on top of `env`, once they are known. The child loads its code meanwhile, which is
+   * most of its start, and then waits for them (`ENV_BY_MESSAGE` says that they will come).
+   */
+  laterEnv?: Promise<NodeJS.ProcessEnv>;
   /** Asked again and again after each start until it says yes; must answer within a second or so. */
   isReady: () => Promise<boolean>;
   /** Told after each start; for whoever wants to know the pid. */
@@ -119,17 +124,21 @@ const END_WITH_US =
   "const end = () => process.listenerCount('disconnect') || process.kill(process.pid, 'SIGTERM');" +
   "if (process.connected) process.once('disconnect', end); else end();";
 
-function start({ script, env, onStart }: ChildOptions): ChildProcess {
+function start({ script, env, laterEnv, onStart }: ChildOptions): ChildProcess {
   const child = fork(script, [], {
-    env,
+    env: laterEnv ? { ...env, ENV_BY_MESSAGE: '1' } : env,
     execArgv: [...process.execArgv, '--import', END_WITH_US],
     // A process group of its own: Ctrl-C in the terminal would otherwise stop the sandbox while the
     // API still drains.
     detached: true,
-    // The channel carries no message. It closes when we die, by kill -9 too, and the child then ends.
+    // The channel carries no other message. It closes when we die, by kill -9 too, and the child then ends.
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
   });
   if (child.pid !== undefined) onStart?.(child.pid);
+  laterEnv?.then(
+    (later) => child.connected && child.send(later, () => undefined), // one that has died is started again
+    () => undefined, // our caller has failed, and stops the child
+  );
   return child;
 }
 

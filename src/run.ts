@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { Logger, type DynamicModule } from '@nestjs/common';
 import { RuntimeException } from '@nestjs/core/errors/exceptions/runtime.exception.js';
 import { ConfigurationError, EXIT_CONFIGURATION, loadConfig, type Config } from './config.js';
@@ -15,7 +16,7 @@ import { MigrationLockLost } from './platform/migrate.js';
  */
 export async function run(
   start: (config: Config) => Promise<void>,
-  environment?: () => Promise<NodeJS.ProcessEnv>,
+  environment: () => Promise<NodeJS.ProcessEnv> = ownEnvironment,
 ): Promise<void> {
   // Node would print the error with all its properties: of PostgreSQL's, the row that was refused.
   for (const event of ['uncaughtException', 'unhandledRejection'] as const) {
@@ -25,12 +26,21 @@ export async function run(
     });
   }
   try {
-    await start(loadConfig(await environment?.()));
+    await start(loadConfig(await environment()));
   } catch (error) {
     const known = operatorError(error);
     console.error(known?.line ?? JSON.stringify({ level: 'fatal', fault: faultOf(error) }));
     process.exit(known?.exitCode ?? 1);
   }
+}
+
+/** The environment of this process, completed by `npm start` as soon as what the program needs is there. */
+async function ownEnvironment(): Promise<NodeJS.ProcessEnv> {
+  if (process.env.ENV_BY_MESSAGE && process.connected) {
+    const [later] = (await once(process, 'message')) as [NodeJS.ProcessEnv];
+    Object.assign(process.env, later);
+  }
+  return process.env;
 }
 
 /** Looks at the database, then listens: whoever can connect may rely on it. */
