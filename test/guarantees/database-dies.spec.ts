@@ -9,10 +9,10 @@ import {
   startEmbeddedPostgres,
   type EmbeddedPostgres,
 } from '../../src/platform/embedded-postgres.js';
-import { migrate } from '../../src/platform/migrate.js';
 import { signal } from '../../src/platform/processes.js';
 import type { ApiProcess } from '../support/api-process.js';
 import { expectCleanBooks, paymentsOf } from '../support/books.js';
+import { copyCluster } from '../support/database.js';
 import { charge, chargeUntilAnswered, lookUp, type Reply } from '../support/raw-client.js';
 import { startService, type Service } from '../support/service.js';
 import { until } from '../support/until.js';
@@ -29,11 +29,11 @@ beforeAll(async () => {
   service = await startService();
   home = await mkdtemp(join(tmpdir(), 'charge-once-dies-'));
   await chmod(home, 0o755); // under root the server is another user's
+  await copyCluster(join(home, 'postgres'));
   server = await startEmbeddedPostgres({
     dataDir: join(home, 'postgres'),
     database: 'charge_once',
   });
-  await migrate(server.url);
   await ensureDemoAccounts(server.url);
   api = await service.startApiProcess({ naps: true, env: { DATABASE_URL: server.url } });
 });

@@ -67,7 +67,7 @@ describe('npm start with a PostgreSQL of its own', () => {
   );
 
   it('leaves nothing running when it is killed', async () => {
-    const stack = await start({ embedded: true });
+    const stack = await start({ embedded: 'from nothing' });
     const pids = await pidsOf(stack, ['api', 'worker', 'sandbox', 'postgres']);
     signal(stack.supervisorPid, 'SIGKILL');
     for (const pid of pids) expect(await waitForDeath(pid, 15_000)).toBe(true);

@@ -12,8 +12,7 @@ import {
   startEmbeddedPostgres,
   type EmbeddedPostgres,
 } from '../../src/platform/embedded-postgres.js';
-import { migrate } from '../../src/platform/migrate.js';
-import { freshDatabase } from '../support/database.js';
+import { copyCluster, freshDatabase } from '../support/database.js';
 import { until } from '../support/until.js';
 import { runToEnd, send, startProgram } from './operation.support.js';
 
@@ -49,19 +48,19 @@ describe('API and worker refuse to start', () => {
   beforeAll(async () => {
     home = await mkdtemp(join(tmpdir(), 'charge-once-boot-'));
     await chmod(home, 0o755);
-    cluster = await startEmbeddedPostgres({ dataDir: join(home, 'pg'), database: 'fit' });
-    await migrate(cluster.url);
+    await copyCluster(join(home, 'pg'));
+    cluster = await startEmbeddedPostgres({ dataDir: join(home, 'pg'), database: 'charge_once' });
     const admin = new pg.Client({ connectionString: cluster.adminUrl });
     await admin.connect();
     await admin.query(
       `CREATE DATABASE latin ENCODING 'LATIN1' LOCALE 'C' LOCALE_PROVIDER 'libc' TEMPLATE template0`,
     );
     for (const [database, setting] of Object.entries(UNSAFE)) {
-      await admin.query(`CREATE DATABASE ${database} TEMPLATE fit`);
+      await admin.query(`CREATE DATABASE ${database} TEMPLATE charge_once`);
       await admin.query(`ALTER DATABASE ${database} SET ${setting}`);
     }
     await admin.query('CREATE DATABASE empty');
-    await admin.query('CREATE DATABASE behind TEMPLATE fit');
+    await admin.query('CREATE DATABASE behind TEMPLATE charge_once');
     await admin.end();
     const behind = new pg.Client({ connectionString: durable('behind') });
     await behind.connect();
@@ -113,7 +112,7 @@ describe('API and worker refuse to start', () => {
       );
     };
     await pages('off');
-    await expectUnfit(durable('fit'), /runs with full_page_writes=off: /);
+    await expectUnfit(durable('charge_once'), /runs with full_page_writes=off: /);
     await pages('on');
     await admin.end();
   });

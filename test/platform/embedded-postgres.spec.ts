@@ -11,6 +11,7 @@ import {
 } from '../../src/platform/embedded-postgres.js';
 import { isAlive, waitForDeath } from '../../src/platform/processes.js';
 import { builtModule } from '../support/build.js';
+import { copyCluster } from '../support/database.js';
 import { until } from '../support/until.js';
 
 const asRoot = process.getuid?.() === 0 ? it : it.skip;
@@ -76,7 +77,7 @@ async function watchdogsOf(pid: number): Promise<number[]> {
   return found;
 }
 
-describe('the embedded PostgreSQL', () => {
+describe('the embedded PostgreSQL, begun from nothing,', () => {
   it('is UTF-8, independent of the locale, on the loopback only, and notices dead clients', async () => {
     const server = await start();
     const settings = await query(
@@ -97,6 +98,45 @@ describe('the embedded PostgreSQL', () => {
       },
     ]);
   });
+
+  it('is one server for three starters at once', async () => {
+    const servers = await Promise.all([start(), start(), start()]);
+    expect(new Set(servers.map((server) => server.pid)).size).toBe(1);
+    expect(servers.filter((server) => !server.adopted)).toHaveLength(1);
+    expect(await readdir(home)).toEqual(['postgres', 'postgres.log']);
+  });
+
+  it('says so when the directory holds something else', async () => {
+    await mkdir(join(home, 'photos'));
+    await expect(start(join(home, 'photos'))).rejects.toThrow(
+      /photos exists and holds no PostgreSQL/,
+    );
+  });
+
+  asRoot('moves the data when its own place is closed to the server’s user', async () => {
+    await chmod(home, 0o700);
+    const first = await start();
+    expect(first.dataDir).toMatch(/^\/var\/lib\/charge-once\/\w+\/postgres$/);
+    await query(first, 'CREATE TABLE kept AS SELECT 42 AS answer');
+    await first.stop();
+
+    const second = await start();
+    expect(await query(second, 'SELECT answer FROM kept')).toEqual([{ answer: 42 }]);
+    await second.stop();
+
+    // What stands in the asked place is still the handle on the data.
+    await rm(join(home, 'postgres'));
+    const third = await start();
+    expect(third.dataDir).not.toBe(first.dataDir);
+    for (const server of [second, third]) {
+      await server.stop();
+      await rm(dirname(server.dataDir), { recursive: true });
+    }
+  });
+});
+
+describe('the embedded PostgreSQL, whose data exist,', () => {
+  beforeEach(() => copyCluster(join(home, 'postgres')));
 
   it('lets nobody in without the password', async () => {
     const url = new URL((await start()).url);
@@ -139,13 +179,6 @@ describe('the embedded PostgreSQL', () => {
     await until(async () => (await watchdogsOf(pid)).length === 0); // killed, and gone when it has been scheduled
   });
 
-  it('is one server for three starters at once', async () => {
-    const servers = await Promise.all([start(), start(), start()]);
-    expect(new Set(servers.map((server) => server.pid)).size).toBe(1);
-    expect(servers.filter((server) => !server.adopted)).toHaveLength(1);
-    expect(await readdir(home)).toEqual(['postgres', 'postgres.log']);
-  });
-
   it('starts again after a kill -9 with every commit in place', async () => {
     const first = await start();
     await query(first, 'CREATE TABLE paid AS SELECT 1999 AS amount');
@@ -173,38 +206,10 @@ describe('the embedded PostgreSQL', () => {
     expect(other.exitCode).toBeNull();
   });
 
-  it('says so when the directory holds something else', async () => {
-    await mkdir(join(home, 'photos'));
-    await expect(start(join(home, 'photos'))).rejects.toThrow(
-      /photos exists and holds no PostgreSQL/,
-    );
-  });
-
   it('says what the server said when it cannot start', async () => {
     const dataDir = join(home, 'postgres');
     const options = { dataDir, database: 'app', extraSettings: { no_such_setting: '1' } };
     await expect(startEmbeddedPostgres(options)).rejects.toThrow(/no_such_setting/);
     expect(await readdir(home)).toEqual(['postgres', 'postgres.log']);
-  });
-
-  asRoot('moves the data when its own place is closed to the server’s user', async () => {
-    await chmod(home, 0o700);
-    const first = await start();
-    expect(first.dataDir).toMatch(/^\/var\/lib\/charge-once\/\w+\/postgres$/);
-    await query(first, 'CREATE TABLE kept AS SELECT 42 AS answer');
-    await first.stop();
-
-    const second = await start();
-    expect(await query(second, 'SELECT answer FROM kept')).toEqual([{ answer: 42 }]);
-    await second.stop();
-
-    // What stands in the asked place is still the handle on the data.
-    await rm(join(home, 'postgres'));
-    const third = await start();
-    expect(third.dataDir).not.toBe(first.dataDir);
-    for (const server of [second, third]) {
-      await server.stop();
-      await rm(dirname(server.dataDir), { recursive: true });
-    }
   });
 });

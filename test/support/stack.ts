@@ -1,11 +1,12 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmod, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { chmod, mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { signal } from '../../src/platform/processes.js';
 import { built } from './build.js';
-import { freshDatabase } from './database.js';
+import { copyCluster, freshDatabase } from './database.js';
 import { until } from './until.js';
 import { untilReady } from './until-ready.js';
 
@@ -18,10 +19,11 @@ export interface StackOptions {
   pool?: number;
   /**
    * A PostgreSQL of its own with default durability, for tests that kill it; the default is a
-   * database on the tests' cluster, which is faster and forgets commits when killed.
+   * database on the tests' cluster, which is faster and forgets commits when killed. `from nothing`: with a first
+   * start's initdb and migrations.
    */
-  embedded?: boolean;
-  /** With `embedded`: an existing DATA_DIR to start on, which is then left in place. */
+  embedded?: boolean | 'from nothing';
+  /** With `embedded`: the DATA_DIR to start on, which is then left in place. */
   dataDir?: string;
 }
 
@@ -61,6 +63,11 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
   const home = await mkdtemp(join(tmpdir(), 'charge-once-stack-'));
   await chmod(home, 0o755); // mkdtemp makes it 0700, and under root PostgreSQL is another user
   const database = options.embedded ? undefined : await freshDatabase();
+  const cluster = join(options.dataDir ?? join(home, '.data'), 'postgres');
+  if (options.embedded === true && !options.env?.DATABASE_URL && !existsSync(cluster)) {
+    await mkdir(dirname(cluster), { recursive: true });
+    await copyCluster(cluster);
+  }
   const pidsFile = join(home, 'pids.json');
   const readState = async () => JSON.parse(await readFile(pidsFile, 'utf8')) as State;
 
