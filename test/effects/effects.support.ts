@@ -178,12 +178,13 @@ export async function letLocksRunOut(db: pg.Pool, only?: string[]): Promise<void
     );
 }
 
-/** Back-off and pauses are over: whatever waits for its next attempt may run now. */
+/** Back-off and pauses are over: what waits for its next attempt runs now, without waiting for the runner's poll. */
 export async function skipPauses(db: pg.Pool): Promise<void> {
   await db.query(
     `WITH due AS (UPDATE webhook_deliveries SET next_attempt_at = now() WHERE next_attempt_at > now())
      UPDATE graphile_worker._private_jobs SET run_at = now() WHERE locked_at IS NULL AND run_at > now()`,
   );
+  await db.query(`SELECT pg_notify('jobs:insert', '{"r":' || random() || ',"count":100}')`);
 }
 
 /** Locks rows, so that whoever wants them waits; the returned function lets go. */
