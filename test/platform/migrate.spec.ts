@@ -125,6 +125,48 @@ describe('while a dump reads a table that is to be changed', () => {
   });
 });
 
+describe('while a charge is written', () => {
+  const CHARGES_ARE_WRITTEN = 'BEGIN; LOCK charges IN ROW EXCLUSIVE MODE';
+  const OURS = `application_name = 'charge-once migrations'`;
+  const forget = (...migrations: string[]) =>
+    blocker.query('DELETE FROM migrations WHERE name ~ $1', [migrations.join('|')]);
+  const stateOf = async (index: string) => {
+    const { rows } = await blocker.query(
+      'SELECT indexrelid AS oid, indisvalid AS valid FROM pg_index WHERE indexrelid = to_regclass($1)',
+      [index],
+    );
+    return rows[0];
+  };
+  const setLimits = async (limits: Record<string, string>) => {
+    for (const [limit, value] of Object.entries(limits))
+      await admin.query(`ALTER DATABASE ${name} SET ${limit} = '${value}'`);
+  };
+
+  test('its index is built, without a lock that holds up requests', async () => {
+    await setLimits({ statement_timeout: '0', transaction_timeout: '1s' });
+    await blocker.query(
+      'DROP INDEX charges_by_processor_reference, refunds_once_per_processor_reference',
+    );
+    await blocker.query('ALTER TABLE refunds DROP COLUMN reversed_at CASCADE');
+    await forget('RefundsMadeOrFailedElsewhere', 'FoundByProcessorReference');
+    await blocker.query(CHARGES_ARE_WRITTEN);
+    const migrated = migrate(testDatabaseUrl(name));
+    const waits = (more = 'true') =>
+      until(
+        async () => (await sessions(`${OURS} AND wait_event_type = 'Lock' AND ${more}`)).length > 0,
+      );
+    await Promise.race([migrated, waits()]);
+    const { rows } = await blocker.query(
+      `SELECT DISTINCT mode FROM pg_locks JOIN pg_stat_activity AS session USING (pid)
+       WHERE ${OURS} AND relation IN ('charges'::regclass, 'refunds'::regclass)`,
+    );
+    expect(rows).toEqual([{ mode: 'ShareUpdateExclusiveLock' }]);
+    await blocker.query('COMMIT');
+    await migrated;
+    expect(await stateOf('charges_by_processor_reference')).toMatchObject({ valid: true });
+  });
+});
+
 describe('a database that another installation has, in another schema,', () => {
   const useSchema = (schema: string) =>
     admin.query(`ALTER DATABASE ${name} SET search_path = ${schema}`);
