@@ -5,7 +5,7 @@ import { IdempotencyMisconfigured } from './idempotency/errors.js';
 import { ReadOnlyDatabase, UnfitDatabase } from './platform/database-check.js';
 import { databaseRefusal } from './platform/database-refusals.js';
 import { MigrationBlocked } from './platform/lock-retries.js';
-import { MigrationLockLost } from './platform/migrate.js';
+import { MigrationLockLost, MigrationOutOfTime } from './platform/migrate.js';
 
 export interface OperatorError {
   line: string;
@@ -13,7 +13,7 @@ export interface OperatorError {
   exitCode: number;
 }
 
-const LASTING = [ConfigurationError, UnfitDatabase];
+const LASTING = [ConfigurationError, UnfitDatabase, MigrationOutOfTime];
 
 /** A supervisor may try again. */
 const PASSING = [
