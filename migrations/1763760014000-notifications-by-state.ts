@@ -1,4 +1,5 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm';
+import { createIndex, dropIndex } from './concurrent-index.js';
 
 /** What waits is read piece by piece, and what is too old is found: one index for each state, oldest first. */
 export class NotificationsByState1763760014000 implements MigrationInterface {
@@ -6,10 +7,12 @@ export class NotificationsByState1763760014000 implements MigrationInterface {
   readonly transaction = false;
 
   async up(db: QueryRunner): Promise<void> {
-    await db.query(`DROP INDEX CONCURRENTLY IF EXISTS processor_events_by_state`);
-    await db.query(`
-      CREATE INDEX CONCURRENTLY processor_events_by_state ON processor_events (state, received_at, id)`);
-    await db.query(`DROP INDEX CONCURRENTLY IF EXISTS processor_events_waiting`);
+    await createIndex(db, {
+      table: 'processor_events',
+      name: 'processor_events_by_state',
+      definition: '(state, received_at, id)',
+    });
+    await dropIndex(db, 'processor_events', 'processor_events_waiting');
   }
 
   async down(): Promise<void> {

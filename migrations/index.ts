@@ -11,6 +11,7 @@ import { EventsAndEffects1763760006000 } from './1763760006000-events-and-effect
 import { Webhooks1763760007000 } from './1763760007000-webhooks.js';
 import { ParkedPayments1763760004000 } from './1763760004000-parked-payments.js';
 import { RefundsMadeOrFailedElsewhere1763760016000 } from './1763760016000-refunds-made-or-failed-elsewhere.js';
+import { FoundByProcessorReference1763760016500 } from './1763760016500-found-by-processor-reference.js';
 import { RecordsThatNeedAttention1763760018000 } from './1763760018000-records-that-need-attention.js';
 import { Reconciliation1763760008000 } from './1763760008000-reconciliation.js';
 
@@ -30,5 +31,6 @@ export const migrations = [
   NotificationsByState1763760014000,
   EachFilterItsIndex1763760015000,
   RefundsMadeOrFailedElsewhere1763760016000,
+  FoundByProcessorReference1763760016500,
   RecordsThatNeedAttention1763760018000,
 ];

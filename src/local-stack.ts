@@ -3,13 +3,12 @@ import { get } from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { ensureDemoAccounts } from './accounts/demo-accounts.js';
+import { isConnectionLost } from './idempotency/errors.js';
 import { othersRunning, runningFile } from './local-running.js';
 import { type LocalSettings } from './local-settings.js';
 import { ChildStopped, type SupervisedChild, supervise } from './local-supervisor.js';
-import { UnfitDatabase } from './platform/database-check.js';
-import { databaseRefusal } from './platform/database-refusals.js';
+import { operatorError } from './operator-error.js';
 import { type EmbeddedPostgres, startEmbeddedPostgres } from './platform/embedded-postgres.js';
-import { MigrationBlocked } from './platform/lock-retries.js';
 import { migrate } from './platform/migrate.js';
 
 /** Longer than any honest start on a slow machine; without it a child that can never start hangs us. */
@@ -120,12 +119,10 @@ export class LocalStack {
       await migrate(databaseUrl, { log: this.log });
       if (this.settings.demoAccounts) await ensureDemoAccounts(databaseUrl);
     } catch (error) {
-      for (const known of [MigrationBlocked, UnfitDatabase])
-        if (error instanceof known) throw new CannotStart(error.message, { cause: error });
-      const refusal = databaseRefusal(error);
-      if (refusal !== undefined) throw new CannotStart(refusal, { cause: error });
+      const known = operatorError(error);
+      if (known) throw new CannotStart(known.line, { cause: error });
       const { code, message } = error as NodeJS.ErrnoException;
-      if (code === undefined) throw error; // a bug, with its stack
+      if (code === undefined && !isConnectionLost(error)) throw error; // a bug, with its stack
       const { host, pathname } = new URL(databaseUrl);
       throw new CannotStart(
         `The database ${host}${pathname} cannot be used: ${message || code}. Check DATABASE_URL.`,

@@ -172,7 +172,8 @@ export function isOwnSession(client: pg.Client, pid: number | undefined): boolea
   return pid === processIdOf(client);
 }
 
-function processIdOf(client: pg.Client): number | null {
+/** The process that the server, or a pooler in front of it, has named; a pooler names one of its own making. */
+export function processIdOf(client: pg.ClientBase): number | null {
   return (client as unknown as { processID: number | null }).processID;
 }
 

@@ -18,12 +18,15 @@ const PAUSE_MS = 1_000;
 /** Several times within the wait of one attempt: what is in the way can be seen during it only. */
 const LOOK_EVERY_MS = 100;
 
+/** SQLSTATE. */
+const LOCK_NOT_AVAILABLE = '55P03';
+
 /** Another session keeps a lock for longer than we are willing to ask for it. */
 export class MigrationBlocked extends Error {
   constructor(attempts: number, blockers: string[], cause: unknown) {
     const by = blockers.length > 0 ? `: ${blockers.join('; ')}` : '';
     super(
-      `The migrations did not get a lock in ${attempts} attempts${by}. Nothing is half done. Run them again when it has ended.`,
+      `The migrations did not get a lock in ${attempts} attempts${by}. Run them again when it has ended: they go on where they stopped.`,
       { cause },
     );
   }
@@ -51,7 +54,7 @@ export async function withLockRetries(
       return;
     } catch (error) {
       const blockers = await watch.stop();
-      if (!isLockTimeout(error)) throw error;
+      if (sqlStateOf(error) !== LOCK_NOT_AVAILABLE) throw error;
       const lines = [...blockers.values()];
       if (attempt >= attempts) throw new MigrationBlocked(attempts, lines, error);
       for (const [pid, line] of blockers) {
@@ -102,8 +105,8 @@ async function listBlockers(
   return rows;
 }
 
-/** SQLSTATE lock_not_available; TypeORM wraps it, the queue does not. */
-function isLockTimeout(error: unknown): boolean {
+/** TypeORM wraps what a statement fails with; the queue does not. */
+export function sqlStateOf(error: unknown): string | undefined {
   const cause = error instanceof QueryFailedError ? error.driverError : error;
-  return (cause as { code?: unknown }).code === '55P03';
+  return (cause as { code?: string }).code;
 }

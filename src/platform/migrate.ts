@@ -4,8 +4,9 @@ import pg from 'pg';
 import { DataSource } from 'typeorm';
 import { migrations } from '../../migrations/index.js';
 import { connectionTarget } from './connection-target.js';
+import { processIdOf } from './connection.js';
 import { UnfitDatabase } from './database-check.js';
-import { withLockRetries, type Retrying } from './lock-retries.js';
+import { sqlStateOf, withLockRetries, type Retrying } from './lock-retries.js';
 import { CLAIM_QUEUE, QUEUE_SCHEMA, whyQueueIsForeign } from './queue-owner.js';
 import { UNLIMITED_SESSION_OPTIONS } from './session.js';
 
@@ -43,14 +44,54 @@ export class MigrationLockLost extends Error {
   }
 }
 
-/**
- * What each transaction of a migration begins with. A pooler may ignore start-up parameters, and a role has the limits
- * that our boot tells people to set: they are for requests, and a table that has grown needs its time. What runs
- * outside a transaction (CREATE INDEX CONCURRENTLY) waits as long as it takes, because nothing queues behind it.
- */
+/** A limit of the role ended a statement that needs more time. Only the operator can lift it. */
+export class MigrationOutOfTime extends Error {
+  constructor(limit: string, cause: unknown) {
+    super(
+      `A migration was ended by ${limit}: the pooler in front of the database ignores our start-up parameters. Run \`npm run migrate\` with the address of PostgreSQL itself in DATABASE_URL: it goes on where it stopped.`,
+      { cause },
+    );
+  }
+}
+
+/** They are for requests, and our boot tells people to give them to the role. A table that has grown needs its time. */
+const LIMITS = `('statement_timeout', 'transaction_timeout', 'idle_in_transaction_session_timeout', 'lock_timeout')`;
+
+/** What each transaction of a migration begins with: a pooler may ignore start-up parameters. */
 const BEGIN = `BEGIN ISOLATION LEVEL READ COMMITTED;
-  SELECT set_config(name, '0', true) FROM pg_settings
-  WHERE name IN ('statement_timeout', 'transaction_timeout', 'idle_in_transaction_session_timeout', 'lock_timeout')`;
+  SELECT set_config(name, '0', true) FROM pg_settings WHERE name IN ${LIMITS}`;
+
+/**
+ * For what runs outside a transaction (CREATE INDEX CONCURRENTLY): it may wait as long as it takes, because no request
+ * queues behind it. Changes nothing behind a pooler: in transaction mode the next client would get a session without
+ * limits. There the role's limits hold, and `outOfTime` recognises what they end.
+ */
+async function liftLimits(session: pg.ClientBase): Promise<void> {
+  await session.query(
+    `SELECT set_config(name, '0', false) FROM pg_settings
+     WHERE name IN ${LIMITS} AND pg_backend_pid() = ${Number(processIdOf(session))}`,
+  );
+}
+
+/** The limits that can end a statement, by the SQLSTATE that they end it with. */
+const ENDED_BY: Partial<Record<string, string>> = {
+  '57014': 'statement_timeout',
+  '25P04': 'transaction_timeout',
+};
+
+/**
+ * @param session another of the same role: without a limit there, a person has canceled the statement.
+ * @returns what to throw instead of `error`, or `error` itself.
+ */
+async function outOfTime(session: pg.Client, error: unknown): Promise<unknown> {
+  const limit = ENDED_BY[sqlStateOf(error) ?? ''];
+  if (limit === undefined) return error;
+  const { rows } = await session
+    .query<{ value: string }>(`SELECT current_setting('${limit}') AS value`)
+    .catch(() => ({ rows: [] }));
+  const value = rows[0]?.value ?? '0';
+  return value === '0' ? error : new MigrationOutOfTime(`${limit} = ${value}`, error);
+}
 
 /**
  * Brings the schema up to date. Safe when several processes start at once: a lock on a connection of
@@ -59,8 +100,8 @@ const BEGIN = `BEGIN ISOLATION LEVEL READ COMMITTED;
  *
  * Safe while requests run: a lock that is not to be had within a second is tried for again later.
  * @param retrying how often, and what is told meanwhile.
- * @throws MigrationLockLost, MigrationBlocked; UnfitDatabase if the database has another installation, before anything
- *   is changed.
+ * @throws MigrationLockLost, MigrationBlocked, MigrationOutOfTime; UnfitDatabase if the database has another
+ *   installation, before anything is changed.
  */
 export async function migrate(databaseUrl: string, retrying: Retrying = {}): Promise<void> {
   const target = {
@@ -84,6 +125,8 @@ export async function migrate(databaseUrl: string, retrying: Retrying = {}): Pro
     );
     try {
       await Promise.race([lost, work.run()]);
+    } catch (error) {
+      throw await outOfTime(watcher, error);
     } finally {
       await work.stop();
     }
@@ -134,7 +177,7 @@ function openWork(
       );
     }
   }
-  const options = { ...target, max: 1, Client: Connection };
+  const options = { ...target, max: 1, Client: Connection, onConnect: liftLimits };
   const db = new DataSource({
     type: 'postgres',
     url: databaseUrl,

@@ -33,7 +33,8 @@ const ACCEPTED: Partial<Record<string, RegExp>> = {
  * They travel as start-up parameters (`options=-c …`), because a SET would cost a round trip and a pooler in
  * transaction mode would give it to somebody else. PgBouncer refuses start-up parameters that it cannot follow: let
  * it ignore this one, and give the role the same values, which then hold for its server connections. The processes
- * say at boot which of them are not in force, with the statement that mends it.
+ * say at boot which of them are not in force, with the statement that mends it. Migrations connect to PostgreSQL itself:
+ * the role's limits would end an index build on a large table.
  *
  *     [pgbouncer]
  *     pool_mode = transaction

@@ -115,6 +115,27 @@ describe('npm start with a PostgreSQL of its own', () => {
     );
     await expect(failed).rejects.not.toThrow(/secret/);
   });
+
+  it('says one line when the lock of its migrations is lost', async () => {
+    const database = await freshDatabase();
+    const blocker = new pg.Client({ connectionString: database.url });
+    await blocker.connect();
+    await blocker.query('BEGIN; LOCK migrations');
+    const env = { DATABASE_URL: database.url, ALLOW_UNSAFE_DATABASE: '1' };
+    const refused = expect(start({ embedded: true, env })).rejects.toThrow(
+      /\nThe connection that holds the lock of the migrations was lost while they ran\. .+\n$/,
+    );
+    await until(async () => {
+      const { rowCount } = await blocker.query(
+        `SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND granted
+           AND database IN (SELECT database FROM pg_locks WHERE relation = 'migrations'::regclass AND NOT granted)`,
+      );
+      return rowCount === 1;
+    });
+    await refused;
+    await blocker.end();
+    await database.drop();
+  });
 });
 
 const pgbouncer = findPgbouncer();

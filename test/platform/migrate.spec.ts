@@ -3,8 +3,9 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import pg from 'pg';
 import { checkDatabase, UnfitDatabase } from '../../src/platform/database-check.js';
 import { MigrationBlocked } from '../../src/platform/lock-retries.js';
-import { migrate, MigrationLockLost } from '../../src/platform/migrate.js';
+import { migrate, MigrationLockLost, MigrationOutOfTime } from '../../src/platform/migrate.js';
 import { testDatabaseUrl } from '../support/database.js';
+import { startStrippingPooler } from '../support/stripping-pooler.js';
 import { until } from '../support/until.js';
 
 /** The connection that holds the migrations' lock is lost while they run. */
@@ -122,6 +123,74 @@ describe('while a dump reads a table that is to be changed', () => {
     await expect(blocked).rejects.toThrow(MigrationBlocked);
     await expect(blocked).rejects.toThrow(/in 2 attempts: pid \d+, pg_dump, idle in transaction/);
     expect(await isThere('refunds_once_per_cause')).toBe(true);
+  });
+});
+
+/** The database's own limits are 1 s for a transaction and, by then, none for a statement. */
+describe('while a charge is written for longer than the limits of the database', () => {
+  const CHARGES_ARE_WRITTEN = 'BEGIN; LOCK charges IN ROW EXCLUSIVE MODE';
+  const OURS = `application_name = 'charge-once migrations'`;
+  const forget = (...migrations: string[]) =>
+    blocker.query('DELETE FROM migrations WHERE name ~ $1', [migrations.join('|')]);
+  const stateOf = async (index: string) => {
+    const { rows } = await blocker.query(
+      'SELECT indexrelid AS oid, indisvalid AS valid FROM pg_index WHERE indexrelid = to_regclass($1)',
+      [index],
+    );
+    return rows[0];
+  };
+  const setLimits = async (limits: Record<string, string>) => {
+    for (const [limit, value] of Object.entries(limits))
+      await admin.query(`ALTER DATABASE ${name} SET ${limit} = '${value}'`);
+  };
+
+  test('its index is built, without a lock that holds up requests', async () => {
+    await setLimits({ statement_timeout: '0', transaction_timeout: '1s' });
+    await blocker.query(
+      'DROP INDEX charges_by_processor_reference, refunds_once_per_processor_reference',
+    );
+    await blocker.query('ALTER TABLE refunds DROP COLUMN reversed_at CASCADE');
+    await forget('RefundsMadeOrFailedElsewhere', 'FoundByProcessorReference');
+    await blocker.query(CHARGES_ARE_WRITTEN);
+    const migrated = migrate(testDatabaseUrl(name));
+    const waits = (more = 'true') =>
+      until(
+        async () => (await sessions(`${OURS} AND wait_event_type = 'Lock' AND ${more}`)).length > 0,
+      );
+    await Promise.race([migrated, waits()]);
+    const { rows } = await blocker.query(
+      `SELECT DISTINCT mode FROM pg_locks JOIN pg_stat_activity AS session USING (pid)
+       WHERE ${OURS} AND relation IN ('charges'::regclass, 'refunds'::regclass)`,
+    );
+    expect(rows).toEqual([{ mode: 'ShareUpdateExclusiveLock' }]);
+    await Promise.race([migrated, waits(`clock_timestamp() - xact_start > '1.2 s'`)]);
+    await blocker.query('COMMIT');
+    await migrated;
+    expect(await stateOf('charges_by_processor_reference')).toMatchObject({ valid: true });
+  });
+
+  test.each([
+    { limit: 'statement_timeout', other: 'transaction_timeout' },
+    { limit: 'transaction_timeout', other: 'statement_timeout' },
+  ])('behind a pooler that keeps $limit one line says what to do', async ({ limit, other }) => {
+    await setLimits({ [limit]: '1s', [other]: '0' });
+    const pooler = await startStrippingPooler(testDatabaseUrl(name));
+    await blocker.query('DROP INDEX charges_by_status');
+    await forget('NotificationsByState', 'EachFilterItsIndex');
+    const before = [await stateOf('processor_events_by_state'), await stateOf('charges_of_order')];
+    await blocker.query(CHARGES_ARE_WRITTEN);
+    const ended = await migrate(pooler.url).catch((error) => error);
+    await blocker.query('COMMIT');
+    expect(ended).toBeInstanceOf(MigrationOutOfTime);
+    expect(ended.message).toMatch(
+      new RegExp(`^A migration was ended by ${limit} = 1s: the pooler .* DATABASE_URL: .*\\.$`),
+    );
+    expect(await stateOf('charges_by_status')).toMatchObject({ valid: false });
+    await migrate(testDatabaseUrl(name));
+    expect(await stateOf('charges_by_status')).toMatchObject({ valid: true });
+    const after = [await stateOf('processor_events_by_state'), await stateOf('charges_of_order')];
+    expect(after).toEqual(before); // not built a second time
+    pooler.close();
   });
 });
 

@@ -1,0 +1,43 @@
+import type { QueryRunner } from 'typeorm';
+
+interface Index {
+  table: string;
+  name: string;
+  unique?: boolean;
+  /** What follows the table's name in CREATE INDEX. */
+  definition: string;
+}
+
+/**
+ * Builds an index while the table is written, outside a transaction. Safe to run again: it keeps a valid index, and
+ * replaces an invalid one, which an interrupted build leaves.
+ *
+ * Not IF NOT EXISTS: while another session still builds this index, that would accept the invalid one which the other
+ * session may leave. An error here costs another run, no more.
+ */
+export async function createIndex(db: QueryRunner, index: Index): Promise<void> {
+  const { table, name, unique = false, definition } = index;
+  const found = await find(db, table, name);
+  if (found?.valid) return;
+  if (found) await db.query(`DROP INDEX CONCURRENTLY ${found.name}`);
+  await db.query(
+    `CREATE ${unique ? 'UNIQUE ' : ''}INDEX CONCURRENTLY ${name} ON ${table} ${definition}`,
+  );
+}
+
+/** Drops an index, if there is one, while the table is written; outside a transaction. */
+export async function dropIndex(db: QueryRunner, table: string, name: string): Promise<void> {
+  const found = await find(db, table, name);
+  if (found) await db.query(`DROP INDEX CONCURRENTLY ${found.name}`);
+}
+
+/** Of this table only: further along the search_path another installation may have an index of that name. */
+async function find(db: QueryRunner, table: string, name: string) {
+  const [found]: { name: string; valid: boolean }[] = await db.query(
+    `SELECT indexrelid::regclass AS name, indisvalid AS valid
+     FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid
+     WHERE indrelid = $1::regclass AND relname = $2`,
+    [table, name],
+  );
+  return found;
+}
