@@ -20,7 +20,10 @@ const KEEP_UNUSED_MS = 3_600_000;
 /** A module that is compiled again costs 10 ms. */
 const KEEP_CACHED_MS = 30 * 24 * 3_600_000;
 
-if (process.argv[1] && fs.realpathSync(process.argv[1]) === import.meta.filename) {
+if (process.argv[1] && fs.realpathSync(process.argv[1]) === import.meta.filename) await buildDist();
+
+/** For programs: a fault that the compiler finds is printed, and ends the process with 2. */
+export async function buildDist() {
   try {
     pointDistAt(await build());
     removeUnused();
