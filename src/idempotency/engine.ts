@@ -316,6 +316,7 @@ export class IdempotencyEngine implements BeforeApplicationShutdown {
     // Dies here: the answer is stored, the client's retry gets it.
     if (!result) {
       const late = await this.comeLate(later, loaded, outcome, claim);
+      if (!late) await records.takeOutOfCount(this.db, claim);
       return late && { kind: 'answered', result: late };
     }
     await this.reached('after-settle', claim);

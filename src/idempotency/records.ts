@@ -293,7 +293,23 @@ export async function releaseRecord(
       claim.bySweep && !ourFault ? 1 : 0,
     ],
   );
-  return released === 1 ? waitMs : undefined;
+  if (released === 1) return waitMs;
+  if (!ourFault) await takeOutOfCount(db, claim);
+  return undefined;
+}
+
+/**
+ * Takes an attempt that lost its claim, and did not fail, out of the count of failures. Whatever the epoch: it is the
+ * record's count, and the new holder has added an attempt of its own. Without this attempt the count was below its
+ * limit, so that the record does not need attention either.
+ */
+export async function takeOutOfCount(db: Tx, claim: Claim): Promise<void> {
+  if (!claim.bySweep) return;
+  await db.query(
+    `UPDATE idempotency_records SET failures = GREATEST(failures - 1, 0), needs_attention = false
+     WHERE account_id = $1 AND key = $2 AND resource_id = $3 AND completed_at IS NULL`,
+    [claim.accountId, claim.key, claim.id],
+  );
 }
 
 /** The pause after that many attempts, in ms: doubling, with jitter. */

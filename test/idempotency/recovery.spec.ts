@@ -216,6 +216,50 @@ describe('what is not a fault of ours', () => {
   });
 });
 
+describe('an attempt of the sweep whose lease runs out', () => {
+  /** A client's retry takes the record over and ends open, before the sweep's attempt does what `rest` says. */
+  async function overtaken(rest: Partial<typeof beats>): Promise<void> {
+    const open = beats;
+    const load: typeof beats.load = async (...args) => {
+      beats = open;
+      await letTimePass();
+      await ask();
+      beats = { ...open, ...rest };
+      return beats.load(...args);
+    };
+    beats = { ...open, load };
+    await sweep();
+    beats = open;
+  }
+
+  test.each<{ how: string; rest: Partial<typeof beats> }>([
+    { how: 'ends open', rest: {} },
+    {
+      how: 'brings an outcome',
+      rest: { perform: async () => ({ ended: true, outcome: 'outcome' }) },
+    },
+    { how: 'loses the database', rest: { load: passing } },
+  ])('is no failure of ours if it $how', async ({ rest }) => {
+    beats.perform = async () => OPEN;
+    await ask();
+    for (let i = 0; i < MAX_FAILURES + 2; i++) {
+      const { attempts } = await record();
+      await overtaken(rest);
+      expect(await record()).toMatchObject({
+        ...{ attempts: attempts + 2, failures: 0 },
+        ...{ needs_attention: false, state: 'in_progress' },
+      });
+    }
+  });
+
+  test('counts if it fails by a fault of ours', async () => {
+    beats.perform = async () => OPEN;
+    await ask();
+    await overtaken({ load: fault });
+    expect(await record()).toMatchObject({ failures: 1 });
+  });
+});
+
 test('an attempt may call outside until 2 s before its lease ends, the time of its reserve included', async () => {
   const begun = performance.now();
   let [reserved, end] = [NaN, NaN];
