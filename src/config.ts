@@ -1,4 +1,5 @@
 import { isIP } from 'node:net';
+import { SETTLE_MS } from './idempotency/engine-options.js';
 
 /**
  * The only reader of `process.env` (the sandbox, a program of its own, has its own).
@@ -64,9 +65,6 @@ const DAY_SECONDS = 24 * 3600;
 /** 20 of 24 hours: the rest is for clocks that differ and for calls under way. */
 const SAFE_SHARE_OF_KEY_WINDOW = 20 / 24;
 
-/** Beyond the processor's own deadline, so that an honest attempt is never overtaken. */
-const LEASE_MARGIN_MS = 2_000;
-
 type Env = Record<string, string | undefined>;
 
 /**
@@ -116,7 +114,7 @@ export function loadConfig(env: Env = process.env): Config {
     idempotency: {
       waitMs: integer(env, 'IDEMPOTENCY_WAIT_MS', 5_000, 0, 30_000),
       ttlSeconds: integer(env, 'IDEMPOTENCY_TTL_SECONDS', 7 * 24 * 3600, 1, 365 * 24 * 3600),
-      leaseMs: payments.timeoutMs + LEASE_MARGIN_MS,
+      leaseMs: payments.timeoutMs + SETTLE_MS,
       reapIntervalMs: integer(env, 'IDEMPOTENCY_REAP_INTERVAL_SECONDS', 60, 1, 86_400) * 1000,
     },
     givingUp: givingUp(env),

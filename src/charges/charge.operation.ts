@@ -60,7 +60,7 @@ export class ChargeOperation implements Operation<Attempt, ChargeEnd> {
   ) {
     this.later = {
       load: (db, intent) => this.load(db, intent),
-      perform: (attempt) => this.perform(attempt),
+      perform: (attempt, _intent, leftMs) => this.perform(attempt, elapsedMs() + leftMs),
       settle: async (tx, _attempt, end, intent) =>
         chargeAnswer(await settleCharge(tx, end, intent), intent.requestId),
       late: {
@@ -138,9 +138,9 @@ export class ChargeOperation implements Operation<Attempt, ChargeEnd> {
     return { charge, reservedAt: asked - charge.age_ms };
   }
 
-  private async perform(attempt: Attempt): Promise<Performed<ChargeEnd>> {
+  private async perform(attempt: Attempt, deadline: number): Promise<Performed<ChargeEnd>> {
     const { charge } = attempt;
-    const answer = await this.ask(attempt);
+    const answer = await this.ask(attempt, deadline);
     const outcome = endOf(answer);
     if (outcome) {
       if (answer.kind === 'abandoned') {
@@ -158,18 +158,22 @@ export class ChargeOperation implements Operation<Attempt, ChargeEnd> {
     return open(charge, answer);
   }
 
-  /** Asks the processor what became of the charge, which makes it happen while its time lasts. */
-  private async ask({ charge, reservedAt }: Attempt): Promise<Ending> {
+  /**
+   * Asks the processor what became of the charge, which makes it happen while its time lasts.
+   * @param deadline by `elapsedMs()`, in ms: when all its calls must have ended.
+   */
+  private async ask({ charge, reservedAt }: Attempt, deadline: number): Promise<Ending> {
     if (charge.processor !== this.processor.name) {
       const reason = `reserved for ${charge.processor}, this process has ${this.processor.name}`;
       return { kind: 'refused', reason, alarm: true };
     }
     const { deadlineMs, keyWindowMs } = this.givingUp;
     // After its window the original is never repeated, whatever the deadline says: it would be a new payment.
-    const notAfter = reservedAt + Math.min(deadlineMs, keyWindowMs);
-    if (elapsedMs() >= notAfter) {
-      return giveUp(this.processor, charge, reservedAt, this.givingUp);
+    const end = reservedAt + Math.min(deadlineMs, keyWindowMs);
+    if (elapsedMs() >= end) {
+      return giveUp(this.processor, charge, { reservedAt, deadline }, this.givingUp);
     }
+    const notAfter = Math.min(end, deadline);
     const answer = await this.processor.pay(charge.id, charge.processor_parameters, notAfter);
     if (answer.kind !== 'unknown' || !answer.stored) return answer;
     // The processor will repeat this failure for ever; its ledger may know better already.
@@ -177,7 +181,7 @@ export class ChargeOperation implements Operation<Attempt, ChargeEnd> {
       from: charge.created_at,
       to: new Date(charge.created_at.getTime() + this.givingUp.deadlineMs),
     };
-    const found = await this.processor.look(charge.id, span).catch(() => undefined);
+    const found = await this.processor.look(charge.id, span, deadline).catch(() => undefined);
     return found?.answer ?? answer;
   }
 }

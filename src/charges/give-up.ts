@@ -16,35 +16,42 @@ export interface GivingUp {
 /** Everything else has ended: nothing was taken and, because of the fence, nothing can be. */
 export type Ending = ProcessorAnswer | { kind: 'abandoned' };
 
+/** Of an attempt, by `elapsedMs()`, in ms. */
+export interface AttemptTimes {
+  /** When the charge was reserved; negative for what was reserved before this process began. */
+  reservedAt: number;
+  /** When all calls of the attempt must have ended. */
+  deadline: number;
+}
+
 /**
  * Gives a charge up in the order fence, look, settle (the settling is the caller's). Each step may be repeated by any
- * process; while the processor does not answer, the charge stays pending.
- * @param reservedAt by `elapsedMs()`, in ms; negative for what was reserved before this process began.
+ * process; while the processor does not answer, the charge stays pending. So does it when the time is over: the next
+ * attempt is told at once what this one has waited for.
  * Proof: test/guarantees/giving-up.spec.ts, with a process that sleeps across all of it.
  */
 export async function giveUp(
   processor: Processor,
   charge: Charge,
-  reservedAt: number,
+  { reservedAt, deadline }: AttemptTimes,
   { deadlineMs, keyWindowMs }: GivingUp,
 ): Promise<Ending> {
-  const fence = await processor.fence(charge.id, charge.processor_parameters);
+  const fence = await processor.fence(charge.id, charge.processor_parameters, deadline);
   if (fence.kind === 'unknown') return { ...fence, stored: false };
   // From here on no attempt under this key can take money that it has not taken yet.
   const windowEnd = reservedAt + keyWindowMs;
   if (fence.kind === 'used' && elapsedMs() < windowEnd) {
     // No repeat begins after the window, however long this process sleeps here: it would be a new payment.
-    const original = await processor.pay(charge.id, charge.processor_parameters, windowEnd);
+    const notAfter = Math.min(windowEnd, deadline);
+    const original = await processor.pay(charge.id, charge.processor_parameters, notAfter);
     if (original.kind !== 'unknown' || !original.stored) return original;
     // A failure that it will repeat for ever: only its ledger knows.
   }
   try {
     const from = charge.created_at;
     // The last attempt began before the deadline; it was made known in the ledger at once.
-    const found = await processor.look(charge.id, {
-      from,
-      to: new Date(from.getTime() + deadlineMs),
-    });
+    const span = { from, to: new Date(from.getTime() + deadlineMs) };
+    const found = await processor.look(charge.id, span, deadline);
     return found?.answer ?? { kind: 'abandoned' };
   } catch (error) {
     return {

@@ -2,12 +2,15 @@ import type { Answer } from './operation.js';
 
 export const ENGINE_OPTIONS = Symbol('ENGINE_OPTIONS');
 
+/** Of the lease, what is kept for the database after the outside calls, in ms. Less, and an honest attempt is overtaken. */
+export const SETTLE_MS = 2_000;
+
 export interface EngineOptions {
   /** How long a duplicate waits for the first answer, in ms, unless the client says otherwise. */
   waitMs: number;
   /** How long a stored answer lives after completion, in seconds. */
   ttlSeconds: number;
-  /** The longest honest attempt, in ms: the deadline of the outside call and some 2 s. Not renewed. */
+  /** The longest honest attempt, in ms: the deadline of its outside calls and `SETTLE_MS`. Not renewed. */
   leaseMs: number;
   /** How often expired records are removed, in ms. Only disk space depends on it. */
   reapIntervalMs: number;

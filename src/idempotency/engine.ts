@@ -292,7 +292,8 @@ export class IdempotencyEngine implements BeforeApplicationShutdown {
     if (!later) throw new Error(`${claim.operation} has no later beats`);
     const loaded = work ?? (await later.load(this.db, claim));
     await this.reached('before-perform', claim);
-    const performed = await later.perform(loaded, claim).catch(failedToPerform);
+    const leftMs = records.leftForCalls(claim);
+    const performed = await later.perform(loaded, claim, leftMs).catch(failedToPerform);
     // Dies here: the outcome is known to the other side only; the next attempt, under the same id, is told it again.
     await this.reached('after-perform', claim);
     if (!performed.ended) {
@@ -315,6 +316,7 @@ export class IdempotencyEngine implements BeforeApplicationShutdown {
     // Dies here: the answer is stored, the client's retry gets it.
     if (!result) {
       const late = await this.comeLate(later, loaded, outcome, claim);
+      if (!late) await records.takeOutOfCount(this.db, claim);
       return late && { kind: 'answered', result: late };
     }
     await this.reached('after-settle', claim);

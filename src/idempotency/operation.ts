@@ -46,8 +46,11 @@ export type Performed<Outcome> =
 /** The second and third beat. Any process can run them from the rows alone, any number of times. */
 export interface LaterBeats<Work = unknown, Outcome = unknown> {
   load(db: Tx, intent: Intent): Promise<Work>;
-  /** Calls outside under `intent.id`. No transaction and no pooled connection is held. */
-  perform(work: Work, intent: Intent): Promise<Performed<Outcome>>;
+  /**
+   * Calls outside under `intent.id`. No transaction and no pooled connection is held.
+   * @param leftMs when all its calls must have ended, in whole ms from now; perhaps 0. The lease lasts `SETTLE_MS` longer.
+   */
+  perform(work: Work, intent: Intent, leftMs: number): Promise<Performed<Outcome>>;
   /** Writes the final state and builds the answer from rows. The record is locked, so this runs once. */
   settle(tx: Tx, work: Work, outcome: Outcome, intent: Intent): Promise<Answer>;
   /** For outcomes that must not be lost, although the attempt that brings them came too late to settle by its claim. */

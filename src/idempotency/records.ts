@@ -1,4 +1,5 @@
 import { NEEDS_ATTENTION } from './attention.js';
+import { SETTLE_MS } from './engine-options.js';
 import type { Answer, Intent, Tx } from './operation.js';
 
 /** A request with a key, as the engine sees it. */
@@ -21,6 +22,8 @@ export interface Claim extends Intent {
   attempts: number;
   /** Whether an attempt before this one may have had an effect outside. */
   inDoubt: boolean;
+  /** When the lease ends, by `performance.now()`, in ms. */
+  leasedUntil: number;
   /** Whether the sweep holds it. Its attempts count as failures until they show otherwise (attention.ts). */
   bySweep: boolean;
 }
@@ -62,6 +65,8 @@ export interface IdempotencyRecord {
   needs_attention: boolean;
   /** How often the sweep has failed at it, by a fault of our own. */
   failures: number;
+  /** What is left of the lease, in ms; 0 if nobody holds the record. */
+  lease_left_ms: number;
   /** The last holder went away without giving the lease back: what it did outside is not known. */
   abandoned: boolean;
 }
@@ -76,6 +81,7 @@ const COLUMNS = `account_id, key, operation, resource_id, fingerprint, members, 
   COALESCE(expires_at <= clock_timestamp(), false) AS expired,
   state = 'in_progress' AND COALESCE(lease_expires_at <= clock_timestamp(), true) AS free,
   state = 'in_progress' AND COALESCE(lease_expires_at <= clock_timestamp(), false) AS abandoned,
+  GREATEST(EXTRACT(EPOCH FROM lease_expires_at - clock_timestamp()) * 1000, 0)::float8 AS lease_left_ms,
   failures, ${NEEDS_ATTENTION} AS needs_attention`;
 
 // Below, a record is named by its primary key, and `completed_at IS NULL` says that it is in progress (a CHECK holds
@@ -93,6 +99,7 @@ export async function insertRecord(
   request: KeyedRequest,
   leaseMs: number,
 ): Promise<Claim | undefined> {
+  const leasedUntil = performance.now() + leaseMs;
   const rows: unknown[] = await tx.query(
     `INSERT INTO idempotency_records (account_id, key, operation, resource_id, fingerprint, members, request_id,
        state, epoch, attempts, in_doubt, first_seen_at, lease_expires_at)
@@ -113,7 +120,7 @@ export async function insertRecord(
   );
   if (rows.length === 0) return undefined;
   const { accountId, id, requestId, key, operation } = request;
-  const first = { epoch: 1, attempts: 1, inDoubt: false, bySweep: false };
+  const first = { epoch: 1, attempts: 1, inDoubt: false, leasedUntil, bySweep: false };
   return { accountId, id, requestId, key, operation, ...first };
 }
 
@@ -155,6 +162,7 @@ export async function claimRecord(
 ): Promise<Claim | undefined> {
   const inDoubt = record.in_doubt || record.abandoned;
   const bySweep = maxFailures !== undefined;
+  const leasedUntil = performance.now() + leaseMs;
   const nextMs = bySweep ? leaseMs + backOffMs(record.failures + 1) : null;
   const [rows]: [{ epoch: number; attempts: number }[], number] = await db.query(
     `UPDATE idempotency_records
@@ -176,7 +184,7 @@ export async function claimRecord(
       maxFailures ?? null, // NULL: a client's claim leaves needs_attention as it is
     ],
   );
-  return rows[0] && { ...claimOf(record), ...rows[0], inDoubt, bySweep };
+  return rows[0] && { ...claimOf(record), ...rows[0], inDoubt, leasedUntil, bySweep };
 }
 
 /** Takes an unfinished record from whoever holds it: the row is locked and its epoch raised. */
@@ -205,8 +213,14 @@ export function claimOf(record: IdempotencyRecord): Claim {
     epoch: record.epoch,
     attempts: record.attempts,
     inDoubt: record.in_doubt,
+    leasedUntil: performance.now() + record.lease_left_ms,
     bySweep: false,
   };
+}
+
+/** How long the holder may call outside, in whole ms, as timers want them. */
+export function leftForCalls({ leasedUntil }: Claim): number {
+  return Math.max(0, Math.floor(leasedUntil - SETTLE_MS - performance.now()));
 }
 
 /** Locks the record for settling, or finds that the claim is lost. Locks are taken in one order: record, object, … */
@@ -279,7 +293,23 @@ export async function releaseRecord(
       claim.bySweep && !ourFault ? 1 : 0,
     ],
   );
-  return released === 1 ? waitMs : undefined;
+  if (released === 1) return waitMs;
+  if (!ourFault) await takeOutOfCount(db, claim);
+  return undefined;
+}
+
+/**
+ * Takes an attempt that lost its claim, and did not fail, out of the count of failures. Whatever the epoch: it is the
+ * record's count, and the new holder has added an attempt of its own. Without this attempt the count was below its
+ * limit, so that the record does not need attention either.
+ */
+export async function takeOutOfCount(db: Tx, claim: Claim): Promise<void> {
+  if (!claim.bySweep) return;
+  await db.query(
+    `UPDATE idempotency_records SET failures = GREATEST(failures - 1, 0), needs_attention = false
+     WHERE account_id = $1 AND key = $2 AND resource_id = $3 AND completed_at IS NULL`,
+    [claim.accountId, claim.key, claim.id],
+  );
 }
 
 /** The pause after that many attempts, in ms: doubling, with jitter. */

@@ -26,11 +26,6 @@ export const NOT_REACHED: ReadonlySet<unknown> = new Set([
 
 const calls = new AsyncLocalStorage<Call>();
 
-/** Runs a call of the SDK; its attempts find their deadline here and leave their doubts. */
-export function withDeadline<T>(call: Call, run: () => Promise<T>): Promise<T> {
-  return calls.run(call, run);
-}
-
 type MakeRequest = Stripe.HttpClient['makeRequest'];
 
 /**
@@ -80,14 +75,19 @@ export function isLapse(error: unknown): boolean {
   );
 }
 
-/** The SDK's timeout is for silence on the socket; an answer that drips in must end as well. */
-export async function within<T>(ms: number, promise: Promise<T>): Promise<T> {
+/**
+ * Runs a call of the SDK; its attempts find their deadline here and leave their doubts. The SDK's timeout is for silence
+ * on the socket: an answer that drips in, and a pause between two attempts, end by the deadline as well.
+ * @throws what `isLapse` knows, some 100 ms after the deadline.
+ */
+export async function inTime<T>(call: Call, run: () => Promise<T>): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => reject(new NoWholeAnswerInTime()), ms + 100);
+    const left = Math.max(0, call.deadline - elapsedMs());
+    timer = setTimeout(() => reject(new NoWholeAnswerInTime()), left + 100);
   });
   try {
-    return await Promise.race([promise, late]);
+    return await Promise.race([calls.run(call, run), late]);
   } finally {
     clearTimeout(timer);
   }

@@ -124,25 +124,35 @@ export abstract class Processor {
    */
   abstract prepare(parameters: PaymentParameters): string;
   /**
+   * By `elapsedMs()`, in ms: the end of a call that begins now. Give it to each of several calls as `notAfter`, and
+   * together they take no longer than one.
+   */
+  abstract deadline(): number;
+  /**
    * Takes money, at most once per key, however often it is called.
-   * @param notAfter no attempt begins later than this, by `elapsedMs()` in ms.
+   * @param notAfter by `elapsedMs()`, in ms: no attempt begins later, and no answer is awaited longer. It can only
+   *   shorten the call.
    */
   abstract pay(key: string, prepared: string, notAfter?: number): Promise<ProcessorAnswer>;
   /** Uses the key up without taking anything, so that no attempt under it, however late, can. */
-  abstract fence(key: string, prepared: string): Promise<FenceAnswer>;
+  abstract fence(key: string, prepared: string, notAfter?: number): Promise<FenceAnswer>;
   /**
    * Looks a charge's payment up in the ledger (never by search, which lags). Cancels one that waits for 3-D Secure.
-   * @throws what the SDK throws, if the ledger could not be read to the end of that span.
+   * @throws what the SDK throws, if the ledger could not be read to the end of that span in time.
    */
-  abstract look(chargeId: string, span: Span): Promise<Payment | undefined>;
+  abstract look(chargeId: string, span: Span, notAfter?: number): Promise<Payment | undefined>;
   /** As `prepare`, for a refund. */
   abstract prepareRefund(parameters: RefundParameters): string;
   /** Gives money back, at most once per key while the processor remembers it. `notAfter` as for `pay`. */
   abstract refund(key: string, prepared: string, notAfter?: number): Promise<ProcessorAnswer>;
   /** Looks a refund up among those of its payment. @throws as `look`. */
-  abstract lookRefund(refundId: string, prepared: string): Promise<ProcessorAnswer | undefined>;
+  abstract lookRefund(
+    refundId: string,
+    prepared: string,
+    notAfter?: number,
+  ): Promise<ProcessorAnswer | undefined>;
   /** Every refund of one payment, whoever asked for it, by the processor's reference. @throws as `look`. */
-  abstract refundsOf(reference: string): Promise<PaidRefund[]>;
+  abstract refundsOf(reference: string, notAfter?: number): Promise<PaidRefund[]>;
   /**
    * Checks who sent a notification, on its raw bytes, and reads it.
    * @param signature the `Stripe-Signature` header; five minutes old at most.

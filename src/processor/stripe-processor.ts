@@ -9,13 +9,7 @@ import {
 import { paidRefundOf, paymentOf } from './stripe-ledger.js';
 import { notificationOf } from './stripe-notification.js';
 import { endUnauthenticated, intentOfAuthenticationError } from './unauthenticated.js';
-import {
-  deadlineHttpClient,
-  isLapse,
-  withDeadline,
-  within,
-  type Call,
-} from './deadline-http-client.js';
+import { deadlineHttpClient, inTime, isLapse, type Call } from './deadline-http-client.js';
 import { elapsedMs } from '../platform/clock.js';
 import { nameOf } from '../platform/fault.js';
 import {
@@ -95,6 +89,10 @@ export class StripeProcessor extends Processor {
     });
   }
 
+  deadline(): number {
+    return elapsedMs() + this.timeoutMs;
+  }
+
   prepare(parameters: PaymentParameters): string {
     return JSON.stringify({
       ...parameters,
@@ -136,14 +134,18 @@ export class StripeProcessor extends Processor {
     });
   }
 
-  async lookRefund(refundId: string, prepared: string): Promise<ProcessorAnswer | undefined> {
+  async lookRefund(
+    refundId: string,
+    prepared: string,
+    notAfter?: number,
+  ): Promise<ProcessorAnswer | undefined> {
     const { payment_intent } = JSON.parse(prepared) as RefundParameters;
-    const made = await this.refundsOf(payment_intent);
+    const made = await this.refundsOf(payment_intent, notAfter);
     return made.find(({ refund }) => refund === refundId)?.answer;
   }
 
-  async refundsOf(payment_intent: string): Promise<PaidRefund[]> {
-    return withDeadline(this.call(), async () => {
+  async refundsOf(payment_intent: string, notAfter?: number): Promise<PaidRefund[]> {
+    return inTime(this.call(notAfter), async () => {
       const found: PaidRefund[] = [];
       for await (const refund of this.stripe.refunds.list({ payment_intent, limit: 100 }))
         found.push(paidRefundOf(refund));
@@ -151,10 +153,10 @@ export class StripeProcessor extends Processor {
     });
   }
 
-  async fence(key: string, prepared: string): Promise<FenceAnswer> {
+  async fence(key: string, prepared: string, notAfter?: number): Promise<FenceAnswer> {
     const { amount, currency } = JSON.parse(prepared) as Stripe.PaymentIntentCreateParams;
     try {
-      return await withDeadline(this.call(), async (): Promise<FenceAnswer> => {
+      return await inTime(this.call(notAfter), async (): Promise<FenceAnswer> => {
         // Without a payment method and unconfirmed: this takes nothing even if the cancel below is lost.
         const intent = await this.stripe.paymentIntents.create(
           { amount, currency, confirm: false, metadata: { fence: key } },
@@ -181,10 +183,10 @@ export class StripeProcessor extends Processor {
     }
   }
 
-  async look(chargeId: string, span: Span): Promise<Payment | undefined> {
+  async look(chargeId: string, span: Span, notAfter?: number): Promise<Payment | undefined> {
     const { gte, lte } = secondsOf(span);
     const created = { gte: gte - CLOCK_SKEW_SECONDS, lte: lte + CLOCK_SKEW_SECONDS };
-    return withDeadline(this.call(), async () => {
+    return inTime(this.call(notAfter), async () => {
       const found: Payment[] = [];
       for await (const payment of this.list({ created })) {
         if (payment.charge !== chargeId) continue;
@@ -225,7 +227,7 @@ export class StripeProcessor extends Processor {
   }
 
   async payment(reference: string): Promise<Payment | undefined> {
-    return withDeadline(this.call(), async () => {
+    return inTime(this.call(), async () => {
       try {
         return paymentOf(await this.stripe.paymentIntents.retrieve(reference));
       } catch (error) {
@@ -247,11 +249,7 @@ export class StripeProcessor extends Processor {
   }
 
   private call(notAfter = Infinity): Call {
-    return {
-      deadline: Math.min(elapsedMs() + this.timeoutMs, notAfter),
-      inDoubt: false,
-      stored: false,
-    };
+    return { deadline: Math.min(this.deadline(), notAfter), inDoubt: false, stored: false };
   }
 
   private async *list(filter: Stripe.PaymentIntentListParams): AsyncIterable<Payment> {
@@ -265,8 +263,8 @@ export class StripeProcessor extends Processor {
     run: () => Promise<ProcessorAnswer>,
   ): Promise<ProcessorAnswer> {
     const call = this.call(notAfter);
-    const answer = await withDeadline(call, () => within(this.timeoutMs, run())).catch(
-      (error: unknown) => (isLapse(error) && !call.inDoubt ? NOTHING_BEGUN : answerOfError(error)),
+    const answer = await inTime(call, run).catch((error: unknown) =>
+      isLapse(error) && !call.inDoubt ? NOTHING_BEGUN : answerOfError(error),
     );
     // Refused or timed out at last, but an attempt before may have arrived, or was told a stored failure.
     if (answer.kind === 'unknown' || (answer.kind === 'refused' && call.inDoubt)) {

@@ -37,6 +37,8 @@ export class Compensation {
    * Gives back all that is left of a charge, once per cause. One that the processor refuses is not asked for again
    * under its name; what its ledger says then decides. Nothing left (a person was faster, at the processor's own desk):
    * done. Less than was asked for: that is asked for, under the next name. As much as before: only when told to.
+   * All its calls of the processor end within the time of one, which is less than the queue's lock lasts; what is not
+   * known by then is for the job's next run.
    * @param askAgain whether somebody wants one that was refused before to be asked for once more.
    * @throws Error while the outcome is open, or if a person must look; call again.
    */
@@ -46,11 +48,11 @@ export class Compensation {
     cause: string,
     askAgain = false,
   ): Promise<void> {
-    const debt = { accountId, chargeId, cause };
+    const debt = { accountId, chargeId, cause, deadline: this.processor.deadline() };
     let mayAskAgain = askAgain && (await this.wasRefused(debt));
     let refused = await this.attempt(debt);
     while (refused) {
-      const left = await this.leftByLedger(refused);
+      const left = await this.leftByLedger(refused, debt.deadline);
       if (left === 0) return;
       if (left >= refused.amount && !mayAskAgain)
         throw new Error(`${refused.id} failed: ${refused.failure_code}; a person must look`);
@@ -80,7 +82,7 @@ export class Compensation {
     // Dies here: the refund is pending, and the next run goes on with it.
     const attempt = await loadPendingRefund(db, accountId, id);
     if (attempt) {
-      const performed = await this.refunds.perform(attempt);
+      const performed = await this.refunds.perform(attempt, debt.deadline);
       if (!performed.ended) throw performed.error(true, 1);
       const { outcome } = performed;
       await this.dataSource.transaction((tx) =>
@@ -118,11 +120,12 @@ export class Compensation {
    * us have been written down.
    * @throws Error while one of them has not ended; what the SDK throws, if the ledger cannot be read.
    */
-  private async leftByLedger({ account_id, charge_id }: Refund): Promise<number> {
+  private async leftByLedger({ account_id, charge_id }: Refund, deadline: number): Promise<number> {
     const charge = await findCharge(this.dataSource.manager, account_id, charge_id);
     if (!charge) throw new Error(`${charge_id} is to be given back, but is not there`);
     let left = charge.amount;
-    for (const paid of await catchUpWithRefunds(this.dataSource, this.processor, charge)) {
+    const listed = await catchUpWithRefunds(this.dataSource, this.processor, charge, deadline);
+    for (const paid of listed) {
       if (paid.answer.kind === 'unknown')
         throw new Error(`${paid.reference} has not ended yet; the job comes back`);
       if (paid.answer.kind === 'succeeded') left -= paid.amount;
@@ -140,6 +143,8 @@ interface Debt {
   accountId: string;
   chargeId: string;
   cause: string;
+  /** Of this run, by `elapsedMs()`, in ms. */
+  deadline: number;
 }
 
 /**

@@ -70,7 +70,7 @@ export class RefundOperation implements Operation<Attempt, RefundEnd> {
   ) {
     this.later = {
       load: (db, intent) => this.load(db, intent),
-      perform: (attempt) => this.perform(attempt),
+      perform: (attempt, _intent, leftMs) => this.perform(attempt, elapsedMs() + leftMs),
       settle: async (tx, { refund }, end, intent) =>
         refundAnswer(await settleRefund(tx, refund.charge_id, end, intent), intent.requestId),
       late: {
@@ -174,14 +174,19 @@ export class RefundOperation implements Operation<Attempt, RefundEnd> {
     return attempt;
   }
 
-  /** Asks the processor for the refund; any number of times, by any process. */
-  async perform(attempt: Attempt): Promise<Performed<RefundEnd>> {
+  /**
+   * Asks the processor for the refund; any number of times, by any process.
+   * @param deadline by `elapsedMs()`, in ms: when all its calls must have ended. What is not known by then leaves the
+   *   refund pending; the next attempt is told at once what this one has waited for.
+   */
+  async perform(attempt: Attempt, deadline: number): Promise<Performed<RefundEnd>> {
     const { refund } = attempt;
-    let answer = await this.ask(attempt);
+    const { dataSource, processor } = this;
+    let answer = await this.ask(attempt, deadline);
     const told = refundEndOf(answer);
     if (told) {
       try {
-        const outcome = await endBesideTheOthers(this.dataSource, this.processor, refund, told);
+        const outcome = await endBesideTheOthers(dataSource, processor, refund, told, deadline);
         if (outcome) return { ended: true, outcome };
         answer = unknown('refused while another refund of the charge has not ended');
       } catch (error) {
@@ -201,16 +206,17 @@ export class RefundOperation implements Operation<Attempt, RefundEnd> {
    * first; finding nothing opens a new window, since whoever has sent the refund meanwhile did so after the look. No
    * attempt begins after its window, however long this process sleeps here: it would be a second refund.
    */
-  private async ask({ refund, reservedAt }: Attempt): Promise<ProcessorAnswer> {
+  private async ask({ refund, reservedAt }: Attempt, deadline: number): Promise<ProcessorAnswer> {
     if (refund.processor !== this.processor.name) {
       const reason = `reserved for ${refund.processor}, this process has ${this.processor.name}`;
       return { kind: 'refused', reason, alarm: true };
     }
     const { keyWindowMs } = this.givingUp;
-    const look = () => this.processor.lookRefund(refund.id, refund.processor_parameters);
-    let notAfter = reservedAt + keyWindowMs;
-    if (elapsedMs() >= notAfter) {
-      notAfter = elapsedMs() + keyWindowMs; // from before the look
+    const { id, processor_parameters } = refund;
+    const look = () => this.processor.lookRefund(id, processor_parameters, deadline);
+    let windowEnd = reservedAt + keyWindowMs;
+    if (elapsedMs() >= windowEnd) {
+      windowEnd = elapsedMs() + keyWindowMs; // from before the look
       try {
         const found = await look();
         if (found) return found;
@@ -218,7 +224,8 @@ export class RefundOperation implements Operation<Attempt, RefundEnd> {
         return unknown(`the ledger cannot be read: ${nameOf(error)}`);
       }
     }
-    const answer = await this.processor.refund(refund.id, refund.processor_parameters, notAfter);
+    const notAfter = Math.min(windowEnd, deadline);
+    const answer = await this.processor.refund(id, processor_parameters, notAfter);
     if (answer.kind !== 'unknown' || !answer.stored) return answer;
     return (await look().catch(() => undefined)) ?? answer;
   }

@@ -21,6 +21,7 @@ export type RefundRepair =
  * desk, those that failed after they had succeeded, those that a restore has lost. Called outside of any transaction;
  * each refund is written in one of its own, under the charge's lock, so that any number of processes may do it at once
  * and be killed anywhere.
+ * @param notAfter as for the calls of the processor.
  * @returns all of them, as the processor has them now.
  * @throws what the SDK throws, if the list cannot be read.
  */
@@ -28,11 +29,12 @@ export async function catchUpWithRefunds(
   dataSource: DataSource,
   processor: Processor,
   charge: Charge,
+  notAfter?: number,
 ): Promise<PaidRefund[]> {
   if (processor.name !== charge.processor)
     throw new Error(`${charge.id} is in the ledger of ${charge.processor}, not ${processor.name}`);
   if (charge.processor_reference === null) throw new Error(`${charge.id} took no money`);
-  const listed = await processor.refundsOf(charge.processor_reference);
+  const listed = await processor.refundsOf(charge.processor_reference, notAfter);
   for (const paid of failedFirst(listed)) {
     const repair = await dataSource.transaction((tx) => catchUpWith(tx, processor, charge, paid));
     if (repair?.kind === 'reversed' && repair.alarm) log.error(repair.alarm);
@@ -88,6 +90,7 @@ export async function endBesideTheOthers(
   processor: Processor,
   { account_id, charge_id, amount, cause }: Refund,
   end: RefundEnd,
+  notAfter: number,
 ): Promise<RefundEnd | undefined> {
   const now = async () => {
     const charge = await findCharge(dataSource.manager, account_id, charge_id);
@@ -100,7 +103,7 @@ export async function endBesideTheOthers(
   const refused = end.status === 'failed' && end.reference === null && cause === null;
   const doubtful = refused || (end.status === 'succeeded' && amount > left);
   if (!doubtful) return end;
-  const listed = await catchUpWithRefunds(dataSource, processor, charge);
+  const listed = await catchUpWithRefunds(dataSource, processor, charge, notAfter);
   if (end.status === 'succeeded') return end;
   const { left: leftNow } = await now();
   if (amount > leftNow) return { ...end, failureCode: EXCEEDS };

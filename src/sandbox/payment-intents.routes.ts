@@ -50,13 +50,18 @@ export function paymentIntentsRouter(options: IdempotencyOptions): Router {
   });
 
   router.get('/payment_intents/:id', async (req, res) => {
-    const expand = readExpand(Params.ofQuery(req.originalUrl).only('expand[]', 'client_secret'));
+    const params = Params.ofQuery(req.originalUrl).only('expand[]', 'client_secret');
+    const expand = readExpand(params);
+    const secret = params.text('client_secret');
     const { rows } = await pool.query<IntentRow>(
       'SELECT * FROM sandbox.payment_intents WHERE id = $1',
       [req.params.id],
     );
     if (!rows[0]) throw noSuch(404, 'payment_intent', req.params.id, 'intent');
-    res.json(intentObject(rows[0], expand));
+    const intent = intentObject(rows[0], expand);
+    if (secret !== undefined && secret !== intent.client_secret)
+      throw invalidRequest('The client_secret is not that of the PaymentIntent.', 'client_secret');
+    res.json(intent);
   });
 
   return router;

@@ -34,6 +34,12 @@ export interface RefundRow {
 const TURNS_AFTER = "interval '1 second'";
 const REASONS = ['duplicate', 'fraudulent', 'requested_by_customer'] as const;
 
+/** Filters of the list, each with the column of a payment that it names. */
+const FILTERS = [
+  ['payment_intent', 'id'],
+  ['charge', 'latest_charge'],
+] as const;
+
 /** docs.stripe.com/api/refunds: create, retrieve, list. What a refund becomes later is in refunds.turning.ts. */
 export function refundsRouter(options: IdempotencyOptions): Router {
   const { pool } = options;
@@ -43,14 +49,18 @@ export function refundsRouter(options: IdempotencyOptions): Router {
   router.post('/refunds', idempotent(options, planRefund));
 
   router.get('/refunds', async (req, res) => {
-    const filters = ['payment_intent', 'charge'];
     const params = Params.ofQuery(req.originalUrl)
       .without(MISSING_PARAMETERS.listRefunds)
-      .only(...LIST_PARAMS, ...filters);
-    const where = filters.flatMap((column): [string, string][] => {
-      const value = params.text(column);
-      return value === undefined ? [] : [[column, value]];
-    });
+      .only(...LIST_PARAMS, ...FILTERS.map(([filter]) => filter));
+    const where: [column: string, id: string][] = [];
+    for (const [filter, column] of FILTERS) {
+      const id = params.text(filter);
+      if (id === undefined) continue;
+      // By what does not exist: a mistake, not an empty list.
+      const payment = `SELECT 1 FROM sandbox.payment_intents WHERE ${column} = $1`;
+      if (!(await pool.query(payment, [id])).rowCount) throw noSuch(400, filter, id, filter);
+      where.push([filter, id]);
+    }
     const { rows, hasMore } = await listPage<RefundRow>(
       pool,
       { table: 'sandbox.refunds', noun: 'refund', where },

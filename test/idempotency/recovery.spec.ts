@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { DataSource, QueryFailedError } from 'typeorm';
 import { listNeedingAttention, repeatAgain } from '../../src/idempotency/attention.js';
+import { SETTLE_MS } from '../../src/idempotency/engine-options.js';
 import { IdempotencyEngine } from '../../src/idempotency/engine.js';
 import {
   OperationRegistry,
@@ -16,6 +17,7 @@ import { freshDatabase } from '../support/database.js';
 /** The engine alone, without a loop: a test says when the sweep comes, and what each beat does. */
 const ACCOUNT = 'acct_recovery';
 const MAX_FAILURES = 3;
+const LEASE_MS = 10_000;
 let database: Awaited<ReturnType<typeof freshDatabase>>;
 let dataSource: DataSource;
 let engine: IdempotencyEngine;
@@ -43,9 +45,9 @@ beforeAll(async () => {
     find: async () => undefined,
     later: {
       load: (...args) => beats.load(...args),
-      perform: (work, intent) => {
+      perform: (work, intent, leftMs) => {
         performed += 1;
-        return beats.perform(work as string, intent);
+        return beats.perform(work as string, intent, leftMs);
       },
       settle: (tx, work, outcome, intent) =>
         beats.settle(tx, work as string, outcome as string, intent),
@@ -54,7 +56,7 @@ beforeAll(async () => {
   engine = new IdempotencyEngine(dataSource, operations, new SilentProbe(), {
     waitMs: 1_000,
     ttlSeconds: 60,
-    leaseMs: 10_000,
+    leaseMs: LEASE_MS,
     reapIntervalMs: 1_000,
     maxFailures: MAX_FAILURES,
   });
@@ -191,11 +193,11 @@ test('an attempt whose process dies counts, and is repeated after a pause', asyn
   );
 });
 
-describe('what is not a fault of ours', () => {
-  const passing = async () => {
-    throw new QueryFailedError('UPDATE', [], Object.assign(new Error(), { code: '55P03' }));
-  };
+const passing = async (): Promise<never> => {
+  throw new QueryFailedError('UPDATE', [], Object.assign(new Error(), { code: '55P03' }));
+};
 
+describe('what is not a fault of ours', () => {
   test.each([
     { what: 'an open outcome', happens: () => (beats.perform = async () => OPEN) },
     { what: 'a lock that is not had in time', happens: () => (beats.settle = passing) },
@@ -212,6 +214,69 @@ describe('what is not a fault of ours', () => {
     expect(await record()).toMatchObject({ needs_attention: true });
     beats.settle = settle;
   });
+});
+
+describe('an attempt of the sweep whose lease runs out', () => {
+  /** A client's retry takes the record over and ends open, before the sweep's attempt does what `rest` says. */
+  async function overtaken(rest: Partial<typeof beats>): Promise<void> {
+    const open = beats;
+    const load: typeof beats.load = async (...args) => {
+      beats = open;
+      await letTimePass();
+      await ask();
+      beats = { ...open, ...rest };
+      return beats.load(...args);
+    };
+    beats = { ...open, load };
+    await sweep();
+    beats = open;
+  }
+
+  test.each<{ how: string; rest: Partial<typeof beats> }>([
+    { how: 'ends open', rest: {} },
+    {
+      how: 'brings an outcome',
+      rest: { perform: async () => ({ ended: true, outcome: 'outcome' }) },
+    },
+    { how: 'loses the database', rest: { load: passing } },
+  ])('is no failure of ours if it $how', async ({ rest }) => {
+    beats.perform = async () => OPEN;
+    await ask();
+    for (let i = 0; i < MAX_FAILURES + 2; i++) {
+      const { attempts } = await record();
+      await overtaken(rest);
+      expect(await record()).toMatchObject({
+        ...{ attempts: attempts + 2, failures: 0 },
+        ...{ needs_attention: false, state: 'in_progress' },
+      });
+    }
+  });
+
+  test('counts if it fails by a fault of ours', async () => {
+    beats.perform = async () => OPEN;
+    await ask();
+    await overtaken({ load: fault });
+    expect(await record()).toMatchObject({ failures: 1 });
+  });
+});
+
+test('an attempt may call outside until 2 s before its lease ends, the time of its reserve included', async () => {
+  const begun = performance.now();
+  let [reserved, end] = [NaN, NaN];
+  beats.perform = async (_work, _intent, leftMs) => {
+    end = performance.now() + leftMs;
+    return { ended: true, outcome: 'outcome' };
+  };
+  await ask({
+    reserve: async (tx) => {
+      await tx.query('SELECT pg_sleep(0.1)'); // as a lock that is had late
+      reserved = performance.now();
+      return { work: 'work' };
+    },
+  });
+  const forCalls = LEASE_MS - SETTLE_MS;
+  expect(end).toBeGreaterThan(begun + forCalls - 1); // whole milliseconds
+  expect(end).toBeLessThan(reserved + forCalls);
 });
 
 describe('a record that needs attention', () => {

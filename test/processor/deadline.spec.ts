@@ -33,6 +33,7 @@ function processor(port: number, timeoutMs = 600): StripeProcessor {
   return new StripeProcessor({ name: 'fake', secretKey: 'sk_test_x', baseUrl, timeoutMs });
 }
 
+const TODAY = { from: new Date(), to: new Date() };
 const prepared = JSON.stringify({ amount: 1, currency: 'eur' });
 
 describe('a call to the processor ends by its deadline, all attempts in it', () => {
@@ -55,6 +56,10 @@ describe('a call to the processor ends by its deadline, all attempts in it', () 
       response.on('close', () => clearInterval(drip));
     });
     expect(await processor(port).pay('drip', prepared)).toMatchObject({ kind: 'unknown' });
+    expect(await processor(port).fence('drip', prepared)).toMatchObject({ kind: 'unknown' });
+    await expect(processor(port).look('ch_1', TODAY)).rejects.toThrow();
+    await expect(processor(port).refundsOf('pi_1')).rejects.toThrow();
+    await expect(processor(port).payment('pi_1')).rejects.toThrow();
   });
 
   test('when a connection is accepted by something that speaks no HTTP', async () => {
@@ -117,6 +122,11 @@ describe('"nothing happened" is said exactly then', () => {
     const over = performance.now() - 1;
     expect(await processor(port).pay('over', prepared, over)).toMatchObject({ kind: 'refused' });
     expect(await processor(port).refund('over', prepared, over)).toMatchObject({ kind: 'refused' });
+    expect(await processor(port).fence('over', prepared, over)).toMatchObject({ kind: 'unknown' });
+    await expect(processor(port).look('ch_1', TODAY, over)).rejects.toThrow();
+    await expect(
+      processor(port).lookRefund('re_1', '{"payment_intent":"pi_1"}', over),
+    ).rejects.toThrow();
     expect(asked).toEqual([]);
   });
 

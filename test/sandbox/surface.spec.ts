@@ -94,7 +94,7 @@ describe('what Stripe has and the sandbox lacks', () => {
           ...{ amount: 1, currency: 'eur', transfer_data: { destination: 'acct_1' } },
         }),
     ],
-    ['a filter', 400, (sdk) => sdk.events.list({ types: ['charge.refunded'] })],
+    ['a filter', 400, (sdk) => sdk.events.list({ delivery_success: true })],
     ['an expansion', 400, (sdk) => sdk.paymentIntents.list({ expand: ['data.customer'] })],
     ['a connected account', 400, (sdk) => sdk.refunds.list({}, { stripeAccount: 'acct_1' })],
   ])('%s is said to be no part of it, never to be mistyped', async (_what, status, ask) => {
@@ -146,20 +146,80 @@ describe('what other clients send', () => {
       expect(await ask(version)).toEqual([version, missing]);
     expect(await ask('latest')).toEqual([null, 'Invalid Stripe API version: latest']);
   });
+});
 
-  it('lists the events of a group by its wildcard', async () => {
-    const intent = await stripe.paymentIntents.create({
+describe('the filters of a list', () => {
+  let intent: Stripe.PaymentIntent;
+  beforeAll(async () => {
+    intent = await stripe.paymentIntents.create({
       ...{ amount: 1200, currency: 'eur', payment_method: 'pm_card_visa', confirm: true },
     });
     await stripe.refunds.create({ payment_intent: intent.id });
-    const types = async (type: string) => {
-      const events = await stripe.events.list({ type, limit: 100 });
-      return new Set(events.data.map((event) => event.type));
-    };
-    expect(await types('charge.*')).toEqual(new Set(['charge.refunded']));
-    expect(await types('payment_intent.*')).toContain('payment_intent.succeeded');
-    expect(await types('refund.created')).toEqual(new Set(['refund.created']));
-    expect(await types('charge_refunded')).toEqual(new Set());
-    expect(await types('*')).toContain('refund.created');
+  });
+  const typesOf = async (filter: Stripe.EventListParams) => {
+    const events = await stripe.events.list({ ...filter, limit: 100 });
+    return [...new Set(events.data.map(({ type }) => type))].sort();
+  };
+
+  it('leave the events of a group, or those that are named', async () => {
+    const [group, named] = ['charge.refunded', 'payment_intent.succeeded'];
+    expect(await typesOf({ type: 'charge.*' })).toEqual([group]);
+    expect(await typesOf({ type: 'charge.refund.*' })).toEqual([]);
+    expect(await typesOf({ type: 'refund.created' })).toEqual(['refund.created']);
+    expect(await typesOf({ type: 'charge_refunded' })).toEqual([]);
+    expect(await typesOf({ type: '*' })).toEqual(expect.arrayContaining([group, named]));
+    expect(await typesOf({ types: [named, group] })).toEqual([group, named]);
+    expect(await typesOf({ types: ['customer.created'] })).toEqual([]);
+    const byIndex = await get('/v1/events?types[0]=charge.refunded');
+    expect(byIndex.data?.length).toBeGreaterThan(0);
+  });
+
+  const get = async (path: string) => {
+    const headers = { authorization: 'Bearer sk_test_any' };
+    const response = await fetch(`${sandbox.url}${path}`, { headers });
+    return { ...((await response.json()) as Listed), status: response.status };
+  };
+  interface Listed {
+    data?: unknown[];
+    error?: { param?: string; code?: string };
+  }
+
+  it.each([
+    ['/v1/events?type=charge.*&types[]=charge.refunded', 'type'],
+    ['/v1/events?type=*.refunded', 'type'],
+    ['/v1/events?type=charge*', 'type'],
+    ['/v1/events?type=.*', 'type'],
+    ['/v1/events?type=', 'type'],
+    ['/v1/events?type[]=charge.refunded', 'type[]'],
+    ['/v1/events?types=charge.refunded', 'types'],
+    ['/v1/events?types[]=', 'types'],
+    ['/v1/events?types[]=charge.*', 'types'],
+    [`/v1/events?${'types[]=charge.refunded&'.repeat(21)}`, 'types'],
+    ['/v1/events?created=1&created[gte]=1', 'created'],
+    ['/v1/payment_intents?expand=data.latest_charge', 'expand'],
+    ['/v1/refunds?payment_intent=pi_missing', 'payment_intent'],
+    ['/v1/refunds?charge=ch_missing', 'charge'],
+  ])('%s are refused, and not passed over', async (path, param) => {
+    expect(await get(path)).toMatchObject({ status: 400, error: { param } });
+  });
+
+  it('by the payment leave its refunds, whichever of its names is given', async () => {
+    const other = await stripe.paymentIntents.create({
+      ...{ amount: 700, currency: 'eur', payment_method: 'pm_card_visa', confirm: true },
+    });
+    const count = async (filter: Stripe.RefundListParams) =>
+      (await stripe.refunds.list(filter)).data.length;
+    const charge = intent.latest_charge as string;
+    expect(await count({ payment_intent: intent.id })).toBe(1);
+    expect(await count({ charge })).toBe(1);
+    expect(await count({ payment_intent: other.id })).toBe(0);
+    expect(await count({ payment_intent: other.id, charge })).toBe(0);
+  });
+
+  it('a client_secret of another payment shows none', async () => {
+    const path = `/v1/payment_intents/${intent.id}?client_secret=`;
+    expect((await get(`${path}${intent.client_secret}`)).status).toBe(200);
+    const refused = { status: 400, error: { param: 'client_secret' } };
+    expect(await get(`${path}pi_other_secret`)).toMatchObject(refused);
   });
 });

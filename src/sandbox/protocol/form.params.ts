@@ -45,10 +45,11 @@ export class Params {
 
   /**
    * Refuses every parameter that is not named. `x[]` allows a list, `x[*]` a hash.
-   * @throws StripeError 400 `parameter_unknown`
+   * @throws StripeError 400 `parameter_unknown`, or for a single value where a list is wanted
    */
   only(...allowed: string[]): this {
     for (const [name] of this.pairs) {
+      if (allowed.includes(`${name}[]`)) throw invalidRequest('Invalid array', name);
       const hash = /^([^[\]]+)\[[^[\]]+\]$/.exec(name)?.[1];
       if (!allowed.includes(asList(name)) && !(hash && allowed.includes(`${hash}[*]`))) {
         throw invalidRequest(`Received unknown parameter: ${name}`, name, 'parameter_unknown');

@@ -7,9 +7,11 @@ interface ListedTable {
   table: 'sandbox.payment_intents' | 'sandbox.refunds' | 'sandbox.events';
   /** How Stripe calls the object in "No such ...". */
   noun: string;
-  /** Further conditions. Column and operator are ours, never input. */
-  where?: readonly [column: string, value: string, operator?: '=' | 'LIKE'][];
+  /** Further conditions. Column and operator are ours, never input. A list means any of its values. */
+  where?: readonly [column: string, value: string | string[], operator?: '=' | 'LIKE'][];
 }
+
+const CREATED_BOUNDS = ['created[gt]', 'created[gte]', 'created[lt]', 'created[lte]'];
 
 /** The names of the parameters that `listPage` reads. */
 export const LIST_PARAMS = [
@@ -17,10 +19,7 @@ export const LIST_PARAMS = [
   'starting_after',
   'ending_before',
   'created',
-  'created[gt]',
-  'created[gte]',
-  'created[lt]',
-  'created[lte]',
+  ...CREATED_BOUNDS,
 ];
 
 // Unix seconds of the year 5138; to_timestamp() is exact far beyond it.
@@ -42,10 +41,12 @@ export async function listPage<Row extends pg.QueryResultRow>(
   if (after !== undefined && before !== undefined) {
     throw invalidRequest('You cannot specify both starting_after and ending_before.');
   }
-  const values: (string | number)[] = [];
-  const bind = (value: string | number): string => `$${values.push(value)}`;
-  const conditions = where.map(
-    ([column, value, operator = '=']) => `${column} ${operator} ${bind(value)}`,
+  const values: (string | string[] | number)[] = [];
+  const bind = (value: string | string[] | number): string => `$${values.push(value)}`;
+  const conditions = where.map(([column, value, operator = '=']) =>
+    Array.isArray(value)
+      ? `${column} = ANY(${bind(value)})`
+      : `${column} ${operator} ${bind(value)}`,
   );
   for (const [operator, seconds] of createdRange(params)) {
     conditions.push(`created_at ${operator} to_timestamp(${bind(seconds)}::double precision)`);
@@ -76,6 +77,8 @@ export async function listPage<Row extends pg.QueryResultRow>(
 
 /** Turns conditions on whole seconds into half-open ones on the exact time. */
 function createdRange(params: Params): [operator: '>=' | '<', seconds: number][] {
+  if (params.has('created') && CREATED_BOUNDS.some((name) => params.has(name)))
+    throw invalidRequest('Invalid created: give a timestamp or bounds, not both.', 'created');
   const range: [operator: '>=' | '<', seconds: number][] = [];
   const add = (name: string, operator: '>=' | '<', offset: 0 | 1): void => {
     const seconds = params.integer(name, 0, MAX_SECONDS);

@@ -89,9 +89,9 @@ export const MISSING_PARAMETERS = {
     Stripe.RefundListParams,
     PageHere | 'charge' | 'payment_intent'
   >,
-  listEvents: { delivery_success: 1, expand: 1, types: 1 } satisfies Missing<
+  listEvents: { delivery_success: 1, expand: 1 } satisfies Missing<
     Stripe.EventListParams,
-    PageHere | 'type'
+    PageHere | 'type' | 'types'
   >,
   retrieve: { expand: 1 } satisfies Missing<
     Stripe.RefundRetrieveParams & Stripe.EventRetrieveParams,

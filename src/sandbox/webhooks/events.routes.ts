@@ -22,15 +22,10 @@ export function eventsRouter(pool: pg.Pool, sends: boolean): Router {
   router.get('/events', async (req, res) => {
     const params = Params.ofQuery(req.originalUrl)
       .without(MISSING_PARAMETERS.listEvents)
-      .only(...LIST_PARAMS, 'type');
-    const type = params.text('type');
+      .only(...LIST_PARAMS, 'type', 'types[]');
     const { rows, hasMore } = await listPage<EventRow>(
       pool,
-      {
-        table: 'sandbox.events',
-        noun: 'event',
-        where: type === undefined ? [] : [['type', likeOf(type), 'LIKE']],
-      },
+      { table: 'sandbox.events', noun: 'event', where: typesOf(params) },
       params,
     );
     const data = rows.map(eventObject);
@@ -57,7 +52,33 @@ export function eventsRouter(pool: pg.Pool, sends: boolean): Router {
   return router;
 }
 
-/** `charge.*` is every event of a charge, as with Stripe. */
-function likeOf(type: string): string {
-  return type.replace(/[\\%_]/g, '\\$&').replaceAll('*', '%');
+/** Stripe's limit. */
+const MOST_TYPES = 20;
+
+/**
+ * `type` is a name or a group, `charge.*`; `types` is names alone. A wildcard that would find nothing is refused, so that
+ * a filter which is mistaken does not look like a ledger where nothing happened.
+ * @throws StripeError 400
+ */
+function typesOf(params: Params): [column: 'type', value: string | string[], operator?: 'LIKE'][] {
+  const type = params.text('type');
+  const types = params.list('types');
+  if (type !== undefined && types.length > 0)
+    throw invalidRequest('You may only specify one of these parameters: type, types.', 'type');
+  if (types.length > MOST_TYPES)
+    throw invalidRequest(`Invalid array: must have at most ${MOST_TYPES} elements`, 'types');
+  if (types.includes(''))
+    throw invalidRequest(
+      'You passed an empty string in types.',
+      'types',
+      'parameter_invalid_empty',
+    );
+  if (types.some((name) => name.includes('*')))
+    throw invalidRequest('Invalid types: only type takes a wildcard.', 'types');
+  if (types.length > 0) return [['type', types]];
+  if (type === undefined || type === '*') return [];
+  if (!type.includes('*')) return [['type', type]];
+  if (!/^[^*]+\.\*$/.test(type))
+    throw invalidRequest('Invalid type: a wildcard ends a group, as in charge.*', 'type');
+  return [['type', `${type.slice(0, -1).replace(/[\\%_]/g, '\\$&')}%`, 'LIKE']];
 }
