@@ -12,6 +12,7 @@ import { Webhooks1763760007000 } from './1763760007000-webhooks.js';
 import { ParkedPayments1763760004000 } from './1763760004000-parked-payments.js';
 import { RefundsMadeOrFailedElsewhere1763760016000 } from './1763760016000-refunds-made-or-failed-elsewhere.js';
 import { RecordsThatNeedAttention1763760018000 } from './1763760018000-records-that-need-attention.js';
+import { RefundsCountedOnce1763760050000 } from './1763760050000-refunds-counted-once.js';
 import { Reconciliation1763760008000 } from './1763760008000-reconciliation.js';
 
 /** In order, forward only. A list of classes, not a glob: TypeORM would load a glob by `import()`, which Jest breaks. */
@@ -31,4 +32,5 @@ export const migrations = [
   EachFilterItsIndex1763760015000,
   RefundsMadeOrFailedElsewhere1763760016000,
   RecordsThatNeedAttention1763760018000,
+  RefundsCountedOnce1763760050000,
 ];

@@ -136,12 +136,6 @@ export class StripeProcessor extends Processor {
     });
   }
 
-  async lookRefund(refundId: string, prepared: string): Promise<ProcessorAnswer | undefined> {
-    const { payment_intent } = JSON.parse(prepared) as RefundParameters;
-    const made = await this.refundsOf(payment_intent);
-    return made.find(({ refund }) => refund === refundId)?.answer;
-  }
-
   async refundsOf(payment_intent: string): Promise<PaidRefund[]> {
     return withDeadline(this.call(), async () => {
       const found: PaidRefund[] = [];

@@ -33,7 +33,7 @@ import {
   insertPendingRefund,
   type RefundEnd,
 } from './refund.queries.js';
-import { endBesideTheOthers } from './refunds-at-processor.js';
+import { endBesideTheOthers, lookForRefund } from './refunds-at-processor.js';
 import { refundAnswer, refundEndOf, settleRefund } from './settle-refund.js';
 
 /** What may be parked for a refund that failed. */
@@ -207,7 +207,7 @@ export class RefundOperation implements Operation<Attempt, RefundEnd> {
       return { kind: 'refused', reason, alarm: true };
     }
     const { keyWindowMs } = this.givingUp;
-    const look = () => this.processor.lookRefund(refund.id, refund.processor_parameters);
+    const look = () => lookForRefund(this.dataSource.manager, this.processor, refund);
     let notAfter = reservedAt + keyWindowMs;
     if (elapsedMs() >= notAfter) {
       notAfter = elapsedMs() + keyWindowMs; // from before the look
