@@ -13,6 +13,7 @@ import { ParkedPayments1763760004000 } from './1763760004000-parked-payments.js'
 import { RefundsMadeOrFailedElsewhere1763760016000 } from './1763760016000-refunds-made-or-failed-elsewhere.js';
 import { FoundByProcessorReference1763760016500 } from './1763760016500-found-by-processor-reference.js';
 import { RecordsThatNeedAttention1763760018000 } from './1763760018000-records-that-need-attention.js';
+import { RefundsCountedOnce1763760050000 } from './1763760050000-refunds-counted-once.js';
 import { Reconciliation1763760008000 } from './1763760008000-reconciliation.js';
 
 /** In order, forward only. A list of classes, not a glob: TypeORM would load a glob by `import()`, which Jest breaks. */
@@ -33,4 +34,5 @@ export const migrations = [
   RefundsMadeOrFailedElsewhere1763760016000,
   FoundByProcessorReference1763760016500,
   RecordsThatNeedAttention1763760018000,
+  RefundsCountedOnce1763760050000,
 ];

@@ -9,7 +9,10 @@ const OVERDUE = `(interval '60 seconds'
 /** Beyond the thirty days for which the worker keeps what nobody comes for. */
 const KEPT = "interval '31 days'";
 
-/** The notifications with what each is about. `there_since` is when the row came, which a rebuilt one did late. */
+/**
+ * The notifications with what each is about: a refund that names none of ours is the one with its reference.
+ * `there_since` is when the row came, which a rebuilt one did late.
+ */
 const TOLD = `(
         SELECT event.account_id, event.id, event.state, event.received_at,
           COALESCE(event.refund_id, event.charge_id) AS object_id,
@@ -21,7 +24,10 @@ const TOLD = `(
           WHERE event.refund_id IS NULL AND charges.account_id = event.account_id AND charges.id = event.charge_id
           UNION ALL
           SELECT status, processor_reference, GREATEST(created_at, rebuilt_at) FROM refunds
-          WHERE refunds.account_id = event.account_id AND refunds.id = event.refund_id) AS object ON true) AS told`;
+          WHERE refunds.account_id = event.account_id AND CASE WHEN event.fact ->> 'madeElsewhereAt' IS NULL
+            THEN refunds.id = event.refund_id
+            ELSE event.refund_id IS NOT NULL AND refunds.processor_reference = event.fact ->> 'reference' END
+          ) AS object ON true) AS told`;
 
 /** What the processor has told us by itself, and what has become of it. */
 export const NOTIFICATION_INVARIANTS: readonly Invariant[] = [

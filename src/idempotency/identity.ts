@@ -21,6 +21,11 @@ export function deriveId(
   return `${prefix}_${BigInt(`0x${bits}`).toString(32).padStart(32, '0')}`;
 }
 
+/** Whether a text has the shape of a derived id: what has not names nothing of ours. */
+export function isDerivedId(prefix: string, text: unknown): text is string {
+  return typeof text === 'string' && new RegExp(`^${prefix}_[0-9a-v]{32}$`).test(text);
+}
+
 /** What a request means, whatever its member order and white space: path values, query and body. */
 export interface Meaning {
   params: unknown;

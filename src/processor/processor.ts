@@ -145,12 +145,6 @@ export abstract class Processor {
   abstract prepareRefund(parameters: RefundParameters): string;
   /** Gives money back, at most once per key while the processor remembers it. `notAfter` as for `pay`. */
   abstract refund(key: string, prepared: string, notAfter?: number): Promise<ProcessorAnswer>;
-  /** Looks a refund up among those of its payment. @throws as `look`. */
-  abstract lookRefund(
-    refundId: string,
-    prepared: string,
-    notAfter?: number,
-  ): Promise<ProcessorAnswer | undefined>;
   /** Every refund of one payment, whoever asked for it, by the processor's reference. @throws as `look`. */
   abstract refundsOf(reference: string, notAfter?: number): Promise<PaidRefund[]>;
   /**

@@ -1,4 +1,5 @@
 import type Stripe from 'stripe';
+import { isDerivedId } from '../idempotency/identity.js';
 import type { Notification, RefundNews } from './processor.js';
 import { answerOfIntent, answerOfRefund } from './stripe-answers.js';
 import { paidRefundOf } from './stripe-ledger.js';
@@ -17,9 +18,10 @@ const FOLLOWED: ReadonlyMap<unknown, 'intent' | 'refund' | 'charge'> = new Map([
 ]);
 
 /**
- * What an event of Stripe's says about a charge or refund of ours. Ours are known by our own ids in the metadata; a
- * fence's intent carries none of them, so that its cancel is never taken for the end of its charge. A refund without
- * them may still be of a payment of ours: somebody made it in the dashboard.
+ * What an event of Stripe's says about a charge or refund of ours. Ours are known by the shape of our own ids in the
+ * metadata, here as in reconciliation: another program may use the same words. A fence's intent has none of these ids,
+ * so that its cancel is never taken for the end of its charge. A refund without them may still be of a payment of ours:
+ * a person made it in the dashboard.
  * @returns `irrelevant` for somebody else's object, and for news that end nothing: there is nothing to keep of them.
  */
 export function notificationOf(
@@ -33,10 +35,10 @@ export function notificationOf(
   if (!isName(id) || !isObject(object)) return 'not an event';
   if (about === 'charge') return refundedNews(object, id, type);
   const { charge, account, refund } = isObject(object.metadata) ? object.metadata : {};
-  // What cannot be an id of ours is somebody else's.
-  if (about === 'refund' && ![charge, account, refund].every(isName))
+  const isOurs = isDerivedId('ch', charge) && isName(account);
+  if (about === 'refund' && !(isOurs && isDerivedId('re', refund)))
     return foreignRefundNews(object, id, type);
-  if (!isName(charge) || !isName(account)) return 'irrelevant';
+  if (!isOurs) return 'irrelevant';
   const { id: reference, amount, currency } = object;
   if (!isName(reference) || !isAmount(amount) || !isName(currency) || !hasReadableEnd(object)) {
     return 'not an event';

@@ -134,16 +134,6 @@ export class StripeProcessor extends Processor {
     });
   }
 
-  async lookRefund(
-    refundId: string,
-    prepared: string,
-    notAfter?: number,
-  ): Promise<ProcessorAnswer | undefined> {
-    const { payment_intent } = JSON.parse(prepared) as RefundParameters;
-    const made = await this.refundsOf(payment_intent, notAfter);
-    return made.find(({ refund }) => refund === refundId)?.answer;
-  }
-
   async refundsOf(payment_intent: string, notAfter?: number): Promise<PaidRefund[]> {
     return inTime(this.call(notAfter), async () => {
       const found: PaidRefund[] = [];

@@ -10,10 +10,11 @@ import {
   type OrderBond,
   type OurPayment,
 } from '../charges/rebuild-charge.js';
+import { isDerivedId } from '../idempotency/identity.js';
 import type { Tx } from '../platform/database.js';
 import { MAX_AMOUNT } from '../platform/rules.js';
 import type { PaidRefund, Processor } from '../processor/processor.js';
-import { isId, rebuildRefund, type OurRefund } from '../refunds/rebuild-refund.js';
+import { rebuildRefund, RefundUndecided, type OurRefund } from '../refunds/rebuild-refund.js';
 import { catchUpWith, type RefundRepair } from '../refunds/refunds-at-processor.js';
 
 /** What was mended. The ones with an order say what became of it. */
@@ -113,7 +114,10 @@ const MENDINGS: Readonly<Record<RefundRepair['kind'], Mending>> = {
   reversed: 'refund_failed_after_it_had_succeeded',
 };
 
-/** Brings our rows up to one refund by its payment: one that names none of ours, or one that failed. */
+/**
+ * Brings our rows up to one refund by its payment: one that names none of ours, or one that failed. One that may be a
+ * pending one of ours is left for the next run; the comparison then tells.
+ */
 export async function mendRefundOfPayment(
   dataSource: DataSource,
   processor: Processor,
@@ -121,10 +125,14 @@ export async function mendRefundOfPayment(
   paid: PaidRefund,
   noteOf: (id: string) => Note,
 ): Promise<void> {
-  await dataSource.transaction(async (tx) => {
-    const repair = await catchUpWith(tx, processor, charge, paid);
-    if (repair) await noteOf(repair.id)(tx, MENDINGS[repair.kind]);
-  });
+  try {
+    await dataSource.transaction(async (tx) => {
+      const repair = await catchUpWith(tx, processor, charge, paid);
+      if (repair) await noteOf(repair.id)(tx, MENDINGS[repair.kind]);
+    });
+  } catch (error) {
+    if (!(error instanceof RefundUndecided)) throw error;
+  }
 }
 
 /** A person looks after what is parked; the lab's naive lane has rows of its own. */
@@ -140,5 +148,5 @@ async function isSpokenFor(dataSource: DataSource, { account, reference }: OurPa
 /** Only what we could have reserved ourselves is taken for ours. */
 export function isOurPayment(payment: Ledger['payments'][number]): payment is OurPayment {
   const { charge, account, amount } = payment;
-  return account !== undefined && isId('ch', charge) && amount <= MAX_AMOUNT;
+  return account !== undefined && isDerivedId('ch', charge) && amount <= MAX_AMOUNT;
 }

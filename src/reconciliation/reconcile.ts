@@ -141,7 +141,7 @@ async function chargesWithout(
        AND charge.status = 'succeeded'
      LEFT JOIN refunds AS refund
        ON refund.account_id = charge.account_id AND refund.processor_reference = back.reference
-     WHERE CASE back.kind WHEN 'succeeded' THEN refund.id IS NULL ELSE refund.status = 'succeeded' END`,
+     WHERE refund.id IS NULL OR (back.kind <> 'succeeded' AND refund.status = 'succeeded')`,
     [
       processor.name,
       refunds.map(({ reference }) => reference),

@@ -124,7 +124,15 @@ export class Compensation {
     const charge = await findCharge(this.dataSource.manager, account_id, charge_id);
     if (!charge) throw new Error(`${charge_id} is to be given back, but is not there`);
     let left = charge.amount;
-    const listed = await catchUpWithRefunds(this.dataSource, this.processor, charge, deadline);
+    const { listed, undecided } = await catchUpWithRefunds(
+      this.dataSource,
+      this.processor,
+      charge,
+      {
+        notAfter: deadline,
+      },
+    );
+    if (undecided[0]) throw undecided[0].because; // the job comes back
     for (const paid of listed) {
       if (paid.answer.kind === 'unknown')
         throw new Error(`${paid.reference} has not ended yet; the job comes back`);

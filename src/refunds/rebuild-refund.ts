@@ -1,11 +1,17 @@
 import type { Charge } from '../charges/charge.entity.js';
 import { lockCharge } from '../charges/charge.queries.js';
-import { deriveId } from '../idempotency/identity.js';
+import { isDerivedId } from '../idempotency/identity.js';
 import type { Tx } from '../platform/database.js';
+import { Problem } from '../platform/problem.js';
 import type { PaidRefund, Processor } from '../processor/processor.js';
-import type { Refund } from './refund.entity.js';
-import { insertPendingRefund, type RefundEnd } from './refund.queries.js';
-import { settleRefund } from './settle-refund.js';
+import { refundLink, type Refund } from './refund.entity.js';
+import {
+  findRefundByReference,
+  findRefundsOnTheirWay,
+  insertPendingRefund,
+  type RefundEnd,
+} from './refund.queries.js';
+import { foreignRefundId, settleRefund } from './settle-refund.js';
 
 /** A refund that names one of ours. */
 export type OurRefund = PaidRefund & { refund: string; charge: string; account: string };
@@ -13,12 +19,36 @@ export type OurRefund = PaidRefund & { refund: string; charge: string; account: 
 /** Whether a refund names one that we could have made. */
 export function isOurRefund(paid: PaidRefund): paid is OurRefund {
   const { refund, charge, account } = paid;
-  return account !== undefined && isId('ch', charge) && isId('re', refund);
+  return account !== undefined && isDerivedId('ch', charge) && isDerivedId('re', refund);
 }
 
-/** The shape of a derived id: see src/idempotency/identity.ts. */
-export function isId(prefix: string, text: string | undefined): boolean {
-  return text !== undefined && new RegExp(`^${prefix}_[0-9a-v]{32}$`).test(text);
+/** How far the processor's clock may differ from the database's, in ms. */
+const CLOCK_SKEW_MS = 300_000;
+
+/**
+ * Whether a refund that names none of ours may be this one of ours, whose names were edited away at the processor's
+ * desk: it is of the same amount, and not older.
+ */
+export function mayBe(
+  refund: Refund,
+  { amount, createdAt }: Pick<PaidRefund, 'amount' | 'createdAt'>,
+): boolean {
+  return (
+    amount === refund.amount && createdAt.getTime() >= refund.created_at.getTime() - CLOCK_SKEW_MS
+  );
+}
+
+/**
+ * A refund that names none of ours may be one of ours that is pending. Its holder or the sweep ends that one; until
+ * then the processor sends its notification again.
+ */
+export class RefundUndecided extends Problem {
+  constructor(pending: Refund) {
+    super('payment_pending', `${pending.id}, of the same amount, has not ended yet.`, {
+      extensions: { resource: refundLink(pending.id) },
+      headers: { 'Retry-After': '1' },
+    });
+  }
 }
 
 /**
@@ -34,17 +64,14 @@ export async function rebuildRefund(
   return (await writeEnded(tx, processor, { account_id, charge_id, id }, paid, end)) !== undefined;
 }
 
-/** The id of a refund that names none of ours: the processor's reference names it. */
-export function foreignRefundId(accountId: string, reference: string): string {
-  return deriveId('re', accountId, 'made at the processor', reference);
-}
-
 /**
- * Makes the row of a refund that somebody made at the processor's own desk. It is a fact: a refund of ours that is on
- * its way does not stand in its way, because the processor refuses the one that comes second.
+ * Makes the row of a refund that was made at the processor's own desk. It is a fact: a pending refund of ours of
+ * another amount does not stand in its way, because the processor refuses the one that comes second.
  * @param end how it ended there. One that failed is written down as well, so that a late notification of its success
  *   finds it ended.
+ * @param refused the refund of ours that the processor has just refused under its own key: it is not this one.
  * @returns undefined if it was there, or does not fit its charge.
+ * @throws RefundUndecided while it may be a pending one of ours.
  */
 export async function bookForeignRefund(
   tx: Tx,
@@ -52,7 +79,13 @@ export async function bookForeignRefund(
   { account_id, id: charge_id }: Pick<Charge, 'account_id' | 'id'>,
   paid: Pick<PaidRefund, 'reference' | 'amount' | 'currency' | 'createdAt'>,
   end: RefundEnd,
+  refused?: string,
 ): Promise<Refund | undefined> {
+  await lockCharge(tx, account_id, charge_id);
+  if (await findRefundByReference(tx, account_id, paid.reference)) return undefined;
+  const onTheirWay = await findRefundsOnTheirWay(tx, account_id, charge_id);
+  const pending = onTheirWay.find((ours) => ours.id !== refused && mayBe(ours, paid));
+  if (pending) throw new RefundUndecided(pending);
   const id = foreignRefundId(account_id, paid.reference);
   return writeEnded(tx, processor, { account_id, charge_id, id }, paid, end);
 }

@@ -10,7 +10,8 @@ import type { ResourceLink } from '../idempotency/errors.js';
  * | `failed` | nobody | stays |
  *
  * At the processor a refund moves in this order only, so that a late `succeeded` never undoes a `failed`. One that was
- * made at the processor's own desk is booked as it ended there; it is never `pending` here.
+ * made at the processor's own desk is booked as it ended there; it is never `pending` here. If it turns out to be one of
+ * ours, whose names were edited away there, it fails, and the row of ours takes over its reference and its sum.
  */
 export const REFUND_STATES = {
   pending: ['succeeded', 'failed'],

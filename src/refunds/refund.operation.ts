@@ -33,7 +33,7 @@ import {
   insertPendingRefund,
   type RefundEnd,
 } from './refund.queries.js';
-import { endBesideTheOthers } from './refunds-at-processor.js';
+import { endBesideTheOthers, lookForRefund } from './refunds-at-processor.js';
 import { refundAnswer, refundEndOf, settleRefund } from './settle-refund.js';
 
 /** What may be parked for a refund that failed. */
@@ -212,8 +212,7 @@ export class RefundOperation implements Operation<Attempt, RefundEnd> {
       return { kind: 'refused', reason, alarm: true };
     }
     const { keyWindowMs } = this.givingUp;
-    const { id, processor_parameters } = refund;
-    const look = () => this.processor.lookRefund(id, processor_parameters, deadline);
+    const look = () => lookForRefund(this.dataSource.manager, this.processor, refund, deadline);
     let windowEnd = reservedAt + keyWindowMs;
     if (elapsedMs() >= windowEnd) {
       windowEnd = elapsedMs() + keyWindowMs; // from before the look
@@ -225,7 +224,7 @@ export class RefundOperation implements Operation<Attempt, RefundEnd> {
       }
     }
     const notAfter = Math.min(windowEnd, deadline);
-    const answer = await this.processor.refund(id, processor_parameters, notAfter);
+    const answer = await this.processor.refund(refund.id, refund.processor_parameters, notAfter);
     if (answer.kind !== 'unknown' || !answer.stored) return answer;
     return (await look().catch(() => undefined)) ?? answer;
   }

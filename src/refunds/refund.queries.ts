@@ -124,6 +124,22 @@ export async function endRefund(
   return rows[0];
 }
 
+/** Takes the processor's name from a refund that turned out to be another one; fails it, if it had succeeded. */
+export async function releaseReference(
+  tx: Tx,
+  { account_id, id }: Pick<Refund, 'account_id' | 'id'>,
+  failureCode: string,
+): Promise<Refund> {
+  const [rows]: [Refund[], number] = await tx.query(
+    `UPDATE refunds SET status = 'failed', processor_reference = NULL, failure_code = COALESCE(failure_code, $3),
+       reversed_at = CASE WHEN status = 'succeeded' THEN now() ELSE reversed_at END
+     WHERE account_id = $1 AND id = $2 RETURNING ${REFUND_COLUMNS}`,
+    [account_id, id, failureCode],
+  );
+  if (!rows[0]) throw new Error(`${id} is gone`);
+  return rows[0];
+}
+
 /**
  * Fails a refund that had succeeded under that name of the processor's.
  * @returns undefined if it has not succeeded, or not under that name: then nothing changes.

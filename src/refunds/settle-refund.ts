@@ -1,17 +1,31 @@
-import { chargeToWire } from '../charges/charge.entity.js';
+import { chargeToWire, type Charge } from '../charges/charge.entity.js';
 import { addRefunded, lockCharge } from '../charges/charge.queries.js';
 import { parkPayment } from '../charges/parked-payments.js';
 import { recordEvent } from '../events/events.js';
+import { deriveId } from '../idempotency/identity.js';
 import type { Answer, Intent } from '../idempotency/operation.js';
 import { created, problemAnswer } from '../platform/answer.js';
 import type { Tx } from '../platform/database.js';
 import { Problem } from '../platform/problem.js';
 import type { ProcessorAnswer } from '../processor/processor.js';
 import { refundLink, refundToWire, type Refund } from './refund.entity.js';
-import { endRefund, reverseSucceeded, type RefundEnd } from './refund.queries.js';
+import {
+  endRefund,
+  findRefundByReference,
+  releaseReference,
+  reverseSucceeded,
+  type RefundEnd,
+} from './refund.queries.js';
 
 /** The failure code of a refund that the processor refused because of what had gone back without us. */
 export const EXCEEDS = 'refund_exceeds_charge';
+/** The failure code of a refund that was booked as made at the desk, and then was found to be one of ours. */
+const COUNTED_ELSEWHERE = 'counted_as_another_refund';
+
+/** The id of a refund that names none of ours: the processor's reference names it. */
+export function foreignRefundId(accountId: string, reference: string): string {
+  return deriveId('re', accountId, 'made at the processor', reference);
+}
 
 /** How a refund ends by what the processor said; undefined if it does not end by that. */
 export function refundEndOf(answer: ProcessorAnswer): RefundEnd | undefined {
@@ -41,11 +55,12 @@ export class RefundsBehind extends Error {}
 export async function settleRefund(
   tx: Tx,
   chargeId: string,
-  end: RefundEnd,
+  told: RefundEnd,
   { accountId, id }: Pick<Intent, 'accountId' | 'id'>,
 ): Promise<Refund> {
-  const before = await lockCharge(tx, accountId, chargeId);
-  if (!before) throw new Error(`${id} gives back ${chargeId}, which is not there`);
+  const locked = await lockCharge(tx, accountId, chargeId);
+  if (!locked) throw new Error(`${id} gives back ${chargeId}, which is not there`);
+  const { charge: before, end } = await takeOver(tx, locked, id, told);
   const refund = await endRefund(tx, accountId, id, end);
   if (refund.status === 'succeeded') {
     if (before.amount_refunded + refund.amount > before.amount)
@@ -61,6 +76,31 @@ export async function settleRefund(
     await recordFailed(tx, refund);
   }
   return refund;
+}
+
+/**
+ * The same refund may have been booked as made at the processor's desk: its names were edited away there, and ours was
+ * not pending here, as after a restore. The row of ours takes over its reference and how it ended; its sum is counted
+ * once. The charge is locked.
+ */
+async function takeOver(
+  tx: Tx,
+  charge: Charge,
+  id: string,
+  end: RefundEnd,
+): Promise<{ charge: Charge; end: RefundEnd }> {
+  const { account_id } = charge;
+  if (end.reference === null) return { charge, end };
+  const booked = await findRefundByReference(tx, account_id, end.reference);
+  const isForeign = booked?.id === foreignRefundId(account_id, end.reference);
+  if (!booked || booked.id === id || !isForeign) return { charge, end };
+  const released = await releaseReference(tx, booked, COUNTED_ELSEWHERE);
+  if (booked.status === 'failed') {
+    const failureCode = booked.failure_code ?? 'failed';
+    return { charge, end: { status: 'failed', failureCode, reference: end.reference } };
+  }
+  await recordFailed(tx, released);
+  return { charge: await addRefunded(tx, charge, -booked.amount), end };
 }
 
 /**

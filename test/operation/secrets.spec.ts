@@ -180,7 +180,7 @@ const notification = JSON.stringify({
       ...{ id: 'pi_1', amount: 1, currency: 'eur', status: 'succeeded' },
       description: CANARY.description,
       receipt_email: CANARY.email,
-      metadata: { charge: 'ch_1', account: 'acct_1', note: CANARY.metadata },
+      metadata: { charge: `ch_${'0'.repeat(32)}`, account: 'acct_1', note: CANARY.metadata },
     },
   },
 });

@@ -323,6 +323,38 @@ describe('a refund that was made at the processor’s desk', () => {
     expect(await audit(dataSource.manager)).toEqual([]);
   });
 
+  test('and has failed before we knew of it differs once', async () => {
+    const { id } = (await charge(api, newKey())).body;
+    const reference = await atTheDesk(id, 500);
+    await service.db.query(
+      `UPDATE sandbox.refunds SET status = 'failed', failure_reason = 'lost_or_stolen_card' WHERE id = $1`,
+      [reference],
+    );
+    const found = await differences();
+    const [booked] = await refundsOf(id);
+    expect(found).toEqual([`refund_made_elsewhere_booked ${String(booked!.id)}`]);
+    expect(booked).toMatchObject({ status: 'failed', failure_code: 'lost_or_stolen_card' });
+    expect(await differences()).toEqual([]);
+    expect(await audit(dataSource.manager)).toEqual([]);
+  });
+
+  test('may be a pending one of ours, whose metadata were edited there: it is left to that one', async () => {
+    const { id } = (await charge(api, newKey())).body;
+    const key = newKey();
+    service.gate.be('losing');
+    const lost = await refund(api, id, key, { amount: 500 });
+    service.gate.be('open');
+    expect(lost.status).toBe(504);
+    await service.db.query(`UPDATE sandbox.refunds SET metadata = '{}'`);
+    expect(await differences()).toEqual([]);
+    expect(await refund(api, id, key, { amount: 500 })).toMatchObject({
+      status: 201,
+      body: { id: lost.body.refund },
+    });
+    expect(await refundsOf(id)).toHaveLength(1);
+    expect(await differences()).toEqual([]);
+  });
+
   test('is booked together with a charge that was lost, and its order is not sent again', async () => {
     const order = await newOrder(700);
     const body = { amount: undefined, currency: undefined, order };

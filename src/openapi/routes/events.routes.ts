@@ -147,7 +147,7 @@ export const EVENT_ROUTES: Routes = {
     id: 'receiveProcessorNotification',
     summary: 'The processor’s notifications',
     description:
-      'For the processor, not for clients. Each event id is applied once, in any order; the signature over the raw bytes is the credential, and without `PROCESSOR_WEBHOOK_SECRET` nobody is believed. What is about a charge or refund that is not there yet is kept for 30 days and applied when it appears; a refund that was made at the processor’s own desk is found by its payment and booked, and one that fails after it had succeeded becomes `failed` (the processor is asked where that takes it, and sends a notification again that was answered with 503); what is about no account of ours is acknowledged and dropped; what contradicts our books (another amount, a second payment, a success after a failure), or could not be applied in those 30 days, is parked for a person to look at, and counted in `charge_once_parked_payments`.',
+      'For the processor, not for clients. Each event id is applied once, in any order; the signature over the raw bytes is the credential, and without `PROCESSOR_WEBHOOK_SECRET` nobody is believed. What is about a charge or refund that is not there yet is kept for 30 days and applied when it appears; a refund that was made at the processor’s own desk is found by its payment and booked, and one that fails after it had succeeded becomes `failed` (the processor is asked where that takes it, and sends a notification again that was answered with 503; or with 409, while it may be about a refund of ours that is pending, whose metadata were edited at that desk); what is about no account of ours is acknowledged and dropped; what contradicts our books (another amount, a second payment, a success after a failure), or could not be applied in those 30 days, is parked for a person to look at, and counted in `charge_once_parked_payments`.',
     public: true,
     rawBody: {
       description: 'An event as Stripe sends it, up to 1 MiB.',
@@ -169,6 +169,11 @@ export const EVENT_ROUTES: Routes = {
         example: { received: true },
       },
     },
-    problems: ['validation_failed', 'processor_unavailable', 'database_unavailable'],
+    problems: [
+      'validation_failed',
+      'payment_pending',
+      'processor_unavailable',
+      'database_unavailable',
+    ],
   },
 };

@@ -15,11 +15,16 @@ import {
 } from '../../processor/processor.js';
 import { settleOwedRefund } from '../../refunds/compensation.js';
 import { refundMisfitOf } from '../../refunds/parked-refunds.js';
-import { bookForeignRefund, foreignRefundId } from '../../refunds/rebuild-refund.js';
+import { bookForeignRefund } from '../../refunds/rebuild-refund.js';
 import { RefundOperation } from '../../refunds/refund.operation.js';
 import { findRefund, findRefundByReference, type RefundEnd } from '../../refunds/refund.queries.js';
 import { catchUpWithRefunds } from '../../refunds/refunds-at-processor.js';
-import { refundEndOf, RefundsBehind, reverseRefund } from '../../refunds/settle-refund.js';
+import {
+  foreignRefundId,
+  refundEndOf,
+  RefundsBehind,
+  reverseRefund,
+} from '../../refunds/settle-refund.js';
 import { misfitOfTerms, parkNotification, type State } from './notification.states.js';
 
 /**
@@ -52,7 +57,9 @@ export class RefundNotifications {
       (await this.findUnsettled(payment, settle));
     if (!charge) return undefined;
     if (!('reference' in about)) {
-      if (about.refunded !== charge.amount_refunded) await this.catchUp(charge);
+      if (about.refunded === charge.amount_refunded) return undefined;
+      const [undecided] = (await this.catchUp(charge)).undecided;
+      if (undecided) throw undecided.because;
       return undefined;
     }
     const { reference, amount, currency, answer, createdAt } = about;
@@ -90,16 +97,20 @@ export class RefundNotifications {
    * Applies news of a refund in the transaction that notes them.
    * @param now what the processor says of the refund today, if it was asked.
    * @throws RefundsBehind if it must be asked before this can be decided.
+   * @throws RefundUndecided while it may be a pending one of ours: the processor sends it again.
    */
   async apply(tx: Tx, news: Notification, now?: ProcessorAnswer): Promise<State> {
     const { account, refund: id = '' } = news;
     const end = refundEndOf(now ?? news.answer);
     if (!end) throw new Error(`${news.id} tells no end`);
-    let refund = await findRefund(tx, account, id);
+    const isForeign = news.madeElsewhereAt !== undefined;
+    const find = () =>
+      isForeign ? findRefundByReference(tx, account, news.reference) : findRefund(tx, account, id);
+    let refund = await find();
     if (!refund) {
-      if (news.madeElsewhereAt === undefined) return 'waiting';
+      if (!isForeign) return 'waiting';
       if (await this.book(tx, news, end)) return 'applied';
-      refund = await findRefund(tx, account, id); // somebody was faster
+      refund = await find(); // another writer was faster
       if (!refund) {
         if (now === undefined) throw new RefundsBehind(`${news.reference} does not fit`);
         return parkNotification(tx, news, 'amount_mismatch', this.log);
@@ -137,7 +148,7 @@ export class RefundNotifications {
     const refund = id === undefined ? undefined : await findRefund(db, account, id);
     const of = await findCharge(db, account, refund?.charge_id ?? charge);
     if (!of) return answer;
-    const listed = await this.catchUp(of);
+    const { listed } = await this.catchUp(of);
     return listed.find((paid) => paid.reference === reference)?.answer ?? answer;
   }
 

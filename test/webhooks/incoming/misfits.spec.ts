@@ -205,6 +205,10 @@ describe('what is not about us is acknowledged, and nothing is stored', () => {
       (of) => event(PAID, { ...intent(of), metadata: { charge: of.id } }),
     ],
     [
+      'a payment with the words of another program',
+      (of) => event(PAID, { ...intent(of), metadata: { charge: 'order_5', account: of.account } }),
+    ],
+    [
       'a payment of the naive lane',
       (of) =>
         event(PAID, { ...intent(of), metadata: { naive_charge: of.id, account: of.account } }),

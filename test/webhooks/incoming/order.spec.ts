@@ -136,7 +136,7 @@ describe('a notification before the charge', () => {
   });
 
   test('that never comes is kept for thirty days and then removed', async () => {
-    const nobody = { id: 'ch_that_never_comes', account: await demoAccount() };
+    const nobody = await chargeThatNeverComes();
     const [young, old] = [
       event('payment_intent.succeeded', intent(nobody)),
       event('payment_intent.succeeded', intent(nobody)),
@@ -364,12 +364,14 @@ async function receivedAgo(id: string, age: string): Promise<void> {
   );
 }
 
+async function chargeThatNeverComes() {
+  const account = await demoAccount();
+  return { id: deriveId('ch', account, 'POST /charges', 'never'), account };
+}
+
 /** The worker has looked at all that waits: what waited longer than anything is gone. */
 async function oneRound(): Promise<void> {
-  const old = event(
-    'payment_intent.succeeded',
-    intent({ id: 'ch_absent', account: await demoAccount() }),
-  );
+  const old = event('payment_intent.succeeded', intent(await chargeThatNeverComes()));
   await tell(service.apiUrl, old);
   await receivedAgo(old.id, '31 days');
   await until(async () => (await statesOf(service, old.id)).length === 0);

@@ -1,11 +1,13 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { newCharge, newKey, refund } from '../../refunds/refunds.support.js';
+import { deriveId } from '../../../src/idempotency/identity.js';
 import { startSandbox } from '../../../src/sandbox/sandbox.server.js';
 import { expectCleanBooks } from '../../support/books.js';
 import { charge, getCharge, send } from '../../support/raw-client.js';
 import type { Service } from '../../support/service.js';
 import { until } from '../../support/until.js';
 import {
+  accountOf,
   deliver,
   event,
   leavePending,
@@ -152,6 +154,27 @@ describe('a refund made at the processor’s desk', () => {
     expect(await statesOf(service, news.id)).toEqual([]);
   });
 
+  test('with another program’s words in its metadata is booked as one without', async () => {
+    const { id, payment, refunds } = await paid();
+    const desk = await atTheDesk(payment, 300);
+    const metadata = { refund: 'r17', charge: 'order_5', account: await accountOf(service, id) };
+    const news = event('refund.created', { ...desk, metadata });
+    await tell(service.apiUrl, news);
+    expect(await statesOf(service, news.id)).toEqual(['applied']);
+    expect(await refunds()).toMatchObject([{ amount: 300, processor_reference: desk.id }]);
+  });
+
+  test('that failed before our books knew of it is written down as failed', async () => {
+    const { payment, refunded, refunds } = await paid();
+    const desk = await atTheDesk(payment, 500);
+    await failAtProcessor(desk.id);
+    const object = { payment_intent: payment, amount_refunded: 500, metadata: {} };
+    await tell(service.apiUrl, event('charge.refunded', object));
+    const failed = { status: 'failed', failure_code: 'lost_or_stolen_card', amount: 500 };
+    expect(await refunds()).toMatchObject([{ ...failed, processor_reference: desk.id }]);
+    expect(await refunded()).toBe(0);
+  });
+
   test('in another currency is parked, not booked', async () => {
     const { id, payment, refunded } = await paid();
     const object = { id: 're_foreign', payment_intent: payment, amount: 5, status: 'succeeded' };
@@ -183,6 +206,32 @@ describe('a refund that the processor refuses because of its desk', () => {
         body: { code: 'refund_exceeds_charge', retry: 'no', resource: { id } },
       });
     }
+  });
+
+  test('when as much went back there as this one asks for', async () => {
+    const { id, payment, refunded } = await paid();
+    await atTheDesk(payment);
+    expect(await refund(service.apiUrl, id, newKey())).toMatchObject({
+      status: 402,
+      body: { code: 'refund_failed', failure_code: 'refund_exceeds_charge' },
+    });
+    expect(await refunded()).toBe(1200);
+  });
+
+  test('two refunds of one amount that are both refused do not wait for each other', async () => {
+    const { id, payment, refunded } = await paid();
+    const keys = [newKey(), newKey()];
+    service.gate.be('refusing');
+    for (const key of keys)
+      expect((await refund(service.apiUrl, id, key, { amount: 600 })).status).toBe(503);
+    service.gate.be('open');
+    for (let part = 0; part < 2; part++) await atTheDesk(payment, 600);
+    for (const key of keys)
+      expect(await refund(service.apiUrl, id, key, { amount: 600 })).toMatchObject({
+        status: 402,
+        body: { failure_code: 'refund_exceeds_charge' },
+      });
+    expect(await refunded()).toBe(1200);
   });
 
   test('when a part went back there: all that is left goes back under the next key', async () => {
@@ -239,6 +288,117 @@ describe('a refund that the processor refuses because of its desk', () => {
       ['failed', 500],
       ['succeeded', 1000],
     ]);
+  });
+});
+
+describe('a refund of ours whose metadata are edited away at the processor’s desk', () => {
+  /** It went back, 5.00, its answer was lost, and then the desk edited it. */
+  async function edited() {
+    const of = await paid();
+    const key = newKey();
+    const again = (url = service.apiUrl) => refund(url, of.id, key, { amount: 500 });
+    service.gate.be('losing');
+    const refundId = String((await again()).body.refund);
+    service.gate.be('open');
+    const { rows } = await service.db.query<{ id: string }>(
+      `UPDATE sandbox.refunds SET metadata = '{}' WHERE metadata ->> 'refund' = $1 RETURNING id`,
+      [refundId],
+    );
+    return { ...of, again, refundId, reference: rows[0]!.id };
+  }
+
+  const wired = async (url: string) => (await send(url)).body;
+
+  test('is not booked as another one while it is pending: the notification comes again', async () => {
+    const { payment, refundId, reference, again, refunds, refunded } = await edited();
+    const news = [
+      event('refund.updated', await asTheProcessorShows(reference)),
+      event('charge.refunded', { payment_intent: payment, amount_refunded: 500 }),
+    ];
+    for (const each of news)
+      expect(await deliver(service.apiUrl, JSON.stringify(each))).toMatchObject({
+        status: 409,
+        body: { code: 'payment_pending', resource: { id: refundId } },
+      });
+    expect(await again()).toMatchObject({
+      status: 201,
+      body: { id: refundId, processor_reference: reference },
+    });
+    for (const each of news) await tell(service.apiUrl, each);
+    expect((await refunds()).map(({ id }) => id)).toEqual([refundId]);
+    expect(await refunded()).toBe(500);
+    expect(await told(service, refundId)).toEqual(['charge.refunded']);
+  });
+
+  test('counts once when the notification and its key come at the same time, to two processes', async () => {
+    const { refundId, reference, again, refunds, refunded } = await edited();
+    const second = await service.startApi();
+    const news = JSON.stringify(event('refund.updated', await asTheProcessorShows(reference)));
+    const urls = [service.apiUrl, second.url];
+    await Promise.all([
+      ...urls.map((url) => again(url)),
+      ...urls.map((url) => until(async () => (await deliver(url, news)).status === 200)),
+    ]);
+    await second.stop();
+    expect(await refunds()).toMatchObject([{ id: refundId, processor_reference: reference }]);
+    expect(await refunded()).toBe(500);
+  });
+
+  test('is found again when the processor has forgotten its key, and nothing goes back twice', async () => {
+    const { id, payment, refundId, reference, again } = await edited();
+    await service.db.query('DELETE FROM sandbox.idempotency_keys');
+    await service.db.query(
+      `UPDATE refunds SET created_at = created_at - interval '1 day' WHERE id = $1`,
+      [refundId],
+    );
+    expect(await again()).toMatchObject({ status: 201, body: { processor_reference: reference } });
+    const { body } = await send(`${service.sandboxUrl}/v1/refunds?payment_intent=${payment}`);
+    expect(body.data).toMatchObject([{ id: reference }]);
+    expect((await getCharge(service.apiUrl, id)).body.amount_refunded).toBe(500);
+  });
+
+  /** A backup from before the refund, in which the charge is there. */
+  async function restoreOlderBackup(refundId: string): Promise<void> {
+    await service.db.query('DELETE FROM refunds WHERE id = $1', [refundId]);
+    await service.db.query('DELETE FROM idempotency_records WHERE resource_id = $1', [refundId]);
+  }
+
+  test('and which was booked as another one after a restore is taken over from that one', async () => {
+    const { id, reference, refundId, again, refunded } = await edited();
+    await restoreOlderBackup(refundId);
+    const news = event('refund.updated', await asTheProcessorShows(reference));
+    await tell(service.apiUrl, news);
+    const booked = deriveId('re', await accountOf(service, id), 'made at the processor', reference);
+    expect(await wired(`${service.apiUrl}/refunds/${booked}`)).toMatchObject({
+      status: 'succeeded',
+      processor_reference: reference,
+    });
+    expect(await again()).toMatchObject({
+      status: 201,
+      body: { id: refundId, processor_reference: reference },
+    });
+    expect(await refunded()).toBe(500);
+    expect(await wired(`${service.apiUrl}/refunds/${booked}`)).toMatchObject({
+      status: 'failed',
+      failure_code: 'counted_as_another_refund',
+      processor_reference: null,
+    });
+    expect(await told(service, booked)).toEqual(['charge.refunded', 'refund.failed']);
+    expect(await told(service, refundId)).toEqual(['charge.refunded']);
+    await tell(service.apiUrl, { ...news, id: `${news.id}x` });
+    expect(await refunded()).toBe(500);
+  });
+
+  test('and which has failed at the bank since it was booked as another one fails here, too', async () => {
+    const { reference, refundId, again, refunded } = await edited();
+    await restoreOlderBackup(refundId);
+    await tell(service.apiUrl, event('refund.updated', await asTheProcessorShows(reference)));
+    await tell(service.apiUrl, event('refund.failed', await failAtProcessor(reference)));
+    expect(await again()).toMatchObject({
+      status: 402,
+      body: { refund: refundId, failure_code: 'lost_or_stolen_card' },
+    });
+    expect(await refunded()).toBe(0);
   });
 });
 
