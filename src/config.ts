@@ -37,7 +37,7 @@ export interface Config {
    * Endpoints must be https and public: our server opens connections to what merchants write. http and the loopback are
    * for the sandbox only, whose merchants are on this machine.
    */
-  webhooks: { publicOnly: boolean };
+  webhooks: { publicOnly: boolean; timeoutMs: number };
   mail: { from: string; smtpUrl?: string; directory: string };
   processor: {
     /** `sandbox`, `stripe_test` or `stripe_live`: stored on each charge, and only that one finishes it. */
@@ -127,7 +127,10 @@ export function loadConfig(env: Env = process.env): Config {
       },
       lockMs: integer(env, 'JOB_LOCK_SECONDS', 30, 1, 3_600) * 1000,
     },
-    webhooks: { publicOnly: production || Boolean(env.STRIPE_SECRET_KEY) },
+    webhooks: {
+      publicOnly: production || Boolean(env.STRIPE_SECRET_KEY),
+      timeoutMs: integer(env, 'WEBHOOK_TIMEOUT_MS', 10_000, 100, 15_000), // less than a delivery's lease, 20 s
+    },
     mail: {
       from: env.MAIL_FROM || 'receipts@charge-once.invalid',
       ...(env.SMTP_URL && {

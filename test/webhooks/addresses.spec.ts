@@ -108,8 +108,9 @@ beforeAll(async () => {
 });
 afterAll(() => receiver.stop());
 
+const LIMITS = { timeoutMs: 10_000, answerBytes: 1000 };
 const attempt = (url: string, policy: AddressPolicy) =>
-  send({ url, id: 'evt_1', body: '{}', secrets: [] }, policy, NEVER);
+  send({ url, id: 'evt_1', body: '{}', secrets: [] }, policy, NEVER, LIMITS);
 const REFUSED = { error: 'the address is not allowed' };
 
 describe('in production', () => {

@@ -25,7 +25,7 @@ let worker: Running;
 let receiver: Receiver;
 beforeAll(async () => {
   receiver = await startReceiver();
-  service = await startService({ env: { WEBHOOK_CONCURRENCY: '8' } });
+  service = await startService({ env: { WEBHOOK_CONCURRENCY: '8', WEBHOOK_TIMEOUT_MS: '1000' } });
   worker = await service.startWorker();
 });
 beforeEach(() => forgetEndpoints(service.db));
@@ -347,7 +347,7 @@ test('slow endpoints hold up no other, and get all of their own in the end', asy
   // All at once: what hangs is cut off after 10 s, and the next of its kind would be sent.
   await worker.stop();
   for (let i = 0; i < 30; i++) events.push(await happen(service));
-  await service.startWorker();
+  await service.startWorker({ WEBHOOK_TIMEOUT_MS: '10000' });
   await receiver.received(quick.path, 30);
   // All eight slots would be theirs otherwise; what has none waits in the queue, and that is no attempt.
   const open = hanging.flatMap(({ path }) => receiver.at(path));

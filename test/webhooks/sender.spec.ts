@@ -169,7 +169,9 @@ describe('an exchange ends', () => {
     const plain = await sendTo((s) => s.end('HTTP/1.1 200 OK\r\n\r\n'), { protocol: 'https' });
     expect(plain.error).toMatch(/^the request failed: (ERR_SSL|EPROTO|ECONNRESET)/);
     const message = { url: 'http://127.0.0.1:1/', id: 'evt_1', body: '{}', secrets: [] };
-    expect(await send(message, addressPolicy(false), NEVER)).toEqual({
+    expect(
+      await send(message, addressPolicy(false), NEVER, { timeoutMs: 10_000, answerBytes: 1000 }),
+    ).toEqual({
       error: 'the request failed: ECONNREFUSED',
     });
   });

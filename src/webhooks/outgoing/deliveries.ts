@@ -19,9 +19,10 @@ import {
 import type { Endpoint } from './endpoint.entity.js';
 import { disableEndpoint, listEnabledEndpoints } from './endpoint.queries.js';
 import { pauseAfter } from './retry-schedule.js';
-import { send, type Sent } from './sender.js';
+import { send, type Limits, type Sent } from './sender.js';
 
 export const ADDRESS_POLICY = Symbol('ADDRESS_POLICY');
+export const LIMITS = Symbol('LIMITS');
 
 const DELIVER = 'deliver-webhook';
 
@@ -35,6 +36,7 @@ export class Deliveries {
   constructor(
     private readonly dataSource: DataSource,
     @Inject(ADDRESS_POLICY) private readonly policy: AddressPolicy,
+    @Inject(LIMITS) private readonly limits: Limits,
     events: EventSubscribers,
     resends: EventResendOperation,
     jobs: JobRegistry,
@@ -66,6 +68,7 @@ export class Deliveries {
       },
       this.policy,
       signal,
+      this.limits,
     );
     if (signal.aborted && sent.status === undefined) {
       await cancelAttempt(db, accountId, id, number);

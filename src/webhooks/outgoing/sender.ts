@@ -35,7 +35,7 @@ export interface Limits {
   answerBytes: number;
 }
 
-export const LIMITS: Limits = { timeoutMs: 10_000, answerBytes: 64 * 1024 };
+export const ANSWER_BYTES = 64 * 1024;
 
 /** More announcements of an answer (1xx) than anybody needs. */
 const MOST_INTERIM = 10;
@@ -61,7 +61,7 @@ export async function send(
   message: Message,
   policy: AddressPolicy,
   stopping: AbortSignal,
-  limits = LIMITS,
+  limits: Limits,
 ): Promise<Sent> {
   const now = new Date();
   const signatures = message.secrets.map((secret) =>
