@@ -53,11 +53,15 @@ export class LocalStack {
 
     // The programs load their code while PostgreSQL starts, and while its schema is looked at.
     const behindTheApi = [this.run('worker', 'worker.js', urls.worker, env)];
-    if (urls.sandbox)
-      behindTheApi.push(this.run('sandbox', 'sandbox/main.js', urls.sandbox, env));
+    if (urls.sandbox) behindTheApi.push(this.run('sandbox', 'sandbox/main.js', urls.sandbox, env));
     // The API listens last: whoever can connect to it may rely on everything behind it.
     const allBehind = Promise.all(behindTheApi);
-    const api = this.run('api', 'main.js', urls.api, allBehind.then(() => env));
+    const api = this.run(
+      'api',
+      'main.js',
+      urls.api,
+      allBehind.then(() => env),
+    );
     await Promise.all([database, allBehind, api]);
     this.isReady = true;
     this.writeState();
@@ -146,6 +150,7 @@ export class LocalStack {
         ...(name === 'sandbox' ? { HOST: '127.0.0.1' } : {}),
       },
       laterEnv,
+      standby: name === 'api', // the lab kills it many times a minute
       isReady: () => answers200(`${url}/health/ready`),
       onStart: (pid) => {
         this.pids[name] = pid;

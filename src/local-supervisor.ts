@@ -21,6 +21,11 @@ export interface ChildOptions {
    * most of its start, and then waits for them (`ENV_BY_MESSAGE` says that they will come).
    */
   laterEnv?: Promise<NodeJS.ProcessEnv>;
+  /**
+   * Keeps a second process with its code loaded, which takes over when the child dies: loading is two thirds of a
+   * start, and on a loaded machine takes seconds. Needs `laterEnv`; costs the memory of an idle process.
+   */
+  standby?: boolean;
   /** Asked again and again after each start until it says yes; must answer within a second or so. */
   isReady: () => Promise<boolean>;
   /** Told after each start; for whoever wants to know the pid. */
@@ -55,6 +60,20 @@ export interface SupervisedChild {
  */
 export function supervise(options: ChildOptions): SupervisedChild {
   let child: ChildProcess | undefined;
+  let standby: ChildProcess | undefined;
+  const prepareStandby = () => {
+    if (!options.standby || stopping.signal.aborted) return;
+    const prepared = (standby = load(options));
+    prepared.once('error', () => undefined); // it could not be started; then the next start is a slow one
+    prepared.once('exit', () => {
+      if (standby === prepared) standby = undefined;
+    });
+  };
+  const takeStandby = () => {
+    const prepared = standby;
+    standby = undefined;
+    return prepared;
+  };
   const stopping = new AbortController();
   let announceReady!: () => void;
   let announceFailure!: (reason: Error) => void;
@@ -68,10 +87,12 @@ export function supervise(options: ChildOptions): SupervisedChild {
     let everReady = false;
     let backOffMs = BACK_OFF_MS.first;
     while (!stopping.signal.aborted) {
-      child = start(options);
+      child = takeStandby() ?? load(options);
+      activate(child, options);
       const over = new AbortController();
       const readiness = untilReady(options.isReady, over.signal).then((isReady) => {
         if (isReady) announceReady();
+        if (isReady && !standby) prepareStandby();
         everReady ||= isReady;
         return isReady;
       });
@@ -103,6 +124,7 @@ export function supervise(options: ChildOptions): SupervisedChild {
     kill: () => void child?.kill('SIGKILL'),
     async stop(graceMs) {
       stopping.abort();
+      takeStandby()?.kill('SIGKILL'); // it has begun nothing
       child?.kill('SIGTERM');
       const killer = setTimeout(() => {
         options.log(`${options.name} did not stop within ${graceMs / 1000} s and is killed`);
@@ -124,8 +146,8 @@ const END_WITH_US =
   "const end = () => process.listenerCount('disconnect') || process.kill(process.pid, 'SIGTERM');" +
   "if (process.connected) process.once('disconnect', end); else end();";
 
-function start({ script, env, laterEnv, onStart }: ChildOptions): ChildProcess {
-  const child = fork(script, [], {
+function load({ script, env, laterEnv }: ChildOptions): ChildProcess {
+  return fork(script, [], {
     env: laterEnv ? { ...env, ENV_BY_MESSAGE: '1' } : env,
     execArgv: [...process.execArgv, '--import', END_WITH_US],
     // A process group of its own: Ctrl-C in the terminal would otherwise stop the sandbox while the
@@ -134,12 +156,14 @@ function start({ script, env, laterEnv, onStart }: ChildOptions): ChildProcess {
     // The channel carries no other message. It closes when we die, by kill -9 too, and the child then ends.
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
   });
+}
+
+function activate(child: ChildProcess, { laterEnv, onStart }: ChildOptions): void {
   if (child.pid !== undefined) onStart?.(child.pid);
   laterEnv?.then(
     (later) => child.connected && child.send(later, () => undefined), // one that has died is started again
     () => undefined, // our caller has failed, and stops the child
   );
-  return child;
 }
 
 /** How the child ended, in words. */

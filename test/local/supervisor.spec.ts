@@ -2,10 +2,11 @@ import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
+  type ChildOptions,
   ChildRefusesConfiguration,
   ChildStopped,
   type SupervisedChild,
@@ -34,7 +35,7 @@ afterEach(async () => {
 });
 
 /** Each start of the child runs `body`; it is ready once it has called `ready()`. */
-async function run(body: string): Promise<SupervisedChild> {
+async function run(body: string, more: Partial<ChildOptions> = {}): Promise<SupervisedChild> {
   const script = join(home, 'child.mjs');
   await writeFile(
     script,
@@ -55,6 +56,7 @@ async function run(body: string): Promise<SupervisedChild> {
     },
     onStart: (pid) => starts.push({ pid, at: performance.now() }),
     log: (line) => log.push(line),
+    ...more,
   }));
 }
 
@@ -164,5 +166,59 @@ describe('the supervisor', () => {
     await until(async () => starts.length >= 3);
     await stop(10_000);
     await expect(ready).rejects.toBeInstanceOf(ChildStopped);
+  });
+});
+
+describe('a child that waits for a part of its environment', () => {
+  /** Loaded, and then ready as soon as it has the message. */
+  const WAITS = `
+    import { once } from 'node:events';
+    writeFileSync(home + '/loaded-' + process.pid, '');
+    const [{ WORD }] = await once(process, 'message');
+    writeFileSync(home + '/word', process.env.ENV_BY_MESSAGE + WORD);
+    ready(); ${RUN_ON}`;
+  const laterEnv = Promise.resolve({ WORD: ' word' });
+  const loaded = async () =>
+    (await readdir(home)).flatMap((name) => /^loaded-(\d+)$/.exec(name)?.[1] ?? []).map(Number);
+  async function standbyOf({ ready, pid }: SupervisedChild): Promise<number> {
+    await ready;
+    await until(async () => (await loaded()).length === 2);
+    return (await loaded()).find((each) => each !== pid()) ?? 0;
+  }
+
+  it('loads meanwhile, and begins when it is known', async () => {
+    let tell!: (env: NodeJS.ProcessEnv) => void;
+    const { ready, pid } = await run(WAITS, { laterEnv: new Promise((done) => (tell = done)) });
+    await until(async () => (await loaded()).includes(pid() ?? 0));
+    expect(existsSync(join(home, 'ready'))).toBe(false);
+    tell({ WORD: ' told' });
+    await ready;
+    expect(await readFile(join(home, 'word'), 'utf8')).toBe('1 told');
+  });
+
+  it('has a standby with its code loaded, which takes over when it is killed', async () => {
+    const first = await run(WAITS, { laterEnv, standby: true });
+    const standby = await standbyOf(first);
+    expect(starts).toHaveLength(1);
+    process.kill(first.pid() ?? 0, 'SIGKILL');
+    await until(async () => seenReady === standby);
+    expect(starts.at(-1)?.pid).toBe(standby);
+    await until(async () => (await loaded()).length === 3); // and so on
+  });
+
+  it('is started as without a standby when that is killed, too', async () => {
+    const first = await run(WAITS, { laterEnv, standby: true });
+    const standby = await standbyOf(first);
+    process.kill(standby, 'SIGKILL');
+    expect(await waitForDeath(standby, 10_000)).toBe(true);
+    process.kill(first.pid() ?? 0, 'SIGKILL');
+    await until(async () => starts.length === 2 && seenReady === first.pid());
+  });
+
+  it('takes its standby along when it is stopped', async () => {
+    const first = await run(WAITS, { laterEnv, standby: true });
+    const standby = await standbyOf(first);
+    await first.stop(10_000);
+    expect(await waitForDeath(standby, 10_000)).toBe(true);
   });
 });
