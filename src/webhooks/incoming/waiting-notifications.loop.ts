@@ -5,8 +5,12 @@ import {
   type OnApplicationBootstrap,
 } from '@nestjs/common';
 import { DataSource } from 'typeorm';
+import { parkPayment } from '../../charges/parked-payments.js';
+import { isConnectionLost } from '../../idempotency/errors.js';
 import { Loop } from '../../idempotency/loop.js';
+import type { Tx } from '../../platform/database.js';
 import { Processor, type Notification } from '../../processor/processor.js';
+import { findRefund } from '../../refunds/refund.queries.js';
 import { ProcessorNotifications } from './processor-notifications.js';
 
 /** How often notifications that came before their charge are looked at, in ms. */
@@ -108,26 +112,25 @@ export class WaitingNotificationsLoop implements OnApplicationBootstrap, BeforeA
     return rows.map(({ fact }) => fact);
   }
 
-  /** What is about something of ours and could not be applied is not forgotten: a person must look. */
+  /**
+   * What is about something of ours and could not be applied is not forgotten: a person must look. Each in a transaction
+   * of its own, because each is of some account; one that cannot be parked waits on, and stands in the way of no other.
+   */
   private async parkOld(): Promise<void> {
-    const parked: { id: string; charge_id: string }[] = await this.dataSource.query(
-      `WITH parked AS (
-         UPDATE processor_events AS event SET state = 'parked'
-         WHERE ${isOld('waiting')} AND ${HAS_APPEARED}
-         RETURNING event.*),
-       payments AS (
-         INSERT INTO parked_payments (account_id, processor_reference, charge_id, amount, currency, reason)
-         SELECT parked.account_id, fact ->> 'reference', COALESCE(refunds.charge_id, parked.charge_id),
-           (fact ->> 'amount')::bigint, fact ->> 'currency', 'never_applied'
-         FROM parked LEFT JOIN refunds
-           ON refunds.account_id = parked.account_id AND refunds.id = parked.refund_id
-         ON CONFLICT DO NOTHING)
-       SELECT id, charge_id FROM parked`,
+    const old: OldNotification[] = await this.dataSource.query(
+      `SELECT processor, id, account_id, charge_id, refund_id, fact FROM processor_events AS event
+       WHERE ${isOld('waiting')} AND ${HAS_APPEARED}`,
     );
-    for (const { id, charge_id } of parked)
-      this.log.error(
-        `${id} of ${charge_id} could not be applied in 30 days: parked, a person must look`,
-      );
+    for (const event of old) {
+      const name = `${event.id} of ${event.refund_id ?? event.charge_id}`;
+      try {
+        if (await this.dataSource.transaction((tx) => park(tx, event)))
+          this.log.error(`${name} could not be applied in 30 days: parked, a person must look`);
+      } catch (error) {
+        if (isConnectionLost(error)) throw error; // nothing else would go better now
+        this.log.error(`${name} could not be applied in 30 days, and cannot be parked`, error);
+      }
+    }
   }
 
   private async forgetOld(): Promise<void> {
@@ -138,4 +141,29 @@ export class WaitingNotificationsLoop implements OnApplicationBootstrap, BeforeA
       this.log.warn(`${unmatched} are forgotten: what they are about has not appeared in 30 days`);
     await this.dataSource.query(`DELETE FROM processor_events AS event WHERE ${isOld('applied')}`);
   }
+}
+
+interface OldNotification {
+  processor: string;
+  id: string;
+  account_id: string;
+  charge_id: string;
+  refund_id: string | null;
+  fact: Notification;
+}
+
+/** @returns false if another process was faster. */
+async function park(tx: Tx, event: OldNotification): Promise<boolean> {
+  const { processor, id, account_id, charge_id, refund_id, fact } = event;
+  const [, parked]: [unknown[], number] = await tx.query(
+    `UPDATE processor_events SET state = 'parked'
+     WHERE processor = $1 AND id = $2 AND account_id = $3 AND state = 'waiting'`,
+    [processor, id, account_id],
+  );
+  if (parked === 0) return false;
+  const refund = refund_id === null ? undefined : await findRefund(tx, account_id, refund_id);
+  const { reference: processor_reference, amount, currency } = fact;
+  const of = { account_id, charge_id: refund?.charge_id ?? charge_id };
+  await parkPayment(tx, { ...of, processor_reference, amount, currency, reason: 'never_applied' });
+  return true;
 }

@@ -3,6 +3,7 @@ import { deriveId } from '../../../src/idempotency/identity.js';
 import { expectCleanBooks } from '../../support/books.js';
 import { charge, getCharge, send } from '../../support/raw-client.js';
 import type { Running, Service } from '../../support/service.js';
+import { expireIn } from '../../support/time.js';
 import { until } from '../../support/until.js';
 import {
   accountOf,
@@ -194,6 +195,39 @@ describe('a notification before the charge', () => {
     expect(await parkedInMetrics(service)).toBe(before + 1);
   });
 
+  test('that is too old is parked, also behind an older one of another account that cannot be', async () => {
+    const { body } = await charge(service.apiUrl, 'behind a bad one');
+    const of = { id: body.id, account: await demoAccount() };
+    const old = event('payment_intent.succeeded', intent(of));
+    const theirs = await charge(service.apiUrl, 'bad one', {}, { apiKey: 'sk_test_globex' });
+    const bad = { id: theirs.body.id, account: await accountOf(service, theirs.body.id) };
+    await leaveWaiting(old, of);
+    await leaveWaiting(event('payment_intent.succeeded', intent(bad), 'evt_bad'), bad);
+    await service.db.query(
+      `UPDATE processor_events SET fact = '{}', received_at = received_at - interval '1 hour' WHERE id = 'evt_bad'`,
+    );
+    await startWorkerWithoutProcessor();
+    await until(async () => (await statesOf(service, old.id))[0] === 'parked');
+    expect(await parked(service, of.id)).toMatchObject([{ reason: 'never_applied' }]);
+    expect(await statesOf(service, 'evt_bad')).toEqual(['waiting']);
+    await service.db.query(`DELETE FROM processor_events WHERE id = 'evt_bad'`);
+  });
+
+  test('that could not be applied to a failed charge lets its client begin no other attempt', async () => {
+    const method = { payment_method: DECLINED };
+    const { body } = await charge(service.apiUrl, 'failed and never applied', method);
+    const of = { id: String(body.charge), account: await demoAccount() };
+    const old = event('payment_intent.succeeded', intent(of));
+    await leaveWaiting(old, of);
+    await startWorkerWithoutProcessor();
+    await until(async () => (await statesOf(service, old.id))[0] === 'parked');
+    await letExpire('failed and never applied', 'charges', of.id);
+    expect(await charge(service.apiUrl, 'failed and never applied', method)).toMatchObject({
+      status: 409,
+      body: { code: 'idempotency_key_expired', retry: 'no', resource: { id: of.id } },
+    });
+  });
+
   test('in the name of another account is not taken for it', async () => {
     const pending = await leavePending(service, 'two accounts', 'losing');
     const { rows } = await service.db.query<{ id: string }>(
@@ -289,6 +323,30 @@ describe('old news', () => {
 });
 
 describe('a refund', () => {
+  test('that failed, and of which a notification could not be applied, lets its client ask for no other', async () => {
+    const { body } = await charge(service.apiUrl, 'paid and refunded in vain');
+    const url = `${service.apiUrl}/charges/${body.id}/refunds`;
+    const again = () => send(url, { key: 'in vain', body: { amount: 500 } });
+    service.gate.be('refusing');
+    const id = String((await again()).body.refund);
+    service.gate.be('open');
+    const account = await demoAccount();
+    const object = { id: 're_inVain', object: 'refund', amount: 500, currency: 'eur' };
+    const metadata = { refund: id, charge: body.id, account };
+    const failed = { ...object, metadata, status: 'failed', failure_reason: 'lost_or_stolen_card' };
+    await tell(service.apiUrl, event('refund.failed', failed));
+    expect((await again()).status).toBe(402);
+    const old = event('refund.updated', object);
+    await leaveWaiting(old, { account, charge: body.id, id });
+    await startWorkerWithoutProcessor();
+    await until(async () => (await statesOf(service, old.id))[0] === 'parked');
+    await letExpire('in vain', 'refunds', id);
+    expect(await again()).toMatchObject({
+      status: 409,
+      body: { code: 'idempotency_key_expired', retry: 'no', resource: { id } },
+    });
+  });
+
   /** A refund that went back, but whose answer was lost. */
   async function leaveRefundPending(key: string) {
     const { body } = await charge(service.apiUrl, `paid for ${key}`);
@@ -362,6 +420,30 @@ async function receivedAgo(id: string, age: string): Promise<void> {
     `UPDATE processor_events SET received_at = now() - $2::interval WHERE id = $1`,
     [id, age],
   );
+}
+
+/** One that came 31 days ago and cannot be applied: it tells no end. */
+async function leaveWaiting(
+  { id, type, data }: ReturnType<typeof event>,
+  of: { account: string; charge?: string; id: string },
+): Promise<void> {
+  const { id: reference, amount, currency } = data.object;
+  const [charge, refund] = of.charge === undefined ? [of.id] : [of.charge, of.id];
+  const fact = { id, type, account: of.account, charge, refund, reference, amount, currency };
+  await service.db.query(
+    `INSERT INTO processor_events (processor, id, type, account_id, charge_id, refund_id, state, fact, received_at)
+     VALUES ('sandbox', $1, $2, $3, $4, $5, 'waiting', $6, now() - interval '31 days')`,
+    [id, type, of.account, charge, refund ?? null, { ...fact, answer: { kind: 'unknown' } }],
+  );
+}
+
+/** A key whose answer is older than it is kept. */
+async function letExpire(key: string, table: 'charges' | 'refunds', id: string): Promise<void> {
+  await service.db.query(
+    `UPDATE ${table} SET settled_at = settled_at - interval '8 days' WHERE id = $1`,
+    [id],
+  );
+  await expireIn(service.db, key, -1);
 }
 
 async function chargeThatNeverComes() {
