@@ -109,7 +109,7 @@ async function takeOver(
  * fail again, and an order that was canceled for it has no job left. A person refunds it with a key of their own, or
  * pays the customer in another way.
  * @param end the processor's word, with its name for the refund.
- * @returns the refund, with the line for the log if it was parked; undefined if it was done before, or had not succeeded.
+ * @returns the refund, with the line for the log if we owed it; undefined if it was done before, or had not succeeded.
  */
 export async function reverseRefund(
   tx: Tx,
@@ -123,8 +123,10 @@ export async function reverseRefund(
   await recordFailed(tx, refund);
   const { amount, currency, cause } = refund;
   const owed = { account_id, processor_reference: reference, charge_id, amount, currency };
+  if (cause === null) return { refund, alarm: undefined };
   const alarm =
-    cause === null ? undefined : await parkPayment(tx, { ...owed, reason: 'owed_refund_failed' });
+    (await parkPayment(tx, { ...owed, reason: 'owed_refund_failed' })) ??
+    `${id}, which we owed, failed after it had succeeded; ${reference} was parked before, a person must look`;
   return { refund, alarm };
 }
 

@@ -5,7 +5,15 @@ import { createHttpApp } from '../../../src/platform/http-process.js';
 import { Compensation } from '../../../src/refunds/compensation.js';
 import { charge, getCharge, send } from '../../support/raw-client.js';
 import type { Service } from '../../support/service.js';
-import { accountOf, event, startListening, statesOf, tell, told } from './incoming.support.js';
+import {
+  accountOf,
+  event,
+  parked,
+  startListening,
+  statesOf,
+  tell,
+  told,
+} from './incoming.support.js';
 
 /** A refund that we owe has no idempotency record: a job makes it, and the processor may tell of it before the job. */
 let service: Service;
@@ -54,6 +62,24 @@ test('is settled by the notification, and the job finds it done', async () => {
   await again();
   expect((await getCharge(service.apiUrl, chargeId)).body.amount_refunded).toBe(1200);
   expect(await told(service, id)).toEqual(['charge.refunded']);
+});
+
+test('that fails after it had succeeded is in the log, also if it was parked before for another reason', async () => {
+  const { chargeId, object } = await leaveOwed('out_of_stock:3');
+  await tell(service.apiUrl, event('refund.created', object));
+  await tell(service.apiUrl, event('refund.updated', { ...object, amount: 1199 }));
+  expect(await parked(service, chargeId)).toMatchObject([{ reason: 'amount_mismatch' }]);
+  const errors: unknown[] = [];
+  const drop = () => undefined;
+  app.useLogger({ log: drop, warn: drop, error: (line: unknown) => errors.push(line) });
+  const failed = { ...object, status: 'failed', failure_reason: 'lost_or_stolen_card' };
+  await tell(service.apiUrl, event('refund.failed', failed));
+  await tell(service.apiUrl, event('refund.updated', failed));
+  app.useLogger(false);
+  expect(errors).toEqual([
+    expect.stringMatching(`which we owed, failed .* ${object.id} was parked`),
+  ]);
+  expect((await getCharge(service.apiUrl, chargeId)).body.amount_refunded).toBe(0);
 });
 
 test('that fails by the notification fails its job, each time it runs: a person must look', async () => {
