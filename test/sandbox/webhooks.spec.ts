@@ -1,3 +1,4 @@
+import type { ServerResponse } from 'node:http';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import type pg from 'pg';
 import Stripe from 'stripe';
@@ -9,6 +10,10 @@ import { until } from '../support/until.js';
 import { payment, post, sdk } from './sandbox.support.js';
 import { startReceiver, type Receiver } from './webhook-receiver.js';
 
+/** Not the copy that Jest shows to tests: nothing is ever told to that. */
+const nodeItself = (
+  globalThis as unknown as { requireNatively: (module: string) => NodeJS.Process }
+).requireNatively('node:process');
 const SECRET = 'whsec_of-the-sandbox';
 const DECLINED = 'pm_card_visa_chargeDeclined';
 
@@ -130,6 +135,27 @@ describe('what the sandbox tells', () => {
     await post(sandbox, '/v1/payment_intents', form, { key: 'once' });
     await post(sandbox, '/v1/payment_intents', form, { key: 'once' });
     expect((await db.query('SELECT id FROM sandbox.events')).rowCount).toBe(1);
+  });
+
+  it('goes out in many copies at once without looking like a leak of listeners', async () => {
+    const warnings: Error[] = [];
+    const listen = (warning: Error) => warnings.push(warning);
+    nodeItself.on('warning', listen);
+    try {
+      const sandbox = await start({ copies: 20 });
+      const held: ServerResponse[] = [];
+      receiver.answer((response) => held.push(response));
+      const { id } = await pay(sandbox);
+      await arrived(20);
+      held.forEach((response) => response.end());
+      const { rows } = await db.query('SELECT id FROM sandbox.events WHERE body LIKE $1', [
+        `%${String(id)}%`,
+      ]);
+      await delivered(rows[0].id);
+      expect(warnings).toEqual([]);
+    } finally {
+      nodeItself.off('warning', listen);
+    }
   });
 
   it('is told to nobody without a URL', async () => {

@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
 import Stripe from 'stripe';
@@ -27,6 +28,8 @@ export function startSending(
   onFailure: (error: unknown) => void,
 ): Sender {
   const stopping = new AbortController();
+  // Each attempt listens while it lasts, and so does the pause; Node takes more than ten for a leak.
+  setMaxListeners(AT_ONCE * webhook.copies + 1, stopping.signal);
   const underWay = new Map<string, Promise<void>>();
 
   const sendDue = async () => {
