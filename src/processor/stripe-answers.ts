@@ -7,6 +7,13 @@ import type { ProcessorAnswer } from './processor.js';
 const AUTHENTICATION_REQUIRED = 'authentication_required';
 
 /**
+ * Why we cancel an intent that asks for it: Stripe's own word. A person who cancels an intent with it at the processor's
+ * desk ends the charge in the same way.
+ */
+export const UNAUTHENTICATED =
+  'abandoned' satisfies Stripe.PaymentIntentCancelParams.CancellationReason;
+
+/**
  * Whether the bank asks for 3-D Secure, which this API does not run. Until such an intent is canceled, it can still be
  * completed: it is no end of a charge (source: Stripe's "PaymentIntent lifecycle", `error_on_requires_action`).
  */
@@ -32,9 +39,10 @@ export function answerOfIntent(intent: Stripe.PaymentIntent): ProcessorAnswer {
       break;
     case 'canceled':
       // Definite: nothing was taken and nothing can be. What had failed before says more than the cancel.
-      return failure
-        ? answerOfFailure(failure, intent.id)
-        : { kind: 'rejected', failureCode: 'canceled', reference: intent.id };
+      if (failure) return answerOfFailure(failure, intent.id);
+      // We may have been killed after our own cancel, or its notification was faster than our settle.
+      if (intent.cancellation_reason === UNAUTHENTICATED) return authenticationRequired(intent.id);
+      return { kind: 'rejected', failureCode: 'canceled', reference: intent.id };
     case 'processing':
     case 'requires_action':
     case 'requires_capture':

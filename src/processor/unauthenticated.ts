@@ -1,6 +1,11 @@
 import Stripe from 'stripe';
 import type { ProcessorAnswer } from './processor.js';
-import { answerOfIntent, asksForAuthentication, authenticationRequired } from './stripe-answers.js';
+import {
+  answerOfIntent,
+  asksForAuthentication,
+  authenticationRequired,
+  UNAUTHENTICATED,
+} from './stripe-answers.js';
 
 type PaymentIntents = Stripe['paymentIntents'];
 
@@ -21,7 +26,7 @@ export async function endUnauthenticated(
   id: string,
 ): Promise<ProcessorAnswer> {
   const intent = await intents
-    .cancel(id, { cancellation_reason: 'abandoned' })
+    .cancel(id, { cancellation_reason: UNAUTHENTICATED })
     .catch((error: unknown) => {
       if (!(error instanceof Stripe.errors.StripeInvalidRequestError)) throw error;
       return intents.retrieve(id); // it has ended: canceled before, or paid

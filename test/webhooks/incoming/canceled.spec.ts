@@ -116,29 +116,83 @@ describe('a canceled payment', () => {
   });
 });
 
-describe('the cancel of our own fence', () => {
-  /** What the sandbox has written down to tell, newest first. */
-  async function eventsOf(type: string, fence: string): Promise<StripeEvent[]> {
-    const { body } = await send(`${service.sandboxUrl}/v1/events?limit=100&type=${type}`, {
-      apiKey: 'sk_test_any',
-    });
-    return (body.data as StripeEvent[]).filter(
-      ({ data }) => (data.object.metadata as { fence?: string }).fence === fence,
+/** What the sandbox has written down to tell, newest first. */
+async function eventsOf(type: string, metadata: object): Promise<StripeEvent[]> {
+  const { body } = await send(`${service.sandboxUrl}/v1/events?limit=100&type=${type}`, {
+    apiKey: 'sk_test_any',
+  });
+  return (body.data as StripeEvent[]).filter(({ data }) =>
+    Object.entries(metadata).every(
+      ([name, value]) => (data.object.metadata as Record<string, unknown>)[name] === value,
+    ),
+  );
+}
+
+/** The processor as a process of ours asks it, which dies afterwards. */
+async function asked({ id }: PendingCharge) {
+  const { rows } = await service.db.query<{ prepared: string }>(
+    'SELECT processor_parameters AS prepared FROM charges WHERE id = $1',
+    [id],
+  );
+  const processor = new StripeProcessor({
+    name: 'sandbox',
+    secretKey: 'sk_test_fence',
+    baseUrl: new URL(service.sandboxUrl),
+    timeoutMs: 5_000,
+  });
+  return { processor, prepared: rows[0]!.prepared };
+}
+
+describe('a payment that asks for 3-D Secure after it was processing', () => {
+  /** The charge heard nothing; the processor's key tells for ever that it is processing. */
+  async function asksLater(key: string): Promise<PendingCharge> {
+    const pending = await leavePending(service, key, 'losing');
+    await service.db.query(
+      `UPDATE sandbox.payment_intents SET status = 'requires_action', amount_received = 0
+       WHERE metadata ->> 'charge' = $1`,
+      [pending.id],
     );
+    await service.db.query(
+      `UPDATE sandbox.idempotency_keys
+       SET body = replace(body, '"status": "succeeded"', '"status": "processing"') WHERE key = $1`,
+      [pending.id],
+    );
+    const news = event('payment_intent.requires_action', await paymentOf(service, pending));
+    await tell(service.apiUrl, news);
+    expect(await statesOf(service, news.id)).toEqual([]);
+    expect(await statusOf(service, pending.id)).toBe('pending');
+    return pending;
   }
 
-  async function fence({ id }: PendingCharge) {
-    const { rows } = await service.db.query<{ prepared: string }>(
-      'SELECT processor_parameters AS prepared FROM charges WHERE id = $1',
-      [id],
-    );
-    const processor = new StripeProcessor({
-      name: 'sandbox',
-      secretKey: 'sk_test_fence',
-      baseUrl: new URL(service.sandboxUrl),
-      timeoutMs: 5_000,
-    });
-    return processor.fence(id, rows[0]!.prepared);
+  const declinedForIt = {
+    status: 402,
+    body: { code: 'card_declined', decline_code: 'authentication_required', retry: 'new_key' },
+  };
+
+  test('ends as one that asks at once: canceled there, declined here', async () => {
+    const pending = await asksLater('asks later');
+    expect(await charge(service.apiUrl, 'asks later')).toMatchObject(declinedForIt);
+    expect((await paymentOf(service, pending)).status).toBe('canceled');
+    expect(await told(service, pending.id)).toEqual(['charge.failed']);
+  });
+
+  test('ends so by the notification of our own cancel, if we die before we settle', async () => {
+    const pending = await asksLater('asks later and is told');
+    const { processor, prepared } = await asked(pending);
+    await processor.pay(pending.id, prepared);
+    const [cancel] = await eventsOf('payment_intent.canceled', { charge: pending.id });
+    await tell(service.apiUrl, cancel!);
+    expect(await statesOf(service, cancel!.id)).toEqual(['applied']);
+    const retry = await charge(service.apiUrl, 'asks later and is told');
+    expect(retry).toMatchObject(declinedForIt);
+    expect(retry.headers['idempotent-replayed']).toBe('true');
+  });
+});
+
+describe('the cancel of our own fence', () => {
+  async function fence(pending: PendingCharge) {
+    const { processor, prepared } = await asked(pending);
+    return processor.fence(pending.id, prepared);
   }
 
   test('is dropped while the charge, whose original ran and was paid, is not settled', async () => {
@@ -148,7 +202,7 @@ describe('the cancel of our own fence', () => {
     await age(db, pending.id, PAST_THE_DEADLINE);
     // A process that fences, and dies before it looks.
     expect(await fence(pending)).toEqual({ kind: 'fenced' });
-    const [cancel] = await eventsOf('payment_intent.canceled', pending.id);
+    const [cancel] = await eventsOf('payment_intent.canceled', { fence: pending.id });
     await tell(apiUrl, cancel!);
     expect(await statesOf(service, cancel!.id)).toEqual([]);
     expect(await statusOf(service, pending.id)).toBe('pending');
@@ -166,7 +220,7 @@ describe('the cancel of our own fence', () => {
     await age(db, pending.id, PAST_THE_DEADLINE);
     const reply = await charge(apiUrl, 'given up');
     expect(reply).toMatchObject({ status: 402, body: { failure_code: 'abandoned' } });
-    const [cancel] = await eventsOf('payment_intent.canceled', pending.id);
+    const [cancel] = await eventsOf('payment_intent.canceled', { fence: pending.id });
     await tell(apiUrl, cancel!);
     expect(await statesOf(service, cancel!.id)).toEqual([]);
     expect((await charge(apiUrl, 'given up')).text).toBe(reply.text);
