@@ -1,13 +1,15 @@
 export default {
   testEnvironment: '<rootDir>/test/support/native/environment.mjs',
+  roots: ['<rootDir>/src', '<rootDir>/migrations', '<rootDir>/test'],
+  watchman: false,
+  reporters: ['<rootDir>/test/support/reporter.mjs', 'summary'],
   testMatch: ['<rootDir>/test/**/*.spec.ts'],
   extensionsToTreatAsEsm: ['.ts'],
   moduleNameMapper: { '^(\\.{1,2}/.*)\\.js$': '$1' },
   transform: {
-    '/test/.+\\.ts$': ['ts-jest', { useESM: true, tsconfig: 'tsconfig.json' }],
     '\\.([cm]?js|ts)$': '<rootDir>/test/support/native/transform.mjs',
   },
-  transformIgnorePatterns: ['/node_modules/(@?jest|expect|ts-jest)[^/]*/'],
+  transformIgnorePatterns: ['/node_modules/(@?jest|expect)[^/]*/'],
   globalSetup: '<rootDir>/test/support/global-setup.mjs',
   globalTeardown: '<rootDir>/test/support/global-teardown.mjs',
   setupFiles: ['<rootDir>/test/support/worker-env.ts'],

@@ -13,6 +13,17 @@ export function testDatabaseUrl(database: string): string {
   return url.href;
 }
 
+/** The name of this Jest worker's own database, which its first test file makes. */
+export async function workerDatabase(): Promise<string> {
+  const name = `worker_${process.env.JEST_WORKER_ID}`;
+  if (process.env.CHARGE_ONCE_WORKER_DATABASE !== name) {
+    await asAdmin(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`); // of a worker that has died
+    await asAdmin(`CREATE DATABASE ${name} TEMPLATE ${TEMPLATE_DATABASE}`);
+    process.env.CHARGE_ONCE_WORKER_DATABASE = name;
+  }
+  return name;
+}
+
 /** A migrated, empty database for a suite that wants one of its own. */
 export async function freshDatabase(): Promise<{ url: string; drop(): Promise<void> }> {
   const name = `fresh_${process.env.JEST_WORKER_ID ?? '0'}_${randomBytes(5).toString('hex')}`;

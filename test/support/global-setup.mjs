@@ -5,56 +5,46 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import pg from 'pg';
 import { build } from '../../build/build.mjs';
+import { stoppedCluster, TEMPLATE_DATABASE } from './stopped-cluster.mjs';
 
-const TEMPLATE_DATABASE = 'charge_once_template'; // as in database.ts
 const run = promisify(execFile);
 const PREFIX = 'charge-once-test-';
 
 /**
- * One cluster for the run, made from nothing: a kept one would save half a second and could bring
- * along what an earlier run, or another run at this moment, did to it.
+ * One cluster for the run: one that a server has run in could bring along what an earlier run, or another run at this
+ * moment, did to it.
  */
-export default async function globalSetup({ maxWorkers }) {
+export default async function globalSetup() {
   // Programs and this set-up run from it, where Jest does not map `.js` to `.ts`. `dist` is left to who uses it.
   const folder = (process.env.CHARGE_ONCE_TEST_BUILD = await build());
   const modules = `${folder}/modules/src`;
   const { startEmbeddedPostgres } = await import(`${modules}/platform/embedded-postgres.js`);
   const { ignorePgVariables } = await import(`${modules}/config.js`);
   ignorePgVariables(); // the shell's are about another server than the tests' own
-  const { migrate } = await import(`${modules}/platform/migrate.js`);
   await removeLeftovers();
   const home = join(tmpdir(), `${PREFIX}${process.pid}`);
   await rm(home, { recursive: true, force: true });
   await mkdir(home, { recursive: true });
   await chmod(home, 0o755); // under root the server is another user's
-  const start = async () => {
-    const server = await startEmbeddedPostgres({
-      dataDir: join(home, 'postgres'),
+  const start = (dataDir) =>
+    startEmbeddedPostgres({
+      dataDir,
       database: TEMPLATE_DATABASE,
       durable: false,
       extraSettings: { max_connections: '200' },
     });
-    globalThis.chargeOnceTestCluster = { server, home };
-    return server;
-  };
-  let server = await start();
-  try {
-    await migrate(server.url);
-    await asAdmin(server, [`CREATE DATABASE charge_once TEMPLATE ${TEMPLATE_DATABASE}`]);
-    // What tests with a server of their own start from: initdb and migrations take three seconds of CPU time.
-    await server.stop();
-    process.env.CHARGE_ONCE_TEST_CLUSTER = join(home, 'stopped');
-    await run('cp', ['-a', server.dataDir, process.env.CHARGE_ONCE_TEST_CLUSTER]);
-    server = await start();
-    const databases = [];
-    for (let worker = 1; worker <= maxWorkers; worker++) {
-      databases.push(`CREATE DATABASE worker_${worker} TEMPLATE ${TEMPLATE_DATABASE}`);
-    }
-    await asAdmin(server, databases);
-  } catch (error) {
-    await server.stop(); // Jest runs no teardown after a failed setup
-    throw error;
-  }
+  // Tests with a server of their own copy it, too.
+  process.env.CHARGE_ONCE_TEST_CLUSTER = await stoppedCluster(home, async (dataDir) => {
+    const making = await start(dataDir);
+    const { migrate } = await import(`${modules}/platform/migrate.js`);
+    await migrate(making.url);
+    await asAdmin(making, [`CREATE DATABASE charge_once TEMPLATE ${TEMPLATE_DATABASE}`]);
+    return making;
+  });
+  const dataDir = join(home, 'postgres');
+  await run('cp', ['-a', process.env.CHARGE_ONCE_TEST_CLUSTER, dataDir]);
+  const server = await start(dataDir);
+  globalThis.chargeOnceTestCluster = { server, home };
   process.env.CHARGE_ONCE_TEST_ADMIN_URL = server.adminUrl;
 }
 

@@ -1,27 +1,33 @@
 import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { relative, resolve } from 'node:path';
+import { transpiler } from '../../../build/compile.mjs';
 
 /**
  * Jest gives each test file modules of its own: each of a hundred files would load the application and its packages
  * again, 10 s of CPU for tests that take 2. This transform replaces the application and the packages by what Node's
- * own loader returns, so that a Jest worker loads them once. Test files and test/support/ stay Jest's.
+ * own loader returns, so that a Jest worker loads them once. Test files and test/support/ stay Jest's: they are compiled
+ * as the application is.
  * The application is the build that global-setup.mjs has made for this run.
  */
 const ROOT = resolve(import.meta.dirname, '../../..');
 const require = createRequire(import.meta.url);
 
+const OWN_TEXT = ['build/compile.mjs', 'test/support/native/transform.mjs', 'tsconfig.json']
+  .map((file) => readFileSync(resolve(ROOT, file)))
+  .join('\0');
+
 export default {
   getCacheKey: (source, path, { supportsStaticESM }) =>
     createHash('sha256')
       .update(
-        [process.env.CHARGE_ONCE_TEST_BUILD, inJestWorker(), path, supportsStaticESM, source].join(
-          '\0',
-        ),
+        [OWN_TEXT, inJestWorker(), nativePath(path), path, supportsStaticESM, source].join('\0'),
       )
       .digest('hex'),
 
   process(source, path, { supportsStaticESM }) {
+    if (isTest(path)) return { code: compile(source, path) };
     if (!inJestWorker()) return { code: source };
     const native = nativePath(path);
     const load = `globalThis.requireNatively(${JSON.stringify(native)})`;
@@ -36,6 +42,14 @@ export default {
   },
 };
 
+const isTest = (path) => /^test\/.*\.ts$/.test(relative(ROOT, path));
+
+let transpile;
+function compile(source, path) {
+  transpile ??= transpiler(ROOT);
+  return transpile(relative(ROOT, path), source, ROOT);
+}
+
 /** The global setup and the loading of Jest itself pass here, too: they are native as they are. */
 function inJestWorker() {
   return process.env.JEST_WORKER_ID !== undefined;
@@ -44,5 +58,8 @@ function inJestWorker() {
 /** What Node loads for that path: our sources compiled, packages as they are. */
 function nativePath(path) {
   if (!/^(src|migrations)\//.test(relative(ROOT, path))) return path;
-  return resolve(process.env.CHARGE_ONCE_TEST_BUILD, 'modules', relative(ROOT, path)).replace(/\.ts$/, '.js');
+  return resolve(process.env.CHARGE_ONCE_TEST_BUILD, 'modules', relative(ROOT, path)).replace(
+    /\.ts$/,
+    '.js',
+  );
 }

@@ -1,0 +1,48 @@
+import { execFile } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { mkdir, readdir, rename, rm } from 'node:fs/promises';
+import { basename, dirname, join, resolve } from 'node:path';
+import { promisify } from 'node:util';
+
+/**
+ * A stopped PostgreSQL cluster whose databases are migrated, for a run to copy: initdb and the migrations take most of a
+ * short run's time. It is made anew when anything changes that it is made of, and no server ever runs in it.
+ */
+const CACHE = resolve('node_modules/.cache/charge-once-cluster');
+const MADE_OF = [
+  'package-lock.json',
+  'test/support/stopped-cluster.mjs',
+  ...['migrate', 'postgres-data', 'queue-owner'].map((name) => `src/platform/${name}.ts`),
+  ...readdirSync('migrations').map((name) => join('migrations', name)),
+];
+
+/** The migrated database that each test database is a copy of. */
+export const TEMPLATE_DATABASE = 'charge_once_template'; // as in database.ts
+
+const run = promisify(execFile);
+
+/**
+ * @param make starts a server on a directory and migrates it.
+ * @param home where it may run meanwhile.
+ * @returns the directory, for `cp -a`.
+ */
+export async function stoppedCluster(home, make) {
+  const hash = createHash('sha256');
+  for (const file of MADE_OF) hash.update(`${file}\0`).update(readFileSync(file));
+  const kept = join(CACHE, hash.digest('hex').slice(0, 16));
+  if (existsSync(kept)) return kept;
+
+  const server = await make(join(home, 'making'));
+  await server.stop();
+  await mkdir(CACHE, { recursive: true });
+  const draft = `${kept}.draft-${process.pid}`;
+  await run('cp', ['-a', server.dataDir, draft]);
+  // Another run may have made the same at the same time.
+  await rename(draft, kept).catch(() => rm(draft, { recursive: true }));
+  await rm(server.dataDir, { recursive: true });
+  for (const name of await readdir(CACHE))
+    if (name !== basename(kept) && !name.includes('draft'))
+      await rm(join(dirname(kept), name), { recursive: true, force: true });
+  return kept;
+}
