@@ -10,7 +10,7 @@ export interface EngineOptions {
   waitMs: number;
   /** How long a stored answer lives after completion, in seconds. */
   ttlSeconds: number;
-  /** The longest honest attempt, in ms: the deadline of its outside calls and `SETTLE_MS`. Not renewed. */
+  /** The longest honest attempt, in ms: the deadline of its outside calls and `SETTLE_MS`. Never renewed while they run. */
   leaseMs: number;
   /** How often expired records are removed, in ms. Only disk space depends on it. */
   reapIntervalMs: number;

@@ -17,6 +17,7 @@ import {
   type LaterBeats,
   type Operation,
   type Plan,
+  type ProbePoint,
   type Tx,
 } from './operation.js';
 import * as records from './records.js';
@@ -127,8 +128,7 @@ export class IdempotencyEngine implements BeforeApplicationShutdown {
 
   /** What is due for the sweep, oldest first. */
   async listRecoverable(limit: number): Promise<IdempotencyRecord[]> {
-    const operations = this.operations.all().filter(({ later }) => later);
-    const names = operations.map(({ name }) => name);
+    const names = this.operations.all().flatMap(({ name, later }) => (later ? [name] : []));
     return records.listRecoverable(this.db, names, limit);
   }
 
@@ -271,11 +271,14 @@ export class IdempotencyEngine implements BeforeApplicationShutdown {
    */
   private async attempt(claim: Claim, work?: unknown): Promise<Ended | undefined> {
     try {
-      return await this.performAndSettle(claim, work);
+      const ended = await this.performAndSettle(claim, work);
+      if (!ended) await records.takeOutOfCount(this.db, claim);
+      return ended;
     } catch (error) {
       const ourFault = !isPassing(error);
       if (ourFault || claim.bySweep) {
-        await records.releaseRecord(this.db, claim, true, ourFault);
+        const waitMs = await records.releaseRecord(this.db, claim, true, ourFault);
+        if (waitMs === undefined && !ourFault) await records.takeOutOfCount(this.db, claim);
         // Dies before this: the lease runs out, and the sweep's attempt stays counted.
         await this.reached('released', claim);
       }
@@ -292,7 +295,8 @@ export class IdempotencyEngine implements BeforeApplicationShutdown {
     if (!later) throw new Error(`${claim.operation} has no later beats`);
     const loaded = work ?? (await later.load(this.db, claim));
     await this.reached('before-perform', claim);
-    const leftMs = records.leftForCalls(claim);
+    const leftMs = await records.timeForCalls(this.db, claim, this.options.leaseMs);
+    if (leftMs === undefined) return undefined;
     const performed = await later.perform(loaded, claim, leftMs).catch(failedToPerform);
     // Dies here: the outcome is known to the other side only; the next attempt, under the same id, is told it again.
     await this.reached('after-perform', claim);
@@ -316,7 +320,6 @@ export class IdempotencyEngine implements BeforeApplicationShutdown {
     // Dies here: the answer is stored, the client's retry gets it.
     if (!result) {
       const late = await this.comeLate(later, loaded, outcome, claim);
-      if (!late) await records.takeOutOfCount(this.db, claim);
       return late && { kind: 'answered', result: late };
     }
     await this.reached('after-settle', claim);
@@ -369,10 +372,7 @@ export class IdempotencyEngine implements BeforeApplicationShutdown {
     return operation;
   }
 
-  private async reached(
-    point: Parameters<EngineProbe['reached']>[0],
-    of: KeyedRequest | Claim,
-  ): Promise<void> {
+  private async reached(point: ProbePoint, of: KeyedRequest | Claim): Promise<void> {
     const { accountId, id, requestId, operation } = of;
     await this.probe.reached(point, { accountId, id, requestId, operation });
   }

@@ -218,9 +218,28 @@ export function claimOf(record: IdempotencyRecord): Claim {
   };
 }
 
-/** How long the holder may call outside, in whole ms, as timers want them. */
-export function leftForCalls({ leasedUntil }: Claim): number {
-  return Math.max(0, Math.floor(leasedUntil - SETTLE_MS - performance.now()));
+/**
+ * How long the holder may call outside, in whole ms, as timers want them. If half of that time has passed before the
+ * calls begin (a lock was had late, the database was lost and is back, the process slept), the lease begins anew: the
+ * client still waits, and an attempt without time would tell it nothing.
+ * @returns undefined if the claim is lost.
+ */
+export async function timeForCalls(
+  db: Tx,
+  claim: Claim,
+  leaseMs: number,
+): Promise<number | undefined> {
+  const left = () => Math.max(0, Math.floor(claim.leasedUntil - SETTLE_MS - performance.now()));
+  if (left() >= (leaseMs - SETTLE_MS) / 2) return left();
+  const leasedUntil = performance.now() + leaseMs;
+  const [, renewed]: [unknown[], number] = await db.query(
+    `UPDATE idempotency_records SET lease_expires_at = now() + $5 * interval '1 millisecond'
+     WHERE account_id = $1 AND key = $2 AND resource_id = $3 AND epoch = $4 AND completed_at IS NULL`,
+    [claim.accountId, claim.key, claim.id, claim.epoch, leaseMs],
+  );
+  if (renewed === 0) return undefined;
+  claim.leasedUntil = leasedUntil;
+  return left();
 }
 
 /** Locks the record for settling, or finds that the claim is lost. Locks are taken in one order: record, object, … */
@@ -293,9 +312,7 @@ export async function releaseRecord(
       claim.bySweep && !ourFault ? 1 : 0,
     ],
   );
-  if (released === 1) return waitMs;
-  if (!ourFault) await takeOutOfCount(db, claim);
-  return undefined;
+  return released === 1 ? waitMs : undefined;
 }
 
 /**

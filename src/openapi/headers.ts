@@ -146,14 +146,14 @@ export const REQUEST_HEADERS = {
     name: 'If-Match',
     in: 'header',
     description:
-      'The `ETag` of the version to change, with its quotes. Without it other content is 428, with a stale one 412. A proxy that compresses may have weakened it (`W/"…"`): send it as you got it. The same content again is 200 in any case: a retry of one’s own write is no conflict.',
+      'The `ETag` of the version to change, with its quotes. Without it other content is 428, with a stale one 412, with what is no entity-tag 400. A proxy that compresses may have weakened it (`W/"…"`): send it as you got it. The same content again is 200 in any case: a retry of one’s own write is no conflict.',
     schema: { type: 'string' },
   },
   IfMatchDelete: {
     name: 'If-Match',
     in: 'header',
     description:
-      'The `ETag` of the version to cancel, with its quotes. Optional; with a stale one 412.',
+      'The `ETag` of the version to cancel, with its quotes. Optional; with a stale one 412, with what is no entity-tag 400.',
     schema: { type: 'string' },
   },
   IfNoneMatchCreate: {

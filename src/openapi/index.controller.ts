@@ -12,7 +12,7 @@ const LINKS = {
 };
 
 /** With LAB=1 only. `lab` is the part of the documentation about faults and the naive lane. */
-const LAB_LINKS = { lab: '/docs#/Lab', ledger: '/lab/ledger' };
+const LAB_LINKS = { lab: '/docs#/Lab', ledger: '/lab/ledger', ledger_text: '/lab/ledger.txt' };
 
 /** `GET /`: where a newcomer begins. */
 @Public()

@@ -22,6 +22,7 @@ import {
   checkIfMatch,
   etagOf,
   putConditionally,
+  refuseMalformedConditions,
   sendVersioned,
   writePutHead,
 } from '../platform/conditional.js';
@@ -116,6 +117,7 @@ export class OrdersController {
   @Delete(':id')
   @HttpCode(204)
   async cancel(@Req() request: Request, @Param('id') id: string): Promise<void> {
+    refuseMalformedConditions(request);
     const db = this.dataSource.manager;
     for (;;) {
       const order = await findOrder(db, accountIdOf(request), id);

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { Request, Response } from 'express';
-import { Problem } from './problem.js';
+import { Problem, validationFailed } from './problem.js';
 
 /**
  * A strong entity-tag (RFC 9110, section 8.8.3) of what GET shows, its version included. A hash and not the version
@@ -23,20 +23,37 @@ const CODINGS = ['', '-gzip', '-deflate', '-br', '-zstd'];
  * one state of the object, in another content-coding. No other tag matches.
  */
 function names(header: string, etag: string): boolean {
-  if (header.trim() === '*') return true;
+  const tags = tagsOf(header);
+  if (tags === '*') return true;
   const strong = CODINGS.map((coding) => `${etag.slice(0, -1)}${coding}"`);
   const ours = new Set([...strong, ...strong.map((tag) => `W/${tag}`)]);
-  return tagsOf(header).some((tag) => ours.has(tag));
+  return tags?.some((tag) => ours.has(tag)) ?? false;
 }
 
-/** The entity-tags of a list. A header that is no such list names nothing: a garbled condition is never met. */
-function tagsOf(header: string): string[] {
+/** `*`, or the entity-tags of a list, which may be empty (RFC 9110, section 5.6.1.2); undefined for anything else. */
+function tagsOf(header: string): '*' | string[] | undefined {
+  if (header.trim() === '*') return '*';
   const tags: string[] = [];
   const rest = header.replaceAll(/(?:W\/)?"[!#-~\x80-\xff]*"(?=\s*(?:,|$))/g, (tag) => {
     tags.push(tag);
     return '';
   });
-  return /^[\s,]*$/.test(rest) ? tags : [];
+  return /^[\s,]*$/.test(rest) ? tags : undefined;
+}
+
+/**
+ * A condition that cannot be read is refused: `If-None-Match` would guard nothing, and `If-Match` would look stale.
+ * GET needs no such check: there it only costs a 304.
+ * @throws Problem 400
+ */
+export function refuseMalformedConditions(request: Request): void {
+  const errors = ['If-Match', 'If-None-Match'].flatMap((name) => {
+    const header = request.get(name);
+    if (header === undefined || tagsOf(header) !== undefined) return [];
+    const detail = 'is malformed: send * or the ETag as GET gave it, with its quotes';
+    return [{ pointer: `/${name}`, detail }];
+  });
+  if (errors.length > 0) throw validationFailed(errors);
 }
 
 /** @returns whether the client has this version already, so that 304 will do. */
@@ -83,12 +100,13 @@ export interface PutTarget<Row> {
  * `If-Match` says (section 13.1.1 allows that for a change already made); other content needs the current version, so
  * that a PUT which arrives late can never put an old state back.
  *
- * @throws Problem 412, 428, or what `checkChangeable` throws.
+ * @throws Problem 400, 412, 428, or what `checkChangeable` throws.
  */
 export async function putConditionally<Row>(
   request: Request,
   target: PutTarget<Row>,
 ): Promise<{ created: boolean; row: Row }> {
+  refuseMalformedConditions(request);
   const ifMatch = request.headers['if-match'];
   const ifNoneMatch = request.headers['if-none-match'];
   for (;;) {

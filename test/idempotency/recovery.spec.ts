@@ -20,6 +20,7 @@ const MAX_FAILURES = 3;
 const LEASE_MS = 10_000;
 let database: Awaited<ReturnType<typeof freshDatabase>>;
 let dataSource: DataSource;
+let startEngine: (leaseMs: number) => IdempotencyEngine;
 let engine: IdempotencyEngine;
 let key: string;
 let performed: number;
@@ -53,13 +54,15 @@ beforeAll(async () => {
         beats.settle(tx, work as string, outcome as string, intent),
     },
   });
-  engine = new IdempotencyEngine(dataSource, operations, new SilentProbe(), {
-    waitMs: 1_000,
-    ttlSeconds: 60,
-    leaseMs: LEASE_MS,
-    reapIntervalMs: 1_000,
-    maxFailures: MAX_FAILURES,
-  });
+  startEngine = (leaseMs) =>
+    new IdempotencyEngine(dataSource, operations, new SilentProbe(), {
+      waitMs: 1_000,
+      ttlSeconds: 60,
+      leaseMs,
+      reapIntervalMs: 1_000,
+      maxFailures: MAX_FAILURES,
+    });
+  engine = startEngine(LEASE_MS);
 });
 beforeEach(() => {
   key = randomUUID();
@@ -76,7 +79,10 @@ afterAll(async () => {
 });
 
 /** One request of a client. */
-async function ask(plan: Plan = { reserve: async () => ({ work: undefined }) }): Promise<string> {
+async function ask(
+  plan: Plan = { reserve: async () => ({ work: undefined }) },
+  by = engine,
+): Promise<string> {
   const request: KeyedRequest = {
     accountId: ACCOUNT,
     key,
@@ -86,7 +92,7 @@ async function ask(plan: Plan = { reserve: async () => ({ work: undefined }) }):
     members: {},
     requestId: `req_${randomUUID()}`,
   };
-  return engine.run(request, plan).then(
+  return by.run(request, plan).then(
     ({ answer }) => answer.body,
     (error: Error) => error.message,
   );
@@ -277,6 +283,49 @@ test('an attempt may call outside until 2 s before its lease ends, the time of i
   const forCalls = LEASE_MS - SETTLE_MS;
   expect(end).toBeGreaterThan(begun + forCalls - 1); // whole milliseconds
   expect(end).toBeLessThan(reserved + forCalls);
+});
+
+describe('when half of the time for calls has passed before they begin', () => {
+  const CALLS_MS = 1_000;
+  const late: Plan = {
+    reserve: async (tx) => {
+      await tx.query('SELECT pg_sleep($1)', [(CALLS_MS * 0.6) / 1000]); // as a lock that is had late
+      return { work: undefined };
+    },
+  };
+  let leftMs: number;
+  beforeEach(() => {
+    leftMs = NaN;
+    const { perform } = beats;
+    beats.perform = (work, intent, left) => {
+      leftMs = left;
+      return perform(work, intent, left);
+    };
+  });
+
+  test('the lease begins anew', async () => {
+    expect(await ask(late, startEngine(SETTLE_MS + CALLS_MS))).toBe('done');
+    expect(leftMs).toBeGreaterThan(CALLS_MS * 0.4);
+    expect((await record()).attempts).toBe(1);
+  });
+
+  test('nothing is called if another holder has taken over', async () => {
+    beats.perform = async () => OPEN;
+    await ask();
+    const { load } = beats;
+    beats.load = async () => {
+      beats.load = load;
+      await letTimePass();
+      expect(await ask()).toBe('no outcome yet');
+      await dataSource.query('SELECT pg_sleep($1)', [(CALLS_MS * 0.6) / 1000]);
+      return 'work';
+    };
+    const before = performed;
+    await letTimePass();
+    await startEngine(SETTLE_MS + CALLS_MS).resume(await record());
+    expect(performed).toBe(before + 1); // by the other holder
+    expect(await record()).toMatchObject({ attempts: 3, failures: 0 });
+  });
 });
 
 describe('a record that needs attention', () => {

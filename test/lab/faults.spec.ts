@@ -116,7 +116,11 @@ describe('with LAB=1', () => {
 
   it('/ has links to the ledger and to what is said of the lab', async () => {
     const { body } = await call(app, '/', { apiKey: null });
-    expect(body).toMatchObject({ lab: '/docs#/Lab', ledger: '/lab/ledger' });
+    expect(body).toMatchObject({
+      lab: '/docs#/Lab',
+      ledger: '/lab/ledger',
+      ledger_text: '/lab/ledger.txt',
+    });
   });
 
   it('the naive route charges for the account of the API key, else for acme', async () => {
