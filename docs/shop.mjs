@@ -4,7 +4,8 @@ import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import { pay } from './merchant.mjs';
 
-const api = process.env.API_URL || 'http://127.0.0.1:3000';
+// In a terminal that has the settings of `npm start`, PORT is the API's.
+const api = process.env.API_URL || `http://127.0.0.1:${process.env.PORT || 3000}`;
 const apiKey = process.env.API_KEY || 'sk_test_acme';
 const port = Number(process.env.SHOP_PORT || 3003);
 const file = (name) => readFile(new URL(name, import.meta.url), 'utf8');
@@ -51,9 +52,11 @@ async function handle(request, response) {
 
 const shop = createServer((request, response) => {
   handle(request, response).catch((error) => {
-    console.error(error.message);
+    console.error(`${api}: ${error.message}`);
     if (!response.headersSent) response.writeHead(502, { 'Content-Type': 'text/plain' });
-    response.end(`${api} does not answer as expected; does \`npm start\` run?`);
+    response.end(
+      `${api} does not answer as expected; does \`npm start\` run there? PORT or API_URL names another place.`,
+    );
   });
 });
 shop.on('error', (error) => {

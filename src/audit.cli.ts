@@ -3,6 +3,7 @@ import { audit, INVARIANTS } from './audit/audit.js';
 import type { Finding } from './audit/invariant.js';
 import { PAYMENT_INVARIANTS } from './audit/payment.invariants.js';
 import { compareWithProcessor } from './audit/processor-comparison.js';
+import { endWithUsage } from './command.js';
 import type { Config } from './config.js';
 import { commandEnvironment } from './local-running.js';
 import { StripeProcessor } from './processor/stripe-processor.js';
@@ -11,10 +12,17 @@ import { run } from './run.js';
 
 // `npm run audit`: the books of DATABASE_URL, or of the `npm start` that runs here, and those of the processor that the
 // configuration names.
-// One line for each finding. Exit code: 0 nothing found, 1 something found, 2 could not look, 78 configuration.
+// One line for each finding. Exit code: 0 nothing found, 1 something found, 2 could not look, 64 usage,
+// 78 configuration.
 
+const USAGE = `Usage: npm run audit
+
+Asks the rows here, and the processor's ledger, for what must never be. One line for each finding:
+the invariant that is broken, account, id, detail. It changes nothing and takes no arguments.`;
 const COULD_NOT_LOOK = 2;
 
+const args = process.argv.slice(2);
+if (args.length > 0) endWithUsage(USAGE, args);
 await run(async (config) => {
   try {
     const findings = await look(config);

@@ -13,10 +13,7 @@ export async function runCommand(
   command: (db: DataSource, args: string[]) => Promise<string[]>,
 ): Promise<void> {
   const args = process.argv.slice(2);
-  if (args.length === 0 || args.includes('--help')) {
-    console.log(usage);
-    process.exit(args.length === 0 ? EXIT_USAGE : 0);
-  }
+  if (args.length === 0 || args.includes('--help')) endWithUsage(usage, args);
   await run(async ({ databaseUrl: url }) => {
     const db = await new DataSource(databaseOptions(url, 1)).initialize();
     try {
@@ -29,4 +26,11 @@ export async function runCommand(
       await db.destroy();
     }
   }, commandEnvironment);
+}
+
+/** Ends a command that is used wrongly, or asked how it is used. */
+export function endWithUsage(usage: string, args: string[]): never {
+  const asked = args.includes('--help');
+  (asked ? console.log : console.error)(usage);
+  process.exit(asked ? 0 : EXIT_USAGE);
 }

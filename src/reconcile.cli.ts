@@ -1,8 +1,8 @@
 import { parseArgs } from 'node:util';
 import { DataSource } from 'typeorm';
+import { endWithUsage } from './command.js';
 import { commandEnvironment } from './local-running.js';
 import { nameOf } from './platform/fault.js';
-import { EXIT_USAGE } from './platform/command.js';
 import { databaseOptions } from './platform/database.js';
 import { toUtc } from './platform/rules.js';
 import type { Span } from './processor/processor.js';
@@ -14,18 +14,15 @@ import { run } from './run.js';
 // One line for each difference, what was mended included.
 // Exit code: 0 none, 1 some, 2 the ledger could not be read, 64 usage, 78 configuration.
 
-const USAGE = `npm run reconcile -- [--from <time>] [--to <time>]
+const USAGE = `Usage: npm run reconcile -- [--from <time>] [--to <time>]
 
 Holds the processor's ledger of that span against the charges and refunds here, both ways, and
 rebuilds those that are missing here. Times are ISO 8601; the default is the last 30 days.`;
 const DAYS_MS = 30 * 24 * 3_600_000;
 const COULD_NOT_LOOK = 2;
 
-const span = spanOf(process.argv.slice(2));
-if (!span) {
-  console.error(USAGE);
-  process.exit(EXIT_USAGE);
-}
+const args = process.argv.slice(2);
+const span = spanOf(args) ?? endWithUsage(USAGE, args);
 await run(async ({ databaseUrl, processor: options, givingUp, idempotency }) => {
   const dataSource = await new DataSource(databaseOptions(databaseUrl, 2)).initialize();
   try {

@@ -16,7 +16,7 @@ let shopUrl: string;
 beforeAll(async () => {
   stack = await startStack();
   shop = spawn(process.execPath, ['docs/shop.mjs'], {
-    env: { PATH: process.env.PATH, API_URL: stack.apiUrl, SHOP_PORT: '0' },
+    env: { PATH: process.env.PATH, PORT: new URL(stack.apiUrl).port, SHOP_PORT: '0' },
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   const [printed] = (await once(shop.stdout!, 'data')) as [Buffer];

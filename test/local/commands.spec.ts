@@ -69,6 +69,17 @@ describe('while `npm start` runs, in another terminal', () => {
     });
   });
 
+  it.each(['audit.cli', 'reconcile.cli', 'jobs.cli', 'account'])(
+    '%s says how it is used, and does nothing with an argument that it does not know',
+    async (name) => {
+      const script = built(`src/${name}.js`);
+      const usage = `Usage: npm run ${name.replace('.cli', '')}`;
+      const output = expect.stringContaining(usage);
+      expect(await run(script, ['--help'])).toEqual({ code: 0, output });
+      expect(await run(script, ['--no-such-option'])).toEqual({ code: 64, output });
+    },
+  );
+
   it('TypeORM finds the one data source, and every migration applied', async () => {
     const shown = await run(resolve('node_modules/typeorm/cli.js'), [
       'migration:show',
