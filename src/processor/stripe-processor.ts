@@ -137,8 +137,15 @@ export class StripeProcessor extends Processor {
   async refundsOf(payment_intent: string, notAfter?: number): Promise<PaidRefund[]> {
     return inTime(this.call(notAfter), async () => {
       const found: PaidRefund[] = [];
-      for await (const refund of this.stripe.refunds.list({ payment_intent, limit: 100 }))
-        found.push(paidRefundOf(refund));
+      try {
+        for await (const refund of this.stripe.refunds.list({ payment_intent, limit: 100 }))
+          found.push(paidRefundOf(refund));
+      } catch (error) {
+        // A payment that is not in this ledger has no refunds there.
+        const { StripeInvalidRequestError } = Stripe.errors;
+        if (!(error instanceof StripeInvalidRequestError && error.code === 'resource_missing'))
+          throw error;
+      }
       return found;
     });
   }
