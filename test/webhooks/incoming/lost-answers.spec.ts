@@ -121,7 +121,7 @@ describe('a processor that tells everything at once, three times, and in no orde
       ...['pm_card_visa', 'pm_lab_response_lost', 'pm_card_mastercard'],
       ...['pm_card_visa_chargeDeclined', 'pm_lab_error_after_charge'],
     ];
-    const purchases = Array.from({ length: 60 }, (_, nr) => ({
+    const purchases = Array.from({ length: 20 }, (_, nr) => ({
       key: `storm ${nr}`,
       method: { payment_method: methods[nr % methods.length] },
     }));
