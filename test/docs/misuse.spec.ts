@@ -10,7 +10,7 @@ const CARD = { amount: 1999, currency: 'usd', payment_method: 'pm_card_visa' };
 
 let stack: Stack;
 beforeAll(async () => {
-  stack = await startStack();
+  stack = await startStack({ env: { PROCESSOR_TIMEOUT_MS: '1000' } });
 });
 afterAll(async () => {
   await stack.stop();

@@ -100,6 +100,7 @@ export async function openSite(slowMs = 1_000): Promise<Site> {
       DATABASE_URL: database.url,
       PROCESSOR_URL: sandbox.url,
       ALLOW_UNSAFE_DATABASE: '1',
+      PROCESSOR_TIMEOUT_MS: String(slowMs + 1_500), // what times out here is not waited for longer
     },
     async close() {
       await sandbox.close();

@@ -38,6 +38,7 @@ describe('the output of all processes', () => {
       env: {
         LAB: '1',
         LOG_LEVEL: 'trace',
+        PROCESSOR_TIMEOUT_MS: '1000',
         PROCESSOR_WEBHOOK_SECRET: CANARY.webhookSecret,
         SANDBOX_WEBHOOK_DELAY_MS: '60000', // so that the worker's recovery is first, and has its line
       },

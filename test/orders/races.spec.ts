@@ -64,12 +64,12 @@ async function round(nr: number): Promise<'paid' | 'canceled'> {
   return 'paid';
 }
 
-test('cancel, edit and pay at the same moment, two hundred rounds: never a canceled or changed order with a charge', async () => {
+test('cancel, edit and pay at the same moment, sixty rounds: never a canceled or changed order with a charge', async () => {
   const ends = new Map<string, number>();
   let nr = 0;
   // Four rounds at a time: other rounds' requests shuffle the order in which these are served.
   const lane = async () => {
-    while (nr < 200) {
+    while (nr < 60) {
       const end = await round(nr++);
       ends.set(end, (ends.get(end) ?? 0) + 1);
     }
