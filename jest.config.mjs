@@ -1,3 +1,5 @@
+import { availableParallelism } from 'node:os';
+
 export default {
   testEnvironment: '<rootDir>/test/support/native/environment.mjs',
   roots: ['<rootDir>/src', '<rootDir>/migrations', '<rootDir>/test'],
@@ -16,5 +18,5 @@ export default {
   setupFilesAfterEnv: ['<rootDir>/test/support/after-each-file.ts'],
   testTimeout: 300_000, // for hangs, not for speed: on a starved machine a program's imports alone take 40 s
   testSequencer: '<rootDir>/test/support/sequencer.mjs',
-  maxWorkers: 2,
+  maxWorkers: availableParallelism() + 1, // a part of each file's time is waiting
 };
