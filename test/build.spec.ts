@@ -124,9 +124,13 @@ describe('npm run build', () => {
     const present = basename(await target());
     const [used = '', unused = ''] = (await builds()).filter((name) => name !== present);
     await writeFile(join(home, '.build', used, 'in-use', String(process.pid)), '');
+    // Neither ours nor whole, as from an editor or a cache that was restored in part.
+    await writeFile(join(home, '.build/.DS_Store'), '');
+    await mkdir(join(home, '.build/0123456789abcdef'));
+    await rm(join(home, '.build/cache'), { recursive: true });
     const longAgo = new Date(Date.now() - 2 * 3_600_000);
     for (const name of [used, unused]) await utimes(join(home, '.build', name), longAgo, longAgo);
     await build();
-    expect((await builds()).sort()).toEqual([present, used].sort());
+    expect((await builds()).sort()).toEqual([present, used, '0123456789abcdef'].sort());
   });
 });

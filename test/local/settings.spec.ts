@@ -18,14 +18,22 @@ describe('a command without DATABASE_URL', () => {
   beforeEach(async () => {
     dataDir = await mkdtemp(join(tmpdir(), 'charge-once-running-'));
     await mkdir(join(dataDir, 'running'));
-    const args = ['-e', 'setInterval(() => undefined, 1_000)', 'local.js'];
-    other = spawn(process.execPath, args, { stdio: 'ignore' });
+    await run('dist/src/local.js');
   });
   afterEach(async () => {
-    other.kill('SIGKILL');
-    await once(other, 'exit');
+    await stop();
     await rm(dataDir, { recursive: true });
   });
+  /** A process whose command line names that program. */
+  async function run(program: string): Promise<void> {
+    const args = ['-e', 'setInterval(() => undefined, 1_000)', program];
+    other = spawn(process.execPath, args, { stdio: 'ignore' });
+    await once(other, 'spawn');
+  }
+  async function stop(): Promise<void> {
+    other.kill('SIGKILL');
+    await once(other, 'exit');
+  }
   const announce = (pid: number | undefined, ready: boolean) =>
     writeFile(
       join(dataDir, 'running', `${pid}.json`),
@@ -39,6 +47,14 @@ describe('a command without DATABASE_URL', () => {
     expect(await commandEnvironment(env)).toEqual({ DATA_DIR: dataDir, ...found });
     const elsewhere = { DATA_DIR: dataDir, PROCESSOR_URL: 'http://mine' };
     expect(await commandEnvironment(elsewhere)).toMatchObject(elsewhere);
+  });
+
+  it('takes those of `npm run dev`', async () => {
+    await stop();
+    await run('build/dev.mjs');
+    await announce(other.pid, true);
+    const found = await commandEnvironment({ DATA_DIR: dataDir });
+    expect(found).toMatchObject({ DATABASE_URL: 'postgres://local' });
   });
 
   it('is refused while that is not ready, and where none runs', async () => {

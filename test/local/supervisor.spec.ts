@@ -215,6 +215,38 @@ describe('a child that waits for a part of its environment', () => {
     await until(async () => starts.length === 2 && seenReady === first.pid());
   });
 
+  // Without a program Node tells of it later; with too large an environment it throws.
+  it.each(['ENOENT', 'E2BIG'])(
+    'is started as without a standby when none could be started: %s',
+    async (code) => {
+      const { requireNatively } = globalThis as unknown as { requireNatively: NodeJS.Require };
+      const native = requireNatively('node:process') as typeof process; // Jest's own is a copy
+      const { execPath } = native;
+      const env: NodeJS.ProcessEnv = {};
+      const first = await run(WAITS, {
+        env,
+        laterEnv,
+        standby: true,
+        onStart: (pid) => {
+          starts.push({ pid, at: performance.now() });
+          if (code === 'ENOENT') native.execPath = join(home, 'no node');
+          else env.TOO_LARGE = 'x'.repeat(1_000_000);
+        },
+      });
+      try {
+        await first.ready;
+        await until(async () => log.some((line) => line.includes(`standby ended with spawn`)));
+        expect(log.at(-1)).toContain(code);
+      } finally {
+        native.execPath = execPath;
+        delete env.TOO_LARGE;
+      }
+      process.kill(first.pid() ?? 0, 'SIGKILL');
+      await until(async () => starts.length === 2 && seenReady === first.pid());
+      native.execPath = execPath;
+    },
+  );
+
   it('takes its standby along when it is stopped', async () => {
     const first = await run(WAITS, { laterEnv, standby: true });
     const standby = await standbyOf(first);
