@@ -14,7 +14,7 @@ export function stillOpen(refund: Refund, answer: ProcessorAnswer): Performed<Re
       new Problem(
         inDoubt ? 'processor_outcome_unknown' : 'processor_unavailable',
         inDoubt
-          ? 'The processor did not answer in time. The refund is pending; the money may be on its way.'
+          ? 'The processor has given no final answer. The refund is pending; the money may be on its way.'
           : 'The processor was not reached. The refund is pending; nothing has gone back so far.',
         {
           extensions: { refund: refund.id, charge: refund.charge_id },
