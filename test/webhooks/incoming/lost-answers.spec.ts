@@ -131,7 +131,8 @@ describe('a processor that tells everything at once, three times, and in no orde
         if (end.status !== 201) return end;
         const url = `${apiUrl}/charges/${end.body.id}/refunds`;
         const refund = await send(url, { key: `${key} back`, body: { amount: 100 } });
-        expect([201, 504]).toContain(refund.status);
+        // Open: in doubt, or on a slow machine another holder is at it. What the processor tells, or the sweep, ends it.
+        if (refund.status !== 201) expect(refund.body.retry).toBe('same_key');
         return end;
       }),
     );
