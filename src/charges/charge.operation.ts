@@ -26,7 +26,7 @@ import {
   insertPendingCharge,
   type ChargeEnd,
 } from './charge.queries.js';
-import { giveUp, type Ending, type GivingUp } from './give-up.js';
+import { deadlinesOf, giveUp, type AttemptTimes, type Ending, type GivingUp } from './give-up.js';
 import { isAnythingParked, parkUnlessAccountedFor, type Misfit } from './parked-payments.js';
 import { chargeAnswer, endOf, settleCharge } from './settle-charge.js';
 
@@ -60,7 +60,12 @@ export class ChargeOperation implements Operation<Attempt, ChargeEnd> {
   ) {
     this.later = {
       load: (db, intent) => this.load(db, intent),
-      perform: (attempt, _intent, leftMs) => this.perform(attempt, elapsedMs() + leftMs),
+      perform: (attempt, _intent, leftMs, extendLease) =>
+        this.perform(attempt.charge, {
+          reservedAt: attempt.reservedAt,
+          deadline: elapsedMs() + leftMs,
+          nextDeadline: deadlinesOf(extendLease),
+        }),
       settle: async (tx, _attempt, end, intent) =>
         chargeAnswer(await settleCharge(tx, end, intent), intent.requestId),
       late: {
@@ -138,9 +143,8 @@ export class ChargeOperation implements Operation<Attempt, ChargeEnd> {
     return { charge, reservedAt: asked - charge.age_ms };
   }
 
-  private async perform(attempt: Attempt, deadline: number): Promise<Performed<ChargeEnd>> {
-    const { charge } = attempt;
-    const answer = await this.ask(attempt, deadline);
+  private async perform(charge: Charge, times: AttemptTimes): Promise<Performed<ChargeEnd>> {
+    const answer = await this.ask(charge, times);
     const outcome = endOf(answer);
     if (outcome) {
       if (answer.kind === 'abandoned') {
@@ -158,22 +162,17 @@ export class ChargeOperation implements Operation<Attempt, ChargeEnd> {
     return open(charge, answer);
   }
 
-  /**
-   * Asks the processor what became of the charge, which makes it happen while its time lasts.
-   * @param deadline by `elapsedMs()`, in ms: when all its calls must have ended.
-   */
-  private async ask({ charge, reservedAt }: Attempt, deadline: number): Promise<Ending> {
+  /** Asks the processor what became of the charge, which makes it happen while its time lasts. */
+  private async ask(charge: Charge, times: AttemptTimes): Promise<Ending> {
     if (charge.processor !== this.processor.name) {
       const reason = `reserved for ${charge.processor}, this process has ${this.processor.name}`;
       return { kind: 'refused', reason, alarm: true };
     }
     const { deadlineMs, keyWindowMs } = this.givingUp;
     // After its window the original is never repeated, whatever the deadline says: it would be a new payment.
-    const end = reservedAt + Math.min(deadlineMs, keyWindowMs);
-    if (elapsedMs() >= end) {
-      return giveUp(this.processor, charge, { reservedAt, deadline }, this.givingUp);
-    }
-    const notAfter = Math.min(end, deadline);
+    const end = times.reservedAt + Math.min(deadlineMs, keyWindowMs);
+    if (elapsedMs() >= end) return giveUp(this.processor, charge, times, this.givingUp);
+    const notAfter = Math.min(end, times.deadline);
     const answer = await this.processor.pay(charge.id, charge.processor_parameters, notAfter);
     if (answer.kind !== 'unknown' || !answer.stored) return answer;
     // The processor will repeat this failure for ever; its ledger may know better already.
@@ -181,7 +180,8 @@ export class ChargeOperation implements Operation<Attempt, ChargeEnd> {
       from: charge.created_at,
       to: new Date(charge.created_at.getTime() + this.givingUp.deadlineMs),
     };
-    const found = await this.processor.look(charge.id, span, deadline).catch(() => undefined);
+    const { nextDeadline } = times;
+    const found = await this.processor.look(charge.id, span, nextDeadline).catch(() => undefined);
     return found?.answer ?? answer;
   }
 }

@@ -1,6 +1,7 @@
+import type { ExtendLease } from '../idempotency/operation.js';
 import { elapsedMs } from '../platform/clock.js';
 import { nameOf } from '../platform/fault.js';
-import type { Processor, ProcessorAnswer } from '../processor/processor.js';
+import type { NextDeadline, Processor, ProcessorAnswer } from '../processor/processor.js';
 import type { Charge } from './charge.entity.js';
 
 export interface GivingUp {
@@ -20,20 +21,34 @@ export type Ending = ProcessorAnswer | { kind: 'abandoned' };
 export interface AttemptTimes {
   /** When the charge was reserved; negative for what was reserved before this process began. */
   reservedAt: number;
-  /** When all calls of the attempt must have ended. */
+  /** When all calls of the attempt must have ended, but for those that read the ledger. */
   deadline: number;
+  /** For each page of the ledger. @throws TakenOver */
+  nextDeadline: NextDeadline;
+}
+
+/** Another attempt holds the charge by now: this one reads no further, and decides nothing. */
+class TakenOver extends Error {}
+
+/** Each page of the ledger gets a whole lease, so that the attempt is alive for as long as it gets on. */
+export function deadlinesOf(extendLease: ExtendLease): NextDeadline {
+  return async () => {
+    const leftMs = await extendLease();
+    if (leftMs === undefined) throw new TakenOver();
+    return elapsedMs() + leftMs;
+  };
 }
 
 /**
  * Gives a charge up in the order fence, look, settle (the settling is the caller's). Each step may be repeated by any
- * process; while the processor does not answer, the charge stays pending. So does it when the time is over: the next
- * attempt is told at once what this one has waited for.
+ * process; while the processor does not answer, the charge stays pending. Fence and repeat share one deadline. The look
+ * takes as long as the ledger is, so that a charge ends however much is sold around it.
  * Proof: test/guarantees/giving-up.spec.ts, with a process that sleeps across all of it.
  */
 export async function giveUp(
   processor: Processor,
   charge: Charge,
-  { reservedAt, deadline }: AttemptTimes,
+  { reservedAt, deadline, nextDeadline }: AttemptTimes,
   { deadlineMs, keyWindowMs }: GivingUp,
 ): Promise<Ending> {
   const fence = await processor.fence(charge.id, charge.processor_parameters, deadline);
@@ -51,7 +66,7 @@ export async function giveUp(
     const from = charge.created_at;
     // The last attempt began before the deadline; it was made known in the ledger at once.
     const span = { from, to: new Date(from.getTime() + deadlineMs) };
-    const found = await processor.look(charge.id, span, deadline);
+    const found = await processor.look(charge.id, span, nextDeadline);
     return found?.answer ?? { kind: 'abandoned' };
   } catch (error) {
     return {

@@ -10,7 +10,10 @@ export interface EngineOptions {
   waitMs: number;
   /** How long a stored answer lives after completion, in seconds. */
   ttlSeconds: number;
-  /** The longest honest attempt, in ms: the deadline of its outside calls and `SETTLE_MS`. Never renewed while they run. */
+  /**
+   * How long an attempt counts as alive, in ms: the deadline of its outside calls and `SETTLE_MS`. While they run, only
+   * `perform` itself extends it.
+   */
   leaseMs: number;
   /** How often expired records are removed, in ms. Only disk space depends on it. */
   reapIntervalMs: number;

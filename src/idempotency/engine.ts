@@ -235,8 +235,7 @@ export class IdempotencyEngine implements BeforeApplicationShutdown {
   }
 
   private async look(walk: Walk): Promise<Seen> {
-    const { accountId, key } = walk.request;
-    const record = await records.findRecord(this.db, accountId, key);
+    const record = await records.findRecord(this.db, walk.request.accountId, walk.request.key);
     return record && !record.expired ? this.judge(walk, record) : { kind: 'absent' };
   }
 
@@ -297,7 +296,8 @@ export class IdempotencyEngine implements BeforeApplicationShutdown {
     await this.reached('before-perform', claim);
     const leftMs = await records.timeForCalls(this.db, claim, this.options.leaseMs);
     if (leftMs === undefined) return undefined;
-    const performed = await later.perform(loaded, claim, leftMs).catch(failedToPerform);
+    const extend = () => records.extendLease(this.db, claim, this.options.leaseMs);
+    const performed = await later.perform(loaded, claim, leftMs, extend).catch(failedToPerform);
     // Dies here: the outcome is known to the other side only; the next attempt, under the same id, is told it again.
     await this.reached('after-perform', claim);
     if (!performed.ended) {

@@ -14,8 +14,9 @@ import {
   ModulesContainer,
 } from '@nestjs/core';
 import { BootCheck } from './boot-check.js';
-import { ENGINE_OPTIONS, type EngineOptions } from './engine-options.js';
+import { ENGINE_OPTIONS, SETTLE_MS, type EngineOptions } from './engine-options.js';
 import { IdempotencyEngine } from './engine.js';
+import { IdempotencyMisconfigured } from './errors.js';
 import { IdempotencyKeysController } from './idempotency-keys.controller.js';
 import {
   echoIdempotencyKey,
@@ -43,7 +44,14 @@ export interface IdempotencyModuleOptions extends EngineOptions {
 /** The engine. Global, because operations anywhere register with it. Needs a TypeORM `DataSource` in scope. */
 @Module({})
 export class IdempotencyModule implements NestModule {
+  /** @throws IdempotencyMisconfigured if no attempt could ever call outside. */
   static forRoot(options: IdempotencyModuleOptions): DynamicModule {
+    const { leaseMs } = options;
+    if (!(leaseMs > SETTLE_MS)) {
+      throw new IdempotencyMisconfigured(
+        `leaseMs is ${leaseMs}, but ${SETTLE_MS} ms of a lease are kept for the database: \`perform\` would never have time. Set the longest \`perform\` and ${SETTLE_MS}.`,
+      );
+    }
     const http = options.roles.includes('http');
     return {
       module: IdempotencyModule,

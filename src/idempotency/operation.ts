@@ -43,14 +43,26 @@ export type Performed<Outcome> =
       error(inDoubt: boolean, retryAfterSeconds: number): Error;
     };
 
+/**
+ * Begins the lease of an attempt anew, for calls that together may take longer than one lease.
+ * @returns `leftMs` of the new lease; undefined if another holder has taken over: this attempt stops, and decides nothing.
+ */
+export type ExtendLease = () => Promise<number | undefined>;
+
 /** The second and third beat. Any process can run them from the rows alone, any number of times. */
 export interface LaterBeats<Work = unknown, Outcome = unknown> {
   load(db: Tx, intent: Intent): Promise<Work>;
   /**
    * Calls outside under `intent.id`. No transaction and no pooled connection is held.
    * @param leftMs when all its calls must have ended, in whole ms from now; perhaps 0. The lease lasts `SETTLE_MS` longer.
+   * @param extendLease for reading that has no end within `leftMs`; what is not extended ends with the lease.
    */
-  perform(work: Work, intent: Intent, leftMs: number): Promise<Performed<Outcome>>;
+  perform(
+    work: Work,
+    intent: Intent,
+    leftMs: number,
+    extendLease: ExtendLease,
+  ): Promise<Performed<Outcome>>;
   /** Writes the final state and builds the answer from rows. The record is locked, so this runs once. */
   settle(tx: Tx, work: Work, outcome: Outcome, intent: Intent): Promise<Answer>;
   /** For outcomes that must not be lost, although the attempt that brings them came too late to settle by its claim. */

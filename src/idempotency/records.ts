@@ -229,17 +229,34 @@ export async function timeForCalls(
   claim: Claim,
   leaseMs: number,
 ): Promise<number | undefined> {
-  const left = () => Math.max(0, Math.floor(claim.leasedUntil - SETTLE_MS - performance.now()));
-  if (left() >= (leaseMs - SETTLE_MS) / 2) return left();
+  const left = callsLeftMs(claim);
+  return left >= (leaseMs - SETTLE_MS) / 2 ? left : extendLease(db, claim, leaseMs);
+}
+
+/**
+ * Begins the lease anew. The sweep's next attempt moves along: if the holder dies, it still comes a pause after the lease.
+ * @returns how long the holder may call outside, as `timeForCalls` has it; undefined if the claim is lost.
+ */
+export async function extendLease(
+  db: Tx,
+  claim: Claim,
+  leaseMs: number,
+): Promise<number | undefined> {
   const leasedUntil = performance.now() + leaseMs;
   const [, renewed]: [unknown[], number] = await db.query(
-    `UPDATE idempotency_records SET lease_expires_at = now() + $5 * interval '1 millisecond'
+    `UPDATE idempotency_records
+     SET lease_expires_at = now() + $5 * interval '1 millisecond',
+       next_attempt_at = next_attempt_at + (now() + $5 * interval '1 millisecond' - lease_expires_at)
      WHERE account_id = $1 AND key = $2 AND resource_id = $3 AND epoch = $4 AND completed_at IS NULL`,
     [claim.accountId, claim.key, claim.id, claim.epoch, leaseMs],
   );
   if (renewed === 0) return undefined;
   claim.leasedUntil = leasedUntil;
-  return left();
+  return callsLeftMs(claim);
+}
+
+function callsLeftMs({ leasedUntil }: Claim): number {
+  return Math.max(0, Math.floor(leasedUntil - SETTLE_MS - performance.now()));
 }
 
 /** Locks the record for settling, or finds that the claim is lost. Locks are taken in one order: record, object, … */

@@ -66,6 +66,12 @@ export interface Span {
 }
 
 /**
+ * Asked before each call of a reading that may take many: by `elapsedMs()`, in ms, when that call must have ended. What
+ * it throws ends the reading.
+ */
+export type NextDeadline = () => Promise<number>;
+
+/**
  * What a fence found. `fenced`: the key was unused, and now belongs to an intent that was canceled: whoever wakes up
  * and sends the original takes nothing. `used`: the original arrived there before.
  */
@@ -137,10 +143,15 @@ export abstract class Processor {
   /** Uses the key up without taking anything, so that no attempt under it, however late, can. */
   abstract fence(key: string, prepared: string, notAfter?: number): Promise<FenceAnswer>;
   /**
-   * Looks a charge's payment up in the ledger (never by search, which lags). Cancels one that waits for 3-D Secure.
-   * @throws what the SDK throws, if the ledger could not be read to the end of that span in time.
+   * Looks a charge's payment up in the ledger (never by search, which lags). Cancels one that waits for 3-D Secure. It
+   * takes as long as the ledger of that span is; each page has a deadline of its own.
+   * @throws what the SDK or `nextDeadline` throws, if the ledger could not be read to the end of that span.
    */
-  abstract look(chargeId: string, span: Span, notAfter?: number): Promise<Payment | undefined>;
+  abstract look(
+    chargeId: string,
+    span: Span,
+    nextDeadline?: NextDeadline,
+  ): Promise<Payment | undefined>;
   /** As `prepare`, for a refund. */
   abstract prepareRefund(parameters: RefundParameters): string;
   /** Gives money back, at most once per key while the processor remembers it. `notAfter` as for `pay`. */

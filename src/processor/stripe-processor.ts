@@ -7,6 +7,7 @@ import {
   asksForAuthentication,
 } from './stripe-answers.js';
 import { paidRefundOf, paymentOf } from './stripe-ledger.js';
+import { lookInLedger } from './stripe-look.js';
 import { notificationOf } from './stripe-notification.js';
 import { endUnauthenticated, intentOfAuthenticationError } from './unauthenticated.js';
 import { deadlineHttpClient, inTime, isLapse, type Call } from './deadline-http-client.js';
@@ -15,6 +16,7 @@ import { nameOf } from '../platform/fault.js';
 import {
   Processor,
   type FenceAnswer,
+  type NextDeadline,
   type NoNotification,
   type Notification,
   type PaidRefund,
@@ -180,27 +182,16 @@ export class StripeProcessor extends Processor {
     }
   }
 
-  async look(chargeId: string, span: Span, notAfter?: number): Promise<Payment | undefined> {
+  async look(
+    chargeId: string,
+    span: Span,
+    nextDeadline: NextDeadline = async () => Infinity,
+  ): Promise<Payment | undefined> {
     const { gte, lte } = secondsOf(span);
     const created = { gte: gte - CLOCK_SKEW_SECONDS, lte: lte + CLOCK_SKEW_SECONDS };
-    return inTime(this.call(notAfter), async () => {
-      const found: Payment[] = [];
-      for await (const payment of this.list({ created })) {
-        if (payment.charge !== chargeId) continue;
-        if (payment.answer.kind === 'succeeded') return payment; // money counts, whatever else was tried
-        found.push(payment);
-      }
-      for (const payment of found) {
-        if (payment.answer.kind !== 'unknown') continue;
-        const intent = await this.stripe.paymentIntents.retrieve(payment.reference);
-        if (asksForAuthentication(intent))
-          payment.answer = await endUnauthenticated(this.stripe.paymentIntents, intent.id);
-      }
-      // One that has not ended may still succeed: it counts more than one that has ended without.
-      const kinds = ['succeeded', 'unknown'] as const;
-      const [first] = kinds.flatMap((kind) => found.filter(({ answer }) => answer.kind === kind));
-      return first ?? found[0];
-    });
+    return lookInLedger(this.stripe.paymentIntents, chargeId, created, async (run) =>
+      inTime(this.call(await nextDeadline()), run),
+    );
   }
 
   readNotification(raw: Buffer, signature: string): Notification | RefundNews | NoNotification {

@@ -1,3 +1,4 @@
+import { setTimeout as pause } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { expectCleanBooks, ledger, paymentsOf } from '../support/books.js';
 import {
@@ -8,7 +9,7 @@ import {
   type Reply,
 } from '../support/raw-client.js';
 import { startService, type Service } from '../support/service.js';
-import { age, forgetAtProcessor } from '../support/time.js';
+import { age, endLease, forgetAtProcessor } from '../support/time.js';
 import { until } from '../support/until.js';
 
 /**
@@ -182,6 +183,64 @@ describe('a charge that the processor took, but whose answer was lost', () => {
       status: 201,
     });
     expect(await paymentsOf(sandboxUrl, body.charge)).toHaveLength(1);
+  });
+});
+
+describe('a ledger that is longer than one deadline can read', () => {
+  const PAGES = 4;
+  /** Of the whole ledger, so that its length is the same whatever tests have run before. */
+  const pageSize = async () => {
+    const { length } = await ledger(service.sandboxUrl);
+    return Math.ceil((length + 1) / PAGES); // the fence is in it, too
+  };
+
+  test('is read to its end, page by page, by one attempt', async () => {
+    const { db, gate, sandboxUrl } = service;
+    for (let each = 0; each < PAGES; each++) await charge(service.apiUrl, `sold beside ${each}`);
+    const id = await leaveOpen('long ledger', 'refusing');
+    await age(db, id, PAST_THE_DEADLINE);
+    const api = await service.startApi({ PROCESSOR_TIMEOUT_MS: '1500' });
+    let pages = 0;
+    const end = gate.page(await pageSize(), () => {
+      pages += 1;
+      return pause(600); // together more than the deadline
+    });
+    expectAbandoned(await charge(api.url, 'long ledger'));
+    end();
+    await api.stop();
+    expect(pages).toBeGreaterThanOrEqual(PAGES);
+    expect(await paymentsOf(sandboxUrl, id)).toEqual([]);
+    const { rows } = await db.query(
+      'SELECT attempts FROM idempotency_records WHERE resource_id = $1',
+      [id],
+    );
+    expect(rows).toEqual([{ attempts: 2 }]); // the one that did not reach the processor, and this
+  });
+
+  test('is read no further by a process that another has taken over from', async () => {
+    const { apiUrl, db, gate } = service;
+    const id = await leaveOpen('overtaken look', 'refusing');
+    await age(db, id, PAST_THE_DEADLINE);
+    const api = await service.startApi();
+    let pages = 0;
+    let goOn = () => {};
+    const held = new Promise<void>((resolve) => (goOn = resolve));
+    const end = gate.page(await pageSize(), () => {
+      pages += 1;
+      return held;
+    });
+    const overtaken = charge(api.url, 'overtaken look');
+    await until(async () => pages === 1);
+    end(); // for the other one
+    await endLease(db, 'overtaken look');
+    const reply = await charge(apiUrl, 'overtaken look');
+    expectAbandoned(reply);
+    const endAgain = gate.page(1, async () => (pages += 1));
+    goOn();
+    expect((await overtaken).text).toBe(reply.text);
+    endAgain();
+    await api.stop();
+    expect(pages).toBe(1);
   });
 });
 

@@ -46,9 +46,9 @@ beforeAll(async () => {
     find: async () => undefined,
     later: {
       load: (...args) => beats.load(...args),
-      perform: (work, intent, leftMs) => {
+      perform: (work, ...rest) => {
         performed += 1;
-        return beats.perform(work as string, intent, leftMs);
+        return beats.perform(work as string, ...rest);
       },
       settle: (tx, work, outcome, intent) =>
         beats.settle(tx, work as string, outcome as string, intent),
@@ -297,9 +297,9 @@ describe('when half of the time for calls has passed before they begin', () => {
   beforeEach(() => {
     leftMs = NaN;
     const { perform } = beats;
-    beats.perform = (work, intent, left) => {
+    beats.perform = (work, intent, left, extendLease) => {
       leftMs = left;
-      return perform(work, intent, left);
+      return perform(work, intent, left, extendLease);
     };
   });
 
@@ -325,6 +325,57 @@ describe('when half of the time for calls has passed before they begin', () => {
     await startEngine(SETTLE_MS + CALLS_MS).resume(await record());
     expect(performed).toBe(before + 1); // by the other holder
     expect(await record()).toMatchObject({ attempts: 3, failures: 0 });
+  });
+});
+
+describe('an attempt that extends its lease', () => {
+  test('has the time of a whole lease again, and is not taken over', async () => {
+    const { perform } = beats;
+    beats.perform = async (_work, _intent, _leftMs, extendLease) => {
+      beats.perform = perform;
+      await letTimePass();
+      expect(await extendLease()).toBeGreaterThan((LEASE_MS - SETTLE_MS) / 2);
+      expect(await record()).toMatchObject({ free: false, attempts: 1 });
+      expect(await engine.listRecoverable(100)).not.toContainEqual(
+        expect.objectContaining({ key }),
+      );
+      return { ended: true, outcome: 'outcome' };
+    };
+    expect(await ask()).toBe('done');
+    expect(performed).toBe(1);
+  });
+
+  test('is repeated a pause after that lease, if its process dies', async () => {
+    beats.perform = async () => OPEN;
+    await ask();
+    let extended = false;
+    beats.perform = async (_work, _intent, _leftMs, extendLease) => {
+      await letTimePass();
+      await extendLease();
+      extended = true;
+      return new Promise<never>(() => {});
+    };
+    const pause = await startWatch();
+    await letTimePass();
+    void engine.resume(await record());
+    while (!extended) await new Promise(setImmediate);
+    expect(await pause()).toBeGreaterThanOrEqual(LEASE_MS / 1000 + 0.75);
+  });
+
+  test('is told so if another holder has taken over, whose lease it leaves alone', async () => {
+    let told: number | undefined = NaN;
+    beats.perform = async (_work, _intent, _leftMs, extendLease) => {
+      beats.perform = async () => OPEN;
+      await letTimePass();
+      expect(await ask()).toBe('no outcome yet');
+      told = await extendLease();
+      expect(await record()).toMatchObject({ free: true, attempts: 2 });
+      beats.perform = async () => ({ ended: true, outcome: 'outcome' });
+      return OPEN;
+    };
+    expect(await ask()).toBe('done'); // goes on as a duplicate would
+    expect(told).toBeUndefined();
+    expect((await record()).attempts).toBe(3);
   });
 });
 

@@ -118,7 +118,7 @@ async function start(mounting: Mounting = {}): Promise<string> {
     imports: [
       TypeOrmModule.forRoot({ type: 'postgres', url: database.url, installExtensions: false }),
       IdempotencyModule.forRoot({
-        ...{ waitMs: 1_000, ttlSeconds: 60, leaseMs: 1_000, reapIntervalMs: 60_000 },
+        ...{ waitMs: 1_000, ttlSeconds: 60, leaseMs: 10_000, reapIntervalMs: 60_000 },
         roles: ['http'],
         facts: { accountId: () => 'acct_mounting', requestId: () => randomUUID() },
         ...options,
@@ -190,6 +190,12 @@ test('with a version in a header keys work', async () => {
 test('a route without a registered operation is refused at boot', async () => {
   await expect(start({ operation: 'POST /invoices' })).rejects.toThrow(
     'POST /tickets is @Idempotent(), but no operation',
+  );
+});
+
+test.each([2_000, 0, NaN])('a lease of %d ms is refused at boot', async (leaseMs) => {
+  await expect(start({ options: { leaseMs } })).rejects.toThrow(
+    `leaseMs is ${leaseMs}, but 2000 ms of a lease are kept for the database`,
   );
 });
 

@@ -123,7 +123,7 @@ describe('"nothing happened" is said exactly then', () => {
     expect(await processor(port).pay('over', prepared, over)).toMatchObject({ kind: 'refused' });
     expect(await processor(port).refund('over', prepared, over)).toMatchObject({ kind: 'refused' });
     expect(await processor(port).fence('over', prepared, over)).toMatchObject({ kind: 'unknown' });
-    await expect(processor(port).look('ch_1', TODAY, over)).rejects.toThrow();
+    await expect(processor(port).look('ch_1', TODAY, async () => over)).rejects.toThrow();
     await expect(processor(port).refundsOf('pi_1', over)).rejects.toThrow();
     expect(asked).toEqual([]);
   });

@@ -22,6 +22,8 @@ export interface Gate {
   close(): () => void;
   /** From now on the processor does its work, and its answers wait; the returned function lets them all pass. */
   holdAnswers(): () => void;
+  /** From now on a page of the payments' ledger has that many entries, and waits for `before`; the returned function ends it. */
+  page(size: number, before: () => Promise<unknown>): () => void;
   /** How requests go through from now on. */
   be(mood: Mood): void;
   /** How many requests for a payment were made with this key. */
@@ -42,6 +44,7 @@ export async function startGate(target: () => string): Promise<Gate> {
   let answersOpen = Promise.resolve();
   let waiting = 0;
   let mood: Mood = 'open';
+  let paging: { size: number; before: () => Promise<unknown> } | undefined;
   const attempts = new Map<string, number>();
   const lastHeaders = new Map<string, IncomingHttpHeaders>();
 
@@ -61,7 +64,12 @@ export async function startGate(target: () => string): Promise<Gate> {
       return;
     }
     const { method, headers, url = '/' } = incoming;
-    const onward = request(new URL(url, target()), { method, headers, agent: false });
+    const to = new URL(url, target());
+    if (paging && method === 'GET' && to.pathname === '/v1/payment_intents') {
+      to.searchParams.set('limit', String(paging.size));
+      await paging.before();
+    }
+    const onward = request(to, { method, headers, agent: false });
     onward.on('error', () => answer.destroy());
     onward.on('response', (response) => {
       if (mood === 'losing') {
@@ -95,6 +103,10 @@ export async function startGate(target: () => string): Promise<Gate> {
       let release = () => {};
       answersOpen = new Promise((resolve) => (release = resolve));
       return release;
+    },
+    page(size, before) {
+      paging = { size, before };
+      return () => (paging = undefined);
     },
     be(next) {
       mood = next;
