@@ -56,7 +56,7 @@ A 2xx and a 402 are stored under the key and replayed, same status, same bytes, 
 - 504 and not 202 when the processor does not answer: a 2xx would make careless merchants ship.
 - Unknown members, unknown query parameters and \`null\` are refused rather than ignored: what you meant by them would not happen.
 - PUT and DELETE ignore \`Idempotency-Key\`: they are idempotent by nature. After a lost answer send the same again. A PUT with \`If-None-Match: *\` is then 412 if the first one took effect: GET shows whether what is there is yours.
-- A valid \`traceparent\` (W3C Trace Context, version 00) is \`trace_id\` in our logs and goes on to the processor, unchanged. An invalid one is ignored.
+- A valid \`traceparent\` (W3C Trace Context) is \`trace_id\` in our logs and goes on to the processor: unchanged in version 00, and a later version as 00. An invalid one is ignored.
 
 ## Following a list
 

@@ -3,23 +3,35 @@ import type { NextFunction, Request, Response } from 'express';
 
 /** The client's place in a distributed trace. */
 export interface Trace {
-  /** As it came: this service makes no spans of its own, so it passes the header on unchanged. */
+  /** In version 00. As it came, if it came so: this service makes no spans of its own. */
   traceparent: string;
   /** 32 hex digits. */
   traceId: string;
 }
 
-/** Version 00 of W3C Trace Context, section 3.2: lower-case hex, and neither id is all zeros. */
-const TRACEPARENT = /^00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$/;
+/** W3C Trace Context, section 3.2: lower-case hex, neither id is all zeros, and no version is ff. */
+const TRACEPARENT =
+  /^(?!ff)([0-9a-f]{2})-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(-.*)?$/;
+/** The only flag that this service knows. */
+const SAMPLED = 1;
 
 const traces = new AsyncLocalStorage<Trace>();
 
 /** Middleware: all that runs for this request belongs to the client's trace. An invalid header counts as none. */
 export function followTrace(request: Request, _response: Response, next: NextFunction): void {
   const { traceparent } = request.headers;
-  const traceId = typeof traceparent === 'string' && TRACEPARENT.exec(traceparent)?.[1];
-  if (typeof traceparent !== 'string' || !traceId) return next();
-  traces.run({ traceparent, traceId }, next);
+  const trace = typeof traceparent === 'string' ? traceOf(traceparent) : undefined;
+  if (!trace) return next();
+  traces.run(trace, next);
+}
+
+/** Section 3.2.4: a later version is read as 00, without the fields that it adds, and passed on as 00. */
+function traceOf(traceparent: string): Trace | undefined {
+  const [, version, traceId, parentId, flags = '', more] = TRACEPARENT.exec(traceparent) ?? [];
+  if (!traceId) return undefined;
+  if (version === '00') return more === undefined ? { traceparent, traceId } : undefined;
+  const sampled = parseInt(flags, 16) & SAMPLED;
+  return { traceparent: `00-${traceId}-${parentId}-0${sampled}`, traceId };
 }
 
 /** Undefined where no client is: in the sweep, in a job, at boot. */

@@ -158,7 +158,9 @@ describe('traceparent', () => {
   });
 
   it.each([
-    ['another version', `01-${traceId}-00f067aa0ba902b7-01`],
+    ['the version that is none', `ff-${traceId}-00f067aa0ba902b7-01`],
+    ['zeros in a later version', `01-${'0'.repeat(32)}-00f067aa0ba902b7-01`],
+    ['a later version whose flags go on', `01-${traceId}-00f067aa0ba902b7-011`],
     ['a trace id of zeros', `00-${'0'.repeat(32)}-00f067aa0ba902b7-01`],
     ['a parent id of zeros', `00-${traceId}-${'0'.repeat(16)}-01`],
     ['upper case', traceparent.toUpperCase()],
@@ -171,6 +173,20 @@ describe('traceparent', () => {
     expect(reply.status).toBe(201);
     expect(await lineOf(reply)).not.toHaveProperty('trace_id');
     expect(gate.headersOf(String(reply.body.id))).not.toHaveProperty('traceparent');
+  });
+});
+
+describe('a traceparent of a later version', () => {
+  const ids = '4bf92f3577b34da6a3ce929d0e0e4737-00f067aa0ba902b7';
+
+  it.each([
+    [`01-${ids}-01`, `00-${ids}-01`],
+    [`01-${ids}-fe`, `00-${ids}-00`],
+    [`cc-${ids}-03-what-it-adds`, `00-${ids}-01`],
+  ])('is read as version 00, and passed on so: %s', async (later, passedOn) => {
+    const reply = await charge(site, api.url, later, {}, { headers: { traceparent: later } });
+    expect(await lineOf(reply)).toMatchObject({ trace_id: ids.slice(0, 32) });
+    expect(gate.headersOf(String(reply.body.id))).toMatchObject({ traceparent: passedOn });
   });
 });
 
