@@ -14,6 +14,7 @@ import { RefundsMadeOrFailedElsewhere1763760016000 } from './1763760016000-refun
 import { FoundByProcessorReference1763760016500 } from './1763760016500-found-by-processor-reference.js';
 import { RecordsThatNeedAttention1763760018000 } from './1763760018000-records-that-need-attention.js';
 import { RefundsCountedOnce1763760050000 } from './1763760050000-refunds-counted-once.js';
+import { ParkedPaymentsResolved1763760060000 } from './1763760060000-parked-payments-resolved.js';
 import { Reconciliation1763760008000 } from './1763760008000-reconciliation.js';
 
 /** In order, forward only. A list of classes, not a glob: TypeORM would load a glob by `import()`, which Jest breaks. */
@@ -35,4 +36,5 @@ export const migrations = [
   FoundByProcessorReference1763760016500,
   RecordsThatNeedAttention1763760018000,
   RefundsCountedOnce1763760050000,
+  ParkedPaymentsResolved1763760060000,
 ];

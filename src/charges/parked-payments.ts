@@ -13,7 +13,7 @@ export type Misfit =
   | 'owed_refund_failed'
   | 'never_applied';
 
-/** A row of `parked_payments`: for a person to look at, never applied, never dropped. */
+/** A row of `parked_payments`: for a person to look at, never applied, never deleted. */
 export interface ParkedPayment {
   account_id: string;
   /** Of the payment, or of the refund. */
@@ -33,6 +33,7 @@ export function misfitOf(charge: Charge, reference: string): Misfit | undefined 
 /**
  * Whether money may have moved for something of a charge although our books say that it failed: then nobody may be
  * sent for another attempt. (A row of a refund names its charge only; a refund may be taken for its neighbour here.)
+ * A row that a person has resolved counts too: the money has moved all the same.
  * @param reasons those that are about the payment, or about refunds.
  */
 export async function isAnythingParked(
@@ -59,8 +60,32 @@ export async function parkPayment(tx: Tx, payment: ParkedPayment): Promise<strin
      VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING RETURNING reason`,
     [account_id, processor_reference, charge_id, amount, currency, reason],
   );
-  if (rows.length === 0) return undefined;
-  return `${charge_id} does not account for ${processor_reference} (${reason}): parked, a person must look`;
+  const line = `${charge_id} does not account for ${processor_reference} (${reason})`;
+  if (rows.length > 0) return `${line}: parked, a person must look`;
+  const resolution = await reopen(tx, payment);
+  return resolution && `${line}: open again after "${resolution}", a person must look`;
+}
+
+/**
+ * What a person has done about one reason is no answer to another. The same reason again is a repeated report.
+ * @returns how it was resolved; undefined if it stays as it is.
+ */
+async function reopen(tx: Tx, payment: ParkedPayment): Promise<string | undefined> {
+  const { account_id, processor_reference, amount, currency, reason } = payment;
+  const [row]: { resolution: string }[] = await tx.query(
+    `SELECT resolution FROM parked_payments
+     WHERE account_id = $1 AND processor_reference = $2 AND resolved_at IS NOT NULL AND reason <> $3
+     FOR UPDATE`,
+    [account_id, processor_reference, reason],
+  );
+  if (!row) return undefined;
+  await tx.query(
+    `UPDATE parked_payments
+     SET resolved_at = NULL, resolution = NULL, reason = $3, amount = $4, currency = $5
+     WHERE account_id = $1 AND processor_reference = $2`,
+    [account_id, processor_reference, reason, amount, currency],
+  );
+  return row.resolution;
 }
 
 /** As `parkPayment`, for a payment that succeeded, unless its charge, which has ended, accounts for it. */

@@ -4,35 +4,14 @@ import {
   repeatAgain,
   type RecordNeedingAttention,
 } from '../idempotency/attention.js';
-import { CommandError, requireSchema } from '../platform/command.js';
+import { CommandError } from '../platform/command.js';
 import { IS_PARKED, listParkedJobs } from './queue-tables.js';
-
-export const USAGE = `Usage: npm run jobs -- <command>
-
-  list              the jobs, charges and refunds that have failed too often and wait for a person
-  retry <id>        that one is tried again, from its first attempt on
-  retry all         all of them are`;
 
 /** An id of the queue, or the derived id of a record. */
 const ID = /^(?:\d{1,18}|[a-z]+_[0-9a-v]{32})$/;
 
-/** @returns the lines to print. */
-export async function runJobCommand(
-  db: DataSource,
-  [command, ...args]: string[],
-): Promise<string[]> {
-  await requireSchema(db, 'graphile_worker.jobs');
-  switch (`${command} ${args.length}`) {
-    case 'list 0':
-      return list(db);
-    case 'retry 1':
-      return retry(db, args[0]!);
-    default:
-      throw new CommandError(`That is no command.\n\n${USAGE}`, true);
-  }
-}
-
-async function list(db: DataSource): Promise<string[]> {
+/** @returns a line for each job and record that waits for a person. */
+export async function listParked(db: DataSource): Promise<string[]> {
   const parked = await listParkedJobs(db.manager);
   const records = await listNeedingAttention(db.manager);
   return [
@@ -55,13 +34,16 @@ async function list(db: DataSource): Promise<string[]> {
         last_error ?? 'never came to its end',
       ].join('  '),
     ),
-    `${parked.length + records.length} parked`,
   ];
 }
 
-async function retry(db: DataSource, which: string): Promise<string[]> {
+/** @returns the lines to print. */
+export async function retry(db: DataSource, which: string): Promise<string[]> {
   if (which !== 'all' && !ID.test(which)) {
-    throw new CommandError('An id is a number or ch_…, as `list` shows them.', true);
+    throw new CommandError(
+      'An id is a number or ch_…, as `list` shows them. A payment is closed by `resolve`.',
+      true,
+    );
   }
   const retried = [...(await retryRecords(db, which)), ...(await retryJobs(db, which))];
   if (retried.length === 0 && which !== 'all') {

@@ -16,7 +16,7 @@ const FIGURES = `
   SELECT count(record.key)::int AS unfinished,
     COALESCE(EXTRACT(EPOCH FROM clock_timestamp() - min(first_seen_at)), 0)::float8 AS oldest,
     (SELECT count(*)::int FROM idempotency_records WHERE ${NEEDS_ATTENTION}) AS needing_attention,
-    (SELECT count(*)::int FROM parked_payments) AS parked,
+    (SELECT count(*)::int FROM parked_payments WHERE resolved_at IS NULL) AS parked,
     (SELECT count(*)::int FROM graphile_worker.jobs WHERE ${IS_PARKED}) AS parked_jobs,
     (SELECT COALESCE(EXTRACT(EPOCH FROM clock_timestamp() - min(run_at)), 0)::float8 FROM graphile_worker.jobs
      WHERE run_at <= now() AND locked_at IS NULL AND attempts < max_attempts) AS oldest_due_job,

@@ -52,7 +52,7 @@ export class Metrics {
   );
   readonly parked = this.gauge(
     'charge_once_parked_payments',
-    'Payments and refunds at the processor that our books do not account for: alarm on any, a person has to look',
+    'Payments and refunds at the processor that our books do not account for, and that are open: alarm on any, `npm run jobs -- list` names them',
   );
   readonly reconciliation = this.gauge(
     'charge_once_reconciliation_differences',

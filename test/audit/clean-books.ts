@@ -201,8 +201,9 @@ class Books {
       [this.account],
     );
     await this.db.query(
-      `INSERT INTO parked_payments (account_id, processor_reference, charge_id, amount, currency, reason)
-       SELECT account_id, 'pi_misfit', id, 1, 'eur', 'amount_mismatch'
+      `INSERT INTO parked_payments (account_id, processor_reference, charge_id, amount, currency, reason,
+         resolved_at, resolution)
+       SELECT account_id, 'pi_misfit', id, 1, 'eur', 'amount_mismatch', now(), 'refunded'
        FROM charges WHERE account_id = $1 AND status = 'pending' AND order_id IS NULL`,
       [this.account],
     );

@@ -123,6 +123,8 @@ describe('the comparison with the processor', () => {
        VALUES ('${ids.account}', '${late}', '${ids.failed}', 1200, 'eur', 'succeeded_after_failed')`,
     );
     expect(await findings()).toEqual([]);
+    await db.query(`UPDATE parked_payments SET resolved_at = now(), resolution = 'honoured'`);
+    expect(await findings()).toEqual([]);
   });
 
   test('finds a charge that was paid twice', async () => {

@@ -181,7 +181,7 @@ test('the age of what waits to be run is a metric', async () => {
 });
 
 describe('the command', () => {
-  test.each(['nonsense', 'retry', 'list all', 'retry -1', 'retry 1;2'])(
+  test.each(['nonsense', 'retry', 'list all', 'retry -1', 'retry 1;2', 'resolve', 'resolve pi_1'])(
     'explains itself when it is told %s',
     async (words) => {
       const { exit, output } = await command(...words.split(' '));

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { parse } from 'yaml';
+import { WHAT_TO_DO } from '../../src/charges/parked-payment.commands.js';
 import { startApp, type TestApp } from '../support/app.js';
 import { call, CHARGE } from '../support/client.js';
 
@@ -12,7 +13,9 @@ const HOME = 'docs/operations';
 const readme = await readFile('README.md', 'utf8');
 const rulesText = await readFile(`${HOME}/charge-once.rules.yml`, 'utf8');
 const rules = (
-  parse(rulesText) as { groups: { rules: { alert: string; expr: string }[] }[] }
+  parse(rulesText) as {
+    groups: { rules: { alert: string; expr: string; annotations: { description: string } }[] }[];
+  }
 ).groups.flatMap(({ rules: each }) => each);
 
 interface Panel {
@@ -68,7 +71,17 @@ test('has a rule for each alarm that the README names, and no other', () => {
   const alarms = [...sentence.matchAll(/`(charge_once_\w+)`/g)].map(([, name]) => name);
   const ruled = rules.map(({ expr }) => /charge_once_\w+/.exec(expr)?.[0]);
   expect(alarms).toHaveLength(6);
+  expect(rulesText).toMatch(/^# Prometheus alert rules for the six alarms of the README\./);
   expect(ruled.sort()).toEqual(alarms.sort());
+});
+
+test('tells what each reason of a parked payment means for the customer', () => {
+  const { description } = rules.find(
+    ({ alert }) => alert === 'ChargeOnceParkedPayments',
+  )!.annotations;
+  for (const reason of Object.keys(WHAT_TO_DO)) expect(description).toContain(`\`${reason}\``);
+  expect(description).toContain('`owed_refund_failed`: the customer was NOT refunded.');
+  expect(description).toContain('`npm run jobs -- resolve <processor reference> <what was done>`');
 });
 
 test('the board is one that Grafana can load: unique ids, a data source to choose, no overlap', () => {

@@ -194,6 +194,24 @@ describe('while a charge is written for longer than the limits of the database',
   });
 });
 
+test('payments that are parked already stay open, and none is resolved without saying how', async () => {
+  await blocker.query(
+    'ALTER TABLE parked_payments DROP COLUMN resolved_at CASCADE, DROP COLUMN resolution CASCADE',
+  );
+  await blocker.query(`DELETE FROM migrations WHERE name LIKE 'ParkedPaymentsResolved%'`);
+  await blocker.query(
+    `INSERT INTO parked_payments (account_id, processor_reference, charge_id, amount, currency, reason)
+     VALUES ('acct_1', 'pi_1', 'ch_1', 1, 'eur', 'second_payment')`,
+  );
+  await migrate(testDatabaseUrl(name));
+  const { rows } = await blocker.query('SELECT resolved_at, resolution FROM parked_payments');
+  expect(rows).toEqual([{ resolved_at: null, resolution: null }]);
+  for (const half of ['resolved_at = now()', `resolution = 'refunded'`])
+    await expect(blocker.query(`UPDATE parked_payments SET ${half}`)).rejects.toThrow(
+      'parked_payments_resolved_says_how',
+    );
+});
+
 describe('a database that another installation has, in another schema,', () => {
   const useSchema = (schema: string) =>
     admin.query(`ALTER DATABASE ${name} SET search_path = ${schema}`);

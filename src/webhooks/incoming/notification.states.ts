@@ -8,7 +8,7 @@ import type { Notification, Processor } from '../../processor/processor.js';
  * |---|---|---|
  * | `waiting` | what it is about is not there yet | the background process, or its 30 days: then it is removed |
  * | `applied` | the object has ended, by this or by a faster writer | removed after 30 days |
- * | `parked` | it contradicts our books, or could not be applied for 30 days: a row of `parked_payments` says how | nobody |
+ * | `parked` | it contradicts our books, or could not be applied for 30 days: a row of `parked_payments` says how | nothing: a person resolves that row (`npm run jobs -- resolve`) |
  */
 export type State = 'applied' | 'waiting' | 'parked';
 

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { runToEnd } from '../../operation/operation.support.js';
 import { charge, getCharge, send } from '../../support/raw-client.js';
 import type { Service } from '../../support/service.js';
 import { expireIn } from '../../support/time.js';
@@ -117,6 +118,72 @@ describe('a payment is parked, counted and not applied', () => {
     const news = event('payment_intent.succeeded', intent(pending));
     await expectParked(news, pending.id, 'another_processor');
     expect(await statusOf(service, pending.id)).toBe('pending');
+  });
+});
+
+describe('a parked payment that a person resolves', () => {
+  const command = (...args: string[]) => runToEnd('jobs.cli.js', service.env, args);
+  const openNow = async () => (await command('list')).output;
+  const declinedCard = { payment_method: 'pm_card_visa_chargeDeclined' };
+
+  test('leaves the list and the alarm, once; its row, and what depends on that, stay', async () => {
+    const failed = await ended('resolved', declinedCard.payment_method);
+    const before = await parkedInMetrics(service);
+    const late = event('payment_intent.succeeded', intent(failed));
+    await tell(service.apiUrl, late);
+    const reference = String(late.data.object.id);
+    expect(await openNow()).toMatch(
+      new RegExp(
+        `^${reference}  succeeded_after_failed  ${failed.account}  ${failed.id}  1200 eur  since .*Z  the customer has paid`,
+        'm',
+      ),
+    );
+    expect(await openNow()).toMatch(new RegExp(`\n${before + 1} parked\n$`));
+
+    const name = `${reference} of ${failed.account}`;
+    const both = [
+      command('resolve', reference, 'refunded', 'by', 'hand'),
+      command('resolve', reference, 'x'),
+    ];
+    const outputs = (await Promise.all(both)).map(({ exit, output }) => `${exit} ${output}`);
+    expect(outputs.sort()).toEqual(
+      [`0 Resolved ${name}\n`, `0 ${name} is resolved already\n`].sort(),
+    );
+    expect(await openNow()).not.toContain(reference);
+    expect(await parkedInMetrics(service)).toBe(before);
+
+    // The same report again opens nothing.
+    await tell(service.apiUrl, { ...late, id: `${late.id}x` });
+    expect(await parkedInMetrics(service)).toBe(before);
+    expect(await parked(service, failed.id)).toMatchObject([{ reference }]);
+    await expireIn(service.db, 'resolved', -1);
+    expect(await charge(service.apiUrl, 'resolved', declinedCard)).toMatchObject({
+      status: 409,
+      body: { code: 'idempotency_key_expired', retry: 'no' },
+    });
+    const audit = await runToEnd('audit.cli.js', service.env, []);
+    expect(audit.output).not.toMatch(new RegExp(`${reference}|${failed.id}`));
+  });
+
+  test('keeps what the first person has done', async () => {
+    const failed = await ended('resolved twice', declinedCard.payment_method);
+    const late = event('payment_intent.succeeded', intent(failed));
+    await tell(service.apiUrl, late);
+    const reference = String(late.data.object.id);
+    await command('resolve', reference, 'refunded by hand');
+    await command('resolve', reference, 'honoured');
+    const { rows } = await service.db.query(
+      'SELECT resolution, resolved_at IS NULL AS open FROM parked_payments WHERE charge_id = $1',
+      [failed.id],
+    );
+    expect(rows).toEqual([{ resolution: 'refunded by hand', open: false }]);
+  });
+
+  test('is one that is parked', async () => {
+    expect(await command('resolve', 'pi_none', 'refunded')).toEqual({
+      exit: 1,
+      output: 'No payment pi_none is parked; `list` shows those that are open.\n',
+    });
   });
 });
 

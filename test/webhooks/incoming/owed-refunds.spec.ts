@@ -9,6 +9,7 @@ import {
   accountOf,
   event,
   parked,
+  parkedInMetrics,
   startListening,
   statesOf,
   tell,
@@ -80,6 +81,31 @@ test('that fails after it had succeeded is in the log, also if it was parked bef
     expect.stringMatching(`which we owed, failed .* ${object.id} was parked`),
   ]);
   expect((await getCharge(service.apiUrl, chargeId)).body.amount_refunded).toBe(0);
+});
+
+test('that fails after another reason was resolved waits for a person again', async () => {
+  const { chargeId, object } = await leaveOwed('out_of_stock:4');
+  await tell(service.apiUrl, event('refund.created', object));
+  await tell(service.apiUrl, event('refund.updated', { ...object, amount: 1199 }));
+  const before = await parkedInMetrics(service);
+  await service.db.query(
+    `UPDATE parked_payments SET resolved_at = now(), resolution = 'compared' WHERE processor_reference = $1`,
+    [object.id],
+  );
+  expect(await parkedInMetrics(service)).toBe(before - 1);
+  const errors: unknown[] = [];
+  const drop = () => undefined;
+  app.useLogger({ log: drop, warn: drop, error: (line: unknown) => errors.push(line) });
+  const failed = { ...object, status: 'failed', failure_reason: 'lost_or_stolen_card' };
+  await tell(service.apiUrl, event('refund.failed', failed));
+  app.useLogger(false);
+  expect(errors).toEqual([
+    expect.stringMatching(`${object.id} \\(owed_refund_failed\\): open again after "compared"`),
+  ]);
+  expect(await parkedInMetrics(service)).toBe(before);
+  expect(await parked(service, chargeId)).toEqual([
+    { reference: object.id, reason: 'owed_refund_failed', amount: '1200' },
+  ]);
 });
 
 test('that fails by the notification fails its job, each time it runs: a person must look', async () => {

@@ -1,0 +1,68 @@
+import type { DataSource } from 'typeorm';
+import { CommandError } from '../platform/command.js';
+import type { Misfit, ParkedPayment } from './parked-payments.js';
+
+/** What has happened, and what the person does about it. */
+export const WHAT_TO_DO: Record<Misfit, string> = {
+  succeeded_after_failed: 'the customer has paid a charge that failed: honour it, or refund it',
+  second_payment: 'the customer has paid the charge a second time: refund one payment',
+  amount_mismatch: 'the processor reports another amount or currency than our row: compare both',
+  another_processor: 'another processor reports it than the one of our row: compare both',
+  refund_succeeded_after_failed: 'the customer was refunded, our refund failed: do not repeat it',
+  second_refund: 'the customer was refunded a second time: nothing here counts that refund',
+  owed_refund_failed: 'the customer was NOT refunded: refund with a new key, or pay another way',
+  never_applied:
+    'a notification could not be applied for 30 days: compare the processor with our row',
+};
+
+/** @returns a line for each that is open, oldest first. */
+export async function listOpenPayments(db: DataSource): Promise<string[]> {
+  // Across accounts, so without locks.
+  const rows: (ParkedPayment & { parked_at: Date })[] = await db.query(
+    `SELECT * FROM parked_payments WHERE resolved_at IS NULL ORDER BY parked_at, processor_reference`,
+  );
+  return rows.map((row) =>
+    [
+      row.processor_reference,
+      row.reason,
+      row.account_id,
+      row.charge_id,
+      `${row.amount} ${row.currency}`,
+      `since ${row.parked_at.toISOString()}`,
+      WHAT_TO_DO[row.reason],
+    ].join('  '),
+  );
+}
+
+/**
+ * Closes a parked payment or refund. Idempotent: the first resolution stays.
+ * @param reference the processor's. It may be parked in two accounts if its metadata were edited.
+ * @returns the lines to print.
+ */
+export async function resolvePayment(
+  db: DataSource,
+  reference: string,
+  resolution: string,
+): Promise<string[]> {
+  const found: { account_id: string }[] = await db.query(
+    'SELECT account_id FROM parked_payments WHERE processor_reference = $1 ORDER BY account_id',
+    [reference],
+  );
+  if (found.length === 0) {
+    throw new CommandError(
+      `No payment ${reference} is parked; \`list\` shows those that are open.`,
+    );
+  }
+  const lines: string[] = [];
+  // Each by itself: a transaction touches one account only.
+  for (const { account_id } of found) {
+    const [, closed]: [unknown[], number] = await db.query(
+      `UPDATE parked_payments SET resolved_at = now(), resolution = $3
+       WHERE account_id = $1 AND processor_reference = $2 AND resolved_at IS NULL`,
+      [account_id, reference, resolution],
+    );
+    const name = `${reference} of ${account_id}`;
+    lines.push(closed === 1 ? `Resolved ${name}` : `${name} is resolved already`);
+  }
+  return lines;
+}
