@@ -6,8 +6,8 @@ import { endUnauthenticated } from './unauthenticated.js';
 
 /**
  * Reads the ledger page by page until it finds the charge's payment, or to its end.
- * @param step runs one call within a deadline of its own. A page is asked for again by the SDK: what fails here for good
- *   begins at the first page again.
+ * @param step runs one call within a deadline of its own. The SDK repeats a page that fails, within that deadline: the next
+ *   look begins at the first page.
  */
 export async function lookInLedger(
   intents: Stripe['paymentIntents'],

@@ -199,11 +199,11 @@ describe('a ledger that is longer than one deadline can read', () => {
     for (let each = 0; each < PAGES; each++) await charge(service.apiUrl, `sold beside ${each}`);
     const id = await leaveOpen('long ledger', 'refusing');
     await age(db, id, PAST_THE_DEADLINE);
-    const api = await service.startApi({ PROCESSOR_TIMEOUT_MS: '1500' });
+    const api = await service.startApi({ PROCESSOR_TIMEOUT_MS: '2000' });
     let pages = 0;
     const end = gate.page(await pageSize(), () => {
       pages += 1;
-      return pause(600); // together more than the deadline
+      return pause(700); // together more than the deadline
     });
     expectAbandoned(await charge(api.url, 'long ledger'));
     end();
