@@ -3,7 +3,7 @@ import type { Invariant } from './invariant.js';
 /**
  * Our books against the ground truth of what customers paid and got back. `paid` holds the processor's succeeded
  * payments; `ours` are those whose account is one of this installation, less those of the lab's naive lane. `returned`
- * and `ours_returned` are the same of refunds.
+ * and `ours_returned` are the same of refunds. The names in them are ours: `compareWithProcessor` says how.
  *
  * A payment whose charge is still pending is no fault while recovery has time left (`$6`, in seconds): that is the gap
  * between the second beat and the third. After that it is one, even if recovery is still trying (`record_overdue`
@@ -135,7 +135,7 @@ export const PAYMENT_INVARIANTS: readonly Invariant[] = [
         AND refund.created_at >= $5::timestamptz AND refund.settled_at <= $4::timestamptz
         AND NOT EXISTS (SELECT 1 FROM returned
           WHERE returned.reference = refund.processor_reference
-            -- One that was made at the processor's own desk names none of ours.
+            -- One that was made or edited at the processor's own desk names none of ours.
             AND COALESCE(returned.refund, refund.id) = refund.id)`,
   },
 ];

@@ -1,5 +1,7 @@
+import { isOurPayment } from '../charges/rebuild-charge.js';
 import type { Tx } from '../platform/database.js';
 import type { PaidRefund, Payment, Processor, Span } from '../processor/processor.js';
+import { isOurRefund } from '../refunds/rebuild-refund.js';
 import { asOneQuery, type Finding } from './invariant.js';
 import { PAYMENT_INVARIANTS } from './payment.invariants.js';
 
@@ -56,6 +58,10 @@ export interface ComparisonOptions {
 
 /**
  * Compares both ways. May run while charges are made: rows are looked at after the payments that they explain.
+ *
+ * Metadata can be edited at the processor's desk, and other programs use the same keys. So the comparison trusts the
+ * names of a payment or refund only where booking does (`isOurPayment`, `isOurRefund`). All others it finds by the
+ * processor's reference.
  * @returns nothing, when both ledgers tell the same.
  */
 export async function compareWithProcessor(
@@ -66,8 +72,12 @@ export async function compareWithProcessor(
   const { payments, refunds, readAt, from } = ledger ?? (await readLedger(db, processor));
   return db.query(
     `WITH paid AS (
-       SELECT * FROM json_to_recordset($1)
-         AS payment (reference text, amount bigint, currency text, charge text, account text, "order" text)),
+       SELECT payment.reference, payment.amount, payment.currency, payment."order",
+         COALESCE(shown.id, payment.charge) AS charge, COALESCE(shown.account_id, payment.account) AS account
+       FROM json_to_recordset($1) AS payment (reference text, amount bigint, currency text, charge text, account text,
+         "order" text, names_ours boolean)
+       LEFT JOIN charges AS shown ON NOT payment.names_ours
+         AND shown.processor_reference = payment.reference AND shown.processor = $3),
      ours AS (
        SELECT * FROM paid
        WHERE charge IS NOT NULL AND EXISTS (SELECT 1 FROM accounts WHERE accounts.id = paid.account)
@@ -80,12 +90,16 @@ export async function compareWithProcessor(
        WHERE refund IS NOT NULL AND EXISTS (SELECT 1 FROM accounts WHERE accounts.id = returned.account))
      ${asOneQuery(PAYMENT_INVARIANTS)} ORDER BY invariant, account_id, id`,
     [
-      JSON.stringify(payments),
-      JSON.stringify(refunds),
+      JSON.stringify(payments.map((paid) => ({ ...paid, names_ours: isOurPayment(paid) }))),
+      JSON.stringify(refunds.map((paid) => (isOurRefund(paid) ? paid : withoutNames(paid)))),
       processor.name,
       readAt,
       from?.toISOString() ?? '-infinity',
       recoverySeconds,
     ],
   );
+}
+
+function withoutNames({ reference, amount, currency, payment }: PaidRefund) {
+  return { reference, amount, currency, payment };
 }

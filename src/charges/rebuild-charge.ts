@@ -2,7 +2,9 @@ import type { Order } from '../orders/order.entity.js';
 import { orderPaid } from '../orders/order.events.js';
 import { endHold, findOrder, holdOrder } from '../orders/order.queries.js';
 import { recordEvent } from '../events/events.js';
+import { isDerivedId } from '../idempotency/identity.js';
 import type { Tx } from '../platform/database.js';
+import { MAX_AMOUNT } from '../platform/rules.js';
 import type { Payment, Processor } from '../processor/processor.js';
 import { holdStock } from '../stock/stock.js';
 import { findCharge } from './charge.queries.js';
@@ -10,6 +12,12 @@ import { settleCharge } from './settle-charge.js';
 
 /** A succeeded payment that names one of our charges. */
 export type OurPayment = Payment & { charge: string; account: string };
+
+/** Whether a payment names a charge that we could have reserved. Other programs may use the same metadata keys. */
+export function isOurPayment(payment: Payment): payment is OurPayment {
+  const { charge, account, amount } = payment;
+  return account !== undefined && isDerivedId('ch', charge) && amount <= MAX_AMOUNT;
+}
 
 /** The order is gone, has another total, is held, paid or canceled, or its stock is short. */
 export class OrderCannotTakeIt extends Error {}

@@ -1,5 +1,4 @@
 import type { DataSource } from 'typeorm';
-import type { Ledger } from '../audit/processor-comparison.js';
 import type { Charge } from '../charges/charge.entity.js';
 import { findCharge } from '../charges/charge.queries.js';
 import { parkUnlessAccountedFor } from '../charges/parked-payments.js';
@@ -10,9 +9,7 @@ import {
   type OrderBond,
   type OurPayment,
 } from '../charges/rebuild-charge.js';
-import { isDerivedId } from '../idempotency/identity.js';
 import type { Tx } from '../platform/database.js';
-import { MAX_AMOUNT } from '../platform/rules.js';
 import type { PaidRefund, Processor } from '../processor/processor.js';
 import { rebuildRefund, RefundUndecided, type OurRefund } from '../refunds/rebuild-refund.js';
 import { catchUpWith, type RefundRepair } from '../refunds/refunds-at-processor.js';
@@ -143,10 +140,4 @@ async function isSpokenFor(dataSource: DataSource, { account, reference }: OurPa
     [account, reference],
   );
   return rows.length > 0;
-}
-
-/** Only what we could have reserved ourselves is taken for ours. */
-export function isOurPayment(payment: Ledger['payments'][number]): payment is OurPayment {
-  const { charge, account, amount } = payment;
-  return account !== undefined && isDerivedId('ch', charge) && amount <= MAX_AMOUNT;
 }

@@ -3,10 +3,10 @@ import type { DataSource } from 'typeorm';
 import type { Finding } from '../audit/invariant.js';
 import { compareWithProcessor, readLedger, type Ledger } from '../audit/processor-comparison.js';
 import type { Tx } from '../platform/database.js';
-import type { OurPayment } from '../charges/rebuild-charge.js';
+import { isOurPayment, type OurPayment } from '../charges/rebuild-charge.js';
 import type { PaidRefund, Processor, Span } from '../processor/processor.js';
 import { isOurRefund, type OurRefund } from '../refunds/rebuild-refund.js';
-import { isOurPayment, mendPayment, mendRefund, mendRefundOfPayment, type Note } from './mend.js';
+import { mendPayment, mendRefund, mendRefundOfPayment, type Note } from './mend.js';
 
 /**
  * How much further than the span the ledger is read, in ms: a charge of its last second may be taken minutes later.

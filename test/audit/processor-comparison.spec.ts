@@ -2,6 +2,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { DataSource } from 'typeorm';
 import { PAYMENT_INVARIANTS } from '../../src/audit/payment.invariants.js';
 import { compareWithProcessor } from '../../src/audit/processor-comparison.js';
+import { deriveId } from '../../src/idempotency/identity.js';
 import { StripeProcessor } from '../../src/processor/stripe-processor.js';
 import { startSandbox, type Sandbox } from '../../src/sandbox/sandbox.server.js';
 import { freshDatabase } from '../support/database.js';
@@ -209,8 +210,68 @@ describe('the comparison with the processor', () => {
   });
 
   test('finds money that went back without a refund of ours', async () => {
-    const lost = await giveBack({ refund: 're_never_reserved' });
+    const lost = await giveBack({ refund: deriveId('re', ids.account, 'refund', 'lost') });
     expect(await findings()).toEqual([`paid_refund_without_its_row ${lost}`]);
+  });
+
+  test('finds money that went back under another program’s names', async () => {
+    await giveBack({ refund: 'RMA-17', amount: 300 });
+    expect(await findings()).toEqual([`charge_refunded_less_than_its_payment ${ids.bought}`]);
+  });
+
+  describe.each<[string, Record<string, string | null>]>([
+    ['edited away', { refund: null, charge: null, account: null }],
+    ['replaced by another program’s', { refund: 'RMA-17', charge: 'order_5' }],
+    ['kept in part', { account: null }],
+  ])('when the names of ours were %s at the processor’s desk,', (_how, names) => {
+    beforeEach(async () => {
+      // Of another amount, or it may be the refund that lost its names.
+      await changeRefund('amount = 40', ids.refundPending);
+      for (const [table, reference] of [
+        ['payment_intents', paymentId],
+        ['refunds', refundReference],
+      ])
+        await db.query(
+          `UPDATE sandbox.${table} SET metadata = jsonb_strip_nulls(metadata || $2::jsonb) WHERE id = $1`,
+          [reference, JSON.stringify(names)],
+        );
+    });
+
+    test('finds nothing: the references tell whose they are', async () => {
+      expect(await findings()).toEqual([]);
+    });
+
+    test('finds another amount of the payment', async () => {
+      await change('amount = 1300', ids.id);
+      expect(await findings()).toEqual([`payment_differs_from_its_charge ${paymentId}`]);
+    });
+
+    test('finds another amount of the refund', async () => {
+      await changeRefund('amount = 90');
+      expect(await findings()).toEqual([`charge_refunded_less_than_its_payment ${ids.bought}`]);
+    });
+
+    test('finds a payment whose charge has failed, and a refund that has', async () => {
+      await change(`status = 'failed', failure_code = 'card_declined'`, ids.id);
+      await changeRefund(`status = 'failed', failure_code = 'charge_disputed'`);
+      expect(await findings()).toEqual([
+        `charge_refunded_less_than_its_payment ${ids.bought}`,
+        `payment_of_a_failed_charge ${paymentId}`,
+      ]);
+    });
+  });
+
+  test('finds a refund made at the desk booked, although it keeps our names without the account', async () => {
+    const id = deriveId('re', ids.account, 'refund', 'copied');
+    const reference = await giveBack({ refund: id });
+    await db.query(`UPDATE sandbox.refunds SET metadata = metadata - 'account' WHERE id = $1`, [
+      reference,
+    ]);
+    await changeRefund(
+      `status = 'succeeded', failure_code = NULL, processor_reference = '${reference}'`,
+      ids.refundFailed,
+    );
+    expect(await findings()).toEqual([]);
   });
 
   test('finds money that went back at the processor’s desk, unless it is booked', async () => {

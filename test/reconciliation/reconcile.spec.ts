@@ -295,14 +295,14 @@ describe('a refund that was lost', () => {
 });
 
 describe('a refund that was made at the processor’s desk', () => {
-  /** It names nothing of ours. */
+  /** It names nothing of ours, but a return by the words of the shop. */
   async function atTheDesk(chargeId: string, amount: number): Promise<string> {
     const payment = (await getCharge(api, chargeId)).body.processor_reference as string;
     const { body } = await send(`${service.sandboxUrl}/v1/refunds`, {
       method: 'POST',
       key: newKey(),
       headers: { 'content-type': 'application/x-www-form-urlencoded' },
-      body: `payment_intent=${payment}&amount=${amount}`,
+      body: `payment_intent=${payment}&amount=${amount}&metadata[refund]=RMA-17`,
     });
     return body.id;
   }
@@ -408,12 +408,22 @@ test('a success of a charge that has failed is parked', async () => {
 
 test('a charge without its payment is told, and left to a person', async () => {
   const { id } = (await charge(api, newKey())).body;
-  await service.db.query(
-    `UPDATE sandbox.payment_intents SET metadata = '{}' WHERE metadata ->> 'charge' = $1`,
-    [id],
-  );
+  await service.db.query(`DELETE FROM sandbox.payment_intents WHERE metadata ->> 'charge' = $1`, [
+    id,
+  ]);
   expect(await differences()).toEqual([`charge_without_its_payment ${id}`]);
 });
+
+test.each(['{}', '{"charge": "order_5", "refund": "RMA-17"}'])(
+  'a charge and a refund whose metadata at the processor’s desk became %s differ in nothing',
+  async (metadata) => {
+    const { id } = (await charge(api, newKey())).body;
+    expect((await refund(api, id, newKey(), { amount: 500 })).status).toBe(201);
+    for (const table of ['payment_intents', 'refunds'])
+      await service.db.query(`UPDATE sandbox.${table} SET metadata = $1`, [metadata]);
+    expect(await differences()).toEqual([]);
+  },
+);
 
 describe('the command', () => {
   const command = (args: string[] = [], env = service.env) =>

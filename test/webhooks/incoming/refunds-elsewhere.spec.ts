@@ -37,12 +37,19 @@ afterAll(async () => {
 type Refund = Record<string, unknown> & { id: string; amount: number; status: string };
 
 /** Somebody gives money back at the processor's own desk: it names nothing of ours. */
-async function atTheDesk(payment: string, amount?: number): Promise<Refund> {
+async function atTheDesk(
+  payment: string,
+  amount?: number,
+  metadata: Record<string, string> = {},
+): Promise<Refund> {
+  const form = new URLSearchParams({ payment_intent: payment });
+  if (amount !== undefined) form.set('amount', String(amount));
+  for (const [name, value] of Object.entries(metadata)) form.set(`metadata[${name}]`, value);
   const { status, body } = await send(`${service.sandboxUrl}/v1/refunds`, {
     method: 'POST',
     key: newKey('desk'),
     headers: { 'content-type': 'application/x-www-form-urlencoded' },
-    body: `payment_intent=${payment}${amount === undefined ? '' : `&amount=${amount}`}`,
+    body: form.toString(),
   });
   expect(status).toBe(200);
   return body as unknown as Refund;
@@ -156,12 +163,23 @@ describe('a refund made at the processor’s desk', () => {
 
   test('with another program’s words in its metadata is booked as one without', async () => {
     const { id, payment, refunds } = await paid();
-    const desk = await atTheDesk(payment, 300);
-    const metadata = { refund: 'r17', charge: 'order_5', account: await accountOf(service, id) };
-    const news = event('refund.created', { ...desk, metadata });
-    await tell(service.apiUrl, news);
-    expect(await statesOf(service, news.id)).toEqual(['applied']);
-    expect(await refunds()).toMatchObject([{ amount: 300, processor_reference: desk.id }]);
+    const account = await accountOf(service, id);
+    const rma = await atTheDesk(payment, 300, { refund: 'RMA-17' });
+    const named = await atTheDesk(payment, 200, { refund: 'r17', charge: 'order_5', account });
+    for (const desk of [rma, named]) {
+      const news = event('refund.created', desk);
+      expect(news.data.object.metadata).toHaveProperty('refund');
+      await tell(service.apiUrl, news);
+      expect(await statesOf(service, news.id)).toEqual(['applied']);
+    }
+    const booked = (await refunds()).map((each) => [each.amount, each.processor_reference]);
+    expect(new Map(booked as [number, string][])).toEqual(
+      new Map([
+        [300, rma.id],
+        [200, named.id],
+      ]),
+    );
+    await expectCleanBooks(service);
   });
 
   test('that failed before our books knew of it is written down as failed', async () => {
