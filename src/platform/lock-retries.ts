@@ -7,13 +7,18 @@ export interface Retrying {
   attempts?: number;
   /** Between two attempts, in ms, for what has queued behind the one that failed. */
   pauseMs?: number;
-  /** Told what is waited for, once for each that is in the way. */
+  /** How long a session is in the way of one statement before the log names it, in ms. */
+  patienceMs?: number;
+  /** Called with what the step waits for, once for each session that is in the way. */
   log?: (line: string) => void;
 }
 
 /** Together with the time that each waits: some two minutes. A dump takes longer, and a person must decide. */
 const ATTEMPTS = 60;
 const PAUSE_MS = 1_000;
+
+/** Longer than a statement waits that gives up: only CREATE INDEX CONCURRENTLY waits on. */
+const PATIENCE_MS = 2_000;
 
 /** Several times within the wait of one attempt: what is in the way can be seen during it only. */
 const LOOK_EVERY_MS = 100;
@@ -44,23 +49,31 @@ export async function withLockRetries(
   watcher: pg.Client,
   applicationName: string,
   step: () => Promise<unknown>,
-  { attempts = ATTEMPTS, pauseMs = PAUSE_MS, log = () => undefined }: Retrying,
+  {
+    attempts = ATTEMPTS,
+    pauseMs = PAUSE_MS,
+    patienceMs = PATIENCE_MS,
+    log = () => undefined,
+  }: Retrying,
 ): Promise<void> {
-  const told = new Set<number>();
+  const named = new Set<number>();
+  const name = ({ pid, line }: Blocker, whatNext: string) => {
+    if (!named.has(pid)) log(`A migration waits for a lock: ${line}. ${whatNext}`);
+    named.add(pid);
+  };
   for (let attempt = 1; ; attempt++) {
-    const watch = watchBlockers(watcher, applicationName);
+    const watch = watchBlockers(watcher, applicationName, patienceMs, (blocker) =>
+      name(blocker, 'It goes on when that transaction ends.'),
+    );
     try {
       await step();
       return;
     } catch (error) {
       const blockers = await watch.stop();
       if (sqlStateOf(error) !== LOCK_NOT_AVAILABLE) throw error;
-      const lines = [...blockers.values()];
+      const lines = blockers.map(({ line }) => line);
       if (attempt >= attempts) throw new MigrationBlocked(attempts, lines, error);
-      for (const [pid, line] of blockers) {
-        if (!told.has(pid)) log(`A migration waits for a lock: ${line}. It tries again.`);
-        told.add(pid);
-      }
+      for (const blocker of blockers) name(blocker, 'It tries again.');
     } finally {
       await watch.stop();
     }
@@ -68,30 +81,50 @@ export async function withLockRetries(
   }
 }
 
-/** @returns what was seen in the way, by pid, when it stops. */
-function watchBlockers(watcher: pg.Client, applicationName: string) {
-  const seen = new Map<number, string>();
+interface Blocker {
+  pid: number;
+  /** What a person needs to find it. */
+  line: string;
+}
+
+/**
+ * Looks for what is in the way until it is stopped. A failure ends the watch only, never the step.
+ * @param onWait called at every look with each session that is still in the way after `patienceMs`.
+ * @returns what was seen, when it stops.
+ */
+function watchBlockers(
+  watcher: pg.Client,
+  applicationName: string,
+  patienceMs: number,
+  onWait: (blocker: Blocker) => void,
+) {
+  const seen = new Map<number, Blocker>();
+  /** Only of those in the way at the last look: short transactions of one session are no long wait. */
+  let since = new Map<number, number>();
   const stopping = new AbortController();
   const watching = (async () => {
     for (;;) {
       await delay(LOOK_EVERY_MS, undefined, { signal: stopping.signal });
-      for (const { pid, line } of await listBlockers(watcher, applicationName)) seen.set(pid, line);
+      const blockers = await listBlockers(watcher, applicationName);
+      const now = performance.now();
+      since = new Map(blockers.map(({ pid }) => [pid, since.get(pid) ?? now]));
+      for (const blocker of blockers) {
+        seen.set(blocker.pid, blocker);
+        if (now - since.get(blocker.pid)! >= patienceMs) onWait(blocker);
+      }
     }
   })().catch(() => undefined); // stopped; or the watcher is lost, which its owner is told
   return {
-    async stop() {
+    async stop(): Promise<Blocker[]> {
       stopping.abort();
       await watching;
-      return seen;
+      return [...seen.values()];
     },
   };
 }
 
-async function listBlockers(
-  watcher: pg.Client,
-  applicationName: string,
-): Promise<{ pid: number; line: string }[]> {
-  const { rows } = await watcher.query<{ pid: number; line: string }>(
+async function listBlockers(watcher: pg.Client, applicationName: string): Promise<Blocker[]> {
+  const { rows } = await watcher.query<Blocker>(
     `SELECT DISTINCT blocker.pid, concat_ws(', ', 'pid ' || blocker.pid,
        COALESCE(NULLIF(blocker.application_name, ''), 'no application name'), blocker.state,
        'for ' || date_trunc('second', clock_timestamp() - blocker.xact_start)) AS line

@@ -83,6 +83,42 @@ test('afterwards they are run as if nothing had happened, whatever time statemen
   ]);
 });
 
+/** When the migrations last asked what is in their way. */
+async function lastLook(): Promise<string> {
+  const { rows } = await admin.query<{ at: string }>(
+    `SELECT max(query_start)::text AS at FROM pg_stat_activity
+     WHERE datname = $1 AND query LIKE '%pg_blocking_pids%' AND pid <> pg_backend_pid()`,
+    [name],
+  );
+  return rows[0]!.at;
+}
+
+test('the log names an old transaction whose end an index build waits for, once', async () => {
+  await blocker.query('DROP INDEX charges_by_status');
+  await blocker.query(`DELETE FROM migrations WHERE name LIKE 'EachFilterItsIndex%'`);
+  const dump = await connected(testDatabaseUrl(name));
+  await dump.query(`SET application_name = 'pg_dump'`);
+  await dump.query('BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT FROM accounts');
+  const lines: string[] = [];
+  const migrated = migrate(testDatabaseUrl(name), {
+    log: (line) => lines.push(line),
+    patienceMs: 1,
+  });
+  await Promise.race([migrated, until(async () => lines.length > 0)]);
+  for (let looks = 0; looks < 2; looks++) {
+    const last = await lastLook();
+    await until(async () => (await lastLook()) !== last);
+  }
+  await dump.query('COMMIT');
+  await migrated;
+  await dump.end();
+  expect(lines).toEqual([
+    expect.stringMatching(
+      /^A migration waits for a lock: pid \d+, pg_dump, idle in transaction, for \d\d:\d\d:\d\d\. It goes on when that transaction ends\.$/,
+    ),
+  ]);
+});
+
 describe('while a dump reads a table that is to be changed', () => {
   let dump: pg.Client;
   beforeAll(async () => {
