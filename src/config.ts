@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { isIP } from 'node:net';
 import { SETTLE_MS } from './idempotency/engine-options.js';
 
@@ -140,6 +141,15 @@ export function loadConfig(env: Env = process.env): Config {
     },
     processor: { ...payments, ...webhookSecret(env) },
   };
+}
+
+/** The environment of this process, completed by `npm start` as soon as what the program needs is there. */
+export async function ownEnvironment(): Promise<NodeJS.ProcessEnv> {
+  if (process.env.ENV_BY_MESSAGE && process.connected) {
+    const [later] = (await once(process, 'message')) as [NodeJS.ProcessEnv];
+    Object.assign(process.env, later);
+  }
+  return process.env;
 }
 
 function givingUp(env: Env): Config['givingUp'] {

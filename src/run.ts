@@ -1,6 +1,5 @@
-import { once } from 'node:events';
 import { Logger, type DynamicModule } from '@nestjs/common';
-import { loadConfig, type Config } from './config.js';
+import { loadConfig, type Config, ownEnvironment } from './config.js';
 import { isConnectionLost } from './idempotency/errors.js';
 import { operatorError } from './operator-error.js';
 import { checkDatabase } from './platform/database-check.js';
@@ -29,15 +28,6 @@ export async function run(
     console.error(known?.line ?? JSON.stringify({ level: 'fatal', fault: faultOf(error) }));
     process.exit(known?.exitCode ?? 1);
   }
-}
-
-/** The environment of this process, completed by `npm start` as soon as what the program needs is there. */
-async function ownEnvironment(): Promise<NodeJS.ProcessEnv> {
-  if (process.env.ENV_BY_MESSAGE && process.connected) {
-    const [later] = (await once(process, 'message')) as [NodeJS.ProcessEnv];
-    Object.assign(process.env, later);
-  }
-  return process.env;
 }
 
 /** Looks at the database, then listens: whoever can connect may rely on it. */

@@ -1,3 +1,5 @@
+import { once } from 'node:events';
+
 /** What the sandbox needs to know before it starts. Times carry their unit in the name. */
 export interface SandboxConfig {
   databaseUrl: string;
@@ -27,6 +29,13 @@ export class SandboxConfigError extends Error {}
 
 const DAY_SECONDS = 24 * 60 * 60;
 const YEAR_SECONDS = 365 * DAY_SECONDS;
+
+/** The environment of this process; `npm start` completes it by a message as soon as the database is there. */
+export async function ownEnvironment(): Promise<NodeJS.ProcessEnv> {
+  if (!process.env.ENV_BY_MESSAGE || !process.connected) return process.env;
+  const [later] = (await once(process, 'message')) as [NodeJS.ProcessEnv];
+  return { ...process.env, ...later };
+}
 
 /**
  * Reads the configuration from the environment. This is the only place of the sandbox that does.

@@ -1,5 +1,4 @@
-import { once } from 'node:events';
-import { readSandboxConfig, SandboxConfigError } from './config.js';
+import { ownEnvironment, readSandboxConfig, SandboxConfigError } from './config.js';
 import { startSandbox, type Sandbox } from './sandbox.server.js';
 import { stopInGoodOrder } from './stop.js';
 
@@ -12,10 +11,7 @@ stopInGoodOrder(await start(), (error) =>
 
 async function start(): Promise<Sandbox> {
   try {
-    // Under `npm start`: it completes our environment as soon as the database is there.
-    if (process.env.ENV_BY_MESSAGE && process.connected)
-      Object.assign(process.env, (await once(process, 'message'))[0]);
-    return await startSandbox(readSandboxConfig());
+    return await startSandbox(readSandboxConfig(await ownEnvironment()));
   } catch (error) {
     if (error instanceof SandboxConfigError) return fail(error.message, EXIT_CONFIG);
     const { code, port } = error as { code?: string; port?: number };
