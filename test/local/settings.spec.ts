@@ -18,7 +18,7 @@ describe('a command without DATABASE_URL', () => {
   beforeEach(async () => {
     dataDir = await mkdtemp(join(tmpdir(), 'charge-once-running-'));
     await mkdir(join(dataDir, 'running'));
-    await run('dist/src/local.js');
+    await run('src/local.js');
   });
   afterEach(async () => {
     await stop();
