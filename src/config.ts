@@ -145,7 +145,7 @@ export function loadConfig(env: Env = process.env): Config {
 
 /** The environment of this process, completed by `npm start` as soon as what the program needs is there. */
 export async function ownEnvironment(): Promise<NodeJS.ProcessEnv> {
-  if (process.env.ENV_BY_MESSAGE && process.connected) {
+  if (process.argv.includes('env-by-message') && process.connected) {
     const [later] = (await once(process, 'message')) as [NodeJS.ProcessEnv];
     Object.assign(process.env, later);
   }

@@ -18,7 +18,7 @@ export interface ChildOptions {
   env: NodeJS.ProcessEnv;
   /**
    * Sent to the child as a message, on top of `env`, once they are known. The child loads its code meanwhile, which is
-   * most of its start, and then waits for them (`ENV_BY_MESSAGE` says that they will come).
+   * most of its start, and then waits for them (its argument `env-by-message` says that they will come).
    */
   laterEnv?: Promise<NodeJS.ProcessEnv>;
   /**
@@ -157,8 +157,8 @@ interface Incarnation {
 
 function load({ script, env, laterEnv }: ChildOptions): Incarnation {
   try {
-    const child = fork(script, [], {
-      env: laterEnv ? { ...env, ENV_BY_MESSAGE: '1' } : env,
+    const child = fork(script, laterEnv ? ['env-by-message'] : [], {
+      env,
       execArgv: [...process.execArgv, '--import', END_WITH_US],
       // A process group of its own: Ctrl-C in the terminal would otherwise stop the sandbox while the
       // API still drains.

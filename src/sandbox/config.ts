@@ -32,7 +32,7 @@ const YEAR_SECONDS = 365 * DAY_SECONDS;
 
 /** The environment of this process; `npm start` completes it by a message as soon as the database is there. */
 export async function ownEnvironment(): Promise<NodeJS.ProcessEnv> {
-  if (!process.env.ENV_BY_MESSAGE || !process.connected) return process.env;
+  if (!process.argv.includes('env-by-message') || !process.connected) return process.env;
   const [later] = (await once(process, 'message')) as [NodeJS.ProcessEnv];
   return { ...process.env, ...later };
 }
