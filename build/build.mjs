@@ -140,7 +140,7 @@ function draftName() {
   return `draft-${process.pid}-${randomBytes(4).toString('hex')}`;
 }
 
-function isAlive(pid) {
+export function isAlive(pid) {
   try {
     return process.kill(Number(pid), 0);
   } catch (error) {

@@ -93,9 +93,11 @@ export function supervise(options: ChildOptions): SupervisedChild {
       if (child) activate(child, options);
       const over = new AbortController();
       const readiness = untilReady(options.isReady, over.signal).then((isReady) => {
-        if (isReady) announceReady();
-        if (isReady) prepareStandby();
-        everReady ||= isReady;
+        if (isReady) {
+          announceReady();
+          prepareStandby();
+          everReady = true;
+        }
         return isReady;
       });
       const end = await incarnation.ended;

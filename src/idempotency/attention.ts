@@ -3,8 +3,8 @@
 //
 // The sweep counts an attempt in `failures` when it claims the record, so a process that is killed has counted, too.
 // The attempt takes itself out of the count if it ends open (the other side has no outcome yet), loses the database or
-// loses its claim: all three pass by themselves. Only a settle ends the count. One deploy that kills an attempt therefore counts one; a record
-// that kills every process that touches it reaches the limit.
+// loses its claim: all three pass by themselves. Only a settle ends the count. One deploy that kills an attempt
+// therefore counts one; a record that kills every process that touches it reaches the limit.
 //
 // The attempts of clients do not count: the client bounds them, and an impatient one must not use up the sweep's. A
 // client's retry still takes a record that needs attention, for one attempt under the same id, and heals it if the fault

@@ -123,7 +123,10 @@ export class OutcomeUnknown extends IdempotencyError {
   }
 }
 
-/** The application around the engine is put together wrongly: boot-check.ts, idempotency.module.ts. One line, for the developer. */
+/**
+ * The application around the engine is put together wrongly: boot-check.ts, idempotency.module.ts. One line, for the
+ * developer.
+ */
 export class IdempotencyMisconfigured extends Error {
   override readonly name = 'IdempotencyMisconfigured';
 }

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import pg from 'pg';
-import { build } from '../../build/build.mjs';
+import { build, isAlive } from '../../build/build.mjs';
 import { stoppedCluster, TEMPLATE_DATABASE } from './stopped-cluster.mjs';
 
 const run = promisify(execFile);
@@ -40,7 +40,7 @@ export default async function globalSetup() {
     const making = await start(dataDir);
     const { migrate } = await import(`${modules}/platform/migrate.js`);
     await migrate(making.url);
-    await asAdmin(making, [`CREATE DATABASE charge_once TEMPLATE ${TEMPLATE_DATABASE}`]);
+    await asAdmin(making, `CREATE DATABASE charge_once TEMPLATE ${TEMPLATE_DATABASE}`);
     return making;
   });
   const dataDir = join(home, 'postgres');
@@ -62,10 +62,10 @@ async function hasRoom(folder) {
   return bavail * bsize > 4e9; // in a container it often has 64 MB
 }
 
-async function asAdmin(server, statements) {
+async function asAdmin(server, statement) {
   const client = new pg.Client({ connectionString: server.adminUrl });
   await client.connect();
-  for (const statement of statements) await client.query(statement);
+  await client.query(statement);
   await client.end();
 }
 
@@ -76,16 +76,8 @@ async function removeLeftovers() {
     const path = join(tmpdir(), name);
     // By age as well: a run in another container that shares this directory has pids of its own.
     const age = Date.now() - ((await stat(path).catch(() => undefined))?.mtimeMs ?? Date.now());
-    if (age > 3_600_000 && !isAlive(Number(name.slice(PREFIX.length)))) {
+    if (age > 3_600_000 && !isAlive(name.slice(PREFIX.length))) {
       await rm(path, { recursive: true, force: true }).catch(() => undefined);
     }
-  }
-}
-
-function isAlive(pid) {
-  try {
-    return process.kill(pid, 0);
-  } catch (error) {
-    return error.code === 'EPERM';
   }
 }
