@@ -9,7 +9,7 @@
 // The attempts of clients do not count: the client bounds them, and an impatient one must not use up the sweep's. A
 // client's retry still takes a record that needs attention, for one attempt under the same id, and heals it if the fault
 // is gone.
-import type { Tx } from './operation.js';
+import type { Queryable } from './database.js';
 
 /** About a quarter of an hour with the back-off: longer than a bad deploy lasts, short enough for a person to act. */
 export const DEFAULT_MAX_FAILURES = 20;
@@ -29,7 +29,7 @@ export interface RecordNeedingAttention {
 }
 
 /** Oldest first; across accounts, so without locks. */
-export async function listNeedingAttention(db: Tx): Promise<RecordNeedingAttention[]> {
+export async function listNeedingAttention(db: Queryable): Promise<RecordNeedingAttention[]> {
   return db.query(
     `SELECT account_id, resource_id, operation, attempts, first_seen_at, lease_expires_at IS NOT NULL AS died
      FROM idempotency_records WHERE ${NEEDS_ATTENTION}
@@ -42,13 +42,14 @@ export async function listNeedingAttention(db: Tx): Promise<RecordNeedingAttenti
  * @returns false if it does not need attention any more.
  */
 export async function repeatAgain(
-  db: Tx,
+  db: Queryable,
   { account_id, resource_id }: Pick<RecordNeedingAttention, 'account_id' | 'resource_id'>,
 ): Promise<boolean> {
-  const [, changed]: [unknown[], number] = await db.query(
+  const changed = await db.query(
     `UPDATE idempotency_records SET failures = 0, needs_attention = false, next_attempt_at = now()
-     WHERE account_id = $1 AND resource_id = $2 AND completed_at IS NULL AND needs_attention`,
+     WHERE account_id = $1 AND resource_id = $2 AND completed_at IS NULL AND needs_attention
+     RETURNING epoch`,
     [account_id, resource_id],
   );
-  return changed === 1;
+  return changed.length === 1;
 }

@@ -1,6 +1,6 @@
 import { Inject, Injectable, type BeforeApplicationShutdown } from '@nestjs/common';
-import { DataSource } from 'typeorm';
 import { DEFAULT_MAX_FAILURES } from './attention.js';
+import { Database, type Tx } from './database.js';
 import { ENGINE_OPTIONS, requireFinal, type EngineOptions } from './engine-options.js';
 import {
   IdempotencyError,
@@ -18,7 +18,6 @@ import {
   type Operation,
   type Plan,
   type ProbePoint,
-  type Tx,
 } from './operation.js';
 import * as records from './records.js';
 import type { Claim, IdempotencyRecord, KeyedRequest } from './records.js';
@@ -34,17 +33,14 @@ type Ended = Extract<Seen, { kind: 'answered' | 'open' }>;
  */
 @Injectable()
 export class IdempotencyEngine implements BeforeApplicationShutdown {
-  private readonly db: Tx;
   private draining = false;
 
   constructor(
-    dataSource: DataSource,
+    private readonly db: Database,
     private readonly operations: OperationRegistry,
     private readonly probe: EngineProbe,
     @Inject(ENGINE_OPTIONS) private readonly options: EngineOptions,
-  ) {
-    this.db = dataSource.manager;
-  }
+  ) {}
 
   /**
    * Runs a request under its key, or answers with what the key stands for already.

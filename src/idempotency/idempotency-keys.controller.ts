@@ -1,6 +1,6 @@
 import { Controller, Get, Inject, Param, Req } from '@nestjs/common';
 import type { Request } from 'express';
-import { DataSource } from 'typeorm';
+import { Database } from './database.js';
 import { IdempotencyKeyUnknown, type ResourceLink } from './errors.js';
 import { deriveId } from './identity.js';
 import { REQUEST_FACTS, type RequestFacts } from './idempotent.interceptor.js';
@@ -25,7 +25,7 @@ interface KeyState {
 @Controller('idempotency-keys')
 export class IdempotencyKeysController {
   constructor(
-    private readonly dataSource: DataSource,
+    private readonly db: Database,
     private readonly operations: OperationRegistry,
     @Inject(REQUEST_FACTS) private readonly facts: RequestFacts,
   ) {}
@@ -34,7 +34,7 @@ export class IdempotencyKeysController {
   async find(@Param('key') key: string, @Req() request: Request): Promise<KeyState> {
     if (!isPossibleKey(key)) throw new IdempotencyKeyUnknown();
     const accountId = this.facts.accountId(request);
-    const look = () => findRecord(this.dataSource.manager, accountId, key);
+    const look = () => findRecord(this.db, accountId, key);
     let record = await look();
     if (record && !record.expired) return this.live(record);
     const alone = await this.expired(accountId, key);
@@ -47,11 +47,7 @@ export class IdempotencyKeysController {
 
   private async live(record: IdempotencyRecord): Promise<KeyState> {
     const operation = this.operations.find(record.operation);
-    const found = await operation?.find(
-      this.dataSource.manager,
-      record.account_id,
-      record.resource_id,
-    );
+    const found = await operation?.find(this.db, record.account_id, record.resource_id);
     return {
       key: record.key,
       operation: record.operation,
@@ -71,7 +67,7 @@ export class IdempotencyKeysController {
     let newest: { operation: string; resource: FoundResource } | undefined;
     for (const operation of this.operations.all()) {
       const id = deriveId(operation.idPrefix, accountId, operation.name, key);
-      const resource = await operation.find(this.dataSource.manager, accountId, id);
+      const resource = await operation.find(this.db, accountId, id);
       if (resource && (!newest || resource.createdAt > newest.resource.createdAt)) {
         newest = { operation: operation.name, resource };
       }

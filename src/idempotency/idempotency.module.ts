@@ -13,7 +13,9 @@ import {
   HttpAdapterHost,
   ModulesContainer,
 } from '@nestjs/core';
+import { DataSource } from 'typeorm';
 import { BootCheck } from './boot-check.js';
+import { Database, TypeOrmDatabase } from './database.js';
 import { ENGINE_OPTIONS, SETTLE_MS, type EngineOptions } from './engine-options.js';
 import { IdempotencyEngine } from './engine.js';
 import { IdempotencyMisconfigured } from './errors.js';
@@ -60,13 +62,18 @@ export class IdempotencyModule implements NestModule {
       providers: [
         OperationRegistry,
         IdempotencyEngine,
+        {
+          provide: Database,
+          inject: [DataSource],
+          useFactory: (dataSource: DataSource) => new TypeOrmDatabase(dataSource),
+        },
         { provide: ENGINE_OPTIONS, useValue: options satisfies EngineOptions },
         { provide: REQUEST_FACTS, useValue: options.facts },
         { provide: EngineProbe, useClass: options.probe ?? SilentProbe },
         ...(http ? httpProviders(options) : []),
         ...(options.roles.includes('sweep') ? [Sweep, Reaper] : []),
       ],
-      exports: [OperationRegistry, IdempotencyEngine],
+      exports: [Database, OperationRegistry, IdempotencyEngine],
     };
   }
 

@@ -1,9 +1,6 @@
 import { Injectable } from '@nestjs/common';
-import type { EntityManager } from 'typeorm';
+import type { Queryable, Tx } from './database.js';
 import type { ResourceLink } from './errors.js';
-
-/** A transaction, or (for reads) the pool. Always the first parameter of what runs in it. */
-export type Tx = EntityManager;
 
 /** An answer as it crosses the wire. `body` is text, because a replay is the same bytes, not the same object. */
 export interface Answer {
@@ -51,7 +48,7 @@ export type ExtendLease = () => Promise<number | undefined>;
 
 /** The second and third beat. Any process can run them from the rows alone, any number of times. */
 export interface LaterBeats<Work = unknown, Outcome = unknown> {
-  load(db: Tx, intent: Intent): Promise<Work>;
+  load(db: Queryable, intent: Intent): Promise<Work>;
   /**
    * Calls outside under `intent.id`. No transaction and no pooled connection is held.
    * @param leftMs when all its calls must have ended, in whole ms from now; perhaps 0. The lease lasts `SETTLE_MS` longer.
@@ -93,7 +90,7 @@ export interface Operation<Work = unknown, Outcome = unknown> {
   readonly name: string;
   /** For example `inv`: ids are `inv_…`. Part of every id, too. */
   readonly idPrefix: string;
-  find(db: Tx, accountId: string, id: string): Promise<FoundResource | undefined>;
+  find(db: Queryable, accountId: string, id: string): Promise<FoundResource | undefined>;
   /** Absent for operations without an outside call: their work and answer commit together. */
   readonly later?: LaterBeats<Work, Outcome>;
 }

@@ -4,7 +4,7 @@ import {
   type BeforeApplicationShutdown,
   type OnApplicationBootstrap,
 } from '@nestjs/common';
-import { DataSource } from 'typeorm';
+import { Database } from './database.js';
 import { ENGINE_OPTIONS, type EngineOptions } from './engine-options.js';
 import { Loop } from './loop.js';
 import { deleteExpiredBatch } from './records.js';
@@ -22,7 +22,7 @@ export class Reaper implements OnApplicationBootstrap, BeforeApplicationShutdown
   private readonly loop: Loop;
 
   constructor(
-    private readonly dataSource: DataSource,
+    private readonly db: Database,
     @Inject(ENGINE_OPTIONS) { reapIntervalMs }: EngineOptions,
   ) {
     this.loop = new Loop(Reaper.name, reapIntervalMs, () => this.reap());
@@ -39,7 +39,7 @@ export class Reaper implements OnApplicationBootstrap, BeforeApplicationShutdown
   /** Any number of processes may reap at once: each row is deleted by compare-and-set, by one of them. */
   private async reap(): Promise<void> {
     let listed: number;
-    do listed = await deleteExpiredBatch(this.dataSource.manager, BATCH);
+    do listed = await deleteExpiredBatch(this.db, BATCH);
     while (listed === BATCH);
   }
 }

@@ -1,6 +1,7 @@
 import { NEEDS_ATTENTION } from './attention.js';
 import { SETTLE_MS } from './engine-options.js';
-import type { Answer, Intent, Tx } from './operation.js';
+import type { Queryable, Tx } from './database.js';
+import type { Answer, Intent } from './operation.js';
 
 /** A request with a key, as the engine sees it. */
 export interface KeyedRequest {
@@ -100,7 +101,7 @@ export async function insertRecord(
   leaseMs: number,
 ): Promise<Claim | undefined> {
   const leasedUntil = performance.now() + leaseMs;
-  const rows: unknown[] = await tx.query(
+  const rows = await tx.query(
     `INSERT INTO idempotency_records (account_id, key, operation, resource_id, fingerprint, members, request_id,
        state, epoch, attempts, in_doubt, first_seen_at, lease_expires_at)
      VALUES ($1, $2, $3, $4, $5, $6, $7, 'in_progress', 1, 1, false, clock_timestamp(),
@@ -125,11 +126,11 @@ export async function insertRecord(
 }
 
 export async function findRecord(
-  db: Tx,
+  db: Queryable,
   accountId: string,
   key: string,
 ): Promise<IdempotencyRecord | undefined> {
-  const rows: IdempotencyRecord[] = await db.query(
+  const rows = await db.query<IdempotencyRecord>(
     `SELECT ${COLUMNS} FROM idempotency_records WHERE account_id = $1 AND key = $2`,
     [accountId, key],
   );
@@ -155,7 +156,7 @@ export async function deleteExpired(tx: Tx, record: IdempotencyRecord): Promise<
  *   attempt comes after a pause, which also parts the record from others that the same death has hit.
  */
 export async function claimRecord(
-  db: Tx,
+  db: Queryable,
   record: IdempotencyRecord,
   leaseMs: number,
   maxFailures?: number,
@@ -164,7 +165,7 @@ export async function claimRecord(
   const bySweep = maxFailures !== undefined;
   const leasedUntil = performance.now() + leaseMs;
   const nextMs = bySweep ? leaseMs + backOffMs(record.failures + 1) : null;
-  const [rows]: [{ epoch: number; attempts: number }[], number] = await db.query(
+  const rows = await db.query<{ epoch: number; attempts: number }>(
     `UPDATE idempotency_records
      SET epoch = epoch + 1, attempts = attempts + 1, in_doubt = $5,
        lease_expires_at = now() + $6 * interval '1 millisecond',
@@ -193,7 +194,7 @@ export async function seizeRecord(
   accountId: string,
   resourceId: string,
 ): Promise<Claim | undefined> {
-  const [rows]: [IdempotencyRecord[], number] = await tx.query(
+  const rows = await tx.query<IdempotencyRecord>(
     `UPDATE idempotency_records SET epoch = epoch + 1
      WHERE account_id = $1 AND resource_id = $2 AND completed_at IS NULL
      RETURNING ${COLUMNS}`,
@@ -225,7 +226,7 @@ export function claimOf(record: IdempotencyRecord): Claim {
  * @returns undefined if the claim is lost.
  */
 export async function timeForCalls(
-  db: Tx,
+  db: Queryable,
   claim: Claim,
   leaseMs: number,
 ): Promise<number | undefined> {
@@ -238,19 +239,20 @@ export async function timeForCalls(
  * @returns how long the holder may call outside, as `timeForCalls` has it; undefined if the claim is lost.
  */
 export async function extendLease(
-  db: Tx,
+  db: Queryable,
   claim: Claim,
   leaseMs: number,
 ): Promise<number | undefined> {
   const leasedUntil = performance.now() + leaseMs;
-  const [, renewed]: [unknown[], number] = await db.query(
+  const renewed = await db.query(
     `UPDATE idempotency_records
      SET lease_expires_at = now() + $5 * interval '1 millisecond',
        next_attempt_at = next_attempt_at + (now() + $5 * interval '1 millisecond' - lease_expires_at)
-     WHERE account_id = $1 AND key = $2 AND resource_id = $3 AND epoch = $4 AND completed_at IS NULL`,
+     WHERE account_id = $1 AND key = $2 AND resource_id = $3 AND epoch = $4 AND completed_at IS NULL
+     RETURNING epoch`,
     [claim.accountId, claim.key, claim.id, claim.epoch, leaseMs],
   );
-  if (renewed === 0) return undefined;
+  if (renewed.length === 0) return undefined;
   claim.leasedUntil = leasedUntil;
   return callsLeftMs(claim);
 }
@@ -261,7 +263,7 @@ function callsLeftMs({ leasedUntil }: Claim): number {
 
 /** Locks the record for settling, or finds that the claim is lost. Locks are taken in one order: record, object, … */
 export async function lockClaimed(tx: Tx, claim: Claim): Promise<boolean> {
-  const rows: unknown[] = await tx.query(
+  const rows = await tx.query(
     `SELECT 1 FROM idempotency_records
      WHERE account_id = $1 AND key = $2 AND resource_id = $3 AND epoch = $4 AND completed_at IS NULL
      FOR UPDATE`,
@@ -280,7 +282,7 @@ export async function completeRecord(
   answer: Answer,
   ttlSeconds: number,
 ): Promise<Date> {
-  const [rows]: [{ expires_at: Date }[], number] = await tx.query(
+  const rows = await tx.query<{ expires_at: Date }>(
     `UPDATE idempotency_records
      SET state = 'completed', completed_at = now(), expires_at = now() + $5 * interval '1 second',
        lease_expires_at = NULL, next_attempt_at = NULL,
@@ -308,17 +310,18 @@ export async function completeRecord(
  * @returns milliseconds until the sweep tries again, or undefined if the claim was lost.
  */
 export async function releaseRecord(
-  db: Tx,
+  db: Queryable,
   claim: Claim,
   inDoubt: boolean,
   ourFault = false,
 ): Promise<number | undefined> {
   const waitMs = backOffMs(claim.attempts);
-  const [, released]: [unknown[], number] = await db.query(
+  const released = await db.query(
     `UPDATE idempotency_records
      SET lease_expires_at = NULL, in_doubt = $5, next_attempt_at = now() + $6 * interval '1 millisecond',
        failures = GREATEST(failures - $7, 0), needs_attention = needs_attention AND $7 = 0
-     WHERE account_id = $1 AND key = $2 AND resource_id = $3 AND epoch = $4 AND completed_at IS NULL`,
+     WHERE account_id = $1 AND key = $2 AND resource_id = $3 AND epoch = $4 AND completed_at IS NULL
+     RETURNING epoch`,
     [
       claim.accountId,
       claim.key,
@@ -329,7 +332,7 @@ export async function releaseRecord(
       claim.bySweep && !ourFault ? 1 : 0,
     ],
   );
-  return released === 1 ? waitMs : undefined;
+  return released.length === 1 ? waitMs : undefined;
 }
 
 /**
@@ -337,7 +340,7 @@ export async function releaseRecord(
  * record's count, and the new holder has added an attempt of its own. Without this attempt the count was below its
  * limit, so that the record does not need attention either.
  */
-export async function takeOutOfCount(db: Tx, claim: Claim): Promise<void> {
+export async function takeOutOfCount(db: Queryable, claim: Claim): Promise<void> {
   if (!claim.bySweep) return;
   await db.query(
     `UPDATE idempotency_records SET failures = GREATEST(failures - 1, 0), needs_attention = false
@@ -357,7 +360,7 @@ function backOffMs(attempts: number): number {
  * @param operations those that this process can finish: what it cannot would stand in front of the rest for ever.
  */
 export async function listRecoverable(
-  db: Tx,
+  db: Queryable,
   operations: string[],
   limit: number,
 ): Promise<IdempotencyRecord[]> {
@@ -377,18 +380,22 @@ export async function listRecoverable(
  * are deleted by compare-and-set on their epochs.
  * @returns how many candidates there were.
  */
-export async function deleteExpiredBatch(db: Tx, limit: number): Promise<number> {
-  const candidates: { account_id: string; keys: string[]; epochs: number[]; count: number }[] =
-    await db.query(
-      `SELECT account_id, array_agg(key) AS keys, array_agg(epoch) AS epochs, count(*)::int AS count
+export async function deleteExpiredBatch(db: Queryable, limit: number): Promise<number> {
+  const candidates = await db.query<{
+    account_id: string;
+    keys: string[];
+    epochs: number[];
+    count: number;
+  }>(
+    `SELECT account_id, array_agg(key) AS keys, array_agg(epoch) AS epochs, count(*)::int AS count
        FROM (
          SELECT account_id, key, epoch FROM idempotency_records
          WHERE state = 'completed' AND expires_at <= clock_timestamp()
          ORDER BY expires_at LIMIT $1
        ) AS expired
        GROUP BY account_id`,
-      [limit],
-    );
+    [limit],
+  );
   for (const { account_id, keys, epochs } of candidates) {
     await db.query(
       `DELETE FROM idempotency_records
