@@ -15,6 +15,8 @@ import { FoundByProcessorReference1763760016500 } from './1763760016500-found-by
 import { RecordsThatNeedAttention1763760018000 } from './1763760018000-records-that-need-attention.js';
 import { RefundsCountedOnce1763760050000 } from './1763760050000-refunds-counted-once.js';
 import { ParkedPaymentsResolved1763760060000 } from './1763760060000-parked-payments-resolved.js';
+import { EventsAreTheOutbox1763760070000 } from './1763760070000-events-are-the-outbox.js';
+import { OwedRefundsHaveRecords1763760080000 } from './1763760080000-owed-refunds-have-records.js';
 import { Reconciliation1763760008000 } from './1763760008000-reconciliation.js';
 
 /** In order, forward only. A list of classes, not a glob: TypeORM would load a glob by `import()`, which Jest breaks. */
@@ -37,4 +39,6 @@ export const migrations = [
   RecordsThatNeedAttention1763760018000,
   RefundsCountedOnce1763760050000,
   ParkedPaymentsResolved1763760060000,
+  EventsAreTheOutbox1763760070000,
+  OwedRefundsHaveRecords1763760080000,
 ];

@@ -39,7 +39,7 @@ export function sharedModules(
       probe: telemetryThen(probe),
     }),
     JobsModule.forRoot(jobs),
-    EventsModule,
+    EventsModule.forRoot(jobs !== undefined),
     OrdersModule,
     ChargesModule.forRoot(config.givingUp),
     RefundsModule.forRoot(config.givingUp),

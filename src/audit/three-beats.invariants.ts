@@ -3,8 +3,9 @@ import type { Invariant } from './invariant.js';
 /** What charges and refunds have in common: reserved as `pending`, ended by the settle that stores the answer. */
 export function threeBeatInvariants(object: 'charge' | 'refund'): Invariant[] {
   const table = `${object}s`;
-  // A refund of our own making has a cause instead of a client's key; a job brings it to its end.
-  const keyed = object === 'refund' ? 'made.cause IS NULL' : 'true';
+  // No client retries a refund that we owe: it needs its record until it ends.
+  const keyed =
+    object === 'refund' ? '(made.cause IS NULL OR made.settled_at IS NULL)' : 'true';
   // The answer is a snapshot: a refund that failed after it had succeeded was answered with 201.
   const answered =
     object === 'refund' ? `CASE WHEN made.reversed_at IS NULL THEN 402 ELSE 201 END` : '402';

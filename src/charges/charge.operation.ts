@@ -4,8 +4,8 @@ import {
   OperationRegistry,
   type FoundResource,
   type Intent,
-  type LaterBeats,
   type Operation,
+  type OutsideCall,
   type Performed,
   type Plan,
 } from '../idempotency/operation.js';
@@ -13,7 +13,7 @@ import { chargeLink, type Order } from '../orders/order.entity.js';
 import { refuseUnlessPayable, whyOrderIsClosed } from '../orders/order.problems.js';
 import { findOrder, holdOrder } from '../orders/order.queries.js';
 import { elapsedMs } from '../platform/clock.js';
-import type { Tx } from '../platform/database.js';
+import type { Queryable, Tx } from '../idempotency/database.js';
 import { Problem, validationFailed } from '../platform/problem.js';
 import { Processor, type PaymentParameters } from '../processor/processor.js';
 import { holdStock } from '../stock/stock.js';
@@ -24,11 +24,14 @@ import {
   findChargeOfLostOrder,
   findPendingCharge,
   insertPendingCharge,
+  pendingCharge,
+  writePendingCharge,
   type ChargeEnd,
+  type NewCharge,
 } from './charge.queries.js';
 import { deadlinesOf, giveUp, type AttemptTimes, type Ending, type GivingUp } from './give-up.js';
 import { isAnythingParked, parkUnlessAccountedFor, type Misfit } from './parked-payments.js';
-import { chargeAnswer, endOf, settleCharge } from './settle-charge.js';
+import { chargeAnswer, endOf, settleCharge, settlementOf } from './settle-charge.js';
 
 export const GIVING_UP = Symbol('GIVING_UP');
 
@@ -50,7 +53,7 @@ interface Attempt {
 export class ChargeOperation implements Operation<Attempt, ChargeEnd> {
   readonly name = 'POST /charges';
   readonly idPrefix = 'ch';
-  readonly later: LaterBeats<Attempt, ChargeEnd>;
+  readonly outside: OutsideCall<Attempt, ChargeEnd>;
   private readonly log = new Logger(ChargeOperation.name);
 
   constructor(
@@ -58,7 +61,7 @@ export class ChargeOperation implements Operation<Attempt, ChargeEnd> {
     private readonly processor: Processor,
     @Inject(GIVING_UP) private readonly givingUp: GivingUp,
   ) {
-    this.later = {
+    this.outside = {
       load: (db, intent) => this.load(db, intent),
       perform: (attempt, _intent, leftMs, extendLease) =>
         this.perform(attempt.charge, {
@@ -66,11 +69,10 @@ export class ChargeOperation implements Operation<Attempt, ChargeEnd> {
           deadline: elapsedMs() + leftMs,
           nextDeadline: deadlinesOf(extendLease),
         }),
-      settle: async (tx, _attempt, end, intent) =>
-        chargeAnswer(await settleCharge(tx, end, intent), intent.requestId),
+      settle: ({ charge }, end, intent) => settlementOf(charge, end, intent),
       late: {
-        isFact: (end) => end.status === 'succeeded',
-        tell: async (tx, { charge }, end) => {
+        isIrreversible: (end) => end.status === 'succeeded',
+        report: async (tx, { charge }, end) => {
           if (end.status !== 'succeeded') return;
           const line = await parkUnlessAccountedFor(tx, charge, end.reference);
           if (line) this.log.error(line);
@@ -80,55 +82,75 @@ export class ChargeOperation implements Operation<Attempt, ChargeEnd> {
     operations.register(this);
   }
 
-  /** The first beat. The parameters for the processor are fixed here; no later change of code alters them. */
+  /** The first beat: one write, unless the charge pays an order. */
   plan(accountId: string, request: CreateCharge): Plan<Attempt> {
+    if (request.order !== undefined) return this.planForOrder(accountId, request, request.order);
+    const begun = elapsedMs();
+    const terms = request as Required<CreateCharge>; // amount and currency: required without an order
     return {
-      reserve: async (tx, { id, requestId }) => {
+      insert: (intent) => writePendingCharge(this.newCharge(intent, request, terms)),
+      work: (intent, createdAt) => ({
+        charge: pendingCharge(this.newCharge(intent, request, terms), createdAt),
+        reservedAt: begun,
+      }),
+    };
+  }
+
+  private planForOrder(accountId: string, request: CreateCharge, orderId: string): Plan<Attempt> {
+    return {
+      reserve: async (tx, intent) => {
         const begun = elapsedMs();
-        // Read without a lock; the hold below fails if it has moved on. Locks go charge, order, stock, as everywhere.
-        const order = await orderOf(tx, accountId, request);
-        const { amount, currency } = order
-          ? { amount: order.total, currency: order.currency }
-          : (request as Required<CreateCharge>);
-        const parameters: PaymentParameters = {
-          amount,
-          currency,
-          payment_method: request.payment_method,
-          // An empty one is ours to keep; Stripe would refuse the charge for it.
-          ...(request.description && { description: request.description }),
-          metadata: { charge: id, account: accountId, ...(order && { order: order.id }) },
-        };
-        const charge = await insertPendingCharge(tx, {
-          account_id: accountId,
-          id,
-          amount,
-          currency,
-          payment_method: request.payment_method,
-          description: request.description ?? null,
-          receipt_email: request.receipt_email ?? null,
-          order_id: order?.id ?? null,
-          metadata: request.metadata ?? {},
-          processor: this.processor.name,
-          processor_parameters: this.processor.prepare(parameters),
-        });
+        // Read without a lock; the hold below fails if it has changed since. Locks go charge, order, stock, everywhere.
+        const order = await payableOrder(tx, accountId, request, orderId);
+        const terms = { amount: order.total, currency: order.currency };
+        const { id } = intent;
+        const charge = await insertPendingCharge(tx, this.newCharge(intent, request, terms, order));
         // The id is taken (this intent has made its charge before) or, by the unique index, the order.
-        if (!charge)
-          throw order ? ((await whyNow(tx, order)) ?? new ReserveRaced()) : new ReserveRaced();
-        if (order) {
-          if (!(await holdOrder(tx, order, id)))
-            throw (await whyNow(tx, order)) ?? new ReserveRaced();
-          const short = await holdStock(tx, accountId, id, order.items);
-          if (short.length > 0) {
-            const failed = await settleCharge(tx, OUT_OF_STOCK, { accountId, id });
-            return { answer: chargeAnswer(failed, requestId) };
-          }
+        if (!charge) throw (await whyNow(tx, order)) ?? new ReserveRaced();
+        if (!(await holdOrder(tx, order, id)))
+          throw (await whyNow(tx, order)) ?? new ReserveRaced();
+        const short = await holdStock(tx, accountId, id, order.items);
+        if (short.length > 0) {
+          const failed = await settleCharge(tx, OUT_OF_STOCK, { accountId, id });
+          return { answer: chargeAnswer(failed, intent.requestId) };
         }
         return { work: { charge, reservedAt: begun } };
       },
     };
   }
 
-  async find(db: Tx, accountId: string, id: string): Promise<FoundResource | undefined> {
+  /** The parameters for the processor are fixed here; no later change of code alters them. */
+  private newCharge(
+    { accountId, id }: Intent,
+    request: CreateCharge,
+    { amount, currency }: { amount: number; currency: string },
+    order?: Order,
+  ): NewCharge {
+    const { payment_method, description, receipt_email, metadata } = request;
+    const parameters: PaymentParameters = {
+      amount,
+      currency,
+      payment_method,
+      // An empty one is ours to keep; Stripe would refuse the charge for it.
+      ...(description && { description }),
+      metadata: { charge: id, account: accountId, ...(order && { order: order.id }) },
+    };
+    return {
+      account_id: accountId,
+      id,
+      amount,
+      currency,
+      payment_method,
+      description: description ?? null,
+      receipt_email: receipt_email ?? null,
+      order_id: order?.id ?? null,
+      metadata: metadata ?? {},
+      processor: this.processor.name,
+      processor_parameters: this.processor.prepare(parameters),
+    };
+  }
+
+  async find(db: Queryable, accountId: string, id: string): Promise<FoundResource | undefined> {
     const charge = await findCharge(db, accountId, id);
     if (!charge) return undefined;
     const failed =
@@ -136,7 +158,7 @@ export class ChargeOperation implements Operation<Attempt, ChargeEnd> {
     return { ...chargeLink(id), failed, createdAt: charge.created_at };
   }
 
-  private async load(db: Tx, { accountId, id }: Intent): Promise<Attempt> {
+  private async load(db: Queryable, { accountId, id }: Intent): Promise<Attempt> {
     const asked = elapsedMs(); // before: a process that sleeps while it is told counts the charge as older
     const charge = await findPendingCharge(db, accountId, id);
     if (!charge) throw new Error(`${id} has an unfinished record but is not pending`); // the auditor looks for this, too
@@ -202,14 +224,14 @@ const OUT_OF_STOCK: ChargeEnd = {
   reference: null,
 };
 
-/** The order that a charge is to pay, if it names one. @throws Problem 404, 400 or 409. */
-async function orderOf(
+/** The order that a charge is to pay. @throws Problem 404, 400 or 409. */
+async function payableOrder(
   tx: Tx,
   accountId: string,
   request: CreateCharge,
-): Promise<Order | undefined> {
-  if (request.order === undefined) return undefined;
-  const order = await findOrder(tx, accountId, request.order);
+  orderId: string,
+): Promise<Order> {
+  const order = await findOrder(tx, accountId, orderId);
   if (!order) throw new Problem('not_found', 'No such order.', { retry: 'after_fix' });
   const errors = [
     {

@@ -1,4 +1,6 @@
 import type { Tx } from '../platform/database.js';
+import type { Write } from '../idempotency/operation.js';
+import { eventValues, insertEvents, type NewEvent } from '../events/events.js';
 import type { Charge } from './charge.entity.js';
 
 export const CHARGE_COLUMNS = `account_id, id, status, amount, amount_refunded, currency, payment_method, description,
@@ -20,30 +22,56 @@ export type NewCharge = Pick<
   | 'processor_parameters'
 >;
 
+const NEW_COLUMNS = `account_id, id, amount, currency, payment_method, description, receipt_email, order_id, metadata,
+  processor, processor_parameters, status`;
+
+function newValues(charge: NewCharge): unknown[] {
+  return [
+    charge.amount,
+    charge.currency,
+    charge.payment_method,
+    charge.description,
+    charge.receipt_email,
+    charge.order_id,
+    JSON.stringify(charge.metadata),
+    charge.processor,
+    charge.processor_parameters,
+  ];
+}
+
+const NEW_VALUES = `$1::bigint, $2, $3, $4, $5, $6, $7::json, $8, $9, 'pending'`;
+
+/** The same insert as data, for the statement that writes the record. Both have the same time. */
+export function writePendingCharge(charge: NewCharge): Write {
+  return { sql: WRITE_PENDING, values: newValues(charge) };
+}
+
+const WRITE_PENDING = `object AS (
+  INSERT INTO charges (${NEW_COLUMNS}, created_at)
+  SELECT account_id, resource_id, ${NEW_VALUES}, first_seen_at FROM record RETURNING id)`;
+
+/** The row that `writePendingCharge` inserts. */
+export function pendingCharge(charge: NewCharge, createdAt: Date): Charge {
+  return {
+    ...charge,
+    status: 'pending',
+    amount_refunded: 0,
+    failure_code: null,
+    decline_code: null,
+    processor_reference: null,
+    created_at: createdAt,
+  };
+}
+
 /**
  * @returns undefined if the id is taken (this intent has made its charge before), or if the order has a live charge:
  * one INSERT meets both guards, and waits for a transaction that is about to decide either.
  */
 export async function insertPendingCharge(tx: Tx, charge: NewCharge): Promise<Charge | undefined> {
-  const rows: Charge[] = await tx.query(
-    `INSERT INTO charges (account_id, id, status, amount, currency, payment_method, description, receipt_email,
-       order_id, metadata, processor, processor_parameters)
-     VALUES ($1, $2, 'pending', $3, $4, $5, $6, $7, $8, $9, $10, $11)
-     ON CONFLICT DO NOTHING
-     RETURNING ${CHARGE_COLUMNS}`,
-    [
-      charge.account_id,
-      charge.id,
-      charge.amount,
-      charge.currency,
-      charge.payment_method,
-      charge.description,
-      charge.receipt_email,
-      charge.order_id,
-      JSON.stringify(charge.metadata),
-      charge.processor,
-      charge.processor_parameters,
-    ],
+  const rows = await tx.query<Charge>(
+    `INSERT INTO charges (${NEW_COLUMNS}) VALUES ($10, $11, ${NEW_VALUES})
+     ON CONFLICT DO NOTHING RETURNING ${CHARGE_COLUMNS}`,
+    [...newValues(charge), charge.account_id, charge.id],
   );
   return rows[0];
 }
@@ -113,6 +141,37 @@ export type ChargeEnd =
   | { status: 'succeeded'; reference: string }
   | { status: 'failed'; failureCode: string; declineCode: string | null; reference: string | null };
 
+/** The row after that end. */
+export function endedCharge(charge: Charge, end: ChargeEnd): Charge {
+  return {
+    ...charge,
+    status: end.status,
+    processor_reference: end.reference,
+    failure_code: end.status === 'failed' ? end.failureCode : null,
+    decline_code: end.status === 'failed' ? end.declineCode : null,
+  };
+}
+
+const END = `UPDATE charges
+  SET status = $1, processor_reference = $2, failure_code = $3, decline_code = $4, settled_at = now()`;
+
+function endValues(end: ChargeEnd): unknown[] {
+  const { failureCode, declineCode } =
+    end.status === 'failed' ? end : { failureCode: null, declineCode: null };
+  return [end.status, end.reference, failureCode, declineCode];
+}
+
+/** Moves a pending charge to its end, and writes the event; for the statement that completes the record. */
+export function writeChargeEnd(end: ChargeEnd, event: NewEvent): Write {
+  return { sql: WRITE_END, values: [...endValues(end), ...eventValues(event)] };
+}
+
+const WRITE_END = `object AS (
+  ${END} FROM record
+  WHERE charges.account_id = record.account_id AND charges.id = record.resource_id AND settled_at IS NULL
+  RETURNING charges.account_id
+), event AS (${insertEvents('object', 5)})`;
+
 /** Moves a pending charge to its end. Throws, and so rolls everything back, if it is not pending. */
 export async function endCharge(
   tx: Tx,
@@ -120,20 +179,9 @@ export async function endCharge(
   id: string,
   end: ChargeEnd,
 ): Promise<Charge> {
-  const failed = end.status === 'failed' ? end : undefined;
-  const [rows]: [Charge[], number] = await tx.query(
-    `UPDATE charges
-     SET status = $3, processor_reference = $4, failure_code = $5, decline_code = $6, settled_at = now()
-     WHERE account_id = $1 AND id = $2 AND settled_at IS NULL
-     RETURNING ${CHARGE_COLUMNS}`,
-    [
-      accountId,
-      id,
-      end.status,
-      end.reference,
-      failed?.failureCode ?? null,
-      failed?.declineCode ?? null,
-    ],
+  const rows = await tx.query<Charge>(
+    `${END} WHERE account_id = $5 AND id = $6 AND settled_at IS NULL RETURNING ${CHARGE_COLUMNS}`,
+    [...endValues(end), accountId, id],
   );
   if (!rows[0]) throw new Error(`${id} is not pending, so that it cannot end as ${end.status}`);
   return rows[0];

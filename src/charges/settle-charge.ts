@@ -1,5 +1,5 @@
-import { recordEvent } from '../events/events.js';
-import type { Answer, Intent } from '../idempotency/operation.js';
+import { recordEvent, type NewEvent } from '../events/events.js';
+import type { Answer, Intent, Settlement } from '../idempotency/operation.js';
 import { chargeLink } from '../orders/order.entity.js';
 import { orderPaid } from '../orders/order.events.js';
 import { endHold } from '../orders/order.queries.js';
@@ -9,29 +9,47 @@ import { Problem } from '../platform/problem.js';
 import { releaseStock } from '../stock/stock.js';
 import { chargeToWire, type Charge } from './charge.entity.js';
 import { cardDeclined } from './charge.problems.js';
-import { endCharge, type ChargeEnd } from './charge.queries.js';
+import { endCharge, endedCharge, writeChargeEnd, type ChargeEnd } from './charge.queries.js';
 import type { Ending } from './give-up.js';
 
-/** The third beat: charge, order, stock and events move together. Throws if the charge is not pending. */
+/** The third beat of a charge: one write, unless it pays an order. */
+export function settlementOf(charge: Charge, end: ChargeEnd, intent: Intent): Settlement {
+  if (charge.order_id !== null) {
+    return {
+      settle: async (tx) => chargeAnswer(await settleCharge(tx, end, intent), intent.requestId),
+    };
+  }
+  const ended = endedCharge(charge, end);
+  return {
+    answer: chargeAnswer(ended, intent.requestId),
+    write: writeChargeEnd(end, endOfCharge(ended)),
+  };
+}
+
+/** Moves charge, order, stock and events together. Throws if the charge is not pending. */
 export async function settleCharge(
   tx: Tx,
   end: ChargeEnd,
   { accountId, id }: Pick<Intent, 'accountId' | 'id'>,
 ): Promise<Charge> {
   const charge = await endCharge(tx, accountId, id, end);
-  const paid = charge.status === 'succeeded';
-  await recordEvent(tx, {
-    accountId,
-    type: paid ? 'charge.succeeded' : 'charge.failed',
-    cause: id,
-    object: chargeToWire(charge),
-  });
+  await recordEvent(tx, endOfCharge(charge));
   if (charge.order_id !== null) {
+    const paid = charge.status === 'succeeded';
     const order = await endHold(tx, accountId, charge.order_id, id, paid);
     if (paid) await recordEvent(tx, orderPaid(order));
     else await releaseStock(tx, accountId, id);
   }
   return charge;
+}
+
+function endOfCharge(charge: Charge): NewEvent {
+  return {
+    accountId: charge.account_id,
+    type: charge.status === 'succeeded' ? 'charge.succeeded' : 'charge.failed',
+    cause: charge.id,
+    object: chargeToWire(charge),
+  };
 }
 
 /** How a charge ends by what the processor said; undefined if it does not end by that. */

@@ -60,10 +60,9 @@ export class Fulfillments {
         cause: id,
         object: fulfillmentToWire(made),
       });
-      await enqueue(tx, {
-        job: ADVANCE_FULFILLMENT,
-        payload: { account: accountId, fulfillment: id },
-      });
+      await enqueue(tx, [
+        { job: ADVANCE_FULFILLMENT, payload: { account: accountId, fulfillment: id } },
+      ]);
     });
   }
 

@@ -19,6 +19,14 @@ export abstract class Database {
 /** For reads that a transaction and the pool can run alike. */
 export type Queryable = Tx | Database;
 
+/** The caller's transaction, or one of its own. */
+export function inTransaction<Result>(
+  db: Queryable,
+  work: (tx: Tx) => Promise<Result>,
+): Promise<Result> {
+  return db.kind === 'transaction' ? work(db) : db.transaction(work);
+}
+
 /** All that the engine needs of TypeORM. */
 export class TypeOrmDatabase extends Database {
   constructor(private readonly dataSource: DataSource) {

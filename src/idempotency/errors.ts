@@ -187,6 +187,26 @@ export function isConnectionLost(error: unknown): boolean {
 }
 
 /**
+ * Whether the lost statement may have reached the server. False for what can only fail while a connection is made: the
+ * pool's timeout, a refused login, no route. For a lost connection that is none of these, nobody knows.
+ */
+export function wasSent(error: unknown): boolean {
+  const cause = driverErrorOf(error);
+  if (!(cause instanceof Error) || cause instanceof NoConnection) return false;
+  if (cause instanceof AggregateError) return cause.errors.some(wasSent); // of a host with several addresses
+  const code = (cause as { code?: string }).code ?? '';
+  return !(
+    /^(ECONNREFUSED|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|28...|3D000|53300|57P03)$/.test(code) ||
+    /timeout exceeded when trying to connect/.test(cause.message)
+  );
+}
+
+/** Another row has the value of a unique constraint (SQLSTATE 23505). */
+export function isUniqueViolation(error: unknown): boolean {
+  return (driverErrorOf(error) as { code?: unknown } | undefined)?.code === '23505';
+}
+
+/**
  * True when PostgreSQL itself rolled the transaction back for a passing reason: timeouts (57014, 55P03),
  * deadlock and serialization (40P01, 40001), resources (class 53, without the connection that is refused), a standby
  * that is read-only (25006), a prepared statement that the session or the schema has outlived (26000, 0A000 of its
@@ -212,7 +232,7 @@ export function isPassing(error: unknown): boolean {
   return isConnectionLost(error) || isRolledBack(error);
 }
 
-/** TypeORM wraps what a statement fails with; who asks `pg` itself has it bare. */
+/** TypeORM wraps driver errors; `pg` does not. */
 function driverErrorOf(error: unknown): unknown {
   return error instanceof QueryFailedError ? error.driverError : error;
 }

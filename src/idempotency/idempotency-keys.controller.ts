@@ -65,7 +65,7 @@ export class IdempotencyKeysController {
   /** The record is gone or counts as gone; the ids that it could have made can be derived again. */
   private async expired(accountId: string, key: string): Promise<KeyState | undefined> {
     let newest: { operation: string; resource: FoundResource } | undefined;
-    for (const operation of this.operations.all()) {
+    for (const operation of this.operations.all().filter(({ internal }) => !internal)) {
       const id = deriveId(operation.idPrefix, accountId, operation.name, key);
       const resource = await operation.find(this.db, accountId, id);
       if (resource && (!newest || resource.createdAt > newest.resource.createdAt)) {

@@ -15,6 +15,7 @@ import {
 } from '@nestjs/core';
 import { DataSource } from 'typeorm';
 import { BootCheck } from './boot-check.js';
+import { Completer } from './completer.js';
 import { Database, TypeOrmDatabase } from './database.js';
 import { ENGINE_OPTIONS, SETTLE_MS, type EngineOptions } from './engine-options.js';
 import { IdempotencyEngine } from './engine.js';
@@ -62,6 +63,7 @@ export class IdempotencyModule implements NestModule {
       providers: [
         OperationRegistry,
         IdempotencyEngine,
+        Completer,
         {
           provide: Database,
           inject: [DataSource],
@@ -73,7 +75,7 @@ export class IdempotencyModule implements NestModule {
         ...(http ? httpProviders(options) : []),
         ...(options.roles.includes('sweep') ? [Sweep, Reaper] : []),
       ],
-      exports: [Database, OperationRegistry, IdempotencyEngine],
+      exports: [Database, OperationRegistry, IdempotencyEngine, Completer],
     };
   }
 

@@ -13,7 +13,7 @@ import { IdempotencyEngine } from './engine.js';
 import { deriveId, fingerprintOf, memberHashes } from './identity.js';
 import { parseIdempotencyKey, parsePreferWait } from './key-header.js';
 import { OperationRegistry, type Operation, type Plan } from './operation.js';
-import type { Result } from './walk.js';
+import type { Result } from './records.js';
 
 export const IDEMPOTENT = Symbol('IDEMPOTENT');
 
@@ -122,8 +122,13 @@ function writeHead(response: Response, result: Result, requestId: string): void 
 
 /** An interceptor that changes what handlers return breaks the plan before anything is written. */
 function asPlan(returned: unknown): Plan {
-  if (typeof (returned as Plan | undefined)?.reserve === 'function') return returned as Plan;
+  if (isPlan(returned)) return returned;
   throw new Error('the handler of an @Idempotent() route returned no plan');
+}
+
+function isPlan(returned: unknown): returned is Plan {
+  const { insert, reserve } = Object(returned) as Record<string, unknown>;
+  return typeof insert === 'function' || typeof reserve === 'function';
 }
 
 function asError(error: unknown): Error {

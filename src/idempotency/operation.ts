@@ -18,13 +18,37 @@ export interface Intent {
   requestId: string;
 }
 
-/** The first beat, made by the handler from a validated request; it touches nothing until the engine runs it. */
-export interface Plan<Work = unknown> {
+/**
+ * A write of the operation, as data: the engine puts it into the statement that writes the record, so that both commit
+ * together, in one round trip.
+ */
+export interface Write {
   /**
-   * Writes the object in the same transaction as the record. Whatever it throws undoes both, and the key stays
-   * unused.
+   * Common table expressions without `WITH`, with `$1` to `$n` for `values`. They select from `record` (`account_id`,
+   * `resource_id`, `first_seen_at`), which has one row if this attempt may write, and none otherwise. The one named
+   * `object` writes the object, in exactly one row.
+   */
+  sql: string;
+  values: readonly unknown[];
+}
+
+/** The first beat, made by the handler from a validated request; it touches nothing until the engine runs it. */
+export type Plan<Work = unknown> = WritePlan<Work> | TransactionPlan<Work>;
+
+/** A first beat that is one write. Record and object are one statement, which is a transaction of its own. */
+export interface WritePlan<Work = unknown> {
+  /** Inserts the object without ON CONFLICT: a derived id that is taken must undo the record, too. */
+  insert(intent: Intent): Write;
+  /** What the second beat needs. @param createdAt the record's `first_seen_at`. */
+  work(intent: Intent, createdAt: Date): Work;
+}
+
+/** A first beat that needs several statements, or that ends the operation. */
+export interface TransactionPlan<Work = unknown> {
+  /**
+   * Writes the object in the same transaction as the record. An error undoes both, and the key stays unused.
    * @returns `answer` if all is done with this beat, else `work` for the second.
-   * @throws ReserveRaced when the derived id is taken, or something it read has moved on.
+   * @throws ReserveRaced when the derived id is taken, or something it read has changed.
    */
   reserve(tx: Tx, intent: Intent): Promise<{ answer: Answer } | { work: Work }>;
 }
@@ -47,7 +71,7 @@ export type Performed<Outcome> =
 export type ExtendLease = () => Promise<number | undefined>;
 
 /** The second and third beat. Any process can run them from the rows alone, any number of times. */
-export interface LaterBeats<Work = unknown, Outcome = unknown> {
+export interface OutsideCall<Work = unknown, Outcome = unknown> {
   load(db: Queryable, intent: Intent): Promise<Work>;
   /**
    * Calls outside under `intent.id`. No transaction and no pooled connection is held.
@@ -60,21 +84,27 @@ export interface LaterBeats<Work = unknown, Outcome = unknown> {
     leftMs: number,
     extendLease: ExtendLease,
   ): Promise<Performed<Outcome>>;
-  /** Writes the final state and builds the answer from rows. The record is locked, so this runs once. */
-  settle(tx: Tx, work: Work, outcome: Outcome, intent: Intent): Promise<Answer>;
-  /** For outcomes that must not be lost, although the attempt that brings them came too late to settle by its claim. */
+  /** The final state, and the answer. Runs once: only the holder of the record's epoch writes. */
+  settle(work: Work, outcome: Outcome, intent: Intent): Settlement;
+  /** For outcomes that must not be lost, although their attempt lost its claim. */
   late?: LateOutcomes<Work, Outcome>;
 }
 
-/** What becomes of the outcome of an attempt whose record somebody else has taken over. */
+/**
+ * How an outcome is written: as one write, in the statement that completes the record; or by several statements in a
+ * transaction, in which the record is locked.
+ */
+export type Settlement = { answer: Answer; write: Write } | { settle(tx: Tx): Promise<Answer> };
+
+/** What becomes of the outcome of an attempt whose lease was taken over. */
 export interface LateOutcomes<Work = unknown, Outcome = unknown> {
-  /** Whether something has happened outside that stays true, whatever the new holder is told. */
-  isFact(outcome: Outcome): boolean;
+  /** Whether the outcome stays true outside, whatever the new holder finds. */
+  isIrreversible(outcome: Outcome): boolean;
   /**
-   * Told a fact when the object has ended already, perhaps otherwise; before that, the fact itself settles. It must
-   * not change the object; what contradicts it must not be lost either.
+   * Called with an irreversible outcome when the object is final already; before that, the outcome itself settles. It
+   * must not change the object, and must record what contradicts it.
    */
-  tell(tx: Tx, work: Work, outcome: Outcome, intent: Intent): Promise<void>;
+  report(tx: Tx, work: Work, outcome: Outcome, intent: Intent): Promise<void>;
 }
 
 /** The object that an operation makes. */
@@ -90,9 +120,11 @@ export interface Operation<Work = unknown, Outcome = unknown> {
   readonly name: string;
   /** For example `inv`: ids are `inv_…`. Part of every id, too. */
   readonly idPrefix: string;
+  /** Whether we call it ourselves, under keys that no client can send: a lookup of a client's key skips it. */
+  readonly internal?: boolean;
   find(db: Queryable, accountId: string, id: string): Promise<FoundResource | undefined>;
-  /** Absent for operations without an outside call: their work and answer commit together. */
-  readonly later?: LaterBeats<Work, Outcome>;
+  /** Absent for operations without one: their work and answer commit together. */
+  readonly outside?: OutsideCall<Work, Outcome>;
 }
 
 /** All operations of this process, by name. An operation registers itself in its constructor. */
@@ -110,23 +142,33 @@ export class OperationRegistry {
     return this.operations.get(name);
   }
 
+  /** @throws Error if this process does not know it. */
+  get(name: string): Operation {
+    const operation = this.operations.get(name);
+    if (!operation) throw new Error(`${name} is not a registered operation`);
+    return operation;
+  }
+
   all(): Operation[] {
     return [...this.operations.values()];
   }
 }
 
-/** The points that a request passes, in order. Crash tests kill the process at each of them. */
+/**
+ * The points that a request passes, in order. Crash tests kill the process at each of them. A beat that is one write has
+ * no points within its transaction: the process sends one statement, and dies before or after it.
+ */
 export const PROBE_POINTS = [
   'received', // the key is read, nothing is written
   'before-reserve', // validated, nothing is written
-  'record-written', // in the reserving transaction: the record is there, the object is not
-  'reserve-written', // in the reserving transaction: both are there, not committed
+  'record-written', // in a TransactionPlan: the record is there, the object is not
+  'reserve-written', // in a TransactionPlan: both are there, not committed
   'after-reserve', // committed: a row from which any process can go on
   'before-perform', // the outside call is next
   'after-perform', // the outside call has ended, nothing is written about it
-  'settle-written', // in the settling transaction: state and answer are there, not committed
-  'after-settle', // committed: whoever asks gets the stored answer
-  'released', // the attempt ended without an outcome, the lease is given back
+  'settle-written', // in a transaction that settles: state and answer are there, not committed
+  'after-settle', // committed: every later request gets the stored answer
+  'released', // the attempt ended without an outcome and released its lease
 ] as const;
 export type ProbePoint = (typeof PROBE_POINTS)[number];
 
@@ -141,14 +183,14 @@ export type KeyOutcome =
   | 'reused' // another intent under the key
   | 'expired'; // the answer is gone, the object stands
 
-/** Told what the engine does. Logs, metrics, lab faults and tests hang here. */
+/** Receives what the engine does. Logs, metrics, lab faults and tests use it. */
 export abstract class EngineProbe {
-  /** A point is passed. What this throws or awaits happens there. */
+  /** The request passes a point. What this throws or awaits happens there. */
   reached(_point: ProbePoint, _intent: Intent & { operation: string }): void | Promise<void> {}
   /** A request or an attempt has ended. */
   ended(_outcome: KeyOutcome, _intent: Intent & { operation: string }): void {}
 }
 
-/** The default: nobody listens. */
+/** The default. */
 @Injectable()
 export class SilentProbe extends EngineProbe {}

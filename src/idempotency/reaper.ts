@@ -7,7 +7,7 @@ import {
 import { Database } from './database.js';
 import { ENGINE_OPTIONS, type EngineOptions } from './engine-options.js';
 import { Loop } from './loop.js';
-import { deleteExpiredBatch } from './records.js';
+import { deleteExpiredBatch } from './due-records.js';
 
 /** Small enough that a batch holds its row locks for milliseconds. */
 const BATCH = 500;

@@ -1,7 +1,8 @@
 import { NEEDS_ATTENTION } from './attention.js';
-import { SETTLE_MS } from './engine-options.js';
 import type { Queryable, Tx } from './database.js';
-import type { Answer, Intent } from './operation.js';
+import { IdempotencyKeyReused } from './errors.js';
+import { mismatchedMembers } from './identity.js';
+import type { Answer, Intent, Write } from './operation.js';
 
 /** A request with a key, as the engine sees it. */
 export interface KeyedRequest {
@@ -13,6 +14,16 @@ export interface KeyedRequest {
   fingerprint: Buffer;
   members: Record<string, string>;
   requestId: string;
+}
+
+/** An answer and where it came from. */
+export interface Result {
+  answer: Answer;
+  expiresAt: Date;
+  /** True unless this very request made the answer. */
+  replayed: boolean;
+  /** Of the request that reserved. */
+  originalRequestId: string;
 }
 
 /** The right to run the later beats once. Whoever holds the newest epoch may settle, nobody else. */
@@ -72,12 +83,7 @@ export interface IdempotencyRecord {
   abandoned: boolean;
 }
 
-/** How long the first attempts of the sweep lie apart; doubling. Shorter would hammer a service that is down. */
-const FIRST_BACKOFF_MS = 1_000;
-/** Longer would leave people waiting after the service has come back. */
-const LONGEST_BACKOFF_MS = 60_000;
-
-const COLUMNS = `account_id, key, operation, resource_id, fingerprint, members, request_id, state, epoch, attempts,
+export const RECORD_COLUMNS = `account_id, key, operation, resource_id, fingerprint, members, request_id, state, epoch, attempts,
   in_doubt, first_seen_at, completed_at, expires_at, response_status, response_headers, response_body,
   COALESCE(expires_at <= clock_timestamp(), false) AS expired,
   state = 'in_progress' AND COALESCE(lease_expires_at <= clock_timestamp(), true) AS free,
@@ -89,26 +95,41 @@ const COLUMNS = `account_id, key, operation, resource_id, fingerprint, members, 
 // the two together). `state = 'in_progress'` would say so, too, but then PostgreSQL takes the index of unfinished records
 // for the shorter way, and walks over all that were completed since the last VACUUM. Proof: test/operation/plans.spec.ts.
 
+/** No object: a transaction writes it with statements of its own. */
+const NO_WRITE: Write = { sql: 'object AS (SELECT FROM record)', values: [] };
+
 /**
- * The race for the key: one INSERT wins, the others wait for its commit and then find its row.
+ * The race for the key, in one statement: it inserts the record with its object, or it returns the record that is there.
+ * Of many at once one inserts; the others wait for its commit.
  *
- * Without a conflict target: named one, the table's other unique constraint would be met as 23505 by an INSERT that
- * runs beside the winner's. Proof: test/idempotency/races.spec.ts.
+ * `ON CONFLICT` has no target: with one, a conflict with the table's other unique constraint would be error 23505 for
+ * an INSERT that runs beside the winner's. Proof: test/idempotency/races.spec.ts.
+ *
+ * @returns `claim` if this statement has inserted the record; undefined if another request has inserted it since this
+ *   statement began: the next look finds it.
+ * @throws 23505 if the object is there, but no record: nothing was written.
  */
-export async function insertRecord(
-  tx: Tx,
+export async function insertOrFindRecord(
+  db: Queryable,
   request: KeyedRequest,
   leaseMs: number,
-): Promise<Claim | undefined> {
+  { sql, values }: Write = NO_WRITE,
+): Promise<{ record: IdempotencyRecord; claim?: Claim } | undefined> {
   const leasedUntil = performance.now() + leaseMs;
-  const rows = await tx.query(
-    `INSERT INTO idempotency_records (account_id, key, operation, resource_id, fingerprint, members, request_id,
-       state, epoch, attempts, in_doubt, first_seen_at, lease_expires_at)
-     VALUES ($1, $2, $3, $4, $5, $6, $7, 'in_progress', 1, 1, false, clock_timestamp(),
-       clock_timestamp() + $8 * interval '1 millisecond')
-     ON CONFLICT DO NOTHING
-     RETURNING epoch`,
+  const $ = (position: number) => `$${values.length + position}`;
+  const rows = await db.query<IdempotencyRecord & { is_new: boolean }>(
+    `WITH record AS (
+       INSERT INTO idempotency_records (account_id, key, operation, resource_id, fingerprint, members, request_id,
+         state, epoch, attempts, in_doubt, first_seen_at, lease_expires_at)
+       VALUES (${$(1)}, ${$(2)}, ${$(3)}, ${$(4)}, ${$(5)}, ${$(6)}, ${$(7)}, 'in_progress', 1, 1, false,
+         clock_timestamp(), clock_timestamp() + ${$(8)} * interval '1 millisecond')
+       ON CONFLICT DO NOTHING RETURNING ${RECORD_COLUMNS}
+     ), ${sql}
+     SELECT *, true AS is_new FROM record
+     UNION ALL -- sees what was committed before this statement, so never the row above
+     SELECT ${RECORD_COLUMNS}, false FROM idempotency_records WHERE account_id = ${$(1)} AND key = ${$(2)}`,
     [
+      ...values,
       request.accountId,
       request.key,
       request.operation,
@@ -119,10 +140,9 @@ export async function insertRecord(
       leaseMs,
     ],
   );
-  if (rows.length === 0) return undefined;
-  const { accountId, id, requestId, key, operation } = request;
-  const first = { epoch: 1, attempts: 1, inDoubt: false, leasedUntil, bySweep: false };
-  return { accountId, id, requestId, key, operation, ...first };
+  const record = rows[0];
+  if (!record) return undefined;
+  return record.is_new ? { record, claim: { ...claimOf(record), leasedUntil } } : { record };
 }
 
 export async function findRecord(
@@ -131,7 +151,7 @@ export async function findRecord(
   key: string,
 ): Promise<IdempotencyRecord | undefined> {
   const rows = await db.query<IdempotencyRecord>(
-    `SELECT ${COLUMNS} FROM idempotency_records WHERE account_id = $1 AND key = $2`,
+    `SELECT ${RECORD_COLUMNS} FROM idempotency_records WHERE account_id = $1 AND key = $2`,
     [accountId, key],
   );
   return rows[0];
@@ -150,45 +170,7 @@ export async function deleteExpired(tx: Tx, record: IdempotencyRecord): Promise<
   );
 }
 
-/**
- * Takes a free record over, by compare-and-set on its epoch: of many, one gets it.
- * @param maxFailures given by the sweep: the attempt counts as a failure from here on. If its process dies, the next
- *   attempt comes after a pause, which also parts the record from others that the same death has hit.
- */
-export async function claimRecord(
-  db: Queryable,
-  record: IdempotencyRecord,
-  leaseMs: number,
-  maxFailures?: number,
-): Promise<Claim | undefined> {
-  const inDoubt = record.in_doubt || record.abandoned;
-  const bySweep = maxFailures !== undefined;
-  const leasedUntil = performance.now() + leaseMs;
-  const nextMs = bySweep ? leaseMs + backOffMs(record.failures + 1) : null;
-  const rows = await db.query<{ epoch: number; attempts: number }>(
-    `UPDATE idempotency_records
-     SET epoch = epoch + 1, attempts = attempts + 1, in_doubt = $5,
-       lease_expires_at = now() + $6 * interval '1 millisecond',
-       next_attempt_at = now() + $7 * interval '1 millisecond',
-       failures = failures + $8, needs_attention = needs_attention OR COALESCE(failures + $8 >= $9, false)
-     WHERE account_id = $1 AND key = $2 AND resource_id = $3 AND epoch = $4 AND completed_at IS NULL
-     RETURNING epoch, attempts`,
-    [
-      record.account_id,
-      record.key,
-      record.resource_id,
-      record.epoch,
-      inDoubt,
-      leaseMs,
-      nextMs,
-      bySweep ? 1 : 0,
-      maxFailures ?? null, // NULL: a client's claim leaves needs_attention as it is
-    ],
-  );
-  return rows[0] && { ...claimOf(record), ...rows[0], inDoubt, leasedUntil, bySweep };
-}
-
-/** Takes an unfinished record from whoever holds it: the row is locked and its epoch raised. */
+/** Takes an unfinished record over, also from a live holder: locks the row and increments its epoch. */
 export async function seizeRecord(
   tx: Tx,
   accountId: string,
@@ -197,13 +179,37 @@ export async function seizeRecord(
   const rows = await tx.query<IdempotencyRecord>(
     `UPDATE idempotency_records SET epoch = epoch + 1
      WHERE account_id = $1 AND resource_id = $2 AND completed_at IS NULL
-     RETURNING ${COLUMNS}`,
+     RETURNING ${RECORD_COLUMNS}`,
     [accountId, resourceId],
   );
   return rows[0] && claimOf(rows[0]);
 }
 
-/** The claim that a record stands for while it is held. */
+/** @throws IdempotencyKeyReused if the record is of another intent than the request. */
+export function refuseAnotherIntent(record: IdempotencyRecord, request: KeyedRequest): void {
+  if (record.operation !== request.operation)
+    throw new IdempotencyKeyReused(`for another operation, ${record.operation}`, []);
+  if (!record.fingerprint.equals(request.fingerprint)) {
+    const mismatched = mismatchedMembers(record.members, request.members);
+    throw new IdempotencyKeyReused('with another request', mismatched);
+  }
+}
+
+/** The answer that a completed record stores. */
+export function resultOf(record: IdempotencyRecord, replayed: boolean): Result {
+  const { response_status, response_headers, response_body, expires_at } = record;
+  if (response_status === null || !response_headers || response_body === null || !expires_at) {
+    throw new Error('a completed record without its answer'); // the CHECK constraint forbids it
+  }
+  return {
+    answer: { status: response_status, headers: response_headers, body: response_body },
+    expiresAt: expires_at,
+    replayed,
+    originalRequestId: record.request_id,
+  };
+}
+
+/** The claim that a record in progress stands for. */
 export function claimOf(record: IdempotencyRecord): Claim {
   return {
     accountId: record.account_id,
@@ -219,48 +225,6 @@ export function claimOf(record: IdempotencyRecord): Claim {
   };
 }
 
-/**
- * How long the holder may call outside, in whole ms, as timers want them. If half of that time has passed before the
- * calls begin (a lock was had late, the database was lost and is back, the process slept), the lease begins anew: the
- * client still waits, and an attempt without time would tell it nothing.
- * @returns undefined if the claim is lost.
- */
-export async function timeForCalls(
-  db: Queryable,
-  claim: Claim,
-  leaseMs: number,
-): Promise<number | undefined> {
-  const left = callsLeftMs(claim);
-  return left >= (leaseMs - SETTLE_MS) / 2 ? left : extendLease(db, claim, leaseMs);
-}
-
-/**
- * Begins the lease anew. The sweep's next attempt moves along: if the holder dies, it still comes a pause after the lease.
- * @returns how long the holder may call outside, as `timeForCalls` has it; undefined if the claim is lost.
- */
-export async function extendLease(
-  db: Queryable,
-  claim: Claim,
-  leaseMs: number,
-): Promise<number | undefined> {
-  const leasedUntil = performance.now() + leaseMs;
-  const renewed = await db.query(
-    `UPDATE idempotency_records
-     SET lease_expires_at = now() + $5 * interval '1 millisecond',
-       next_attempt_at = next_attempt_at + (now() + $5 * interval '1 millisecond' - lease_expires_at)
-     WHERE account_id = $1 AND key = $2 AND resource_id = $3 AND epoch = $4 AND completed_at IS NULL
-     RETURNING epoch`,
-    [claim.accountId, claim.key, claim.id, claim.epoch, leaseMs],
-  );
-  if (renewed.length === 0) return undefined;
-  claim.leasedUntil = leasedUntil;
-  return callsLeftMs(claim);
-}
-
-function callsLeftMs({ leasedUntil }: Claim): number {
-  return Math.max(0, Math.floor(leasedUntil - SETTLE_MS - performance.now()));
-}
-
 /** Locks the record for settling, or finds that the claim is lost. Locks are taken in one order: record, object, … */
 export async function lockClaimed(tx: Tx, claim: Claim): Promise<boolean> {
   const rows = await tx.query(
@@ -273,23 +237,31 @@ export async function lockClaimed(tx: Tx, claim: Claim): Promise<boolean> {
 }
 
 /**
- * Stores the answer. The time to live begins here, by the database's clock.
- * @returns when the answer expires.
+ * Stores the answer and, in the same statement, what `write` says. The time to live begins here, by the database's clock.
+ * @returns when the answer expires; undefined if the claim is lost: nothing was written.
+ * @throws 22012 (division by zero, so that all is undone) if `write` has found no object to change.
  */
 export async function completeRecord(
-  tx: Tx,
+  db: Queryable,
   claim: Claim,
   answer: Answer,
   ttlSeconds: number,
-): Promise<Date> {
-  const rows = await tx.query<{ expires_at: Date }>(
-    `UPDATE idempotency_records
-     SET state = 'completed', completed_at = now(), expires_at = now() + $5 * interval '1 second',
-       lease_expires_at = NULL, next_attempt_at = NULL,
-       response_status = $6, response_headers = $7, response_body = $8
-     WHERE account_id = $1 AND key = $2 AND resource_id = $3 AND epoch = $4 AND completed_at IS NULL
-     RETURNING expires_at`,
+  { sql, values }: Write = NO_WRITE,
+): Promise<Date | undefined> {
+  const $ = (position: number) => `$${values.length + position}`;
+  const rows = await db.query<{ expires_at: Date }>(
+    `WITH record AS (
+       UPDATE idempotency_records
+       SET state = 'completed', completed_at = now(), expires_at = now() + ${$(5)} * interval '1 second',
+         lease_expires_at = NULL, next_attempt_at = NULL,
+         response_status = ${$(6)}, response_headers = ${$(7)}, response_body = ${$(8)}
+       WHERE account_id = ${$(1)} AND key = ${$(2)} AND resource_id = ${$(3)} AND epoch = ${$(4)}
+         AND completed_at IS NULL
+       RETURNING account_id, resource_id, first_seen_at, expires_at
+     ), ${sql}
+     SELECT expires_at, 1 / (SELECT count(*) FROM object) FROM record`,
     [
+      ...values,
       claim.accountId,
       claim.key,
       claim.id,
@@ -300,109 +272,5 @@ export async function completeRecord(
       answer.body,
     ],
   );
-  if (!rows[0]) throw new Error('the record to complete is not held by this claim'); // rolls everything back
-  return rows[0].expires_at;
-}
-
-/**
- * Gives the lease back without an outcome. The time of the next attempt binds the sweep only.
- * @param ourFault keeps the attempt in the count of failures.
- * @returns milliseconds until the sweep tries again, or undefined if the claim was lost.
- */
-export async function releaseRecord(
-  db: Queryable,
-  claim: Claim,
-  inDoubt: boolean,
-  ourFault = false,
-): Promise<number | undefined> {
-  const waitMs = backOffMs(claim.attempts);
-  const released = await db.query(
-    `UPDATE idempotency_records
-     SET lease_expires_at = NULL, in_doubt = $5, next_attempt_at = now() + $6 * interval '1 millisecond',
-       failures = GREATEST(failures - $7, 0), needs_attention = needs_attention AND $7 = 0
-     WHERE account_id = $1 AND key = $2 AND resource_id = $3 AND epoch = $4 AND completed_at IS NULL
-     RETURNING epoch`,
-    [
-      claim.accountId,
-      claim.key,
-      claim.id,
-      claim.epoch,
-      inDoubt,
-      waitMs,
-      claim.bySweep && !ourFault ? 1 : 0,
-    ],
-  );
-  return released.length === 1 ? waitMs : undefined;
-}
-
-/**
- * Takes an attempt that lost its claim, and did not fail, out of the count of failures. Whatever the epoch: it is the
- * record's count, and the new holder has added an attempt of its own. Without this attempt the count was below its
- * limit, so that the record does not need attention either.
- */
-export async function takeOutOfCount(db: Queryable, claim: Claim): Promise<void> {
-  if (!claim.bySweep) return;
-  await db.query(
-    `UPDATE idempotency_records SET failures = GREATEST(failures - 1, 0), needs_attention = false
-     WHERE account_id = $1 AND key = $2 AND resource_id = $3 AND completed_at IS NULL`,
-    [claim.accountId, claim.key, claim.id],
-  );
-}
-
-/** The pause after that many attempts, in ms: doubling, with jitter. */
-function backOffMs(attempts: number): number {
-  const backoff = Math.min(FIRST_BACKOFF_MS * 2 ** Math.min(attempts - 1, 16), LONGEST_BACKOFF_MS);
-  return Math.round(backoff * (0.75 + Math.random() / 2));
-}
-
-/**
- * Unfinished records whose time has come, oldest first; across accounts, so without locks.
- * @param operations those that this process can finish: what it cannot would stand in front of the rest for ever.
- */
-export async function listRecoverable(
-  db: Queryable,
-  operations: string[],
-  limit: number,
-): Promise<IdempotencyRecord[]> {
-  return db.query(
-    `SELECT ${COLUMNS} FROM idempotency_records
-     WHERE state = 'in_progress' AND NOT needs_attention AND operation = ANY($1)
-       AND COALESCE(lease_expires_at <= clock_timestamp(), true)
-       AND COALESCE(next_attempt_at <= clock_timestamp(), true)
-     ORDER BY COALESCE(next_attempt_at, lease_expires_at, first_seen_at)
-     LIMIT $2`,
-    [operations, limit],
-  );
-}
-
-/**
- * Deletes expired records, oldest first. Candidates are listed across accounts without locks, then each account's
- * are deleted by compare-and-set on their epochs.
- * @returns how many candidates there were.
- */
-export async function deleteExpiredBatch(db: Queryable, limit: number): Promise<number> {
-  const candidates = await db.query<{
-    account_id: string;
-    keys: string[];
-    epochs: number[];
-    count: number;
-  }>(
-    `SELECT account_id, array_agg(key) AS keys, array_agg(epoch) AS epochs, count(*)::int AS count
-       FROM (
-         SELECT account_id, key, epoch FROM idempotency_records
-         WHERE state = 'completed' AND expires_at <= clock_timestamp()
-         ORDER BY expires_at LIMIT $1
-       ) AS expired
-       GROUP BY account_id`,
-    [limit],
-  );
-  for (const { account_id, keys, epochs } of candidates) {
-    await db.query(
-      `DELETE FROM idempotency_records
-       WHERE account_id = $1 AND state = 'completed' AND expires_at <= now()
-         AND (key, epoch) IN (SELECT * FROM unnest($2::text[], $3::integer[]))`,
-      [account_id, keys, epochs],
-    );
-  }
-  return candidates.reduce((sum, { count }) => sum + count, 0);
+  return rows[0]?.expires_at;
 }

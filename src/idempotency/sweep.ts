@@ -4,7 +4,7 @@ import {
   type BeforeApplicationShutdown,
   type OnApplicationBootstrap,
 } from '@nestjs/common';
-import { IdempotencyEngine } from './engine.js';
+import { Completer } from './completer.js';
 import { Loop } from './loop.js';
 import type { IdempotencyRecord } from './records.js';
 
@@ -24,7 +24,7 @@ export class Sweep implements OnApplicationBootstrap, BeforeApplicationShutdown 
   private readonly loop = new Loop(Sweep.name, INTERVAL_MS, () => this.startDue());
   private stopping = false;
 
-  constructor(private readonly engine: IdempotencyEngine) {}
+  constructor(private readonly completer: Completer) {}
 
   onApplicationBootstrap(): void {
     this.loop.start();
@@ -41,7 +41,7 @@ export class Sweep implements OnApplicationBootstrap, BeforeApplicationShutdown 
   private async startDue(): Promise<void> {
     const room = AT_ONCE - this.running.size;
     if (room === 0) return;
-    for (const record of await this.engine.listRecoverable(room)) {
+    for (const record of await this.completer.listRecoverable(room)) {
       const name = JSON.stringify([record.account_id, record.key]);
       if (this.stopping || this.running.has(name)) continue;
       this.running.set(
@@ -53,7 +53,7 @@ export class Sweep implements OnApplicationBootstrap, BeforeApplicationShutdown 
 
   private async resume(record: IdempotencyRecord): Promise<void> {
     try {
-      await this.engine.resume(record);
+      await this.completer.resume(record);
     } catch (error) {
       // Still open: the record carries the time of its next attempt (or its lease runs out).
       this.log.warn(`${record.resource_id} stays open after attempt ${record.attempts + 1}`, error);

@@ -7,31 +7,6 @@ export type Payload = Readonly<Record<string, string | number>>;
 /** How often a job is tried before it is parked. With the queue's back-off (e^n seconds, six hours at most): four days. */
 const MAX_ATTEMPTS = 25;
 
-/**
- * The call that adds a job, made of SQL expressions, for a statement of the caller's.
- *
- * With a key, a job that is asked for again before it has run is not added again. One without costs more, and the more
- * the longer the queue is, because `add_job` then looks for jobs to replace.
- */
-export function addJob(sql: {
-  name: string;
-  payload: string;
-  key?: string;
-  runAt?: string;
-  flags?: string;
-}): string {
-  const { name, payload, key, runAt = 'NULL', flags = 'NULL' } = sql;
-  const once = key === undefined ? '' : `, job_key => ${key}, job_key_mode => 'unsafe_dedupe'`;
-  return `graphile_worker.add_job(${name}, ${payload}, max_attempts => ${MAX_ATTEMPTS}, run_at => ${runAt}, flags => ${flags}${once})`;
-}
-
-const ENQUEUE = `SELECT 1 FROM ${addJob({
-  name: '$1',
-  payload: '$2::json',
-  runAt: `CASE WHEN $3::float8 > 0 THEN now() + $3 * interval '1 millisecond' END`,
-  flags: '$4::text[]',
-})}`;
-
 /** A job to be added. */
 export interface NewJob {
   job: string;
@@ -41,12 +16,19 @@ export interface NewJob {
 }
 
 /**
- * Adds a job in the caller's transaction: it exists if and only if that commits. It runs at least once.
- * @param delayMs it runs no sooner than in this many milliseconds.
+ * Adds jobs in the caller's transaction: they exist if and only if that commits. Each runs at least once.
+ * @param delayMs they run no sooner than in this many milliseconds.
  */
-export async function enqueue(tx: Tx, { job, payload, flags }: NewJob, delayMs = 0): Promise<void> {
-  await tx.query(ENQUEUE, [job, JSON.stringify(payload), delayMs, flags ?? null]);
+export async function enqueue(tx: Tx, jobs: readonly NewJob[], delayMs = 0): Promise<void> {
+  if (jobs.length === 0) return;
+  await tx.query(ENQUEUE, [JSON.stringify(jobs), delayMs]);
 }
+
+const ENQUEUE = `SELECT 1
+  FROM json_to_recordset($1) AS new (job text, payload json, flags json),
+    graphile_worker.add_job(new.job, new.payload, max_attempts => ${MAX_ATTEMPTS},
+      run_at => CASE WHEN $2::float8 > 0 THEN now() + $2 * interval '1 millisecond' END,
+      flags => CASE WHEN new.flags IS NOT NULL THEN ARRAY(SELECT json_array_elements_text(new.flags)) END)`;
 
 /**
  * Thrown by a handler that cannot go on now, by no fault of the job: it comes back after that many milliseconds, and

@@ -61,7 +61,7 @@ export class LabFaultGuard implements CanActivate {
   private faultsOf(request: Request, context: ExecutionContext): string[] {
     if (!['POST', 'PUT', 'DELETE'].includes(request.method)) return [];
     const threeBeats =
-      isIdempotent(this.reflector, context) && operationOf(request, this.operations).later;
+      isIdempotent(this.reflector, context) && operationOf(request, this.operations).outside;
     return [...NETWORK_FAULTS, ...(threeBeats ? Object.keys(CRASHES) : [])];
   }
 }

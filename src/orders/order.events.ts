@@ -1,7 +1,7 @@
-import type { Happening } from '../events/events.js';
+import type { NewEvent } from '../events/events.js';
 import { orderToWire, type Order } from './order.entity.js';
 
-export function orderPaid(order: Order): Happening {
+export function orderPaid(order: Order): NewEvent {
   return {
     accountId: order.account_id,
     type: 'order.paid',
@@ -10,7 +10,7 @@ export function orderPaid(order: Order): Happening {
   };
 }
 
-export function orderCanceled(order: Order): Happening {
+export function orderCanceled(order: Order): NewEvent {
   return {
     accountId: order.account_id,
     type: 'order.canceled',

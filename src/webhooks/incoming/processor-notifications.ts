@@ -4,7 +4,7 @@ import { ChargeOperation } from '../../charges/charge.operation.js';
 import { findCharge } from '../../charges/charge.queries.js';
 import { misfitOf } from '../../charges/parked-payments.js';
 import { endOf } from '../../charges/settle-charge.js';
-import { IdempotencyEngine } from '../../idempotency/engine.js';
+import { Completer } from '../../idempotency/completer.js';
 import { isConnectionLost } from '../../idempotency/errors.js';
 import type { Tx } from '../../platform/database.js';
 import {
@@ -28,7 +28,7 @@ export class ProcessorNotifications {
 
   constructor(
     private readonly dataSource: DataSource,
-    private readonly engine: IdempotencyEngine,
+    private readonly completer: Completer,
     private readonly processor: Processor,
     private readonly charges: ChargeOperation,
     private readonly refunds: RefundNotifications,
@@ -135,7 +135,7 @@ export class ProcessorNotifications {
     const end = endOf(answer);
     if (!end) throw new Error(`${notification.id} tells no end`);
     if (charge.status === 'pending') {
-      if (await this.engine.settleFromOutside(tx, account, this.charges.name, id, end))
+      if (await this.completer.settleFromOutside(tx, this.charges, account, id, end))
         return 'applied';
       charge = await findCharge(tx, account, id); // somebody was faster
       if (charge?.status === 'pending') throw new Error(`${id} is pending, but nobody works on it`);

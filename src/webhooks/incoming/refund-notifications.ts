@@ -3,7 +3,7 @@ import { DataSource } from 'typeorm';
 import type { Charge } from '../../charges/charge.entity.js';
 import { findCharge, findChargePaidBy } from '../../charges/charge.queries.js';
 import type { OurPayment } from '../../charges/rebuild-charge.js';
-import { IdempotencyEngine } from '../../idempotency/engine.js';
+import { Completer } from '../../idempotency/completer.js';
 import type { Tx } from '../../platform/database.js';
 import { nameOf } from '../../platform/fault.js';
 import { Problem } from '../../platform/problem.js';
@@ -13,7 +13,6 @@ import {
   type ProcessorAnswer,
   type RefundNews,
 } from '../../processor/processor.js';
-import { settleOwedRefund } from '../../refunds/compensation.js';
 import { refundMisfitOf } from '../../refunds/parked-refunds.js';
 import { bookForeignRefund } from '../../refunds/rebuild-refund.js';
 import { RefundOperation } from '../../refunds/refund.operation.js';
@@ -37,7 +36,7 @@ export class RefundNotifications {
 
   constructor(
     private readonly dataSource: DataSource,
-    private readonly engine: IdempotencyEngine,
+    private readonly completer: Completer,
     private readonly processor: Processor,
     private readonly refunds: RefundOperation,
   ) {}
@@ -120,11 +119,8 @@ export class RefundNotifications {
     const misfit = misfitOfTerms(this.processor, refund, news);
     if (misfit) return parkNotification(tx, of, misfit, this.log);
     if (refund.status === 'pending') {
-      const settled =
-        refund.cause === null
-          ? await this.engine.settleFromOutside(tx, account, this.refunds.name, id, end)
-          : await settleOwedRefund(tx, refund.charge_id, end, { accountId: account, id });
-      if (settled) return 'applied';
+      if (await this.completer.settleFromOutside(tx, this.refunds, account, id, end))
+        return 'applied';
       refund = (await findRefund(tx, account, id)) ?? refund; // somebody was faster
       if (refund.status === 'pending') throw new Error(`${id} is pending, but nobody works on it`);
     }

@@ -43,7 +43,7 @@ export class Deliveries {
   ) {
     events.subscribe((tx, event) => plan(tx, event, 'event'));
     resends.onResend(async (tx, event, resendId) => {
-      for (const job of await plan(tx, event, resendId)) await enqueue(tx, job);
+      await enqueue(tx, await plan(tx, event, resendId));
     });
     jobs.register(DELIVER, (payload, signal) => this.deliver(payload, signal), {
       place: 'receivers',
@@ -147,7 +147,7 @@ async function record(tx: Tx, attempt: Attempt, sent: Sent): Promise<boolean> {
   if (!(await endAttempt(tx, accountId, id, number, { ...sent, delivery, pauseMs }))) return false;
   if (gone) await disableEndpoint(tx, accountId, endpointId);
   if (pauseMs !== undefined) {
-    await enqueue(tx, deliver(accountId, id, endpointId, number + 1), pauseMs);
+    await enqueue(tx, [deliver(accountId, id, endpointId, number + 1)], pauseMs);
   }
   return true;
 }

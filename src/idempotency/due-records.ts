@@ -1,0 +1,54 @@
+import type { Queryable } from './database.js';
+import { RECORD_COLUMNS, type IdempotencyRecord } from './records.js';
+
+/**
+ * Unfinished records whose time has come, oldest first; across accounts, so without locks.
+ * @param operations those that this process can finish: what it cannot would stand in front of the rest for ever.
+ */
+export async function listRecoverable(
+  db: Queryable,
+  operations: string[],
+  limit: number,
+): Promise<IdempotencyRecord[]> {
+  return db.query(
+    `SELECT ${RECORD_COLUMNS} FROM idempotency_records
+     WHERE state = 'in_progress' AND NOT needs_attention AND operation = ANY($1)
+       AND COALESCE(lease_expires_at <= clock_timestamp(), true)
+       AND COALESCE(next_attempt_at <= clock_timestamp(), true)
+     ORDER BY COALESCE(next_attempt_at, lease_expires_at, first_seen_at)
+     LIMIT $2`,
+    [operations, limit],
+  );
+}
+
+/**
+ * Deletes expired records, oldest first. Candidates are listed across accounts without locks, then each account's
+ * are deleted by compare-and-set on their epochs.
+ * @returns how many candidates there were.
+ */
+export async function deleteExpiredBatch(db: Queryable, limit: number): Promise<number> {
+  const candidates = await db.query<{
+    account_id: string;
+    keys: string[];
+    epochs: number[];
+    count: number;
+  }>(
+    `SELECT account_id, array_agg(key) AS keys, array_agg(epoch) AS epochs, count(*)::int AS count
+       FROM (
+         SELECT account_id, key, epoch FROM idempotency_records
+         WHERE state = 'completed' AND expires_at <= clock_timestamp()
+         ORDER BY expires_at LIMIT $1
+       ) AS expired
+       GROUP BY account_id`,
+    [limit],
+  );
+  for (const { account_id, keys, epochs } of candidates) {
+    await db.query(
+      `DELETE FROM idempotency_records
+       WHERE account_id = $1 AND state = 'completed' AND expires_at <= now()
+         AND (key, epoch) IN (SELECT * FROM unnest($2::text[], $3::integer[]))`,
+      [account_id, keys, epochs],
+    );
+  }
+  return candidates.reduce((sum, { count }) => sum + count, 0);
+}
