@@ -15,7 +15,7 @@ import {
   type Write,
 } from './operation.js';
 import { completeRecord, lockClaimed, seizeRecord } from './records.js';
-import type { Claim, IdempotencyRecord, Result } from './records.js';
+import type { Claim, IdempotencyRecord, Result } from './record.entity.js';
 
 /** How an attempt that kept its claim ended: with an answer, or open, with the error for a client that waits. */
 export type Ended = { result: Result } | { open: Error };

@@ -1,5 +1,5 @@
 import type { Queryable } from './database.js';
-import { RECORD_COLUMNS, type IdempotencyRecord } from './records.js';
+import { RECORD_COLUMNS, type IdempotencyRecord } from './record.entity.js';
 
 /**
  * Unfinished records whose time has come, oldest first; across accounts, so without locks.

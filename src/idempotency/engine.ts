@@ -12,8 +12,16 @@ import {
 import { claimRecord } from './lease.js';
 import { EngineProbe, OperationRegistry, type Plan, type ProbePoint } from './operation.js';
 import { Progress } from './progress.js';
-import * as records from './records.js';
-import type { Claim, IdempotencyRecord, KeyedRequest, Result } from './records.js';
+import {
+  claimOf,
+  refuseAnotherIntent,
+  resultOf,
+  type Claim,
+  type IdempotencyRecord,
+  type KeyedRequest,
+  type Result,
+} from './record.entity.js';
+import { deleteExpired, findRecord, insertOrFindRecord } from './records.js';
 
 /** What the first beat found or made under the key. */
 interface Reserved {
@@ -118,7 +126,7 @@ export class IdempotencyEngine implements BeforeApplicationShutdown {
         // An expired record counts as absent. If its object exists, the object's primary key ends this transaction, and
         // the expired record stays: the same whether the reaper ran or not.
         reserved = await this.db.transaction(async (tx) => {
-          await records.deleteExpired(tx, record);
+          await deleteExpired(tx, record);
           return this.firstBeat(tx, request, plan);
         });
       }
@@ -144,13 +152,13 @@ export class IdempotencyEngine implements BeforeApplicationShutdown {
   ): Promise<Reserved | undefined> {
     const { leaseMs } = this.options;
     if ('insert' in plan) {
-      const found = await records.insertOrFindRecord(db, request, leaseMs, plan.insert(request));
+      const found = await insertOrFindRecord(db, request, leaseMs, plan.insert(request));
       return found?.claim
         ? { ...found, work: plan.work(request, found.record.first_seen_at) }
         : found;
     }
     return inTransaction(db, async (tx) => {
-      const found = await records.insertOrFindRecord(tx, request, leaseMs);
+      const found = await insertOrFindRecord(tx, request, leaseMs);
       if (!found?.claim) return found;
       await this.reached('record-written', request);
       const made = await plan.reserve(tx, found.claim);
@@ -167,13 +175,13 @@ export class IdempotencyEngine implements BeforeApplicationShutdown {
     progress: Progress,
     record: IdempotencyRecord,
   ): Promise<{ result: Result } | Claim | undefined> {
-    records.refuseAnotherIntent(record, progress.request);
+    refuseAnotherIntent(record, progress.request);
     const ours = progress.owns(record);
-    if (record.state === 'completed') return { result: records.resultOf(record, !ours) };
+    if (record.state === 'completed') return { result: resultOf(record, !ours) };
     progress.databaseIsBack();
     if (ours) {
       // What an attempt under this claim did before the database was lost is not known.
-      return progress.claim ? { ...progress.claim, inDoubt: true } : records.claimOf(record);
+      return progress.claim ? { ...progress.claim, inDoubt: true } : claimOf(record);
     }
     return record.free ? claimRecord(this.db, record, this.options.leaseMs) : undefined;
   }
@@ -201,7 +209,7 @@ export class IdempotencyEngine implements BeforeApplicationShutdown {
 
   /** A record that has not expired. */
   private async find({ accountId, key }: KeyedRequest): Promise<IdempotencyRecord | undefined> {
-    const record = await records.findRecord(this.db, accountId, key);
+    const record = await findRecord(this.db, accountId, key);
     return record?.expired ? undefined : record;
   }
 

@@ -6,7 +6,8 @@ import { deriveId } from './identity.js';
 import { REQUEST_FACTS, type RequestFacts } from './idempotent.interceptor.js';
 import { isPossibleKey } from './key-header.js';
 import { OperationRegistry, type FoundResource } from './operation.js';
-import { findRecord, type IdempotencyRecord } from './records.js';
+import type { IdempotencyRecord } from './record.entity.js';
+import { findRecord } from './records.js';
 
 /** What a key stands for, as the wire shows it. Times are ISO 8601 UTC. */
 interface KeyState {

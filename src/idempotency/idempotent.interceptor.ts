@@ -13,7 +13,7 @@ import { IdempotencyEngine } from './engine.js';
 import { deriveId, fingerprintOf, memberHashes } from './identity.js';
 import { parseIdempotencyKey, parsePreferWait } from './key-header.js';
 import { OperationRegistry, type Operation, type Plan } from './operation.js';
-import type { Result } from './records.js';
+import type { Result } from './record.entity.js';
 
 export const IDEMPOTENT = Symbol('IDEMPOTENT');
 

@@ -1,6 +1,6 @@
 import type { Queryable } from './database.js';
 import { SETTLE_MS } from './engine-options.js';
-import { claimOf, type Claim, type IdempotencyRecord } from './records.js';
+import { claimOf, type Claim, type IdempotencyRecord } from './record.entity.js';
 
 /** The first pause between two attempts of the sweep; it doubles. Shorter would hammer a service that is down. */
 const FIRST_BACKOFF_MS = 1_000;

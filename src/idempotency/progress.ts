@@ -10,7 +10,7 @@ import {
   wasSent,
 } from './errors.js';
 import type { KeyOutcome } from './operation.js';
-import type { Claim, IdempotencyRecord, KeyedRequest } from './records.js';
+import type { Claim, IdempotencyRecord, KeyedRequest } from './record.entity.js';
 
 /** How long a request retries a lost database before it reports it, in ms: an outage of seconds is not hidden. */
 const RECONNECT_MS = 2_000;

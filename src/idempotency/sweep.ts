@@ -6,7 +6,7 @@ import {
 } from '@nestjs/common';
 import { Completer } from './completer.js';
 import { Loop } from './loop.js';
-import type { IdempotencyRecord } from './records.js';
+import type { IdempotencyRecord } from './record.entity.js';
 
 /** How often unfinished records are looked for, in ms. Longer delays recovery; shorter is only more queries. */
 const INTERVAL_MS = 1_000;
