@@ -17,6 +17,7 @@ import { RefundsCountedOnce1763760050000 } from './1763760050000-refunds-counted
 import { ParkedPaymentsResolved1763760060000 } from './1763760060000-parked-payments-resolved.js';
 import { EventsAreTheOutbox1763760070000 } from './1763760070000-events-are-the-outbox.js';
 import { OwedRefundsHaveRecords1763760080000 } from './1763760080000-owed-refunds-have-records.js';
+import { DeliveriesAreTheirQueue1763760090000 } from './1763760090000-deliveries-are-their-queue.js';
 import { Reconciliation1763760008000 } from './1763760008000-reconciliation.js';
 
 /** In order, forward only. A list of classes, not a glob: TypeORM would load a glob by `import()`, which Jest breaks. */
@@ -41,4 +42,5 @@ export const migrations = [
   ParkedPaymentsResolved1763760060000,
   EventsAreTheOutbox1763760070000,
   OwedRefundsHaveRecords1763760080000,
+  DeliveriesAreTheirQueue1763760090000,
 ];

@@ -31,14 +31,14 @@ export interface Config {
   givingUp: { deadlineMs: number; keyWindowMs: number };
   /** Jobs at once, in each place. */
   jobs: {
-    concurrency: Record<'inside' | 'mail' | 'processor' | 'receivers', number>;
+    concurrency: Record<'inside' | 'mail' | 'processor', number>;
     lockMs: number;
   };
   /**
    * Endpoints must be https and public: our server opens connections to what merchants write. http and the loopback are
    * for the sandbox only, whose merchants are on this machine.
    */
-  webhooks: { publicOnly: boolean; timeoutMs: number };
+  webhooks: { publicOnly: boolean; timeoutMs: number; concurrency: number };
   mail: { from: string; smtpUrl?: string; directory: string };
   processor: {
     /** `sandbox`, `stripe_test` or `stripe_live`: stored on each charge, and only that one finishes it. */
@@ -124,13 +124,13 @@ export function loadConfig(env: Env = process.env): Config {
         inside: jobConcurrency,
         mail: jobConcurrency,
         processor: jobConcurrency,
-        receivers: integer(env, 'WEBHOOK_CONCURRENCY', 40, 1, 1_000),
       },
       lockMs: integer(env, 'JOB_LOCK_SECONDS', 30, 1, 3_600) * 1000,
     },
     webhooks: {
       publicOnly: production || Boolean(env.STRIPE_SECRET_KEY),
       timeoutMs: integer(env, 'WEBHOOK_TIMEOUT_MS', 10_000, 100, 15_000), // less than a delivery's lease, 20 s
+      concurrency: integer(env, 'WEBHOOK_CONCURRENCY', 40, 1, 1_000),
     },
     mail: {
       from: env.MAIL_FROM || 'receipts@charge-once.invalid',

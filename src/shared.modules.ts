@@ -43,6 +43,6 @@ export function sharedModules(
     OrdersModule,
     ChargesModule.forRoot(config.givingUp),
     RefundsModule.forRoot(config.givingUp),
-    WebhooksModule.forRoot(config.webhooks, jobs !== undefined),
+    WebhooksModule.forRoot(config.webhooks, jobs && jobs.stopMs / 2),
   ];
 }

@@ -8,6 +8,7 @@ const jobsAbout = (account: string, member: string, id: string) =>
  * While a job about an object is still to run nothing is missing: each job leaves the queue after the commit of what it
  * did, the job that follows included. A parked one waits for a person, and excuses nothing.
  */
+const isRelayed = 'event.relayed_at IS NOT NULL';
 const nobodyIsAt = (...about: [account: string, member: string, id: string]) =>
   `NOT EXISTS (SELECT 1 FROM ${jobsAbout(...about)} AND NOT job.is_parked)`;
 
@@ -27,7 +28,7 @@ const MISSING: readonly Invariant[] = [
         AND COALESCE(event.data #>> '{object,receipt_email}', orders.email) IS NOT NULL
         AND NOT EXISTS (SELECT 1 FROM sent_emails AS mail
           WHERE mail.account_id = event.account_id AND mail.event_id = event.id AND mail.sent_at IS NOT NULL)
-        AND ${nobodyIsAt('event.account_id', 'event', 'event.id')}`,
+        AND ${isRelayed} AND ${nobodyIsAt('event.account_id', 'event', 'event.id')}`,
   },
   {
     name: 'event_without_its_shipment',
@@ -41,7 +42,7 @@ const MISSING: readonly Invariant[] = [
           WHERE shipment.account_id = event.account_id AND shipment.order_id = event.cause)
         AND NOT EXISTS (SELECT 1 FROM sale_cancellations AS sale
           WHERE sale.account_id = event.account_id AND sale.order_id = event.cause)
-        AND ${nobodyIsAt('event.account_id', 'event', 'event.id')}
+        AND ${isRelayed} AND ${nobodyIsAt('event.account_id', 'event', 'event.id')}
         AND ${nobodyIsAt('event.account_id', 'order', 'event.cause')}`,
   },
   {
@@ -155,7 +156,7 @@ export const DELIVERY_INVARIANTS: readonly Invariant[] = [
         AND endpoint.deleted_at IS NULL AND endpoint.disabled_at IS NULL AND ${WANTED}
         AND NOT EXISTS (SELECT 1 FROM webhook_deliveries AS delivery WHERE delivery.account_id = event.account_id
           AND delivery.endpoint_id = endpoint.id AND delivery.event_id = event.id)
-        AND ${nobodyIsAt('event.account_id', 'event', 'event.id')}`,
+        AND ${isRelayed} AND ${nobodyIsAt('event.account_id', 'event', 'event.id')}`,
   },
   {
     name: 'resend_without_its_deliveries',
@@ -164,26 +165,18 @@ export const DELIVERY_INVARIANTS: readonly Invariant[] = [
           'instead of', resent.times) AS detail
       FROM (SELECT resend.account_id, resend.event_id, endpoint.id AS endpoint_id,
           count(*) + CASE WHEN endpoint.created_at < event.created_at - ${SETTLED_IN}
-            AND ${nobodyIsAt('event.account_id', 'event', 'event.id')} THEN 1 ELSE 0 END AS times
+            AND ${isRelayed} AND ${nobodyIsAt('event.account_id', 'event', 'event.id')} THEN 1 ELSE 0 END AS times
         FROM event_resends AS resend
         JOIN events AS event ON event.account_id = resend.account_id AND event.id = resend.event_id
         JOIN webhook_endpoints AS endpoint ON endpoint.account_id = resend.account_id
         WHERE endpoint.created_at < resend.created_at - ${SETTLED_IN}
           AND endpoint.deleted_at IS NULL AND endpoint.disabled_at IS NULL AND ${WANTED}
         GROUP BY resend.account_id, resend.event_id, endpoint.id, endpoint.created_at, event.account_id, event.id,
-          event.created_at) AS resent
+          event.created_at, event.relayed_at) AS resent
       CROSS JOIN LATERAL (SELECT count(*) AS times FROM webhook_deliveries AS delivery
         WHERE delivery.account_id = resent.account_id AND delivery.event_id = resent.event_id
           AND delivery.endpoint_id = resent.endpoint_id) AS told
       WHERE told.times < resent.times`,
-  },
-  {
-    name: 'delivery_half_way',
-    why: 'Each attempt that is still to be made has a job; without one the merchant is never told.',
-    sql: `SELECT delivery.account_id, delivery.id, delivery.attempts || ' attempts, '
-          || ${parked('delivery.account_id', 'delivery', 'delivery.id')} AS detail
-      FROM webhook_deliveries AS delivery
-      WHERE delivery.status = 'pending' AND ${nobodyIsAt('delivery.account_id', 'delivery', 'delivery.id')}`,
   },
   {
     name: 'delivery_without_its_event',

@@ -4,8 +4,7 @@ import type { Invariant } from './invariant.js';
 export function threeBeatInvariants(object: 'charge' | 'refund'): Invariant[] {
   const table = `${object}s`;
   // No client retries a refund that we owe: it needs its record until it ends.
-  const keyed =
-    object === 'refund' ? '(made.cause IS NULL OR made.settled_at IS NULL)' : 'true';
+  const keyed = object === 'refund' ? '(made.cause IS NULL OR made.settled_at IS NULL)' : 'true';
   // The answer is a snapshot: a refund that failed after it had succeeded was answered with 201.
   const answered =
     object === 'refund' ? `CASE WHEN made.reversed_at IS NULL THEN 402 ELSE 201 END` : '402';

@@ -2,7 +2,7 @@ import { Injectable } from '@nestjs/common';
 import { DataSource } from 'typeorm';
 import { EventSubscribers, findEvent } from '../events/events.js';
 import type { Event } from '../events/event.entity.js';
-import { JobRegistry, PutOff, type NewJob } from '../jobs/jobs.js';
+import { JobRegistry, type NewJob } from '../jobs/jobs.js';
 import { findOrder } from '../orders/order.queries.js';
 import type { Tx } from '../platform/database.js';
 import { MAIL_TIMEOUT_MS, Mailer } from './mailer.js';
@@ -30,19 +30,13 @@ export class Receipts {
     jobs.register(
       SEND_RECEIPT,
       ({ account, event }, signal) => this.send(String(account), String(event), signal),
-      { place: 'mail' },
+      'mail',
     );
   }
 
   private async consequences(tx: Tx, event: Event): Promise<NewJob[]> {
     if (event.type !== 'charge.succeeded' || !(await recipientOf(tx, event))) return [];
-    return [
-      {
-        job: SEND_RECEIPT,
-        payload: { account: event.account_id, event: event.id },
-        flags: ['mail'],
-      },
-    ];
+    return [{ job: SEND_RECEIPT, payload: { account: event.account_id, event: event.id } }];
   }
 
   private async send(accountId: string, eventId: string, stopping: AbortSignal): Promise<void> {
@@ -61,7 +55,7 @@ export class Receipts {
     } catch (error) {
       // Whether it arrived is not known for sure; waiting for the lease to end would not tell either.
       await giveBack(db, event, messageId, epoch);
-      throw stopping.aborted ? new PutOff('interrupted on our side', 0) : error;
+      throw error;
     }
     // Dies here: sent, not recorded. The lease runs out and the same message is sent again under the same Message-ID.
     // Whoever has been overtaken here records as well: one copy is known to have been taken.
@@ -96,7 +90,7 @@ async function recipientOf(db: Tx, { account_id, data }: Event): Promise<string 
 /**
  * The right to send a message, for the time of a lease.
  * @returns the epoch of the claim, or that it was sent.
- * @throws PutOff while somebody else is sending.
+ * @throws Error while another process sends: the job is retried.
  */
 async function claim(
   db: Tx,
@@ -118,14 +112,12 @@ async function claim(
     [event.account_id, messageId, LEASE_MS],
   );
   if (next[0]) return next[0].epoch;
-  const [held]: { sent: boolean; left_ms: number | null }[] = await db.query(
-    `SELECT sent_at IS NOT NULL AS sent,
-       (EXTRACT(EPOCH FROM lease_expires_at - now()) * 1000)::float8 AS left_ms
-     FROM sent_emails WHERE account_id = $1 AND message_id = $2`,
+  const [held] = await db.query<{ sent: boolean }>(
+    `SELECT sent_at IS NOT NULL AS sent FROM sent_emails WHERE account_id = $1 AND message_id = $2`,
     [event.account_id, messageId],
   );
   if (held?.sent) return 'sent';
-  throw new PutOff(`${messageId} is being sent by somebody else`, Math.max(0, held?.left_ms ?? 0));
+  throw new Error(`another process sends ${messageId}, or has died; its lease has not ended yet`);
 }
 
 /** Whether the claim outlasts the sending, for a process that slept since it was made. */

@@ -44,7 +44,7 @@ export class SaleCancellation {
         };
         return this.cancel(sale, attempt === 1);
       },
-      { place: 'processor' },
+      'processor',
     );
   }
 
@@ -72,7 +72,7 @@ export async function decideCancellation(
   );
   if (decided.length === 0) return;
   const payload = { account: accountId, order: orderId, charge: chargeId };
-  await enqueue(tx, [{ job: CANCEL_SALE, payload, flags: ['processor'] }]);
+  await enqueue(tx, [{ job: CANCEL_SALE, payload }]);
 }
 
 /** Whether that was decided before. The order is locked. */

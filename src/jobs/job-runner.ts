@@ -13,17 +13,15 @@ import type pg from 'pg';
 import { DataSource } from 'typeorm';
 import { Loop } from '../idempotency/loop.js';
 import { QUEUE_SCHEMA } from '../platform/queue-owner.js';
-import { Shares } from '../platform/shares.js';
 import {
+  JOB_PLACES,
   JobRegistry,
-  PLACES_OUTSIDE,
-  PutOff,
   type JobPlace,
   type Payload,
   type RegisteredJob,
 } from './jobs.js';
 import { openQueuePool, untilIdle } from './queue-pool.js';
-import { freeAbandonedJobs, giveBack, putOff, spreadNextRun } from './queue-tables.js';
+import { freeAbandonedJobs, giveBack, spreadNextRun } from './queue-tables.js';
 
 export interface JobRunnerOptions {
   databaseUrl: string;
@@ -39,9 +37,6 @@ export interface JobRunnerOptions {
 }
 
 export const JOB_RUNNER_OPTIONS = Symbol('JOB_RUNNER_OPTIONS');
-
-/** After this long a job whose owner has its share is looked at again, in ms; the queue passes over it meanwhile. */
-const SHARE_PAUSE_MS = 1_000;
 
 /** Abandoned locks are looked for this many times in the life of a lock. */
 const RESCUES_PER_LOCK = 6;
@@ -59,7 +54,6 @@ export class JobRunner
 {
   private readonly log = new Logger(JobRunner.name);
   private readonly rescuer: Loop;
-  private readonly shares: ReadonlyMap<JobPlace, Shares>;
   private readonly runners: Runner[] = [];
   /** By these names the queue knows who has locked what. */
   private readonly lockNames: string[] = [];
@@ -71,9 +65,6 @@ export class JobRunner
     private readonly jobs: JobRegistry,
     @Inject(JOB_RUNNER_OPTIONS) private readonly options: JobRunnerOptions,
   ) {
-    this.shares = new Map(
-      PLACES_OUTSIDE.map((place) => [place, new Shares(place, options.concurrency[place])]),
-    );
     this.rescuer = new Loop('JobRescuer', options.lockMs / RESCUES_PER_LOCK, () =>
       freeAbandonedJobs(dataSource.manager, options.lockMs),
     );
@@ -81,10 +72,8 @@ export class JobRunner
 
   async onApplicationBootstrap(): Promise<void> {
     const { databaseUrl, concurrency } = this.options;
-    this.pool = openQueuePool(databaseUrl, concurrency.inside + 4);
-    // Two, and not one for each place: every runner asks the queue about every job that is announced.
-    await this.startRunner(this.pool, ['inside']);
-    await this.startRunner(this.pool, PLACES_OUTSIDE);
+    this.pool = openQueuePool(databaseUrl, concurrency.inside + 5);
+    for (const place of JOB_PLACES) await this.startRunner(this.pool, place);
     this.rescuer.start();
   }
 
@@ -97,8 +86,7 @@ export class JobRunner
     await this.stopped;
   }
 
-  private async startRunner(pgPool: pg.Pool, places: readonly JobPlace[]): Promise<void> {
-    const slots = places.map((place) => this.options.concurrency[place]);
+  private async startRunner(pgPool: pg.Pool, place: JobPlace): Promise<void> {
     const events = new EventEmitter();
     events.on('pool:create', ({ workerPool }: { workerPool: { id: string } }) =>
       this.lockNames.push(workerPool.id),
@@ -107,54 +95,36 @@ export class JobRunner
       pgPool,
       schema: QUEUE_SCHEMA,
       events,
-      concurrency: slots.reduce((sum, each) => sum + each),
+      concurrency: this.options.concurrency[place],
       pollInterval: POLL_MS,
       noHandleSignals: true,
       noPreparedStatements: true, // the connection does that, where it may
       gracefulShutdownAbortTimeout: this.options.stopMs / 2,
       logger: this.queueLogger(),
       taskList: Object.fromEntries(
-        this.jobs.of(places).map((registered) => [registered.name, this.task(registered)]),
+        this.jobs.of(place).map((registered) => [registered.name, this.task(registered)]),
       ),
-      forbiddenFlags: () => places.flatMap((place) => this.shares.get(place)?.full() ?? []),
     });
     this.runners.push(runner);
     const ended = () => {
       // Unhandled on purpose: the process ends, and its supervisor starts another one.
-      if (!this.stopped) throw new Error(`the queue’s runner for jobs ${places} has ended`);
+      if (!this.stopped) throw new Error(`the queue’s runner for jobs ${place} has ended`);
     };
     void runner.promise.then(ended, ended);
   }
 
-  private task(registered: RegisteredJob): Task {
+  private task({ handler }: RegisteredJob): Task {
     return async (payload, { job, abortSignal }) => {
       setMaxListeners(0, abortSignal); // one for all jobs that run, each of which may listen
       try {
-        await this.run(registered, payload as Payload, abortSignal, job.attempts);
+        await handler(payload as Payload, abortSignal, job.attempts);
       } catch (error) {
-        const db = this.dataSource.manager;
-        const comesBack =
-          error instanceof PutOff ? putOff(db, job, error.delayMs) : spreadNextRun(db, job);
-        await comesBack.catch((failed: unknown) =>
+        await spreadNextRun(this.dataSource.manager, job).catch((failed: unknown) =>
           this.log.warn(`job ${job.id} comes back as the queue has it`, failed),
         );
-        throw error; // what was put off is no longer this process' to mark as failed
+        throw error;
       }
     };
-  }
-
-  private async run(
-    { handler, place, sharers }: RegisteredJob,
-    payload: Payload,
-    signal: AbortSignal,
-    attempt: number,
-  ): Promise<void> {
-    const shares = this.shares.get(place);
-    if (!shares) return handler(payload, signal, attempt);
-    // The queue passes over those who are full, but many slots may ask it at the same moment.
-    const leave = shares.take(sharers?.(payload) ?? []);
-    if (!leave) throw new PutOff('its owner has its share', SHARE_PAUSE_MS * (0.5 + Math.random()));
-    return handler(payload, signal, attempt).finally(leave);
   }
 
   /** Waits for what runs; gives back what takes longer, so that another process need not wait for its lock to end. */
@@ -178,7 +148,6 @@ export class JobRunner
     return new QueueLogger(() => (level, message, meta) => {
       if (!['error', 'warning'].includes(level)) return;
       const { error, job } = (meta ?? {}) as { error?: unknown; job?: Partial<Job> };
-      if (error instanceof PutOff) return;
       // Slots that wait hold no connection.
       if (message.includes('maxPoolSize')) return;
       // Its text of a failed job quotes the error's message, and that may quote a customer.

@@ -34,26 +34,9 @@ export async function spreadNextRun(
   );
 }
 
-/** For the queue to say of a job that was put off that it failed, which then is no longer its to say; in ms. */
-const AT_LEAST_MS = 100;
-
-/** Gives a running job back to the queue, as if it had not been begun. Whoever has taken it over keeps it. */
-export async function putOff(
-  db: Tx,
-  { id, attempts, locked_by }: { id: string; attempts: number; locked_by: string | null },
-  delayMs: number,
-): Promise<void> {
-  await db.query(
-    `UPDATE ${JOBS} SET locked_at = NULL, locked_by = NULL, attempts = attempts - 1,
-       run_at = now() + $4::float8 * interval '1 millisecond'
-     WHERE id = $1 AND attempts = $2 AND locked_by = $3`,
-    [id, attempts, locked_by, Math.max(delayMs, AT_LEAST_MS)],
-  );
-}
-
 /**
- * Gives all that these workers have locked back to the queue, as `putOff` does, so that it does not matter which of the
- * two comes first. (The library's `force_unlock_workers` would count an attempt.)
+ * Gives all that these workers have locked back to the queue, as if it had not begun. (The library's
+ * `force_unlock_workers` would count an attempt.)
  */
 export async function giveBack(
   db: { query(sql: string, values: unknown[]): Promise<unknown> },

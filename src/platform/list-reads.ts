@@ -21,7 +21,7 @@ export class ListReads {
   private readonly turns: Shares;
 
   private constructor(poolSize: number) {
-    this.turns = new Shares('lists', Math.max(1, Math.floor(poolSize * PART_OF_THE_POOL)));
+    this.turns = new Shares(Math.max(1, Math.floor(poolSize * PART_OF_THE_POOL)));
   }
 
   static of(dataSource: DataSource): ListReads {

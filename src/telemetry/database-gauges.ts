@@ -18,8 +18,12 @@ const FIGURES = `
     (SELECT count(*)::int FROM idempotency_records WHERE ${NEEDS_ATTENTION}) AS needing_attention,
     (SELECT count(*)::int FROM parked_payments WHERE resolved_at IS NULL) AS parked,
     (SELECT count(*)::int FROM graphile_worker.jobs WHERE ${IS_PARKED}) AS parked_jobs,
-    (SELECT COALESCE(EXTRACT(EPOCH FROM clock_timestamp() - min(run_at)), 0)::float8 FROM graphile_worker.jobs
-     WHERE run_at <= now() AND locked_at IS NULL AND attempts < max_attempts) AS oldest_due_job,
+    (SELECT COALESCE(EXTRACT(EPOCH FROM clock_timestamp() - min(due_at)), 0)::float8 FROM (
+       SELECT min(run_at) AS due_at FROM graphile_worker.jobs
+         WHERE run_at <= now() AND locked_at IS NULL AND attempts < max_attempts
+       UNION ALL SELECT min(created_at) FROM events WHERE relayed_at IS NULL
+       UNION ALL SELECT min(next_attempt_at) FROM webhook_deliveries
+         WHERE status = 'pending' AND next_attempt_at <= now()) AS due) AS oldest_due_job,
     (SELECT count(*)::int FROM reconciliation_differences WHERE mended) AS mended,
     CASE WHEN last.id IS NOT NULL THEN
       (SELECT count(*)::int FROM reconciliation_differences WHERE run_id = last.id) END AS differences,

@@ -4,6 +4,11 @@ import { RefundNotifications } from './incoming/refund-notifications.js';
 import { WaitingNotificationsLoop } from './incoming/waiting-notifications.loop.js';
 import { addressPolicy } from './outgoing/address-policy.js';
 import { ADDRESS_POLICY, Deliveries, LIMITS } from './outgoing/deliveries.js';
+import {
+  DELIVERY_LOOP_OPTIONS,
+  DeliveryLoop,
+  type DeliveryLoopOptions,
+} from './outgoing/delivery.loop.js';
 import { EndpointOperation, SecretRotationOperation } from './outgoing/endpoint.operations.js';
 import { ANSWER_BYTES, type Limits } from './outgoing/sender.js';
 
@@ -12,12 +17,14 @@ import { ANSWER_BYTES, type Limits } from './outgoing/sender.js';
 export class WebhooksModule {
   /**
    * @param options `publicOnly`: deliveries go to public https addresses only; `timeoutMs`: for a receiver's answer.
-   * @param background whether this process applies what has been waiting.
+   * @param stopMs in the background process, which applies waiting notifications and delivers: as `DeliveryLoopOptions`.
    */
   static forRoot(
-    { publicOnly, timeoutMs }: { publicOnly: boolean; timeoutMs: number },
-    background: boolean,
+    options: { publicOnly: boolean; timeoutMs: number; concurrency: number },
+    stopMs: number | undefined,
   ): DynamicModule {
+    const { publicOnly, timeoutMs, concurrency } = options;
+    const loopOptions: DeliveryLoopOptions = { concurrency, stopMs: stopMs ?? 0 };
     const limits: Limits = { timeoutMs, answerBytes: ANSWER_BYTES };
     return {
       module: WebhooksModule,
@@ -30,7 +37,13 @@ export class WebhooksModule {
         SecretRotationOperation,
         ProcessorNotifications,
         RefundNotifications,
-        ...(background ? [WaitingNotificationsLoop] : []),
+        ...(stopMs === undefined
+          ? []
+          : [
+              { provide: DELIVERY_LOOP_OPTIONS, useValue: loopOptions },
+              DeliveryLoop,
+              WaitingNotificationsLoop,
+            ]),
       ],
       exports: [EndpointOperation, SecretRotationOperation, ProcessorNotifications],
     };

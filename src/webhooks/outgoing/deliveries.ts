@@ -1,11 +1,9 @@
 import { Inject, Injectable } from '@nestjs/common';
-import { DataSource } from 'typeorm';
 import { eventToWire, type Event } from '../../events/event.entity.js';
 import { EventResendOperation } from '../../events/event-resend.operation.js';
 import { EventSubscribers } from '../../events/events.js';
+import { Database, inTransaction, type Queryable, type Tx } from '../../idempotency/database.js';
 import { deriveId } from '../../idempotency/identity.js';
-import { enqueue, JobRegistry, PutOff, type NewJob, type Payload } from '../../jobs/jobs.js';
-import type { Tx } from '../../platform/database.js';
 import type { AddressPolicy } from './address-policy.js';
 import {
   beginAttempt,
@@ -14,51 +12,48 @@ import {
   findOpenDelivery,
   giveUp,
   insertDelivery,
-  type OpenDelivery,
 } from './delivery.queries.js';
 import type { Endpoint } from './endpoint.entity.js';
 import { disableEndpoint, listEnabledEndpoints } from './endpoint.queries.js';
-import { pauseAfter } from './retry-schedule.js';
+import { pauseAfter, PAUSES_MS } from './retry-schedule.js';
 import { send, type Limits, type Sent } from './sender.js';
 
 export const ADDRESS_POLICY = Symbol('ADDRESS_POLICY');
 export const LIMITS = Symbol('LIMITS');
 
-const DELIVER = 'deliver-webhook';
-
 /**
- * Tells merchants, at least once per endpoint, always under the same `webhook-id`: exactly once is the receiver's
- * part (docs/webhook-receiver.md), as it is for everybody who answers a network.
+ * Sends events to merchants, at least once for each endpoint, always under the same `webhook-id`: to apply it exactly
+ * once is the receiver's part (docs/webhook-receiver.md), as it is for everyone who answers a network.
  * Proof: test/webhooks/deliveries.spec.ts, delivery-crash.spec.ts.
  */
 @Injectable()
 export class Deliveries {
   constructor(
-    private readonly dataSource: DataSource,
+    private readonly db: Database,
     @Inject(ADDRESS_POLICY) private readonly policy: AddressPolicy,
     @Inject(LIMITS) private readonly limits: Limits,
     events: EventSubscribers,
     resends: EventResendOperation,
-    jobs: JobRegistry,
   ) {
-    events.subscribe((tx, event) => plan(tx, event, 'event'));
-    resends.onResend(async (tx, event, resendId) => {
-      await enqueue(tx, await plan(tx, event, resendId));
+    events.subscribe(async (tx, event) => {
+      await plan(tx, event, 'event');
+      return []; // the rows are the queue: DeliveryLoop finds them
     });
-    jobs.register(DELIVER, (payload, signal) => this.deliver(payload, signal), {
-      place: 'receivers',
-      sharers: ({ account, endpoint }) => sharers(String(account), String(endpoint)),
-    });
+    resends.onResend((tx, event, resendId) => plan(tx, event, resendId));
   }
 
-  private async deliver(payload: Payload, signal: AbortSignal): Promise<void> {
-    const db = this.dataSource.manager;
-    const [accountId, id] = [String(payload.account), String(payload.delivery)];
-    const delivery = await findOpenDelivery(db, accountId, id);
-    if (!delivery || isObsolete(payload, delivery)) return;
-    if (delivery.early_ms > 0) throw new PutOff(`${id} waits for its time`, delivery.early_ms);
-    if (delivery.url === null) return giveUp(db, accountId, id); // nobody wants it any more
-    const number = await beginAttempt(db, accountId, id);
+  /**
+   * Makes one attempt at a delivery that is due.
+   * @param signal aborts when the process is about to stop.
+   */
+  async deliver(accountId: string, id: string, signal: AbortSignal): Promise<void> {
+    const delivery = await findOpenDelivery(this.db, accountId, id);
+    if (!delivery) return;
+    // No endpoint wants it any more, or each of its attempts has ended its process.
+    if (delivery.url === null || delivery.attempts > PAUSES_MS.length)
+      return giveUp(this.db, accountId, id);
+    const number = await beginAttempt(this.db, accountId, id);
+    if (number === undefined) return; // another process makes this attempt
     const sent = await send(
       {
         url: delivery.url,
@@ -70,61 +65,32 @@ export class Deliveries {
       signal,
       this.limits,
     );
-    if (signal.aborted && sent.status === undefined) {
-      await cancelAttempt(db, accountId, id, number);
-      throw new PutOff('interrupted on our side', 0);
-    }
-    // Dies here: delivered, not recorded. The lease runs out and the receiver sees the same webhook-id again.
+    if (signal.aborted && sent.status === undefined)
+      return cancelAttempt(this.db, accountId, id, number);
+    // Dies here: delivered, not recorded. The lease ends, and the receiver gets the same webhook-id again.
     const attempt = { accountId, id, endpointId: delivery.endpoint_id, number };
-    const known = isSuccess(sent)
-      ? await record(db, attempt, sent) // one statement
-      : await this.dataSource.transaction((tx) => record(tx, attempt, sent));
-    if (!known) throw new Error(`${id} slept past its lease; another attempt tells`);
+    await (sent.status === 410
+      ? inTransaction(this.db, (tx) => record(tx, attempt, sent))
+      : record(this.db, attempt, sent)); // one statement
   }
-}
-
-/** The job for an attempt, by its number. */
-function deliver(accountId: string, id: string, endpointId: string, attempt: number): NewJob {
-  return {
-    job: DELIVER,
-    payload: { account: accountId, delivery: id, endpoint: endpointId, attempt },
-    flags: ['receivers', ...sharers(accountId, endpointId)],
-  };
-}
-
-function sharers(accountId: string, endpointId: string): string[] {
-  return [accountId, endpointId];
-}
-
-/** Whether the attempt that this job is for has ended, so that the next one has a job of its own. */
-function isObsolete({ attempt }: Payload, { attempts, is_planned }: OpenDelivery): boolean {
-  return is_planned && attempts >= Number(attempt);
 }
 
 /** One delivery for each endpoint that wants the event; those that exist already are left alone. */
-async function plan(tx: Tx, event: Event, cause: string): Promise<NewJob[]> {
-  const jobs: NewJob[] = [];
+async function plan(tx: Tx, event: Event, cause: string): Promise<void> {
   for (const endpoint of await listEnabledEndpoints(tx, event.account_id)) {
     if (!wants(endpoint, event)) continue;
-    // Derived from endpoint, event and (for a resend) its cause: planned twice, it is one delivery.
-    const id = deriveId('del', event.account_id, `${endpoint.id} ${cause}`, event.id);
-    const isNew = await insertDelivery(tx, {
+    await insertDelivery(tx, {
       account_id: event.account_id,
-      id,
+      // Derived from endpoint, event and (for a resend) its cause: planned twice, it is one delivery.
+      id: deriveId('del', event.account_id, `${endpoint.id} ${cause}`, event.id),
       endpoint_id: endpoint.id,
       event_id: event.id,
     });
-    if (isNew) jobs.push(deliver(event.account_id, id, endpoint.id, 1));
   }
-  return jobs;
 }
 
 function wants({ events }: Endpoint, { type }: Event): boolean {
   return events.includes(type) || events.includes('*');
-}
-
-function isSuccess({ status }: Sent): boolean {
-  return status !== undefined && status >= 200 && status <= 299;
 }
 
 interface Attempt {
@@ -134,20 +100,13 @@ interface Attempt {
   number: number;
 }
 
-/**
- * Writes what came of the attempt and, if it is to be tried again, the job for it: both or neither.
- * @returns false if another attempt has taken over and it is for that one to say.
- */
-async function record(tx: Tx, attempt: Attempt, sent: Sent): Promise<boolean> {
+/** Writes the attempt's result and when the next one is due. After a lost lease only a success is written. */
+async function record(db: Queryable, attempt: Attempt, sent: Sent): Promise<void> {
   const { accountId, id, endpointId, number } = attempt;
-  const ok = isSuccess(sent);
+  const ok = sent.status !== undefined && sent.status >= 200 && sent.status <= 299;
   const gone = sent.status === 410;
   const pauseMs = ok || gone ? undefined : pauseAfter(number, sent.retryAfterMs);
   const delivery = ok ? 'succeeded' : pauseMs === undefined ? 'failed' : 'pending';
-  if (!(await endAttempt(tx, accountId, id, number, { ...sent, delivery, pauseMs }))) return false;
-  if (gone) await disableEndpoint(tx, accountId, endpointId);
-  if (pauseMs !== undefined) {
-    await enqueue(tx, [deliver(accountId, id, endpointId, number + 1)], pauseMs);
-  }
-  return true;
+  const recorded = await endAttempt(db, accountId, id, number, { ...sent, delivery, pauseMs });
+  if (recorded && gone) await disableEndpoint(db, accountId, endpointId);
 }

@@ -3,9 +3,9 @@
  *
  * | status | moved on by | after a crash |
  * |---|---|---|
- * | `pending` | the job `deliver-webhook`, by its attempt's number | the lease runs out, the queue tries again |
- * | `succeeded` | nobody: the receiver answered 2xx | stays |
- * | `failed` | nobody: 410, no 2xx in three days, or the endpoint was deleted; the API can resend the event | stays |
+ * | `pending` | the process that claims it when `next_attempt_at` has come, and so moves that to the end of a lease | it is due again when the lease ends |
+ * | `succeeded` | final: the receiver answered 2xx | stays |
+ * | `failed` | final: 410, no 2xx in three days, or the endpoint was deleted; the API can resend the event | stays |
  */
 export interface Delivery {
   account_id: string;
@@ -14,6 +14,7 @@ export interface Delivery {
   event_id: string;
   status: 'pending' | 'succeeded' | 'failed';
   attempts: number;
+  /** While an attempt is under way: when the next one is due if this one is not recorded by then. Null at the end. */
   next_attempt_at: Date | null;
   created_at: Date;
   /** Of the newest attempt. */

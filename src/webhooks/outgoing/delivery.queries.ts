@@ -1,24 +1,40 @@
 import type { Event } from '../../events/event.entity.js';
 import { EVENT_COLUMNS } from '../../events/events.js';
-import { PutOff } from '../../jobs/jobs.js';
-import type { Tx } from '../../platform/database.js';
+import type { Queryable, Tx } from '../../idempotency/database.js';
 import type { Delivery } from './delivery.entity.js';
 import type { Sent } from './sender.js';
 
-/** Longer than an attempt takes, in ms; a sender that is silent for longer is taken for dead. */
+/** Longer than an attempt takes, in ms; a sender that is silent for longer counts as dead. */
 const LEASE_MS = 20_000;
 
-/** @returns false if it was planned before. */
+/** Does nothing if it was planned before. It is due at once. */
 export async function insertDelivery(
   tx: Tx,
   delivery: Pick<Delivery, 'account_id' | 'id' | 'endpoint_id' | 'event_id'>,
-): Promise<boolean> {
-  const rows: unknown[] = await tx.query(
-    `INSERT INTO webhook_deliveries (account_id, id, endpoint_id, event_id, status)
-     VALUES ($1, $2, $3, $4, 'pending') ON CONFLICT DO NOTHING RETURNING id`,
+): Promise<void> {
+  await tx.query(
+    `INSERT INTO webhook_deliveries (account_id, id, endpoint_id, event_id, status, next_attempt_at)
+     VALUES ($1, $2, $3, $4, 'pending', now()) ON CONFLICT DO NOTHING`,
     [delivery.account_id, delivery.id, delivery.endpoint_id, delivery.event_id],
   );
-  return rows.length > 0;
+}
+
+/**
+ * What is due, oldest first; across accounts, so without locks.
+ * @param full accounts and endpoints that have their share of the slots: their deliveries must not stand before others'.
+ */
+export async function listDueDeliveries(
+  db: Queryable,
+  limit: number,
+  full: readonly string[],
+): Promise<Pick<Delivery, 'account_id' | 'id' | 'endpoint_id'>[]> {
+  return db.query(
+    `SELECT account_id, id, endpoint_id FROM webhook_deliveries
+     WHERE status = 'pending' AND next_attempt_at <= now()
+       AND account_id <> ALL($2) AND endpoint_id <> ALL($2)
+     ORDER BY next_attempt_at LIMIT $1`,
+    [limit, full],
+  );
 }
 
 /** A delivery that has not ended, and all that an attempt needs. */
@@ -26,10 +42,6 @@ export interface OpenDelivery {
   endpoint_id: string;
   /** How many attempts were begun. */
   attempts: number;
-  /** Whether the last attempt has ended and the next one has its time. */
-  is_planned: boolean;
-  /** Until that time, in ms; 0 if it has come. */
-  early_ms: number;
   /** Null when the endpoint was deleted or disabled. */
   url: string | null;
   /** Those that sign now, newest first. */
@@ -37,19 +49,14 @@ export interface OpenDelivery {
   event: Event;
 }
 
-/**
- * @returns undefined if it has ended.
- * @throws Error if there is none: a job about it is not done.
- */
+/** @returns undefined if it has ended. */
 export async function findOpenDelivery(
-  db: Tx,
+  db: Queryable,
   accountId: string,
   id: string,
 ): Promise<OpenDelivery | undefined> {
-  const [row]: (Event & Omit<OpenDelivery, 'event'> & Pick<Delivery, 'status'>)[] = await db.query(
-    `SELECT event.*, delivery.status, delivery.endpoint_id, endpoint.url, delivery.attempts,
-       delivery.next_attempt_at IS NOT NULL AS is_planned,
-       GREATEST(COALESCE(EXTRACT(EPOCH FROM delivery.next_attempt_at - now()) * 1000, 0), 0)::float8 AS early_ms, ARRAY(
+  const [row] = await db.query<Event & Omit<OpenDelivery, 'event'>>(
+    `SELECT event.*, delivery.endpoint_id, endpoint.url, delivery.attempts, ARRAY(
          SELECT secret FROM webhook_secrets
          WHERE account_id = delivery.account_id AND endpoint_id = delivery.endpoint_id
            AND (expires_at IS NULL OR expires_at > clock_timestamp())
@@ -60,35 +67,35 @@ export async function findOpenDelivery(
      LEFT JOIN webhook_endpoints AS endpoint
        ON endpoint.account_id = delivery.account_id AND endpoint.id = delivery.endpoint_id
        AND endpoint.deleted_at IS NULL AND endpoint.disabled_at IS NULL
-     WHERE delivery.account_id = $1 AND delivery.id = $2`,
+     WHERE delivery.account_id = $1 AND delivery.id = $2 AND delivery.status = 'pending'`,
     [accountId, id],
   );
-  if (!row) throw new Error(`${id} has a job but no row`);
-  const { status, endpoint_id, attempts, is_planned, early_ms, url, secrets, ...event } = row;
-  if (status !== 'pending') return undefined;
-  return { endpoint_id, attempts, is_planned, early_ms, url, secrets, event };
+  if (!row) return undefined;
+  const { endpoint_id, attempts, url, secrets, ...event } = row;
+  return { endpoint_id, attempts, url, secrets, event };
 }
 
 /**
- * The right to make the next attempt, by compare-and-set on the lease; the attempt has a row before it has any effect.
- * @returns the attempt's number.
- * @throws PutOff while somebody else is at it.
+ * The right to make the attempt that is due, by compare-and-set on its time: until the lease ends it is not due again.
+ * The attempt has a row before it has any effect.
+ * @returns the attempt's number; undefined if another process makes it.
  */
-export async function beginAttempt(db: Tx, accountId: string, id: string): Promise<number> {
-  const rows: { number: number }[] = await db.query(
+export async function beginAttempt(
+  db: Queryable,
+  accountId: string,
+  id: string,
+): Promise<number | undefined> {
+  const rows = await db.query<{ number: number }>(
     `WITH claimed AS (
        UPDATE webhook_deliveries
-       SET attempts = attempts + 1, next_attempt_at = NULL, lease_expires_at = now() + $3 * interval '1 millisecond'
-       WHERE account_id = $1 AND id = $2 AND status = 'pending'
-         AND (lease_expires_at IS NULL OR lease_expires_at <= now())
-         AND (next_attempt_at IS NULL OR next_attempt_at <= now())
+       SET attempts = attempts + 1, next_attempt_at = now() + $3 * interval '1 millisecond'
+       WHERE account_id = $1 AND id = $2 AND status = 'pending' AND next_attempt_at <= now()
        RETURNING account_id, id, attempts)
      INSERT INTO webhook_attempts (account_id, delivery_id, number)
      SELECT account_id, id, attempts FROM claimed RETURNING number`,
     [accountId, id, LEASE_MS],
   );
-  if (!rows[0]) throw new PutOff(`${id} is being delivered by somebody else`, LEASE_MS / 4);
-  return rows[0].number;
+  return rows[0]?.number;
 }
 
 /** How an attempt ended, and what that means for its delivery. */
@@ -99,24 +106,26 @@ export type AttemptEnd = Sent & {
 };
 
 /**
- * Writes down how an attempt ended. A success counts whoever has taken over or given up meanwhile: the receiver has it.
- * @returns false if it was no success and another attempt has taken over.
+ * Records how an attempt ended. A success counts even if another attempt has begun or the delivery was given up: the
+ * receiver has it.
+ * @returns false if it was no success and the delivery's state is another attempt's to write.
  */
 export async function endAttempt(
-  tx: Tx,
+  db: Queryable,
   accountId: string,
   id: string,
   number: number,
   end: AttemptEnd,
 ): Promise<boolean> {
-  const [, recorded]: [unknown[], number] = await tx.query(
+  const recorded = await db.query(
     `WITH attempt AS (
        UPDATE webhook_attempts SET response_status = $4, error = $5
        WHERE account_id = $1 AND delivery_id = $2 AND number = $3)
      UPDATE webhook_deliveries
-     SET status = $6, lease_expires_at = NULL, next_attempt_at = now() + $7::float8 * interval '1 millisecond'
+     SET status = $6, next_attempt_at = now() + $7::float8 * interval '1 millisecond'
      WHERE account_id = $1 AND id = $2
-       AND (status = 'pending' AND attempts = $3 OR status <> 'succeeded' AND $6 = 'succeeded')`,
+       AND (status = 'pending' AND attempts = $3 OR status <> 'succeeded' AND $6 = 'succeeded')
+     RETURNING id`,
     [
       accountId,
       id,
@@ -127,24 +136,19 @@ export async function endAttempt(
       end.pauseMs ?? null,
     ],
   );
-  if (recorded > 0) return true;
-  const pending: unknown[] = await tx.query(
-    `SELECT 1 FROM webhook_deliveries WHERE account_id = $1 AND id = $2 AND status = 'pending'`,
-    [accountId, id],
-  );
-  return pending.length === 0;
+  return recorded.length > 0;
 }
 
 /** Takes back an attempt that was cut short by us: the receiver has not failed, and the schedule does not move. */
 export async function cancelAttempt(
-  db: Tx,
+  db: Queryable,
   accountId: string,
   id: string,
   number: number,
 ): Promise<void> {
   await db.query(
     `WITH cancelled AS (
-       UPDATE webhook_deliveries SET attempts = attempts - 1, lease_expires_at = NULL
+       UPDATE webhook_deliveries SET attempts = attempts - 1, next_attempt_at = now()
        WHERE account_id = $1 AND id = $2 AND attempts = $3 AND status = 'pending'
        RETURNING account_id, id)
      DELETE FROM webhook_attempts AS attempt USING cancelled
@@ -153,11 +157,11 @@ export async function cancelAttempt(
   );
 }
 
-/** Ends a delivery whose endpoint is gone, without another attempt. */
-export async function giveUp(db: Tx, accountId: string, id: string): Promise<void> {
+/** Ends a delivery without another attempt, unless an attempt is under way: the receiver may take it. */
+export async function giveUp(db: Queryable, accountId: string, id: string): Promise<void> {
   await db.query(
     `UPDATE webhook_deliveries SET status = 'failed', next_attempt_at = NULL
-     WHERE account_id = $1 AND id = $2 AND status = 'pending'`,
+     WHERE account_id = $1 AND id = $2 AND status = 'pending' AND next_attempt_at <= now()`,
     [accountId, id],
   );
 }

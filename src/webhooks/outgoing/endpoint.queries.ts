@@ -105,9 +105,12 @@ async function endDeliveries(
   which: 'idle' | 'all',
 ): Promise<void> {
   await tx.query(
-    `UPDATE webhook_deliveries SET status = 'failed', next_attempt_at = NULL, lease_expires_at = NULL
+    `UPDATE webhook_deliveries AS delivery SET status = 'failed', next_attempt_at = NULL
      WHERE account_id = $1 AND endpoint_id = $2 AND status = 'pending'
-       AND ($3 = 'all' OR lease_expires_at IS NULL OR lease_expires_at <= now())`,
+       AND ($3 = 'all' OR next_attempt_at <= now() OR NOT EXISTS (
+         SELECT 1 FROM webhook_attempts AS attempt
+         WHERE attempt.account_id = delivery.account_id AND attempt.delivery_id = delivery.id
+           AND attempt.number = delivery.attempts AND attempt.response_status IS NULL AND attempt.error IS NULL))`,
     [accountId, endpointId, which],
   );
 }
