@@ -80,8 +80,7 @@ export class DeliveryLoop
         });
       this.running.set(id, ended);
     }
-    const busy = due.length > 0 || this.running.size > 0;
-    this.pauseMs = busy ? BUSY_PAUSE_MS : Math.min(this.pauseMs * 1.5, IDLE_PAUSE_MS);
+    this.pauseMs = due.length > 0 ? BUSY_PAUSE_MS : Math.min(this.pauseMs * 1.5, IDLE_PAUSE_MS);
     return this.pauseMs;
   }
 }
