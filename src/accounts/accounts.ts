@@ -1,7 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { Injectable } from '@nestjs/common';
-import { DataSource } from 'typeorm';
-import type { Tx } from '../platform/database.js';
+import { Database, type Tx } from '../platform/database.js';
 import { randomId } from '../platform/request-id.js';
 
 /** API keys are random and long, so that one round of SHA-256 keeps them as well as a slow hash would. */
@@ -11,11 +10,11 @@ export function hashApiKey(apiKey: string): Buffer {
 
 @Injectable()
 export class Accounts {
-  constructor(private readonly dataSource: DataSource) {}
+  constructor(private readonly db: Database) {}
 
   /** The account that a key belongs to, if the key is known and was not revoked. */
   async findByApiKey(apiKey: string): Promise<string | undefined> {
-    const rows: { account_id: string }[] = await this.dataSource.query(
+    const rows = await this.db.query<{ account_id: string }>(
       `SELECT account_id FROM api_keys WHERE key_hash = $1 AND revoked_at IS NULL`,
       [hashApiKey(apiKey)],
     );
