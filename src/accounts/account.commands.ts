@@ -93,13 +93,18 @@ function revoked(rows: { account_id: string; hint: string }[], otherwise: string
 }
 
 async function list(db: Database): Promise<string[]> {
-  const rows =
-    await db.query<{ id: string; name: string; hint: string | null; since: string; until: string }>(
-      `SELECT a.id, a.name, ${HINT} AS hint, to_char(k.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD') AS since,
-         to_char(k.revoked_at AT TIME ZONE 'UTC', 'YYYY-MM-DD') AS until
-       FROM accounts a LEFT JOIN api_keys k ON k.account_id = a.id
-       ORDER BY a.created_at, a.id, k.created_at`,
-    );
+  const rows = await db.query<{
+    id: string;
+    name: string;
+    hint: string | null;
+    since: string;
+    until: string;
+  }>(
+    `SELECT a.id, a.name, ${HINT} AS hint, to_char(k.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD') AS since,
+       to_char(k.revoked_at AT TIME ZONE 'UTC', 'YYYY-MM-DD') AS until
+     FROM accounts a LEFT JOIN api_keys k ON k.account_id = a.id
+     ORDER BY a.created_at, a.id, k.created_at`,
+  );
   if (rows.length === 0) return ['No accounts yet.'];
   const lines: string[] = [];
   let account = '';

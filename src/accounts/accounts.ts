@@ -1,6 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { Injectable } from '@nestjs/common';
-import { Database, type Tx } from '../platform/database.js';
+import { Database, type Queryable } from '../platform/database.js';
 import { randomId } from '../platform/request-id.js';
 
 /** API keys are random and long, so that one round of SHA-256 keeps them as well as a slow hash would. */
@@ -23,9 +23,9 @@ export class Accounts {
 }
 
 /** Account ids are random: a wiped installation never meets the names that it once gave to a processor. */
-export async function createAccount(tx: Tx, name: string): Promise<string> {
+export async function createAccount(db: Queryable, name: string): Promise<string> {
   const id = randomId('acct');
-  await tx.query(`INSERT INTO accounts (id, name) VALUES ($1, $2)`, [id, name]);
+  await db.query(`INSERT INTO accounts (id, name) VALUES ($1, $2)`, [id, name]);
   return id;
 }
 
@@ -34,11 +34,11 @@ export async function createAccount(tx: Tx, name: string): Promise<string> {
  * @returns the key, to be shown once.
  */
 export async function addApiKey(
-  tx: Tx,
+  db: Queryable,
   accountId: string,
   apiKey = `sk_test_${randomBytes(24).toString('base64url')}`,
 ): Promise<string> {
-  await tx.query(`INSERT INTO api_keys (key_hash, account_id) VALUES ($1, $2)`, [
+  await db.query(`INSERT INTO api_keys (key_hash, account_id) VALUES ($1, $2)`, [
     hashApiKey(apiKey),
     accountId,
   ]);

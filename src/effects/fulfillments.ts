@@ -69,10 +69,10 @@ export class Fulfillments {
   /** Walks the steps that are left. */
   private async advance(accountId: string, id: string): Promise<void> {
     const { db } = this;
-    const there = await db.query(
-      'SELECT 1 FROM fulfillments WHERE account_id = $1 AND id = $2',
-      [accountId, id],
-    );
+    const there = await db.query('SELECT 1 FROM fulfillments WHERE account_id = $1 AND id = $2', [
+      accountId,
+      id,
+    ]);
     if (there.length === 0) throw new Error(`${id} has a job but no row`);
     await moveOn(db, accountId, id, 'picking', 'labelled', orderLabel(id));
     // Dies here: the next run finds the label and goes on.

@@ -80,7 +80,10 @@ function receiptOf({ data }: Event): { subject: string; text: string } {
   };
 }
 
-async function recipientOf(db: Queryable, { account_id, data }: Event): Promise<string | undefined> {
+async function recipientOf(
+  db: Queryable,
+  { account_id, data }: Event,
+): Promise<string | undefined> {
   const { receipt_email, order } = data.object as {
     receipt_email: string | null;
     order: string | null;
@@ -143,7 +146,12 @@ async function isLeaseLongEnough(
 }
 
 /** Ends the lease of a claim that came to nothing, so that the next run need not wait for its end. */
-async function giveBack(db: Database, event: Event, messageId: string, epoch: number): Promise<void> {
+async function giveBack(
+  db: Database,
+  event: Event,
+  messageId: string,
+  epoch: number,
+): Promise<void> {
   await db.query(
     `UPDATE sent_emails SET lease_expires_at = now()
      WHERE account_id = $1 AND message_id = $2 AND epoch = $3 AND sent_at IS NULL`,

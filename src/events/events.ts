@@ -39,7 +39,11 @@ export async function recordEvent(
   await tx.query(RECORD, [accountId, id, type, cause, JSON.stringify({ object })]);
 }
 
-export async function findEvent(db: Queryable, accountId: string, id: string): Promise<Event | undefined> {
+export async function findEvent(
+  db: Queryable,
+  accountId: string,
+  id: string,
+): Promise<Event | undefined> {
   const rows = await db.query<Event>(
     `SELECT ${EVENT_COLUMNS} FROM events WHERE account_id = $1 AND id = $2`,
     [accountId, id],

@@ -89,8 +89,7 @@ export class NaiveCharges {
 
   /** The body is that of `POST /charges`, so that an order may say the price. It is neither held nor paid by this. */
   private async priceOf(accountId: string, { amount, currency, order: id }: CreateCharge) {
-    const order =
-      id === undefined ? undefined : await findOrder(this.db, accountId, id);
+    const order = id === undefined ? undefined : await findOrder(this.db, accountId, id);
     if (id !== undefined && !order) throw objectNotFound('order');
     if (order) refuseUnlessPayable(order);
     return {

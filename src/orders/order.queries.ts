@@ -4,7 +4,11 @@ import type { Order, OrderContent } from './order.entity.js';
 export const ORDER_COLUMNS =
   'account_id, id, status, currency, total, items, email, metadata, charge_id, fulfillment_id, version, created_at, updated_at';
 
-export async function findOrder(db: Queryable, accountId: string, id: string): Promise<Order | undefined> {
+export async function findOrder(
+  db: Queryable,
+  accountId: string,
+  id: string,
+): Promise<Order | undefined> {
   const rows = await db.query<Order>(
     `SELECT ${ORDER_COLUMNS} FROM orders WHERE account_id = $1 AND id = $2`,
     [accountId, id],

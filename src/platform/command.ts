@@ -15,9 +15,8 @@ export class CommandError extends Error {
 
 /** @throws CommandError if the database lacks that table, and so all of ours. */
 export async function requireSchema(db: Database, table: string): Promise<void> {
-  const [row] = await db.query<{ there: boolean }>(
-    `SELECT to_regclass($1) IS NOT NULL AS there`,
-    [table],
-  );
+  const [row] = await db.query<{ there: boolean }>(`SELECT to_regclass($1) IS NOT NULL AS there`, [
+    table,
+  ]);
   if (!row?.there) throw new CommandError('The database is empty. Run `npm run migrate` first.');
 }

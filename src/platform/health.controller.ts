@@ -36,7 +36,8 @@ export class HealthController {
   }
 
   private async isReadOnly(): Promise<boolean> {
-    const rows = await this.db.query<{ read_only: string }>(`SELECT current_setting('transaction_read_only') AS read_only`)
+    const rows = await this.db
+      .query<{ read_only: string }>(`SELECT current_setting('transaction_read_only') AS read_only`)
       .catch((cause: unknown) => {
         const why = isReadOnly(cause) ? READ_ONLY : 'the database does not answer';
         throw notReady('database_unavailable', why, cause);

@@ -60,9 +60,7 @@ export async function reconcile(
     differences += 1;
     tell(finding);
   };
-  const elsewhere = await mend(db, processor, ledger, (tx, finding) =>
-    add(tx, finding, true),
-  );
+  const elsewhere = await mend(db, processor, ledger, (tx, finding) => add(tx, finding, true));
   for (const finding of await compareWithProcessor(db, processor, {
     ledger: { ...ledger, from },
     recoverySeconds,
@@ -185,9 +183,8 @@ async function accountedFor(
 }
 
 async function accountsOf(db: Database, paid: { account: string }[]) {
-  const rows = await db.query<{ id: string }>(
-    `SELECT id FROM accounts WHERE id = ANY($1)`,
-    [[...new Set(paid.map(({ account }) => account))]],
-  );
+  const rows = await db.query<{ id: string }>(`SELECT id FROM accounts WHERE id = ANY($1)`, [
+    [...new Set(paid.map(({ account }) => account))],
+  ]);
   return new Set(rows.map(({ id }) => id));
 }

@@ -84,9 +84,7 @@ export class Compensation {
       const performed = await this.refunds.perform(attempt, debt.deadline);
       if (!performed.ended) throw performed.error(true, 1);
       const { outcome } = performed;
-      await this.db.transaction((tx) =>
-        settleOwedRefund(tx, chargeId, outcome, { accountId, id }),
-      );
+      await this.db.transaction((tx) => settleOwedRefund(tx, chargeId, outcome, { accountId, id }));
     }
     const refund = await findRefund(db, accountId, id);
     return refund?.status === 'failed' ? refund : undefined;
@@ -123,25 +121,16 @@ export class Compensation {
     const charge = await findCharge(this.db, account_id, charge_id);
     if (!charge) throw new Error(`${charge_id} is to be given back, but is not there`);
     let left = charge.amount;
-    const { listed, undecided } = await catchUpWithRefunds(
-      this.db,
-      this.processor,
-      charge,
-      {
-        notAfter: deadline,
-      },
-    );
+    const { listed, undecided } = await catchUpWithRefunds(this.db, this.processor, charge, {
+      notAfter: deadline,
+    });
     if (undecided[0]) throw undecided[0].because; // the job comes back
     for (const paid of listed) {
       if (paid.answer.kind === 'unknown')
         throw new Error(`${paid.reference} has not ended yet; the job comes back`);
       if (paid.answer.kind === 'succeeded') left -= paid.amount;
     }
-    const { amount, amount_refunded } = (await findCharge(
-      this.db,
-      account_id,
-      charge_id,
-    ))!;
+    const { amount, amount_refunded } = (await findCharge(this.db, account_id, charge_id))!;
     return Math.max(0, Math.min(left, amount - amount_refunded));
   }
 }

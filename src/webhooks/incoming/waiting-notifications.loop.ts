@@ -138,7 +138,9 @@ export class WaitingNotificationsLoop implements OnApplicationBootstrap, BeforeA
        RETURNING event.id`,
     );
     if (unmatched.length > 0)
-      this.log.warn(`${unmatched.length} are forgotten: what they are about has not appeared in 30 days`);
+      this.log.warn(
+        `${unmatched.length} are forgotten: what they are about has not appeared in 30 days`,
+      );
     await this.db.query(`DELETE FROM processor_events AS event WHERE ${isOld('applied')}`);
   }
 }

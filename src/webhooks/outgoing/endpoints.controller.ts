@@ -69,9 +69,7 @@ export class EndpointsController {
   @Delete(':id')
   @HttpCode(204)
   async delete(@Req() request: Request, @Param('id') id: string): Promise<void> {
-    const known = await this.db.transaction((tx) =>
-      deleteEndpoint(tx, accountIdOf(request), id),
-    );
+    const known = await this.db.transaction((tx) => deleteEndpoint(tx, accountIdOf(request), id));
     if (!known) throw objectNotFound('webhook endpoint');
   }
 
