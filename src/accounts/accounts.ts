@@ -1,6 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { Injectable } from '@nestjs/common';
-import { Database, type Queryable } from '../idempotency/database.js';
+import { Database, type Queryable } from '../platform/database.js';
 import { elapsedMs } from '../platform/clock.js';
 import { randomId } from '../platform/request-id.js';
 

@@ -13,7 +13,7 @@ import { chargeLink, type Order } from '../orders/order.entity.js';
 import { refuseUnlessPayable, whyOrderIsClosed } from '../orders/order.problems.js';
 import { findOrder, holdOrder } from '../orders/order.queries.js';
 import { elapsedMs } from '../platform/clock.js';
-import type { Queryable, Tx } from '../idempotency/database.js';
+import type { Queryable, Tx } from '../platform/database.js';
 import { Problem, validationFailed } from '../platform/problem.js';
 import { Processor, type PaymentParameters } from '../processor/processor.js';
 import { holdStock } from '../stock/stock.js';

@@ -1,6 +1,6 @@
-import type { Tx } from '../platform/database.js';
-import type { Write } from '../idempotency/operation.js';
 import { eventValues, insertEvents, type NewEvent } from '../events/events.js';
+import type { Write } from '../idempotency/operation.js';
+import type { Database, Queryable, Tx } from '../platform/database.js';
 import type { Charge } from './charge.entity.js';
 
 export const CHARGE_COLUMNS = `account_id, id, status, amount, amount_refunded, currency, payment_method, description,
@@ -77,11 +77,11 @@ export async function insertPendingCharge(tx: Tx, charge: NewCharge): Promise<Ch
 }
 
 export async function findCharge(
-  db: Tx,
+  db: Queryable,
   accountId: string,
   id: string,
 ): Promise<Charge | undefined> {
-  const rows: Charge[] = await db.query(
+  const rows = await db.query<Charge>(
     `SELECT ${CHARGE_COLUMNS} FROM charges WHERE account_id = $1 AND id = $2`,
     [accountId, id],
   );
@@ -93,11 +93,11 @@ export async function findCharge(
  * @param reference the processor's, of the payment.
  */
 export async function findChargePaidBy(
-  db: Tx,
+  db: Database,
   processor: string,
   reference: string,
 ): Promise<Charge | undefined> {
-  const rows: Charge[] = await db.query(
+  const rows = await db.query<Charge>(
     `SELECT ${CHARGE_COLUMNS} FROM charges
      WHERE processor_reference = $2 AND processor = $1 AND status = 'succeeded'`,
     [processor, reference],
@@ -107,11 +107,11 @@ export async function findChargePaidBy(
 
 /** @returns the id of the rebuilt charge that has paid the order without the order showing it. */
 export async function findChargeOfLostOrder(
-  db: Tx,
+  tx: Tx,
   accountId: string,
   orderId: string,
 ): Promise<string | undefined> {
-  const rows: { id: string }[] = await db.query(
+  const rows = await tx.query<{ id: string }>(
     `SELECT id FROM charges WHERE account_id = $1 AND lost_order_id = $2 AND status = 'succeeded'`,
     [accountId, orderId],
   );
@@ -123,11 +123,11 @@ export async function findChargeOfLostOrder(
 
 /** @returns the charge with its age by the database's clock, in ms. */
 export async function findPendingCharge(
-  db: Tx,
+  db: Queryable,
   accountId: string,
   id: string,
 ): Promise<(Charge & { age_ms: number }) | undefined> {
-  const rows: (Charge & { age_ms: number })[] = await db.query(
+  const rows = await db.query<Charge & { age_ms: number }>(
     `SELECT ${CHARGE_COLUMNS},
        (EXTRACT(EPOCH FROM clock_timestamp() - created_at) * 1000)::float8 AS age_ms
      FROM charges WHERE account_id = $1 AND id = $2 AND settled_at IS NULL`,
@@ -193,7 +193,7 @@ export async function lockCharge(
   accountId: string,
   id: string,
 ): Promise<Charge | undefined> {
-  const rows: Charge[] = await tx.query(
+  const rows = await tx.query<Charge>(
     `SELECT ${CHARGE_COLUMNS} FROM charges WHERE account_id = $1 AND id = $2 FOR UPDATE`,
     [accountId, id],
   );
@@ -202,7 +202,7 @@ export async function lockCharge(
 
 /** Counts a refund in, or out again with a negative amount. A CHECK constraint refuses more than the charge, or less than none. */
 export async function addRefunded(tx: Tx, charge: Charge, amount: number): Promise<Charge> {
-  const [rows]: [Charge[], number] = await tx.query(
+  const rows = await tx.query<Charge>(
     `UPDATE charges SET amount_refunded = amount_refunded + $3 WHERE account_id = $1 AND id = $2
      RETURNING ${CHARGE_COLUMNS}`,
     [charge.account_id, charge.id, amount],

@@ -4,7 +4,7 @@ import {
   type BeforeApplicationShutdown,
   type OnApplicationBootstrap,
 } from '@nestjs/common';
-import { Database, type Tx } from '../idempotency/database.js';
+import { Database, type Tx } from '../platform/database.js';
 import { isPassing } from '../idempotency/errors.js';
 import { Loop } from '../idempotency/loop.js';
 import { enqueue, JobRegistry } from '../jobs/jobs.js';

@@ -10,8 +10,8 @@ import {
 } from '@nestjs/common';
 import { Logger as QueueLogger, type Job, type Task, run, type Runner } from 'graphile-worker';
 import type pg from 'pg';
-import { DataSource } from 'typeorm';
 import { Loop } from '../idempotency/loop.js';
+import { Database } from '../platform/database.js';
 import { QUEUE_SCHEMA } from '../platform/queue-owner.js';
 import {
   JOB_PLACES,
@@ -61,12 +61,12 @@ export class JobRunner
   private stopped: Promise<void> | undefined;
 
   constructor(
-    private readonly dataSource: DataSource,
+    private readonly db: Database,
     private readonly jobs: JobRegistry,
     @Inject(JOB_RUNNER_OPTIONS) private readonly options: JobRunnerOptions,
   ) {
     this.rescuer = new Loop('JobRescuer', options.lockMs / RESCUES_PER_LOCK, () =>
-      freeAbandonedJobs(dataSource.manager, options.lockMs),
+      freeAbandonedJobs(db, options.lockMs),
     );
   }
 
@@ -119,7 +119,7 @@ export class JobRunner
       try {
         await handler(payload as Payload, abortSignal, job.attempts);
       } catch (error) {
-        await spreadNextRun(this.dataSource.manager, job).catch((failed: unknown) =>
+        await spreadNextRun(this.db, job).catch((failed: unknown) =>
           this.log.warn(`job ${job.id} comes back as the queue has it`, failed),
         );
         throw error;

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { Injectable } from '@nestjs/common';
 import { findCharge, lockCharge } from '../charges/charge.queries.js';
-import { Database } from '../idempotency/database.js';
+import { Database } from '../platform/database.js';
 import { IdempotencyEngine } from '../idempotency/engine.js';
 import { IdempotencyKeyExpired, ReserveRaced } from '../idempotency/errors.js';
 import { deriveId } from '../idempotency/identity.js';

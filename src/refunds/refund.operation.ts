@@ -16,7 +16,7 @@ import {
 } from '../idempotency/operation.js';
 import { chargeLink } from '../orders/order.entity.js';
 import { elapsedMs } from '../platform/clock.js';
-import { Database, type Queryable, type Tx } from '../idempotency/database.js';
+import { Database, type Queryable, type Tx } from '../platform/database.js';
 import { nameOf } from '../platform/fault.js';
 import { objectNotFound, Problem } from '../platform/problem.js';
 import { Processor, type ProcessorAnswer } from '../processor/processor.js';

@@ -1,6 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { DataSource, type EntityManager } from 'typeorm';
+import { DataSource } from 'typeorm';
 import { audit, INVARIANTS } from '../../src/audit/audit.js';
+import type { Finding } from '../../src/audit/invariant.js';
+import { TypeOrmDatabase, type Database, type Tx } from '../../src/platform/database.js';
 import { freshDatabase } from '../support/database.js';
 import { writeCleanBooks, type Ids } from './clean-books.js';
 import {
@@ -36,38 +38,40 @@ const ECHOES = [
 ];
 
 let database: Awaited<ReturnType<typeof freshDatabase>>;
-let db: DataSource;
+let dataSource: DataSource;
+let db: Database;
 let ids: Ids;
 
 beforeAll(async () => {
   database = await freshDatabase();
-  db = await new DataSource({
+  dataSource = await new DataSource({
     type: 'postgres',
     url: database.url,
     installExtensions: false,
   }).initialize();
-  ids = await writeCleanBooks(db.manager, 'acme');
-  await writeCleanBooks(db.manager, 'globex');
+  db = new TypeOrmDatabase(dataSource);
+  ids = await writeCleanBooks(db, 'acme');
+  await writeCleanBooks(db, 'globex');
 });
 afterAll(async () => {
-  await db.destroy();
+  await dataSource.destroy();
   await database.drop();
 });
 
 /** Plants something in a transaction (constraints can be dropped in one, too), looks, and undoes it. */
-async function lookAfter(plant: (tx: EntityManager) => Promise<unknown>, ttlSeconds?: number) {
-  const runner = db.createQueryRunner();
-  await runner.startTransaction();
-  try {
-    await plant(runner.manager);
-    return await audit(runner.manager, ttlSeconds);
-  } finally {
-    await runner.rollbackTransaction();
-    await runner.release();
-  }
+async function lookAfter(plant: (tx: Tx) => Promise<unknown>, ttlSeconds?: number) {
+  const undo = new Error('rolls the transaction back');
+  let found: Finding[] = [];
+  const planted = db.transaction(async (tx) => {
+    await plant(tx);
+    found = await audit(tx, ttlSeconds);
+    throw undo;
+  });
+  await expect(planted).rejects.toBe(undo);
+  return found;
 }
 
-async function plantFault(tx: EntityManager, { drop = [], sql }: Fault): Promise<void> {
+async function plantFault(tx: Tx, { drop = [], sql }: Fault): Promise<void> {
   for (const name of drop) {
     const [table, constraint] = name.split('.');
     await tx.query(
@@ -89,7 +93,7 @@ describe('the auditor', () => {
   });
 
   test('finds nothing in books that are in order', async () => {
-    expect(await audit(db.manager)).toEqual([]);
+    expect(await audit(db)).toEqual([]);
   });
 
   test.each(FAULTS.map((fault, nr) => ({ ...fault, nr })))(

@@ -4,7 +4,7 @@ import { Shares } from '../../src/platform/shares.js';
 const SLOTS = 40;
 let shares: Shares;
 beforeEach(() => {
-  shares = new Shares('receivers', SLOTS);
+  shares = new Shares(SLOTS);
 });
 
 /** Takes slots until there are none for this endpoint, as those of a server that never answers do. @returns how many. */

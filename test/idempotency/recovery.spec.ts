@@ -3,15 +3,19 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/g
 import { DataSource, QueryFailedError } from 'typeorm';
 import { listNeedingAttention, repeatAgain } from '../../src/idempotency/attention.js';
 import { SETTLE_MS } from '../../src/idempotency/engine-options.js';
+import { TypeOrmDatabase, type Database, type Tx } from '../../src/idempotency/database.js';
+import { Completer } from '../../src/idempotency/completer.js';
 import { IdempotencyEngine } from '../../src/idempotency/engine.js';
 import {
   OperationRegistry,
   SilentProbe,
   type Answer,
-  type LaterBeats,
-  type Plan,
+  type Intent,
+  type OutsideCall,
+  type TransactionPlan,
 } from '../../src/idempotency/operation.js';
-import { findRecord, type KeyedRequest } from '../../src/idempotency/records.js';
+import type { KeyedRequest } from '../../src/idempotency/record.entity.js';
+import { findRecord } from '../../src/idempotency/records.js';
 import { freshDatabase } from '../support/database.js';
 
 /** The engine alone, without a loop: a test says when the sweep comes, and what each beat does. */
@@ -20,11 +24,15 @@ const MAX_FAILURES = 3;
 const LEASE_MS = 10_000;
 let database: Awaited<ReturnType<typeof freshDatabase>>;
 let dataSource: DataSource;
-let startEngine: (leaseMs: number) => IdempotencyEngine;
+let db: Database;
+let startEngine: (leaseMs: number) => { engine: IdempotencyEngine; completer: Completer };
 let engine: IdempotencyEngine;
+let completer: Completer;
 let key: string;
 let performed: number;
-let beats: Pick<LaterBeats<string, string>, 'load' | 'perform' | 'settle'>;
+let beats: Pick<OutsideCall<string, string>, 'load' | 'perform'> & {
+  settle(tx: Tx, work: string, outcome: string, intent: Intent): Promise<Answer>;
+};
 
 const DONE: Answer = { status: 201, headers: {}, body: 'done' };
 const OPEN = { ended: false, inDoubt: true, error: () => new Error('no outcome yet') } as const;
@@ -39,30 +47,36 @@ beforeAll(async () => {
     url: database.url,
     installExtensions: false,
   }).initialize();
+  db = new TypeOrmDatabase(dataSource);
   const operations = new OperationRegistry();
   operations.register({
     name: 'POST /things',
     idPrefix: 'th',
     find: async () => undefined,
-    later: {
+    outside: {
       load: (...args) => beats.load(...args),
       perform: (work, ...rest) => {
         performed += 1;
         return beats.perform(work as string, ...rest);
       },
-      settle: (tx, work, outcome, intent) =>
-        beats.settle(tx, work as string, outcome as string, intent),
+      settle: (work, outcome, intent) => ({
+        settle: (tx) => beats.settle(tx, work as string, outcome as string, intent),
+      }),
     },
   });
-  startEngine = (leaseMs) =>
-    new IdempotencyEngine(dataSource, operations, new SilentProbe(), {
-      waitMs: 1_000,
-      ttlSeconds: 60,
-      leaseMs,
-      reapIntervalMs: 1_000,
-      maxFailures: MAX_FAILURES,
-    });
-  engine = startEngine(LEASE_MS);
+  startEngine = (leaseMs) => {
+    const options = {
+      ...{ waitMs: 1_000, ttlSeconds: 60, leaseMs },
+      ...{ reapIntervalMs: 1_000, maxFailures: MAX_FAILURES },
+    };
+    const probe = new SilentProbe();
+    const by = new Completer(db, operations, probe, options);
+    return {
+      engine: new IdempotencyEngine(db, operations, by, probe, options),
+      completer: by,
+    };
+  };
+  ({ engine, completer } = startEngine(LEASE_MS));
 });
 beforeEach(() => {
   key = randomUUID();
@@ -80,7 +94,7 @@ afterAll(async () => {
 
 /** One request of a client. */
 async function ask(
-  plan: Plan = { reserve: async () => ({ work: undefined }) },
+  plan: TransactionPlan = { reserve: async () => ({ work: undefined }) },
   by = engine,
 ): Promise<string> {
   const request: KeyedRequest = {
@@ -98,7 +112,7 @@ async function ask(
   );
 }
 
-const record = async () => (await findRecord(dataSource.manager, ACCOUNT, key))!;
+const record = async () => (await findRecord(db, ACCOUNT, key))!;
 /** The pauses are over, and the leases of the dead. */
 const letTimePass = () =>
   dataSource.query(
@@ -123,8 +137,8 @@ async function startWatch() {
 async function sweep(): Promise<number> {
   await letTimePass();
   const before = performed;
-  for (const due of await engine.listRecoverable(100)) {
-    if (due.key === key) await engine.resume(due).catch(() => undefined);
+  for (const due of await completer.listRecoverable(100)) {
+    if (due.key === key) await completer.resume(due).catch(() => undefined);
   }
   return performed - before;
 }
@@ -178,10 +192,10 @@ test('an attempt whose process dies counts, and is repeated after a pause', asyn
   void ask();
   const beginAttempt = async () => {
     await letTimePass();
-    const due = (await engine.listRecoverable(100)).find((each) => each.key === key);
+    const due = (await completer.listRecoverable(100)).find((each) => each.key === key);
     if (!due) return false;
     const before = performed;
-    void engine.resume(due);
+    void completer.resume(due);
     while (performed === before) await new Promise(setImmediate);
     return true;
   };
@@ -194,7 +208,7 @@ test('an attempt whose process dies counts, and is repeated after a pause', asyn
   }
   expect(await beginAttempt()).toBe(false);
   expect(await record()).toMatchObject({ needs_attention: true, abandoned: true });
-  expect(await listNeedingAttention(dataSource.manager)).toContainEqual(
+  expect(await listNeedingAttention(db)).toContainEqual(
     expect.objectContaining({ resource_id: `th_${key}`, died: true }),
   );
 });
@@ -287,7 +301,7 @@ test('an attempt may call outside until 2 s before its lease ends, the time of i
 
 describe('when half of the time for calls has passed before they begin', () => {
   const CALLS_MS = 1_000;
-  const late: Plan = {
+  const late: TransactionPlan = {
     reserve: async (tx) => {
       await tx.query('SELECT pg_sleep($1)', [(CALLS_MS * 0.6) / 1000]); // as a lock that is had late
       return { work: undefined };
@@ -304,7 +318,7 @@ describe('when half of the time for calls has passed before they begin', () => {
   });
 
   test('the lease begins anew', async () => {
-    expect(await ask(late, startEngine(SETTLE_MS + CALLS_MS))).toBe('done');
+    expect(await ask(late, startEngine(SETTLE_MS + CALLS_MS).engine)).toBe('done');
     expect(leftMs).toBeGreaterThan(CALLS_MS * 0.4);
     expect((await record()).attempts).toBe(1);
   });
@@ -322,7 +336,7 @@ describe('when half of the time for calls has passed before they begin', () => {
     };
     const before = performed;
     await letTimePass();
-    await startEngine(SETTLE_MS + CALLS_MS).resume(await record());
+    await startEngine(SETTLE_MS + CALLS_MS).completer.resume(await record());
     expect(performed).toBe(before + 1); // by the other holder
     expect(await record()).toMatchObject({ attempts: 3, failures: 0 });
   });
@@ -336,7 +350,7 @@ describe('an attempt that extends its lease', () => {
       await letTimePass();
       expect(await extendLease()).toBeGreaterThan((LEASE_MS - SETTLE_MS) / 2);
       expect(await record()).toMatchObject({ free: false, attempts: 1 });
-      expect(await engine.listRecoverable(100)).not.toContainEqual(
+      expect(await completer.listRecoverable(100)).not.toContainEqual(
         expect.objectContaining({ key }),
       );
       return { ended: true, outcome: 'outcome' };
@@ -357,7 +371,7 @@ describe('an attempt that extends its lease', () => {
     };
     const pause = await startWatch();
     await letTimePass();
-    void engine.resume(await record());
+    void completer.resume(await record());
     while (!extended) await new Promise(setImmediate);
     expect(await pause()).toBeGreaterThanOrEqual(LEASE_MS / 1000 + 0.75);
   });
@@ -402,15 +416,14 @@ describe('a record that needs attention', () => {
   });
 
   test('is repeated with a new count when a person says so, once for two who say it', async () => {
-    const [needing] = (await listNeedingAttention(dataSource.manager)).filter(
+    const [needing] = (await listNeedingAttention(db)).filter(
       ({ resource_id }) => resource_id === `th_${key}`,
     );
-    const { manager } = dataSource;
-    const both = [repeatAgain(manager, needing!), repeatAgain(manager, needing!)];
+    const both = [repeatAgain(db, needing!), repeatAgain(db, needing!)];
     expect((await Promise.all(both)).sort()).toEqual([false, true]);
     expect(await sweepUntilItStops()).toBe(MAX_FAILURES);
     expect(await record()).toMatchObject({ needs_attention: true });
-    await repeatAgain(manager, needing!);
+    await repeatAgain(db, needing!);
     beats.settle = async () => DONE;
     expect(await sweep()).toBe(1);
     expect(await ask()).toBe('done');
@@ -427,6 +440,6 @@ test('a client that retries does not use up the attempts of the sweep', async ()
 test('a first beat whose answer is not final leaves the key unused', async () => {
   const refused = { reserve: async () => ({ answer: { ...DONE, status: 402 } }) };
   expect(await ask(refused)).toBe('POST /things answers 402, which is not final');
-  expect(await findRecord(dataSource.manager, ACCOUNT, key)).toBeUndefined();
+  expect(await findRecord(db, ACCOUNT, key)).toBeUndefined();
   expect(await ask()).toBe('done');
 });

@@ -2,7 +2,7 @@ import { Inject, Injectable } from '@nestjs/common';
 import { eventToWire, type Event } from '../../events/event.entity.js';
 import { EventResendOperation } from '../../events/event-resend.operation.js';
 import { EventSubscribers } from '../../events/events.js';
-import { Database, inTransaction, type Queryable, type Tx } from '../../idempotency/database.js';
+import { Database, type Tx } from '../../platform/database.js';
 import { deriveId } from '../../idempotency/identity.js';
 import type { AddressPolicy } from './address-policy.js';
 import {
@@ -12,6 +12,7 @@ import {
   findOpenDelivery,
   giveUp,
   insertDelivery,
+  type AttemptEnd,
 } from './delivery.queries.js';
 import type { Endpoint } from './endpoint.entity.js';
 import { disableEndpoint, listEnabledEndpoints } from './endpoint.queries.js';
@@ -68,11 +69,24 @@ export class Deliveries {
     if (signal.aborted && sent.status === undefined)
       return cancelAttempt(this.db, accountId, id, number);
     // Dies here: delivered, not recorded. The lease ends, and the receiver gets the same webhook-id again.
-    const attempt = { accountId, id, endpointId: delivery.endpoint_id, number };
-    await (sent.status === 410
-      ? inTransaction(this.db, (tx) => record(tx, attempt, sent))
-      : record(this.db, attempt, sent)); // one statement
+    const end = endOf(sent, number);
+    if (sent.status !== 410) {
+      await endAttempt(this.db, accountId, id, number, end);
+      return;
+    }
+    await this.db.transaction(async (tx) => {
+      if (await endAttempt(tx, accountId, id, number, end))
+        await disableEndpoint(tx, accountId, delivery.endpoint_id);
+    });
   }
+}
+
+/** What an attempt means for its delivery. 410 (Gone): the endpoint wants no more. */
+function endOf(sent: Sent, number: number): AttemptEnd {
+  if (sent.status !== undefined && sent.status >= 200 && sent.status <= 299)
+    return { ...sent, delivery: 'succeeded', pauseMs: undefined };
+  const pauseMs = sent.status === 410 ? undefined : pauseAfter(number, sent.retryAfterMs);
+  return { ...sent, delivery: pauseMs === undefined ? 'failed' : 'pending', pauseMs };
 }
 
 /** One delivery for each endpoint that wants the event; those that exist already are left alone. */
@@ -91,22 +105,4 @@ async function plan(tx: Tx, event: Event, cause: string): Promise<void> {
 
 function wants({ events }: Endpoint, { type }: Event): boolean {
   return events.includes(type) || events.includes('*');
-}
-
-interface Attempt {
-  accountId: string;
-  id: string;
-  endpointId: string;
-  number: number;
-}
-
-/** Writes the attempt's result and when the next one is due. After a lost lease only a success is written. */
-async function record(db: Queryable, attempt: Attempt, sent: Sent): Promise<void> {
-  const { accountId, id, endpointId, number } = attempt;
-  const ok = sent.status !== undefined && sent.status >= 200 && sent.status <= 299;
-  const gone = sent.status === 410;
-  const pauseMs = ok || gone ? undefined : pauseAfter(number, sent.retryAfterMs);
-  const delivery = ok ? 'succeeded' : pauseMs === undefined ? 'failed' : 'pending';
-  const recorded = await endAttempt(db, accountId, id, number, { ...sent, delivery, pauseMs });
-  if (recorded && gone) await disableEndpoint(db, accountId, endpointId);
 }

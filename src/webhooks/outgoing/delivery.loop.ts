@@ -6,7 +6,7 @@ import {
   type OnApplicationBootstrap,
   type OnModuleDestroy,
 } from '@nestjs/common';
-import { Database } from '../../idempotency/database.js';
+import { Database } from '../../platform/database.js';
 import { Loop } from '../../idempotency/loop.js';
 import { Shares } from '../../platform/shares.js';
 import { Deliveries } from './deliveries.js';
