@@ -16,7 +16,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import pg from 'pg';
 import { DataSource } from 'typeorm';
 import { recordEvent } from '../dist/modules/src/events/events.js';
-import { databaseOptions } from '../dist/modules/src/platform/database.js';
+import { databaseOptions, TypeOrmDatabase } from '../dist/modules/src/platform/database.js';
 import { CHARGE, fire } from './load.mjs';
 import { HERE, cpuMs, median, startStack } from './stack.mjs';
 
@@ -106,7 +106,8 @@ async function measureCost(apis) {
 async function measureDelay(name, databaseUrl, api) {
   await emptyQueue(databaseUrl);
   const receiver = await startReceiver();
-  const db = await new DataSource(databaseOptions(databaseUrl, 8)).initialize();
+  const dataSource = await new DataSource(databaseOptions(databaseUrl, 8)).initialize();
+  const db = new TypeOrmDatabase(dataSource);
   const worker = await stack.start(join(HERE, 'dist/src/worker.js'), {
     env: { DATABASE_URL: databaseUrl, PROCESSOR_URL: api.url },
     portName: 'WORKER_PORT',
@@ -138,7 +139,7 @@ async function measureDelay(name, databaseUrl, api) {
     }
   } finally {
     await stack.end(worker);
-    await db.destroy();
+    await dataSource.destroy();
     await receiver.close();
   }
 }

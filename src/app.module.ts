@@ -13,7 +13,9 @@ import { LabModule } from './lab/lab.module.js';
 import { OpenApiModule } from './openapi/openapi.module.js';
 import { OrdersController } from './orders/orders.controller.js';
 import { BodyGuard } from './platform/body.guard.js';
+import { Database } from './platform/database.js';
 import { HealthController } from './platform/health.controller.js';
+import { ListReads } from './platform/list-reads.js';
 import { ProblemFilter } from './platform/problem.filter.js';
 import { ProblemsController } from './platform/problems.controller.js';
 import { UndeclaredInputModule } from './platform/undeclared-input.interceptor.js';
@@ -54,6 +56,11 @@ export class AppModule {
       ],
       providers: [
         { provide: RateLimits, useValue: new RateLimits(config.rateLimit) },
+        {
+          provide: ListReads,
+          inject: [Database],
+          useFactory: (db: Database) => new ListReads(db, config.databasePoolSize),
+        },
         // Guards run in this order: who is calling, how often, what did they send. (The router has answered 404 and 405.)
         { provide: APP_GUARD, useClass: AuthGuard },
         { provide: APP_GUARD, useClass: RateLimitGuard },

@@ -7,7 +7,7 @@ import { endWithUsage } from './command.js';
 import type { Config } from './config.js';
 import { commandEnvironment } from './local-running.js';
 import { StripeProcessor } from './processor/stripe-processor.js';
-import { readingOptions } from './platform/database.js';
+import { readingOptions, TypeOrmDatabase } from './platform/database.js';
 import { run } from './run.js';
 
 // `npm run audit`: the books of DATABASE_URL, or of the `npm start` that runs here, and those of the processor that the
@@ -43,14 +43,14 @@ async function look(config: Config): Promise<Finding[]> {
   const { databaseUrl: url, idempotency, givingUp } = config;
   const processor = new StripeProcessor(config.processor);
   const recoverySeconds = (givingUp.deadlineMs + idempotency.leaseMs) / 1000;
-  const db = new DataSource(readingOptions(url));
-  await db.initialize();
+  const dataSource = await new DataSource(readingOptions(url)).initialize();
+  const db = new TypeOrmDatabase(dataSource);
   try {
     return [
-      ...(await audit(db.manager, idempotency.ttlSeconds)),
-      ...(await compareWithProcessor(db.manager, processor, { recoverySeconds })),
+      ...(await audit(db, idempotency.ttlSeconds)),
+      ...(await compareWithProcessor(db, processor, { recoverySeconds })),
     ];
   } finally {
-    await db.destroy();
+    await dataSource.destroy();
   }
 }

@@ -1,7 +1,7 @@
 import { DataSource } from 'typeorm';
 import { commandEnvironment } from './local-running.js';
 import { CommandError, EXIT_USAGE } from './platform/command.js';
-import { databaseOptions } from './platform/database.js';
+import { databaseOptions, TypeOrmDatabase, type Database } from './platform/database.js';
 import { run } from './run.js';
 
 /**
@@ -10,20 +10,20 @@ import { run } from './run.js';
  */
 export async function runCommand(
   usage: string,
-  command: (db: DataSource, args: string[]) => Promise<string[]>,
+  command: (db: Database, args: string[]) => Promise<string[]>,
 ): Promise<void> {
   const args = process.argv.slice(2);
   if (args.length === 0 || args.includes('--help')) endWithUsage(usage, args);
   await run(async ({ databaseUrl: url }) => {
-    const db = await new DataSource(databaseOptions(url, 1)).initialize();
+    const dataSource = await new DataSource(databaseOptions(url, 1)).initialize();
     try {
-      console.log((await command(db, args)).join('\n'));
+      console.log((await command(new TypeOrmDatabase(dataSource), args)).join('\n'));
     } catch (error) {
       if (!(error instanceof CommandError)) throw error;
       console.error(error.message);
       process.exitCode = error.usage ? EXIT_USAGE : 1;
     } finally {
-      await db.destroy();
+      await dataSource.destroy();
     }
   }, commandEnvironment);
 }

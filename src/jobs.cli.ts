@@ -1,8 +1,8 @@
-import type { DataSource } from 'typeorm';
 import { listOpenPayments, resolvePayment } from './charges/parked-payment.commands.js';
 import { runCommand } from './command.js';
 import { listParked, retry } from './jobs/job.commands.js';
 import { CommandError, requireSchema } from './platform/command.js';
+import type { Database } from './platform/database.js';
 
 // `npm run jobs -- …`: the dead letters. Proof: test/effects/dead-letters.spec.ts.
 
@@ -15,7 +15,7 @@ const USAGE = `Usage: npm run jobs -- <command>
   resolve <processor reference> <what was done>
                     closes that payment: its alarm ends, its row stays`;
 
-await runCommand(USAGE, async (db: DataSource, [command, ...args]) => {
+await runCommand(USAGE, async (db: Database, [command, ...args]) => {
   await requireSchema(db, 'graphile_worker.jobs');
   const [first = '', ...words] = args;
   const done = words.join(' ').trim();
@@ -25,7 +25,7 @@ await runCommand(USAGE, async (db: DataSource, [command, ...args]) => {
   throw new CommandError(`That is no command.\n\n${USAGE}`, true);
 });
 
-async function list(db: DataSource): Promise<string[]> {
+async function list(db: Database): Promise<string[]> {
   const lines = [...(await listOpenPayments(db)), ...(await listParked(db))];
   return [...lines, `${lines.length} parked`];
 }

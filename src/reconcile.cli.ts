@@ -3,7 +3,7 @@ import { DataSource } from 'typeorm';
 import { endWithUsage } from './command.js';
 import { commandEnvironment } from './local-running.js';
 import { nameOf } from './platform/fault.js';
-import { databaseOptions } from './platform/database.js';
+import { databaseOptions, TypeOrmDatabase } from './platform/database.js';
 import { toUtc } from './platform/rules.js';
 import type { Span } from './processor/processor.js';
 import { StripeProcessor } from './processor/stripe-processor.js';
@@ -28,7 +28,7 @@ await run(async ({ databaseUrl, processor: options, givingUp, idempotency }) => 
   try {
     const processor = new StripeProcessor(options);
     const { payments, refunds, elsewhere, differences } = await reconcile(
-      dataSource,
+      new TypeOrmDatabase(dataSource),
       processor,
       span,
       ({ invariant, account_id, id, detail }) =>

@@ -1,6 +1,5 @@
-import type { DataSource } from 'typeorm';
 import { CommandError, requireSchema } from '../platform/command.js';
-import type { Tx } from '../platform/database.js';
+import type { Database, Queryable, Tx } from '../platform/database.js';
 import { addApiKey, createAccount, hashApiKey } from './accounts.js';
 
 export const USAGE = `Usage: npm run account -- <command>
@@ -23,7 +22,7 @@ const HINT = `left(encode(key_hash, 'hex'), ${HINT_LENGTH})`;
  * @returns the lines to print.
  */
 export async function runAccountCommand(
-  db: DataSource,
+  db: Database,
   [command, ...args]: string[],
   readStdin: () => Promise<string>,
 ): Promise<string[]> {
@@ -62,7 +61,7 @@ function shown(apiKey: string): string[] {
   return [`API key  ${apiKey}`, `Hint     ${hint}`, 'Keep the key now: it is not shown again.'];
 }
 
-async function revoke(db: DataSource, apiKey: string): Promise<string[]> {
+async function revoke(db: Database, apiKey: string): Promise<string[]> {
   return revoked(
     await db.query(
       `UPDATE api_keys SET revoked_at = COALESCE(revoked_at, now()) WHERE key_hash = $1
@@ -73,8 +72,8 @@ async function revoke(db: DataSource, apiKey: string): Promise<string[]> {
   );
 }
 
-async function revokeByHint(db: DataSource, accountId: string, hint: string): Promise<string[]> {
-  await requireAccount(db.manager, accountId);
+async function revokeByHint(db: Database, accountId: string, hint: string): Promise<string[]> {
+  await requireAccount(db, accountId);
   if (!/^[0-9a-f]{8}$/.test(hint))
     throw new CommandError('A hint is 8 hexadecimal digits, as `list` shows them.', true);
   return revoked(
@@ -88,22 +87,24 @@ async function revokeByHint(db: DataSource, accountId: string, hint: string): Pr
   );
 }
 
-function revoked(
-  [rows]: [{ account_id: string; hint: string }[], number],
-  otherwise: string,
-): string[] {
+function revoked(rows: { account_id: string; hint: string }[], otherwise: string): string[] {
   if (rows.length === 0) throw new CommandError(otherwise);
   return rows.map(({ account_id, hint }) => `Revoked  ${hint} of ${account_id}`);
 }
 
-async function list(db: DataSource): Promise<string[]> {
-  const rows: { id: string; name: string; hint: string | null; since: string; until: string }[] =
-    await db.query(
-      `SELECT a.id, a.name, ${HINT} AS hint, to_char(k.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD') AS since,
-         to_char(k.revoked_at AT TIME ZONE 'UTC', 'YYYY-MM-DD') AS until
-       FROM accounts a LEFT JOIN api_keys k ON k.account_id = a.id
-       ORDER BY a.created_at, a.id, k.created_at`,
-    );
+async function list(db: Database): Promise<string[]> {
+  const rows = await db.query<{
+    id: string;
+    name: string;
+    hint: string | null;
+    since: string;
+    until: string;
+  }>(
+    `SELECT a.id, a.name, ${HINT} AS hint, to_char(k.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD') AS since,
+       to_char(k.revoked_at AT TIME ZONE 'UTC', 'YYYY-MM-DD') AS until
+     FROM accounts a LEFT JOIN api_keys k ON k.account_id = a.id
+     ORDER BY a.created_at, a.id, k.created_at`,
+  );
   if (rows.length === 0) return ['No accounts yet.'];
   const lines: string[] = [];
   let account = '';
@@ -115,8 +116,8 @@ async function list(db: DataSource): Promise<string[]> {
   return lines;
 }
 
-async function requireAccount(db: Tx, accountId: string): Promise<void> {
-  const known: unknown[] = await db.query('SELECT 1 FROM accounts WHERE id = $1', [accountId]);
+async function requireAccount(db: Queryable, accountId: string): Promise<void> {
+  const known = await db.query('SELECT 1 FROM accounts WHERE id = $1', [accountId]);
   if (known.length === 0)
     throw new CommandError(`There is no account ${accountId}; \`list\` shows them.`);
 }

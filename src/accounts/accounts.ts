@@ -1,7 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { Injectable } from '@nestjs/common';
-import { DataSource } from 'typeorm';
-import type { Tx } from '../platform/database.js';
+import { Database, type Queryable } from '../platform/database.js';
 import { randomId } from '../platform/request-id.js';
 
 /** API keys are random and long, so that one round of SHA-256 keeps them as well as a slow hash would. */
@@ -11,11 +10,11 @@ export function hashApiKey(apiKey: string): Buffer {
 
 @Injectable()
 export class Accounts {
-  constructor(private readonly dataSource: DataSource) {}
+  constructor(private readonly db: Database) {}
 
   /** The account that a key belongs to, if the key is known and was not revoked. */
   async findByApiKey(apiKey: string): Promise<string | undefined> {
-    const rows: { account_id: string }[] = await this.dataSource.query(
+    const rows = await this.db.query<{ account_id: string }>(
       `SELECT account_id FROM api_keys WHERE key_hash = $1 AND revoked_at IS NULL`,
       [hashApiKey(apiKey)],
     );
@@ -24,9 +23,9 @@ export class Accounts {
 }
 
 /** Account ids are random: a wiped installation never meets the names that it once gave to a processor. */
-export async function createAccount(tx: Tx, name: string): Promise<string> {
+export async function createAccount(db: Queryable, name: string): Promise<string> {
   const id = randomId('acct');
-  await tx.query(`INSERT INTO accounts (id, name) VALUES ($1, $2)`, [id, name]);
+  await db.query(`INSERT INTO accounts (id, name) VALUES ($1, $2)`, [id, name]);
   return id;
 }
 
@@ -35,11 +34,11 @@ export async function createAccount(tx: Tx, name: string): Promise<string> {
  * @returns the key, to be shown once.
  */
 export async function addApiKey(
-  tx: Tx,
+  db: Queryable,
   accountId: string,
   apiKey = `sk_test_${randomBytes(24).toString('base64url')}`,
 ): Promise<string> {
-  await tx.query(`INSERT INTO api_keys (key_hash, account_id) VALUES ($1, $2)`, [
+  await db.query(`INSERT INTO api_keys (key_hash, account_id) VALUES ($1, $2)`, [
     hashApiKey(apiKey),
     accountId,
   ]);

@@ -1,5 +1,5 @@
 import { DataSource } from 'typeorm';
-import { databaseOptions } from '../platform/database.js';
+import { databaseOptions, TypeOrmDatabase } from '../platform/database.js';
 import { addApiKey, createAccount, hashApiKey } from './accounts.js';
 
 /** The accounts of `npm start`, with keys that everybody knows: never made anywhere else. */
@@ -10,18 +10,19 @@ export async function ensureDemoAccounts(databaseUrl: string): Promise<void> {
   const options = databaseOptions(databaseUrl, 1);
   // A start waits for its server, however slow the machine is.
   const extra = { ...options.extra, connectionTimeoutMillis: 0 };
-  const db = await new DataSource({ ...options, extra }).initialize();
+  const dataSource = await new DataSource({ ...options, extra }).initialize();
+  const db = new TypeOrmDatabase(dataSource);
   try {
     for (const [name, apiKey] of Object.entries(DEMO_ACCOUNTS)) {
       await db.transaction(async (tx) => {
         await tx.query('LOCK TABLE api_keys IN SHARE ROW EXCLUSIVE MODE');
-        const known: unknown[] = await tx.query('SELECT 1 FROM api_keys WHERE key_hash = $1', [
+        const known = await tx.query('SELECT 1 FROM api_keys WHERE key_hash = $1', [
           hashApiKey(apiKey),
         ]);
         if (known.length === 0) await addApiKey(tx, await createAccount(tx, name), apiKey);
       });
     }
   } finally {
-    await db.destroy();
+    await dataSource.destroy();
   }
 }

@@ -1,4 +1,4 @@
-import type { Tx } from '../platform/database.js';
+import type { Queryable } from '../platform/database.js';
 import { CHARGE_INVARIANTS } from './charge.invariants.js';
 import { DELIVERY_INVARIANTS, EFFECT_INVARIANTS } from './effect.invariants.js';
 import { EVENT_INVARIANTS } from './event.invariants.js';
@@ -30,6 +30,6 @@ const SEVEN_DAYS_SECONDS = 7 * 24 * 3600;
  *   charges whose records were reaped in good order are reported.
  * @returns nothing, when the books are in order.
  */
-export async function audit(db: Tx, ttlSeconds = SEVEN_DAYS_SECONDS): Promise<Finding[]> {
+export async function audit(db: Queryable, ttlSeconds = SEVEN_DAYS_SECONDS): Promise<Finding[]> {
   return db.query(`${asOneQuery(INVARIANTS)} ORDER BY invariant, account_id, id`, [ttlSeconds]);
 }

@@ -1,5 +1,5 @@
 import { isOurPayment } from '../charges/rebuild-charge.js';
-import type { Tx } from '../platform/database.js';
+import type { Database } from '../platform/database.js';
 import type { PaidRefund, Payment, Processor, Span } from '../processor/processor.js';
 import { isOurRefund } from '../refunds/rebuild-refund.js';
 import { asOneQuery, type Finding } from './invariant.js';
@@ -21,9 +21,9 @@ export interface Ledger {
  * Reads what succeeded, page by page, and keeps it in memory: the whole ledger (for tests and test mode), or a span.
  * @throws what the SDK throws.
  */
-export async function readLedger(db: Tx, processor: Processor, span?: Span): Promise<Ledger> {
+export async function readLedger(db: Database, processor: Processor, span?: Span): Promise<Ledger> {
   // As text: a JavaScript Date would cut the microseconds off.
-  const [start]: { time: string }[] = await db.query(
+  const [start] = await db.query<{ time: string }>(
     `SELECT LEAST(clock_timestamp(), $1::timestamptz)::text AS time`,
     [span?.to.toISOString() ?? null],
   );
@@ -65,7 +65,7 @@ export interface ComparisonOptions {
  * @returns nothing, when both ledgers tell the same.
  */
 export async function compareWithProcessor(
-  db: Tx,
+  db: Database,
   processor: Processor,
   { ledger, recoverySeconds = RECOVERY_SECONDS }: ComparisonOptions = {},
 ): Promise<Finding[]> {

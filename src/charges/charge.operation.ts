@@ -13,7 +13,7 @@ import { chargeLink, type Order } from '../orders/order.entity.js';
 import { refuseUnlessPayable, whyOrderIsClosed } from '../orders/order.problems.js';
 import { findOrder, holdOrder } from '../orders/order.queries.js';
 import { elapsedMs } from '../platform/clock.js';
-import type { Tx } from '../platform/database.js';
+import type { Queryable, Tx } from '../platform/database.js';
 import { Problem, validationFailed } from '../platform/problem.js';
 import { Processor, type PaymentParameters } from '../processor/processor.js';
 import { holdStock } from '../stock/stock.js';
@@ -128,7 +128,7 @@ export class ChargeOperation implements Operation<Attempt, ChargeEnd> {
     };
   }
 
-  async find(db: Tx, accountId: string, id: string): Promise<FoundResource | undefined> {
+  async find(db: Queryable, accountId: string, id: string): Promise<FoundResource | undefined> {
     const charge = await findCharge(db, accountId, id);
     if (!charge) return undefined;
     const failed =
@@ -136,7 +136,7 @@ export class ChargeOperation implements Operation<Attempt, ChargeEnd> {
     return { ...chargeLink(id), failed, createdAt: charge.created_at };
   }
 
-  private async load(db: Tx, { accountId, id }: Intent): Promise<Attempt> {
+  private async load(db: Queryable, { accountId, id }: Intent): Promise<Attempt> {
     const asked = elapsedMs(); // before: a process that sleeps while it is told counts the charge as older
     const charge = await findPendingCharge(db, accountId, id);
     if (!charge) throw new Error(`${id} has an unfinished record but is not pending`); // the auditor looks for this, too

@@ -1,4 +1,4 @@
-import type { Tx } from '../platform/database.js';
+import type { Database, Queryable, Tx } from '../platform/database.js';
 import type { Charge } from './charge.entity.js';
 
 export const CHARGE_COLUMNS = `account_id, id, status, amount, amount_refunded, currency, payment_method, description,
@@ -25,7 +25,7 @@ export type NewCharge = Pick<
  * one INSERT meets both guards, and waits for a transaction that is about to decide either.
  */
 export async function insertPendingCharge(tx: Tx, charge: NewCharge): Promise<Charge | undefined> {
-  const rows: Charge[] = await tx.query(
+  const rows = await tx.query<Charge>(
     `INSERT INTO charges (account_id, id, status, amount, currency, payment_method, description, receipt_email,
        order_id, metadata, processor, processor_parameters)
      VALUES ($1, $2, 'pending', $3, $4, $5, $6, $7, $8, $9, $10, $11)
@@ -49,11 +49,11 @@ export async function insertPendingCharge(tx: Tx, charge: NewCharge): Promise<Ch
 }
 
 export async function findCharge(
-  db: Tx,
+  db: Queryable,
   accountId: string,
   id: string,
 ): Promise<Charge | undefined> {
-  const rows: Charge[] = await db.query(
+  const rows = await db.query<Charge>(
     `SELECT ${CHARGE_COLUMNS} FROM charges WHERE account_id = $1 AND id = $2`,
     [accountId, id],
   );
@@ -65,11 +65,11 @@ export async function findCharge(
  * @param reference the processor's, of the payment.
  */
 export async function findChargePaidBy(
-  db: Tx,
+  db: Database,
   processor: string,
   reference: string,
 ): Promise<Charge | undefined> {
-  const rows: Charge[] = await db.query(
+  const rows = await db.query<Charge>(
     `SELECT ${CHARGE_COLUMNS} FROM charges
      WHERE processor_reference = $2 AND processor = $1 AND status = 'succeeded'`,
     [processor, reference],
@@ -79,11 +79,11 @@ export async function findChargePaidBy(
 
 /** @returns the id of the rebuilt charge that has paid the order without the order showing it. */
 export async function findChargeOfLostOrder(
-  db: Tx,
+  tx: Tx,
   accountId: string,
   orderId: string,
 ): Promise<string | undefined> {
-  const rows: { id: string }[] = await db.query(
+  const rows = await tx.query<{ id: string }>(
     `SELECT id FROM charges WHERE account_id = $1 AND lost_order_id = $2 AND status = 'succeeded'`,
     [accountId, orderId],
   );
@@ -95,11 +95,11 @@ export async function findChargeOfLostOrder(
 
 /** @returns the charge with its age by the database's clock, in ms. */
 export async function findPendingCharge(
-  db: Tx,
+  db: Queryable,
   accountId: string,
   id: string,
 ): Promise<(Charge & { age_ms: number }) | undefined> {
-  const rows: (Charge & { age_ms: number })[] = await db.query(
+  const rows = await db.query<Charge & { age_ms: number }>(
     `SELECT ${CHARGE_COLUMNS},
        (EXTRACT(EPOCH FROM clock_timestamp() - created_at) * 1000)::float8 AS age_ms
      FROM charges WHERE account_id = $1 AND id = $2 AND settled_at IS NULL`,
@@ -121,7 +121,7 @@ export async function endCharge(
   end: ChargeEnd,
 ): Promise<Charge> {
   const failed = end.status === 'failed' ? end : undefined;
-  const [rows]: [Charge[], number] = await tx.query(
+  const rows = await tx.query<Charge>(
     `UPDATE charges
      SET status = $3, processor_reference = $4, failure_code = $5, decline_code = $6, settled_at = now()
      WHERE account_id = $1 AND id = $2 AND settled_at IS NULL
@@ -145,7 +145,7 @@ export async function lockCharge(
   accountId: string,
   id: string,
 ): Promise<Charge | undefined> {
-  const rows: Charge[] = await tx.query(
+  const rows = await tx.query<Charge>(
     `SELECT ${CHARGE_COLUMNS} FROM charges WHERE account_id = $1 AND id = $2 FOR UPDATE`,
     [accountId, id],
   );
@@ -154,7 +154,7 @@ export async function lockCharge(
 
 /** Counts a refund in, or out again with a negative amount. A CHECK constraint refuses more than the charge, or less than none. */
 export async function addRefunded(tx: Tx, charge: Charge, amount: number): Promise<Charge> {
-  const [rows]: [Charge[], number] = await tx.query(
+  const rows = await tx.query<Charge>(
     `UPDATE charges SET amount_refunded = amount_refunded + $3 WHERE account_id = $1 AND id = $2
      RETURNING ${CHARGE_COLUMNS}`,
     [charge.account_id, charge.id, amount],

@@ -1,10 +1,11 @@
 import { Body, Controller, Get, Param, Post, Query, Req } from '@nestjs/common';
 import type { Request } from 'express';
-import { DataSource } from 'typeorm';
 import { accountIdOf } from '../accounts/auth.guard.js';
 import { Idempotent } from '../idempotency/idempotent.interceptor.js';
 import type { Plan } from '../idempotency/operation.js';
+import { Database } from '../platform/database.js';
 import { page, type List } from '../platform/list.js';
+import { ListReads } from '../platform/list-reads.js';
 import { objectNotFound } from '../platform/problem.js';
 import { toUtc } from '../platform/rules.js';
 import { CreateCharge, ListCharges } from './charge.dto.js';
@@ -23,7 +24,8 @@ const LIVE_OF_ORDER = `id = (SELECT id FROM charges WHERE account_id = $1 AND st
 @Controller('charges')
 export class ChargesController {
   constructor(
-    private readonly dataSource: DataSource,
+    private readonly db: Database,
+    private readonly lists: ListReads,
     private readonly charges: ChargeOperation,
   ) {}
 
@@ -36,7 +38,7 @@ export class ChargesController {
 
   @Get(':id')
   async find(@Req() request: Request, @Param('id') id: string): Promise<ChargeWire> {
-    const charge = await findCharge(this.dataSource.manager, accountIdOf(request), id);
+    const charge = await findCharge(this.db, accountIdOf(request), id);
     if (!charge) throw objectNotFound('charge');
     return chargeToWire(charge);
   }
@@ -51,7 +53,7 @@ export class ChargesController {
       { sql: 'created_at < ?', value: toUtc(query['created[lt]']) },
     ].filter(({ value }) => value !== undefined);
     const isEach = Object.keys(CHARGE_STATES).map((each) => `status = '${each}'`);
-    return page<Charge, ChargeWire>(this.dataSource.manager, accountIdOf(request), query, {
+    return page<Charge, ChargeWire>(this.lists, accountIdOf(request), query, {
       table: 'charges',
       columns: CHARGE_COLUMNS,
       where: filters.map(({ sql }, index) => sql.replace('?', `$${index + 2}`)),

@@ -1,5 +1,5 @@
-import type { DataSource } from 'typeorm';
 import { CommandError } from '../platform/command.js';
+import type { Database } from '../platform/database.js';
 import type { Misfit, ParkedPayment } from './parked-payments.js';
 
 /** What has happened, and what the person does about it. */
@@ -16,9 +16,9 @@ export const WHAT_TO_DO: Record<Misfit, string> = {
 };
 
 /** @returns a line for each that is open, oldest first. */
-export async function listOpenPayments(db: DataSource): Promise<string[]> {
+export async function listOpenPayments(db: Database): Promise<string[]> {
   // Across accounts, so without locks.
-  const rows: (ParkedPayment & { parked_at: Date })[] = await db.query(
+  const rows = await db.query<ParkedPayment & { parked_at: Date }>(
     `SELECT * FROM parked_payments WHERE resolved_at IS NULL ORDER BY parked_at, processor_reference`,
   );
   return rows.map((row) =>
@@ -40,11 +40,11 @@ export async function listOpenPayments(db: DataSource): Promise<string[]> {
  * @returns the lines to print.
  */
 export async function resolvePayment(
-  db: DataSource,
+  db: Database,
   reference: string,
   resolution: string,
 ): Promise<string[]> {
-  const found: { account_id: string }[] = await db.query(
+  const found = await db.query<{ account_id: string }>(
     'SELECT account_id FROM parked_payments WHERE processor_reference = $1 ORDER BY account_id',
     [reference],
   );
@@ -56,13 +56,14 @@ export async function resolvePayment(
   const lines: string[] = [];
   // Each by itself: a transaction touches one account only.
   for (const { account_id } of found) {
-    const [, closed]: [unknown[], number] = await db.query(
+    const closed = await db.query(
       `UPDATE parked_payments SET resolved_at = now(), resolution = $3
-       WHERE account_id = $1 AND processor_reference = $2 AND resolved_at IS NULL`,
+       WHERE account_id = $1 AND processor_reference = $2 AND resolved_at IS NULL
+       RETURNING account_id`,
       [account_id, reference, resolution],
     );
     const name = `${reference} of ${account_id}`;
-    lines.push(closed === 1 ? `Resolved ${name}` : `${name} is resolved already`);
+    lines.push(closed.length === 1 ? `Resolved ${name}` : `${name} is resolved already`);
   }
   return lines;
 }

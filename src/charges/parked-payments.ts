@@ -1,4 +1,4 @@
-import type { Tx } from '../platform/database.js';
+import type { Queryable, Tx } from '../platform/database.js';
 import type { Charge } from './charge.entity.js';
 import { findCharge } from './charge.queries.js';
 
@@ -37,12 +37,12 @@ export function misfitOf(charge: Charge, reference: string): Misfit | undefined 
  * @param reasons those that are about the payment, or about refunds.
  */
 export async function isAnythingParked(
-  db: Tx,
+  db: Queryable,
   accountId: string,
   chargeId: string,
   reasons: readonly Misfit[],
 ): Promise<boolean> {
-  const rows: unknown[] = await db.query(
+  const rows = await db.query(
     `SELECT 1 FROM parked_payments WHERE account_id = $1 AND charge_id = $2 AND reason = ANY($3) LIMIT 1`,
     [accountId, chargeId, reasons],
   );
@@ -55,7 +55,7 @@ export async function isAnythingParked(
  */
 export async function parkPayment(tx: Tx, payment: ParkedPayment): Promise<string | undefined> {
   const { account_id, processor_reference, charge_id, amount, currency, reason } = payment;
-  const rows: unknown[] = await tx.query(
+  const rows = await tx.query(
     `INSERT INTO parked_payments (account_id, processor_reference, charge_id, amount, currency, reason)
      VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING RETURNING reason`,
     [account_id, processor_reference, charge_id, amount, currency, reason],
@@ -72,7 +72,7 @@ export async function parkPayment(tx: Tx, payment: ParkedPayment): Promise<strin
  */
 async function reopen(tx: Tx, payment: ParkedPayment): Promise<string | undefined> {
   const { account_id, processor_reference, amount, currency, reason } = payment;
-  const [row]: { resolution: string }[] = await tx.query(
+  const [row] = await tx.query<{ resolution: string }>(
     `SELECT resolution FROM parked_payments
      WHERE account_id = $1 AND processor_reference = $2 AND resolved_at IS NOT NULL AND reason <> $3
      FOR UPDATE`,

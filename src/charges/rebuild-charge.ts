@@ -59,7 +59,7 @@ export async function rebuildCharge(
  */
 export async function payLostOrder(tx: Tx, payment: OurPayment): Promise<boolean> {
   const { account: accountId, charge: id } = payment;
-  const guarded: unknown[] = await tx.query(
+  const guarded = await tx.query(
     `SELECT 1 FROM charges WHERE account_id = $1 AND id = $2 AND status = 'succeeded'
        AND lost_order_id IS NOT NULL AND amount_refunded < amount FOR UPDATE`,
     [accountId, id],
@@ -104,7 +104,7 @@ async function insertRebuilt(
     ...(description !== null && { description }),
     metadata: { charge, account, ...(order !== undefined && { order }) },
   });
-  const inserted: unknown[] = await tx.query(
+  const inserted = await tx.query(
     `INSERT INTO charges (account_id, id, status, amount, currency, payment_method, description, order_id,
        lost_order_id, metadata, processor, processor_parameters, created_at, rebuilt_at)
      VALUES ($1, $2, 'pending', $3, $4, $5, $6, $7, $8, '{}', $9, $10, $11, now())

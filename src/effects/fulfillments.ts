@@ -1,12 +1,11 @@
 import { createHash } from 'node:crypto';
 import { Injectable } from '@nestjs/common';
-import { DataSource } from 'typeorm';
 import { EventSubscribers, recordEvent } from '../events/events.js';
 import type { Event } from '../events/event.entity.js';
 import { deriveId } from '../idempotency/identity.js';
 import { enqueue, JobRegistry } from '../jobs/jobs.js';
 import { lockSoldOrder, setFulfillment } from '../orders/order.queries.js';
-import type { Tx } from '../platform/database.js';
+import { Database } from '../platform/database.js';
 import { bookStock } from '../stock/stock.js';
 import { fulfillmentToWire, type Fulfillment } from './fulfillment.entity.js';
 import { decideCancellation, isCancellationDecided, type Sale } from './sale-cancellation.js';
@@ -22,7 +21,7 @@ const COLUMNS = 'account_id, id, order_id, charge_id, step, tracking_number, cre
 @Injectable()
 export class Fulfillments {
   constructor(
-    private readonly dataSource: DataSource,
+    private readonly db: Database,
     events: EventSubscribers,
     jobs: JobRegistry,
   ) {
@@ -42,12 +41,12 @@ export class Fulfillments {
   /** Books the stock and makes the shipment, both or neither; the order's lock lets one worker in at a time. */
   private async fulfill(sale: Sale): Promise<void> {
     const { accountId, orderId, chargeId } = sale;
-    await this.dataSource.transaction(async (tx) => {
+    await this.db.transaction(async (tx) => {
       const order = await lockSoldOrder(tx, accountId, orderId, chargeId);
       if (order.status === 'canceled' || (await isCancellationDecided(tx, sale))) return;
       if (!(await bookStock(tx, accountId, chargeId))) return decideCancellation(tx, sale);
       const id = deriveId('ful', accountId, 'fulfillment', orderId);
-      const [made]: Fulfillment[] = await tx.query(
+      const [made] = await tx.query<Fulfillment>(
         `INSERT INTO fulfillments (account_id, id, order_id, charge_id, step) VALUES ($1, $2, $3, $4, 'picking')
          ON CONFLICT DO NOTHING RETURNING ${COLUMNS}`,
         [accountId, id, orderId, chargeId],
@@ -69,11 +68,11 @@ export class Fulfillments {
 
   /** Walks the steps that are left. */
   private async advance(accountId: string, id: string): Promise<void> {
-    const db = this.dataSource.manager;
-    const there: unknown[] = await db.query(
-      'SELECT 1 FROM fulfillments WHERE account_id = $1 AND id = $2',
-      [accountId, id],
-    );
+    const { db } = this;
+    const there = await db.query('SELECT 1 FROM fulfillments WHERE account_id = $1 AND id = $2', [
+      accountId,
+      id,
+    ]);
     if (there.length === 0) throw new Error(`${id} has a job but no row`);
     await moveOn(db, accountId, id, 'picking', 'labelled', orderLabel(id));
     // Dies here: the next run finds the label and goes on.
@@ -89,7 +88,7 @@ function consequences({ type, account_id, data }: Event) {
 
 /** Compare-and-set: a step that was taken before is not taken again. */
 async function moveOn(
-  db: Tx,
+  db: Database,
   accountId: string,
   id: string,
   from: string,

@@ -1,10 +1,9 @@
 import { Injectable } from '@nestjs/common';
-import { DataSource } from 'typeorm';
 import { EventSubscribers, findEvent } from '../events/events.js';
 import type { Event } from '../events/event.entity.js';
 import { JobRegistry, PutOff, type NewJob } from '../jobs/jobs.js';
 import { findOrder } from '../orders/order.queries.js';
-import type { Tx } from '../platform/database.js';
+import { Database, type Queryable, type Tx } from '../platform/database.js';
 import { MAIL_TIMEOUT_MS, Mailer } from './mailer.js';
 
 const SEND_RECEIPT = 'send-receipt';
@@ -21,7 +20,7 @@ const LEASE_MS = 30_000;
 @Injectable()
 export class Receipts {
   constructor(
-    private readonly dataSource: DataSource,
+    private readonly db: Database,
     private readonly mailer: Mailer,
     events: EventSubscribers,
     jobs: JobRegistry,
@@ -46,7 +45,7 @@ export class Receipts {
   }
 
   private async send(accountId: string, eventId: string, stopping: AbortSignal): Promise<void> {
-    const db = this.dataSource.manager;
+    const { db } = this;
     const event = await findEvent(db, accountId, eventId);
     if (!event) throw new Error(`${eventId} has a job but no event`);
     const to = await recipientOf(db, event);
@@ -81,7 +80,10 @@ function receiptOf({ data }: Event): { subject: string; text: string } {
   };
 }
 
-async function recipientOf(db: Tx, { account_id, data }: Event): Promise<string | undefined> {
+async function recipientOf(
+  db: Queryable,
+  { account_id, data }: Event,
+): Promise<string | undefined> {
   const { receipt_email, order } = data.object as {
     receipt_email: string | null;
     order: string | null;
@@ -99,26 +101,26 @@ async function recipientOf(db: Tx, { account_id, data }: Event): Promise<string 
  * @throws PutOff while somebody else is sending.
  */
 async function claim(
-  db: Tx,
+  db: Database,
   event: Event,
   messageId: string,
   recipient: string,
 ): Promise<number | 'sent'> {
-  const first: { epoch: number }[] = await db.query(
+  const first = await db.query<{ epoch: number }>(
     `INSERT INTO sent_emails (account_id, message_id, event_id, recipient, epoch, lease_expires_at)
      VALUES ($1, $2, $3, $4, 1, now() + $5 * interval '1 millisecond')
      ON CONFLICT DO NOTHING RETURNING epoch`,
     [event.account_id, messageId, event.id, recipient, LEASE_MS],
   );
   if (first[0]) return first[0].epoch;
-  const [next]: [{ epoch: number }[], number] = await db.query(
+  const next = await db.query<{ epoch: number }>(
     `UPDATE sent_emails SET epoch = epoch + 1, lease_expires_at = now() + $3 * interval '1 millisecond'
      WHERE account_id = $1 AND message_id = $2 AND sent_at IS NULL AND lease_expires_at <= now()
      RETURNING epoch`,
     [event.account_id, messageId, LEASE_MS],
   );
   if (next[0]) return next[0].epoch;
-  const [held]: { sent: boolean; left_ms: number | null }[] = await db.query(
+  const [held] = await db.query<{ sent: boolean; left_ms: number | null }>(
     `SELECT sent_at IS NOT NULL AS sent,
        (EXTRACT(EPOCH FROM lease_expires_at - now()) * 1000)::float8 AS left_ms
      FROM sent_emails WHERE account_id = $1 AND message_id = $2`,
@@ -130,12 +132,12 @@ async function claim(
 
 /** Whether the claim outlasts the sending, for a process that slept since it was made. */
 async function isLeaseLongEnough(
-  db: Tx,
+  db: Database,
   { account_id }: Event,
   messageId: string,
   epoch: number,
 ): Promise<boolean> {
-  const rows: unknown[] = await db.query(
+  const rows = await db.query(
     `SELECT 1 FROM sent_emails WHERE account_id = $1 AND message_id = $2 AND epoch = $3 AND sent_at IS NULL
        AND lease_expires_at >= clock_timestamp() + $4 * interval '1 millisecond'`,
     [account_id, messageId, epoch, MAIL_TIMEOUT_MS],
@@ -144,7 +146,12 @@ async function isLeaseLongEnough(
 }
 
 /** Ends the lease of a claim that came to nothing, so that the next run need not wait for its end. */
-async function giveBack(db: Tx, event: Event, messageId: string, epoch: number): Promise<void> {
+async function giveBack(
+  db: Database,
+  event: Event,
+  messageId: string,
+  epoch: number,
+): Promise<void> {
   await db.query(
     `UPDATE sent_emails SET lease_expires_at = now()
      WHERE account_id = $1 AND message_id = $2 AND epoch = $3 AND sent_at IS NULL`,

@@ -1,10 +1,9 @@
 import { Injectable } from '@nestjs/common';
-import { DataSource } from 'typeorm';
 import { recordEvent } from '../events/events.js';
 import { enqueue, JobRegistry } from '../jobs/jobs.js';
 import { orderCanceled } from '../orders/order.events.js';
 import { cancelPaidOrder, lockSoldOrder } from '../orders/order.queries.js';
-import type { Tx } from '../platform/database.js';
+import { Database, type Tx } from '../platform/database.js';
 import { Compensation } from '../refunds/compensation.js';
 import { releaseStock } from '../stock/stock.js';
 
@@ -30,7 +29,7 @@ export interface Sale {
 @Injectable()
 export class SaleCancellation {
   constructor(
-    private readonly dataSource: DataSource,
+    private readonly db: Database,
     private readonly compensation: Compensation,
     jobs: JobRegistry,
   ) {
@@ -51,7 +50,7 @@ export class SaleCancellation {
   private async cancel({ accountId, orderId, chargeId }: Sale, askAgain: boolean): Promise<void> {
     await this.compensation.refundOnce(accountId, chargeId, `out_of_stock:${chargeId}`, askAgain);
     // Dies here: the money is back, the order still says paid; the next run finds the refund ended and goes on.
-    await this.dataSource.transaction(async (tx) => {
+    await this.db.transaction(async (tx) => {
       const order = await lockSoldOrder(tx, accountId, orderId, chargeId);
       if (order.status === 'canceled') return; // done before
       await recordEvent(tx, orderCanceled(await cancelPaidOrder(tx, order)));
@@ -65,7 +64,7 @@ export async function decideCancellation(
   tx: Tx,
   { accountId, orderId, chargeId }: Sale,
 ): Promise<void> {
-  const decided: unknown[] = await tx.query(
+  const decided = await tx.query(
     `INSERT INTO sale_cancellations (account_id, order_id, charge_id, reason) VALUES ($1, $2, $3, 'out_of_stock')
      ON CONFLICT DO NOTHING RETURNING order_id`,
     [accountId, orderId, chargeId],
@@ -80,7 +79,7 @@ export async function isCancellationDecided(
   tx: Tx,
   { accountId, orderId }: Sale,
 ): Promise<boolean> {
-  const rows: unknown[] = await tx.query(
+  const rows = await tx.query(
     `SELECT 1 FROM sale_cancellations WHERE account_id = $1 AND order_id = $2`,
     [accountId, orderId],
   );

@@ -7,7 +7,7 @@ import {
   type Plan,
 } from '../idempotency/operation.js';
 import { ok } from '../platform/answer.js';
-import type { Tx } from '../platform/database.js';
+import type { Queryable, Tx } from '../platform/database.js';
 import { objectNotFound } from '../platform/problem.js';
 import { eventLink, eventToWire, type Event } from './event.entity.js';
 import { findEvent } from './events.js';
@@ -38,7 +38,7 @@ export class EventResendOperation implements Operation {
       reserve: async (tx, { id }) => {
         const event = await findEvent(tx, accountId, eventId);
         if (!event) throw objectNotFound('event');
-        const inserted: unknown[] = await tx.query(
+        const inserted = await tx.query(
           `INSERT INTO event_resends (account_id, id, event_id) VALUES ($1, $2, $3)
            ON CONFLICT (account_id, id) DO NOTHING RETURNING id`,
           [accountId, id, eventId],
@@ -50,8 +50,8 @@ export class EventResendOperation implements Operation {
     };
   }
 
-  async find(db: Tx, accountId: string, id: string): Promise<FoundResource | undefined> {
-    const rows: { event_id: string; created_at: Date }[] = await db.query(
+  async find(db: Queryable, accountId: string, id: string): Promise<FoundResource | undefined> {
+    const rows = await db.query<{ event_id: string; created_at: Date }>(
       `SELECT event_id, created_at FROM event_resends WHERE account_id = $1 AND id = $2`,
       [accountId, id],
     );

@@ -1,11 +1,12 @@
 import { Body, Controller, Get, Param, Post, Query, Req } from '@nestjs/common';
 import type { Request } from 'express';
-import { DataSource } from 'typeorm';
 import { accountIdOf } from '../accounts/auth.guard.js';
 import { Idempotent } from '../idempotency/idempotent.interceptor.js';
 import type { Plan } from '../idempotency/operation.js';
 import { OptionalBody } from '../platform/body.guard.js';
+import { Database } from '../platform/database.js';
 import { page, type List } from '../platform/list.js';
+import { ListReads } from '../platform/list-reads.js';
 import { objectNotFound } from '../platform/problem.js';
 import { eventToWire, type Event, type EventWire } from './event.entity.js';
 import { EventResendOperation } from './event-resend.operation.js';
@@ -18,13 +19,14 @@ class NoMembers {}
 @Controller('events')
 export class EventsController {
   constructor(
-    private readonly dataSource: DataSource,
+    private readonly db: Database,
+    private readonly lists: ListReads,
     private readonly resends: EventResendOperation,
   ) {}
 
   @Get()
   async list(@Req() request: Request, @Query() query: ListEvents): Promise<List<EventWire>> {
-    return page<Event, EventWire>(this.dataSource.manager, accountIdOf(request), query, {
+    return page<Event, EventWire>(this.lists, accountIdOf(request), query, {
       table: 'events',
       columns: EVENT_COLUMNS,
       where: query.type === undefined ? [] : ['type = $2'],
@@ -36,7 +38,7 @@ export class EventsController {
 
   @Get(':id')
   async find(@Req() request: Request, @Param('id') id: string): Promise<EventWire> {
-    const event = await findEvent(this.dataSource.manager, accountIdOf(request), id);
+    const event = await findEvent(this.db, accountIdOf(request), id);
     if (!event) throw objectNotFound('event');
     return eventToWire(event);
   }

@@ -1,8 +1,7 @@
 import { Injectable } from '@nestjs/common';
-import { DataSource } from 'typeorm';
 import { deriveId } from '../idempotency/identity.js';
 import { addJob, enqueue, JobRegistry, type NewJob } from '../jobs/jobs.js';
-import type { Tx } from '../platform/database.js';
+import { Database, type Queryable, type Tx } from '../platform/database.js';
 import type { Event, EventType } from './event.entity.js';
 
 export const EVENT_COLUMNS = 'account_id, id, type, cause, data, created_at';
@@ -40,8 +39,12 @@ export async function recordEvent(
   await tx.query(RECORD, [accountId, id, type, cause, JSON.stringify({ object })]);
 }
 
-export async function findEvent(db: Tx, accountId: string, id: string): Promise<Event | undefined> {
-  const rows: Event[] = await db.query(
+export async function findEvent(
+  db: Queryable,
+  accountId: string,
+  id: string,
+): Promise<Event | undefined> {
+  const rows = await db.query<Event>(
     `SELECT ${EVENT_COLUMNS} FROM events WHERE account_id = $1 AND id = $2`,
     [accountId, id],
   );
@@ -57,7 +60,7 @@ export class EventSubscribers {
   private readonly subscribers: Subscriber[] = [];
 
   constructor(
-    private readonly dataSource: DataSource,
+    private readonly db: Database,
     jobs: JobRegistry,
   ) {
     jobs.register(FAN_OUT, ({ account, event }) => this.fanOut(String(account), String(event)));
@@ -72,7 +75,7 @@ export class EventSubscribers {
    * adds jobs twice: each effect knows its own cause and does its work once.
    */
   private async fanOut(accountId: string, eventId: string): Promise<void> {
-    await this.dataSource.transaction(async (tx) => {
+    await this.db.transaction(async (tx) => {
       const event = await findEvent(tx, accountId, eventId);
       if (!event) throw new Error(`${eventId} has a job but no event`);
       for (const subscriber of this.subscribers) {

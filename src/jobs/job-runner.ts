@@ -10,8 +10,8 @@ import {
 } from '@nestjs/common';
 import { Logger as QueueLogger, type Job, type Task, run, type Runner } from 'graphile-worker';
 import type pg from 'pg';
-import { DataSource } from 'typeorm';
 import { Loop } from '../idempotency/loop.js';
+import { Database } from '../platform/database.js';
 import { QUEUE_SCHEMA } from '../platform/queue-owner.js';
 import { Shares } from '../platform/shares.js';
 import {
@@ -67,7 +67,7 @@ export class JobRunner
   private stopped: Promise<void> | undefined;
 
   constructor(
-    private readonly dataSource: DataSource,
+    private readonly db: Database,
     private readonly jobs: JobRegistry,
     @Inject(JOB_RUNNER_OPTIONS) private readonly options: JobRunnerOptions,
   ) {
@@ -75,7 +75,7 @@ export class JobRunner
       PLACES_OUTSIDE.map((place) => [place, new Shares(place, options.concurrency[place])]),
     );
     this.rescuer = new Loop('JobRescuer', options.lockMs / RESCUES_PER_LOCK, () =>
-      freeAbandonedJobs(dataSource.manager, options.lockMs),
+      freeAbandonedJobs(db, options.lockMs),
     );
   }
 
@@ -132,7 +132,7 @@ export class JobRunner
       try {
         await this.run(registered, payload as Payload, abortSignal, job.attempts);
       } catch (error) {
-        const db = this.dataSource.manager;
+        const { db } = this;
         const comesBack =
           error instanceof PutOff ? putOff(db, job, error.delayMs) : spreadNextRun(db, job);
         await comesBack.catch((failed: unknown) =>

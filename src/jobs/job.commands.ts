@@ -1,19 +1,19 @@
-import type { DataSource } from 'typeorm';
 import {
   listNeedingAttention,
   repeatAgain,
   type RecordNeedingAttention,
 } from '../idempotency/attention.js';
 import { CommandError } from '../platform/command.js';
+import type { Database } from '../platform/database.js';
 import { IS_PARKED, listParkedJobs } from './queue-tables.js';
 
 /** An id of the queue, or the derived id of a record. */
 const ID = /^(?:\d{1,18}|[a-z]+_[0-9a-v]{32})$/;
 
 /** @returns a line for each job and record that waits for a person. */
-export async function listParked(db: DataSource): Promise<string[]> {
-  const parked = await listParkedJobs(db.manager);
-  const records = await listNeedingAttention(db.manager);
+export async function listParked(db: Database): Promise<string[]> {
+  const parked = await listParkedJobs(db);
+  const records = await listNeedingAttention(db);
   return [
     ...records.map(({ resource_id, operation, account_id, attempts, first_seen_at, died }) =>
       [
@@ -38,7 +38,7 @@ export async function listParked(db: DataSource): Promise<string[]> {
 }
 
 /** @returns the lines to print. */
-export async function retry(db: DataSource, which: string): Promise<string[]> {
+export async function retry(db: Database, which: string): Promise<string[]> {
   if (which !== 'all' && !ID.test(which)) {
     throw new CommandError(
       'An id is a number or ch_…, as `list` shows them. A payment is closed by `resolve`.',
@@ -53,18 +53,18 @@ export async function retry(db: DataSource, which: string): Promise<string[]> {
 }
 
 /** Each is set going by itself: a transaction touches one account only. */
-async function retryRecords(db: DataSource, which: string): Promise<string[]> {
+async function retryRecords(db: Database, which: string): Promise<string[]> {
   const retried: string[] = [];
   const wanted = ({ resource_id }: RecordNeedingAttention) =>
     which === 'all' || which === resource_id;
-  for (const record of (await listNeedingAttention(db.manager)).filter(wanted)) {
-    if (await repeatAgain(db.manager, record)) retried.push(record.resource_id);
+  for (const record of (await listNeedingAttention(db)).filter(wanted)) {
+    if (await repeatAgain(db, record)) retried.push(record.resource_id);
   }
   return retried;
 }
 
-async function retryJobs(db: DataSource, which: string): Promise<string[]> {
-  const rows: { id: string }[] = await db.query(
+async function retryJobs(db: Database, which: string): Promise<string[]> {
+  const rows = await db.query<{ id: string }>(
     `SELECT id::text FROM graphile_worker.reschedule_jobs(
        ARRAY(SELECT id FROM graphile_worker.jobs WHERE ${IS_PARKED} AND ($1 = 'all' OR id::text = $1)),
        run_at => now(), attempts => 0)

@@ -1,4 +1,4 @@
-import type { Tx } from '../platform/database.js';
+import type { Database } from '../platform/database.js';
 
 /**
  * What graphile-worker has no function for, written on its private tables, and nowhere else. They may change with any
@@ -11,7 +11,7 @@ const JOBS = 'graphile_worker._private_jobs';
  * after four hours, which it does not let us choose. (Its `force_unlock_workers` would free whatever else the same
  * process is running, too.)
  */
-export async function freeAbandonedJobs(db: Tx, lockMs: number): Promise<void> {
+export async function freeAbandonedJobs(db: Database, lockMs: number): Promise<void> {
   await db.query(
     `UPDATE ${JOBS} SET locked_at = NULL, locked_by = NULL
      WHERE locked_at < now() - $1 * interval '1 millisecond'`,
@@ -24,7 +24,7 @@ export async function freeAbandonedJobs(db: Tx, lockMs: number): Promise<void> {
  * together do not all come back together. The queue counts its back-off from `run_at`.
  */
 export async function spreadNextRun(
-  db: Tx,
+  db: Database,
   { id, attempts }: { id: string; attempts: number },
 ): Promise<void> {
   const backOffMs = Math.exp(Math.min(attempts, 10)) * 1000;
@@ -39,7 +39,7 @@ const AT_LEAST_MS = 100;
 
 /** Gives a running job back to the queue, as if it had not been begun. Whoever has taken it over keeps it. */
 export async function putOff(
-  db: Tx,
+  db: Database,
   { id, attempts, locked_by }: { id: string; attempts: number; locked_by: string | null },
   delayMs: number,
 ): Promise<void> {
@@ -81,7 +81,7 @@ export const IS_PARKED = 'attempts >= max_attempts AND locked_at IS NULL';
 /** Every job with its payload, which the library's own view hides, and whether it is parked. */
 export const QUEUED_JOBS = `(SELECT *, ${IS_PARKED} AS is_parked FROM ${JOBS})`;
 
-export async function listParkedJobs(db: Tx): Promise<ParkedJob[]> {
+export async function listParkedJobs(db: Database): Promise<ParkedJob[]> {
   return db.query(
     `SELECT jobs.id::text, jobs.task_identifier AS task, private.payload, jobs.attempts, jobs.last_error, jobs.created_at
      FROM (SELECT * FROM graphile_worker.jobs WHERE ${IS_PARKED}) AS jobs

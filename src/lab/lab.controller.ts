@@ -1,9 +1,9 @@
 import { Body, Controller, Get, Header, Post, Req } from '@nestjs/common';
 import type { Request } from 'express';
-import { DataSource } from 'typeorm';
 import { Accounts } from '../accounts/accounts.js';
 import { bearerToken } from '../accounts/auth.guard.js';
 import { CreateCharge } from '../charges/charge.dto.js';
+import { Database } from '../platform/database.js';
 import { Problem } from '../platform/problem.js';
 import { Public } from '../platform/public.js';
 import { Processor } from '../processor/processor.js';
@@ -19,7 +19,7 @@ interface Count {
 @Controller('lab')
 export class LabController {
   constructor(
-    private readonly dataSource: DataSource,
+    private readonly db: Database,
     private readonly accounts: Accounts,
     private readonly processor: Processor,
     private readonly naive: NaiveCharges,
@@ -94,7 +94,7 @@ export class LabController {
   }
 
   private async count(from: 'naive_charges' | `charges WHERE ${string}`): Promise<Count> {
-    const [row]: Count[] = await this.dataSource.query(
+    const [row] = await this.db.query<Count>(
       `SELECT count(*)::bigint AS count, COALESCE(sum(amount), 0)::bigint AS amount FROM ${from}`,
     );
     return row ?? { count: 0, amount: 0 };

@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import { Injectable } from '@nestjs/common';
-import { DataSource } from 'typeorm';
 import type { CreateCharge } from '../charges/charge.dto.js';
 import { cardDeclined } from '../charges/charge.problems.js';
 import { refuseUnlessPayable } from '../orders/order.problems.js';
 import { findOrder } from '../orders/order.queries.js';
+import { Database } from '../platform/database.js';
 import { objectNotFound, Problem } from '../platform/problem.js';
 import { randomId } from '../platform/request-id.js';
 import { Processor } from '../processor/processor.js';
@@ -17,7 +17,7 @@ import { Processor } from '../processor/processor.js';
 @Injectable()
 export class NaiveCharges {
   constructor(
-    private readonly dataSource: DataSource,
+    private readonly db: Database,
     private readonly processor: Processor,
   ) {}
 
@@ -76,7 +76,7 @@ export class NaiveCharges {
 
   private async record(sql: string, values: unknown[]): Promise<{ created_at: Date } | undefined> {
     try {
-      const rows: { created_at: Date }[] = await this.dataSource.query(sql, values);
+      const rows = await this.db.query<{ created_at: Date }>(sql, values);
       return rows[0];
     } catch (cause) {
       throw new Problem('internal_error', 'The money is taken, and no row says so.', {
@@ -89,8 +89,7 @@ export class NaiveCharges {
 
   /** The body is that of `POST /charges`, so that an order may say the price. It is neither held nor paid by this. */
   private async priceOf(accountId: string, { amount, currency, order: id }: CreateCharge) {
-    const order =
-      id === undefined ? undefined : await findOrder(this.dataSource.manager, accountId, id);
+    const order = id === undefined ? undefined : await findOrder(this.db, accountId, id);
     if (id !== undefined && !order) throw objectNotFound('order');
     if (order) refuseUnlessPayable(order);
     return {

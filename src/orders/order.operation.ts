@@ -8,7 +8,7 @@ import {
 } from '../idempotency/operation.js';
 import { created } from '../platform/answer.js';
 import { etagOf } from '../platform/conditional.js';
-import type { Tx } from '../platform/database.js';
+import type { Queryable } from '../platform/database.js';
 import { orderLink, orderToWire, type OrderContent } from './order.entity.js';
 import { findOrder, insertOrder } from './order.queries.js';
 
@@ -33,7 +33,7 @@ export class OrderOperation implements Operation {
     };
   }
 
-  async find(db: Tx, accountId: string, id: string): Promise<FoundResource | undefined> {
+  async find(db: Queryable, accountId: string, id: string): Promise<FoundResource | undefined> {
     const order = await findOrder(db, accountId, id);
     return order && { ...orderLink(id), failed: false, createdAt: order.created_at };
   }

@@ -1,11 +1,15 @@
-import type { Tx } from '../platform/database.js';
+import type { Database, Queryable, Tx } from '../platform/database.js';
 import type { Order, OrderContent } from './order.entity.js';
 
 export const ORDER_COLUMNS =
   'account_id, id, status, currency, total, items, email, metadata, charge_id, fulfillment_id, version, created_at, updated_at';
 
-export async function findOrder(db: Tx, accountId: string, id: string): Promise<Order | undefined> {
-  const rows: Order[] = await db.query(
+export async function findOrder(
+  db: Queryable,
+  accountId: string,
+  id: string,
+): Promise<Order | undefined> {
+  const rows = await db.query<Order>(
     `SELECT ${ORDER_COLUMNS} FROM orders WHERE account_id = $1 AND id = $2`,
     [accountId, id],
   );
@@ -14,12 +18,12 @@ export async function findOrder(db: Tx, accountId: string, id: string): Promise<
 
 /** @returns undefined if the id is taken. */
 export async function insertOrder(
-  tx: Tx,
+  db: Queryable,
   accountId: string,
   id: string,
   content: OrderContent,
 ): Promise<Order | undefined> {
-  const rows: Order[] = await tx.query(
+  const rows = await db.query<Order>(
     `INSERT INTO orders (account_id, id, status, currency, total, items, email, metadata, version)
      VALUES ($1, $2, 'open', $3, $4, $5, $6, $7, 1)
      ON CONFLICT (account_id, id) DO NOTHING RETURNING ${ORDER_COLUMNS}`,
@@ -30,11 +34,11 @@ export async function insertOrder(
 
 /** New content for an open order that no charge holds. @returns undefined if it has moved on. */
 export async function updateOrder(
-  tx: Tx,
+  db: Database,
   order: Order,
   content: OrderContent,
 ): Promise<Order | undefined> {
-  const [rows]: [Order[], number] = await tx.query(
+  const rows = await db.query<Order>(
     `UPDATE orders SET currency = $4, total = $5, items = $6, email = $7, metadata = $8,
        version = version + 1, updated_at = now()
      WHERE account_id = $1 AND id = $2 AND version = $3 AND status = 'open' AND charge_id IS NULL
@@ -46,7 +50,7 @@ export async function updateOrder(
 
 /** Cancels an open order that no charge holds. @returns undefined if it has moved on. */
 export async function cancelOrder(tx: Tx, order: Order): Promise<Order | undefined> {
-  const [rows]: [Order[], number] = await tx.query(
+  const rows = await tx.query<Order>(
     `UPDATE orders SET status = 'canceled', version = version + 1, updated_at = now()
      WHERE account_id = $1 AND id = $2 AND version = $3 AND status = 'open' AND charge_id IS NULL
      RETURNING ${ORDER_COLUMNS}`,
@@ -60,12 +64,13 @@ export async function cancelOrder(tx: Tx, order: Order): Promise<Order | undefin
  * @returns false if the order has moved on since.
  */
 export async function holdOrder(tx: Tx, order: Order, chargeId: string): Promise<boolean> {
-  const [, held]: [unknown[], number] = await tx.query(
+  const held = await tx.query(
     `UPDATE orders SET charge_id = $4, version = version + 1, updated_at = now()
-     WHERE account_id = $1 AND id = $2 AND version = $3 AND status = 'open' AND charge_id IS NULL`,
+     WHERE account_id = $1 AND id = $2 AND version = $3 AND status = 'open' AND charge_id IS NULL
+     RETURNING id`,
     [order.account_id, order.id, order.version, chargeId],
   );
-  return held === 1;
+  return held.length === 1;
 }
 
 /** The end of the charge that holds the order: paid, or open and free again. */
@@ -76,7 +81,7 @@ export async function endHold(
   chargeId: string,
   paid: boolean,
 ): Promise<Order> {
-  const [rows]: [Order[], number] = await tx.query(
+  const rows = await tx.query<Order>(
     `UPDATE orders SET status = $4, charge_id = $5, version = version + 1, updated_at = now()
      WHERE account_id = $1 AND id = $2 AND charge_id = $3 AND status = 'open'
      RETURNING ${ORDER_COLUMNS}`,
@@ -97,7 +102,7 @@ export async function lockSoldOrder(
   id: string,
   chargeId: string,
 ): Promise<Order> {
-  const rows: Order[] = await tx.query(
+  const rows = await tx.query<Order>(
     `SELECT ${ORDER_COLUMNS} FROM orders
      WHERE account_id = $1 AND id = $2 AND charge_id = $3 AND status IN ('paid', 'canceled') FOR UPDATE`,
     [accountId, id, chargeId],
@@ -117,7 +122,7 @@ export async function setFulfillment(tx: Tx, order: Order, fulfillmentId: string
 
 /** Cancels a paid order whose charge goes back, because it cannot be delivered. The lock is held by the caller. */
 export async function cancelPaidOrder(tx: Tx, order: Order): Promise<Order> {
-  const [rows]: [Order[], number] = await tx.query(
+  const rows = await tx.query<Order>(
     `UPDATE orders SET status = 'canceled', version = version + 1, updated_at = now()
      WHERE account_id = $1 AND id = $2 AND status = 'paid' RETURNING ${ORDER_COLUMNS}`,
     [order.account_id, order.id],

@@ -13,7 +13,6 @@ import {
   Res,
 } from '@nestjs/common';
 import type { Request, Response } from 'express';
-import { DataSource } from 'typeorm';
 import { accountIdOf } from '../accounts/auth.guard.js';
 import { recordEvent } from '../events/events.js';
 import { Idempotent } from '../idempotency/idempotent.interceptor.js';
@@ -26,7 +25,9 @@ import {
   sendVersioned,
   writePutHead,
 } from '../platform/conditional.js';
+import { Database } from '../platform/database.js';
 import { ListQuery, page, type List } from '../platform/list.js';
+import { ListReads } from '../platform/list-reads.js';
 import { objectNotFound, validationFailed } from '../platform/problem.js';
 import { CLIENT_ID } from '../platform/rules.js';
 import { contentOf, PutOrder } from './order.dto.js';
@@ -52,7 +53,8 @@ import {
 @Controller('orders')
 export class OrdersController {
   constructor(
-    private readonly dataSource: DataSource,
+    private readonly db: Database,
+    private readonly lists: ListReads,
     private readonly orders: OrderOperation,
   ) {}
 
@@ -70,7 +72,7 @@ export class OrdersController {
     }
     const accountId = accountIdOf(request);
     const content = contentOf(body);
-    const db = this.dataSource.manager;
+    const { db } = this;
     const result = await putConditionally<Order>(request, {
       toWire: orderToWire,
       find: () => findOrder(db, accountId, id),
@@ -96,14 +98,14 @@ export class OrdersController {
     @Res({ passthrough: true }) response: Response,
     @Param('id') id: string,
   ): Promise<OrderWire | undefined> {
-    const order = await findOrder(this.dataSource.manager, accountIdOf(request), id);
+    const order = await findOrder(this.db, accountIdOf(request), id);
     if (!order) throw objectNotFound('order');
     return sendVersioned(request, response, orderToWire(order));
   }
 
   @Get()
   async list(@Req() request: Request, @Query() query: ListQuery): Promise<List<OrderWire>> {
-    return page<Order, OrderWire>(this.dataSource.manager, accountIdOf(request), query, {
+    return page<Order, OrderWire>(this.lists, accountIdOf(request), query, {
       table: 'orders',
       columns: ORDER_COLUMNS,
       where: [],
@@ -118,7 +120,7 @@ export class OrdersController {
   @HttpCode(204)
   async cancel(@Req() request: Request, @Param('id') id: string): Promise<void> {
     refuseMalformedConditions(request);
-    const db = this.dataSource.manager;
+    const { db } = this;
     for (;;) {
       const order = await findOrder(db, accountIdOf(request), id);
       if (!order) throw objectNotFound('order');

@@ -1,4 +1,4 @@
-import type { DataSource } from 'typeorm';
+import type { Database } from './database.js';
 
 /** EX_USAGE of sysexits.h. */
 export const EXIT_USAGE = 64;
@@ -14,10 +14,9 @@ export class CommandError extends Error {
 }
 
 /** @throws CommandError if the database lacks that table, and so all of ours. */
-export async function requireSchema(db: DataSource, table: string): Promise<void> {
-  const [row]: { there: boolean }[] = await db.query(
-    `SELECT to_regclass($1) IS NOT NULL AS there`,
-    [table],
-  );
+export async function requireSchema(db: Database, table: string): Promise<void> {
+  const [row] = await db.query<{ there: boolean }>(`SELECT to_regclass($1) IS NOT NULL AS there`, [
+    table,
+  ]);
   if (!row?.there) throw new CommandError('The database is empty. Run `npm run migrate` first.');
 }

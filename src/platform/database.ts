@@ -1,13 +1,12 @@
 import { TypeOrmModule } from '@nestjs/typeorm';
 import type { DynamicModule } from '@nestjs/common';
 import pg from 'pg';
-import type { DataSourceOptions, EntityManager } from 'typeorm';
+import type { DataSourceOptions } from 'typeorm';
 import { Connection, ReadingConnection } from './connection.js';
 import { connectionTarget } from './connection-target.js';
 import { SESSION_LIMITS_MS, SESSION_OPTIONS, UNLIMITED_SESSION_OPTIONS } from './session.js';
 
-/** A transaction of the caller, or the pool. Whatever runs in a transaction takes it as its first parameter. */
-export type Tx = EntityManager;
+export { Database, TypeOrmDatabase, type Queryable, type Tx } from '../idempotency/database.js';
 
 /** `pg` gives bigint as text; our amounts and sums stay far below 2^53, and a larger one is a fault to hear of. */
 function parseBigint(text: string): number {

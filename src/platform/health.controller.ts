@@ -1,7 +1,7 @@
 import { Controller, Get } from '@nestjs/common';
-import { DataSource } from 'typeorm';
 import { isReadOnly } from '../idempotency/errors.js';
 import { endRestingSessions } from './connection.js';
+import { Database } from './database.js';
 import { Draining } from './draining.js';
 import { Public } from './public.js';
 import { Problem } from './problem.js';
@@ -10,7 +10,7 @@ import { Problem } from './problem.js';
 @Controller('health')
 export class HealthController {
   constructor(
-    private readonly dataSource: DataSource,
+    private readonly db: Database,
     private readonly draining: Draining,
   ) {}
 
@@ -36,8 +36,8 @@ export class HealthController {
   }
 
   private async isReadOnly(): Promise<boolean> {
-    const rows: { read_only: string }[] = await this.dataSource
-      .query(`SELECT current_setting('transaction_read_only') AS read_only`)
+    const rows = await this.db
+      .query<{ read_only: string }>(`SELECT current_setting('transaction_read_only') AS read_only`)
       .catch((cause: unknown) => {
         const why = isReadOnly(cause) ? READ_ONLY : 'the database does not answer';
         throw notReady('database_unavailable', why, cause);

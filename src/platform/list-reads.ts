@@ -1,4 +1,4 @@
-import type { DataSource } from 'typeorm';
+import type { Database } from './database.js';
 import { Problem } from './problem.js';
 import { Shares } from './shares.js';
 
@@ -16,28 +16,21 @@ const PATIENCE_MS = 2_000;
  * waits for none of its. One that waits holds no connection. Proof: test/operation/lists.spec.ts.
  */
 export class ListReads {
-  private static readonly ofPools = new WeakMap<DataSource, ListReads>();
   private readonly waiting = new Set<() => void>();
   private readonly turns: Shares;
 
-  private constructor(poolSize: number) {
+  constructor(
+    private readonly db: Database,
+    poolSize: number,
+  ) {
     this.turns = new Shares('lists', Math.max(1, Math.floor(poolSize * PART_OF_THE_POOL)));
   }
 
-  static of(dataSource: DataSource): ListReads {
-    let reads = this.ofPools.get(dataSource);
-    if (!reads) {
-      reads = new ListReads(Number(dataSource.options.poolSize));
-      this.ofPools.set(dataSource, reads);
-    }
-    return reads;
-  }
-
   /** @throws Problem `rate_limited` when no turn has come in time; nothing was read. */
-  async inTurn<T>(accountId: string, read: () => Promise<T>): Promise<T> {
+  async inTurn<T>(accountId: string, read: (db: Database) => Promise<T>): Promise<T> {
     const leave = this.turns.take([accountId]) ?? (await this.turnOf(accountId));
     try {
-      return await read();
+      return await read(this.db);
     } finally {
       leave();
       for (const tryAgain of this.waiting) tryAgain();

@@ -1,9 +1,9 @@
 import { IsString, MaxLength } from 'class-validator';
+import type { Database } from './database.js';
+import type { ListReads } from './list-reads.js';
 import { validationFailed } from './problem.js';
-import { ListReads } from './list-reads.js';
 import { IsWholeNumber } from './rules.js';
 import { MayBeAbsent } from './validation.js';
-import type { Tx } from './database.js';
 
 /** Newest first, by `created_at`, then id. */
 export interface List<Wire> {
@@ -57,18 +57,16 @@ export interface Listing<Row, Wire> {
  * @throws Problem `validation_failed` when the cursor names nothing in this list, `rate_limited` when too many are read.
  */
 export async function page<Row, Wire>(
-  db: Tx,
+  lists: ListReads,
   accountId: string,
   query: ListQuery,
   listing: Listing<Row, Wire>,
 ): Promise<List<Wire>> {
-  return ListReads.of(db.dataSource).inTurn(accountId, () =>
-    readPage(db, accountId, query, listing),
-  );
+  return lists.inTurn(accountId, (db) => readPage(db, accountId, query, listing));
 }
 
 async function readPage<Row, Wire>(
-  db: Tx,
+  db: Database,
   accountId: string,
   query: ListQuery,
   { table, columns, of, where, values, oneOf = [], url, toWire }: Listing<Row, Wire>,
@@ -85,7 +83,7 @@ async function readPage<Row, Wire>(
   if (of) conditions.push(`${of.column} = $${parameters.push(of.id)}`);
   const cursor = after ?? before;
   if (cursor !== undefined) {
-    const exists: unknown[] = await db.query(
+    const exists = await db.query(
       `SELECT 1 FROM ${table} WHERE account_id = $1 AND id = $2 ${of ? `AND ${of.column} = $3` : ''}`,
       [accountId, cursor, ...(of ? [of.id] : [])],
     );
@@ -105,7 +103,7 @@ async function readPage<Row, Wire>(
   const select = (more: string[]) =>
     `SELECT ${columns} FROM ${table} WHERE ${[...conditions, ...more].join(' AND ')} ${inOrder}`;
   const parts = oneOf.map((condition) => `(${select([condition])})`);
-  const rows: Row[] = await db.query(
+  const rows = await db.query<Row>(
     parts.length > 0 ? `${parts.join(' UNION ALL ')} ${inOrder}` : select([]),
     parameters,
   );

@@ -1,4 +1,3 @@
-import type { DataSource } from 'typeorm';
 import type { Charge } from '../charges/charge.entity.js';
 import { findCharge } from '../charges/charge.queries.js';
 import { parkUnlessAccountedFor } from '../charges/parked-payments.js';
@@ -9,7 +8,7 @@ import {
   type OrderBond,
   type OurPayment,
 } from '../charges/rebuild-charge.js';
-import type { Tx } from '../platform/database.js';
+import type { Database, Tx } from '../platform/database.js';
 import type { PaidRefund, Processor } from '../processor/processor.js';
 import { rebuildRefund, RefundUndecided, type OurRefund } from '../refunds/rebuild-refund.js';
 import { catchUpWith, type RefundRepair } from '../refunds/refunds-at-processor.js';
@@ -29,24 +28,24 @@ export type Note = (tx: Tx, mending: Mending) => Promise<void>;
 
 /** Brings our rows up to one succeeded payment. May be done again, by two processes at once, and killed anywhere. */
 export async function mendPayment(
-  dataSource: DataSource,
+  db: Database,
   processor: Processor,
   payment: OurPayment,
   note: Note,
   /** Whether all of it has gone back since: what was bought is not sent again. */
   returned: boolean,
 ): Promise<void> {
-  const charge = await findCharge(dataSource.manager, payment.account, payment.charge);
-  if (charge?.status === 'pending' || (await isSpokenFor(dataSource, payment))) return;
+  const charge = await findCharge(db, payment.account, payment.charge);
+  if (charge?.status === 'pending' || (await isSpokenFor(db, payment))) return;
   if (charge?.status === 'failed') {
-    await dataSource.transaction(async (tx) => {
+    await db.transaction(async (tx) => {
       if (await parkUnlessAccountedFor(tx, charge, payment.reference))
         await note(tx, 'payment_of_a_failed_charge_parked');
     });
     return;
   }
   try {
-    await dataSource.transaction(async (tx) => {
+    await db.transaction(async (tx) => {
       if (charge) {
         if (await payLostOrder(tx, payment)) await note(tx, 'order_of_a_rebuilt_charge_paid');
         return;
@@ -57,7 +56,7 @@ export async function mendPayment(
     });
   } catch (error) {
     if (!(error instanceof OrderCannotTakeIt)) throw error;
-    if (!charge) await rebuildAlone(dataSource, processor, payment, note);
+    if (!charge) await rebuildAlone(db, processor, payment, note);
   }
 }
 
@@ -68,12 +67,12 @@ function bondOf({ order }: OurPayment, returned: boolean): OrderBond {
 
 /** The money was taken whatever became of the order: better a charge alone than none. */
 async function rebuildAlone(
-  dataSource: DataSource,
+  db: Database,
   processor: Processor,
   payment: OurPayment,
   note: Note,
 ): Promise<void> {
-  await dataSource.transaction(async (tx) => {
+  await db.transaction(async (tx) => {
     let rebuilt = await rebuildCharge(tx, processor, payment, 'guarded');
     if (!rebuilt) {
       // The order has another live charge. While that is pending the order may come free again, and then this one must
@@ -86,7 +85,7 @@ async function rebuildAlone(
 }
 
 async function isHeld(tx: Tx, { account, order }: OurPayment): Promise<boolean> {
-  const rows: unknown[] = await tx.query(
+  const rows = await tx.query(
     `SELECT 1 FROM charges WHERE account_id = $1 AND order_id = $2 AND status = 'pending'`,
     [account, order],
   );
@@ -95,12 +94,12 @@ async function isHeld(tx: Tx, { account, order }: OurPayment): Promise<boolean> 
 
 /** Brings our rows up to one succeeded refund. */
 export async function mendRefund(
-  dataSource: DataSource,
+  db: Database,
   processor: Processor,
   refund: OurRefund,
   note: Note,
 ): Promise<void> {
-  await dataSource.transaction(async (tx) => {
+  await db.transaction(async (tx) => {
     if (await rebuildRefund(tx, processor, refund)) await note(tx, 'refund_rebuilt');
   });
 }
@@ -116,14 +115,14 @@ const MENDINGS: Readonly<Record<RefundRepair['kind'], Mending>> = {
  * pending one of ours is left for the next run; the comparison then tells.
  */
 export async function mendRefundOfPayment(
-  dataSource: DataSource,
+  db: Database,
   processor: Processor,
   charge: Pick<Charge, 'account_id' | 'id'>,
   paid: PaidRefund,
   noteOf: (id: string) => Note,
 ): Promise<void> {
   try {
-    await dataSource.transaction(async (tx) => {
+    await db.transaction(async (tx) => {
       const repair = await catchUpWith(tx, processor, charge, paid);
       if (repair) await noteOf(repair.id)(tx, MENDINGS[repair.kind]);
     });
@@ -133,8 +132,8 @@ export async function mendRefundOfPayment(
 }
 
 /** A person looks after what is parked; the lab's naive lane has rows of its own. */
-async function isSpokenFor(dataSource: DataSource, { account, reference }: OurPayment) {
-  const rows: unknown[] = await dataSource.query(
+async function isSpokenFor(db: Database, { account, reference }: OurPayment) {
+  const rows = await db.query(
     `SELECT 1 FROM parked_payments WHERE account_id = $1 AND processor_reference = $2
      UNION ALL SELECT 1 FROM naive_charges WHERE account_id = $1 AND processor_reference = $2`,
     [account, reference],

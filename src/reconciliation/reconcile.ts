@@ -1,9 +1,8 @@
 import { randomUUID } from 'node:crypto';
-import type { DataSource } from 'typeorm';
 import type { Finding } from '../audit/invariant.js';
 import { compareWithProcessor, readLedger, type Ledger } from '../audit/processor-comparison.js';
-import type { Tx } from '../platform/database.js';
 import { isOurPayment, type OurPayment } from '../charges/rebuild-charge.js';
+import type { Database, Queryable, Tx } from '../platform/database.js';
 import type { PaidRefund, Processor, Span } from '../processor/processor.js';
 import { isOurRefund, type OurRefund } from '../refunds/rebuild-refund.js';
 import { mendPayment, mendRefund, mendRefundOfPayment, type Note } from './mend.js';
@@ -34,13 +33,12 @@ export interface Reconciliation {
  * @throws what the processor's SDK throws if the ledger cannot be read; then nothing was changed.
  */
 export async function reconcile(
-  dataSource: DataSource,
+  db: Database,
   processor: Processor,
   { from, to }: Span,
   tell: (difference: Finding) => void,
   recoverySeconds?: number,
 ): Promise<Reconciliation> {
-  const db = dataSource.manager;
   const ledger = await readLedger(db, processor, {
     from: new Date(Math.max(from.getTime() - MARGIN_MS, 0)),
     to: new Date(to.getTime() + MARGIN_MS),
@@ -52,9 +50,9 @@ export async function reconcile(
     to.toISOString(),
   ]);
   let differences = 0;
-  const add = async (tx: Tx, finding: Finding, mended: boolean): Promise<void> => {
+  const add = async (db: Queryable, finding: Finding, mended: boolean): Promise<void> => {
     const { invariant, account_id, id, detail } = finding;
-    await tx.query(
+    await db.query(
       `INSERT INTO reconciliation_differences (run_id, what, account_id, object_id, detail, mended)
        VALUES ($1, $2, $3, $4, $5, $6)`,
       [run, invariant, account_id, id, detail, mended],
@@ -62,9 +60,7 @@ export async function reconcile(
     differences += 1;
     tell(finding);
   };
-  const elsewhere = await mend(dataSource, processor, ledger, (tx, finding) =>
-    add(tx, finding, true),
-  );
+  const elsewhere = await mend(db, processor, ledger, (tx, finding) => add(tx, finding, true));
   for (const finding of await compareWithProcessor(db, processor, {
     ledger: { ...ledger, from },
     recoverySeconds,
@@ -81,14 +77,14 @@ export async function reconcile(
  * @returns how many were skipped, because their account is not here.
  */
 async function mend(
-  dataSource: DataSource,
+  db: Database,
   processor: Processor,
   { payments, refunds, failedRefunds }: Ledger,
   add: (tx: Tx, finding: Finding) => Promise<void>,
 ): Promise<number> {
   const ours = { payments: payments.filter(isOurPayment), refunds: refunds.filter(isOurRefund) };
-  const accounts = await accountsOf(dataSource, [...ours.payments, ...ours.refunds]);
-  const known = await accountedFor(dataSource, ours);
+  const accounts = await accountsOf(db, [...ours.payments, ...ours.refunds]);
+  const known = await accountedFor(db, ours);
   const returned = new Map<string, number>();
   for (const { payment, amount } of refunds)
     if (payment !== undefined) returned.set(payment, (returned.get(payment) ?? 0) + amount);
@@ -98,43 +94,43 @@ async function mend(
     if (!accounts.has(account)) elsewhere += 1;
     else if (!known.has(payment.reference)) {
       const wholly = (returned.get(payment.reference) ?? 0) >= amount;
-      await mendPayment(dataSource, processor, payment, noteOf(charge, payment, add), wholly);
+      await mendPayment(db, processor, payment, noteOf(charge, payment, add), wholly);
     }
   }
-  await mendByPayment(dataSource, processor, failedRefunds, add);
+  await mendByPayment(db, processor, failedRefunds, add);
   for (const refund of ours.refunds.reverse()) {
     if (!accounts.has(refund.account)) elsewhere += 1;
     else if (!known.has(refund.reference))
-      await mendRefund(dataSource, processor, refund, noteOf(refund.refund, refund, add));
+      await mendRefund(db, processor, refund, noteOf(refund.refund, refund, add));
   }
   const foreign = refunds.filter((refund) => !isOurRefund(refund)).reverse();
-  await mendByPayment(dataSource, processor, foreign, add);
+  await mendByPayment(db, processor, foreign, add);
   return elsewhere;
 }
 
 /** Refunds whose payment says whose they are. */
 async function mendByPayment(
-  dataSource: DataSource,
+  db: Database,
   processor: Processor,
   refunds: PaidRefund[],
   add: (tx: Tx, finding: Finding) => Promise<void>,
 ): Promise<void> {
-  const charges = await chargesWithout(dataSource, processor, refunds);
+  const charges = await chargesWithout(db, processor, refunds);
   for (const paid of refunds) {
     const charge = charges.get(paid.reference);
     if (!charge) continue;
     const of = { ...paid, account: charge.account_id };
-    await mendRefundOfPayment(dataSource, processor, charge, paid, (id) => noteOf(id, of, add));
+    await mendRefundOfPayment(db, processor, charge, paid, (id) => noteOf(id, of, add));
   }
 }
 
 /** The charges whose rows do not show that refund as the processor does, by its reference: one query, and no lock. */
 async function chargesWithout(
-  dataSource: DataSource,
+  db: Database,
   processor: Processor,
   refunds: PaidRefund[],
 ): Promise<Map<string, { account_id: string; id: string }>> {
-  const rows: { reference: string; account_id: string; id: string }[] = await dataSource.query(
+  const rows = await db.query<{ reference: string; account_id: string; id: string }>(
     `SELECT back.reference, charge.account_id, charge.id
      FROM unnest($2::text[], $3::text[], $4::text[]) AS back (reference, payment, kind)
      JOIN charges AS charge ON charge.processor_reference = back.payment AND charge.processor = $1
@@ -163,10 +159,10 @@ function noteOf(
 
 /** What our rows show already, as nearly all do: one query in place of several for each, and no lock. */
 async function accountedFor(
-  dataSource: DataSource,
+  db: Database,
   { payments, refunds }: { payments: OurPayment[]; refunds: OurRefund[] },
 ): Promise<Set<string>> {
-  const rows: { reference: string }[] = await dataSource.query(
+  const rows = await db.query<{ reference: string }>(
     `SELECT reference FROM unnest($1::text[], $2::text[], $3::text[]) AS paid (account_id, id, reference)
      JOIN charges USING (account_id, id)
      WHERE status = 'succeeded' AND processor_reference = reference AND lost_order_id IS NULL
@@ -186,10 +182,9 @@ async function accountedFor(
   return new Set(rows.map(({ reference }) => reference));
 }
 
-async function accountsOf(dataSource: DataSource, paid: { account: string }[]) {
-  const rows: { id: string }[] = await dataSource.query(
-    `SELECT id FROM accounts WHERE id = ANY($1)`,
-    [[...new Set(paid.map(({ account }) => account))]],
-  );
+async function accountsOf(db: Database, paid: { account: string }[]) {
+  const rows = await db.query<{ id: string }>(`SELECT id FROM accounts WHERE id = ANY($1)`, [
+    [...new Set(paid.map(({ account }) => account))],
+  ]);
   return new Set(rows.map(({ id }) => id));
 }

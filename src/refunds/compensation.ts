@@ -1,9 +1,8 @@
 import { Injectable } from '@nestjs/common';
-import { DataSource } from 'typeorm';
 import { findCharge, lockCharge } from '../charges/charge.queries.js';
 import { deriveId } from '../idempotency/identity.js';
 import type { Intent } from '../idempotency/operation.js';
-import type { Tx } from '../platform/database.js';
+import { Database, type Tx } from '../platform/database.js';
 import { Processor } from '../processor/processor.js';
 import type { Refund } from './refund.entity.js';
 import {
@@ -28,7 +27,7 @@ import { settleRefund } from './settle-refund.js';
 @Injectable()
 export class Compensation {
   constructor(
-    private readonly dataSource: DataSource,
+    private readonly db: Database,
     private readonly refunds: RefundOperation,
     private readonly processor: Processor,
   ) {}
@@ -62,7 +61,7 @@ export class Compensation {
   }
 
   private async wasRefused({ accountId, chargeId, cause }: Debt): Promise<boolean> {
-    const made = await findRefundsOfCause(this.dataSource.manager, accountId, chargeId, cause);
+    const made = await findRefundsOfCause(this.db, accountId, chargeId, cause);
     return made.at(-1)?.status === 'failed';
   }
 
@@ -75,9 +74,9 @@ export class Compensation {
     debt: Debt,
     next?: { after: Refund; left: number },
   ): Promise<Refund | undefined> {
-    const db = this.dataSource.manager;
+    const { db } = this;
     const { accountId, chargeId } = debt;
-    const id = await this.dataSource.transaction((tx) => this.reserve(tx, debt, next));
+    const id = await this.db.transaction((tx) => this.reserve(tx, debt, next));
     if (id === undefined) return undefined;
     // Dies here: the refund is pending, and the next run goes on with it.
     const attempt = await loadPendingRefund(db, accountId, id);
@@ -85,9 +84,7 @@ export class Compensation {
       const performed = await this.refunds.perform(attempt, debt.deadline);
       if (!performed.ended) throw performed.error(true, 1);
       const { outcome } = performed;
-      await this.dataSource.transaction((tx) =>
-        settleOwedRefund(tx, chargeId, outcome, { accountId, id }),
-      );
+      await this.db.transaction((tx) => settleOwedRefund(tx, chargeId, outcome, { accountId, id }));
     }
     const refund = await findRefund(db, accountId, id);
     return refund?.status === 'failed' ? refund : undefined;
@@ -121,28 +118,19 @@ export class Compensation {
    * @throws Error while one of them has not ended; what the SDK throws, if the ledger cannot be read.
    */
   private async leftByLedger({ account_id, charge_id }: Refund, deadline: number): Promise<number> {
-    const charge = await findCharge(this.dataSource.manager, account_id, charge_id);
+    const charge = await findCharge(this.db, account_id, charge_id);
     if (!charge) throw new Error(`${charge_id} is to be given back, but is not there`);
     let left = charge.amount;
-    const { listed, undecided } = await catchUpWithRefunds(
-      this.dataSource,
-      this.processor,
-      charge,
-      {
-        notAfter: deadline,
-      },
-    );
+    const { listed, undecided } = await catchUpWithRefunds(this.db, this.processor, charge, {
+      notAfter: deadline,
+    });
     if (undecided[0]) throw undecided[0].because; // the job comes back
     for (const paid of listed) {
       if (paid.answer.kind === 'unknown')
         throw new Error(`${paid.reference} has not ended yet; the job comes back`);
       if (paid.answer.kind === 'succeeded') left -= paid.amount;
     }
-    const { amount, amount_refunded } = (await findCharge(
-      this.dataSource.manager,
-      account_id,
-      charge_id,
-    ))!;
+    const { amount, amount_refunded } = (await findCharge(this.db, account_id, charge_id))!;
     return Math.max(0, Math.min(left, amount - amount_refunded));
   }
 }

@@ -1,5 +1,4 @@
 import { Inject, Injectable, Logger } from '@nestjs/common';
-import { DataSource } from 'typeorm';
 import { GIVING_UP } from '../charges/charge.operation.js';
 import { lockCharge } from '../charges/charge.queries.js';
 import type { Charge } from '../charges/charge.entity.js';
@@ -17,7 +16,7 @@ import {
 } from '../idempotency/operation.js';
 import { chargeLink } from '../orders/order.entity.js';
 import { elapsedMs } from '../platform/clock.js';
-import type { Tx } from '../platform/database.js';
+import { Database, type Queryable, type Tx } from '../platform/database.js';
 import { nameOf } from '../platform/fault.js';
 import { objectNotFound, Problem } from '../platform/problem.js';
 import { Processor, type ProcessorAnswer } from '../processor/processor.js';
@@ -64,7 +63,7 @@ export class RefundOperation implements Operation<Attempt, RefundEnd> {
 
   constructor(
     operations: OperationRegistry,
-    private readonly dataSource: DataSource,
+    private readonly db: Database,
     private readonly processor: Processor,
     @Inject(GIVING_UP) private readonly givingUp: GivingUp,
   ) {
@@ -105,7 +104,7 @@ export class RefundOperation implements Operation<Attempt, RefundEnd> {
     };
   }
 
-  async find(db: Tx, accountId: string, id: string): Promise<FoundResource | undefined> {
+  async find(db: Queryable, accountId: string, id: string): Promise<FoundResource | undefined> {
     const refund = await findRefund(db, accountId, id);
     if (!refund) return undefined;
     const failed =
@@ -168,7 +167,7 @@ export class RefundOperation implements Operation<Attempt, RefundEnd> {
     return amount;
   }
 
-  private async load(db: Tx, { accountId, id }: Intent): Promise<Attempt> {
+  private async load(db: Queryable, { accountId, id }: Intent): Promise<Attempt> {
     const attempt = await loadPendingRefund(db, accountId, id);
     if (!attempt) throw new Error(`${id} has an unfinished record but is not pending`);
     return attempt;
@@ -181,12 +180,12 @@ export class RefundOperation implements Operation<Attempt, RefundEnd> {
    */
   async perform(attempt: Attempt, deadline: number): Promise<Performed<RefundEnd>> {
     const { refund } = attempt;
-    const { dataSource, processor } = this;
+    const { db, processor } = this;
     let answer = await this.ask(attempt, deadline);
     const told = refundEndOf(answer);
     if (told) {
       try {
-        const outcome = await endBesideTheOthers(dataSource, processor, refund, told, deadline);
+        const outcome = await endBesideTheOthers(db, processor, refund, told, deadline);
         if (outcome) return { ended: true, outcome };
         answer = unknown('refused while another refund of the charge has not ended');
       } catch (error) {
@@ -212,7 +211,7 @@ export class RefundOperation implements Operation<Attempt, RefundEnd> {
       return { kind: 'refused', reason, alarm: true };
     }
     const { keyWindowMs } = this.givingUp;
-    const look = () => lookForRefund(this.dataSource.manager, this.processor, refund, deadline);
+    const look = () => lookForRefund(this.db, this.processor, refund, deadline);
     let windowEnd = reservedAt + keyWindowMs;
     if (elapsedMs() >= windowEnd) {
       windowEnd = elapsedMs() + keyWindowMs; // from before the look
@@ -232,7 +231,7 @@ export class RefundOperation implements Operation<Attempt, RefundEnd> {
 
 /** A pending refund with its age by the database's clock; undefined if there is none, or it has ended. */
 export async function loadPendingRefund(
-  db: Tx,
+  db: Queryable,
   accountId: string,
   id: string,
 ): Promise<Attempt | undefined> {

@@ -1,4 +1,4 @@
-import type { Tx } from '../platform/database.js';
+import type { Queryable, Tx } from '../platform/database.js';
 import type { Refund } from './refund.entity.js';
 
 export const REFUND_COLUMNS = `account_id, id, charge_id, status, amount, currency, reason, cause, failure_code, processor,
@@ -13,11 +13,11 @@ export type NewRefund = Omit<
 };
 
 export async function findRefund(
-  db: Tx,
+  db: Queryable,
   accountId: string,
   id: string,
 ): Promise<Refund | undefined> {
-  const rows: Refund[] = await db.query(
+  const rows = await db.query<Refund>(
     `SELECT ${REFUND_COLUMNS} FROM refunds WHERE account_id = $1 AND id = $2`,
     [accountId, id],
   );
@@ -26,11 +26,11 @@ export async function findRefund(
 
 /** The row of a refund by the processor's name for it. */
 export async function findRefundByReference(
-  db: Tx,
+  db: Queryable,
   accountId: string,
   reference: string,
 ): Promise<Refund | undefined> {
-  const rows: Refund[] = await db.query(
+  const rows = await db.query<Refund>(
     `SELECT ${REFUND_COLUMNS} FROM refunds WHERE account_id = $1 AND processor_reference = $2`,
     [accountId, reference],
   );
@@ -39,11 +39,11 @@ export async function findRefundByReference(
 
 /** @returns the refund with its age by the database's clock, in ms. */
 export async function findPendingRefund(
-  db: Tx,
+  db: Queryable,
   accountId: string,
   id: string,
 ): Promise<(Refund & { age_ms: number }) | undefined> {
-  const rows: (Refund & { age_ms: number })[] = await db.query(
+  const rows = await db.query<Refund & { age_ms: number }>(
     `SELECT ${REFUND_COLUMNS}, (EXTRACT(EPOCH FROM clock_timestamp() - created_at) * 1000)::float8 AS age_ms
      FROM refunds WHERE account_id = $1 AND id = $2 AND status = 'pending'`,
     [accountId, id],
@@ -66,7 +66,7 @@ export async function findRefundsOnTheirWay(
 
 /** The first refund for a cause, and those that followed because the one before was refused: `cause#2` and so on. */
 export async function findRefundsOfCause(
-  db: Tx,
+  db: Queryable,
   accountId: string,
   chargeId: string,
   cause: string,
@@ -81,7 +81,7 @@ export async function findRefundsOfCause(
 
 /** @returns undefined if the id or the cause is taken: this refund was made before. */
 export async function insertPendingRefund(tx: Tx, refund: NewRefund): Promise<Refund | undefined> {
-  const rows: Refund[] = await tx.query(
+  const rows = await tx.query<Refund>(
     `INSERT INTO refunds (account_id, id, charge_id, status, amount, currency, reason, processor, processor_parameters,
        cause, created_at, rebuilt_at)
      VALUES ($1, $2, $3, 'pending', $4, $5, $6, $7, $8, $9,
@@ -115,7 +115,7 @@ export async function endRefund(
   id: string,
   end: RefundEnd,
 ): Promise<Refund> {
-  const [rows]: [Refund[], number] = await tx.query(
+  const rows = await tx.query<Refund>(
     `UPDATE refunds SET status = $3, processor_reference = $4, failure_code = $5, settled_at = now()
      WHERE account_id = $1 AND id = $2 AND status = 'pending' RETURNING ${REFUND_COLUMNS}`,
     [accountId, id, end.status, end.reference, end.status === 'failed' ? end.failureCode : null],
@@ -130,7 +130,7 @@ export async function releaseReference(
   { account_id, id }: Pick<Refund, 'account_id' | 'id'>,
   failureCode: string,
 ): Promise<Refund> {
-  const [rows]: [Refund[], number] = await tx.query(
+  const rows = await tx.query<Refund>(
     `UPDATE refunds SET status = 'failed', processor_reference = NULL, failure_code = COALESCE(failure_code, $3),
        reversed_at = CASE WHEN status = 'succeeded' THEN now() ELSE reversed_at END
      WHERE account_id = $1 AND id = $2 RETURNING ${REFUND_COLUMNS}`,
@@ -150,7 +150,7 @@ export async function reverseSucceeded(
   reference: string,
   failureCode: string,
 ): Promise<Refund | undefined> {
-  const [rows]: [Refund[], number] = await tx.query(
+  const rows = await tx.query<Refund>(
     `UPDATE refunds SET status = 'failed', failure_code = $4, reversed_at = now()
      WHERE account_id = $1 AND id = $2 AND processor_reference = $3 AND status = 'succeeded' RETURNING ${REFUND_COLUMNS}`,
     [account_id, id, reference, failureCode],

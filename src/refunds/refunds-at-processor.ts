@@ -1,8 +1,7 @@
 import { Logger } from '@nestjs/common';
-import type { DataSource } from 'typeorm';
 import type { Charge } from '../charges/charge.entity.js';
 import { findCharge, lockCharge } from '../charges/charge.queries.js';
-import type { Tx } from '../platform/database.js';
+import type { Database, Tx } from '../platform/database.js';
 import type { PaidRefund, Processor, ProcessorAnswer } from '../processor/processor.js';
 import {
   bookForeignRefund,
@@ -33,7 +32,7 @@ export type RefundRepair =
  * @throws what the SDK throws, if the list cannot be read.
  */
 export async function catchUpWithRefunds(
-  dataSource: DataSource,
+  db: Database,
   processor: Processor,
   charge: Charge,
   { notAfter, refused }: { notAfter?: number; refused?: string } = {},
@@ -45,7 +44,7 @@ export async function catchUpWithRefunds(
   const undecided: { paid: PaidRefund; because: RefundUndecided }[] = [];
   for (const paid of failedFirst(listed)) {
     try {
-      const repair = await dataSource.transaction((tx) =>
+      const repair = await db.transaction((tx) =>
         catchUpWith(tx, processor, charge, paid, refused),
       );
       if (repair?.kind === 'reversed' && repair.alarm) log.error(repair.alarm);
@@ -63,7 +62,7 @@ export async function catchUpWithRefunds(
  * @throws what the SDK throws, if the list cannot be read.
  */
 export async function lookForRefund(
-  db: Tx,
+  db: Database,
   processor: Processor,
   refund: Refund,
   notAfter?: number,
@@ -128,14 +127,14 @@ export async function catchUpWith(
  * @throws what the SDK throws, if the list cannot be read: then nothing has been decided.
  */
 export async function endBesideTheOthers(
-  dataSource: DataSource,
+  db: Database,
   processor: Processor,
   { account_id, id, charge_id, amount, cause }: Refund,
   end: RefundEnd,
   notAfter: number,
 ): Promise<RefundEnd | undefined> {
   const now = async () => {
-    const charge = await findCharge(dataSource.manager, account_id, charge_id);
+    const charge = await findCharge(db, account_id, charge_id);
     if (!charge) throw new Error(`${charge_id} is to be given back, but is not there`);
     return { charge, left: charge.amount - charge.amount_refunded };
   };
@@ -145,7 +144,7 @@ export async function endBesideTheOthers(
   const refused = end.status === 'failed' && end.reference === null && cause === null;
   const doubtful = refused || (end.status === 'succeeded' && amount > left);
   if (!doubtful) return end;
-  const { listed, undecided } = await catchUpWithRefunds(dataSource, processor, charge, {
+  const { listed, undecided } = await catchUpWithRefunds(db, processor, charge, {
     notAfter,
     ...(refused ? { refused: id } : {}),
   });

@@ -1,12 +1,13 @@
 import { Body, Controller, Get, Param, Post, Query, Req } from '@nestjs/common';
 import type { Request } from 'express';
-import { DataSource } from 'typeorm';
 import { accountIdOf } from '../accounts/auth.guard.js';
 import { findCharge } from '../charges/charge.queries.js';
 import { Idempotent } from '../idempotency/idempotent.interceptor.js';
 import type { Plan } from '../idempotency/operation.js';
 import { OptionalBody } from '../platform/body.guard.js';
+import { Database } from '../platform/database.js';
 import { ListQuery, page, type List } from '../platform/list.js';
+import { ListReads } from '../platform/list-reads.js';
 import { objectNotFound } from '../platform/problem.js';
 import { CreateRefund } from './refund.dto.js';
 import { refundToWire, type Refund, type RefundWire } from './refund.entity.js';
@@ -16,7 +17,8 @@ import { findRefund, REFUND_COLUMNS } from './refund.queries.js';
 @Controller()
 export class RefundsController {
   constructor(
-    private readonly dataSource: DataSource,
+    private readonly db: Database,
+    private readonly lists: ListReads,
     private readonly refunds: RefundOperation,
   ) {}
 
@@ -37,10 +39,10 @@ export class RefundsController {
     @Param('id') id: string,
     @Query() query: ListQuery,
   ): Promise<List<RefundWire>> {
-    const db = this.dataSource.manager;
+    const { db } = this;
     const charge = await findCharge(db, accountIdOf(request), id);
     if (!charge) throw objectNotFound('charge');
-    return page<Refund, RefundWire>(db, charge.account_id, query, {
+    return page<Refund, RefundWire>(this.lists, charge.account_id, query, {
       table: 'refunds',
       columns: REFUND_COLUMNS,
       of: { column: 'charge_id', id: charge.id },
@@ -53,7 +55,7 @@ export class RefundsController {
 
   @Get('refunds/:id')
   async find(@Req() request: Request, @Param('id') id: string): Promise<RefundWire> {
-    const refund = await findRefund(this.dataSource.manager, accountIdOf(request), id);
+    const refund = await findRefund(this.db, accountIdOf(request), id);
     if (!refund) throw objectNotFound('refund');
     return refundToWire(refund);
   }

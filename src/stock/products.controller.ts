@@ -1,8 +1,8 @@
 import { Body, Controller, Get, Param, Put, Req, Res } from '@nestjs/common';
 import type { Request, Response } from 'express';
-import { DataSource } from 'typeorm';
 import { accountIdOf } from '../accounts/auth.guard.js';
 import { putConditionally, sendVersioned, writePutHead } from '../platform/conditional.js';
+import { Database } from '../platform/database.js';
 import { objectNotFound, validationFailed } from '../platform/problem.js';
 import { CLIENT_ID } from '../platform/rules.js';
 import { PutProduct } from './product.dto.js';
@@ -11,7 +11,7 @@ import { findProduct, insertProduct, updateProduct } from './stock.js';
 
 @Controller('products')
 export class ProductsController {
-  constructor(private readonly dataSource: DataSource) {}
+  constructor(private readonly db: Database) {}
 
   @Put(':sku')
   async put(
@@ -26,7 +26,7 @@ export class ProductsController {
       ]);
     }
     const account_id = accountIdOf(request);
-    const db = this.dataSource.manager;
+    const { db } = this;
     const result = await putConditionally<Product>(request, {
       toWire: productToWire,
       find: () => findProduct(db, account_id, sku),
@@ -46,7 +46,7 @@ export class ProductsController {
     @Res({ passthrough: true }) response: Response,
     @Param('sku') sku: string,
   ): Promise<ProductWire | undefined> {
-    const product = await findProduct(this.dataSource.manager, accountIdOf(request), sku);
+    const product = await findProduct(this.db, accountIdOf(request), sku);
     if (!product) throw objectNotFound('product');
     return sendVersioned(request, response, productToWire(product));
   }

@@ -1,4 +1,4 @@
-import type { Tx } from '../platform/database.js';
+import type { Database, Tx } from '../platform/database.js';
 import type { Product } from './product.entity.js';
 
 /** How many of a sku. */
@@ -10,11 +10,11 @@ export interface Quantity {
 const COLUMNS = 'account_id, sku, name, on_hand, held, version';
 
 export async function findProduct(
-  db: Tx,
+  db: Database,
   accountId: string,
   sku: string,
 ): Promise<Product | undefined> {
-  const rows: Product[] = await db.query(
+  const rows = await db.query<Product>(
     `SELECT ${COLUMNS} FROM products WHERE account_id = $1 AND sku = $2`,
     [accountId, sku],
   );
@@ -27,7 +27,7 @@ export async function insertProduct(
   product: Pick<Product, 'account_id' | 'sku' | 'name' | 'on_hand'>,
 ): Promise<Product | undefined> {
   const { account_id, sku, name, on_hand } = product;
-  const rows: Product[] = await tx.query(
+  const rows = await tx.query<Product>(
     `INSERT INTO products (account_id, sku, name, on_hand, version) VALUES ($1, $2, $3, $4, 1)
      ON CONFLICT (account_id, sku) DO NOTHING RETURNING ${COLUMNS}`,
     [account_id, sku, name, on_hand],
@@ -42,7 +42,7 @@ export async function updateProduct(
   before: Product,
   after: Pick<Product, 'name' | 'on_hand'>,
 ): Promise<Product | undefined> {
-  const [rows]: [Product[], number] = await tx.query(
+  const rows = await tx.query<Product>(
     `UPDATE products SET name = $4, on_hand = $5, version = version + 1
      WHERE account_id = $1 AND sku = $2 AND version = $3 RETURNING ${COLUMNS}`,
     [before.account_id, before.sku, before.version, after.name, after.on_hand],
@@ -63,7 +63,7 @@ export async function holdStock(
   wanted: Quantity[],
 ): Promise<string[]> {
   const totals = totalPerSku(wanted);
-  const products: Product[] = await tx.query(
+  const products = await tx.query<Product>(
     `SELECT ${COLUMNS} FROM products WHERE account_id = $1 AND sku = ANY($2) ORDER BY sku FOR UPDATE`,
     [accountId, [...totals.keys()]],
   );
@@ -89,7 +89,7 @@ export async function holdStock(
 /** Gives back what is left of a charge's promise. Told again, it does nothing: the movement's key names its cause. */
 export async function releaseStock(tx: Tx, accountId: string, cause: string): Promise<void> {
   await lockHeldProducts(tx, accountId, cause);
-  const released: Quantity[] = await tx.query(
+  const released = await tx.query<Quantity>(
     `INSERT INTO stock_movements (account_id, sku, cause, kind, quantity)
      SELECT account_id, sku, cause, 'release', quantity FROM stock_movements
      WHERE account_id = $1 AND cause = $2 AND kind = 'hold'
@@ -112,7 +112,7 @@ export async function releaseStock(tx: Tx, accountId: string, cause: string): Pr
  */
 export async function bookStock(tx: Tx, accountId: string, cause: string): Promise<boolean> {
   await lockHeldProducts(tx, accountId, cause);
-  const open: (Quantity & { on_hand: number })[] = await tx.query(
+  const open = await tx.query<Quantity & { on_hand: number }>(
     `SELECT product.sku, product.on_hand, hold.quantity
      FROM products AS product
      JOIN stock_movements AS hold USING (account_id, sku)
@@ -123,7 +123,7 @@ export async function bookStock(tx: Tx, accountId: string, cause: string): Promi
     [accountId, cause],
   );
   if (open.some(({ on_hand, quantity }) => on_hand < quantity)) return false;
-  const booked: Quantity[] = await tx.query(
+  const booked = await tx.query<Quantity>(
     `INSERT INTO stock_movements (account_id, sku, cause, kind, quantity)
      SELECT $1, sku, $2, 'book', quantity FROM unnest($3::text[], $4::bigint[]) AS open (sku, quantity)
      ON CONFLICT DO NOTHING

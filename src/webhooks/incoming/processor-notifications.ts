@@ -1,12 +1,11 @@
 import { Injectable, Logger } from '@nestjs/common';
-import { DataSource } from 'typeorm';
 import { ChargeOperation } from '../../charges/charge.operation.js';
 import { findCharge } from '../../charges/charge.queries.js';
 import { misfitOf } from '../../charges/parked-payments.js';
 import { endOf } from '../../charges/settle-charge.js';
 import { IdempotencyEngine } from '../../idempotency/engine.js';
 import { isConnectionLost } from '../../idempotency/errors.js';
-import type { Tx } from '../../platform/database.js';
+import { Database, type Tx } from '../../platform/database.js';
 import {
   Processor,
   type Notification,
@@ -27,7 +26,7 @@ export class ProcessorNotifications {
   private readonly log = new Logger(ProcessorNotifications.name);
 
   constructor(
-    private readonly dataSource: DataSource,
+    private readonly db: Database,
     private readonly engine: IdempotencyEngine,
     private readonly processor: Processor,
     private readonly charges: ChargeOperation,
@@ -39,7 +38,7 @@ export class ProcessorNotifications {
     if (!('about' in news)) return this.take(news);
     const { id, type } = news;
     const notification = await this.refunds.identify(news, async (payment) => {
-      await this.dataSource.transaction((tx) => this.applyToCharge(tx, { id, type, ...payment }));
+      await this.db.transaction((tx) => this.applyToCharge(tx, { id, type, ...payment }));
     });
     if (notification) await this.take(notification);
   }
@@ -66,10 +65,10 @@ export class ProcessorNotifications {
    * account which is not here: the Stripe account is shared, and such a charge cannot appear.
    */
   private async insertAndApply(notification: Notification, now?: ProcessorAnswer): Promise<void> {
-    await this.dataSource.transaction(async (tx) => {
+    await this.db.transaction(async (tx) => {
       const { id, type, account, charge, refund } = notification;
       // The same id, not committed yet, is waited for: it is applied here if its transaction is undone.
-      const inserted: unknown[] = await tx.query(
+      const inserted = await tx.query(
         `INSERT INTO processor_events (processor, id, type, account_id, charge_id, refund_id, state, fact)
          SELECT $1, $2, $3, id, $5, $6, 'waiting', $7::json FROM accounts WHERE id = $4
          ON CONFLICT DO NOTHING RETURNING id`,
@@ -100,8 +99,8 @@ export class ProcessorNotifications {
   }
 
   private async lockAndApply(fact: Notification, now?: ProcessorAnswer): Promise<void> {
-    await this.dataSource.transaction(async (tx) => {
-      const locked: unknown[] = await tx.query(
+    await this.db.transaction(async (tx) => {
+      const locked = await tx.query(
         `SELECT 1 FROM processor_events WHERE processor = $1 AND id = $2 AND state = 'waiting' FOR UPDATE`,
         [this.processor.name, fact.id],
       );

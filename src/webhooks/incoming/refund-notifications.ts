@@ -1,10 +1,9 @@
 import { Injectable, Logger } from '@nestjs/common';
-import { DataSource } from 'typeorm';
 import type { Charge } from '../../charges/charge.entity.js';
 import { findCharge, findChargePaidBy } from '../../charges/charge.queries.js';
 import type { OurPayment } from '../../charges/rebuild-charge.js';
 import { IdempotencyEngine } from '../../idempotency/engine.js';
-import type { Tx } from '../../platform/database.js';
+import { Database, type Tx } from '../../platform/database.js';
 import { nameOf } from '../../platform/fault.js';
 import { Problem } from '../../platform/problem.js';
 import {
@@ -36,7 +35,7 @@ export class RefundNotifications {
   private readonly log = new Logger(RefundNotifications.name);
 
   constructor(
-    private readonly dataSource: DataSource,
+    private readonly db: Database,
     private readonly engine: IdempotencyEngine,
     private readonly processor: Processor,
     private readonly refunds: RefundOperation,
@@ -51,7 +50,7 @@ export class RefundNotifications {
     { id, type, payment, about }: RefundNews,
     settle: (payment: OurPayment) => Promise<void>,
   ): Promise<Notification | undefined> {
-    const db = this.dataSource.manager;
+    const { db } = this;
     const charge =
       (await findChargePaidBy(db, this.processor.name, payment)) ??
       (await this.findUnsettled(payment, settle));
@@ -85,9 +84,9 @@ export class RefundNotifications {
     const payment = await this.processor.payment(reference).catch(cannotBeAsked);
     if (payment?.charge === undefined || payment.account === undefined) return undefined;
     const { account, charge: id } = payment;
-    const charge = await findCharge(this.dataSource.manager, account, id);
+    const charge = await findCharge(this.db, account, id);
     if (charge?.status === 'pending') await settle({ ...payment, account, charge: id });
-    const paid = await findChargePaidBy(this.dataSource.manager, this.processor.name, reference);
+    const paid = await findChargePaidBy(this.db, this.processor.name, reference);
     // Lost rows are for reconciliation; a payment that was parked is in no charge, and so is what goes back of it.
     if (!paid) this.log.warn(`a refund of ${reference}, which no charge shows: ${account}, ${id}`);
     return paid;
@@ -144,7 +143,7 @@ export class RefundNotifications {
 
   /** Asks the processor for all refunds of the charge, and lets our books catch up. @returns what this one is now. */
   async look({ account, charge, refund: id, reference, answer }: Notification) {
-    const db = this.dataSource.manager;
+    const { db } = this;
     const refund = id === undefined ? undefined : await findRefund(db, account, id);
     const of = await findCharge(db, account, refund?.charge_id ?? charge);
     if (!of) return answer;
@@ -153,7 +152,7 @@ export class RefundNotifications {
   }
 
   private catchUp(charge: Charge) {
-    return catchUpWithRefunds(this.dataSource, this.processor, charge).catch(cannotBeAsked);
+    return catchUpWithRefunds(this.db, this.processor, charge).catch(cannotBeAsked);
   }
 
   private book(tx: Tx, news: Notification, end: RefundEnd) {

@@ -4,11 +4,10 @@ import {
   type BeforeApplicationShutdown,
   type OnApplicationBootstrap,
 } from '@nestjs/common';
-import { DataSource } from 'typeorm';
 import { parkPayment } from '../../charges/parked-payments.js';
 import { isConnectionLost } from '../../idempotency/errors.js';
 import { Loop } from '../../idempotency/loop.js';
-import type { Tx } from '../../platform/database.js';
+import { Database, type Tx } from '../../platform/database.js';
 import { Processor, type Notification } from '../../processor/processor.js';
 import { findRefund } from '../../refunds/refund.queries.js';
 import { ProcessorNotifications } from './processor-notifications.js';
@@ -65,7 +64,7 @@ export class WaitingNotificationsLoop implements OnApplicationBootstrap, BeforeA
   private place = START;
 
   constructor(
-    private readonly dataSource: DataSource,
+    private readonly db: Database,
     private readonly processor: Processor,
     private readonly notifications: ProcessorNotifications,
   ) {}
@@ -90,7 +89,7 @@ export class WaitingNotificationsLoop implements OnApplicationBootstrap, BeforeA
 
   private async endOfRound(): Promise<Place> {
     const { receivedAt, id } = this.place;
-    const [last]: Place[] = await this.dataSource.query(
+    const [last] = await this.db.query<Place>(
       `SELECT received_at::text AS "receivedAt", id FROM processor_events
        WHERE state = 'waiting' AND (received_at, id) > ($1::timestamptz, $2)
        ORDER BY received_at, id OFFSET ${BATCH - 1} LIMIT 1`,
@@ -100,7 +99,7 @@ export class WaitingNotificationsLoop implements OnApplicationBootstrap, BeforeA
   }
 
   private async listAppeared(after: Place, end: Place): Promise<Notification[]> {
-    const rows: { fact: Notification }[] = await this.dataSource.query(
+    const rows = await this.db.query<{ fact: Notification }>(
       `SELECT event.fact FROM processor_events AS event
        WHERE event.state = 'waiting' AND event.processor = $1
          AND (event.received_at, event.id) > ($2::timestamptz, $3)
@@ -117,14 +116,14 @@ export class WaitingNotificationsLoop implements OnApplicationBootstrap, BeforeA
    * of its own, because each is of some account; one that cannot be parked waits on, and stands in the way of no other.
    */
   private async parkOld(): Promise<void> {
-    const old: OldNotification[] = await this.dataSource.query(
+    const old = await this.db.query<OldNotification>(
       `SELECT processor, id, account_id, charge_id, refund_id, fact FROM processor_events AS event
        WHERE ${isOld('waiting')} AND ${HAS_APPEARED}`,
     );
     for (const event of old) {
       const name = `${event.id} of ${event.refund_id ?? event.charge_id}`;
       try {
-        if (await this.dataSource.transaction((tx) => park(tx, event)))
+        if (await this.db.transaction((tx) => park(tx, event)))
           this.log.error(`${name} could not be applied in 30 days: parked, a person must look`);
       } catch (error) {
         if (isConnectionLost(error)) throw error; // nothing else would go better now
@@ -134,12 +133,15 @@ export class WaitingNotificationsLoop implements OnApplicationBootstrap, BeforeA
   }
 
   private async forgetOld(): Promise<void> {
-    const [, unmatched]: [unknown[], number] = await this.dataSource.query(
-      `DELETE FROM processor_events AS event WHERE ${isOld('waiting')} AND NOT ${HAS_APPEARED}`,
+    const unmatched = await this.db.query(
+      `DELETE FROM processor_events AS event WHERE ${isOld('waiting')} AND NOT ${HAS_APPEARED}
+       RETURNING event.id`,
     );
-    if (unmatched > 0)
-      this.log.warn(`${unmatched} are forgotten: what they are about has not appeared in 30 days`);
-    await this.dataSource.query(`DELETE FROM processor_events AS event WHERE ${isOld('applied')}`);
+    if (unmatched.length > 0)
+      this.log.warn(
+        `${unmatched.length} are forgotten: what they are about has not appeared in 30 days`,
+      );
+    await this.db.query(`DELETE FROM processor_events AS event WHERE ${isOld('applied')}`);
   }
 }
 
@@ -155,12 +157,13 @@ interface OldNotification {
 /** @returns false if another process was faster. */
 async function park(tx: Tx, event: OldNotification): Promise<boolean> {
   const { processor, id, account_id, charge_id, refund_id, fact } = event;
-  const [, parked]: [unknown[], number] = await tx.query(
+  const parked = await tx.query(
     `UPDATE processor_events SET state = 'parked'
-     WHERE processor = $1 AND id = $2 AND account_id = $3 AND state = 'waiting'`,
+     WHERE processor = $1 AND id = $2 AND account_id = $3 AND state = 'waiting'
+     RETURNING id`,
     [processor, id, account_id],
   );
-  if (parked === 0) return false;
+  if (parked.length === 0) return false;
   const refund = refund_id === null ? undefined : await findRefund(tx, account_id, refund_id);
   const { reference: processor_reference, amount, currency } = fact;
   const of = { account_id, charge_id: refund?.charge_id ?? charge_id };

@@ -1,11 +1,10 @@
 import { Inject, Injectable } from '@nestjs/common';
-import { DataSource } from 'typeorm';
 import { eventToWire, type Event } from '../../events/event.entity.js';
 import { EventResendOperation } from '../../events/event-resend.operation.js';
 import { EventSubscribers } from '../../events/events.js';
 import { deriveId } from '../../idempotency/identity.js';
 import { enqueue, JobRegistry, PutOff, type NewJob, type Payload } from '../../jobs/jobs.js';
-import type { Tx } from '../../platform/database.js';
+import { Database, type Tx } from '../../platform/database.js';
 import type { AddressPolicy } from './address-policy.js';
 import {
   beginAttempt,
@@ -34,7 +33,7 @@ const DELIVER = 'deliver-webhook';
 @Injectable()
 export class Deliveries {
   constructor(
-    private readonly dataSource: DataSource,
+    private readonly db: Database,
     @Inject(ADDRESS_POLICY) private readonly policy: AddressPolicy,
     @Inject(LIMITS) private readonly limits: Limits,
     events: EventSubscribers,
@@ -52,7 +51,7 @@ export class Deliveries {
   }
 
   private async deliver(payload: Payload, signal: AbortSignal): Promise<void> {
-    const db = this.dataSource.manager;
+    const { db } = this;
     const [accountId, id] = [String(payload.account), String(payload.delivery)];
     const delivery = await findOpenDelivery(db, accountId, id);
     if (!delivery || isObsolete(payload, delivery)) return;
@@ -77,8 +76,8 @@ export class Deliveries {
     // Dies here: delivered, not recorded. The lease runs out and the receiver sees the same webhook-id again.
     const attempt = { accountId, id, endpointId: delivery.endpoint_id, number };
     const known = isSuccess(sent)
-      ? await record(db, attempt, sent) // one statement
-      : await this.dataSource.transaction((tx) => record(tx, attempt, sent));
+      ? await recordSuccess(db, attempt, sent)
+      : await db.transaction((tx) => recordFailure(tx, attempt, sent));
     if (!known) throw new Error(`${id} slept past its lease; another attempt tells`);
   }
 }
@@ -134,16 +133,22 @@ interface Attempt {
   number: number;
 }
 
+/** One statement, so it needs no transaction. @returns as `endAttempt`. */
+function recordSuccess(db: Database, attempt: Attempt, sent: Sent): Promise<boolean> {
+  const { accountId, id, number } = attempt;
+  const end = { ...sent, delivery: 'succeeded', pauseMs: undefined } as const;
+  return endAttempt(db, accountId, id, number, end);
+}
+
 /**
- * Writes what came of the attempt and, if it is to be tried again, the job for it: both or neither.
- * @returns false if another attempt has taken over and it is for that one to say.
+ * Records the failed attempt and adds the job of the next one, if there is one: both or neither.
+ * @returns false if another attempt has taken over. That attempt records the result.
  */
-async function record(tx: Tx, attempt: Attempt, sent: Sent): Promise<boolean> {
+async function recordFailure(tx: Tx, attempt: Attempt, sent: Sent): Promise<boolean> {
   const { accountId, id, endpointId, number } = attempt;
-  const ok = isSuccess(sent);
   const gone = sent.status === 410;
-  const pauseMs = ok || gone ? undefined : pauseAfter(number, sent.retryAfterMs);
-  const delivery = ok ? 'succeeded' : pauseMs === undefined ? 'failed' : 'pending';
+  const pauseMs = gone ? undefined : pauseAfter(number, sent.retryAfterMs);
+  const delivery = pauseMs === undefined ? 'failed' : 'pending';
   if (!(await endAttempt(tx, accountId, id, number, { ...sent, delivery, pauseMs }))) return false;
   if (gone) await disableEndpoint(tx, accountId, endpointId);
   if (pauseMs !== undefined) {

@@ -1,7 +1,7 @@
 import type { Event } from '../../events/event.entity.js';
 import { EVENT_COLUMNS } from '../../events/events.js';
 import { PutOff } from '../../jobs/jobs.js';
-import type { Tx } from '../../platform/database.js';
+import type { Database, Queryable, Tx } from '../../platform/database.js';
 import type { Delivery } from './delivery.entity.js';
 import type { Sent } from './sender.js';
 
@@ -13,7 +13,7 @@ export async function insertDelivery(
   tx: Tx,
   delivery: Pick<Delivery, 'account_id' | 'id' | 'endpoint_id' | 'event_id'>,
 ): Promise<boolean> {
-  const rows: unknown[] = await tx.query(
+  const rows = await tx.query(
     `INSERT INTO webhook_deliveries (account_id, id, endpoint_id, event_id, status)
      VALUES ($1, $2, $3, $4, 'pending') ON CONFLICT DO NOTHING RETURNING id`,
     [delivery.account_id, delivery.id, delivery.endpoint_id, delivery.event_id],
@@ -42,11 +42,11 @@ export interface OpenDelivery {
  * @throws Error if there is none: a job about it is not done.
  */
 export async function findOpenDelivery(
-  db: Tx,
+  db: Database,
   accountId: string,
   id: string,
 ): Promise<OpenDelivery | undefined> {
-  const [row]: (Event & Omit<OpenDelivery, 'event'> & Pick<Delivery, 'status'>)[] = await db.query(
+  const [row] = await db.query<Event & Omit<OpenDelivery, 'event'> & Pick<Delivery, 'status'>>(
     `SELECT event.*, delivery.status, delivery.endpoint_id, endpoint.url, delivery.attempts,
        delivery.next_attempt_at IS NOT NULL AS is_planned,
        GREATEST(COALESCE(EXTRACT(EPOCH FROM delivery.next_attempt_at - now()) * 1000, 0), 0)::float8 AS early_ms, ARRAY(
@@ -74,8 +74,8 @@ export async function findOpenDelivery(
  * @returns the attempt's number.
  * @throws PutOff while somebody else is at it.
  */
-export async function beginAttempt(db: Tx, accountId: string, id: string): Promise<number> {
-  const rows: { number: number }[] = await db.query(
+export async function beginAttempt(db: Database, accountId: string, id: string): Promise<number> {
+  const rows = await db.query<{ number: number }>(
     `WITH claimed AS (
        UPDATE webhook_deliveries
        SET attempts = attempts + 1, next_attempt_at = NULL, lease_expires_at = now() + $3 * interval '1 millisecond'
@@ -103,20 +103,21 @@ export type AttemptEnd = Sent & {
  * @returns false if it was no success and another attempt has taken over.
  */
 export async function endAttempt(
-  tx: Tx,
+  db: Queryable,
   accountId: string,
   id: string,
   number: number,
   end: AttemptEnd,
 ): Promise<boolean> {
-  const [, recorded]: [unknown[], number] = await tx.query(
+  const recorded = await db.query(
     `WITH attempt AS (
        UPDATE webhook_attempts SET response_status = $4, error = $5
        WHERE account_id = $1 AND delivery_id = $2 AND number = $3)
      UPDATE webhook_deliveries
      SET status = $6, lease_expires_at = NULL, next_attempt_at = now() + $7::float8 * interval '1 millisecond'
      WHERE account_id = $1 AND id = $2
-       AND (status = 'pending' AND attempts = $3 OR status <> 'succeeded' AND $6 = 'succeeded')`,
+       AND (status = 'pending' AND attempts = $3 OR status <> 'succeeded' AND $6 = 'succeeded')
+     RETURNING id`,
     [
       accountId,
       id,
@@ -127,8 +128,8 @@ export async function endAttempt(
       end.pauseMs ?? null,
     ],
   );
-  if (recorded > 0) return true;
-  const pending: unknown[] = await tx.query(
+  if (recorded.length > 0) return true;
+  const pending = await db.query(
     `SELECT 1 FROM webhook_deliveries WHERE account_id = $1 AND id = $2 AND status = 'pending'`,
     [accountId, id],
   );
@@ -137,7 +138,7 @@ export async function endAttempt(
 
 /** Takes back an attempt that was cut short by us: the receiver has not failed, and the schedule does not move. */
 export async function cancelAttempt(
-  db: Tx,
+  db: Database,
   accountId: string,
   id: string,
   number: number,
@@ -154,7 +155,7 @@ export async function cancelAttempt(
 }
 
 /** Ends a delivery whose endpoint is gone, without another attempt. */
-export async function giveUp(db: Tx, accountId: string, id: string): Promise<void> {
+export async function giveUp(db: Database, accountId: string, id: string): Promise<void> {
   await db.query(
     `UPDATE webhook_deliveries SET status = 'failed', next_attempt_at = NULL
      WHERE account_id = $1 AND id = $2 AND status = 'pending'`,

@@ -7,7 +7,7 @@ import {
   type Plan,
 } from '../../idempotency/operation.js';
 import { created, ok } from '../../platform/answer.js';
-import type { Tx } from '../../platform/database.js';
+import type { Queryable } from '../../platform/database.js';
 import { objectNotFound } from '../../platform/problem.js';
 import { checkEndpointUrl, type AddressPolicy } from './address-policy.js';
 import { ADDRESS_POLICY } from './deliveries.js';
@@ -42,7 +42,7 @@ export class EndpointOperation implements Operation {
     };
   }
 
-  async find(db: Tx, accountId: string, id: string): Promise<FoundResource | undefined> {
+  async find(db: Queryable, accountId: string, id: string): Promise<FoundResource | undefined> {
     const endpoint = await findEndpoint(db, accountId, id);
     return endpoint && { ...endpointLink(id), failed: false, createdAt: endpoint.created_at };
   }
@@ -70,8 +70,8 @@ export class SecretRotationOperation implements Operation {
     };
   }
 
-  async find(db: Tx, accountId: string, id: string): Promise<FoundResource | undefined> {
-    const [row]: { endpoint_id: string; created_at: Date }[] = await db.query(
+  async find(db: Queryable, accountId: string, id: string): Promise<FoundResource | undefined> {
+    const [row] = await db.query<{ endpoint_id: string; created_at: Date }>(
       `SELECT endpoint_id, created_at FROM webhook_secrets WHERE account_id = $1 AND id = $2`,
       [accountId, id],
     );

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import type { Tx } from '../../platform/database.js';
+import type { Queryable, Tx } from '../../platform/database.js';
 import type { Endpoint } from './endpoint.entity.js';
 
 export const ENDPOINT_COLUMNS = 'account_id, id, url, events, created_at, disabled_at';
@@ -8,11 +8,11 @@ export const ENDPOINT_COLUMNS = 'account_id, id, url, events, created_at, disabl
 const ROTATION = "interval '24 hours'";
 
 export async function findEndpoint(
-  db: Tx,
+  db: Queryable,
   accountId: string,
   id: string,
 ): Promise<Endpoint | undefined> {
-  const rows: Endpoint[] = await db.query(
+  const rows = await db.query<Endpoint>(
     `SELECT ${ENDPOINT_COLUMNS} FROM webhook_endpoints
      WHERE account_id = $1 AND id = $2 AND deleted_at IS NULL`,
     [accountId, id],
@@ -21,8 +21,8 @@ export async function findEndpoint(
 }
 
 /** Where an account has its events sent to. */
-export async function listEnabledEndpoints(db: Tx, accountId: string): Promise<Endpoint[]> {
-  return db.query(
+export async function listEnabledEndpoints(tx: Tx, accountId: string): Promise<Endpoint[]> {
+  return tx.query(
     `SELECT ${ENDPOINT_COLUMNS} FROM webhook_endpoints
      WHERE account_id = $1 AND deleted_at IS NULL AND disabled_at IS NULL`,
     [accountId],
@@ -35,7 +35,7 @@ export async function lockEndpoint(
   accountId: string,
   id: string,
 ): Promise<Endpoint | undefined> {
-  const rows: Endpoint[] = await tx.query(
+  const rows = await tx.query<Endpoint>(
     `SELECT ${ENDPOINT_COLUMNS} FROM webhook_endpoints
      WHERE account_id = $1 AND id = $2 AND deleted_at IS NULL FOR UPDATE`,
     [accountId, id],
@@ -56,7 +56,7 @@ export async function insertEndpoint(
   tx: Tx,
   { account_id, id, url, events }: Pick<Endpoint, 'account_id' | 'id' | 'url' | 'events'>,
 ): Promise<Endpoint | undefined> {
-  const rows: Endpoint[] = await tx.query(
+  const rows = await tx.query<Endpoint>(
     `INSERT INTO webhook_endpoints (account_id, id, url, events) VALUES ($1, $2, $3, $4)
      ON CONFLICT (account_id, id) DO UPDATE
        SET url = excluded.url, events = excluded.events, created_at = excluded.created_at,
@@ -79,11 +79,12 @@ export async function insertEndpoint(
  * @returns false if there never was one.
  */
 export async function deleteEndpoint(tx: Tx, accountId: string, id: string): Promise<boolean> {
-  const [, found]: [unknown[], number] = await tx.query(
-    `UPDATE webhook_endpoints SET deleted_at = COALESCE(deleted_at, now()) WHERE account_id = $1 AND id = $2`,
+  const found = await tx.query(
+    `UPDATE webhook_endpoints SET deleted_at = COALESCE(deleted_at, now()) WHERE account_id = $1 AND id = $2
+     RETURNING id`,
     [accountId, id],
   );
-  if (found === 0) return false;
+  if (found.length === 0) return false;
   await endSecrets(tx, accountId, id);
   await endDeliveries(tx, accountId, id, 'idle');
   return true;
@@ -125,7 +126,7 @@ export async function addSecret(
 ): Promise<string | undefined> {
   // Standard Webhooks: 24 to 64 random bytes in base64 behind a prefix.
   const secret = `whsec_${randomBytes(32).toString('base64')}`;
-  const rows: unknown[] = await tx.query(
+  const rows = await tx.query(
     `INSERT INTO webhook_secrets (account_id, id, endpoint_id, secret) VALUES ($1, $2, $3, $4)
      ON CONFLICT (account_id, id) DO NOTHING RETURNING id`,
     [accountId, id, endpointId, secret],

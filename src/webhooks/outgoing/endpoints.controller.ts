@@ -1,11 +1,12 @@
 import { Body, Controller, Delete, Get, HttpCode, Param, Post, Query, Req } from '@nestjs/common';
 import type { Request } from 'express';
-import { DataSource } from 'typeorm';
 import { accountIdOf } from '../../accounts/auth.guard.js';
 import { Idempotent } from '../../idempotency/idempotent.interceptor.js';
 import type { Plan } from '../../idempotency/operation.js';
 import { OptionalBody } from '../../platform/body.guard.js';
+import { Database } from '../../platform/database.js';
 import { ListQuery, page, type List } from '../../platform/list.js';
+import { ListReads } from '../../platform/list-reads.js';
 import { objectNotFound } from '../../platform/problem.js';
 import { deliveryToWire, type Delivery, type DeliveryWire } from './delivery.entity.js';
 import { CreateEndpoint, NoMembers } from './endpoint.dto.js';
@@ -25,7 +26,8 @@ const DELIVERIES = `(
 @Controller('webhook-endpoints')
 export class EndpointsController {
   constructor(
-    private readonly dataSource: DataSource,
+    private readonly db: Database,
+    private readonly lists: ListReads,
     private readonly endpoints: EndpointOperation,
     private readonly rotations: SecretRotationOperation,
   ) {}
@@ -49,7 +51,7 @@ export class EndpointsController {
 
   @Get()
   async list(@Req() request: Request, @Query() query: ListQuery): Promise<List<EndpointWire>> {
-    return page<Endpoint, EndpointWire>(this.dataSource.manager, accountIdOf(request), query, {
+    return page<Endpoint, EndpointWire>(this.lists, accountIdOf(request), query, {
       table: 'webhook_endpoints',
       columns: ENDPOINT_COLUMNS,
       where: ['deleted_at IS NULL'],
@@ -67,9 +69,7 @@ export class EndpointsController {
   @Delete(':id')
   @HttpCode(204)
   async delete(@Req() request: Request, @Param('id') id: string): Promise<void> {
-    const known = await this.dataSource.transaction((tx) =>
-      deleteEndpoint(tx, accountIdOf(request), id),
-    );
+    const known = await this.db.transaction((tx) => deleteEndpoint(tx, accountIdOf(request), id));
     if (!known) throw objectNotFound('webhook endpoint');
   }
 
@@ -80,7 +80,7 @@ export class EndpointsController {
     @Query() query: ListQuery,
   ): Promise<List<DeliveryWire>> {
     const endpoint = await this.endpointOf(request, id);
-    return page<Delivery, DeliveryWire>(this.dataSource.manager, endpoint.account_id, query, {
+    return page<Delivery, DeliveryWire>(this.lists, endpoint.account_id, query, {
       table: DELIVERIES,
       columns: '*',
       of: { column: 'endpoint_id', id: endpoint.id },
@@ -92,7 +92,7 @@ export class EndpointsController {
   }
 
   private async endpointOf(request: Request, id: string): Promise<Endpoint> {
-    const endpoint = await findEndpoint(this.dataSource.manager, accountIdOf(request), id);
+    const endpoint = await findEndpoint(this.db, accountIdOf(request), id);
     if (!endpoint) throw objectNotFound('webhook endpoint');
     return endpoint;
   }
