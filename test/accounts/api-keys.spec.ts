@@ -1,6 +1,7 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { addApiKey } from '../../src/accounts/accounts.js';
+import { TypeOrmDatabase } from '../../src/platform/database.js';
 import { startApp, type TestApp } from '../support/app.js';
 import { call, CHARGE, expectProblem, post } from '../support/client.js';
 import { head, sendRaw } from '../support/raw-http.js';
@@ -45,7 +46,7 @@ describe('the API key', () => {
   });
 
   it('that was revoked is refused like an unknown one', async () => {
-    const revoked = await addApiKey(app.db.manager, app.acme.id);
+    const revoked = await addApiKey(new TypeOrmDatabase(app.db), app.acme.id);
     expect((await as(`Bearer ${revoked}`)).status).toBe(200);
     await app.db.query('UPDATE api_keys SET revoked_at = now() WHERE key_hash = $1', [
       sha256(revoked),
@@ -69,7 +70,7 @@ describe('the API key', () => {
 
 describe('two keys of one account', () => {
   it('see the same charges and share the idempotency keys: a renewed key retries safely', async () => {
-    const renewed = await addApiKey(app.db.manager, app.acme.id);
+    const renewed = await addApiKey(new TypeOrmDatabase(app.db), app.acme.id);
     const key = randomUUID();
     const first = await post(app, '/charges', CHARGE, { key });
     const retry = await post(app, '/charges', CHARGE, { key, apiKey: renewed });

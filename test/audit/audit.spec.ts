@@ -1,6 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { DataSource, type EntityManager } from 'typeorm';
+import { DataSource } from 'typeorm';
 import { audit, INVARIANTS } from '../../src/audit/audit.js';
+import type { Finding } from '../../src/audit/invariant.js';
+import { TypeOrmDatabase, type Database, type Tx } from '../../src/platform/database.js';
 import { freshDatabase } from '../support/database.js';
 import { writeCleanBooks, type Ids } from './clean-books.js';
 import {
@@ -36,46 +38,55 @@ const ECHOES = [
 ];
 
 let database: Awaited<ReturnType<typeof freshDatabase>>;
-let db: DataSource;
+let dataSource: DataSource;
+let db: Database;
 let ids: Ids;
 
 beforeAll(async () => {
   database = await freshDatabase();
-  db = await new DataSource({
+  dataSource = await new DataSource({
     type: 'postgres',
     url: database.url,
     installExtensions: false,
   }).initialize();
-  ids = await writeCleanBooks(db.manager, 'acme');
-  await writeCleanBooks(db.manager, 'globex');
+  db = new TypeOrmDatabase(dataSource);
+  ids = await writeCleanBooks(db, 'acme');
+  await writeCleanBooks(db, 'globex');
 });
 afterAll(async () => {
-  await db.destroy();
+  await dataSource.destroy();
   await database.drop();
 });
 
 /** Plants something in a transaction (constraints can be dropped in one, too), looks, and undoes it. */
-async function lookAfter(plant: (tx: EntityManager) => Promise<unknown>, ttlSeconds?: number) {
-  const runner = db.createQueryRunner();
-  await runner.startTransaction();
-  try {
-    await plant(runner.manager);
-    return await audit(runner.manager, ttlSeconds);
-  } finally {
-    await runner.rollbackTransaction();
-    await runner.release();
-  }
+async function lookAfter(plant: (tx: Tx) => Promise<unknown>, ttlSeconds?: number) {
+  const undo = new Error('rolls the transaction back');
+  let found: Finding[] = [];
+  const planted = db.transaction(async (tx) => {
+    await plant(tx);
+    found = await audit(tx, ttlSeconds);
+    throw undo;
+  });
+  await expect(planted).rejects.toBe(undo);
+  return found;
 }
 
-async function plantFault(tx: EntityManager, { drop = [], sql }: Fault): Promise<void> {
+async function plantFault(tx: Tx, { drop = [], sql }: Fault): Promise<void> {
   for (const name of drop) {
     const [table, constraint] = name.split('.');
     await tx.query(
       constraint ? `ALTER TABLE ${table} DROP CONSTRAINT ${constraint}` : `DROP ${name}`,
     );
   }
-  const named = sql.replaceAll(/\$(\w+)/g, (_, name: keyof Ids) => ids[name]);
-  await tx.query(named);
+  await run(
+    tx,
+    sql.replaceAll(/\$(\w+)/g, (_, name: keyof Ids) => ids[name]),
+  );
+}
+
+/** A `Tx` takes one statement; no literal here has a semicolon. */
+async function run(tx: Tx, statements: string): Promise<void> {
+  for (const sql of statements.split(';')) if (sql.trim() !== '') await tx.query(sql);
 }
 
 describe('the auditor', () => {
@@ -89,7 +100,7 @@ describe('the auditor', () => {
   });
 
   test('finds nothing in books that are in order', async () => {
-    expect(await audit(db.manager)).toEqual([]);
+    expect(await audit(db)).toEqual([]);
   });
 
   test.each(FAULTS.map((fault, nr) => ({ ...fault, nr })))(
@@ -166,7 +177,7 @@ describe('the auditor', () => {
       `DELETE FROM sent_emails; UPDATE orders SET email = NULL`,
     ],
   ])('does not expect %s', async (_what, sql) => {
-    expect(await lookAfter((tx) => tx.query(sql))).toEqual([]);
+    expect(await lookAfter((tx) => run(tx, sql))).toEqual([]);
   });
 
   test('does not mind that a refund we owe was refused, once the next one has gone back', async () => {

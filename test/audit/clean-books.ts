@@ -1,5 +1,5 @@
-import type { EntityManager } from 'typeorm';
 import { createAccount } from '../../src/accounts/accounts.js';
+import type { Database } from '../../src/idempotency/database.js';
 import { deriveId } from '../../src/idempotency/identity.js';
 import { cancelSale, deliver, sendReceipts, ship } from './clean-effects.js';
 
@@ -32,7 +32,7 @@ export interface Ids {
 type Status = 'succeeded' | 'failed' | 'pending';
 
 /** Books in order, as the API would have written them, without the API. */
-export async function writeCleanBooks(db: EntityManager, name: string): Promise<Ids> {
+export async function writeCleanBooks(db: Database, name: string): Promise<Ids> {
   const account = await createAccount(db, name);
   const books = new Books(db, account, name);
   // Awkward keys: JSON escapes two of these characters, and the derived id depends on how.
@@ -68,7 +68,7 @@ const ITEMS = [{ sku: 'shirt', quantity: 2, unit_amount: 600 }];
 
 class Books {
   constructor(
-    private readonly db: EntityManager,
+    private readonly db: Database,
     private readonly account: string,
     private readonly name: string,
   ) {}

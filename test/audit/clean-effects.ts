@@ -1,4 +1,4 @@
-import type { EntityManager } from 'typeorm';
+import type { Database } from '../../src/idempotency/database.js';
 
 interface Sale {
   account: string;
@@ -7,7 +7,7 @@ interface Sale {
 }
 
 /** What follows from a paid order, as the worker would have written it. @returns the shipment's id. */
-export async function ship(db: EntityManager, { account, order, charge }: Sale): Promise<string> {
+export async function ship(db: Database, { account, order, charge }: Sale): Promise<string> {
   const id = `ful_${charge}`;
   await db.query(
     `INSERT INTO fulfillments (account_id, id, order_id, charge_id, step, tracking_number)
@@ -31,10 +31,7 @@ export async function ship(db: EntityManager, { account, order, charge }: Sale):
 }
 
 /** What follows if it cannot be delivered: decided, given back, canceled. @returns the refund's id. */
-export async function cancelSale(
-  db: EntityManager,
-  { account, order, charge }: Sale,
-): Promise<string> {
+export async function cancelSale(db: Database, { account, order, charge }: Sale): Promise<string> {
   const id = `re_owed_for_${charge}`;
   await db.query(
     `INSERT INTO sale_cancellations (account_id, order_id, charge_id, reason) VALUES ($1, $2, $3, 'out_of_stock')`,
@@ -67,7 +64,7 @@ export async function cancelSale(
 }
 
 /** One for each charge that paid an order: they name an e-mail. */
-export async function sendReceipts(db: EntityManager, account: string): Promise<void> {
+export async function sendReceipts(db: Database, account: string): Promise<void> {
   await db.query(
     `INSERT INTO sent_emails (account_id, message_id, event_id, recipient, epoch, sent_at)
      SELECT account_id, '<receipt.' || id || '>', id, 'ann@shop.test', 1, now() FROM events
@@ -77,7 +74,7 @@ export async function sendReceipts(db: EntityManager, account: string): Promise<
 }
 
 /** An endpoint that was there before all this, and is told of the shipment by the second attempt. */
-export async function deliver(db: EntityManager, account: string, name: string) {
+export async function deliver(db: Database, account: string, name: string) {
   const [endpoint, delivery] = [`we_${name}_${account}`, `del_${name}_${account}`];
   await db.query(
     `INSERT INTO webhook_endpoints (account_id, id, url, events, created_at)

@@ -3,13 +3,15 @@ import { DataSource } from 'typeorm';
 import { PAYMENT_INVARIANTS } from '../../src/audit/payment.invariants.js';
 import { compareWithProcessor } from '../../src/audit/processor-comparison.js';
 import { deriveId } from '../../src/idempotency/identity.js';
+import { TypeOrmDatabase, type Database } from '../../src/platform/database.js';
 import { StripeProcessor } from '../../src/processor/stripe-processor.js';
 import { startSandbox, type Sandbox } from '../../src/sandbox/sandbox.server.js';
 import { freshDatabase } from '../support/database.js';
 import { writeCleanBooks, type Ids } from './clean-books.js';
 
 let database: Awaited<ReturnType<typeof freshDatabase>>;
-let db: DataSource;
+let dataSource: DataSource;
+let db: Database;
 let sandbox: Sandbox;
 let processor: StripeProcessor;
 let ids: Ids;
@@ -22,7 +24,9 @@ const found = new Set<string>();
 beforeAll(async () => {
   database = await freshDatabase();
   const { url } = database;
-  db = await new DataSource({ type: 'postgres', url, installExtensions: false }).initialize();
+  const options = { type: 'postgres', url, installExtensions: false } as const;
+  dataSource = await new DataSource(options).initialize();
+  db = new TypeOrmDatabase(dataSource);
   sandbox = await startSandbox({ databaseUrl: url });
   processor = new StripeProcessor({
     name: 'sandbox',
@@ -33,7 +37,7 @@ beforeAll(async () => {
 });
 afterAll(async () => {
   await sandbox.close();
-  await db.destroy();
+  await dataSource.destroy();
   await database.drop();
 });
 
@@ -41,7 +45,7 @@ beforeEach(async () => {
   await db.query(
     `TRUNCATE accounts, idempotency_records, naive_charges, parked_payments, sandbox.payment_intents, sandbox.refunds CASCADE`,
   );
-  ids = await writeCleanBooks(db.manager, 'acme');
+  ids = await writeCleanBooks(db, 'acme');
   paymentId = await pay();
   await change(`processor_reference = '${paymentId}'`, ids.id);
   boughtPayment = await pay({ charge: ids.bought });
@@ -54,8 +58,7 @@ beforeEach(async () => {
   await changeRefund(`processor_reference = '${await giveBack(owed)}'`, ids.owed);
 });
 afterEach(async () => {
-  for (const { invariant } of await compareWithProcessor(db.manager, processor))
-    found.add(invariant);
+  for (const { invariant } of await compareWithProcessor(db, processor)) found.add(invariant);
 });
 
 /** Has the real sandbox take money, under a key of its own each time. */
@@ -94,7 +97,7 @@ async function change(set: string, id: string): Promise<void> {
 }
 
 async function findings(): Promise<string[]> {
-  const rows = await compareWithProcessor(db.manager, processor);
+  const rows = await compareWithProcessor(db, processor);
   for (const { account_id, detail } of rows) {
     expect(account_id).toBe(ids.account);
     expect(detail).toMatch(/\S/);

@@ -5,6 +5,7 @@ import { DataSource } from 'typeorm';
 import { recordEvent } from '../../src/events/events.js';
 import { openQueuePool } from '../../src/jobs/queue-pool.js';
 import { giveBack } from '../../src/jobs/queue-tables.js';
+import { TypeOrmDatabase } from '../../src/platform/database.js';
 import { SESSION_LIMITS_MS } from '../../src/platform/session.js';
 import { expectCleanBooks } from '../support/books.js';
 import { findPgbouncer, startPgbouncer } from '../support/pgbouncer.js';
@@ -53,9 +54,10 @@ async function receiptUnderWay(): Promise<{ to: string; job: string }> {
 
 test('an event and its job are there if and only if what they tell of was committed', async () => {
   const { databaseUrl: url } = shop;
-  const db = new DataSource({ type: 'postgres', url, installExtensions: false, extra: { max: 1 } });
-  await db.initialize();
-  const [account]: { id: string }[] = await db.query('SELECT id FROM accounts LIMIT 1');
+  const options = { type: 'postgres', url, installExtensions: false, extra: { max: 1 } } as const;
+  const dataSource = await new DataSource(options).initialize();
+  const db = new TypeOrmDatabase(dataSource);
+  const [account] = await db.query<{ id: string }>('SELECT id FROM accounts LIMIT 1');
   const cause = randomUUID();
   const tell = db.transaction(async (tx) => {
     const happening = { accountId: account!.id, type: 'charge.failed', cause, object: {} } as const;
@@ -72,7 +74,7 @@ test('an event and its job are there if and only if what they tell of was commit
   await expect(tell).rejects.toThrow('something else');
   expect(await db.query('SELECT 1 FROM events WHERE cause = $1', [cause])).toEqual([]);
   expect(await jobs(shop.db, 'fan-out-event')).toEqual([]);
-  await db.destroy();
+  await dataSource.destroy();
 });
 
 describe('a job that always fails', () => {

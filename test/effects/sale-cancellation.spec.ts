@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { DataSource } from 'typeorm';
 import { audit } from '../../src/audit/audit.js';
+import { TypeOrmDatabase } from '../../src/platform/database.js';
 import { runToEnd } from '../operation/operation.support.js';
 import { expectCleanBooks } from '../support/books.js';
 import { send } from '../support/raw-client.js';
@@ -379,11 +380,12 @@ describe('a refund that the processor refuses', () => {
 
   async function findings(): Promise<string[]> {
     const url = shop.databaseUrl;
-    const db = await new DataSource({
+    const dataSource = await new DataSource({
       type: 'postgres',
       url,
       installExtensions: false,
     }).initialize();
-    return (await audit(db.manager).finally(() => db.destroy())).map(({ invariant }) => invariant);
+    const found = await audit(new TypeOrmDatabase(dataSource)).finally(() => dataSource.destroy());
+    return found.map(({ invariant }) => invariant);
   }
 });

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { DataSource } from 'typeorm';
 import { deleteExpiredBatch } from '../../src/idempotency/records.js';
+import { TypeOrmDatabase } from '../../src/platform/database.js';
 import { expectCleanBooks, ledger, paymentsOf } from '../support/books.js';
 import { charge, chargeUntilAnswered, lookUp, send, type Reply } from '../support/raw-client.js';
 import { forgetPromises } from '../support/retry-promise.js';
@@ -33,7 +34,7 @@ const FIFTY = Array.from({ length: 50 });
 const ONE_SECOND = 1;
 
 /** The reaper as any process runs it. */
-const reap = () => deleteExpiredBatch(dataSource.manager, 500);
+const reap = () => deleteExpiredBatch(new TypeOrmDatabase(dataSource), 500);
 const recordsOf = async (key: string) =>
   (
     await service.db.query('SELECT state, expires_at FROM idempotency_records WHERE key = $1', [
@@ -211,7 +212,7 @@ describe('the reaper', () => {
     const keys = FIFTY.map((_, i) => `reaped ${i}`);
     const made = await Promise.all(keys.map((key) => charge(apiUrl, key)));
     await Promise.all(keys.map((key) => expireIn(db, key, -ONE_SECOND)));
-    const batch = () => deleteExpiredBatch(dataSource.manager, 7);
+    const batch = () => deleteExpiredBatch(new TypeOrmDatabase(dataSource), 7);
     while ((await Promise.all([batch(), batch(), batch()])).some((listed) => listed > 0));
     for (const key of keys) expect(await recordsOf(key)).toEqual([]);
     expect((await charge(apiUrl, 'stays')).text).toBe(stays.text);

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { DataSource } from 'typeorm';
 import { addApiKey } from '../../src/accounts/accounts.js';
+import { TypeOrmDatabase } from '../../src/platform/database.js';
 import { expectCleanBooks, ledger, paymentsOf } from '../support/books.js';
 import { charge, getCharge, lookUp, send, type Reply } from '../support/raw-client.js';
 import { startService, type Service } from '../support/service.js';
@@ -76,7 +77,7 @@ describe('a replay is the same bytes', () => {
   test('under another API key of the same account', async () => {
     const db = await new DataSource({ type: 'postgres', url: service.databaseUrl }).initialize();
     const [acme] = await db.query(`SELECT id FROM accounts WHERE name = 'acme'`);
-    const refreshed = await addApiKey(db.manager, acme.id);
+    const refreshed = await addApiKey(new TypeOrmDatabase(db), acme.id);
     await db.destroy();
     const first = await charge(service.apiUrl, 'refreshed credential');
     const again = await charge(service.apiUrl, 'refreshed credential', {}, { apiKey: refreshed });

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from '@jest/globals';
 import type { Request } from 'express';
 import { DataSource } from 'typeorm';
+import { TypeOrmDatabase, type Database } from '../../src/idempotency/database.js';
 import { IdempotencyEngine } from '../../src/idempotency/engine.js';
 import {
   IdempotencyKeyExpired,
@@ -19,6 +20,7 @@ import {
   deleteExpired,
   findRecord,
   insertRecord,
+  type IdempotencyRecord,
   type KeyedRequest,
 } from '../../src/idempotency/records.js';
 import { freshDatabase } from '../support/database.js';
@@ -27,6 +29,7 @@ import { freshDatabase } from '../support/database.js';
 let find: () => Promise<FoundResource | undefined>;
 let database: Awaited<ReturnType<typeof freshDatabase>>;
 let dataSource: DataSource;
+let db: Database;
 let engine: IdempotencyEngine;
 let keys: IdempotencyKeysController;
 beforeAll(async () => {
@@ -37,12 +40,13 @@ beforeAll(async () => {
     installExtensions: false,
     poolSize: 20,
   }).initialize();
+  db = new TypeOrmDatabase(dataSource);
   const operations = new OperationRegistry();
   operations.register({ name: 'POST /things', idPrefix: 'th', find: () => find() });
   const options = { waitMs: 1_000, ttlSeconds: 60, leaseMs: 1_000, reapIntervalMs: 1_000 };
-  engine = new IdempotencyEngine(dataSource, operations, new SilentProbe(), options);
+  engine = new IdempotencyEngine(db, operations, new SilentProbe(), options);
   const facts = { accountId: () => 'acct_races', requestId: () => 'req_races' };
-  keys = new IdempotencyKeysController(dataSource, operations, facts);
+  keys = new IdempotencyKeysController(db, operations, facts);
 });
 beforeEach(() => {
   find = async () => undefined;
@@ -65,6 +69,10 @@ const request = (key: string, body = key): KeyedRequest => ({
   requestId: `req_${++requests}`,
 });
 
+const insert = (keyed: KeyedRequest, leaseMs: number) =>
+  db.transaction((tx) => insertRecord(tx, keyed, leaseMs));
+const remove = (record: IdempotencyRecord) => db.transaction((tx) => deleteExpired(tx, record));
+
 /** A plan whose reserve is raced that many times. */
 function racedTimes(times: number): Plan {
   let races = 0;
@@ -78,9 +86,7 @@ function racedTimes(times: number): Plan {
 
 test('of twenty inserts at once one wins, and the others are told so, not that something is wrong', async () => {
   for (let round = 0; round < 150; round++) {
-    const inserts = Array.from({ length: 20 }, () =>
-      insertRecord(dataSource.manager, request(`inserts ${round}`), 1_000),
-    );
+    const inserts = Array.from({ length: 20 }, () => insert(request(`inserts ${round}`), 1_000));
     const claims = await Promise.all(inserts);
     expect(claims.filter((claim) => claim !== undefined)).toHaveLength(1);
   }
@@ -146,8 +152,7 @@ test('an object without a record is an expired key, whatever the request is refu
 });
 
 test('a record that was completed after somebody found it abandoned is not taken over', async () => {
-  const db = dataSource.manager;
-  await insertRecord(db, request('completed meanwhile'), -1);
+  await insert(request('completed meanwhile'), -1);
   const found = await findRecord(db, 'acct_races', 'completed meanwhile');
   expect(found).toMatchObject({ free: true, epoch: 1 });
   await db.query(
@@ -159,7 +164,6 @@ test('a record that was completed after somebody found it abandoned is not taken
 });
 
 test('an expired record that was made anew since it was read is not deleted, unfinished or completed', async () => {
-  const db = dataSource.manager;
   const key = 'made anew';
   const complete = (expiresIn: string) =>
     db.query(
@@ -168,16 +172,16 @@ test('an expired record that was made anew since it was read is not deleted, unf
        WHERE key = $1`,
       [key, expiresIn],
     );
-  await insertRecord(db, request(key), 1_000);
+  await insert(request(key), 1_000);
   await complete('-1 second');
   const expired = await findRecord(db, 'acct_races', key);
   expect(expired).toMatchObject({ expired: true, epoch: 1 });
-  await deleteExpired(db, expired!);
+  await remove(expired!);
   expect(await findRecord(db, 'acct_races', key)).toBeUndefined();
 
-  await insertRecord(db, request(key), 1_000); // the same id, the same epoch
-  await deleteExpired(db, expired!);
+  await insert(request(key), 1_000); // the same id, the same epoch
+  await remove(expired!);
   await complete('1 day');
-  await deleteExpired(db, expired!);
+  await remove(expired!);
   expect(await findRecord(db, 'acct_races', key)).toMatchObject({ state: 'completed', epoch: 1 });
 });

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/g
 import { DataSource, QueryFailedError } from 'typeorm';
 import { listNeedingAttention, repeatAgain } from '../../src/idempotency/attention.js';
 import { SETTLE_MS } from '../../src/idempotency/engine-options.js';
+import { TypeOrmDatabase, type Database } from '../../src/idempotency/database.js';
 import { IdempotencyEngine } from '../../src/idempotency/engine.js';
 import {
   OperationRegistry,
@@ -20,6 +21,7 @@ const MAX_FAILURES = 3;
 const LEASE_MS = 10_000;
 let database: Awaited<ReturnType<typeof freshDatabase>>;
 let dataSource: DataSource;
+let db: Database;
 let startEngine: (leaseMs: number) => IdempotencyEngine;
 let engine: IdempotencyEngine;
 let key: string;
@@ -39,6 +41,7 @@ beforeAll(async () => {
     url: database.url,
     installExtensions: false,
   }).initialize();
+  db = new TypeOrmDatabase(dataSource);
   const operations = new OperationRegistry();
   operations.register({
     name: 'POST /things',
@@ -55,7 +58,7 @@ beforeAll(async () => {
     },
   });
   startEngine = (leaseMs) =>
-    new IdempotencyEngine(dataSource, operations, new SilentProbe(), {
+    new IdempotencyEngine(db, operations, new SilentProbe(), {
       waitMs: 1_000,
       ttlSeconds: 60,
       leaseMs,
@@ -98,7 +101,7 @@ async function ask(
   );
 }
 
-const record = async () => (await findRecord(dataSource.manager, ACCOUNT, key))!;
+const record = async () => (await findRecord(db, ACCOUNT, key))!;
 /** The pauses are over, and the leases of the dead. */
 const letTimePass = () =>
   dataSource.query(
@@ -194,7 +197,7 @@ test('an attempt whose process dies counts, and is repeated after a pause', asyn
   }
   expect(await beginAttempt()).toBe(false);
   expect(await record()).toMatchObject({ needs_attention: true, abandoned: true });
-  expect(await listNeedingAttention(dataSource.manager)).toContainEqual(
+  expect(await listNeedingAttention(db)).toContainEqual(
     expect.objectContaining({ resource_id: `th_${key}`, died: true }),
   );
 });
@@ -402,15 +405,14 @@ describe('a record that needs attention', () => {
   });
 
   test('is repeated with a new count when a person says so, once for two who say it', async () => {
-    const [needing] = (await listNeedingAttention(dataSource.manager)).filter(
+    const [needing] = (await listNeedingAttention(db)).filter(
       ({ resource_id }) => resource_id === `th_${key}`,
     );
-    const { manager } = dataSource;
-    const both = [repeatAgain(manager, needing!), repeatAgain(manager, needing!)];
+    const both = [repeatAgain(db, needing!), repeatAgain(db, needing!)];
     expect((await Promise.all(both)).sort()).toEqual([false, true]);
     expect(await sweepUntilItStops()).toBe(MAX_FAILURES);
     expect(await record()).toMatchObject({ needs_attention: true });
-    await repeatAgain(manager, needing!);
+    await repeatAgain(db, needing!);
     beats.settle = async () => DONE;
     expect(await sweep()).toBe(1);
     expect(await ask()).toBe('done');
@@ -427,6 +429,6 @@ test('a client that retries does not use up the attempts of the sweep', async ()
 test('a first beat whose answer is not final leaves the key unused', async () => {
   const refused = { reserve: async () => ({ answer: { ...DONE, status: 402 } }) };
   expect(await ask(refused)).toBe('POST /things answers 402, which is not final');
-  expect(await findRecord(dataSource.manager, ACCOUNT, key)).toBeUndefined();
+  expect(await findRecord(db, ACCOUNT, key)).toBeUndefined();
   expect(await ask()).toBe('done');
 });

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { addApiKey, hashApiKey } from '../../src/accounts/accounts.js';
+import { TypeOrmDatabase } from '../../src/platform/database.js';
 import { startApp, type TestApp } from '../support/app.js';
 import { call, CHARGE, expectProblem, post } from '../support/client.js';
 import { freshDatabase } from '../support/database.js';
@@ -124,7 +125,7 @@ describe('with LAB=1', () => {
   });
 
   it('the naive route charges for the account of the API key, else for acme', async () => {
-    const demo = await addApiKey(app.db.manager, app.acme.id, 'sk_test_acme');
+    const demo = await addApiKey(new TypeOrmDatabase(app.db), app.acme.id, 'sk_test_acme');
     const owners = async () =>
       (await app.db.query('SELECT account_id FROM naive_charges ORDER BY created_at')).map(
         ({ account_id }: { account_id: string }) => account_id,

@@ -5,6 +5,7 @@ import { text as readText } from 'node:stream/consumers';
 import type pg from 'pg';
 import { DataSource } from 'typeorm';
 import { addApiKey, createAccount } from '../../src/accounts/accounts.js';
+import { TypeOrmDatabase } from '../../src/platform/database.js';
 import { freePort } from '../../src/platform/ports.js';
 import { startSandbox } from '../../src/sandbox/sandbox.server.js';
 import { built } from '../support/build.js';
@@ -113,8 +114,9 @@ export async function openSite(slowMs = 1_000): Promise<Site> {
 async function makeAccount(url: string) {
   const options = { type: 'postgres', url, installExtensions: false, extra: { max: 1 } } as const;
   const source = await new DataSource(options).initialize();
-  const accountId = await createAccount(source.manager, 'Operated');
-  const apiKey = await addApiKey(source.manager, accountId);
+  const db = new TypeOrmDatabase(source);
+  const accountId = await createAccount(db, 'Operated');
+  const apiKey = await addApiKey(db, accountId);
   await source.destroy();
   return { accountId, apiKey };
 }

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { DataSource } from 'typeorm';
+import { TypeOrmDatabase } from '../../src/platform/database.js';
 import { settleRefund } from '../../src/refunds/settle-refund.js';
 import { startService, type Service } from '../support/service.js';
 import { newCharge } from './refunds.support.js';
@@ -27,7 +28,9 @@ test('a refund does not end without the charge that counts it', async () => {
   const { account_id: accountId, id } = refund!;
   const end = { status: 'succeeded', reference: 're_at_processor' } as const;
   await expect(
-    db.transaction((tx) => settleRefund(tx, 'ch_absent', end, { accountId, id })),
+    new TypeOrmDatabase(db).transaction((tx) =>
+      settleRefund(tx, 'ch_absent', end, { accountId, id }),
+    ),
   ).rejects.toThrow('re_1 gives back ch_absent, which is not there');
   expect(await db.query(`SELECT status FROM refunds WHERE id = 're_1'`)).toEqual([
     { status: 'pending' },

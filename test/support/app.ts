@@ -4,6 +4,7 @@ import { addApiKey, createAccount } from '../../src/accounts/accounts.js';
 import { AppModule } from '../../src/app.module.js';
 import { loadConfig } from '../../src/config.js';
 import type { EngineProbe } from '../../src/idempotency/operation.js';
+import { TypeOrmDatabase } from '../../src/platform/database.js';
 import { createHttpApp } from '../../src/platform/http-process.js';
 import { startSandbox, type SandboxOptions } from '../../src/sandbox/sandbox.server.js';
 
@@ -82,9 +83,10 @@ export async function startApp(options: AppOptions = {}): Promise<TestApp> {
   };
 }
 
-export async function makeAccount(db: DataSource, name: string): Promise<TestAccount> {
-  const id = await createAccount(db.manager, name);
-  return { id, apiKey: await addApiKey(db.manager, id) };
+export async function makeAccount(dataSource: DataSource, name: string): Promise<TestAccount> {
+  const db = new TypeOrmDatabase(dataSource);
+  const id = await createAccount(db, name);
+  return { id, apiKey: await addApiKey(db, id) };
 }
 
 function openDatabase(url: string): Promise<DataSource> {

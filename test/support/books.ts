@@ -2,6 +2,7 @@ import { expect } from '@jest/globals';
 import { DataSource } from 'typeorm';
 import { audit } from '../../src/audit/audit.js';
 import { compareWithProcessor } from '../../src/audit/processor-comparison.js';
+import { TypeOrmDatabase } from '../../src/platform/database.js';
 import { StripeProcessor } from '../../src/processor/stripe-processor.js';
 import { expectPromisesKept, forgetPromises } from './retry-promise.js';
 import { until } from './until.js';
@@ -56,24 +57,25 @@ export async function expectCleanBooks(of: {
   ttlSeconds?: number;
 }): Promise<void> {
   const url = of.databaseUrl;
-  const db = new DataSource({ type: 'postgres', url, installExtensions: false, extra: { max: 1 } });
-  await db.initialize();
+  const options = { type: 'postgres', url, installExtensions: false, extra: { max: 1 } } as const;
+  const dataSource = await new DataSource(options).initialize();
+  const db = new TypeOrmDatabase(dataSource);
   try {
     await until(async () => {
-      const unfinished: unknown[] = await db.query(
+      const unfinished = await db.query(
         `SELECT resource_id FROM idempotency_records WHERE state = 'in_progress'`,
       );
       if (unfinished.length > 0) throw new Error(`unfinished: ${JSON.stringify(unfinished)}`);
       return true;
     });
-    expect(await audit(db.manager, of.ttlSeconds)).toEqual([]);
+    expect(await audit(db, of.ttlSeconds)).toEqual([]);
     const processor = new StripeProcessor({
       name: 'sandbox',
       secretKey: 'sk_test_books',
       baseUrl: new URL(of.sandboxUrl),
       timeoutMs: 8_000,
     });
-    expect(await compareWithProcessor(db.manager, processor)).toEqual([]);
+    expect(await compareWithProcessor(db, processor)).toEqual([]);
     const moved = [
       ...(await ledger(of.sandboxUrl)),
       ...(await ledger(of.sandboxUrl, 'refunds')),
@@ -83,6 +85,6 @@ export async function expectCleanBooks(of: {
     );
     forgetPromises(); // what follows in this file may be about another database
   } finally {
-    await db.destroy();
+    await dataSource.destroy();
   }
 }
