@@ -3,7 +3,10 @@ import type { DataSource, EntityManager } from 'typeorm';
 /** A transaction of the caller. First parameter of everything that must commit together with it. */
 export interface Tx {
   readonly kind: 'transaction';
-  /** @returns the statement's rows, whatever the statement is; none without RETURNING. */
+  /**
+   * @param sql one statement.
+   * @returns the statement's rows, whatever the statement is; none without RETURNING.
+   */
   query<Row>(sql: string, values?: readonly unknown[]): Promise<Row[]>;
 }
 
