@@ -132,6 +132,9 @@ export const EFFECT_INVARIANTS: readonly Invariant[] = [...MISSING, ...UNCAUSED]
 /** An endpoint that is younger than this, seen from an event, may have been committed after its fan-out. */
 const SETTLED_IN = "interval '1 minute'";
 
+/** Longer than a restart of all workers, and than a queue of deliveries for one slow endpoint should be. */
+const OVERDUE = "interval '10 minutes'";
+
 const WANTED = `endpoint.events::jsonb ?| ARRAY[event.type, '*']`;
 
 /** What merchants are told: endpoints, deliveries, attempts. */
@@ -177,6 +180,18 @@ export const DELIVERY_INVARIANTS: readonly Invariant[] = [
         WHERE delivery.account_id = resent.account_id AND delivery.event_id = resent.event_id
           AND delivery.endpoint_id = resent.endpoint_id) AS told
       WHERE told.times < resent.times`,
+  },
+  {
+    name: 'event_not_relayed',
+    why: 'The relay takes milliseconds. No worker runs, or none can relay: nothing follows from this event.',
+    sql: `SELECT account_id, id, type || ' of ' || created_at AS detail
+      FROM events WHERE relayed_at IS NULL AND created_at < now() - ${OVERDUE}`,
+  },
+  {
+    name: 'delivery_overdue',
+    why: 'A due delivery is attempted within seconds, also after a crash. No worker runs, or each attempt ends it.',
+    sql: `SELECT account_id, id, attempts || ' attempts, due since ' || next_attempt_at AS detail
+      FROM webhook_deliveries WHERE status = 'pending' AND next_attempt_at < now() - ${OVERDUE}`,
   },
   {
     name: 'delivery_without_its_event',

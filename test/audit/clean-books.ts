@@ -169,8 +169,8 @@ class Books {
   /** The events of all that is in the books so far. */
   async tell(): Promise<void> {
     await this.db.query(
-      `INSERT INTO events (account_id, id, type, cause, data)
-       SELECT account_id, 'evt_' || type || '_' || id, type, id, json_build_object('object', object) FROM (
+      `INSERT INTO events (account_id, id, type, cause, data, relayed_at)
+       SELECT account_id, 'evt_' || type || '_' || id, type, id, json_build_object('object', object), now() FROM (
          SELECT account_id, id, 'charge.' || status AS type,
            json_build_object('order', order_id, 'receipt_email', receipt_email) AS object
          FROM charges WHERE status <> 'pending'

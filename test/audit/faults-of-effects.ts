@@ -48,12 +48,6 @@ export const UNFINISHED: readonly (Fault & { jobs: [member: string, id: string][
     sql: `DELETE FROM webhook_attempts WHERE delivery_id = '$delivery'; DELETE FROM ${DELIVERY}`,
     jobs: [['event', 'evt_fulfillment.created_$shipment']],
   },
-  {
-    invariant: 'delivery_half_way',
-    sql: `UPDATE webhook_deliveries SET status = 'pending' WHERE id = '$delivery';
-      UPDATE webhook_attempts SET response_status = NULL WHERE delivery_id = '$delivery'`,
-    jobs: [['delivery', '$delivery']],
-  },
 ];
 
 const REFUSE_OWED = `UPDATE refunds SET status = 'failed', failure_code = 'charge_disputed' WHERE id = '$owed';
@@ -240,6 +234,16 @@ export const DELIVERY_FAULTS: readonly Fault[] = [
   },
   {
     invariant: 'delivery_contradicts_its_attempts', // goes on although the receiver has it
-    sql: `UPDATE webhook_deliveries SET status = 'pending' WHERE id = '$delivery'${queued('delivery', '$delivery')}`,
+    sql: `UPDATE webhook_deliveries SET status = 'pending', next_attempt_at = now() WHERE id = '$delivery'`,
+  },
+  {
+    invariant: 'delivery_overdue',
+    sql: `UPDATE webhook_deliveries SET status = 'pending', next_attempt_at = now() - interval '1 hour'
+      WHERE id = '$delivery';
+      UPDATE webhook_attempts SET response_status = NULL WHERE delivery_id = '$delivery'`,
+  },
+  {
+    invariant: 'event_not_relayed',
+    sql: `UPDATE events SET relayed_at = NULL, created_at = now() - interval '1 hour' WHERE cause = '$shipment'`,
   },
 ];

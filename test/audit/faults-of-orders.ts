@@ -104,7 +104,7 @@ export const ORDER_FAULTS: readonly Fault[] = [
   },
   {
     invariant: 'order_canceled_but_not_refunded', // canceled before the money has gone
-    also: [SUM],
+    also: [SUM, 'refund_without_its_record'],
     sql: `${REFUND} status = 'pending', settled_at = NULL WHERE id = '$owed'`,
   },
   {
@@ -230,8 +230,8 @@ export const EVENT_FAULTS: readonly Fault[] = [
   ...['charge.succeeded', 'charge.refunded', 'order.paid'].map((type) => ({
     invariant: 'event_without_its_outcome',
     also: type === 'order.paid' ? ['event_without_its_shipment'] : [],
-    sql: `INSERT INTO events (account_id, id, type, cause, data)
-      VALUES ('$account', 'evt_planted', '${type}', '$pending', '{}')`,
+    sql: `INSERT INTO events (account_id, id, type, cause, data, relayed_at)
+      VALUES ('$account', 'evt_planted', '${type}', '$pending', '{}', now())`,
   })),
   {
     invariant: 'events_tell_the_same',
