@@ -1,6 +1,6 @@
 import { DataSource } from 'typeorm';
 import { commandEnvironment } from './local-running.js';
-import { CommandError, EXIT_USAGE } from './platform/command.js';
+import { EXIT_USAGE, outcomeOf } from './platform/command.js';
 import { databaseOptions, TypeOrmDatabase, type Database } from './platform/database.js';
 import { run } from './run.js';
 
@@ -17,11 +17,11 @@ export async function runCommand(
   await run(async ({ databaseUrl: url }) => {
     const dataSource = await new DataSource(databaseOptions(url, 1)).initialize();
     try {
-      console.log((await command(new TypeOrmDatabase(dataSource), args)).join('\n'));
-    } catch (error) {
-      if (!(error instanceof CommandError)) throw error;
-      console.error(error.message);
-      process.exitCode = error.usage ? EXIT_USAGE : 1;
+      const { text, exitCode } = await outcomeOf(() =>
+        command(new TypeOrmDatabase(dataSource), args),
+      );
+      (exitCode === 0 ? console.log : console.error)(text);
+      process.exitCode = exitCode;
     } finally {
       await dataSource.destroy();
     }

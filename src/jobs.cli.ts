@@ -1,31 +1,6 @@
-import { listOpenPayments, resolvePayment } from './charges/parked-payment.commands.js';
 import { runCommand } from './command.js';
-import { listParked, retry } from './jobs/job.commands.js';
-import { CommandError, requireSchema } from './platform/command.js';
-import type { Database } from './platform/database.js';
+import { JOBS_USAGE, runJobsCommand } from './jobs.command.js';
 
 // `npm run jobs -- …`: the dead letters. Proof: test/effects/dead-letters.spec.ts.
 
-const USAGE = `Usage: npm run jobs -- <command>
-
-  list              what waits for a person: jobs, charges and refunds that have failed too often,
-                    payments and refunds at the processor that our books do not account for
-  retry <id>        that job, charge or refund is tried again, from its first attempt on
-  retry all         all of them are
-  resolve <processor reference> <what was done>
-                    closes that payment: its alarm ends, its row stays`;
-
-await runCommand(USAGE, async (db: Database, [command, ...args]) => {
-  await requireSchema(db, 'graphile_worker.jobs');
-  const [first = '', ...words] = args;
-  const done = words.join(' ').trim();
-  if (command === 'list' && args.length === 0) return list(db);
-  if (command === 'retry' && args.length === 1) return retry(db, first);
-  if (command === 'resolve' && done) return resolvePayment(db, first, done);
-  throw new CommandError(`That is no command.\n\n${USAGE}`, true);
-});
-
-async function list(db: Database): Promise<string[]> {
-  const lines = [...(await listOpenPayments(db)), ...(await listParked(db))];
-  return [...lines, `${lines.length} parked`];
-}
+await runCommand(JOBS_USAGE, runJobsCommand);

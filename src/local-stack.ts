@@ -14,6 +14,9 @@ import { migrate } from './platform/migrate.js';
 /** Longer than any honest start on a slow machine; without it a child that can never start hangs us. */
 const START_TIMEOUT_MS = 60_000;
 
+/** Smaller and it takes a processor from the first requests; larger and an early kill is felt for a second more. */
+const STANDBY_AFTER_MS = 5_000;
+
 /** Long enough for a charge at the processor (8 s) to be settled; then the next start recovers it. */
 const STOP_GRACE_MS = 10_000;
 
@@ -150,7 +153,7 @@ export class LocalStack {
         ...(name === 'sandbox' ? { HOST: '127.0.0.1' } : {}),
       },
       laterEnv,
-      standby: name === 'api', // the lab kills it many times a minute
+      standbyAfterMs: name === 'api' ? STANDBY_AFTER_MS : undefined, // the lab kills it many times a minute
       isReady: () => answers200(`${url}/health/ready`),
       onStart: (pid) => {
         this.pids[name] = pid;

@@ -23,9 +23,11 @@ export interface ChildOptions {
   laterEnv?: Promise<NodeJS.ProcessEnv>;
   /**
    * Keeps a second process with its code loaded, which takes over when the child dies: loading is two thirds of a
-   * start, and on a loaded machine takes seconds. Needs `laterEnv`; costs the memory of an idle process.
+   * start, and on a loaded machine takes seconds. Needs `laterEnv`; costs the memory of an idle process. The first one
+   * loads this long after the first start is ready, when the first requests are answered; the next ones at once.
+   * Undefined: none.
    */
-  standby?: boolean;
+  standbyAfterMs?: number;
   /** Asked again and again after each start until it says yes; must answer within a second or so. */
   isReady: () => Promise<boolean>;
   /** Told after each start; for whoever wants to know the pid. */
@@ -62,13 +64,19 @@ export function supervise(options: ChildOptions): SupervisedChild {
   let child: ChildProcess | undefined;
   let standby: Incarnation | undefined;
   const prepareStandby = () => {
-    if (!options.standby || standby || stopping.signal.aborted) return;
+    if (standby || stopping.signal.aborted) return;
     const prepared = (standby = load(options));
     void prepared.ended.then((end) => {
       if (standby !== prepared) return; // it has taken over
       standby = undefined;
       options.log(`${options.name}'s standby ended with ${end}; the next start loads its code`);
     });
+  };
+  const standbyWhenDue = (isFirst: boolean) => {
+    const { standbyAfterMs } = options;
+    if (standbyAfterMs === undefined) return;
+    if (isFirst) setTimeout(prepareStandby, standbyAfterMs).unref();
+    else prepareStandby();
   };
   const takeStandby = () => {
     const prepared = standby;
@@ -95,7 +103,7 @@ export function supervise(options: ChildOptions): SupervisedChild {
       const readiness = untilReady(options.isReady, over.signal).then((isReady) => {
         if (isReady) {
           announceReady();
-          prepareStandby();
+          standbyWhenDue(!everReady);
           everReady = true;
         }
         return isReady;

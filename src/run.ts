@@ -1,7 +1,7 @@
 import { Logger, type DynamicModule } from '@nestjs/common';
 import { loadConfig, type Config, ownEnvironment } from './config.js';
 import { isConnectionLost } from './idempotency/errors.js';
-import { operatorError } from './operator-error.js';
+import { type OperatorError, operatorError } from './operator-error.js';
 import { checkDatabase } from './platform/database-check.js';
 import { faultOf, nameOf } from './platform/fault.js';
 import { createHttpApp, serve } from './platform/http-process.js';
@@ -24,7 +24,7 @@ export async function run(
   try {
     await start(loadConfig(await environment()));
   } catch (error) {
-    const known = operatorError(error) ?? unreachable(error);
+    const known = refusalOf(error);
     console.error(known?.line ?? JSON.stringify({ level: 'fatal', fault: faultOf(error) }));
     process.exit(known?.exitCode ?? 1);
   }
@@ -47,7 +47,12 @@ export async function startHttp(
   await serve(app, config.host, port, config.stopping);
 }
 
-function unreachable(error: unknown) {
+/** What a program that cannot start prints, and how it ends; undefined for a fault of ours. */
+export function refusalOf(error: unknown): OperatorError | undefined {
+  return operatorError(error) ?? unreachable(error);
+}
+
+function unreachable(error: unknown): OperatorError | undefined {
   if (!isConnectionLost(error)) return undefined;
   return { line: `The database cannot be reached: ${nameOf(error)}.`, exitCode: 1 };
 }

@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process';
 import { readdir, readFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { describe, expect, it } from '@jest/globals';
+import { beforeAll, describe, expect, it } from '@jest/globals';
 import { built } from './support/build.js';
 
 interface Violation {
@@ -30,12 +30,18 @@ function violationsIn(...folders: string[]): Promise<string[]> {
 const FIXTURE = 'test/fixtures/breach';
 
 describe('the import table', () => {
-  it('is kept by the source', async () => {
-    expect(await violationsIn('src', 'migrations')).toEqual([]);
+  let all: string[];
+  beforeAll(async () => {
+    all = await violationsIn('src', 'migrations', FIXTURE);
+  });
+  const isOfTheFixture = (violation: string) => violation.includes(`: ${FIXTURE}/`);
+
+  it('is kept by the source', () => {
+    expect(all.filter((violation) => !isOfTheFixture(violation))).toEqual([]);
   });
 
-  it('finds each breach of the fixture, and nothing else in it', async () => {
-    const found = await violationsIn(FIXTURE);
+  it('finds each breach of the fixture, and nothing else in it', () => {
+    const found = all.filter(isOfTheFixture);
     const at = (rule: string, file: string) => `${rule}: ${FIXTURE}/${file}`;
     expect(found).toEqual(
       [

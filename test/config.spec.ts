@@ -156,15 +156,10 @@ describe('the configuration', () => {
 });
 
 describe.each(['main.js', 'worker.js'])('the process %s', (program) => {
-  it.each([
-    ['PORT', { PORT: 'x', DATABASE_URL }],
-    ['LAB', { LAB: 'yes', DATABASE_URL }],
-    ['STRIPE_SECRET_KEY', { STRIPE_SECRET_KEY: 'sk_live_s3cret', DATABASE_URL }],
-    ['DATABASE_URL', { DATABASE_URL: 'mysql://u:s3cret@h/d' }],
-  ])('ends with 78 and one line about %s', async (name, env) => {
+  it('ends with 78 and the one line of a refusal', async () => {
+    const env = { STRIPE_SECRET_KEY: 'sk_live_s3cret', DATABASE_URL };
     const { code, output } = await start(program, env);
-    expect(output.trim().split('\n')).toHaveLength(1);
-    expect(output).toContain(name);
+    expect(output).toBe(`${refusal(env)}\n`);
     expect(output).not.toMatch(/s3cret|p4ssw0rd/);
     expect(code).toBe(EXIT_CONFIGURATION);
   });

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { RateLimits } from '../../src/accounts/rate-limits.js';
 import { expectMatchesOpenApi } from '../support/openapi.js';
-import { startStack, type Stack } from '../support/stack.js';
+import { startService, type Service } from '../support/service.js';
 import { until } from '../support/until.js';
 
 describe('the limits of accounts', () => {
@@ -41,18 +41,18 @@ describe('the limits of accounts', () => {
 });
 
 describe('over the limit', () => {
-  let stack: Stack;
+  let service: Service;
   beforeAll(async () => {
     // The next token comes after the test has ended.
-    stack = await startStack({ env: { RATE_LIMIT_PER_SECOND: '1', RATE_LIMIT_BURST: '600' } });
+    service = await startService({ env: { RATE_LIMIT_PER_SECOND: '1', RATE_LIMIT_BURST: '600' } });
   });
   afterAll(async () => {
-    await stack.stop();
+    await service.stop();
   });
 
   async function get(path: string, apiKey = 'sk_test_acme', init: RequestInit = {}) {
     const headers = { authorization: `Bearer ${apiKey}`, ...init.headers };
-    const response = await fetch(stack.apiUrl + path, { ...init, headers });
+    const response = await fetch(service.apiUrl + path, { ...init, headers });
     const answer = {
       status: response.status,
       headers: response.headers,

@@ -5,18 +5,18 @@ import { createContext, runInContext } from 'node:vm';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { paymentsAtProcessor } from '../support/books.js';
 import { page, recipe } from '../support/recipes.js';
-import { startStack, type Stack } from '../support/stack.js';
+import { startService, type Service } from '../support/service.js';
 
 const script = await readFile('docs/checkout.js', 'utf8');
 const html = await readFile('docs/checkout.html', 'utf8');
 
-let stack: Stack;
+let service: Service;
 let shop: ChildProcess;
 let shopUrl: string;
 beforeAll(async () => {
-  stack = await startStack();
+  service = await startService();
   shop = spawn(process.execPath, ['docs/shop.mjs'], {
-    env: { PATH: process.env.PATH, PORT: new URL(stack.apiUrl).port, SHOP_PORT: '0' },
+    env: { PATH: process.env.PATH, PORT: new URL(service.apiUrl).port, SHOP_PORT: '0' },
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   const [printed] = (await once(shop.stdout!, 'data')) as [Buffer];
@@ -24,7 +24,7 @@ beforeAll(async () => {
 });
 afterAll(async () => {
   shop.kill();
-  await stack.stop();
+  await service.stop();
 });
 
 /** A visit of the shop's first page makes an order. */
@@ -35,7 +35,7 @@ async function newOrder(): Promise<string> {
 }
 
 async function paymentsFor(order: string): Promise<number> {
-  const payments = await paymentsAtProcessor(stack.sandboxUrl);
+  const payments = await paymentsAtProcessor(service.sandboxUrl);
   return payments.filter(({ metadata }) => metadata.order === order).length;
 }
 

@@ -7,26 +7,26 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { paymentsAtProcessor } from '../support/books.js';
 import { lossyProxy } from '../support/lossy-proxy.js';
 import { blocks, loadRecipe, recipe, recipes, type ChargeOnce } from '../support/recipes.js';
-import { startStack, type Stack } from '../support/stack.js';
+import { startService, type Service } from '../support/service.js';
 import { until } from '../support/until.js';
 
 const apiKey = 'sk_test_acme';
 const CARD = { amount: 1999, currency: 'usd', payment_method: 'pm_card_visa' };
 
-let stack: Stack;
+let service: Service;
 let proxy: Awaited<ReturnType<typeof lossyProxy>>;
 let chargeOnce: ChargeOnce;
 beforeAll(async () => {
-  stack = await startStack();
-  proxy = await lossyProxy(stack.apiUrl);
+  service = await startService({ slowMs: 1_500 }); // longer than the one second that curl waits
+  proxy = await lossyProxy(service.apiUrl);
   ({ chargeOnce } = await loadRecipe<{ chargeOnce: ChargeOnce }>('charge-once'));
 });
 afterAll(async () => {
   await proxy.close();
-  await stack.stop();
+  await service.stop();
 });
 
-const payments = () => paymentsAtProcessor(stack.sandboxUrl);
+const payments = () => paymentsAtProcessor(service.sandboxUrl);
 async function paidFor(charge: string): Promise<number> {
   return (await payments()).filter(({ metadata }) => metadata.charge === charge).length;
 }
@@ -43,7 +43,7 @@ test('every block of docs/clients.md has a name, and a test', async () => {
 
 describe('curl', () => {
   async function curl(name: string) {
-    const { host } = new URL(stack.apiUrl);
+    const { host } = new URL(service.apiUrl);
     const run = spawn('bash', ['-c', recipe(name).replaceAll('127.0.0.1:3000', host)]);
     const [printed, complaints, [code]] = await Promise.all([
       text(run.stdout),

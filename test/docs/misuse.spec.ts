@@ -4,20 +4,20 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { KEY_MISUSES } from '../../src/platform/key-misuse.js';
 import { paymentsAtProcessor } from '../support/books.js';
 import { expectMatchesOpenApi } from '../support/openapi.js';
-import { startStack, type Stack } from '../support/stack.js';
+import { startService, type Service } from '../support/service.js';
 
 const CARD = { amount: 1999, currency: 'usd', payment_method: 'pm_card_visa' };
 
-let stack: Stack;
+let service: Service;
 beforeAll(async () => {
-  stack = await startStack({ env: { PROCESSOR_TIMEOUT_MS: '1000' } });
+  service = await startService({ env: { PROCESSOR_TIMEOUT_MS: '1000' } });
 });
 afterAll(async () => {
-  await stack.stop();
+  await service.stop();
 });
 
 async function send(method: string, path: string, body: object, headers: Record<string, string>) {
-  const response = await fetch(stack.apiUrl + path, {
+  const response = await fetch(service.apiUrl + path, {
     method,
     headers: {
       authorization: 'Bearer sk_test_acme',
@@ -45,7 +45,7 @@ async function chargeAndLoseTheAnswer(key: string, body: object = CARD): Promise
   });
   await expect(lost).rejects.toThrow();
 }
-const payments = async () => (await paymentsAtProcessor(stack.sandboxUrl)).length;
+const payments = async () => (await paymentsAtProcessor(service.sandboxUrl)).length;
 async function newOrder(): Promise<string> {
   const id = `order_${randomUUID()}`;
   const items = [{ sku: 'mug', quantity: 1, unit_amount: 1999 }];
@@ -155,7 +155,7 @@ describe('what happens when a key is used wrongly', () => {
   });
 
   test('stands on the problem pages and in docs/clients.md, word for word', async () => {
-    const response = await fetch(`${stack.apiUrl}/problems`);
+    const response = await fetch(`${service.apiUrl}/problems`);
     const html = (await response.text()).replaceAll(/<\/?code>/g, '`');
     const clients = await readFile('docs/clients.md', 'utf8');
     for (const { mistake, happens, instead } of KEY_MISUSES) {

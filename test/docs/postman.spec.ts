@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { startStack, type Stack } from '../support/stack.js';
+import { startService, type Service } from '../support/service.js';
 
 const COLLECTION = 'docs/charge-once.postman_collection.json';
 const collection = JSON.parse(await readFile(COLLECTION, 'utf8')) as {
@@ -47,12 +47,12 @@ afterAll(async () => {
 });
 
 /** Newman as a program of its own, as `npx newman run` would. */
-async function newman(stack: Stack, run: Run = {}): Promise<Report> {
+async function newman(service: Service, run: Run = {}): Promise<Report> {
   const { collection: file = COLLECTION, folder, iterations = 1 } = run;
   const report = join(home, 'report.json');
   const child = spawn(process.execPath, [
     ...['node_modules/newman/bin/newman.js', 'run', file, '-n', String(iterations)],
-    ...['--env-var', `baseUrl=${stack.apiUrl}`, '--env-var', `processor=${stack.sandboxUrl}`],
+    ...['--env-var', `baseUrl=${service.apiUrl}`, '--env-var', `processor=${service.sandboxUrl}`],
     ...['--reporters', 'cli,json', '--reporter-json-export', report, '--color', 'off'],
     ...(folder === undefined ? [] : ['--folder', folder]),
   ]);
@@ -144,21 +144,21 @@ describe('the Postman collection', () => {
   });
 
   test('holds against the running system, in each iteration and with the variables of the last run', async () => {
-    const stack = await startStack({ env: { PROCESSOR_TIMEOUT_MS: '4000' } });
+    const service = await startService({ env: { PROCESSOR_TIMEOUT_MS: '2000' } });
     try {
-      const twice = await newman(stack, { iterations: 2 });
+      const twice = await newman(service, { iterations: 2 });
       expectHeld(twice, 2);
       expect(twice.run).not.toBe('');
-      expectHeld(await newman(stack, { collection: await withKept(twice.run) }), 1);
+      expectHeld(await newman(service, { collection: await withKept(twice.run) }), 1);
     } finally {
-      await stack.stop();
+      await service.stop();
     }
   });
 
   test('shows the late retry when keys expire soon', async () => {
-    const stack = await startStack({ env: { IDEMPOTENCY_TTL_SECONDS: '1' } });
+    const service = await startService({ env: { IDEMPOTENCY_TTL_SECONDS: '1' } });
     try {
-      const { code, printed, assertions } = await newman(stack, { folder: 'Late retry' });
+      const { code, printed, assertions } = await newman(service, { folder: 'Late retry' });
       if (code !== 0) throw new Error(printed);
       expect(assertions.map(({ assertion }) => assertion)).toEqual([
         'the status is 201',
@@ -172,7 +172,7 @@ describe('the Postman collection', () => {
         'the processor has 1 payment for the charge',
       ]);
     } finally {
-      await stack.stop();
+      await service.stop();
     }
   });
 });

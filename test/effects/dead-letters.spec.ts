@@ -1,23 +1,34 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { DataSource } from 'typeorm';
+import { runJobsCommand } from '../../src/jobs.command.js';
+import { databaseOptions, TypeOrmDatabase } from '../../src/platform/database.js';
 import { runToEnd } from '../operation/operation.support.js';
 import { expectCleanBooks } from '../support/books.js';
 import { metric } from '../support/metrics.js';
 import { charge, lookUp } from '../support/raw-client.js';
+import type { Running } from '../support/service.js';
 import { until } from '../support/until.js';
-import type { WorkerProcess } from '../support/worker-process.js';
 import { addJob, drained, jobs, skipPauses, startShop, type Shop } from './effects.support.js';
 
 /** What keeps failing is parked, told of, and tried again when a person says so. */
 let shop: Shop;
-let worker: WorkerProcess;
+let worker: Running;
+let db: DataSource;
 beforeAll(async () => {
   shop = await startShop();
-  worker = await shop.startWorkerProcess();
+  worker = await shop.startWorker();
+  db = await new DataSource(databaseOptions(shop.databaseUrl, 1)).initialize();
 });
 afterAll(() => expectCleanBooks(shop));
-afterAll(() => shop.stop());
+afterAll(async () => {
+  await db.destroy();
+  await shop.stop();
+});
 
-const command = (...args: string[]) => runToEnd('jobs.cli.js', shop.env, args);
+/** `npm run jobs -- …`: a program of its own takes most of a second, and is started where its exit code is the subject. */
+const program = (...args: string[]) => runToEnd('jobs.cli.js', shop.env, args);
+const command = async (...args: string[]) =>
+  (await runJobsCommand(new TypeOrmDatabase(db), args)).map((line) => `${line}\n`).join('');
 
 /** A receipt that the mail server has refused for the last time. @returns the job's id. */
 async function park(to: string): Promise<string> {
@@ -43,7 +54,7 @@ async function park(to: string): Promise<string> {
 
 describe('a job that has failed for the last time', () => {
   test('is parked, listed, counted and tried again by command', async () => {
-    expect(await command('list')).toEqual({ exit: 0, output: '0 parked\n' });
+    expect(await command('list')).toBe('0 parked\n');
     expect(await metric(worker.url, 'parked_jobs')).toBe(0);
     const id = await park('ann@shop.test');
     // One that fails as well, and will be tried again.
@@ -54,7 +65,7 @@ describe('a job that has failed for the last time', () => {
       ),
     );
 
-    const { exit, output } = await command('list');
+    const { exit, output } = await program('list');
     expect(exit).toBe(0);
     const [line, sum] = output.split('\n');
     expect(line).toMatch(
@@ -72,7 +83,7 @@ describe('a job that has failed for the last time', () => {
     await shop.mail.caught('bob@shop.test');
     expect(shop.mail.of('ann@shop.test')).toEqual([]);
 
-    expect(await command('retry', id)).toEqual({
+    expect(await program('retry', id)).toEqual({
       exit: 0,
       output: `Retrying ${id}\n1 to be tried again\n`,
     });
@@ -85,18 +96,17 @@ describe('a job that has failed for the last time', () => {
   test('is tried again with all the others', async () => {
     const ids = [await park('eve@shop.test'), await park('joe@shop.test')];
     shop.mail.refuse(undefined);
-    const { output } = await command('retry', 'all');
-    expect(output).toBe(`${ids.map((id) => `Retrying ${id}\n`).join('')}2 to be tried again\n`);
+    expect(await command('retry', 'all')).toBe(
+      `${ids.map((id) => `Retrying ${id}\n`).join('')}2 to be tried again\n`,
+    );
     await drained(shop.db);
     expect(shop.mail.of('eve@shop.test')).toHaveLength(1);
     expect(shop.mail.of('joe@shop.test')).toHaveLength(1);
-    expect(await command('retry', 'all')).toEqual({ exit: 0, output: '0 to be tried again\n' });
+    expect(await command('retry', 'all')).toBe('0 to be tried again\n');
   });
 });
 
 describe('a charge that recovery cannot settle, by a fault of ours,', () => {
-  const list = async () => (await command('list')).output;
-
   /** Settling it breaks until `mend`; the sweep has one attempt left. */
   async function breakSettling(key: string) {
     await shop.db.query(
@@ -121,7 +131,7 @@ describe('a charge that recovery cannot settle, by a fault of ours,', () => {
       resource: { id },
     });
     expect(await metric(shop.apiUrl, 'records_needing_attention')).toBe(1);
-    expect(await list()).toMatch(
+    expect(await command('list')).toMatch(
       new RegExp(
         `^${id}  POST /charges  acct_\\w+  \\d+ attempts since .*Z  the log .*\n1 parked\n$`,
       ),
@@ -131,13 +141,10 @@ describe('a charge that recovery cannot settle, by a fault of ours,', () => {
     expect(audit.output).toContain('record_needs_attention');
 
     await mend();
-    expect(await command('retry', id)).toEqual({
-      exit: 0,
-      output: `Retrying ${id}\n1 to be tried again\n`,
-    });
+    expect(await command('retry', id)).toBe(`Retrying ${id}\n1 to be tried again\n`);
     await until(async () => (await lookUp(shop.apiUrl, 'unsettled')).body.state === 'completed');
-    expect(await list()).toBe('0 parked\n');
-    expect((await command('retry', id)).output).toMatch(/^Nothing with the id/);
+    expect(await command('list')).toBe('0 parked\n');
+    await expect(command('retry', id)).rejects.toThrow(/^Nothing with the id/);
   });
 
   test('is settled by a retry of its client, once the fault is gone', async () => {
@@ -159,7 +166,7 @@ test('a job that will be tried again by itself is left to itself', async () => {
   await charge(shop.apiUrl, 'kim', { receipt_email: 'kim@shop.test' });
   await until(async () => (await jobs(shop.db)).some(({ last_error }) => last_error !== null));
   const [job] = await jobs(shop.db);
-  expect(await command('retry', job!.id)).toEqual({
+  expect(await program('retry', job!.id)).toEqual({
     exit: 1,
     output: `Nothing with the id ${job!.id} is parked; \`list\` shows what is.\n`,
   });
@@ -169,26 +176,34 @@ test('a job that will be tried again by itself is left to itself', async () => {
 });
 
 test('the age of what waits to be run is a metric', async () => {
-  await shop.whileWorkersSleep(async () => {
-    await charge(shop.apiUrl, 'waits', { receipt_email: 'sue@shop.test' });
-    await shop.db.query(
-      `UPDATE graphile_worker._private_jobs SET run_at = run_at - interval '1 hour'`,
-    );
-    expect(await metric(shop.apiUrl, 'oldest_due_job_seconds')).toBeGreaterThanOrEqual(3600);
-  });
+  await worker.stop();
+  await charge(shop.apiUrl, 'waits', { receipt_email: 'sue@shop.test' });
+  await shop.db.query(
+    `UPDATE graphile_worker._private_jobs SET run_at = run_at - interval '1 hour'`,
+  );
+  expect(await metric(shop.apiUrl, 'oldest_due_job_seconds')).toBeGreaterThanOrEqual(3600);
+  worker = await shop.startWorker();
   await drained(shop.db);
   expect(await metric(worker.url, 'oldest_due_job_seconds')).toBe(0);
 });
 
 describe('the command', () => {
+  const EXPLAINED = /That is no command|An id is a number/;
+
   test.each(['nonsense', 'retry', 'list all', 'retry -1', 'retry 1;2', 'resolve', 'resolve pi_1'])(
     'explains itself when it is told %s',
     async (words) => {
-      const { exit, output } = await command(...words.split(' '));
-      const explained = expect.stringMatching(/That is no command|An id is a number/);
-      expect([exit, output]).toEqual([64, explained]);
+      await expect(command(...words.split(' '))).rejects.toMatchObject({
+        usage: true,
+        message: expect.stringMatching(EXPLAINED),
+      });
     },
   );
+
+  test('ends with 64 then', async () => {
+    const { exit, output } = await program('nonsense');
+    expect([exit, output]).toEqual([64, expect.stringMatching(EXPLAINED)]);
+  });
 
   test('says so when there is no schema', async () => {
     const { href } = Object.assign(new URL(shop.databaseUrl), { pathname: '/postgres' });

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { expectCleanBooks } from '../support/books.js';
 import { send } from '../support/raw-client.js';
+import type { Running } from '../support/service.js';
 import { until } from '../support/until.js';
 import type { WorkerProcess } from '../support/worker-process.js';
 import { forgetFulfillments } from './careless.support.js';
@@ -60,10 +61,10 @@ const buyAndLockTheOrder = (before: (purchase: Purchase) => Promise<unknown> = a
     return { purchase, letGo: await lockOrder(purchase) };
   });
 
-/** Another worker does what the present one has not finished. */
-async function takeOver(): Promise<WorkerProcess> {
+/** Another worker, in this process, does what the present one has not finished; only what is killed or sleeps is a process. */
+async function takeOver(): Promise<Running> {
   await letLocksRunOut(shop.db);
-  return shop.startWorkerProcess();
+  return shop.startWorker();
 }
 
 async function expectOneOfEach(purchase: Purchase): Promise<void> {
@@ -94,71 +95,14 @@ describe('the same job', () => {
   });
 
   test('run by two workers at once has one of each effect', async () => {
-    const second = await shop.startWorkerProcess();
     const { purchase, letGo } = await buyAndLockTheOrder(async (bought) => {
       await addJob(shop.db, 'fulfill-order', await payloadOf(bought));
     });
+    const second = await shop.startWorker();
     await somebodyWaits(shop.db, 'FROM orders', 2);
     await letGo();
     await expectOneOfEach(purchase);
-    await second.kill();
-  });
-});
-
-describe('a worker that is killed', () => {
-  test('in the middle of the transaction has done nothing; the next one does it', async () => {
-    const letGo = await holdWriters(shop, 'fulfillments', 'write');
-    const purchase = await buy(shop);
-    await somebodyWaits(shop.db, 'INSERT INTO fulfillments'); // the stock is booked, in its transaction
-    await worker.kill();
-    await letGo();
-    expect(await effectsOf(shop, purchase)).toMatchObject({
-      bookings: 0,
-      onHand: 10,
-      shipments: 0,
-    });
-    worker = await takeOver();
-    await expectOneOfEach(purchase);
-  });
-
-  test('after the commit, before the queue hears of it: one of each effect', async () => {
-    const { purchase, letGo: letOrderGo } = await buyAndLockTheOrder();
-    await somebodyWaits(shop.db, 'FROM orders');
-    const [job] = await jobs(shop.db, 'fulfill-order');
-    const letJobGo = await lockRows(
-      shop.databaseUrl,
-      'SELECT 1 FROM graphile_worker._private_jobs WHERE id = $1',
-      [job?.id],
-    );
-    await letOrderGo();
-    await somebodyWaits(shop.db, 'delete from');
-    expect(await effectsOf(shop, purchase)).toMatchObject({ bookings: 1, shipments: 1 });
-    await worker.kill();
-    await nobodyWaits(shop.db, 'delete from'); // the server has noticed
-    await letJobGo();
-    expect(await jobs(shop.db, 'fulfill-order')).toHaveLength(1);
-    worker = await takeOver();
-    await expectOneOfEach(purchase);
-  });
-
-  test('between two steps of the shipment: it goes on from where it stands, with the label that it has', async () => {
-    const letGo = await holdWriters(shop, 'fulfillments', 'write', `NEW.step = 'handed_over'`);
-    const purchase = await buy(shop);
-    await somebodyWaits(shop.db, 'UPDATE fulfillments');
-    const labelled = await shipmentOf(purchase);
-    expect(labelled).toMatchObject({
-      step: 'labelled',
-      tracking_number: expect.stringMatching(/^TRACK/),
-    });
-    await worker.kill();
-    await letGo();
-    worker = await takeOver();
-    await expectOneOfEach(purchase);
-    expect(await shipmentOf(purchase)).toEqual({
-      ...labelled,
-      step: 'handed_over',
-      updated_at: expect.any(Date),
-    });
+    await second.stop();
   });
 });
 
@@ -175,7 +119,7 @@ describe('a worker that falls asleep, is overtaken and wakes up', () => {
     await drained(shop.db);
     worker.wake();
     await expectOneOfEach(purchase);
-    await second.kill();
+    await second.stop();
   });
 
   test('in its transaction: its session is ended, another worker does it, the sleeper nothing', async () => {
@@ -197,7 +141,71 @@ describe('a worker that falls asleep, is overtaken and wakes up', () => {
     await until(async () => /\(fulfill-order\), attempt 1/.test(worker.output()));
     await skipPauses(shop.db);
     await expectOneOfEach(purchase);
-    await second.kill();
+    await second.stop();
+  });
+});
+
+describe('a worker that is killed', () => {
+  /** By the one that the next test kills. */
+  async function takeOverByProcess(): Promise<WorkerProcess> {
+    await letLocksRunOut(shop.db);
+    return shop.startWorkerProcess();
+  }
+
+  test('in the middle of the transaction has done nothing; the next one does it', async () => {
+    const letGo = await holdWriters(shop, 'fulfillments', 'write');
+    const purchase = await buy(shop);
+    await somebodyWaits(shop.db, 'INSERT INTO fulfillments'); // the stock is booked, in its transaction
+    await worker.kill();
+    await letGo();
+    expect(await effectsOf(shop, purchase)).toMatchObject({
+      bookings: 0,
+      onHand: 10,
+      shipments: 0,
+    });
+    worker = await takeOverByProcess();
+    await expectOneOfEach(purchase);
+  });
+
+  test('after the commit, before the queue hears of it: one of each effect', async () => {
+    const { purchase, letGo: letOrderGo } = await buyAndLockTheOrder();
+    await somebodyWaits(shop.db, 'FROM orders');
+    const [job] = await jobs(shop.db, 'fulfill-order');
+    const letJobGo = await lockRows(
+      shop.databaseUrl,
+      'SELECT 1 FROM graphile_worker._private_jobs WHERE id = $1',
+      [job?.id],
+    );
+    await letOrderGo();
+    await somebodyWaits(shop.db, 'delete from');
+    expect(await effectsOf(shop, purchase)).toMatchObject({ bookings: 1, shipments: 1 });
+    await worker.kill();
+    await nobodyWaits(shop.db, 'delete from'); // the server has noticed
+    await letJobGo();
+    expect(await jobs(shop.db, 'fulfill-order')).toHaveLength(1);
+    worker = await takeOverByProcess();
+    await expectOneOfEach(purchase);
+  });
+
+  test('between two steps of the shipment: it goes on from where it stands, with the label that it has', async () => {
+    const letGo = await holdWriters(shop, 'fulfillments', 'write', `NEW.step = 'handed_over'`);
+    const purchase = await buy(shop);
+    await somebodyWaits(shop.db, 'UPDATE fulfillments');
+    const labelled = await shipmentOf(purchase);
+    expect(labelled).toMatchObject({
+      step: 'labelled',
+      tracking_number: expect.stringMatching(/^TRACK/),
+    });
+    await worker.kill();
+    await letGo();
+    const last = await takeOver();
+    await expectOneOfEach(purchase);
+    expect(await shipmentOf(purchase)).toEqual({
+      ...labelled,
+      step: 'handed_over',
+      updated_at: expect.any(Date),
+    });
+    await last.stop();
   });
 });
 
@@ -206,7 +214,7 @@ describe('without the constraints (control)', () => {
   beforeAll(async () => {
     careless = await startShop();
     await forgetFulfillments(careless);
-    await careless.startWorkerProcess();
+    await careless.startWorker();
   });
   afterAll(() => careless.stop());
 

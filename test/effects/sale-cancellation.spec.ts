@@ -181,17 +181,17 @@ describe('the same jobs', () => {
   });
 
   test('run by two workers at once give back once', async () => {
-    const second = await shop.startWorkerProcess();
     let open = () => {};
     const purchase = await buyTheMissing(async () => {
       open = shop.gate.close();
     });
     await shop.gate.held(1);
+    const second = await shop.startWorker();
     await addJob(shop.db, 'cancel-sale', await payloadOf(purchase));
     await shop.gate.held(2); // both ask the processor, under one name
     open();
     await expectCanceled(purchase);
-    await second.kill();
+    await second.stop();
   });
 
   test('without a name of ours for the refund, two workers give back twice (control)', async () => {
@@ -241,12 +241,13 @@ test('a worker that falls asleep with the processor’s answer, is overtaken and
   const { purchase, answer } = await buyAndHoldTheAnswer();
   await worker.sleep();
   answer();
-  const second = await takeOver();
+  await letLocksRunOut(shop.db);
+  const second = await shop.startWorker();
   await expectCanceled(purchase);
   worker.wake();
   await addJob(shop.db, 'cancel-sale', await payloadOf(purchase));
   await expectCanceled(purchase);
-  await second.kill();
+  await second.stop();
 });
 
 /** A person was faster, at the processor's own desk: it names nothing of ours. */

@@ -7,6 +7,7 @@ import { forgetEffects } from './careless.support.js';
 import { drained, letLocksRunOut, skipPauses, startShop, type Shop } from './effects.support.js';
 import {
   buyAll,
+  drainedInTime,
   effectsOfAll,
   loseAcknowledgements,
   makeOrders,
@@ -16,10 +17,14 @@ import {
   type Workers,
 } from './storm.support.js';
 
+// Slow: eight worker processes, and pauses between kills.
+
 /** `npm run storm` makes them a thousand: a minute or two on two processors that have nothing else to do. */
 const ORDERS = Number(process.env.STORM_ORDERS ?? 100);
-/** One worker is killed after so many, and not before a second has passed. */
-const ORDERS_A_KILL = Math.min(50, ORDERS / 5);
+/** One worker is killed after so many, and not before a second has passed. Of a hundred orders: three. */
+const ORDERS_A_KILL = Math.min(50, Math.ceil(ORDERS / 3));
+/** Three that run, and one for each kill, as far as there is memory for them. */
+const PREPARED = Math.min(20, 3 + Math.floor(ORDERS / ORDERS_A_KILL));
 jest.setTimeout(600_000);
 
 let shop: Shop;
@@ -31,6 +36,8 @@ async function open(): Promise<void> {
     RATE_LIMIT_PER_SECOND: '100000',
     RATE_LIMIT_BURST: '100000',
     JOB_LOCK_SECONDS: '3', // of a worker that was killed a job is free soon
+    // Each place for a job asks the queue once a second; of the default there are seventy in each worker.
+    ...{ JOB_CONCURRENCY: '4', WEBHOOK_CONCURRENCY: '10' },
   });
   endpoint = await newEndpoint(shop, receiver, ['charge.succeeded', 'fulfillment.created']);
 }
@@ -52,7 +59,7 @@ describe('a storm of orders with a worker killed every second', () => {
     // As far away as merchants are, so that whoever is killed has deliveries under way.
     receiver.answer(endpoint.path, (response) => setTimeout(() => response.end(), 100));
     await loseAcknowledgements(shop, 20);
-    workers = await prepareWorkers(shop.env, ORDERS / ORDERS_A_KILL);
+    workers = await prepareWorkers(shop.env, PREPARED);
   });
   afterAll(close);
 
@@ -115,7 +122,7 @@ describe('without the dedupe of the effects (control)', () => {
   test('a queue that forgets each acknowledgement once leaves more than one of each', async () => {
     await shop.startWorkerProcess();
     await buyAll(shop, orders);
-    await drained(shop.db);
+    await drainedInTime(shop);
     const all = await effectsOfAll(shop, receiver, endpoint);
     expect(all.size).toBe(orders.length);
     for (const effects of all.values()) {

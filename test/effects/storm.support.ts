@@ -3,13 +3,14 @@ import { expect } from '@jest/globals';
 import { Webhook } from 'standardwebhooks';
 import { send } from '../support/raw-client.js';
 import type { Receiver } from '../support/receiver.js';
+import { until } from '../support/until.js';
 import {
   prepareWorkerProcess,
   startWorkerProcess,
   type StandbyWorker,
 } from '../support/worker-process.js';
 import type { TestEndpoint } from '../webhooks/webhooks.support.js';
-import type { Shop } from './effects.support.js';
+import { letLocksRunOut, skipPauses, type Shop } from './effects.support.js';
 
 /** Twenty things, and of each more than all orders together want. */
 const SKUS = Array.from({ length: 20 }, (_, i) => `sku-${i}`);
@@ -92,18 +93,36 @@ export async function prepareWorkers(env: Record<string, string>, count: number)
 
 /**
  * The queue forgets, once, that a job was done: as if each n-th worker had been killed after the effect and before the
- * acknowledgement. Such a job is locked until the rescuer frees it, and then run again.
+ * acknowledgement. Such a job is locked until the rescuer frees it, and then run again; its lock has run out already,
+ * since it is the lock of a job that no worker runs any more.
  */
 export async function loseAcknowledgements({ db }: Shop, eachNth: number): Promise<void> {
   await db.query('CREATE TABLE lost_acknowledgements (job bigint PRIMARY KEY)');
   await db.query(`
     CREATE FUNCTION lose_acknowledgement() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
       INSERT INTO lost_acknowledgements VALUES (OLD.id) ON CONFLICT DO NOTHING;
-      IF FOUND THEN RETURN NULL; END IF;
-      RETURN OLD; END $$`);
+      IF NOT FOUND THEN RETURN OLD; END IF;
+      UPDATE graphile_worker._private_jobs SET locked_at = locked_at - interval '1 hour' WHERE id = OLD.id;
+      RETURN NULL; END $$`);
   await db.query(`
     CREATE TRIGGER lose_acknowledgement BEFORE DELETE ON graphile_worker._private_jobs
     FOR EACH ROW WHEN (OLD.id % ${eachNth} = 0) EXECUTE FUNCTION lose_acknowledgement()`);
+}
+
+/** Resolves when nothing is left to do. While all jobs wait for a lease to run out, an hour passes for them. */
+export function drainedInTime({ db }: Shop): Promise<void> {
+  return until(async () => {
+    const { rows } = await db.query<{ left: number; busy: number }>(
+      `SELECT count(*)::int AS left, count(*) FILTER (WHERE locked_at IS NOT NULL OR run_at <= now())::int AS busy
+       FROM graphile_worker.jobs`,
+    );
+    const { left, busy } = rows[0]!;
+    if (left > 0 && busy === 0) {
+      await letLocksRunOut(db);
+      await skipPauses(db);
+    }
+    return left === 0;
+  });
 }
 
 /** What there is of each effect of an order that two movements of stock belong to. */

@@ -6,6 +6,7 @@ import { charge, chargeUntilAnswered, getCharge, send } from '../support/raw-cli
 import { startStack, type Stack } from '../support/stack.js';
 import { until } from '../support/until.js';
 
+// Slow: real leases run out, four seconds each, and each kill loads a program.
 // The whole of `npm start`: whatever of it is killed comes back, and every charge comes to its end.
 let stack: Stack;
 let db: pg.Pool;

@@ -1,5 +1,6 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { dieAt } from '../support/api-process.js';
 import { expectCleanBooks, ledger, paymentsOf } from '../support/books.js';
 import {
   charge,
@@ -245,31 +246,38 @@ describe('a ledger that is longer than one deadline can read', () => {
 });
 
 describe('a process that dies while it gives up', () => {
-  test.each(['before the fence', 'after the fence', 'after the look'] as const)(
-    '%s leaves a charge that any other gives up as well',
-    async (where) => {
-      const { apiUrl, db, gate, sandboxUrl } = service;
-      const id = await leaveOpen(where, 'refusing');
+  const MOMENTS = ['before the fence', 'after the fence', 'after the look'] as const;
+  const ids = new Map<string, string>();
+  beforeAll(async () => {
+    const { db, gate } = service;
+    for (const moment of MOMENTS) {
+      const id = await leaveOpen(moment, 'refusing');
       await age(db, id, PAST_THE_DEADLINE);
-      const dying = await service.startApiProcess({
-        ...(where === 'after the look' && { crashAt: 'after-perform' as const }),
-      });
-      const open = where === 'before the fence' ? gate.close() : () => {};
-      if (where === 'after the fence') gate.be('losing'); // it arrives, and nobody is told
-      const lost = charge(dying.url, where).catch(() => undefined);
-      if (where === 'before the fence') await gate.held(1);
-      if (where === 'after the fence') {
-        await until(async () => (await fencesOf(id)).length > 0);
-      }
-      if (where !== 'after the look') await dying.kill();
-      open();
-      gate.be('open');
-      await dying.death;
-      await lost;
-      await age(db, id, 15); // its lease, of ten seconds
-      expectAbandoned(await chargeUntilAnswered(apiUrl, where));
-      expect((await lookUp(apiUrl, where)).body.state).toBe('completed');
-      expect(await paymentsOf(sandboxUrl, id)).toEqual([]);
-    },
-  );
+      ids.set(moment, id);
+    }
+    // One death for all three, each as far as the gate or its point lets it come.
+    const dying = await service.startApiProcess({ diesWith: MOMENTS.length });
+    const lost = [charge(dying.url, 'after the look', {}, dieAt('after-perform'))];
+    await dying.dying(1);
+    const answer = gate.holdAnswers(); // it arrives, and nobody is told
+    lost.push(charge(dying.url, 'after the fence'));
+    await until(async () => (await fencesOf(ids.get('after the fence')!)).length > 0);
+    const open = gate.close();
+    lost.push(charge(dying.url, 'before the fence'));
+    await gate.held(1);
+    const ends = Promise.allSettled(lost);
+    await dying.kill();
+    open();
+    answer();
+    expect((await ends).map(({ status }) => status)).toEqual(MOMENTS.map(() => 'rejected'));
+  });
+
+  test.each(MOMENTS)('%s leaves a charge that any other gives up as well', async (moment) => {
+    const { apiUrl, db, sandboxUrl } = service;
+    const id = ids.get(moment)!;
+    await age(db, id, 15); // its lease, of ten seconds
+    expectAbandoned(await chargeUntilAnswered(apiUrl, moment));
+    expect((await lookUp(apiUrl, moment)).body.state).toBe('completed');
+    expect(await paymentsOf(sandboxUrl, id)).toEqual([]);
+  });
 });

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import type { ApiProcess } from '../support/api-process.js';
+import { dieAt, type ApiProcess } from '../support/api-process.js';
 import { expectCleanBooks, paymentsOf } from '../support/books.js';
 import { charge, chargeUntilAnswered, lookUp, type Reply } from '../support/raw-client.js';
 import { findPgbouncer, startPgbouncer } from '../support/pgbouncer.js';
@@ -60,19 +60,24 @@ describe.each([2, 4])('%d processes', (count) => {
 });
 
 describe('a process that dies in the middle of a charge', () => {
-  test.each(['after-reserve', 'after-perform', 'settle-written'] as const)(
+  const POINTS = ['after-reserve', 'after-perform', 'settle-written'] as const;
+  beforeAll(async () => {
+    const dying = await service.startApiProcess({ diesWith: POINTS.length });
+    const sent = POINTS.map((point) => charge(dying.url, point, {}, dieAt(point)));
+    const ends = await Promise.allSettled(sent);
+    expect(ends.map(({ status }) => status)).toEqual(POINTS.map(() => 'rejected'));
+    await dying.death;
+  });
+
+  test.each(POINTS)(
     'at %s: those who wait at the others take over when its lease ends, and one of them charges',
-    async (crashAt) => {
-      const dying = await service.startApiProcess({ crashAt });
-      const lost = charge(dying.url, crashAt).catch(() => undefined);
-      await dying.death;
-      const waiting = four.map(({ url }) => charge(url, crashAt, {}, PATIENT));
-      await endLease(service.db, crashAt);
+    async (point) => {
+      const waiting = four.map(({ url }) => charge(url, point, {}, PATIENT));
+      await endLease(service.db, point);
       const replies = await Promise.all(waiting);
-      expect(await lost).toBeUndefined();
       expect(new Set(replies.map(({ status, text }) => status + text)).size).toBe(1);
       expect(replies[0]).toMatchObject({ status: 201, body: { status: 'succeeded' } });
-      expect((await lookUp(service.apiUrl, crashAt)).body.attempts).toBe(2);
+      expect((await lookUp(service.apiUrl, point)).body.attempts).toBe(2);
       expect(await paymentsOf(service.sandboxUrl, replies[0]!.body.id)).toHaveLength(1);
     },
   );
@@ -140,10 +145,10 @@ if (!pgbouncer)
     const first = await charge(one.url, 'declined', declined);
     expect((await charge(other.url, 'declined', declined)).text).toBe(first.text);
     const dying = await service.startApiProcess({
-      crashAt: 'settle-written',
+      diesWith: 1,
       env: { DATABASE_URL: bouncer.url },
     });
-    await expect(charge(dying.url, 'crashed')).rejects.toThrow();
+    await expect(charge(dying.url, 'crashed', {}, dieAt('settle-written'))).rejects.toThrow();
     await endLease(service.db, 'crashed');
     const ended = await chargeUntilAnswered(one.url, 'crashed');
     expect(ended.status).toBe(201);

@@ -7,13 +7,14 @@ import { once } from 'node:events';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
-import { isAlive, signal, waitForDeath } from '../../src/platform/processes.js';
+import { isAlive } from '../../src/platform/processes.js';
 import { freshDatabase } from '../support/database.js';
 import { findPgbouncer, startPgbouncer } from '../support/pgbouncer.js';
 import { charge } from '../support/raw-client.js';
 import { type Program, type Stack, type StackOptions, startStack } from '../support/stack.js';
 import { until } from '../support/until.js';
 
+// Slow: each `npm start` loads four programs, and PostgreSQL begins from nothing once.
 let stacks: Stack[] = [];
 let homes: string[] = [];
 
@@ -56,38 +57,27 @@ async function query(url: string, sql: string): Promise<unknown[]> {
 }
 
 describe('npm start with a PostgreSQL of its own', () => {
-  it.each(['SIGTERM', 'SIGINT', 'SIGHUP'] as const)(
-    'stops all that it started on %s and exits with 0',
-    async (name) => {
-      const stack = await start({ embedded: true });
-      const pids = await pidsOf(stack, ['api', 'worker', 'sandbox', 'postgres']);
-      expect(await stack.stop(name)).toBe(0);
-      expect(await Promise.all(pids.map(isAlive))).toEqual(pids.map(() => false));
-    },
-  );
+  const all: Program[] = ['api', 'worker', 'sandbox', 'postgres'];
 
-  it('leaves nothing running when it is killed', async () => {
-    const stack = await start({ embedded: 'from nothing' });
-    const pids = await pidsOf(stack, ['api', 'worker', 'sandbox', 'postgres']);
-    signal(stack.supervisorPid, 'SIGKILL');
-    for (const pid of pids) expect(await waitForDeath(pid, 15_000)).toBe(true);
-  });
-
-  it('keeps the data of its own PostgreSQL between starts', async () => {
+  // One after the other on one DATA_DIR: each start costs seven seconds of CPU time. SIGHUP: the last test of this file.
+  it('begins from nothing, keeps its data, and leaves no process however it ends', async () => {
     const dataDir = await temporaryDirectory();
-    const first = await start({ embedded: true, dataDir });
+    const first = await start({ embedded: 'from nothing', dataDir });
+    const pids = await pidsOf(first, all);
     await query(first.databaseUrl, 'CREATE TABLE kept AS SELECT 42 AS answer');
-    await first.stop();
-    const second = await start({ embedded: true, dataDir });
-    expect(await query(second.databaseUrl, 'SELECT answer FROM kept')).toEqual([{ answer: 42 }]);
-  });
+    expect(await first.stop('SIGTERM')).toBe(0);
+    expect(await Promise.all(pids.map(isAlive))).toEqual(pids.map(() => false));
 
-  it('brings a killed PostgreSQL back at the same address', async () => {
-    const stack = await start({ embedded: true });
-    const victim = await stack.kill('postgres');
-    await stack.restarted('postgres', victim);
-    await until(async () => (await query(stack.databaseUrl, 'SELECT 1')).length === 1);
-    await until(() => isReady(stack.apiUrl));
+    const second = await start({ embedded: true, dataDir });
+    const kept = () => query(second.databaseUrl, 'SELECT answer FROM kept');
+    expect(await kept()).toEqual([{ answer: 42 }]);
+    // A killed PostgreSQL is back at the same address.
+    await second.restarted('postgres', await second.kill('postgres'));
+    await until(async () => (await kept()).length === 1);
+    await until(() => isReady(second.apiUrl));
+    const others = await pidsOf(second, all);
+    expect(await second.stop('SIGINT')).toBe(0);
+    expect(await Promise.all(others.map(isAlive))).toEqual(others.map(() => false));
   });
 
   it('says one line and starts nothing when a port is taken', async () => {
@@ -169,14 +159,28 @@ if (!pgbouncer)
   });
 });
 
-describe('npm start on a database that exists', () => {
+describe('npm start on a database that exists, with the options of the shell', () => {
+  let database: Awaited<ReturnType<typeof freshDatabase>>;
   let stack: Stack;
 
   beforeAll(async () => {
-    stack = await startStack();
+    database = await freshDatabase();
+    // A connection without the options finds nothing.
+    await query(database.url, 'DROP SCHEMA public, graphile_worker CASCADE');
+    await query(database.url, 'CREATE SCHEMA shop');
+    stack = await startStack({
+      embedded: true, // `startStack` makes no other database
+      env: {
+        ...{ DATABASE_URL: database.url, PGOPTIONS: '-c search_path=shop' },
+        ...{ SANDBOX_WEBHOOK_DELAY_MS: '0', ALLOW_UNSAFE_DATABASE: '1' },
+      },
+    });
   });
 
-  afterAll(() => stack.stop());
+  afterAll(async () => {
+    await stack.stop();
+    await database.drop();
+  });
 
   it('brings a killed API, worker and sandbox back at the same address', async () => {
     const urls = { api: stack.apiUrl, worker: stack.workerUrl, sandbox: stack.sandboxUrl };
@@ -204,24 +208,12 @@ describe('npm start on a database that exists', () => {
     expect(stdout).toMatch(/^HTTP\/1.1 201 Created/);
   });
 
-  it('opens every connection with the options of the shell', async () => {
-    const database = await freshDatabase();
-    // Whoever looks anywhere else finds nothing.
-    await query(database.url, 'DROP SCHEMA public, graphile_worker CASCADE');
-    await query(database.url, 'CREATE SCHEMA shop');
-    const env = { DATABASE_URL: database.url, PGOPTIONS: '-c search_path=shop' };
-    const shop = await start({
-      embedded: true,
-      env: { ...env, SANDBOX_WEBHOOK_DELAY_MS: '0', ALLOW_UNSAFE_DATABASE: '1' },
-    });
-    expect((await charge(shop.apiUrl, 'in the shop')).status).toBe(201);
+  it('opens every connection with those options', async () => {
     expect(await query(database.url, 'SELECT FROM shop.charges')).toHaveLength(1);
-    expect(await (await fetch(`${shop.apiUrl}/metrics`)).text()).toMatch(
+    expect(await (await fetch(`${stack.apiUrl}/metrics`)).text()).toMatch(
       /^charge_once_database_up\S* 1$/m,
     );
-    expect(shop.output()).not.toMatch(/42P01|42704/);
-    await shop.stop();
-    await database.drop();
+    expect(stack.output()).not.toMatch(/42P01|42704/);
   });
 
   it('answers what it has accepted before it stops', async () => {
@@ -236,9 +228,11 @@ describe('npm start on a database that exists', () => {
       const key = await fetch(`${stack.apiUrl}/idempotency-keys/slow-1`, { headers });
       return ((await key.json()) as { state?: string }).state === 'in_progress';
     });
-    const stopped = stack.stop();
+    const pids = await pidsOf(stack, ['api', 'worker', 'sandbox']);
+    const stopped = stack.stop('SIGHUP'); // as when a terminal is closed
     expect((await charge).status).toBe(201);
     expect(await stopped).toBe(0);
+    expect(await Promise.all(pids.map(isAlive))).toEqual(pids.map(() => false));
     expect(stack.output()).not.toContain('is killed'); // it stopped by itself, in time
   });
 });

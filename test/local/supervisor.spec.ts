@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
@@ -197,7 +197,7 @@ describe('a child that waits for a part of its environment', () => {
   });
 
   it('has a standby with its code loaded, which takes over when it is killed', async () => {
-    const first = await run(WAITS, { laterEnv, standby: true });
+    const first = await run(WAITS, { laterEnv, standbyAfterMs: 0 });
     const standby = await standbyOf(first);
     expect(starts).toHaveLength(1);
     process.kill(first.pid() ?? 0, 'SIGKILL');
@@ -206,8 +206,16 @@ describe('a child that waits for a part of its environment', () => {
     await until(async () => (await loaded()).length === 3); // and so on
   });
 
+  it('has its first standby when that is due', async () => {
+    const begun = Date.now();
+    const first = await run(WAITS, { laterEnv, standbyAfterMs: 1_000 });
+    const standby = await standbyOf(first);
+    const { mtimeMs } = await stat(join(home, `loaded-${standby}`));
+    expect(mtimeMs - begun).toBeGreaterThan(1_000);
+  });
+
   it('is started as without a standby when that is killed, too', async () => {
-    const first = await run(WAITS, { laterEnv, standby: true });
+    const first = await run(WAITS, { laterEnv, standbyAfterMs: 0 });
     const standby = await standbyOf(first);
     process.kill(standby, 'SIGKILL');
     expect(await waitForDeath(standby, 10_000)).toBe(true);
@@ -229,7 +237,7 @@ describe('a child that waits for a part of its environment', () => {
       const first = await run(WAITS, {
         env,
         laterEnv,
-        standby: true,
+        standbyAfterMs: 0,
         onStart: (pid) => {
           starts.push({ pid, at: performance.now() });
           if (code === 'ENOENT') native.execPath = join(home, 'no node');
@@ -251,7 +259,7 @@ describe('a child that waits for a part of its environment', () => {
   );
 
   it('takes its standby along when it is stopped', async () => {
-    const first = await run(WAITS, { laterEnv, standby: true });
+    const first = await run(WAITS, { laterEnv, standbyAfterMs: 0 });
     const standby = await standbyOf(first);
     await first.stop(10_000);
     expect(await waitForDeath(standby, 10_000)).toBe(true);

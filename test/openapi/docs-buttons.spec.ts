@@ -6,6 +6,7 @@ import { startApp, type TestApp } from '../support/app.js';
 import { freshDatabase } from '../support/database.js';
 import { startBrowser } from '../support/browser.js';
 
+// Slow: Swagger UI draws each operation that is opened, in a real browser.
 let database: Awaited<ReturnType<typeof freshDatabase>>;
 let app: TestApp;
 let browser: Browser;
@@ -21,13 +22,10 @@ beforeAll(async () => {
   page = await browser.newPage();
   page.setDefaultTimeout(0); // Jest's own limit is for hangs
   page.on('request', (request) => void origins.add(new URL(request.url()).origin));
-  // Drawing all possible answers takes most of the time, and is not the subject.
   await page.route('**/openapi.json', async (route) => {
-    const document = (await (await route.fetch()).json()) as OpenApiDocument;
-    for (const operation of Object.values(document.paths).flatMap((path) => Object.values(path))) {
-      operation.responses = { default: { description: 'The answer.', headers: {} } };
-    }
-    await route.fulfill({ json: document });
+    await route.fulfill({
+      json: shortened((await (await route.fetch()).json()) as OpenApiDocument),
+    });
   });
   await page.goto(`${app.url}/docs`);
 });
@@ -36,6 +34,28 @@ afterAll(async () => {
   await app.stop();
   await database.drop();
 });
+
+/** Swagger UI goes through the whole document for each operation that is opened: only what is pressed stays in it. */
+function shortened(document: OpenApiDocument): OpenApiDocument {
+  for (const operations of Object.values(document.paths)) {
+    for (const [method, operation] of Object.entries(operations)) {
+      if (!(operation.operationId in TOUR)) delete operations[method];
+      operation.responses = { default: { description: 'The answer.', headers: {} } };
+    }
+  }
+  const { schemas } = document.components;
+  const needed = new Set<string>();
+  const visit = (part: object) => {
+    for (const [, name = ''] of JSON.stringify(part).matchAll(/"#\/components\/schemas\/(\w+)"/g)) {
+      if (needed.has(name)) continue;
+      needed.add(name);
+      visit(schemas[name]!);
+    }
+  };
+  visit(document.paths);
+  for (const name of Object.keys(schemas)) if (!needed.has(name)) delete schemas[name];
+  return document;
+}
 
 interface Shown {
   /** As the page shows it. */
@@ -94,28 +114,24 @@ const TOUR: Record<string, (idFrom: (operation: string) => string) => Values> = 
   chargeNaively: () => ({}),
 };
 
-test('every "Execute" of the page succeeds, with what the page has filled in', async () => {
+test('every "Execute" of the page succeeds with what it has filled in, and a second press shows the replay', async () => {
   const bodies = new Map<string, string>();
   const idFrom = (operation: string) => {
     return (JSON.parse(bodies.get(operation) ?? '{}') as { id?: string }).id ?? '';
   };
   const refused: object[] = [];
   for (const [operation, values] of Object.entries(TOUR)) {
-    const { status, body } = await execute(operation, values(idFrom));
+    const { status, body, headers } = await execute(operation, values(idFrom));
+    if (operation === 'createCharge') {
+      expect(headers).not.toHaveProperty('idempotent-replayed');
+      const second = await execute(operation);
+      expect(second).toMatchObject({ status: 201, body });
+      expect(second.headers).toHaveProperty('idempotent-replayed', 'true');
+    }
     await page.locator(`.opblock[id$="-${operation}"] .opblock-summary-control`).click(); // closes it
     bodies.set(operation, body);
     if (status < 200 || status > 299) refused.push({ operation, status, body });
   }
   expect(refused).toEqual([]);
   expect([...origins]).toEqual([app.url]);
-});
-
-test('a second press of the same button shows the replay', async () => {
-  await page.reload();
-  const first = await execute('createCharge');
-  const second = await execute('createCharge');
-  expect(first.status).toBe(201);
-  expect(first.headers).not.toHaveProperty('idempotent-replayed');
-  expect(second).toMatchObject({ status: 201, body: first.body });
-  expect(second.headers).toHaveProperty('idempotent-replayed', 'true');
 });

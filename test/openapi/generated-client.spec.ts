@@ -16,6 +16,7 @@ test('a client that is generated takes right calls and refuses wrong ones', asyn
     const program = ts.createProgram([calls], {
       strict: true,
       noEmit: true,
+      skipLibCheck: true, // TypeScript's own declarations are not the subject, and take two thirds of the time
       types: [],
       module: ts.ModuleKind.NodeNext,
       target: ts.ScriptTarget.ES2023,

@@ -3,6 +3,7 @@ import { chmod, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
+import { loadConfig } from '../../src/config.js';
 import {
   checkDatabase,
   ReadOnlyDatabase,
@@ -12,6 +13,7 @@ import {
   startEmbeddedPostgres,
   type EmbeddedPostgres,
 } from '../../src/platform/embedded-postgres.js';
+import { refusalOf } from '../../src/run.js';
 import { copyCluster, freshDatabase } from '../support/database.js';
 import { until } from '../support/until.js';
 import { runToEnd, send, startProgram } from './operation.support.js';
@@ -29,6 +31,16 @@ async function expectRefusal(
     expect(result.output.trim().split('\n')).toEqual([expect.stringMatching(says)]);
     expect(result.exit).toBe(exit);
   }
+}
+
+/** The same in this process: what both programs begin with, without their start. */
+async function expectRefusalHere(env: Record<string, string>, says: RegExp, exitCode = 78) {
+  const refusal = await Promise.resolve()
+    .then(() => loadConfig({ ...ENV, ...env }))
+    .then((config) => checkDatabase(config.databaseUrl, config.allowUnsafeDatabase))
+    .then(() => undefined, refusalOf);
+  expect(refusal).toEqual({ line: expect.stringMatching(says), exitCode });
+  expect(refusal!.line).not.toContain('\n');
 }
 
 /** Databases, and what is wrong with each. */
@@ -77,14 +89,13 @@ describe('API and worker refuse to start', () => {
     await expectRefusal({ DATABASE_URL: database.url }, /^The database runs with fsync=off: /, {
       scripts: ['main.js', 'worker.js'],
     });
-    await expectRefusal(
+    await expectRefusalHere(
       { DATABASE_URL: database.url, ALLOW_UNSAFE_DATABASE: '1', NODE_ENV: 'production' },
       /^ALLOW_UNSAFE_DATABASE=1 is refused with NODE_ENV=production/,
     );
     await database.drop();
   });
 
-  // What follows in this process: the check that both programs begin with, without their start.
   const expectUnfit = async (url: string, says: RegExp) => {
     const refusal = checkDatabase(url, false);
     await expect(refusal).rejects.toThrow(UnfitDatabase);
@@ -119,9 +130,8 @@ describe('API and worker refuse to start', () => {
 
   it('for now, on a database that may only be read', async () => {
     await expect(checkDatabase(durable('standby'), false)).rejects.toThrow(ReadOnlyDatabase);
-    await expectRefusal({ DATABASE_URL: durable('standby') }, /^The database is read-only: /, {
-      exit: 1,
-    });
+    const env = { DATABASE_URL: durable('standby') };
+    await expectRefusalHere(env, /^The database is read-only: /, 1);
   });
 
   it('on an encoding that does not give text back', () =>
@@ -135,11 +145,11 @@ describe('API and worker refuse to start', () => {
   it('with a wrong password or an unknown database, without repeating either', async () => {
     const url = new URL(cluster.url);
     url.password = 'not-the-password';
-    await expectRefusal(
+    await expectRefusalHere(
       { DATABASE_URL: url.href },
       /^The database refuses user or password \(28P01\)/,
     );
-    await expectRefusal({ DATABASE_URL: durable('nowhere') }, /^There is no such database/);
+    await expectRefusalHere({ DATABASE_URL: durable('nowhere') }, /^There is no such database/);
   });
 
   it('over TLS that the server does not have', () =>

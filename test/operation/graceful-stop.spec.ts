@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { once } from 'node:events';
 import { Agent } from 'node:http';
-import { connect } from 'node:net';
+import { connect, type Socket } from 'node:net';
 import { until } from '../support/until.js';
 import {
   charge,
@@ -11,6 +11,8 @@ import {
   send,
   startProgram,
   states,
+  type LogLine,
+  type Reply,
   type Site,
 } from './operation.support.js';
 
@@ -22,56 +24,73 @@ beforeAll(async () => {
 afterAll(() => site.close());
 
 describe('an API process that is told to stop in the middle of a charge', () => {
-  it('answers it, leaves nothing unfinished, and exits with 0 although idle connections are open', async () => {
+  let idle: Socket;
+  let agent: Agent;
+  let logged: LogLine[];
+  let exit: number | string;
+  let answered: Reply;
+  let hungUp: Promise<Reply>;
+  let waited: [first: Reply, second: Reply];
+
+  /** All that a stop may find under way, in one process. */
+  beforeAll(async () => {
     const api = await startProgram('main.js', site.env);
-    const idle = connect(api.port, '127.0.0.1');
+    idle = connect(api.port, '127.0.0.1');
     await once(idle, 'connect');
-    const agent = new Agent({ keepAlive: true });
+    agent = new Agent({ keepAlive: true });
     await send(`${api.url}/health/live`, { agent });
 
+    const hangUp = new AbortController();
     const answer = charge(site, api.url, 'stopped-1', SLOW, { agent });
-    await reserved(site, 'stopped-1');
-    const exit = api.stop();
-    expect(await answer).toMatchObject({
-      status: 201,
-      headers: { connection: 'close' }, // the client's next request goes elsewhere
-      body: { status: 'succeeded' },
-    });
-    expect(await exit).toBe(0);
-    expect(await states(site, 'stopped-1')).toEqual(['completed']);
+    hungUp = charge(site, api.url, 'hung-up-1', SLOW, { signal: hangUp.signal });
+    hungUp.catch(() => undefined);
+    const first = charge(site, api.url, 'waited-1', SLOW);
+    for (const key of ['stopped-1', 'hung-up-1', 'waited-1']) await reserved(site, key);
+    await openSockets(api.url); // opens the connection that its gauges need
+    const before = await openSockets(api.url);
+    const second = charge(site, api.url, 'waited-1', SLOW, { headers: { prefer: 'wait=30' } });
+    await until(async () => (await openSockets(api.url)) > before);
+    hangUp.abort();
+    const stopped = api.stop();
+    answered = await answer;
+    waited = await Promise.all([first, second]);
+    exit = await stopped;
+    logged = api.lines();
+  });
+  afterAll(() => {
     idle.destroy();
     agent.destroy();
   });
 
+  it('answers it, leaves nothing unfinished, and exits with 0 although idle connections are open', async () => {
+    expect(answered).toMatchObject({
+      status: 201,
+      headers: { connection: 'close' }, // the client's next request goes elsewhere
+      body: { status: 'succeeded' },
+    });
+    expect(exit).toBe(0);
+    expect(await states(site, 'stopped-1')).toEqual(['completed']);
+  });
+
   it('finishes it although the client has hung up', async () => {
-    const api = await startProgram('main.js', site.env);
-    const hangUp = new AbortController();
-    const answer = charge(site, api.url, 'hung-up-1', SLOW, { signal: hangUp.signal });
-    await reserved(site, 'hung-up-1');
-    hangUp.abort();
-    await expect(answer).rejects.toThrow();
-    expect(await api.stop()).toBe(0);
+    await expect(hungUp).rejects.toThrow();
     expect(await states(site, 'hung-up-1')).toEqual(['completed']);
-    expect(api.lines()).toContainEqual(
+    expect(logged).toContainEqual(
       expect.objectContaining({ msg: 'ended without its client', outcome: 'executed' }),
     );
   });
 
   it('lets a waiting duplicate go with 409', async () => {
-    const api = await startProgram('main.js', site.env);
-    const first = charge(site, api.url, 'waited-1', SLOW);
-    await reserved(site, 'waited-1');
-    const second = charge(site, api.url, 'waited-1', SLOW, { headers: { prefer: 'wait=30' } });
-    await until(async () => (await openRequests(api.url)) >= 3);
-    const exit = api.stop();
-    expect(await second).toMatchObject({
+    const [first, second] = waited;
+    expect(second).toMatchObject({
       status: 409,
       body: { code: 'idempotency_request_in_progress', retry: 'same_key' },
     });
-    expect((await first).status).toBe(201);
-    expect(await exit).toBe(0);
+    expect(first.status).toBe(201);
   });
+});
 
+describe('an API process that is told to stop', () => {
   it('says that it is not ready before it closes its door', async () => {
     const api = await startProgram('main.js', { ...site.env, DRAIN_DELAY_MS: '6000' });
     expect((await send(`${api.url}/health/ready`)).status).toBe(200);
@@ -114,7 +133,7 @@ describe('an API process that is told to stop in the middle of a charge', () => 
 });
 
 /** How many sockets the server holds, the asking one included. */
-async function openRequests(url: string): Promise<number> {
+async function openSockets(url: string): Promise<number> {
   const { text } = await send(`${url}/metrics`);
   return Number(/^nodejs_active_resources\{type="TCPSocketWrap"\} (\d+)/m.exec(text)?.[1] ?? 0);
 }

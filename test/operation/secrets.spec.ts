@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { execFile } from 'node:child_process';
-import { promisify } from 'node:util';
 import pg from 'pg';
 import Stripe from 'stripe';
-import { built } from '../support/build.js';
+import { DataSource } from 'typeorm';
+import { databaseOptions } from '../../src/platform/database.js';
+import { makeAccount } from '../support/app.js';
 import { startStack, type Stack } from '../support/stack.js';
 import { until } from '../support/until.js';
 import { logLines, send, type LogLine } from './operation.support.js';
@@ -44,7 +44,9 @@ describe('the output of all processes', () => {
       },
     });
     password = new URL(stack.databaseUrl).password;
-    apiKey = await createAccount(stack.databaseUrl);
+    const db = await new DataSource(databaseOptions(stack.databaseUrl, 1)).initialize();
+    ({ apiKey } = await makeAccount(db, 'Canary'));
+    await db.destroy();
     await run(stack, apiKey);
     await stack.stop();
     // The banner of `npm start` shows demo keys and the embedded server's URL on purpose.
@@ -188,15 +190,6 @@ const notification = JSON.stringify({
 
 function signed(payload: string): string {
   return Stripe.webhooks.generateTestHeaderString({ payload, secret: CANARY.webhookSecret });
-}
-
-async function createAccount(databaseUrl: string): Promise<string> {
-  const { stdout } = await promisify(execFile)(
-    process.execPath,
-    [built('src/account.js'), 'create', 'Canary'],
-    { env: { PATH: process.env.PATH, DATABASE_URL: databaseUrl } },
-  );
-  return /API key +(\S+)/.exec(stdout)?.[1] ?? '';
 }
 
 function linesWith(output: string, text: string): string[] {

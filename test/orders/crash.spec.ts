@@ -1,8 +1,10 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { PROBE_POINTS, type ProbePoint } from '../../src/idempotency/operation.js';
+import { dieAt } from '../support/api-process.js';
 import { expectCleanBooks, paymentsAtProcessor } from '../support/books.js';
 import { send } from '../support/raw-client.js';
 import { startService, type Service } from '../support/service.js';
+import { endLeases } from '../support/time.js';
 import { until } from '../support/until.js';
 import {
   getOrder,
@@ -29,8 +31,7 @@ type End = keyof typeof CARDS;
 
 let service: Service;
 beforeAll(async () => {
-  // A retry waits for the end of the lease in one request.
-  service = await startService({ env: { IDEMPOTENCY_WAIT_MS: '30000' } });
+  service = await startService();
 });
 afterAll(async () => {
   await expectCleanBooks(service);
@@ -45,23 +46,26 @@ interface Left {
   key: string;
 }
 
-async function crash(point: ProbePoint): Promise<Left[]> {
+/** One API process runs two payments up to each point, and dies. */
+async function crashEverywhere(): Promise<Left[]> {
   const left = await Promise.all(
-    (['paid', 'open'] as const).map(async (end) => {
-      const [order, sku] = [newId(), newId('sku')];
-      await putProduct(service.apiUrl, sku, 1);
-      await putOrder(service.apiUrl, order, orderOf(1000, sku));
-      return { point, end, order, sku, key: newId('key') };
-    }),
+    POINTS.flatMap((point) =>
+      (['paid', 'open'] as const).map(async (end) => {
+        const [order, sku] = [newId(), newId('sku')];
+        await putProduct(service.apiUrl, sku, 1);
+        await putOrder(service.apiUrl, order, orderOf(1000, sku));
+        return { point, end, order, sku, key: newId('key') };
+      }),
+    ),
   );
-  const doomed = await service.startApiProcess({ crashAt: point, crashWhen: 2 });
-  const lost = left.map(({ order, key, end }) =>
-    pay(doomed.url, order, key, { payment_method: CARDS[end] }).then(
+  const doomed = await service.startApiProcess({ diesWith: left.length });
+  const lost = left.map(({ point, order, key, end }) =>
+    pay(doomed.url, order, key, { payment_method: CARDS[end] }, dieAt(point)).then(
       ({ text }) => text,
       () => 'no answer',
     ),
   );
-  expect(await Promise.all(lost)).toEqual(['no answer', 'no answer']);
+  expect(await Promise.all(lost)).toEqual(left.map(() => 'no answer'));
   expect(await doomed.death).toBe('SIGKILL');
   return left;
 }
@@ -80,14 +84,7 @@ const ended = (end: End) =>
     : { status: 'open', charged: false, left: 1 };
 
 test('a kill -9 at any point holds the order and its stock until the charge has ended, with and without a retry', async () => {
-  const points = [...POINTS];
-  const left: Left[] = [];
-  const lane = async () => {
-    for (let point = points.shift(); point; point = points.shift()) {
-      left.push(...(await crash(point)));
-    }
-  };
-  await Promise.all([lane(), lane()]);
+  const left = await crashEverywhere();
   expect(left).toHaveLength(2 * POINTS.length);
 
   for (const each of left) {
@@ -105,6 +102,7 @@ test('a kill -9 at any point holds the order and its stock until the charge has 
     expect(other).toMatchObject({ status: 409, body: { code: 'payment_pending' } });
   }
 
+  await endLeases(service.db);
   // Every other one is retried by its client; the worker alone finishes the rest.
   const retried = left.filter((_, i) => i % 4 < 2);
   await Promise.all(

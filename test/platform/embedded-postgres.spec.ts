@@ -78,8 +78,12 @@ async function watchdogsOf(pid: number): Promise<number[]> {
 }
 
 describe('the embedded PostgreSQL, begun from nothing,', () => {
-  it('is UTF-8, independent of the locale, on the loopback only, and notices dead clients', async () => {
-    const server = await start();
+  it('is one server for three starters at once: UTF-8, on the loopback only, durable, for who has the password', async () => {
+    const servers = await Promise.all([start(), start(), start()]);
+    expect(new Set(servers.map((server) => server.pid)).size).toBe(1);
+    expect(servers.filter((server) => !server.adopted)).toHaveLength(1);
+    expect(await readdir(home)).toEqual(['postgres', 'postgres.log']);
+    const server = servers[0];
     const settings = await query(
       server,
       `SELECT current_setting('server_encoding') AS encoding,
@@ -97,13 +101,10 @@ describe('the embedded PostgreSQL, begun from nothing,', () => {
         locale: 'bC.UTF-8',
       },
     ]);
-  });
-
-  it('is one server for three starters at once', async () => {
-    const servers = await Promise.all([start(), start(), start()]);
-    expect(new Set(servers.map((server) => server.pid)).size).toBe(1);
-    expect(servers.filter((server) => !server.adopted)).toHaveLength(1);
-    expect(await readdir(home)).toEqual(['postgres', 'postgres.log']);
+    const url = new URL(server.url);
+    url.password = 'guessed';
+    const stranger = new pg.Client({ connectionString: url.href });
+    await expect(stranger.connect()).rejects.toMatchObject({ code: '28P01' });
   });
 
   it('says so when the directory holds something else', async () => {
@@ -138,24 +139,24 @@ describe('the embedded PostgreSQL, begun from nothing,', () => {
 describe('the embedded PostgreSQL, whose data exist,', () => {
   beforeEach(() => copyCluster(join(home, 'postgres')));
 
-  it('lets nobody in without the password', async () => {
-    const url = new URL((await start()).url);
-    url.password = 'guessed';
-    const stranger = new pg.Client({ connectionString: url.href });
-    await expect(stranger.connect()).rejects.toMatchObject({ code: '28P01' });
-  });
-
-  it('keeps its data between starts and stops without a trace', async () => {
-    const first = await start();
-    await query(first, 'CREATE TABLE kept AS SELECT 42 AS answer');
-    await first.stop();
-    await first.exited;
-    expect(await isAlive(first.pid)).toBe(false);
-    expect(await readdir(home)).toEqual(['postgres', 'postgres.log']);
-
+  it('keeps its data through a kill -9 and between starts, and stops without a trace', async () => {
+    const killed = await start();
+    await query(killed, 'CREATE TABLE kept AS SELECT 42 AS answer');
+    process.kill(killed.pid, 'SIGKILL');
+    const expectKept = async (server: EmbeddedPostgres, before: EmbeddedPostgres) => {
+      expect(server.adopted).toBe(false);
+      expect(server.pid).not.toBe(before.pid);
+      expect(await query(server, 'SELECT answer FROM kept')).toEqual([{ answer: 42 }]);
+    };
     const second = await start();
-    expect(second.adopted).toBe(false);
-    expect(await query(second, 'SELECT answer FROM kept')).toEqual([{ answer: 42 }]);
+    await expectKept(second, killed);
+    await killed.exited;
+
+    await second.stop();
+    await second.exited;
+    expect(await isAlive(second.pid)).toBe(false);
+    expect(await readdir(home)).toEqual(['postgres', 'postgres.log']);
+    await expectKept(await start(), second);
   });
 
   it('stops when the process that started it is killed', async () => {
@@ -177,17 +178,6 @@ describe('the embedded PostgreSQL, whose data exist,', () => {
     await adopter.stop();
     expect(await isAlive(pid)).toBe(false);
     await until(async () => (await watchdogsOf(pid)).length === 0); // killed, and gone when it has been scheduled
-  });
-
-  it('starts again after a kill -9 with every commit in place', async () => {
-    const first = await start();
-    await query(first, 'CREATE TABLE paid AS SELECT 1999 AS amount');
-    process.kill(first.pid, 'SIGKILL');
-
-    const second = await start();
-    expect(second.pid).not.toBe(first.pid);
-    expect(await query(second, 'SELECT amount FROM paid')).toEqual([{ amount: 1999 }]);
-    await first.exited;
   });
 
   it('starts although the lock of a dead server names a pid that is somebody else’s now', async () => {

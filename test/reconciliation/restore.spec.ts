@@ -1,45 +1,33 @@
-import { chmod, mkdtemp, rm } from 'node:fs/promises';
-import { execFile } from 'node:child_process';
-import { promisify } from 'node:util';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import pg from 'pg';
 import { runToEnd } from '../operation/operation.support.js';
 import { refund } from '../refunds/refunds.support.js';
 import { paymentsAtProcessor } from '../support/books.js';
-import { freshDatabase } from '../support/database.js';
+import { backUp, freshDatabase, type TestDatabase } from '../support/database.js';
 import { charge, chargeUntilAnswered, send } from '../support/raw-client.js';
 import { forgetPromises } from '../support/retry-promise.js';
-import { startStack, type Stack } from '../support/stack.js';
+import { startService, type Service } from '../support/service.js';
 import { until } from '../support/until.js';
 
 /** The processor is another company: its ledger is not in our backup. */
-let theirs: Awaited<ReturnType<typeof freshDatabase>>;
-let home: string;
-let stack: Stack | undefined;
+let theirs: TestDatabase;
+let ours: TestDatabase;
+let backup: TestDatabase | undefined;
+let service: Service | undefined;
 beforeAll(async () => {
   theirs = await freshDatabase();
-  home = await mkdtemp(join(tmpdir(), 'charge-once-restore-'));
-  await chmod(home, 0o755); // under root the server is another user's
+  ours = await freshDatabase();
 });
 afterAll(async () => {
-  await stack?.stop();
-  await theirs.drop();
-  await rm(home, { recursive: true, force: true });
+  await service?.stop();
+  for (const database of [theirs, ours, backup]) await database?.drop();
 });
 
-const run = promisify(execFile);
-const dataDir = () => join(home, 'data');
-const copyDir = () => join(home, 'backup');
-
-async function start(): Promise<Stack> {
-  stack = await startStack({
-    embedded: true,
-    dataDir: dataDir(),
-    env: { SANDBOX_DATABASE_URL: theirs.url },
-  });
-  return stack;
+/** API, worker and processor. */
+async function start({ url }: TestDatabase): Promise<Service> {
+  service = await startService({ databaseUrl: url, ledgerUrl: theirs.url });
+  await service.startWorker();
+  return service;
 }
 
 async function taken(sandboxUrl: string): Promise<number> {
@@ -58,14 +46,14 @@ test('after a restore from an older backup nobody who retries is charged again',
   const order = { currency: 'eur', items: [{ sku: 'cup', quantity: 1, unit_amount: 800 }] };
   const ofOrder = { amount: undefined, currency: undefined, order: 'order-1' };
 
-  const old = await start();
+  const old = await start(ours);
   const { apiUrl: first } = old;
   expect((await send(`${first}/orders/order-1`, { method: 'PUT', body: order })).status).toBe(201);
   const kept = await chargeUntilAnswered(first, 'kept');
   await old.stop();
-  await run('cp', ['-a', dataDir(), copyDir()]); // owners and modes as they are
+  backup = await backUp(ours);
 
-  const lost = await start();
+  const lost = await start(ours);
   const alone = await chargeUntilAnswered(lost.apiUrl, 'alone');
   const early = await chargeUntilAnswered(lost.apiUrl, 'early');
   const paid = await chargeUntilAnswered(lost.apiUrl, 'of the order', ofOrder);
@@ -78,11 +66,9 @@ test('after a restore from an older backup nobody who retries is charged again',
   ]);
   expect(await taken(lost.sandboxUrl)).toBe(4);
   await lost.stop();
-  await rm(dataDir(), { recursive: true });
-  await run('cp', ['-a', copyDir(), dataDir()]);
   forgetPromises(); // of answers that are lost with their records
 
-  const restored = await start();
+  const restored = await start(backup);
   const { apiUrl: api, sandboxUrl, databaseUrl } = restored;
   // While the processor remembers its keys, a retry is enough.
   const again = await charge(api, 'early');

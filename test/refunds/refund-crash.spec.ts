@@ -1,7 +1,9 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import type { ProbePoint } from '../../src/idempotency/operation.js';
+import { dieAt } from '../support/api-process.js';
 import { getCharge, lookUp, send } from '../support/raw-client.js';
 import { startService, type Running, type Service } from '../support/service.js';
+import { endLeases } from '../support/time.js';
 import { until } from '../support/until.js';
 import { newCharge, newKey, refund, refundFaults, refundsAtProcessor } from './refunds.support.js';
 
@@ -21,8 +23,7 @@ const BODY = { amount: 400 };
 let service: Service;
 let api: string;
 beforeAll(async () => {
-  // A retry waits for the end of the lease in one request.
-  service = await startService({ env: { IDEMPOTENCY_WAIT_MS: '30000' } });
+  service = await startService();
   api = service.apiUrl;
 });
 afterAll(async () => {
@@ -42,38 +43,36 @@ async function statusOf(charge: string): Promise<unknown> {
   return (body.data as { status: string }[])[0]?.status;
 }
 
-/** Two refunds of two charges, killed at the point with the process that ran them. */
-async function crash(point: Point): Promise<[Left, Left]> {
+/** Two refunds of two charges at each point, killed there with the one process that ran them all. */
+async function crashEverywhere(): Promise<Map<Point, Left[]>> {
   const make = async (): Promise<Left> => ({ charge: await newCharge(api), key: newKey() });
-  const left: [Left, Left] = [await make(), await make()];
-  const doomed = await service.startApiProcess({ crashAt: point, crashWhen: 2 });
-  const lost = left.map(({ charge, key }) =>
-    refund(doomed.url, charge, key, BODY).then(
-      ({ text }) => text,
-      () => 'no answer',
+  const left = new Map<Point, Left[]>();
+  for (const point of POINTS) left.set(point, [await make(), await make()]);
+  const doomed = await service.startApiProcess({ diesWith: 2 * POINTS.length });
+  const lost = [...left].flatMap(([point, both]) =>
+    both.map(({ charge, key }) =>
+      refund(doomed.url, charge, key, BODY, dieAt(point)).then(
+        ({ text }) => text,
+        () => 'no answer',
+      ),
     ),
   );
-  expect(await Promise.all(lost)).toEqual(['no answer', 'no answer']);
+  expect(new Set(await Promise.all(lost))).toEqual(new Set(['no answer']));
   expect(await doomed.death).toBe('SIGKILL');
+  await endLeases(service.db);
   return left;
 }
 
 describe('a kill -9 of the API during a refund', () => {
-  const left = new Map<Point, [Left, Left]>();
+  let left: Map<Point, Left[]>;
   let worker: Running | undefined;
   beforeAll(async () => {
-    const points = [...POINTS];
-    const lane = async () => {
-      for (let point = points.shift(); point; point = points.shift()) {
-        left.set(point, await crash(point));
-      }
-    };
-    await Promise.all([lane(), lane()]);
+    left = await crashEverywhere();
   });
 
   test.each(POINTS)('at %s, then a retry: the money goes back once', async (point) => {
     const { status, gone: before } = AFTER_CRASH[point];
-    const { charge, key } = left.get(point)![0];
+    const { charge, key } = left.get(point)![0]!;
     expect(await statusOf(charge)).toBe(status);
     expect(await gone(charge)).toHaveLength(before);
     const counted = status === 'succeeded' ? 400 : 0;
@@ -94,7 +93,7 @@ describe('a kill -9 of the API during a refund', () => {
 
   test.each(POINTS)('at %s, then no retry: the worker ends what was begun', async (point) => {
     worker ??= await service.startWorker();
-    const { charge, key } = left.get(point)![1];
+    const { charge, key } = left.get(point)![1]!;
     const begun = AFTER_CRASH[point].status !== undefined;
     if (begun) {
       await until(async () => (await statusOf(charge)) === 'succeeded');

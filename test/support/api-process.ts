@@ -25,6 +25,8 @@ export interface ApiProcess {
   asleep(): Promise<void>;
   /** SIGCONT. */
   wake(): void;
+  /** Resolves when so many requests are where they are to die. */
+  dying(count: number): Promise<void>;
   /** What it has logged. */
   complaints(): string;
   kill(signal?: NodeJS.Signals): Promise<NodeJS.Signals | null>;
@@ -33,21 +35,22 @@ export interface ApiProcess {
 export interface ApiProcessOptions {
   /** The settings; the caller's environment is not passed on. */
   env: Record<string, string>;
-  /** Where it kills itself (SIGKILL); never, if left out. */
-  crashAt?: ProbePoint;
+  /** It kills itself (SIGKILL) when so many requests are where they are to die (`dieAt`); never, if left out. */
+  diesWith?: number;
   /** Whether it can be sent to sleep by `napAt`. */
   naps?: boolean;
-  /** How many requests have to arrive there; the others wait for the last one. */
-  crashWhen?: number;
 }
+
+/** Sends a request to its death: it stays at that point until all others are at theirs. */
+export const dieAt = (point: ProbePoint) => ({ headers: { 'die-at': point } });
 
 /** One API process, without a supervisor. */
 export async function startApiProcess(options: ApiProcessOptions): Promise<ApiProcess> {
-  const { env, crashAt, crashWhen = 1, naps = false } = options;
+  const { env, diesWith, naps = false } = options;
   const port = await freePort('127.0.0.1');
   const script = naps
     ? 'test/support/napping-api.mjs'
-    : crashAt === undefined
+    : diesWith === undefined
       ? built('src/main.js')
       : 'test/support/crash-api.mjs';
   const napFile = join(tmpdir(), `charge-once-nap-${randomUUID()}`);
@@ -59,7 +62,7 @@ export async function startApiProcess(options: ApiProcessOptions): Promise<ApiPr
       PORT: String(port),
       NAP_FILE: napFile,
       ...buildEnv(),
-      ...(crashAt && { CRASH_AT: crashAt, CRASH_WHEN: String(crashWhen) }),
+      DIES_WITH: String(diesWith),
     },
     // The channel closes when the test run is killed, and the process then ends by itself: see `serve`.
     stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
@@ -67,6 +70,8 @@ export async function startApiProcess(options: ApiProcessOptions): Promise<ApiPr
   let complaints = '';
   for (const stream of [child.stdout, child.stderr])
     stream?.setEncoding('utf8').on('data', (text: string) => (complaints += text));
+  let dying = 0;
+  child.on('message', () => (dying += 1));
   const death = once(child, 'exit').then(([, signal]) => signal as NodeJS.Signals | null);
   const url = `http://127.0.0.1:${port}`;
   await untilReady(
@@ -82,6 +87,7 @@ export async function startApiProcess(options: ApiProcessOptions): Promise<ApiPr
     asleep: () =>
       until(async () => /^State:\s+T/m.test(await readFile(`/proc/${child.pid}/status`, 'utf8'))),
     wake: () => child.kill('SIGCONT'),
+    dying: (count) => until(async () => dying >= count),
     complaints: () => complaints,
     async kill(signal = 'SIGKILL') {
       await rm(napFile, { force: true });

@@ -24,10 +24,24 @@ export async function workerDatabase(): Promise<string> {
   return name;
 }
 
+export interface TestDatabase {
+  url: string;
+  drop(): Promise<void>;
+}
+
 /** A migrated, empty database for a suite that wants one of its own. */
-export async function freshDatabase(): Promise<{ url: string; drop(): Promise<void> }> {
+export async function freshDatabase(): Promise<TestDatabase> {
+  return copyOf(TEMPLATE_DATABASE);
+}
+
+/** What a backup has of a database, which nobody may be connected to. */
+export async function backUp({ url }: TestDatabase): Promise<TestDatabase> {
+  return copyOf(new URL(url).pathname.slice(1));
+}
+
+async function copyOf(template: string): Promise<TestDatabase> {
   const name = `fresh_${process.env.JEST_WORKER_ID ?? '0'}_${randomBytes(5).toString('hex')}`;
-  await asAdmin(`CREATE DATABASE ${name} TEMPLATE ${TEMPLATE_DATABASE}`);
+  await asAdmin(`CREATE DATABASE ${name} TEMPLATE ${template}`);
   return {
     url: testDatabaseUrl(name),
     // FORCE: a killed process leaves connections that end only when the server notices.

@@ -74,7 +74,9 @@ export async function startGate(target: () => string): Promise<Gate> {
     onward.on('response', (response) => {
       if (mood === 'losing') {
         response.resume();
-        answer.destroy();
+        // Not before its first byte: that, the SDK would try twice again, after pauses.
+        answer.writeHead(200, { 'content-type': 'application/json', 'content-length': '100' });
+        answer.write('{', () => answer.destroy());
         return;
       }
       void answersOpen.then(() => {

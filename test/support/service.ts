@@ -18,6 +18,10 @@ export interface ServiceOptions {
   env?: Record<string, string>;
   /** How long `pm_lab_slow` takes, in ms. */
   slowMs?: number;
+  /** A database that is left in place; by default one is made, and dropped in the end. */
+  databaseUrl?: string;
+  /** The database of the processor's ledger; by default the same. */
+  ledgerUrl?: string;
 }
 
 /** One running program inside this process. */
@@ -52,16 +56,15 @@ export interface Service {
 }
 
 export async function startService(options: ServiceOptions = {}): Promise<Service> {
-  const database = await freshDatabase();
-  await ensureDemoAccounts(database.url);
-  let sandbox: Sandbox | undefined = await startSandbox({
-    databaseUrl: database.url,
-    slowMs: options.slowMs,
-  });
+  const made = options.databaseUrl === undefined ? await freshDatabase() : undefined;
+  const databaseUrl = options.databaseUrl ?? made!.url;
+  await ensureDemoAccounts(databaseUrl);
+  const { ledgerUrl = databaseUrl, slowMs } = options;
+  let sandbox: Sandbox | undefined = await startSandbox({ databaseUrl: ledgerUrl, slowMs });
   const { port, url: sandboxUrl } = sandbox;
   const gate = await startGate(() => sandboxUrl);
-  const db = openPool(database.url);
-  const env = { DATABASE_URL: database.url, PROCESSOR_URL: gate.url, LAB: '1', ...options.env };
+  const db = openPool(databaseUrl);
+  const env = { DATABASE_URL: databaseUrl, PROCESSOR_URL: gate.url, LAB: '1', ...options.env };
 
   const running = new Set<Running>();
   const processes: ApiProcess[] = [];
@@ -84,7 +87,7 @@ export async function startService(options: ServiceOptions = {}): Promise<Servic
   return {
     apiUrl: (await startApi()).url,
     sandboxUrl,
-    databaseUrl: database.url,
+    databaseUrl,
     db,
     gate,
     env,
@@ -99,7 +102,7 @@ export async function startService(options: ServiceOptions = {}): Promise<Servic
       await sandbox?.close();
       sandbox = undefined;
       return async () => {
-        sandbox = await startSandbox({ databaseUrl: database.url, slowMs: options.slowMs, port });
+        sandbox = await startSandbox({ databaseUrl: ledgerUrl, slowMs, port });
       };
     },
     async stop() {
@@ -108,7 +111,7 @@ export async function startService(options: ServiceOptions = {}): Promise<Servic
       await gate.stop();
       await sandbox?.close();
       await db.end();
-      await database.drop();
+      await made?.drop();
     },
   };
 }

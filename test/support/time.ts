@@ -34,6 +34,14 @@ export async function endLease(db: pg.Pool, key: string): Promise<void> {
   if (rowCount !== 1) throw new Error(`${key} is held by nobody`);
 }
 
+/** The same of every unfinished record. */
+export async function endLeases(db: pg.Pool): Promise<void> {
+  await db.query(
+    `UPDATE idempotency_records SET lease_expires_at = clock_timestamp()
+     WHERE state = 'in_progress' AND lease_expires_at > clock_timestamp()`,
+  );
+}
+
 /** Sets the moment at which a stored answer expires, in seconds from now; negative is in the past. */
 export async function expireIn(db: pg.Pool, key: string, seconds: number): Promise<void> {
   const { rowCount } = await db.query(

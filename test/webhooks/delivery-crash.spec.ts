@@ -10,6 +10,7 @@ import {
 } from '../effects/effects.support.js';
 import { expectCleanBooks } from '../support/books.js';
 import { startReceiver, type Receiver } from '../support/receiver.js';
+import type { Running } from '../support/service.js';
 import { until } from '../support/until.js';
 import type { StandbyWorker, WorkerProcess } from '../support/worker-process.js';
 import {
@@ -57,17 +58,18 @@ const requests = ({ path }: TestEndpoint) => receiver.at(path).length;
 const messages = ({ path }: TestEndpoint) =>
   new Set(receiver.at(path).map(({ headers }) => headers['webhook-id'])).size;
 
-async function takeOver(): Promise<WorkerProcess> {
+/** A worker in this process; only what is killed or sleeps is a process. */
+async function takeOver(): Promise<Running> {
   await letLocksRunOut(shop.db);
-  return shop.startWorkerProcess();
+  return shop.startWorker();
 }
 
 describe('two workers at once', () => {
-  let second: WorkerProcess;
-  beforeEach(async () => {
-    second = await shop.startWorkerProcess();
+  let second: Running;
+  beforeAll(async () => {
+    second = await shop.startWorker();
   });
-  afterEach(() => second.kill());
+  afterAll(() => second.stop());
   afterEach(() => shop.db.query('DROP FUNCTION IF EXISTS no_lease CASCADE'));
 
   test('deliver once: the second finds that it is being delivered', async () => {
@@ -142,85 +144,66 @@ test('an answer that comes after the delivery was given up counts: the receiver 
   await drained(shop.db);
 });
 
-describe('a worker that is killed', () => {
-  test('after the receiver got it and before the record: it comes again, as the same message', async () => {
-    const { endpoint, answer } = await underWay();
-    await worker.kill();
-    answer();
-    worker = await takeOver();
-    await drained(shop.db);
-    expect(await delivery(endpoint)).toMatchObject({ status: 'succeeded', attempts: 2 });
-    expect(await attemptsOf(shop.db, (await delivery(endpoint)).id)).toEqual([
-      { number: 1, response_status: null, error: null }, // nobody knows
-      { number: 2, response_status: 200, error: null },
-    ]);
-    expect(requests(endpoint)).toBe(2);
-    expect(messages(endpoint)).toBe(1);
-  });
-});
-
 describe('a worker that falls asleep, is overtaken and wakes up', () => {
-  let standby: StandbyWorker;
-  let second: WorkerProcess;
-  beforeEach(async () => {
-    standby = await shop.prepareWorkerProcess();
-  });
-  afterEach(() => {
-    standby.dismiss(); // the second worker, if it runs
-    worker.wake();
-  });
+  afterEach(() => worker.wake());
 
-  async function takeOver(): Promise<void> {
-    await letLocksRunOut(shop.db);
-    second = await standby.start();
-  }
-
-  /** The second worker makes another attempt, which the receiver does not answer. */
-  async function overtake(endpoint: TestEndpoint): Promise<void> {
-    await worker.sleep();
-    await takeOver();
-    await receiver.received(endpoint.path, 2);
-  }
-
-  test('with a success: it counts, also if the other dies, and nobody delivers again', async () => {
-    const { endpoint, answer } = await underWay();
-    await overtake(endpoint);
-    await second.kill();
-    worker.wake();
-    answer();
-    await until(async () => (await delivery(endpoint)).status === 'succeeded');
-    await letLocksRunOut(shop.db);
-    await drained(shop.db);
-    expect(requests(endpoint)).toBe(2);
-    expect(messages(endpoint)).toBe(1);
-  });
-
-  test('with a failure: it leaves the job to the other, whose own end is made up for if it dies', async () => {
-    const { endpoint, answer } = await underWay();
-    await overtake(endpoint);
-    receiver.answer(endpoint.path, (response) => response.end());
-    // The sleeper's request is answered badly, the other's never.
-    worker.wake();
-    receiver.drop(endpoint.path, 0);
-    await until(async () => {
-      const [first] = await attemptsOf(shop.db, (await delivery(endpoint)).id);
-      return first?.error !== null;
+  describe('by one that dies later', () => {
+    // Made in advance: the receiver's answer is not waited for as long as a program needs to load.
+    let standby: StandbyWorker;
+    beforeEach(async () => {
+      standby = await shop.prepareWorkerProcess();
     });
-    await until(async () => /\(deliver-webhook\), attempt 1/.test(worker.output()));
-    await second.kill();
-    expect(await delivery(endpoint)).toMatchObject({ status: 'pending', attempts: 2 });
-    await letLocksRunOut(shop.db);
-    await drained(shop.db);
-    expect(await delivery(endpoint)).toMatchObject({ status: 'succeeded', attempts: 3 });
-    expect(messages(endpoint)).toBe(1);
-    answer();
+    afterEach(() => standby.dismiss()); // the second worker, if it runs
+
+    /** Another one makes an attempt, too, which the receiver does not answer, and dies when the test wants it. */
+    async function overtake(endpoint: TestEndpoint): Promise<WorkerProcess> {
+      await worker.sleep();
+      await letLocksRunOut(shop.db);
+      const second = await standby.start();
+      await receiver.received(endpoint.path, 2);
+      return second;
+    }
+
+    test('with a success: it counts, also if the other dies, and nobody delivers again', async () => {
+      const { endpoint, answer } = await underWay();
+      const second = await overtake(endpoint);
+      await second.kill();
+      worker.wake();
+      answer();
+      await until(async () => (await delivery(endpoint)).status === 'succeeded');
+      await letLocksRunOut(shop.db);
+      await drained(shop.db);
+      expect(requests(endpoint)).toBe(2);
+      expect(messages(endpoint)).toBe(1);
+    });
+
+    test('with a failure: it leaves the job to the other, whose own end is made up for if it dies', async () => {
+      const { endpoint, answer } = await underWay();
+      const second = await overtake(endpoint);
+      receiver.answer(endpoint.path, (response) => response.end());
+      // The sleeper's request is answered badly, the other's never.
+      worker.wake();
+      receiver.drop(endpoint.path, 0);
+      await until(async () => {
+        const [first] = await attemptsOf(shop.db, (await delivery(endpoint)).id);
+        return first?.error !== null;
+      });
+      await until(async () => /\(deliver-webhook\), attempt 1/.test(worker.output()));
+      await second.kill();
+      expect(await delivery(endpoint)).toMatchObject({ status: 'pending', attempts: 2 });
+      await letLocksRunOut(shop.db);
+      await drained(shop.db);
+      expect(await delivery(endpoint)).toMatchObject({ status: 'succeeded', attempts: 3 });
+      expect(messages(endpoint)).toBe(1);
+      answer();
+    });
   });
 
   test('when the other has ended it: one success, nothing more is sent', async () => {
     const { endpoint, answer } = await underWay();
     await worker.sleep();
     answer();
-    await takeOver();
+    const second = await takeOver();
     await until(async () => (await delivery(endpoint)).status === 'succeeded');
     await drained(shop.db);
     const ended = await delivery(endpoint);
@@ -233,12 +216,30 @@ describe('a worker that falls asleep, is overtaken and wakes up', () => {
     expect(await delivery(endpoint)).toEqual(ended);
     expect(requests(endpoint)).toBe(2);
     expect(messages(endpoint)).toBe(1);
+    await second.stop();
+  });
+});
+
+describe('a worker that is killed', () => {
+  test('after the receiver got it and before the record: it comes again, as the same message', async () => {
+    const { endpoint, answer } = await underWay();
+    await worker.kill();
+    answer();
+    const other = await takeOver();
+    await drained(shop.db);
+    expect(await delivery(endpoint)).toMatchObject({ status: 'succeeded', attempts: 2 });
+    expect(await attemptsOf(shop.db, (await delivery(endpoint)).id)).toEqual([
+      { number: 1, response_status: null, error: null }, // nobody knows
+      { number: 2, response_status: 200, error: null },
+    ]);
+    expect(requests(endpoint)).toBe(2);
+    expect(messages(endpoint)).toBe(1);
+    await other.stop();
   });
 });
 
 test('a worker that is told to stop cuts a delivery short and hands it over, without waiting for any lock', async () => {
-  await worker.kill('SIGTERM');
-  const doomed = await shop.startWorkerProcess();
+  const doomed = await shop.startWorkerProcess({ STOP_GRACE_MS: '3000' }); // of which a third is the jobs' own
   const { endpoint, answer } = await underWay();
   expect(await doomed.kill('SIGTERM')).toBe(0);
   // It is the receiver's failure in nothing, and moves no schedule.
@@ -249,7 +250,8 @@ test('a worker that is told to stop cuts a delivery short and hands it over, wit
     { task: 'deliver-webhook', attempts: 0, locked: false },
   ]);
   answer();
-  worker = await shop.startWorkerProcess();
+  const next = await shop.startWorker();
   await drained(shop.db);
   expect(messages(endpoint)).toBe(1);
+  await next.stop();
 });

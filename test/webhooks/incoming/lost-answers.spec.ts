@@ -1,20 +1,22 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
+import type { WebhookConfig } from '../../../src/sandbox/config.js';
+import { startSandbox, type Sandbox } from '../../../src/sandbox/sandbox.server.js';
 import { expectCleanBooks, paymentsAtProcessor, paymentsOf } from '../../support/books.js';
 import { charge, chargeUntilAnswered, lookUp, send } from '../../support/raw-client.js';
-import { startSandboxProcess, type SandboxProcess } from '../../support/sandbox-process.js';
+import { startSandboxProcess } from '../../support/sandbox-process.js';
 import type { Running, Service } from '../../support/service.js';
 import { until } from '../../support/until.js';
 import { SECRET, startListening, statusOf, told } from './incoming.support.js';
 
-/** A processor, as a process of its own, that tells what has happened, to whoever never heard its answer. */
+/** A processor that tells what has happened, to whoever never heard its answer. A process of its own where it is killed. */
 let service: Service;
-let sender: SandboxProcess | undefined;
+let sender: Sandbox | undefined;
 let worker: Running | undefined;
 beforeAll(async () => {
   service = await startListening({ PROCESSOR_TIMEOUT_MS: '2000' });
 });
 afterEach(async () => {
-  await sender?.kill();
+  await sender?.close();
   await worker?.stop();
   sender = worker = undefined;
   service.gate.be('open');
@@ -27,13 +29,14 @@ afterAll(async () => {
   }
 });
 
-async function startTelling(env: Record<string, string> = {}): Promise<void> {
-  sender = await startSandboxProcess(service.databaseUrl, {
-    SANDBOX_WEBHOOK_URL: `${service.apiUrl}/webhooks/processor`,
-    SANDBOX_WEBHOOK_SECRET: SECRET,
-    SANDBOX_WEBHOOK_DELAY_MS: '0',
-    ...env,
-  });
+async function startTelling(how: Partial<WebhookConfig> = {}): Promise<void> {
+  const { apiUrl, databaseUrl } = service;
+  const webhook = {
+    ...{ url: `${apiUrl}/webhooks/processor`, secret: SECRET },
+    ...{ delayMs: 0, copies: 1, shuffleMs: 0 },
+    ...how,
+  };
+  sender = await startSandbox({ databaseUrl, webhook });
 }
 
 /** Each notification that was sent has been taken. */
@@ -115,7 +118,7 @@ describe('a charge whose answer was lost', () => {
 describe('a processor that tells everything at once, three times, and in no order', () => {
   test('makes one end, one event and one answer of each purchase and each refund', async () => {
     const { apiUrl, sandboxUrl } = service;
-    await startTelling({ SANDBOX_WEBHOOK_COPIES: '3', SANDBOX_WEBHOOK_SHUFFLE_MS: '300' });
+    await startTelling({ copies: 3, shuffleMs: 300 });
     worker = await service.startWorker();
     const methods = [
       ...['pm_card_visa', 'pm_lab_response_lost', 'pm_card_mastercard'],
@@ -168,8 +171,11 @@ describe('a processor that is killed while nobody takes what it tells', () => {
     gate.be('losing');
     const { body } = await charge(apiUrl, 'both away');
     gate.be('refusing');
-    const nowhere = { SANDBOX_WEBHOOK_URL: 'http://127.0.0.1:9/webhooks/processor' };
-    await startTelling(nowhere);
+    const doomed = await startSandboxProcess(service.databaseUrl, {
+      SANDBOX_WEBHOOK_URL: 'http://127.0.0.1:9/webhooks/processor', // nowhere
+      SANDBOX_WEBHOOK_SECRET: SECRET,
+      SANDBOX_WEBHOOK_DELAY_MS: '0',
+    });
     const attempts = async () =>
       (
         await service.db.query<{ attempts: number }>(
@@ -178,7 +184,7 @@ describe('a processor that is killed while nobody takes what it tells', () => {
         )
       ).rows[0]!.attempts;
     await until(async () => (await attempts()) >= 2);
-    await sender?.kill();
+    await doomed.kill();
     expect(await statusOf(service, body.charge)).toBe('pending');
     await startTelling();
     await until(async () => (await statusOf(service, body.charge)) === 'succeeded');
