@@ -8,6 +8,7 @@ export default tseslint.config(
       '.data/',
       'coverage/',
       'node_modules/',
+      'bench/peers/node_modules/',
       'test/fixtures/generated-client/',
     ],
   },

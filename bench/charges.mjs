@@ -1,25 +1,34 @@
-// What does it cost to charge once? The same processor call, in the same sandbox, by two routes of one API process:
-// the naive lane (call, then insert) and POST /charges; beside them replays, fifty requests for each key, and slow
-// charges. In turns, so that a change of the machine's mood meets all of them; the ratios are the result.
+// What does it cost to charge once? The same processor call, in the same sandbox, by several routes: the naive lane
+// (call, then insert), POST /charges, its replay, fifty requests for each key; and two peers (bench/peers/): a library
+// that keeps keys in Redis, and one open transaction around the call. In turns, so that a change of the machine's load
+// affects all of them; the ratios are the result. Then 500 slow charges together on a pool of 10.
 //
-// Needs `npm run build`. Brings its own PostgreSQL with default durability on a free port.
-// ROUNDS, ROUND_SECONDS: how long. `--against <checkout>`: charges by another build of this project, in the same turns.
+// Needs `npm run build`, and for the peers `npm ci --prefix bench/peers` and redis-server (Debian: apt install
+// redis-server). Brings its own PostgreSQL with default durability, and Redis, on free ports.
+// ROUNDS, ROUND_SECONDS, WARM_UP_SECONDS: how long. `--against <checkout>`: charges by another build of this project, in
+// the same turns.
 
 import { randomUUID } from 'node:crypto';
+import { execFileSync, spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { loadavg } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
+import { freePort } from '../dist/modules/src/platform/ports.js';
 import { CHARGE, fire } from './load.mjs';
 import { HERE, cpuBetween, cpuMs, machineCpuMs, median, residentMb, startStack } from './stack.mjs';
 
 const ROUNDS = Number(process.env.ROUNDS ?? 5);
 const ROUND_SECONDS = Number(process.env.ROUND_SECONDS ?? 4);
 const CONNECTIONS = 16;
+/** A new process needs several thousand requests until its figures mean anything. */
+const WARM_UP_SECONDS = Number(process.env.WARM_UP_SECONDS ?? 10);
 const WAITERS = 50;
 const POOL = 10;
-const SLOW = 100;
+const SLOW = 500;
+/** Enough for three turns of the pool. */
+const SLOW_OPEN = 3 * POOL;
 const IN_FLIGHT = 200;
-const AIMS = { idempotentToNaive: 0.8, replayToCharge: 3, residentMb: 200, slowSeconds: 6 };
 
 const { values } = parseArgs({ options: { against: { type: 'string' } } });
 const stack = await startStack();
@@ -42,6 +51,7 @@ async function measure() {
       },
     });
   const api = await startApi(HERE);
+  const peers = await startPeers(sandbox);
   const against = values.against && (await startApi(resolve(values.against)));
 
   const lanes = [
@@ -49,6 +59,13 @@ async function measure() {
     lane('charge', api, '/charges', randomUUID),
     lane('replay', api, '/charges', () => 'replayed'),
     lane(`${WAITERS} for each key`, api, '/charges', sharedBy(WAITERS), WAITERS),
+    ...(peers
+      ? [
+          lane('library with Redis', peers, '/keyed', randomUUID),
+          lane('open transaction', peers, '/open', randomUUID),
+          lane('replay, library', peers, '/keyed', () => 'replayed'),
+        ]
+      : []),
     ...(against
       ? [
           lane('charge, against', against, '/charges', randomUUID),
@@ -57,24 +74,40 @@ async function measure() {
       : []),
   ];
   const load = [];
-  for (const each of lanes) await each.run({ duration: 3 }); // warm-up
+  for (const each of lanes) {
+    await each.run({ connections: 1, amount: 1 }); // a replay's first request has its answer before the others come
+    await each.run({ duration: WARM_UP_SECONDS });
+  }
   for (let round = 0; round < ROUNDS; round++) {
     const turn = round % 2 ? [...lanes].reverse() : lanes;
     for (const each of turn) each.rounds.push(await each.run({ duration: ROUND_SECONDS }));
     load.push(loadavg()[0]);
   }
   print(lanes);
-  const slow = await runSlow(api, SLOW);
-  const crowd = await runSlow(api, IN_FLIGHT);
+  const crowd = await runSlow(api, '/charges', IN_FLIGHT);
+  const slow = await runSlow(api, '/charges', SLOW);
+  const open = peers && (await runSlow(peers, '/open', SLOW_OPEN));
   const others = median(lanes.flatMap(({ rounds }) => rounds.map((round) => round.othersCores)));
 
-  const rates = (nr) => lanes[nr].rounds.map(({ rate }) => rate);
-  const ratio = (a, b) => median(rates(a).map((rate, i) => rate / rates(b)[i]));
+  const roundsOf = (name) => lanes.find((each) => each.name === name).rounds;
+  const ratio = (a, b, figure = ({ rate }) => rate) =>
+    median(roundsOf(a).map((round, i) => figure(round) / figure(roundsOf(b)[i])));
+  const cpu = ({ apiMs, postgresMs }) => apiMs + postgresMs;
   const found = [
-    ['charge to naive charge', ratio(1, 0), AIMS.idempotentToNaive],
-    ['replay to charge', ratio(2, 1), AIMS.replayToCharge],
-    [`API, MB with ${IN_FLIGHT} in flight`, crowd.mostMb, AIMS.residentMb, 'at most'],
-    [`${SLOW} slow charges, pool of ${POOL}, s`, slow.seconds, AIMS.slowSeconds, 'at most'],
+    ['charge to naive charge', ratio('charge', 'naive charge'), 0.8],
+    ['CPU of API and PostgreSQL, likewise', ratio('charge', 'naive charge', cpu), 1.7, 'at most'],
+    ['replay to charge', ratio('replay', 'charge'), 8],
+    [`API, MB with ${IN_FLIGHT} in flight`, crowd.mostMb, 200, 'at most'],
+    ...(peers
+      ? [
+          ['charge to library with Redis', ratio('charge', 'library with Redis'), 0.75],
+          [
+            `${SLOW} slow charges, pool of ${POOL}, to open tx`,
+            SLOW / slow.seconds / (SLOW_OPEN / open.seconds),
+            20,
+          ],
+        ]
+      : [[`${SLOW} slow charges, pool of ${POOL}, s`, slow.seconds, 7, 'at most']]),
   ];
   console.log();
   let reached = true;
@@ -82,12 +115,16 @@ async function measure() {
     const ok = most ? value <= aim : value >= aim;
     reached &&= ok;
     console.log(
-      `${what.padEnd(36)} ${value.toFixed(2).padStart(7)}   aim: ${most ?? 'at least'} ${aim}${ok ? '' : '   MISSED'}`,
+      `${what.padEnd(42)} ${value.toFixed(2).padStart(7)}   aim: ${most ?? 'at least'} ${aim}${ok ? '' : '   MISSED'}`,
     );
   }
   if (against) {
-    console.log(`${'charge to charge, against'.padEnd(36)} ${ratio(1, 4).toFixed(2).padStart(7)}`);
-    console.log(`${'replay to replay, against'.padEnd(36)} ${ratio(2, 5).toFixed(2).padStart(7)}`);
+    console.log(
+      `${'charge to charge, against'.padEnd(36)} ${ratio('charge', 'charge, against').toFixed(2).padStart(7)}`,
+    );
+    console.log(
+      `${'replay to replay, against'.padEnd(36)} ${ratio('replay', 'replay, against').toFixed(2).padStart(7)}`,
+    );
   }
   console.log(
     `\n${ROUNDS} rounds of ${ROUND_SECONDS} s; load average ${load.map((l) => l.toFixed(1)).join(' ')}; ` +
@@ -134,7 +171,7 @@ async function measure() {
 }
 
 /** All at once, 3 s each at the processor: how long until all have ended, and how large the API becomes. */
-async function runSlow({ url, pid }, count) {
+async function runSlow({ url, pid }, path, count) {
   let mostMb = 0;
   let watching = true;
   const watch = (async () => {
@@ -145,12 +182,54 @@ async function runSlow({ url, pid }, count) {
   })();
   const began = performance.now();
   const body = { ...CHARGE, payment_method: 'pm_lab_slow' };
-  const limit = { connections: count, amount: count, timeout: 60 };
-  await fire(`${url}/charges`, randomUUID, body, limit);
+  const limit = { connections: count, amount: count, timeout: 120 };
+  await fire(url + path, randomUUID, body, limit);
   const seconds = (performance.now() - began) / 1000;
   watching = false;
   await watch;
   return { seconds, mostMb };
+}
+
+/** @returns undefined, with a message, where they cannot run. */
+async function startPeers(sandbox) {
+  const redis = hasRedis() && (await startRedis());
+  if (!redis || !existsSync(join(HERE, 'bench/peers/node_modules'))) {
+    console.log(
+      'skipped: the peers. They need redis-server (Debian: apt install redis-server) and ' +
+        '`npm ci --prefix bench/peers`.\n',
+    );
+    return undefined;
+  }
+  return stack.start(join(HERE, 'bench/peers/app.mjs'), {
+    env: { PROCESSOR_URL: sandbox.url, REDIS_URL: redis },
+    path: '/ready',
+  });
+}
+
+function hasRedis() {
+  try {
+    return Boolean(execFileSync('redis-server', ['--version']));
+  } catch {
+    return false;
+  }
+}
+
+/** In memory only: the faster for it. It ends with this process. */
+async function startRedis() {
+  const port = await freePort('127.0.0.1');
+  const settings = [
+    '--port',
+    String(port),
+    '--bind',
+    '127.0.0.1',
+    '--save',
+    '',
+    '--appendonly',
+    'no',
+  ];
+  const child = spawn('redis-server', settings, { stdio: 'ignore' });
+  process.once('exit', () => child.kill());
+  return `redis://127.0.0.1:${port}`;
 }
 
 /** One key for that many requests in a row. */

@@ -52,7 +52,10 @@ export class EventRelay implements OnApplicationBootstrap, BeforeApplicationShut
   /** @returns the pause until the next run, in ms. */
   private async relay(): Promise<number> {
     const waiting = await listWaiting(this.db, BATCH);
-    for (const { account_id, ids } of waiting) await this.relayOf(account_id, ids);
+    for (const { account_id, ids } of waiting) {
+      await this.relayOf(account_id, ids);
+      this.subscribers.relayed();
+    }
     this.pauseMs = waiting.length > 0 ? BUSY_PAUSE_MS : Math.min(this.pauseMs * 1.5, IDLE_PAUSE_MS);
     return this.pauseMs;
   }

@@ -55,13 +55,26 @@ export async function findEvent(
 /** Returns the jobs that follow from an event. Runs in a transaction, may write to its own tables, and may run again. */
 export type Subscriber = (tx: Tx, event: Event) => Promise<NewJob[]>;
 
+/** Called after a relay's commit. */
+export type RelayListener = () => void;
+
 /** Effects and webhooks subscribe, so that what happens need not know what follows. */
 @Injectable()
 export class EventSubscribers {
   private readonly subscribers: Subscriber[] = [];
+  private readonly listeners: RelayListener[] = [];
 
   subscribe(subscriber: Subscriber): void {
     this.subscribers.push(subscriber);
+  }
+
+  onRelayed(listener: RelayListener): void {
+    this.listeners.push(listener);
+  }
+
+  /** A hint to those that poll their own rows: what they wait for may be there. */
+  relayed(): void {
+    for (const listener of this.listeners) listener();
   }
 
   /** The jobs of all consequences. Called twice, it may return them twice: each effect knows its cause and runs once. */

@@ -20,12 +20,20 @@ export class Loop {
   }
 
   start(): void {
+    this.timer = undefined;
     this.running = this.run()
       .catch((error: unknown) => this.log.warn('will try again', error))
       .then((intervalMs) => {
         const pause = (intervalMs ?? this.intervalMs) * (0.5 + Math.random());
         if (!this.stopped) this.timer = setTimeout(() => this.start(), pause);
       });
+  }
+
+  /** Ends the present pause, if there is one. */
+  wake(): void {
+    if (this.timer === undefined || this.stopped) return;
+    clearTimeout(this.timer);
+    this.start();
   }
 
   /** Resolves when the current run, if any, has ended. No other begins. */

@@ -1,5 +1,10 @@
 import pg from 'pg';
-import { isReadOnly, requireFitSession, SESSION_OPTIONS } from './ledger.session.js';
+import {
+  isReadOnly,
+  nameStatements,
+  requireFitSession,
+  SESSION_OPTIONS,
+} from './ledger.session.js';
 
 /** A connection inside an open transaction. It is the first parameter of all that runs in it. */
 export type Tx = pg.PoolClient;
@@ -117,7 +122,10 @@ export async function openLedger(databaseUrl: string): Promise<pg.Pool> {
     max: 10,
     connectionTimeoutMillis: 5_000,
     application_name: 'charge-once sandbox',
-    verify: (client, done) => void requireFitSession(client).then(() => done(), done),
+    verify: (client, done) =>
+      void requireFitSession(client)
+        .then(() => nameStatements(client))
+        .then(() => done(), done),
     // After a failover, or a change of a role's settings, old sessions are gone this soon.
     maxLifetimeSeconds: 300,
   });

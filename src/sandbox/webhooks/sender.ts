@@ -5,8 +5,8 @@ import Stripe from 'stripe';
 import type { WebhookConfig } from '../config.js';
 import { markDelivered, takeDue } from './events.ledger.js';
 
-/** How often it looks, in ms: what is added to the delay of an event. */
-const POLL_MS = 100;
+/** How often it looks, in ms: what is added to the delay of an event. The pause grows while there are no events. */
+const POLL_MS = { busy: 100, idle: 500 };
 /** How long it waits after the ledger could not be read, in ms. */
 const PAUSE_MS = 1_000;
 /** One that never answers holds up no more than its place, and for no longer than this, in ms. */
@@ -32,10 +32,12 @@ export function startSending(
   setMaxListeners(AT_ONCE * webhook.copies + 1, stopping.signal);
   const underWay = new Map<string, Promise<void>>();
 
+  let pollMs = POLL_MS.busy;
   const sendDue = async () => {
     const room = AT_ONCE - underWay.size;
-    if (room === 0) return;
-    for (const { id, body } of await takeDue(pool, webhook, [...underWay.keys()], room)) {
+    const due = room > 0 ? await takeDue(pool, webhook, [...underWay.keys()], room) : [];
+    pollMs = underWay.size + due.length > 0 ? POLL_MS.busy : Math.min(pollMs * 1.5, POLL_MS.idle);
+    for (const { id, body } of due) {
       const attempt = deliver(id, body).catch(onFailure);
       underWay.set(
         id,
@@ -54,7 +56,7 @@ export function startSending(
   const running = (async () => {
     while (!stopping.signal.aborted) {
       const pauseMs = await sendDue().then(
-        () => POLL_MS,
+        () => pollMs,
         (error: unknown) => {
           onFailure(error);
           return PAUSE_MS;

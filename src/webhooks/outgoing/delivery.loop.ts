@@ -6,6 +6,7 @@ import {
   type OnApplicationBootstrap,
   type OnModuleDestroy,
 } from '@nestjs/common';
+import { EventSubscribers } from '../../events/events.js';
 import { Database } from '../../platform/database.js';
 import { Loop } from '../../idempotency/loop.js';
 import { Shares } from '../../platform/shares.js';
@@ -44,9 +45,11 @@ export class DeliveryLoop
   constructor(
     private readonly db: Database,
     private readonly deliveries: Deliveries,
+    events: EventSubscribers,
     @Inject(DELIVERY_LOOP_OPTIONS) private readonly options: DeliveryLoopOptions,
   ) {
     this.shares = new Shares(options.concurrency);
+    events.onRelayed(() => this.loop.wake());
   }
 
   onApplicationBootstrap(): void {
