@@ -5,6 +5,7 @@ import { expectCleanBooks, paymentsOf } from '../support/books.js';
 import { charge, chargeUntilAnswered, getCharge, lookUp } from '../support/raw-client.js';
 import { startService, type Running, type Service } from '../support/service.js';
 import { until } from '../support/until.js';
+import { chargeOf, waysPast, type Way } from '../support/ways.js';
 
 /** What is true after a kill -9 at a point: rows of ours, payments at the processor. */
 interface Truth {
@@ -14,7 +15,7 @@ interface Truth {
   paymentMethod?: string;
 }
 
-/** The whole of the guarantee, arrow by arrow. A point without a line here does not compile. */
+/** The whole of the guarantee, arrow by arrow. A point without a line here does not compile. It is the same both ways. */
 const MATRIX: Record<ProbePoint, Truth> = {
   received: { rows: 'none', paid: 0 },
   'before-reserve': { rows: 'none', paid: 0 },
@@ -34,11 +35,13 @@ const PROMISED_MS = 15_000;
 let service: Service;
 let survivor: Running;
 let idOf: (key: string) => string;
-const retried = (point: ProbePoint) => `${point} retried`;
-const left = (point: ProbePoint) => `${point} left alone`;
-const bodyOf = ({ paymentMethod }: Truth) => ({
-  payment_method: paymentMethod ?? 'pm_card_visa',
-});
+const retried = (way: Way, point: ProbePoint) => `${way} ${point} retried`;
+const left = (way: Way, point: ProbePoint) => `${way} ${point} left alone`;
+/** What the request of a key says. */
+const bodies = new Map<string, Record<string, unknown>>();
+const bodyOf = (key: string) => bodies.get(key)!;
+/** One statement passes no point while it runs: crash-in-statement.spec.ts. */
+const CASES = PROBE_POINTS.flatMap((point) => waysPast(point).map((way) => [way, point] as const));
 
 beforeAll(async () => {
   // A retry waits for the end of the lease in one request.
@@ -54,16 +57,24 @@ beforeAll(async () => {
   await Promise.all([lane(), lane()]);
 }, 600_000);
 
-/** Lets one API process run two charges up to the point, and die there. */
+/** Lets one API process run two charges of each way up to the point, and die there. */
 async function crashAt(point: ProbePoint): Promise<void> {
-  const doomed = await service.startApiProcess({ crashAt: point, crashWhen: 2 });
-  const both = [retried(point), left(point)].map(async (key) =>
-    charge(doomed.url, key, bodyOf(MATRIX[point])).then(
+  const { paymentMethod: payment_method = 'pm_card_visa' } = MATRIX[point];
+  const keys: string[] = [];
+  for (const way of waysPast(point)) {
+    for (const key of [retried(way, point), left(way, point)]) {
+      bodies.set(key, { payment_method, ...(await chargeOf(way, survivor.url, key)) });
+      keys.push(key);
+    }
+  }
+  const doomed = await service.startApiProcess({ crashAt: point, crashWhen: keys.length });
+  const all = keys.map(async (key) =>
+    charge(doomed.url, key, bodyOf(key)).then(
       ({ text }) => text,
       () => 'no answer',
     ),
   );
-  expect(await Promise.all(both)).toEqual(['no answer', 'no answer']);
+  expect(await Promise.all(all)).toEqual(keys.map(() => 'no answer'));
   expect(await doomed.death).toBe('SIGKILL');
 }
 
@@ -71,8 +82,8 @@ afterAll(() => expectCleanBooks(service));
 afterAll(() => service.stop());
 
 describe('a kill -9 of the API', () => {
-  test.each(PROBE_POINTS)('at %s leaves what the matrix says', async (point) => {
-    for (const key of [retried(point), left(point)]) {
+  test.each(CASES)('written by %s, at %s leaves what the matrix says', async (way, point) => {
+    for (const key of [retried(way, point), left(way, point)]) {
       const { rows, paid } = MATRIX[point];
       const found = await lookUp(survivor.url, key);
       const charged = await getCharge(survivor.url, idOf(key));
@@ -88,10 +99,10 @@ describe('a kill -9 of the API', () => {
     }
   });
 
-  test.each(PROBE_POINTS)('at %s, then a retry with the same key: one charge', async (point) => {
-    const key = retried(point);
+  test.each(CASES)('written by %s, at %s, then a retry: one charge', async (way, point) => {
+    const key = retried(way, point);
     const truth = MATRIX[point];
-    const retry = await chargeUntilAnswered(survivor.url, key, bodyOf(truth));
+    const retry = await chargeUntilAnswered(survivor.url, key, bodyOf(key));
     expect(retry).toMatchObject({ status: 201, body: { id: idOf(key), status: 'succeeded' } });
     // The record was reserved by the request that died, or else this one is the first.
     expect('original-request-id' in retry.headers).toBe(truth.rows !== 'none');
@@ -105,7 +116,7 @@ describe('a kill -9 of the API', () => {
       resource: { object: 'charge', id: idOf(key), url: `/charges/${idOf(key)}` },
     });
     expect((await getCharge(survivor.url, idOf(key))).text).toBe(retry.text);
-    expect((await charge(survivor.url, key, bodyOf(truth))).text).toBe(retry.text);
+    expect((await charge(survivor.url, key, bodyOf(key))).text).toBe(retry.text);
   });
 });
 
@@ -114,8 +125,8 @@ describe('a kill -9 of the API, then no retry', () => {
     await service.startWorker();
   });
 
-  test.each(PROBE_POINTS)('at %s: the worker alone ends what was begun', async (point) => {
-    const key = left(point);
+  test.each(CASES)('written by %s, at %s: the worker ends what was begun', async (way, point) => {
+    const key = left(way, point);
     const truth = MATRIX[point];
     if (truth.rows === 'none') {
       expect((await lookUp(survivor.url, key)).status).toBe(404);
@@ -133,7 +144,7 @@ describe('a kill -9 of the API, then no retry', () => {
     }
 
     // Whoever comes much later with the key gets this charge; where there is none, it is made now.
-    const late = await charge(survivor.url, key, bodyOf(truth));
+    const late = await charge(survivor.url, key, bodyOf(key));
     expect(late).toMatchObject({ status: 201, body: { id: idOf(key), status: 'succeeded' } });
     expect('idempotent-replayed' in late.headers).toBe(truth.rows !== 'none');
     expect(await paymentsOf(service.sandboxUrl, idOf(key))).toHaveLength(1);
