@@ -6,6 +6,7 @@ import { findPgbouncer, startPgbouncer } from '../support/pgbouncer.js';
 import { startService, type Service } from '../support/service.js';
 import { endLease } from '../support/time.js';
 import { until } from '../support/until.js';
+import { chargeOf } from '../support/ways.js';
 
 /** The API is stateless: any number of processes on one PostgreSQL are one API. */
 let service: Service;
@@ -60,19 +61,26 @@ describe.each([2, 4])('%d processes', (count) => {
 });
 
 describe('a process that dies in the middle of a charge', () => {
-  test.each(['after-reserve', 'after-perform', 'settle-written'] as const)(
-    'at %s: those who wait at the others take over when its lease ends, and one of them charges',
-    async (crashAt) => {
+  test.each([
+    ['after-reserve', 'one statement'],
+    ['after-perform', 'one statement'],
+    ['after-reserve', 'a transaction'],
+    ['settle-written', 'a transaction'],
+  ] as const)(
+    'at %s, written by %s: the waiting requests take over when its lease ends, and one charges',
+    async (crashAt, way) => {
       const dying = await service.startApiProcess({ crashAt });
-      const lost = charge(dying.url, crashAt).catch(() => undefined);
+      const key = `${crashAt} ${way}`;
+      const body = await chargeOf(way, service.apiUrl, key);
+      const lost = charge(dying.url, key, body).catch(() => undefined);
       await dying.death;
-      const waiting = four.map(({ url }) => charge(url, crashAt, {}, PATIENT));
-      await endLease(service.db, crashAt);
+      const waiting = four.map(({ url }) => charge(url, key, body, PATIENT));
+      await endLease(service.db, key);
       const replies = await Promise.all(waiting);
       expect(await lost).toBeUndefined();
       expect(new Set(replies.map(({ status, text }) => status + text)).size).toBe(1);
       expect(replies[0]).toMatchObject({ status: 201, body: { status: 'succeeded' } });
-      expect((await lookUp(service.apiUrl, crashAt)).body.attempts).toBe(2);
+      expect((await lookUp(service.apiUrl, key)).body.attempts).toBe(2);
       expect(await paymentsOf(service.sandboxUrl, replies[0]!.body.id)).toHaveLength(1);
     },
   );
@@ -139,14 +147,20 @@ if (!pgbouncer)
     const declined = { payment_method: 'pm_card_visa_chargeDeclined' };
     const first = await charge(one.url, 'declined', declined);
     expect((await charge(other.url, 'declined', declined)).text).toBe(first.text);
-    const dying = await service.startApiProcess({
-      crashAt: 'settle-written',
-      env: { DATABASE_URL: bouncer.url },
-    });
-    await expect(charge(dying.url, 'crashed')).rejects.toThrow();
-    await endLease(service.db, 'crashed');
-    const ended = await chargeUntilAnswered(one.url, 'crashed');
-    expect(ended.status).toBe(201);
-    expect(await paymentsOf(service.sandboxUrl, ended.body.id)).toHaveLength(1);
+    const ways = [
+      ['after-perform', 'one statement'],
+      ['settle-written', 'a transaction'],
+    ] as const;
+    for (const [crashAt, way] of ways) {
+      const key = `crashed ${way}`;
+      const body = await chargeOf(way, one.url, key);
+      const env = { DATABASE_URL: bouncer.url };
+      const dying = await service.startApiProcess({ crashAt, env });
+      await expect(charge(dying.url, key, body)).rejects.toThrow();
+      await endLease(service.db, key);
+      const ended = await chargeUntilAnswered(one.url, key, body);
+      expect(ended.status).toBe(201);
+      expect(await paymentsOf(service.sandboxUrl, ended.body.id)).toHaveLength(1);
+    }
   });
 });
