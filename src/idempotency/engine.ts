@@ -103,10 +103,11 @@ export class IdempotencyEngine implements BeforeApplicationShutdown {
     progress: Progress,
     plan: Plan | Error,
   ): Promise<Reserved | undefined> {
-    const refused = plan instanceof Error;
-    const record = progress.begun || refused ? await this.find(progress.request) : undefined;
-    if (!record && !refused) return this.reserve(progress, plan);
-    const found = record ?? (await this.findOfObject(progress.request));
+    const mayBeThere = progress.begun || plan instanceof Error;
+    const record = mayBeThere ? await this.find(progress.request) : undefined;
+    if (record) return { record };
+    if (!(plan instanceof Error)) return this.reserve(progress, plan);
+    const found = await this.findOfObject(progress.request);
     if (found) return { record: found };
     throw plan;
   }
@@ -119,15 +120,16 @@ export class IdempotencyEngine implements BeforeApplicationShutdown {
     const { request } = progress;
     await this.reached('before-reserve', request);
     progress.begun = true;
+    progress.sent = false;
     try {
-      let reserved = await this.firstBeat(this.db, request, plan);
+      let reserved = await this.firstBeat(this.db, progress, plan);
       const { record, claim } = reserved ?? {};
       if (record?.expired && !claim) {
         // An expired record counts as absent. If its object exists, the object's primary key ends this transaction, and
         // the expired record stays: the same whether the reaper ran or not.
         reserved = await this.db.transaction(async (tx) => {
           await deleteExpired(tx, record);
-          return this.firstBeat(tx, request, plan);
+          return this.firstBeat(tx, progress, plan);
         });
       }
       // Dies here: record and object are committed; the next attempt continues from them.
@@ -147,17 +149,20 @@ export class IdempotencyEngine implements BeforeApplicationShutdown {
 
   private async firstBeat(
     db: Database | Tx,
-    request: KeyedRequest,
+    progress: Progress,
     plan: Plan,
   ): Promise<Reserved | undefined> {
+    const { request } = progress;
     const { leaseMs } = this.options;
     if ('insert' in plan) {
+      progress.sent = true;
       const found = await insertOrFindRecord(db, request, leaseMs, plan.insert(request));
       return found?.claim
         ? { ...found, work: plan.work(request, found.record.first_seen_at) }
         : found;
     }
     return inTransaction(db, async (tx) => {
+      progress.sent = true;
       const found = await insertOrFindRecord(tx, request, leaseMs);
       if (!found?.claim) return found;
       await this.reached('record-written', request);

@@ -156,7 +156,8 @@ export class OperationRegistry {
 
 /**
  * The points that a request passes, in order. Crash tests kill the process at each of them. A beat that is one write has
- * no points within its transaction: the process sends one statement, and dies before or after it.
+ * no points within its transaction: the process sends one statement, and dies before or after it. Proof of what the server
+ * then makes of it: test/guarantees/crash-in-statement.spec.ts.
  */
 export const PROBE_POINTS = [
   'received', // the key is read, nothing is written

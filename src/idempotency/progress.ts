@@ -24,6 +24,8 @@ export class Progress {
   claim: Claim | undefined;
   /** Whether the reserve was tried: from then on the record is read first. */
   begun = false;
+  /** Whether this try of the reserve has come as far as a statement that writes: a lost BEGIN is certain to do nothing. */
+  sent = false;
   /** Whether some reserve may have committed although its acknowledgement was lost. */
   private inDoubt = false;
   private loss: { error: unknown; since: number } | undefined;
@@ -53,7 +55,7 @@ export class Progress {
 
   /** After a reserve whose acknowledgement may be missing. */
   reserveFailed(error: unknown): void {
-    if (isConnectionLost(error) && wasSent(error)) this.inDoubt = true;
+    if (this.sent && isConnectionLost(error) && wasSent(error)) this.inDoubt = true;
   }
 
   /** Waits out a short loss of the database; reports a long one. @throws the error for the client. */

@@ -7,6 +7,7 @@ import { charge, chargeUntilAnswered, getCharge, lookUp } from '../support/raw-c
 import { startService, type Running, type Service } from '../support/service.js';
 import { endLeases } from '../support/time.js';
 import { until } from '../support/until.js';
+import { chargeOf, waysPast, type Way } from '../support/ways.js';
 
 /** What is true after a kill -9 at a point: rows of ours, payments at the processor. */
 interface Truth {
@@ -16,7 +17,7 @@ interface Truth {
   paymentMethod?: string;
 }
 
-/** The whole of the guarantee, arrow by arrow. A point without a line here does not compile. */
+/** The whole of the guarantee, arrow by arrow. A point without a line here does not compile. It is the same both ways. */
 const MATRIX: Record<ProbePoint, Truth> = {
   received: { rows: 'none', paid: 0 },
   'before-reserve': { rows: 'none', paid: 0 },
@@ -37,11 +38,13 @@ const PROMISED_MS = LEASE_MS + 5_000;
 let service: Service;
 let survivor: Running;
 let idOf: (key: string) => string;
-const retried = (point: ProbePoint) => `${point} retried`;
-const left = (point: ProbePoint) => `${point} left alone`;
-const bodyOf = ({ paymentMethod }: Truth) => ({
-  payment_method: paymentMethod ?? 'pm_card_visa',
-});
+const retried = (way: Way, point: ProbePoint) => `${way} ${point} retried`;
+const left = (way: Way, point: ProbePoint) => `${way} ${point} left alone`;
+/** What the request of a key says. */
+const bodies = new Map<string, Record<string, unknown>>();
+const bodyOf = (key: string) => bodies.get(key)!;
+/** One statement passes no point while it runs: crash-in-statement.spec.ts. */
+const CASES = PROBE_POINTS.flatMap((point) => waysPast(point).map((way) => [way, point] as const));
 
 beforeAll(async () => {
   service = await startService();
@@ -52,16 +55,18 @@ beforeAll(async () => {
   await endLeasesOfTheDead();
 });
 
-/** One API process runs two charges up to each point, and dies: one kill -9, twenty deaths. */
+/** One API process runs two charges of each way up to each point, and dies: one kill -9, thirty-four deaths. */
 async function crashEverywhere(): Promise<void> {
-  const doomed = await service.startApiProcess({ diesWith: 2 * PROBE_POINTS.length });
-  const sent = PROBE_POINTS.flatMap((point) =>
-    [retried(point), left(point)].map(async (key) =>
-      charge(doomed.url, key, bodyOf(MATRIX[point]), dieAt(point)).then(
+  const doomed = await service.startApiProcess({ diesWith: 2 * CASES.length });
+  const sent = CASES.flatMap(([way, point]) =>
+    [retried(way, point), left(way, point)].map(async (key) => {
+      const { paymentMethod: payment_method = 'pm_card_visa' } = MATRIX[point];
+      bodies.set(key, { payment_method, ...(await chargeOf(way, survivor.url, key)) });
+      return charge(doomed.url, key, bodyOf(key), dieAt(point)).then(
         ({ text }) => text,
         () => 'no answer',
-      ),
-    ),
+      );
+    }),
   );
   expect(new Set(await Promise.all(sent))).toEqual(new Set(['no answer']));
   expect(await doomed.death).toBe('SIGKILL');
@@ -82,8 +87,8 @@ afterAll(() => expectCleanBooks(service));
 afterAll(() => service.stop());
 
 describe('a kill -9 of the API', () => {
-  test.each(PROBE_POINTS)('at %s leaves what the matrix says', async (point) => {
-    for (const key of [retried(point), left(point)]) {
+  test.each(CASES)('written by %s, at %s leaves what the matrix says', async (way, point) => {
+    for (const key of [retried(way, point), left(way, point)]) {
       const { rows, paid } = MATRIX[point];
       const found = await lookUp(survivor.url, key);
       const charged = await getCharge(survivor.url, idOf(key));
@@ -99,10 +104,10 @@ describe('a kill -9 of the API', () => {
     }
   });
 
-  test.each(PROBE_POINTS)('at %s, then a retry with the same key: one charge', async (point) => {
-    const key = retried(point);
+  test.each(CASES)('written by %s, at %s, then a retry: one charge', async (way, point) => {
+    const key = retried(way, point);
     const truth = MATRIX[point];
-    const retry = await chargeUntilAnswered(survivor.url, key, bodyOf(truth));
+    const retry = await chargeUntilAnswered(survivor.url, key, bodyOf(key));
     expect(retry).toMatchObject({ status: 201, body: { id: idOf(key), status: 'succeeded' } });
     // The record was reserved by the request that died, or else this one is the first.
     expect('original-request-id' in retry.headers).toBe(truth.rows !== 'none');
@@ -116,7 +121,7 @@ describe('a kill -9 of the API', () => {
       resource: { object: 'charge', id: idOf(key), url: `/charges/${idOf(key)}` },
     });
     expect((await getCharge(survivor.url, idOf(key))).text).toBe(retry.text);
-    expect((await charge(survivor.url, key, bodyOf(truth))).text).toBe(retry.text);
+    expect((await charge(survivor.url, key, bodyOf(key))).text).toBe(retry.text);
   });
 });
 
@@ -125,8 +130,8 @@ describe('a kill -9 of the API, then no retry', () => {
     await service.startWorker();
   });
 
-  test.each(PROBE_POINTS)('at %s: the worker alone ends what was begun', async (point) => {
-    const key = left(point);
+  test.each(CASES)('written by %s, at %s: the worker ends what was begun', async (way, point) => {
+    const key = left(way, point);
     const truth = MATRIX[point];
     if (truth.rows === 'none') {
       expect((await lookUp(survivor.url, key)).status).toBe(404);
@@ -144,7 +149,7 @@ describe('a kill -9 of the API, then no retry', () => {
     }
 
     // Whoever comes much later with the key gets this charge; where there is none, it is made now.
-    const late = await charge(survivor.url, key, bodyOf(truth));
+    const late = await charge(survivor.url, key, bodyOf(key));
     expect(late).toMatchObject({ status: 201, body: { id: idOf(key), status: 'succeeded' } });
     expect('idempotent-replayed' in late.headers).toBe(truth.rows !== 'none');
     expect(await paymentsOf(service.sandboxUrl, idOf(key))).toHaveLength(1);

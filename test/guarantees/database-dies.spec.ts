@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import pg from 'pg';
 import { ensureDemoAccounts } from '../../src/accounts/demo-accounts.js';
+import { deriveId } from '../../src/idempotency/identity.js';
 import type { ProbePoint } from '../../src/idempotency/operation.js';
 import {
   startEmbeddedPostgres,
@@ -13,9 +14,12 @@ import { signal } from '../../src/platform/processes.js';
 import type { ApiProcess } from '../support/api-process.js';
 import { expectCleanBooks, paymentsOf } from '../support/books.js';
 import { copyCluster } from '../support/database.js';
+import type { Beat } from '../support/database-proxy.js';
+import { holdStatements } from '../support/held-statement.js';
 import { charge, chargeUntilAnswered, lookUp, type Reply } from '../support/raw-client.js';
 import { startService, type Service } from '../support/service.js';
 import { until } from '../support/until.js';
+import { chargeOf, IN_A_TRANSACTION, type Way } from '../support/ways.js';
 
 /**
  * PostgreSQL is killed (kill -9) at each point that a charge passes. A cluster of its own, with full durability: one that
@@ -52,7 +56,7 @@ const KILLS = {
   async 'one backend'(): Promise<void> {
     const [session] = await query<{ pid: number }>(
       `SELECT pid FROM pg_stat_activity WHERE application_name = 'charge-once'
-       ORDER BY state = 'idle in transaction' DESC LIMIT 1`,
+       ORDER BY state = 'idle in transaction' DESC, wait_event_type = 'Lock' DESC LIMIT 1`,
     );
     signal(session!.pid, 'SIGKILL');
     await until(async () => !(await sessionsOf(session!.pid)));
@@ -92,68 +96,129 @@ const sessionsOf = async (pid: number) =>
 const endLeases = () =>
   query(`UPDATE idempotency_records SET lease_expires_at = now() WHERE state = 'in_progress'`);
 
+/** What a charge sends that is written in this way. */
+const bodyOf = (way: Way, key: string) => chargeOf(way, api.url, key);
+
 /** A charge that has come as far as that point, and no further. */
-async function stopAt(point: ProbePoint, key: string, how?: 'noticing'): Promise<Promise<Reply>[]> {
+async function stopAt(
+  point: ProbePoint,
+  key: string,
+  body: Record<string, unknown>,
+  how?: 'noticing',
+): Promise<Promise<Reply>[]> {
   await api.napAt(point, how);
-  const reply = charge(api.url, key);
+  const reply = charge(api.url, key, body);
   await api.asleep();
   return [reply]; // in an array, because it is not to be awaited yet
 }
 
+/** A charge whose one statement is in its middle. */
+async function stopWithin(beat: Beat, key: string): Promise<Promise<Reply>[]> {
+  const [account] = await query<{ id: string }>(`SELECT id FROM accounts WHERE name = 'acme'`);
+  const idOf = () => deriveId('ch', account!.id, 'POST /charges', key);
+  const { gate } = service;
+  const how = { apiUrl: api.url, databaseUrl: server.url, gate, beat, keys: [key], idOf };
+  return (await holdStatements(how)).replies;
+}
+
 const POINTS: ProbePoint[] = [
   'before-reserve',
-  'record-written',
-  'reserve-written',
   'after-reserve',
   'before-perform',
   'after-perform',
-  'settle-written',
   'after-settle',
 ];
-const IN_A_TRANSACTION: ProbePoint[] = ['record-written', 'reserve-written', 'settle-written'];
 
 describe.each(Object.keys(KILLS) as (keyof typeof KILLS)[])('kill -9 of %s', (victim) => {
   test.each(POINTS)('at %s costs one payment and the client gets its 201', (point) =>
     killAt(point),
   );
 
-  // Told by an event between two statements, not by the failure of the next one.
-  test.each(IN_A_TRANSACTION)('at %s is the same when the API hears of it at once', (point) =>
-    killAt(point, 'noticing'),
+  test.each(IN_A_TRANSACTION)('at %s of a charge that pays an order is the same', (point) =>
+    killAt(point, 'a transaction'),
   );
 
-  async function killAt(point: ProbePoint, how?: 'noticing'): Promise<void> {
-    const key = [victim, point, how].join(' ');
-    const [reply] = await stopAt(point, key, how);
+  // Told by an event between two statements, not by the failure of the next one.
+  test.each(IN_A_TRANSACTION)('at %s is the same when the API hears of it at once', (point) =>
+    killAt(point, 'a transaction', 'noticing'),
+  );
+
+  test.each(['reserve', 'settle'] as const)(
+    'in the middle of the one statement of %s is the same',
+    async (beat) => {
+      const key = `${victim} within ${beat}`;
+      const [reply] = await stopWithin(beat, key);
+      await KILLS[victim]();
+      await expectPaidOnce(await reply!, key);
+    },
+  );
+
+  async function killAt(
+    point: ProbePoint,
+    way: Way = 'one statement',
+    how?: 'noticing',
+  ): Promise<void> {
+    const key = [victim, point, way, how].join(' ');
+    const body = await bodyOf(way, key);
+    const [reply] = await stopAt(point, key, body, how);
     await KILLS[victim]();
     api.wake();
+    await expectPaidOnce(await reply!, key, body);
+  }
 
-    const answer = await reply!;
+  async function expectPaidOnce(answer: Reply, key: string, body = {}): Promise<void> {
     expect(answer).toMatchObject({ status: 201, body: { status: 'succeeded' } });
-    expect((await chargeUntilAnswered(api.url, key)).text).toBe(answer.text);
+    expect((await chargeUntilAnswered(api.url, key, body)).text).toBe(answer.text);
     expect(await paymentsOf(service.sandboxUrl, answer.body.id)).toHaveLength(1);
   }
 });
 
 describe('a server that stays away for longer than a request waits', () => {
   test.each([
-    ['before-reserve', 503, 'database_unavailable', 404],
-    ['reserve-written', 503, 'outcome_unknown', 404],
-    ['after-perform', 503, 'outcome_unknown', 200],
-    ['settle-written', 503, 'outcome_unknown', 200],
-  ] as const)('at %s is %d %s, and the retry ends it', async (point, status, code, found) => {
-    const key = `away ${point}`;
-    const [reply] = await stopAt(point, key);
-    await killServer();
-    api.wake();
-    expect(await reply).toMatchObject({ status, body: { code, retry: 'same_key' } });
+    // One statement that breaks with its connection may have been executed; a BEGIN does nothing.
+    ['before-reserve', 'one statement', undefined, 503, 'outcome_unknown', 404],
+    ['before-reserve', 'one statement', 'noticing', 503, 'database_unavailable', 404],
+    ['before-reserve', 'a transaction', undefined, 503, 'database_unavailable', 404],
+    ['reserve-written', 'a transaction', undefined, 503, 'outcome_unknown', 404],
+    ['after-perform', 'one statement', undefined, 503, 'outcome_unknown', 200],
+    ['settle-written', 'a transaction', undefined, 503, 'outcome_unknown', 200],
+  ] as const)(
+    'at %s, written by %s (%s), is %d %s, and the retry ends it',
+    async (point, way, how, status, code, found) => {
+      const key = `away ${point} ${way} ${how}`;
+      const body = await bodyOf(way, key);
+      const [reply] = await stopAt(point, key, body, how);
+      await killServer();
+      api.wake();
+      expect(await reply).toMatchObject({ status, body: { code, retry: 'same_key' } });
+      await expectRetryEnds(key, found, body);
+    },
+  );
+
+  test.each([
+    ['reserve', 404],
+    ['settle', 200],
+  ] as const)(
+    'in the middle of the one statement of %s is 503 outcome_unknown, and the retry ends it',
+    async (beat, found) => {
+      const key = `away within ${beat}`;
+      const [reply] = await stopWithin(beat, key);
+      await killServer();
+      const body = { code: 'outcome_unknown', retry: 'same_key' };
+      expect(await reply).toMatchObject({ status: 503, body });
+      await expectRetryEnds(key, found);
+    },
+  );
+
+  /** @param found the status of a lookup of the key, when the server is back. */
+  async function expectRetryEnds(key: string, found: 200 | 404, body = {}): Promise<void> {
     await restartServer();
     await until(async () => (await lookUp(api.url, key)).status === found);
     await endLeases();
-    const ended = await chargeUntilAnswered(api.url, key);
+    const ended = await chargeUntilAnswered(api.url, key, body);
     expect(ended.status).toBe(201);
     expect(await paymentsOf(service.sandboxUrl, ended.body.id)).toHaveLength(1);
-  });
+  }
 
   test('during the settling of a stored answer changes nothing: acknowledged is acknowledged', async () => {
     const keys = Array.from({ length: 30 }, (_, i) => `busy ${i}`);

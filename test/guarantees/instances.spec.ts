@@ -6,6 +6,7 @@ import { findPgbouncer, startPgbouncer } from '../support/pgbouncer.js';
 import { startService, type Service } from '../support/service.js';
 import { endLease } from '../support/time.js';
 import { until } from '../support/until.js';
+import { chargeOf } from '../support/ways.js';
 
 /** The API is stateless: any number of processes on one PostgreSQL are one API. */
 let service: Service;
@@ -60,24 +61,35 @@ describe.each([2, 4])('%d processes', (count) => {
 });
 
 describe('a process that dies in the middle of a charge', () => {
-  const POINTS = ['after-reserve', 'after-perform', 'settle-written'] as const;
+  const CASES = [
+    ['after-reserve', 'one statement'],
+    ['after-perform', 'one statement'],
+    ['after-reserve', 'a transaction'],
+    ['settle-written', 'a transaction'],
+  ] as const;
+  const bodies = new Map<string, Record<string, unknown>>();
   beforeAll(async () => {
-    const dying = await service.startApiProcess({ diesWith: POINTS.length });
-    const sent = POINTS.map((point) => charge(dying.url, point, {}, dieAt(point)));
+    const dying = await service.startApiProcess({ diesWith: CASES.length });
+    const sent = CASES.map(async ([point, way]) => {
+      const key = `${point} ${way}`;
+      bodies.set(key, await chargeOf(way, service.apiUrl, key));
+      return charge(dying.url, key, bodies.get(key), dieAt(point));
+    });
     const ends = await Promise.allSettled(sent);
-    expect(ends.map(({ status }) => status)).toEqual(POINTS.map(() => 'rejected'));
+    expect(ends.map(({ status }) => status)).toEqual(CASES.map(() => 'rejected'));
     await dying.death;
   });
 
-  test.each(POINTS)(
-    'at %s: those who wait at the others take over when its lease ends, and one of them charges',
-    async (point) => {
-      const waiting = four.map(({ url }) => charge(url, point, {}, PATIENT));
-      await endLease(service.db, point);
+  test.each(CASES)(
+    'at %s, written by %s: the waiting requests take over when its lease ends, and one charges',
+    async (point, way) => {
+      const key = `${point} ${way}`;
+      const waiting = four.map(({ url }) => charge(url, key, bodies.get(key), PATIENT));
+      await endLease(service.db, key);
       const replies = await Promise.all(waiting);
       expect(new Set(replies.map(({ status, text }) => status + text)).size).toBe(1);
       expect(replies[0]).toMatchObject({ status: 201, body: { status: 'succeeded' } });
-      expect((await lookUp(service.apiUrl, point)).body.attempts).toBe(2);
+      expect((await lookUp(service.apiUrl, key)).body.attempts).toBe(2);
       expect(await paymentsOf(service.sandboxUrl, replies[0]!.body.id)).toHaveLength(1);
     },
   );
@@ -144,14 +156,23 @@ if (!pgbouncer)
     const declined = { payment_method: 'pm_card_visa_chargeDeclined' };
     const first = await charge(one.url, 'declined', declined);
     expect((await charge(other.url, 'declined', declined)).text).toBe(first.text);
-    const dying = await service.startApiProcess({
-      diesWith: 1,
-      env: { DATABASE_URL: bouncer.url },
+    const env = { DATABASE_URL: bouncer.url };
+    const ways = [
+      ['after-perform', 'one statement'],
+      ['settle-written', 'a transaction'],
+    ] as const;
+    const dying = await service.startApiProcess({ diesWith: ways.length, env });
+    const crashed = ways.map(async ([point, way]) => {
+      const key = `crashed ${way}`;
+      const body = await chargeOf(way, one.url, key);
+      await expect(charge(dying.url, key, body, dieAt(point))).rejects.toThrow();
+      return { key, body };
     });
-    await expect(charge(dying.url, 'crashed', {}, dieAt('settle-written'))).rejects.toThrow();
-    await endLease(service.db, 'crashed');
-    const ended = await chargeUntilAnswered(one.url, 'crashed');
-    expect(ended.status).toBe(201);
-    expect(await paymentsOf(service.sandboxUrl, ended.body.id)).toHaveLength(1);
+    for (const { key, body } of await Promise.all(crashed)) {
+      await endLease(service.db, key);
+      const ended = await chargeUntilAnswered(one.url, key, body);
+      expect(ended.status).toBe(201);
+      expect(await paymentsOf(service.sandboxUrl, ended.body.id)).toHaveLength(1);
+    }
   });
 });

@@ -1,12 +1,15 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import type pg from 'pg';
 import { expectCleanBooks, paymentsOf } from '../support/books.js';
 import { charge, chargeUntilAnswered, lookUp } from '../support/raw-client.js';
 import type { Beat } from '../support/database-proxy.js';
 import { startProxiedService, type ProxiedService } from '../support/proxied-service.js';
+import { until } from '../support/until.js';
+import { chargeOf, WAYS, type Way } from '../support/ways.js';
 
 /**
- * The connection to PostgreSQL breaks around a COMMIT. Whether it took effect is not known to whoever sent it: so the
- * record is read again, never the COMMIT repeated blindly.
+ * The connection to PostgreSQL breaks around a COMMIT, or around the one statement that commits itself. The API does not
+ * know whether it took effect: so it reads the record again, and never repeats the commit blindly.
  */
 let service: ProxiedService['service'];
 let proxy: ProxiedService['proxy'];
@@ -24,26 +27,31 @@ afterAll(async () => {
 });
 
 const BEATS: Beat[] = ['reserve', 'settle'];
+const CASES = WAYS.flatMap((way) => BEATS.map((beat) => ({ way, beat })));
+/** What a charge sends that is written in this way. */
+const bodyOf = (way: Way, key: string) => chargeOf(way, service.apiUrl, key);
 const executionsOf = async (key: string) => (await lookUp(service.apiUrl, key)).body.attempts;
 
-describe.each(BEATS)('around the COMMIT of %s', (beat) => {
+describe.each(CASES)('around the commit of $beat, written by $way', ({ way, beat }) => {
   test('its answer is lost: the record is read again, and the client gets its 201', async () => {
-    const key = `answer ${beat}`;
+    const key = `answer ${beat} ${way}`;
+    const body = await bodyOf(way, key);
     const lost = proxy.lose('answer', beat);
-    const reply = await charge(api.url, key);
+    const reply = await charge(api.url, key, body);
     await lost;
     expect(reply.status).toBe(201);
     expect(reply.headers).not.toHaveProperty('idempotent-replayed'); // it made the answer
-    expect((await charge(service.apiUrl, key)).text).toBe(reply.text);
+    expect((await charge(service.apiUrl, key, body)).text).toBe(reply.text);
     expect(await executionsOf(key)).toBe(1);
     expect(service.gate.attempts(reply.body.id)).toBe(1);
     expect(await paymentsOf(service.sandboxUrl, reply.body.id)).toHaveLength(1);
   });
 
   test('it never arrives: the beat is done again, and the client gets its 201', async () => {
-    const key = `commit ${beat}`;
+    const key = `commit ${beat} ${way}`;
+    const body = await bodyOf(way, key);
     const lost = proxy.lose('commit', beat);
-    const reply = await charge(api.url, key);
+    const reply = await charge(api.url, key, body);
     await lost;
     expect(reply.status).toBe(201);
     expect(await executionsOf(key)).toBe(1);
@@ -56,9 +64,10 @@ describe.each(BEATS)('around the COMMIT of %s', (beat) => {
     'and the database stays away (%s lost): 503 outcome_unknown, and the retry ends it',
     async (loss) => {
       const { apiUrl, sandboxUrl } = service;
-      const key = `away ${beat} ${loss}`;
+      const key = `away ${beat} ${loss} ${way}`;
+      const body = await bodyOf(way, key);
       const lost = proxy.lose(loss, beat).then(() => proxy.down());
-      const reply = await charge(api.url, key);
+      const reply = await charge(api.url, key, body);
       await lost;
       proxy.up();
       expect(reply).toMatchObject({
@@ -73,65 +82,92 @@ describe.each(BEATS)('around the COMMIT of %s', (beat) => {
         `UPDATE idempotency_records SET lease_expires_at = now() WHERE key = $1 AND state = 'in_progress'`,
         [key],
       );
-      const ended = await chargeUntilAnswered(apiUrl, key);
+      const ended = await chargeUntilAnswered(apiUrl, key, body);
       expect(ended.status).toBe(201);
       expect(await paymentsOf(sandboxUrl, ended.body.id)).toHaveLength(1);
     },
   );
 });
 
-test('both answers of one charge are lost: still one payment and one 201', async () => {
-  const lost = proxy.lose('answer', 'reserve').then(() => proxy.lose('answer', 'settle'));
-  const reply = await charge(api.url, 'both');
-  await lost;
-  expect(reply.status).toBe(201);
-  expect(service.gate.attempts(reply.body.id)).toBe(1);
-});
+describe.each(WAYS)('written by %s', (way) => {
+  test('both answers of one charge are lost: still one payment and one 201', async () => {
+    const key = `both ${way}`;
+    const body = await bodyOf(way, key);
+    const lost = proxy.lose('answer', 'reserve').then(() => proxy.lose('answer', 'settle'));
+    const reply = await charge(api.url, key, body);
+    await lost;
+    expect(reply.status).toBe(201);
+    expect(service.gate.attempts(reply.body.id)).toBe(1);
+  });
 
-test('the answer of a decline is lost: it is stored, and the card is tried once', async () => {
-  const lost = proxy.lose('answer', 'settle');
-  const declined = { payment_method: 'pm_card_visa_chargeDeclined' };
-  const reply = await charge(api.url, 'decline', declined);
-  await lost;
-  expect(reply).toMatchObject({ status: 402, body: { code: 'card_declined', retry: 'new_key' } });
-  expect((await charge(api.url, 'decline', declined)).text).toBe(reply.text);
-  expect(service.gate.attempts(reply.body.charge)).toBe(1);
-});
+  test('the answer of a decline is lost: it is stored, and the card is tried once', async () => {
+    const key = `decline ${way}`;
+    const body = { ...(await bodyOf(way, key)), payment_method: 'pm_card_visa_chargeDeclined' };
+    const lost = proxy.lose('answer', 'settle');
+    const reply = await charge(api.url, key, body);
+    await lost;
+    expect(reply).toMatchObject({ status: 402, body: { code: 'card_declined', retry: 'new_key' } });
+    expect((await charge(api.url, key, body)).text).toBe(reply.text);
+    expect(service.gate.attempts(reply.body.charge)).toBe(1);
+  });
 
-test('twenty duplicates share one charge while the answer to its COMMIT is lost', async () => {
-  const lost = proxy.lose('answer', 'settle');
-  const replies = await Promise.all(
-    Array.from({ length: 20 }, () => chargeUntilAnswered(api.url, 'duplicates')),
-  );
-  await lost;
-  expect(new Set(replies.map(({ text }) => text)).size).toBe(1);
-  expect(replies[0]!.status).toBe(201);
-  expect(await executionsOf('duplicates')).toBe(1);
+  test('twenty duplicates share one charge while the answer to its commit is lost', async () => {
+    const key = `duplicates ${way}`;
+    const body = await bodyOf(way, key);
+    const lost = proxy.lose('answer', 'settle');
+    const replies = await Promise.all(
+      Array.from({ length: 20 }, () => chargeUntilAnswered(api.url, key, body)),
+    );
+    await lost;
+    expect(new Set(replies.map(({ text }) => text)).size).toBe(1);
+    expect(replies[0]!.status).toBe(201);
+    expect(await executionsOf(key)).toBe(1);
+  });
 });
 
 describe('before anything was sent', () => {
   test('a connection that breaks is not noticed by the client', async () => {
+    const order = await bodyOf('a transaction', 'begin');
     const lost = proxy.lose('begin');
-    expect((await charge(api.url, 'begin')).status).toBe(201);
+    expect((await charge(api.url, 'begin', order)).status).toBe(201);
     await lost;
+    await endConnections();
+    expect((await charge(api.url, 'no connection')).status).toBe(201);
   });
 
-  test('a database that stays away is 503 database_unavailable: this request did nothing', async () => {
-    const lost = proxy.lose('begin').then(() => proxy.down());
-    const reply = await charge(api.url, 'nothing');
-    await lost;
-    // Also where the account is asked for, before the engine:
-    const refused = await charge(api.url, 'nothing');
-    proxy.up();
-    for (const { status, body, headers } of [reply, refused]) {
-      expect({ status, code: body.code, retry: body.retry }).toEqual({
-        status: 503,
-        code: 'database_unavailable',
-        retry: 'same_key',
-      });
-      expect(Number(headers['retry-after'])).toBeGreaterThanOrEqual(1);
-    }
-    expect((await lookUp(service.apiUrl, 'nothing')).status).toBe(404);
-    expect((await charge(api.url, 'nothing')).status).toBe(201);
-  });
+  test.each(WAYS)(
+    'a database that stays away is 503 database_unavailable: this request did nothing (%s)',
+    async (way) => {
+      const key = `nothing ${way}`;
+      const body = await bodyOf(way, key);
+      await charge(api.url, `${key}, but its account is known`);
+      // One statement has no BEGIN before it: it was not sent only if there is no connection.
+      let lost: Promise<void> | undefined;
+      if (way === 'one statement') await endConnections('for good');
+      else lost = proxy.lose('begin').then(() => proxy.down());
+      const reply = await charge(api.url, key, body);
+      await lost;
+      // Also where the account is asked for, before the engine:
+      const refused = await charge(api.url, key, body);
+      proxy.up();
+      for (const { status, body, headers } of [reply, refused]) {
+        expect({ status, code: body.code, retry: body.retry }).toEqual({
+          status: 503,
+          code: 'database_unavailable',
+          retry: 'same_key',
+        });
+        expect(Number(headers['retry-after'])).toBeGreaterThanOrEqual(1);
+      }
+      expect((await lookUp(service.apiUrl, key)).status).toBe(404);
+      expect((await charge(api.url, key, body)).status).toBe(201);
+    },
+  );
+
+  /** Ends the connections of the API, and waits until it has noticed. */
+  async function endConnections(how?: 'for good'): Promise<void> {
+    proxy.down();
+    const { master } = api.dataSource.driver as unknown as { master: pg.Pool };
+    await until(async () => master.totalCount === 0);
+    if (!how) proxy.up();
+  }
 });

@@ -1,4 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { addApiKey } from '../../src/accounts/accounts.js';
+import { TypeOrmDatabase } from '../../src/platform/database.js';
 import { startProxiedService, type ProxiedService } from '../support/proxied-service.js';
 import { charge, lookUp, send, type Reply, type Send } from '../support/raw-client.js';
 
@@ -90,14 +92,22 @@ describe('what did nothing for certain is 503 database_unavailable', () => {
   });
 
   test.each(['PUT', 'POST'])('a %s that is lost while its caller is looked up', async (method) => {
+    const apiKey = await newApiKey(); // a known one is not looked up for a second
     const lost = proxy.lose('answer', /FROM api_keys/);
     const reply =
       method === 'PUT'
-        ? await send(`${api.url}/orders/nobody`, ORDER)
-        : await charge(api.url, 'nobody');
+        ? await send(`${api.url}/orders/nobody`, { ...ORDER, apiKey })
+        : await charge(api.url, 'nobody', {}, { apiKey });
     await lost;
     expectLost(reply, 'database_unavailable');
     expect((await send(`${service.apiUrl}/orders/nobody`)).status).toBe(404);
     expect((await lookUp(service.apiUrl, 'nobody')).status).toBe(404);
   });
 });
+
+/** Another key of the first demo account. */
+async function newApiKey(): Promise<string> {
+  const db = new TypeOrmDatabase(api.dataSource);
+  const [account] = await db.query<{ id: string }>(`SELECT id FROM accounts WHERE name = 'acme'`);
+  return addApiKey(db, account!.id);
+}

@@ -1,10 +1,13 @@
 import { once } from 'node:events';
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
 
-/** Which transaction a COMMIT ends, told by what was sent since it began. */
+/** Which transaction is committed, told by what was sent since it began. */
 export type Beat = 'reserve' | 'settle';
 
-/** `begin`: nothing was sent. `commit`: it never arrives. `answer`: it takes effect, and nobody is told. */
+/**
+ * `begin`: nothing was sent. `commit`: it never arrives. `answer`: it takes effect, and nobody is told.
+ * A beat that is one statement, outside of BEGIN and COMMIT, commits itself.
+ */
 export type Loss = 'begin' | 'commit' | 'answer';
 
 /** Stands between the API and PostgreSQL, and cuts the connection where a test wants it, once. */
@@ -12,7 +15,7 @@ export interface DatabaseProxy {
   url: string;
   /**
    * Resolves when it has happened.
-   * @param at the transaction whose COMMIT it is about, or the statement; the next COMMIT if left out.
+   * @param at the beat whose commit it is about, or the statement; the next commit of either beat if left out.
    */
   lose(loss: Loss, at?: Beat | RegExp): Promise<void>;
   /** Ends all connections and refuses new ones, until `up`. */
@@ -41,6 +44,7 @@ export async function startDatabaseProxy(databaseUrl: string): Promise<DatabaseP
       upstream.destroy();
     };
     let silent: Order | undefined;
+    let tail = Buffer.alloc(0);
     for (const socket of [client, upstream]) {
       sockets.add(socket);
       socket.on('error', cut).on('close', () => {
@@ -50,7 +54,9 @@ export async function startDatabaseProxy(databaseUrl: string): Promise<DatabaseP
     }
     upstream.on('data', (data) => {
       if (!silent) return void client.write(data);
-      silent.done(); // the server has answered, so that it has happened
+      tail = Buffer.concat([tail, data]).subarray(-READY_FOR_QUERY_BYTES);
+      if (tail[0] !== 'Z'.charCodeAt(0)) return; // its rows may come before its commit
+      silent.done();
       cut();
     });
     const beatOf = newTransactionReader();
@@ -99,17 +105,26 @@ export async function startDatabaseProxy(databaseUrl: string): Promise<DatabaseP
   };
 }
 
+/** The server's last message about a statement outside of a transaction, and about a COMMIT: it has happened. */
+const READY_FOR_QUERY_BYTES = 6;
+
 /** Follows one connection's transactions: which beat it is in, and whether this message commits it. */
 function newTransactionReader(): (
   type: string,
   text: string,
 ) => { ending: boolean; beat: Beat | undefined } {
   let beat: Beat | undefined;
+  let inTransaction = false;
   return (type, text) => {
-    if (type === 'Q' && /^(BEGIN|START TRANSACTION)/.test(text)) beat = undefined;
+    if (!inTransaction) beat = undefined;
+    if (type === 'Q' && /^(BEGIN|START TRANSACTION)/.test(text)) inTransaction = true;
     if (text.includes('INSERT INTO idempotency_records')) beat = 'reserve';
     if (text.includes("SET state = 'completed'")) beat ??= 'settle';
-    return { ending: type === 'Q' && text.startsWith('COMMIT'), beat };
+    // A statement is parsed, which does nothing, and bound, by which it runs.
+    const alone = type === 'B' && !inTransaction && beat !== undefined;
+    const commits = type === 'Q' && text.startsWith('COMMIT');
+    if (type === 'Q' && /^(COMMIT|ROLLBACK)/.test(text)) inTransaction = false;
+    return { ending: alone || commits, beat };
   };
 }
 

@@ -1,6 +1,6 @@
 // The API process with another probe: where the file NAP_FILE names a point, it falls asleep there (SIGSTOP) once, and
 // goes on when it is sent SIGCONT. Where the file says `noticing` as well, it first sees what has happened to its
-// connections meanwhile. From the build: a child process knows nothing of Jest's transforms.
+// connections meanwhile, those that are in use and those that are not. From the build: a child process knows nothing of Jest's transforms.
 import { readFileSync, rmSync } from 'node:fs';
 import { setImmediate } from 'node:timers/promises';
 import { DataSource } from 'typeorm';
@@ -24,7 +24,8 @@ class NappingProbe {
     process.kill(process.pid, 'SIGSTOP');
     // TypeORM lets go of a connection as soon as it hears of its end, between two statements as well.
     const { driver } = app.get(DataSource);
-    while (noticing && driver.connectedQueryRunners.length > 0) await setImmediate();
+    const { connectedQueryRunners, master } = driver;
+    while (noticing && connectedQueryRunners.length + master.idleCount > 0) await setImmediate();
   }
   ended() {}
 }

@@ -1,10 +1,12 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import { deriveId } from '../../../src/idempotency/identity.js';
 import { expectCleanBooks } from '../../support/books.js';
-import { charge, getCharge, send } from '../../support/raw-client.js';
+import { holdStatements } from '../../support/held-statement.js';
+import { charge, getCharge, send, type Reply } from '../../support/raw-client.js';
 import type { Running, Service } from '../../support/service.js';
 import { expireIn } from '../../support/time.js';
 import { until } from '../../support/until.js';
+import { chargeOf } from '../../support/ways.js';
 import {
   accountOf,
   declined,
@@ -89,22 +91,45 @@ const hexOf = ({ data }: { data: number[] }) => `\\x${Buffer.from(data).toString
 describe('a notification before the charge', () => {
   test('that has not committed yet is kept, and applied when it has', async () => {
     const sleeper = await service.startApiProcess({ naps: true });
+    const order = await chargeOf('a transaction', service.apiUrl, 'uncommitted');
     await sleeper.napAt('reserve-written'); // in the transaction that reserves
-    const reply = charge(sleeper.url, 'uncommitted', { payment_method: DECLINED });
+    const reply = charge(sleeper.url, 'uncommitted', { ...order, payment_method: DECLINED });
     await sleeper.asleep();
+    await expectKept('uncommitted', async () => {
+      sleeper.wake();
+      return reply;
+    });
+    await sleeper.kill();
+  });
+
+  test('whose one statement has not ended yet is kept, and applied when it has', async () => {
     const account = await demoAccount();
-    const id = deriveId('ch', account, 'POST /charges', 'uncommitted');
+    const key = 'in its statement';
+    const idOf = () => deriveId('ch', account, 'POST /charges', key);
+    const body = { payment_method: DECLINED };
+    const held = await holdStatements({ ...service, beat: 'reserve', keys: [key], idOf, body });
+    await expectKept(key, async () => {
+      await held.release();
+      return held.replies[0]!;
+    });
+  });
+
+  /** @param commit lets the charge commit that is about to be reserved, and returns its answer. */
+  async function expectKept(key: string, commit: () => Promise<Reply>): Promise<void> {
+    const account = await demoAccount();
+    const id = deriveId('ch', account, 'POST /charges', key);
     const early = event('payment_intent.payment_failed', declined({ id, account }, GENERIC));
     await tell(service.apiUrl, early);
     expect(await statesOf(service, early.id)).toEqual(['waiting']);
 
-    sleeper.wake();
-    expect(await reply).toMatchObject({ status: 402, body: { decline_code: 'generic_decline' } });
+    expect(await commit()).toMatchObject({
+      status: 402,
+      body: { decline_code: 'generic_decline' },
+    });
     worker = await service.startWorker();
     await until(async () => (await statesOf(service, early.id))[0] === 'applied');
     expect(await told(service, id)).toEqual(['charge.failed']);
-    await sleeper.kill();
-  });
+  }
 
   test('that is not there is kept and applied when it appears, and its client is told', async () => {
     const pending = await leavePending(service, 'restored', 'losing');

@@ -3,10 +3,12 @@ import pg from 'pg';
 import type { ProbePoint } from '../../../src/idempotency/operation.js';
 import type { ApiProcess } from '../../support/api-process.js';
 import { expectCleanBooks, paymentsOf } from '../../support/books.js';
+import { statementsHeld } from '../../support/held-statement.js';
 import { charge, lookUp, type Reply } from '../../support/raw-client.js';
 import type { Running, Service } from '../../support/service.js';
 import { age, forgetAtProcessor } from '../../support/time.js';
 import { until } from '../../support/until.js';
+import { chargeOf, WAYS } from '../../support/ways.js';
 import {
   accountOf,
   deliver,
@@ -46,10 +48,10 @@ afterAll(async () => {
 });
 
 /** Sends a charge to a process that falls asleep at that point. */
-async function fallAsleep(at: ProbePoint, key: string, process = sleeper) {
-  await process.napAt(at);
-  const reply = charge(process.url, key);
-  await process.asleep();
+async function fallAsleep(at: ProbePoint, key: string, body = {}) {
+  await sleeper.napAt(at);
+  const reply = charge(sleeper.url, key, body);
+  await sleeper.asleep();
   const { rows } = await service.db.query<{ id: string }>(
     'SELECT resource_id AS id FROM idempotency_records WHERE key = $1',
     [key],
@@ -62,8 +64,8 @@ async function newsOf(id: string): Promise<StripeEvent> {
   return event('payment_intent.succeeded', await paymentOf(service, pending));
 }
 
-async function expectOneEnd(id: string, key: string, replies: Reply[]): Promise<void> {
-  const replay = await charge(service.apiUrl, key);
+async function expectOneEnd(id: string, key: string, replies: Reply[], body = {}): Promise<void> {
+  const replay = await charge(service.apiUrl, key, body);
   expect(replay).toMatchObject({ status: 201, body: { id, status: 'succeeded' } });
   expect(replay.headers['idempotent-replayed']).toBe('true');
   for (const reply of replies) expect(reply.text).toBe(replay.text);
@@ -73,51 +75,79 @@ async function expectOneEnd(id: string, key: string, replies: Reply[]): Promise<
 }
 
 describe('the notification and the holder of the lease', () => {
-  test('the notification is first: the holder, who had the answer, writes nothing and replays', async () => {
-    const { id, reply } = await fallAsleep('after-perform', 'notified first');
-    const news = await newsOf(id);
-    await tell(service.apiUrl, news);
-    expect(await statusOf(service, id)).toBe('succeeded');
-    const stored = (await lookUp(service.apiUrl, 'notified first')).text;
-    sleeper.wake();
-    const late = await reply;
-    expect(late.headers['idempotent-replayed']).toBe('true');
-    await expectOneEnd(id, 'notified first', [late]);
-    expect((await lookUp(service.apiUrl, 'notified first')).text).toBe(stored);
-  });
+  test.each(WAYS)(
+    'the notification is first: the holder, who had the answer, writes nothing (%s) and replays',
+    async (way) => {
+      const key = `notified first ${way}`;
+      const body = await chargeOf(way, service.apiUrl, key);
+      const { id, reply } = await fallAsleep('after-perform', key, body);
+      const news = await newsOf(id);
+      await tell(service.apiUrl, news);
+      expect(await statusOf(service, id)).toBe('succeeded');
+      const stored = (await lookUp(service.apiUrl, key)).text;
+      sleeper.wake();
+      const late = await reply;
+      expect(late.headers['idempotent-replayed']).toBe('true');
+      await expectOneEnd(id, key, [late], body);
+      expect((await lookUp(service.apiUrl, key)).text).toBe(stored);
+    },
+  );
 
   test('the holder is first, and has not committed: the notification waits and finds it done', async () => {
-    const { id, reply } = await fallAsleep('settle-written', 'settled first');
+    const body = await chargeOf('a transaction', service.apiUrl, 'settled first');
+    const { id, reply } = await fallAsleep('settle-written', 'settled first', body);
     const news = await newsOf(id);
     const waiting = deliver(service.apiUrl, JSON.stringify(news));
     await until(async () => (await connectionsHeldUp()) === 1);
     sleeper.wake();
-    const first = await reply;
-    expect(first.headers).not.toHaveProperty('idempotent-replayed');
-    expect((await waiting).status).toBe(200);
-    expect(await statesOf(service, news.id)).toEqual(['applied']);
-    await expectOneEnd(id, 'settled first', [first]);
+    await expectHolderFirst(id, 'settled first', { reply, waiting, news, body });
   });
 
-  test('the notification is first, and has not committed: the holder waits and finds it done', async () => {
-    const { id, reply } = await fallAsleep('after-perform', 'both at once');
+  test('the holder is first, and its one statement has not ended: the notification waits, too', async () => {
+    const { id, reply } = await fallAsleep('after-perform', 'statement first');
     const news = await newsOf(id);
-    // It gets as far as the event that it wants to write.
-    const blocker = new pg.Client({ connectionString: service.databaseUrl });
-    await blocker.connect();
-    await blocker.query('BEGIN');
-    await blocker.query('LOCK TABLE events IN EXCLUSIVE MODE');
-    const delivered = deliver(service.apiUrl, JSON.stringify(news));
-    await until(async () => (await connectionsHeldUp()) === 1);
+    // The statement has written the record, and waits for the charge.
+    const release = await block('SELECT FROM charges WHERE id = $1 FOR UPDATE', [id]);
     sleeper.wake();
+    await until(async () => (await connectionsHeldUp()) === 1);
+    const waiting = deliver(service.apiUrl, JSON.stringify(news));
     await until(async () => (await connectionsHeldUp()) === 2);
-    await blocker.query('ROLLBACK');
-    await blocker.end();
-    expect((await delivered).status).toBe(200);
-    const late = await reply;
-    expect(late.headers['idempotent-replayed']).toBe('true');
-    await expectOneEnd(id, 'both at once', [late]);
+    await release();
+    await expectHolderFirst(id, 'statement first', { reply, waiting, news });
   });
+
+  async function expectHolderFirst(
+    id: string,
+    key: string,
+    of: { reply: Promise<Reply>; waiting: Promise<Reply>; news: StripeEvent; body?: object },
+  ): Promise<void> {
+    const first = await of.reply;
+    expect(first.headers).not.toHaveProperty('idempotent-replayed');
+    expect((await of.waiting).status).toBe(200);
+    expect(await statesOf(service, of.news.id)).toEqual(['applied']);
+    await expectOneEnd(id, key, [first], of.body);
+  }
+
+  test.each(WAYS)(
+    'the notification is first, and has not committed: the holder (%s) waits and finds it done',
+    async (way) => {
+      const key = `both at once ${way}`;
+      const body = await chargeOf(way, service.apiUrl, key);
+      const { id, reply } = await fallAsleep('after-perform', key, body);
+      const news = await newsOf(id);
+      // It gets as far as the event that it wants to write.
+      const release = await block('LOCK TABLE events IN EXCLUSIVE MODE');
+      const delivered = deliver(service.apiUrl, JSON.stringify(news));
+      await until(async () => (await connectionsHeldUp()) === 1);
+      sleeper.wake();
+      await until(async () => (await connectionsHeldUp()) === 2);
+      await release();
+      expect((await delivered).status).toBe(200);
+      const late = await reply;
+      expect(late.headers['idempotent-replayed']).toBe('true');
+      await expectOneEnd(id, key, [late], body);
+    },
+  );
 
   test('a duplicate that waits for the holder gets what the notification wrote', async () => {
     const { id, reply } = await fallAsleep('after-perform', 'with a duplicate');
@@ -223,11 +253,13 @@ const recordOf = async (id: string) =>
   (await service.db.query('SELECT * FROM idempotency_records WHERE resource_id = $1', [id]))
     .rows[0];
 
-/** How many of the service's connections wait for a lock. */
-async function connectionsHeldUp(): Promise<number> {
-  const { rows } = await service.db.query<{ count: number }>(
-    `SELECT count(*)::int FROM pg_stat_activity WHERE datname = current_database()
-       AND application_name = 'charge-once' AND wait_event_type = 'Lock'`,
-  );
-  return rows[0]!.count;
+/** Another session that holds a lock. @returns what ends it. */
+async function block(sql: string, values: unknown[] = []): Promise<() => Promise<void>> {
+  const blocker = new pg.Client({ connectionString: service.databaseUrl });
+  await blocker.connect();
+  await blocker.query('BEGIN');
+  await blocker.query(sql, values);
+  return () => blocker.end();
 }
+
+const connectionsHeldUp = () => statementsHeld(service.databaseUrl);

@@ -1,0 +1,76 @@
+import pg from 'pg';
+import type { Beat } from './database-proxy.js';
+import type { Gate } from './gate.js';
+import { charge, type Reply } from './raw-client.js';
+import { until } from './until.js';
+
+/** Charges whose statement has written the record, waits to write the charge, and has not ended. */
+export interface HeldStatements {
+  replies: Promise<Reply>[];
+  /** How many of the service's statements wait for a lock. */
+  waiting(): Promise<number>;
+  /** Takes the lock away; idempotent. */
+  release(): Promise<void>;
+}
+
+export interface HowToHold {
+  apiUrl: string;
+  gate: Gate;
+  databaseUrl: string;
+  beat: Beat;
+  keys: string[];
+  idOf: (key: string) => string;
+  /** What the charges send besides. */
+  body?: Record<string, unknown>;
+}
+
+/**
+ * Brings a charge for each key as far as the middle of the one statement that writes it, where no probe reaches:
+ * another session has a lock on the charge.
+ */
+export async function holdStatements(how: HowToHold): Promise<HeldStatements> {
+  const { apiUrl, gate, beat, keys, idOf, body } = how;
+  const ids = keys.map(idOf);
+  const blocker = new pg.Client({ connectionString: how.databaseUrl });
+  blocker.on('error', () => undefined); // its server may be killed
+  await blocker.connect();
+  await blocker.query('BEGIN');
+  const send = () => keys.map((key) => charge(apiUrl, key, body));
+
+  let replies: Promise<Reply>[];
+  if (beat === 'reserve') {
+    // The same id, not committed: the INSERT must wait to know whether it is taken.
+    await blocker.query(
+      `INSERT INTO charges (account_id, id, status, amount, currency, payment_method, metadata, processor, processor_parameters)
+       SELECT accounts.id, unnest($1::text[]), 'pending', 1, 'eur', 'pm', '{}', 'nobody', '{}' FROM accounts WHERE name = 'acme'`,
+      [ids],
+    );
+    replies = send();
+  } else {
+    const open = gate.close();
+    replies = send();
+    await gate.held(keys.length);
+    await blocker.query('SELECT FROM charges WHERE id = ANY($1) FOR UPDATE', [ids]);
+    open();
+  }
+  for (const reply of replies) reply.catch(() => undefined); // looked at later
+  const waiting = () => statementsHeld(how.databaseUrl);
+  await until(async () => (await waiting()) === keys.length);
+  return { replies, waiting, release: () => blocker.end().catch(() => undefined) };
+}
+
+/** How many statements of the service wait for a lock. */
+export async function statementsHeld(databaseUrl: string): Promise<number> {
+  const client = new pg.Client({ connectionString: databaseUrl });
+  client.on('error', () => undefined);
+  await client.connect();
+  try {
+    const { rows } = await client.query<{ count: number }>(
+      `SELECT count(*)::int FROM pg_stat_activity WHERE datname = current_database()
+         AND application_name = 'charge-once' AND wait_event_type = 'Lock'`,
+    );
+    return rows[0]!.count;
+  } finally {
+    await client.end();
+  }
+}
