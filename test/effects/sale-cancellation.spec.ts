@@ -115,7 +115,7 @@ async function takeOver(): Promise<WorkerProcess> {
 }
 
 describe('a sale that cannot be delivered', () => {
-  test('is refunded, for a cause of ours and under no key of a client, and its order canceled', async () => {
+  test('is refunded, for a cause of ours and under a key that no client can send, and its order canceled', async () => {
     const purchase = await buyTheMissing();
     await expectCanceled(purchase);
     const { rows } = await shop.db.query(
@@ -123,7 +123,8 @@ describe('a sale that cannot be delivered', () => {
        LEFT JOIN idempotency_records AS record ON record.resource_id = refund.id WHERE charge_id = $1`,
       [purchase.charge],
     );
-    expect(rows).toEqual([{ cause: `out_of_stock:${purchase.charge}`, key: null }]);
+    const cause = `out_of_stock:${purchase.charge}`;
+    expect(rows).toEqual([{ cause, key: `§${cause}` }]);
     const again = await send(`${shop.apiUrl}/charges`, {
       key: randomUUID(),
       body: { order: purchase.order, payment_method: 'pm_card_visa' },
