@@ -6,6 +6,7 @@ import { TypeOrmDatabase } from '../../src/platform/database.js';
 import { runToEnd } from '../operation/operation.support.js';
 import { expectCleanBooks } from '../support/books.js';
 import { send } from '../support/raw-client.js';
+import { endLeases } from '../support/time.js';
 import { until } from '../support/until.js';
 import type { WorkerProcess } from '../support/worker-process.js';
 import { refund, refundsAtProcessor } from '../refunds/refunds.support.js';
@@ -111,6 +112,7 @@ const goneBack = async ({ charge }: Purchase) =>
 
 async function takeOver(): Promise<WorkerProcess> {
   await letLocksRunOut(shop.db);
+  await endLeases(shop.db);
   return shop.startWorkerProcess();
 }
 
@@ -189,7 +191,12 @@ describe('the same jobs', () => {
     await shop.gate.held(1);
     const second = await shop.startWorker();
     await addJob(shop.db, 'cancel-sale', await payloadOf(purchase));
-    await shop.gate.held(2); // both ask the processor, under one name
+    await until(async () =>
+      (await jobs(shop.db, 'cancel-sale')).some(({ last_error }) => last_error !== null),
+    );
+    // The second finds the first one's lease. When that has ended, the sweep asks the processor as well, under one name.
+    await endLeases(shop.db);
+    await shop.gate.held(2);
     open();
     await expectCanceled(purchase);
     await second.stop();
@@ -243,6 +250,7 @@ test('a worker that falls asleep with the processor’s answer, is overtaken and
   await worker.sleep();
   answer();
   await letLocksRunOut(shop.db);
+  await endLeases(shop.db);
   const second = await shop.startWorker();
   await expectCanceled(purchase);
   worker.wake();
