@@ -10,7 +10,8 @@ export class DeliveriesAreTheirQueue1763760090000 implements MigrationInterface 
       UPDATE webhook_deliveries SET next_attempt_at = COALESCE(lease_expires_at, next_attempt_at, now())
       WHERE status = 'pending'`);
     await db.query(
-      `UPDATE webhook_deliveries SET next_attempt_at = NULL WHERE status <> 'pending'`,
+      `UPDATE webhook_deliveries SET next_attempt_at = NULL
+       WHERE status <> 'pending' AND next_attempt_at IS NOT NULL`,
     );
     await db.query(`
       ALTER TABLE webhook_deliveries

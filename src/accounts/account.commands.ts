@@ -6,7 +6,7 @@ export const USAGE = `Usage: npm run account -- <command>
 
   create "Name"               a new account; prints its first API key
   add-key <account>           one more key for an account, to rotate without a gap
-  revoke <key>                that key is refused from now on; \`-\` reads it from standard input
+  revoke <key>                that key is refused within a second; \`-\` reads it from standard input
   revoke <account> <hint>     the same for a key that nobody has any more; \`list\` shows the hints
   list                        accounts and their keys
 

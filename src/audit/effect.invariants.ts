@@ -4,11 +4,13 @@ import type { Invariant } from './invariant.js';
 const jobsAbout = (account: string, member: string, id: string) =>
   `${QUEUED_JOBS} AS job WHERE job.payload ->> 'account' = ${account} AND job.payload ->> '${member}' = ${id}`;
 
+/** Until then its jobs and deliveries do not exist yet; `event_not_relayed` names the event that waits too long. */
+const isRelayed = 'event.relayed_at IS NOT NULL';
+
 /**
  * While a job about an object is still to run nothing is missing: each job leaves the queue after the commit of what it
  * did, the job that follows included. A parked one waits for a person, and excuses nothing.
  */
-const isRelayed = 'event.relayed_at IS NOT NULL';
 const nobodyIsAt = (...about: [account: string, member: string, id: string]) =>
   `NOT EXISTS (SELECT 1 FROM ${jobsAbout(...about)} AND NOT job.is_parked)`;
 

@@ -5,7 +5,7 @@ import {
   type OnApplicationBootstrap,
 } from '@nestjs/common';
 import { Database, type Tx } from '../platform/database.js';
-import { isPassing } from '../idempotency/errors.js';
+import { isConnectionLost, isPassing } from '../idempotency/errors.js';
 import { Loop } from '../idempotency/loop.js';
 import { enqueue, JobRegistry } from '../jobs/jobs.js';
 import type { Event } from './event.entity.js';
@@ -53,7 +53,10 @@ export class EventRelay implements OnApplicationBootstrap, BeforeApplicationShut
   private async relay(): Promise<number> {
     const waiting = await listWaiting(this.db, BATCH);
     for (const { account_id, ids } of waiting) {
-      await this.relayOf(account_id, ids);
+      await this.relayOf(account_id, ids).catch((error: unknown) => {
+        if (isConnectionLost(error)) throw error;
+        this.log.warn(`events of ${account_id} are relayed later`, error);
+      });
       this.subscribers.relayed();
     }
     this.pauseMs = waiting.length > 0 ? BUSY_PAUSE_MS : Math.min(this.pauseMs * 1.5, IDLE_PAUSE_MS);
@@ -103,12 +106,15 @@ async function listWaiting(db: Database, limit: number) {
   );
 }
 
-/** Of two relays, one gets an event; the other passes over it. */
+/**
+ * Of two relays, one gets an event; the other passes over it. NO KEY: a row that refers to the event, of a resend for
+ * example, holds up no relay.
+ */
 async function markRelayed(tx: Tx, accountId: string, ids: string[]): Promise<Event[]> {
   return tx.query<Event>(
     `UPDATE events SET relayed_at = now()
      WHERE account_id = $1 AND id IN (
-       SELECT id FROM events WHERE account_id = $1 AND id = ANY($2) AND relayed_at IS NULL FOR UPDATE SKIP LOCKED)
+       SELECT id FROM events WHERE account_id = $1 AND id = ANY($2) AND relayed_at IS NULL FOR NO KEY UPDATE SKIP LOCKED)
      RETURNING ${EVENT_COLUMNS}`,
     [accountId, ids],
   );

@@ -128,7 +128,11 @@ const delivery: Members<DeliveryWire> = {
   attempts: count,
   response_status: { type: ['integer', 'null'], description: 'Of the newest attempt.' },
   error: orNull(text('Of the newest attempt.')),
-  next_attempt_at: orNull(time),
+  next_attempt_at: {
+    ...orNull(time),
+    description:
+      'Null at the end. While an attempt is under way: when the next one follows if its outcome is lost.',
+  },
   created_at: time,
 };
 

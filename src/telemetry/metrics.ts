@@ -72,7 +72,7 @@ export class Metrics {
   );
   readonly oldestDueJob = this.gauge(
     'charge_once_oldest_due_job_seconds',
-    'How long the oldest job that could run has been waiting to; 0 if none does. Alarm when it grows beyond minutes',
+    'How long the oldest job, event or delivery that is due has been waiting; 0 if none does. Alarm when it grows beyond minutes',
   );
   readonly draining = this.gauge('charge_once_draining', 'Whether this process is stopping');
 

@@ -91,6 +91,7 @@ export const ORDER_FAULTS: readonly Fault[] = [
     ['resend', 'POST /events/{id}/resend', 'rs'],
     ['endpoint', 'POST /webhook-endpoints', 'we'],
     ['secret', 'POST /webhook-endpoints/{id}/rotate-secret', 'whs'],
+    ['owed_refund', 'compensation', 're'],
   ].map(([object, operation, prefix]) => ({
     invariant: `record_without_its_${object}`,
     also: ['charge_without_its_record', 'record_under_another_name'],

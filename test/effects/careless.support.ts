@@ -19,7 +19,7 @@ export async function forgetFulfillments({ db }: Shop): Promise<void> {
     FOR EACH ROW WHEN (NEW.kind = 'book' AND NEW.cause NOT LIKE '%?') EXECUTE FUNCTION lose_the_cause()`);
 }
 
-/** The same for receipts, which are not found again, and for deliveries, which never end. */
+/** The same for receipts, which are not found again, and for deliveries, whose first success is forgotten. */
 export async function forgetEffects(shop: Shop): Promise<void> {
   await forgetFulfillments(shop);
   await shop.db.query(`
@@ -30,8 +30,8 @@ export async function forgetEffects(shop: Shop): Promise<void> {
     FOR EACH ROW WHEN (NEW.sent_at IS NOT NULL) EXECUTE FUNCTION lose_the_mail()`);
   await shop.db.query(`
     CREATE FUNCTION lose_the_end() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-      NEW.status := 'pending'; RETURN NEW; END $$`);
+      NEW.status := 'pending'; NEW.next_attempt_at := now(); RETURN NEW; END $$`);
   await shop.db.query(`
     CREATE TRIGGER lose_the_end BEFORE UPDATE ON webhook_deliveries
-    FOR EACH ROW WHEN (NEW.status = 'succeeded') EXECUTE FUNCTION lose_the_end()`);
+    FOR EACH ROW WHEN (NEW.status = 'succeeded' AND NEW.attempts = 1) EXECUTE FUNCTION lose_the_end()`);
 }

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { DataSource } from 'typeorm';
 import { runJobsCommand } from '../../src/jobs.command.js';
 import { databaseOptions, TypeOrmDatabase } from '../../src/platform/database.js';
@@ -8,7 +8,16 @@ import { metric } from '../support/metrics.js';
 import { charge, lookUp } from '../support/raw-client.js';
 import type { Running } from '../support/service.js';
 import { until } from '../support/until.js';
-import { addJob, drained, jobs, skipPauses, startShop, type Shop } from './effects.support.js';
+import { postEndpoint } from '../webhooks/webhooks.support.js';
+import {
+  addJob,
+  drained,
+  IS_UNDER_WAY,
+  jobs,
+  skipPauses,
+  startShop,
+  type Shop,
+} from './effects.support.js';
 
 /** What keeps failing is parked, told of, and tried again when a person says so. */
 let shop: Shop;
@@ -175,16 +184,51 @@ test('a job that will be tried again by itself is left to itself', async () => {
   await drained(shop.db);
 });
 
-test('the age of what waits to be run is a metric', async () => {
-  await worker.stop();
-  await charge(shop.apiUrl, 'waits', { receipt_email: 'sue@shop.test' });
-  await shop.db.query(
-    `UPDATE graphile_worker._private_jobs SET run_at = run_at - interval '1 hour'`,
-  );
-  expect(await metric(shop.apiUrl, 'oldest_due_job_seconds')).toBeGreaterThanOrEqual(3600);
-  worker = await shop.startWorker();
-  await drained(shop.db);
-  expect(await metric(worker.url, 'oldest_due_job_seconds')).toBe(0);
+describe('the age of what is due is a metric:', () => {
+  const age = () => metric(shop.apiUrl, 'oldest_due_job_seconds');
+  beforeEach(() => worker.stop());
+  afterEach(async () => {
+    expect(await age()).toBeGreaterThanOrEqual(3600);
+    worker = await shop.startWorker();
+    await drained(shop.db);
+    expect(await age()).toBe(0);
+  });
+
+  test('of a job', async () => {
+    const { rows } = await shop.db.query<{ account: string; event: string }>(
+      `SELECT account_id AS account, id AS event FROM events WHERE type = 'charge.succeeded' LIMIT 1`,
+    );
+    await addJob(shop.db, 'send-receipt', rows[0]!);
+    await shop.db.query(
+      `UPDATE graphile_worker._private_jobs SET run_at = run_at - interval '1 hour'`,
+    );
+  });
+
+  test('of an event that is not relayed', async () => {
+    await charge(shop.apiUrl, 'waits', { receipt_email: 'sue@shop.test' });
+    await shop.db.query(
+      `UPDATE events SET created_at = created_at - interval '1 hour' WHERE relayed_at IS NULL`,
+    );
+  });
+
+  test('of a delivery, not while it waits for its time', async () => {
+    const url = 'http://127.0.0.1:1/'; // nobody listens there
+    const { body } = await postEndpoint(shop.apiUrl, { url, events: ['charge.succeeded'] });
+    await charge(shop.apiUrl, 'delivered late');
+    const other = await shop.startWorker();
+    const waits = `UPDATE webhook_deliveries AS delivery SET next_attempt_at = now() + interval '1 hour'
+      WHERE status = 'pending' AND attempts > 0 AND NOT (${IS_UNDER_WAY})`;
+    await until(async () => (await shop.db.query(waits)).rowCount === 1);
+    await drained(shop.db);
+    await other.stop();
+    expect(await age()).toBe(0);
+    await shop.db.query(
+      `UPDATE webhook_deliveries SET next_attempt_at = now() - interval '1 hour'`,
+    );
+    await shop.db.query('UPDATE webhook_endpoints SET disabled_at = now() WHERE id = $1', [
+      body.id,
+    ]);
+  });
 });
 
 describe('the command', () => {

@@ -134,8 +134,6 @@ export interface QueuedJob {
   payload: Record<string, string>;
   attempts: number;
   locked: boolean;
-  /** Waits for its time, without having been an attempt. */
-  put_off: boolean;
   last_error: string | null;
 }
 
@@ -143,7 +141,6 @@ export interface QueuedJob {
 export async function jobs(db: pg.Pool, task?: string): Promise<QueuedJob[]> {
   const { rows } = await db.query<QueuedJob>(
     `SELECT id::text, task_identifier AS task, payload, jobs.attempts, jobs.locked_at IS NOT NULL AS locked,
-       jobs.locked_at IS NULL AND jobs.attempts = 0 AND jobs.run_at > now() AS put_off,
        jobs.last_error
      FROM graphile_worker.jobs JOIN graphile_worker._private_jobs AS private USING (id)
      WHERE $1::text IS NULL OR task_identifier = $1 ORDER BY id`,
@@ -152,17 +149,34 @@ export async function jobs(db: pg.Pool, task?: string): Promise<QueuedJob[]> {
   return rows;
 }
 
-/** Resolves when nothing is left to do. */
+/** An attempt that is under way, or whose process was killed; in a query of `webhook_deliveries AS delivery`. */
+export const IS_UNDER_WAY = `delivery.status = 'pending' AND EXISTS (
+  SELECT 1 FROM webhook_attempts AS attempt
+  WHERE attempt.account_id = delivery.account_id AND attempt.delivery_id = delivery.id
+    AND attempt.number = delivery.attempts AND response_status IS NULL AND error IS NULL)`;
+
+/** One statement, so that nothing is missed on its way from an event to its jobs and deliveries. */
+const LEFT = `
+  SELECT 'event' AS kind, id, type AS what FROM events WHERE relayed_at IS NULL
+  UNION ALL SELECT 'job', id::text, task_identifier || COALESCE(': ' || last_error, '') FROM graphile_worker.jobs
+  UNION ALL SELECT 'delivery', id, CASE WHEN ${IS_UNDER_WAY} THEN 'under way' ELSE 'due' END
+    FROM webhook_deliveries AS delivery
+    WHERE status = 'pending' AND (next_attempt_at <= now() OR ${IS_UNDER_WAY})`;
+
+/**
+ * Resolves when nothing is left to do now: events are relayed, the queue is empty, and no delivery is due or under way.
+ * A delivery that waits for the time of its next attempt is not waited for.
+ */
 export function drained(db: pg.Pool, timeoutMs?: number): Promise<void> {
   return until(async () => {
-    const left = await jobs(db);
-    if (left.length > 0) throw new Error(`left: ${JSON.stringify(left.slice(0, 5))}`);
+    const { rows } = await db.query(LEFT);
+    if (rows.length > 0) throw new Error(`left: ${JSON.stringify(rows.slice(0, 5))}`);
     return true;
   }, timeoutMs);
 }
 
 /**
- * As if an hour passed for whoever holds a job, a message or a delivery now. PostgreSQL is the only clock.
+ * As if an hour passed for the process that holds a job, a message or a delivery now. PostgreSQL is the only clock.
  * @param only these jobs, and no message or delivery.
  */
 export async function letLocksRunOut(db: pg.Pool, only?: string[]): Promise<void> {
@@ -172,16 +186,20 @@ export async function letLocksRunOut(db: pg.Pool, only?: string[]): Promise<void
     [only],
   );
   if (only !== undefined) return;
-  for (const table of ['sent_emails', 'webhook_deliveries'])
-    await db.query(
-      `UPDATE ${table} SET lease_expires_at = lease_expires_at - interval '1 hour' WHERE lease_expires_at IS NOT NULL`,
-    );
+  await db.query(
+    `UPDATE sent_emails SET lease_expires_at = lease_expires_at - interval '1 hour' WHERE lease_expires_at IS NOT NULL`,
+  );
+  await db.query(
+    `UPDATE webhook_deliveries AS delivery SET next_attempt_at = next_attempt_at - interval '1 hour' WHERE ${IS_UNDER_WAY}`,
+  );
 }
 
-/** Back-off and pauses are over: what waits for its next attempt runs now, without waiting for the runner's poll. */
+/** Ends back-offs and pauses: what waits for its next attempt runs now, without waiting for the runner's poll. */
 export async function skipPauses(db: pg.Pool): Promise<void> {
   await db.query(
-    `WITH due AS (UPDATE webhook_deliveries SET next_attempt_at = now() WHERE next_attempt_at > now())
+    `WITH due AS (
+       UPDATE webhook_deliveries AS delivery SET next_attempt_at = now()
+       WHERE next_attempt_at > now() AND NOT (${IS_UNDER_WAY}))
      UPDATE graphile_worker._private_jobs SET run_at = now() WHERE locked_at IS NULL AND run_at > now()`,
   );
   await db.query(`SELECT pg_notify('jobs:insert', '{"r":' || random() || ',"count":100}')`);

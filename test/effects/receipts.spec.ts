@@ -136,7 +136,9 @@ describe('two workers at once', () => {
   test('send once: the second finds that it is being sent, and comes back', async () => {
     const { purchase, answer } = await handOver();
     await addJob(shop.db, 'send-receipt', await payloadOf(purchase));
-    await until(async () => (await jobs(shop.db)).some(({ put_off }) => put_off));
+    await until(async () =>
+      (await jobs(shop.db)).some((job) => /another process sends/.test(job.last_error ?? '')),
+    );
     answer();
     await until(async () => (await rowsOf(purchase))[0]?.sent === true);
     await skipPauses(shop.db);

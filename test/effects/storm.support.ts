@@ -10,7 +10,7 @@ import {
   type StandbyWorker,
 } from '../support/worker-process.js';
 import type { TestEndpoint } from '../webhooks/webhooks.support.js';
-import { letLocksRunOut, skipPauses, type Shop } from './effects.support.js';
+import { IS_UNDER_WAY, letLocksRunOut, skipPauses, type Shop } from './effects.support.js';
 
 /** Twenty things, and of each more than all orders together want. */
 const SKUS = Array.from({ length: 20 }, (_, i) => `sku-${i}`);
@@ -109,12 +109,15 @@ export async function loseAcknowledgements({ db }: Shop, eachNth: number): Promi
     FOR EACH ROW WHEN (OLD.id % ${eachNth} = 0) EXECUTE FUNCTION lose_acknowledgement()`);
 }
 
-/** Resolves when nothing is left to do. While all jobs wait for a lease to run out, an hour passes for them. */
+/** Resolves when nothing is left to do. While all that is left waits for its time or for a lease, an hour passes. */
 export function drainedInTime({ db }: Shop): Promise<void> {
   return until(async () => {
     const { rows } = await db.query<{ left: number; busy: number }>(
-      `SELECT count(*)::int AS left, count(*) FILTER (WHERE locked_at IS NOT NULL OR run_at <= now())::int AS busy
-       FROM graphile_worker.jobs`,
+      `SELECT count(*)::int AS left, count(*) FILTER (WHERE is_busy)::int AS busy FROM (
+         SELECT true AS is_busy FROM events WHERE relayed_at IS NULL
+         UNION ALL SELECT locked_at IS NOT NULL OR run_at <= now() FROM graphile_worker.jobs
+         UNION ALL SELECT next_attempt_at <= now() OR ${IS_UNDER_WAY} FROM webhook_deliveries AS delivery
+           WHERE status = 'pending') AS waiting`,
     );
     const { left, busy } = rows[0]!;
     if (left > 0 && busy === 0) {

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { addApiKey, hashApiKey } from '../../src/accounts/accounts.js';
 import { TypeOrmDatabase } from '../../src/platform/database.js';
@@ -139,6 +140,7 @@ describe('with LAB=1', () => {
     await app.db.query('UPDATE api_keys SET revoked_at = now() WHERE key_hash = $1', [
       hashApiKey(demo),
     ]);
+    await delay(1_000); // real time: a process believes a key that it has found for so long
     const nobody = await post(app, '/lab/naive/charges', CHARGE, { apiKey: null });
     expectProblem(nobody, 401, 'unauthorized', 'after_fix');
   });

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { setTimeout as delay } from 'node:timers/promises';
 import { DataSource } from 'typeorm';
 import { runAccountCommand } from '../../src/accounts/account.commands.js';
 import { outcomeOf } from '../../src/platform/command.js';
@@ -22,7 +23,9 @@ afterAll(async () => {
 
 /** The command as its program runs it, without the program. */
 async function account(...args: string[]) {
-  const { text, exitCode } = await outcomeOf(() => runAccountCommand(new TypeOrmDatabase(db), args, async () => ''));
+  const { text, exitCode } = await outcomeOf(() =>
+    runAccountCommand(new TypeOrmDatabase(db), args, async () => ''),
+  );
   return { exit: exitCode, output: text };
 }
 const program = (...args: string[]) =>
@@ -52,6 +55,7 @@ describe('npm run account', () => {
     const fresh = keyIn(added.output);
 
     expect(await account('revoke', old)).toMatchObject({ exit: 0 });
+    await delay(1_000); // real time: a process believes a key that it has found for so long
     const refused = await charge({ apiKey: old }, service.apiUrl, 'rotated-1');
     expect(refused).toMatchObject({ status: 401, body: { code: 'unauthorized' } });
     const replay = await charge({ apiKey: fresh }, service.apiUrl, 'rotated-1');

@@ -58,8 +58,9 @@ beforeAll(async () => {
     SELECT account_id, 'we_' || n, 'https://shop.example', '[]', now() - interval '1 hour' + n * interval '0.1 second',
       CASE WHEN n > 40 THEN now() END FROM generate_series(1, ${ROWS}) AS n, (SELECT account_id ${one}) AS key`);
   await db.query(`
-    INSERT INTO webhook_deliveries (account_id, id, endpoint_id, event_id, status, attempts, created_at)
-    SELECT account_id, 'del_' || n, 'we_' || n % 2, 'evt_' || n, 'pending', 1, now() - n * interval '1 second'
+    INSERT INTO webhook_deliveries (account_id, id, endpoint_id, event_id, status, attempts, next_attempt_at, created_at)
+    SELECT account_id, 'del_' || n, 'we_' || n % 2, 'evt_' || n, 'pending', 1, now() + interval '1 hour',
+      now() - n * interval '1 second'
     FROM generate_series(1, ${ROWS}) AS n, (SELECT account_id ${one}) AS key`);
   await db.query(`
     INSERT INTO webhook_attempts (account_id, delivery_id, number, response_status)

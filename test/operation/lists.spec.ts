@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import pg from 'pg';
 import { OVERLAP_MINUTES } from '../../src/openapi/words.js';
 import { SESSION_LIMITS_MS } from '../../src/platform/session.js';
+import { drained } from '../effects/effects.support.js';
 import { expectCleanBooks } from '../support/books.js';
 import { charge, send } from '../support/raw-client.js';
 import { startService, type Service } from '../support/service.js';
@@ -103,10 +104,7 @@ describe('a list that is followed', () => {
     });
     expect(refund.status).toBe(201);
     const worker = await service.startWorker();
-    await until(async () => {
-      const { rows } = await db.query(`SELECT 1 FROM graphile_worker._private_jobs`);
-      return rows.length === 0;
-    });
+    await drained(db);
     await worker.stop();
     const writing = transactions
       .stop()

@@ -1,10 +1,12 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import {
-  addJob,
+  buy,
   drained,
-  jobs,
+  holdWriters,
   letLocksRunOut,
+  lockRows,
   skipPauses,
+  somebodyWaits,
   startShop,
   type Shop,
 } from '../effects/effects.support.js';
@@ -70,30 +72,27 @@ describe('two workers at once', () => {
     second = await shop.startWorker();
   });
   afterAll(() => second.stop());
-  afterEach(() => shop.db.query('DROP FUNCTION IF EXISTS no_lease CASCADE'));
+  afterEach(() => shop.db.query('DROP FUNCTION IF EXISTS no_claim CASCADE'));
 
-  test('deliver once: the second finds that it is being delivered', async () => {
-    const { endpoint, answer } = await underWay();
-    const [job] = await jobs(shop.db, 'deliver-webhook');
-    await addJob(shop.db, 'deliver-webhook', job!.payload);
-    await until(async () => (await jobs(shop.db)).some(({ put_off }) => put_off));
-    answer();
-    await until(async () => (await delivery(endpoint)).status === 'succeeded');
-    await skipPauses(shop.db);
+  test('deliver once: both find it due, and one claims it', async () => {
+    const letGo = await holdWriters(shop, 'webhook_deliveries', 'write', 'NEW.attempts = 1');
+    const endpoint = await newEndpoint(shop, receiver);
+    await happen(shop);
+    await somebodyWaits(shop.db, 'UPDATE webhook_deliveries', 2);
+    await letGo();
     await drained(shop.db);
+    expect(await delivery(endpoint)).toMatchObject({ status: 'succeeded', attempts: 1 });
     expect(requests(endpoint)).toBe(1);
   });
 
-  test('deliver twice when they do not claim it (control)', async () => {
+  test('deliver twice when a claim does not move its time (control)', async () => {
     await shop.db.query(`
-      CREATE FUNCTION no_lease() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-        NEW.lease_expires_at := NULL; RETURN NEW; END $$`);
-    await shop.db.query(
-      `CREATE TRIGGER no_lease BEFORE UPDATE ON webhook_deliveries FOR EACH ROW EXECUTE FUNCTION no_lease()`,
-    );
+      CREATE FUNCTION no_claim() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+        NEW.next_attempt_at := OLD.next_attempt_at; RETURN NEW; END $$`);
+    await shop.db.query(`
+      CREATE TRIGGER no_claim BEFORE UPDATE ON webhook_deliveries
+      FOR EACH ROW WHEN (NEW.status = 'pending') EXECUTE FUNCTION no_claim()`);
     const { endpoint, answer } = await underWay();
-    const [job] = await jobs(shop.db, 'deliver-webhook');
-    await addJob(shop.db, 'deliver-webhook', job!.payload);
     await receiver.received(endpoint.path, 2);
     answer();
     await drained(shop.db);
@@ -101,43 +100,28 @@ describe('two workers at once', () => {
   });
 });
 
-test('a job that is run again after a failure does not try before the time', async () => {
+test('a delivery that failed is not tried before its time, although others to its endpoint are', async () => {
   const endpoint = await newEndpoint(shop, receiver);
   receiver.answer(endpoint.path, (response) => response.writeHead(503, LATER).end());
-  await happen(shop);
+  const first = await happen(shop);
   await until(async () => Number((await delivery(endpoint)).pause) > 3_000);
-  // The job of the first attempt goes a moment after its record, which has added the next one.
-  await until(async () => (await jobs(shop.db)).length === 1);
-  const [next] = await jobs(shop.db, 'deliver-webhook');
-  const before = { ...next!.payload, attempt: 1 };
-  for (let i = 0; i < 3; i++) await addJob(shop.db, 'deliver-webhook', before);
-  await until(async () => (await jobs(shop.db)).length === 1);
-  expect(await jobs(shop.db)).toMatchObject([{ id: next!.id, put_off: true }]);
-  expect(requests(endpoint)).toBe(1);
   receiver.answer(endpoint.path, (response) => response.end());
-  await skipPauses(shop.db);
-  await drained(shop.db);
-  expect(requests(endpoint)).toBe(2);
-});
-
-test('a job whose queue is ahead of its delivery waits for the time, and is not lost', async () => {
-  const endpoint = await newEndpoint(shop, receiver);
-  receiver.answer(endpoint.path, (response) => response.writeHead(503, LATER).end());
   await happen(shop);
-  await until(async () => (await delivery(endpoint)).pause !== null);
-  await shop.db.query('UPDATE graphile_worker._private_jobs SET run_at = now()');
-  await until(async () => (await jobs(shop.db))[0]?.put_off === true);
-  expect(requests(endpoint)).toBe(1);
-  receiver.answer(endpoint.path, (response) => response.end());
+  await receiver.received(endpoint.path, 2);
+  await drained(shop.db);
+  const attempts = (await deliveriesOf(shop.db, endpoint)).map((each) => each.attempts);
+  expect(attempts).toEqual([1, 1]);
   await skipPauses(shop.db);
   await drained(shop.db);
-  expect(await delivery(endpoint)).toMatchObject({ status: 'succeeded', attempts: 2 });
+  const ended = { event_id: first, status: 'succeeded', attempts: 2 };
+  expect(await delivery(endpoint)).toMatchObject(ended);
+  expect(requests(endpoint)).toBe(3);
 });
 
 test('an answer that comes after the delivery was given up counts: the receiver has it', async () => {
   const { endpoint, answer } = await underWay();
   await shop.db.query(
-    `UPDATE webhook_deliveries SET status = 'failed', lease_expires_at = NULL WHERE status = 'pending'`,
+    `UPDATE webhook_deliveries SET status = 'failed', next_attempt_at = NULL WHERE status = 'pending'`,
   );
   answer();
   await until(async () => (await delivery(endpoint)).status === 'succeeded');
@@ -177,7 +161,7 @@ describe('a worker that falls asleep, is overtaken and wakes up', () => {
       expect(messages(endpoint)).toBe(1);
     });
 
-    test('with a failure: it leaves the job to the other, whose own end is made up for if it dies', async () => {
+    test('with a failure: it leaves the delivery to the other, whose own end is made up for if it dies', async () => {
       const { endpoint, answer } = await underWay();
       const second = await overtake(endpoint);
       receiver.answer(endpoint.path, (response) => response.end());
@@ -188,7 +172,6 @@ describe('a worker that falls asleep, is overtaken and wakes up', () => {
         const [first] = await attemptsOf(shop.db, (await delivery(endpoint)).id);
         return first?.error !== null;
       });
-      await until(async () => /\(deliver-webhook\), attempt 1/.test(worker.output()));
       await second.kill();
       expect(await delivery(endpoint)).toMatchObject({ status: 'pending', attempts: 2 });
       await letLocksRunOut(shop.db);
@@ -197,6 +180,28 @@ describe('a worker that falls asleep, is overtaken and wakes up', () => {
       expect(messages(endpoint)).toBe(1);
       answer();
     });
+  });
+
+  test('between its claim and its request: it may send the same message again, and nothing else', async () => {
+    const letGo = await holdWriters(shop, 'webhook_deliveries', 'commit', 'NEW.attempts = 1');
+    const endpoint = await newEndpoint(shop, receiver);
+    await happen(shop);
+    await somebodyWaits(shop.db, 'UPDATE webhook_deliveries');
+    await worker.sleep();
+    await letGo(); // the server commits; the worker does not know
+    await until(async () => (await delivery(endpoint)).attempts === 1);
+    const second = await takeOver();
+    await drained(shop.db);
+    const ended = await delivery(endpoint);
+    expect(ended).toMatchObject({ status: 'succeeded', attempts: 2 });
+    worker.wake();
+    await until(async () => {
+      const [first] = await attemptsOf(shop.db, ended.id);
+      return first?.response_status === 200;
+    });
+    expect(await delivery(endpoint)).toEqual(ended);
+    expect(messages(endpoint)).toBe(1);
+    await second.stop();
   });
 
   test('when the other has ended it: one success, nothing more is sent', async () => {
@@ -238,20 +243,41 @@ describe('a worker that is killed', () => {
   });
 });
 
-test('a worker that is told to stop cuts a delivery short and hands it over, without waiting for any lock', async () => {
-  const doomed = await shop.startWorkerProcess({ STOP_GRACE_MS: '3000' }); // of which a third is the jobs' own
-  const { endpoint, answer } = await underWay();
-  expect(await doomed.kill('SIGTERM')).toBe(0);
-  // It is the receiver's failure in nothing, and moves no schedule.
-  const interrupted = await delivery(endpoint);
-  expect(interrupted).toMatchObject({ status: 'pending', attempts: 0, pause: null });
-  expect(await attemptsOf(shop.db, interrupted.id)).toEqual([]);
-  expect(await jobs(shop.db)).toMatchObject([
-    { task: 'deliver-webhook', attempts: 0, locked: false },
-  ]);
-  answer();
-  const next = await shop.startWorker();
-  await drained(shop.db);
-  expect(messages(endpoint)).toBe(1);
-  await next.stop();
+describe('a worker that is told to stop', () => {
+  /** It has made no attempt: the receiver has not failed, and the schedule does not move. */
+  async function expectHandedOver(endpoint: TestEndpoint): Promise<void> {
+    const interrupted = await delivery(endpoint);
+    expect(interrupted).toMatchObject({ status: 'pending', attempts: 0 });
+    expect(interrupted.pause).toBeLessThanOrEqual(0); // due at once: no lease has to end
+    expect(await attemptsOf(shop.db, interrupted.id)).toEqual([]);
+    const next = await shop.startWorker();
+    await drained(shop.db);
+    expect(await delivery(endpoint)).toMatchObject({ status: 'succeeded', attempts: 1 });
+    expect(messages(endpoint)).toBe(1);
+    await next.stop();
+  }
+
+  test('cuts a delivery short and hands it over', async () => {
+    const doomed = await shop.startWorkerProcess({ STOP_GRACE_MS: '3000' });
+    const { endpoint, answer } = await underWay();
+    expect(await doomed.kill('SIGTERM')).toBe(0);
+    answer();
+    await expectHandedOver(endpoint);
+  });
+
+  test('does so also while a job does not end', async () => {
+    const doomed = await shop.startWorkerProcess({ STOP_GRACE_MS: '4000' });
+    const endpoint = await newEndpoint(shop, receiver);
+    const answer = receiver.hold(endpoint.path);
+    const purchase = await shop.whileWorkersSleep(() => buy(shop));
+    const letGo = await lockRows(shop.databaseUrl, 'SELECT 1 FROM orders WHERE id = $1', [
+      purchase.order,
+    ]);
+    await receiver.received(endpoint.path);
+    await somebodyWaits(shop.db, 'FROM orders');
+    expect(await doomed.kill('SIGTERM')).toBe(0);
+    answer();
+    await letGo();
+    await expectHandedOver(endpoint);
+  });
 });

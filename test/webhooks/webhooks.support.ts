@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type pg from 'pg';
+import { IS_UNDER_WAY } from '../effects/effects.support.js';
 import { charge, send, type Reply } from '../support/raw-client.js';
 import type { Receiver } from '../support/receiver.js';
 import type { Service } from '../support/service.js';
@@ -62,14 +63,15 @@ export interface DeliveryRow {
   event_id: string;
   status: string;
   attempts: number;
-  /** From now until the next attempt, in seconds. */
+  /** From now until the next attempt, in seconds. Null at the end, and while an attempt is under way. */
   pause: number | null;
 }
 
 export async function deliveriesOf(db: pg.Pool, { id }: TestEndpoint): Promise<DeliveryRow[]> {
   const { rows } = await db.query<DeliveryRow>(
-    `SELECT id, event_id, status, attempts, EXTRACT(EPOCH FROM next_attempt_at - clock_timestamp())::float8 AS pause
-     FROM webhook_deliveries WHERE endpoint_id = $1 ORDER BY created_at, id`,
+    `SELECT id, event_id, status, attempts, CASE WHEN NOT (${IS_UNDER_WAY})
+         THEN EXTRACT(EPOCH FROM next_attempt_at - clock_timestamp())::float8 END AS pause
+     FROM webhook_deliveries AS delivery WHERE endpoint_id = $1 ORDER BY created_at, id`,
     [id],
   );
   return rows;

@@ -41,6 +41,7 @@ export class DeliveryLoop
   private readonly running = new Map<string, Promise<void>>();
   private readonly shares: Shares;
   private pauseMs = BUSY_PAUSE_MS;
+  private stopped: Promise<void> | undefined;
 
   constructor(
     private readonly db: Database,
@@ -56,13 +57,18 @@ export class DeliveryLoop
     this.loop.start();
   }
 
-  /** No delivery begins from here on. */
-  async onModuleDestroy(): Promise<void> {
-    await this.loop.stop();
+  /** Before the other modules wait for what they have under way: `stopMs` begins here, and no delivery begins any more. */
+  onModuleDestroy(): void {
+    this.stopped ??= this.stop();
   }
 
   async beforeApplicationShutdown(): Promise<void> {
+    await this.stopped;
+  }
+
+  private async stop(): Promise<void> {
     const cut = setTimeout(() => this.stopping.abort(), this.options.stopMs);
+    await this.loop.stop();
     await Promise.all(this.running.values());
     clearTimeout(cut);
   }
