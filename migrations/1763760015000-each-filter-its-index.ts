@@ -28,7 +28,7 @@ const INDEXES = [
   },
 ];
 
-/** Every filter of every list is found in an index, in the order of the list: test/operation/list-plans.spec.ts. */
+/** Every filter of every list is found in an index, in the order of the list: test/white-box/operation/list-plans.spec.ts. */
 export class EachFilterItsIndex1763760015000 implements MigrationInterface {
   /** CONCURRENTLY, so that charges go on meanwhile. Each statement may be run again after a failure. */
   readonly transaction = false;

@@ -2,7 +2,7 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { setTimeout as delay } from 'node:timers/promises';
 import { EXIT_CONFIGURATION } from './config.js';
 
-// Keeps one child process running. Proved by test/local/supervisor.spec.ts.
+// Keeps one child process running. Proved by test/white-box/local/supervisor.spec.ts.
 
 /** Smaller burns a core on a child that cannot start; larger and a short outage is felt for long. */
 const BACK_OFF_MS = { first: 100, most: 5_000 };

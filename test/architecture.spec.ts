@@ -82,6 +82,18 @@ describe('the tests', () => {
   });
 });
 
+describe('a test outside white-box/', () => {
+  it('imports nothing of the source: it sees the service as its users do, over HTTP and in PostgreSQL', async () => {
+    const names = await readdir('test', { recursive: true });
+    const files = names
+      .filter((name) => name.endsWith('.spec.ts') && !name.startsWith('white-box'))
+      .map((name) => join('test', name));
+    const texts = await Promise.all(files.map((file) => readFile(file, 'utf8')));
+    const importsSource = /\b(?:from|import\()\s*'(?:\.\.?\/)+(?:src|migrations)\//;
+    expect(files.filter((_, i) => importsSource.test(texts[i] ?? ''))).toEqual([]);
+  });
+});
+
 describe('the engine', () => {
   it('knows no noun of payments: it can be lifted out with its migrations', async () => {
     const folder = 'src/idempotency';

@@ -10,7 +10,7 @@ import { RECORD_INVARIANTS } from './record.invariants.js';
 /**
  * Every sentence that must be true of the rows at every moment. A module that brings a table brings its
  * invariants: a file beside these, one line here.
- * Proof: test/audit/audit.spec.ts plants each fault and sees it found.
+ * Proof: test/white-box/audit/audit.spec.ts plants each fault and sees it found.
  */
 export const INVARIANTS: readonly Invariant[] = [
   ...RECORD_INVARIANTS,

@@ -43,7 +43,7 @@ export function deadlinesOf(extendLease: ExtendLease): NextDeadline {
  * Gives a charge up in the order fence, look, settle (the settling is the caller's). Each step may be repeated by any
  * process; while the processor does not answer, the charge stays pending. Fence and repeat share one deadline. The look
  * takes as long as the ledger is, so that a charge ends however much is sold around it.
- * Proof: test/guarantees/giving-up.spec.ts, with a process that sleeps across all of it.
+ * Proof: test/white-box/guarantees/giving-up.spec.ts, with a process that sleeps across all of it.
  */
 export async function giveUp(
   processor: Processor,

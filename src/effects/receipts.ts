@@ -15,7 +15,7 @@ const LEASE_MS = 30_000;
  * One receipt for a charge. A mail server cannot be asked whether it has a message, so that a crash between sending and
  * recording leaves a choice: send again (perhaps twice) or not (perhaps never). Chosen: at least once, because a lost
  * receipt is a complaint; under a `Message-ID` derived from the event, so that a doubtful second copy is recognised as
- * the same message. Everywhere else in the flow it is exactly one. Proof: test/effects/receipts.spec.ts.
+ * the same message. Everywhere else in the flow it is exactly one. Proof: test/white-box/effects/receipts.spec.ts.
  */
 @Injectable()
 export class Receipts {

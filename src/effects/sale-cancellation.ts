@@ -24,7 +24,7 @@ export interface Sale {
  *    it back there, the saga goes on; if for another reason, a person who has mended that sets the job going again.
  * 3. The order is canceled and the rest of its hold is let go.
  * Each step may be repeated; a crash between them is mended by the job's next run.
- * Proof: test/effects/sale-cancellation.spec.ts.
+ * Proof: test/white-box/effects/sale-cancellation.spec.ts.
  */
 @Injectable()
 export class SaleCancellation {

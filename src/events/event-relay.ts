@@ -23,7 +23,7 @@ const FAN_OUT = 'fan-out-event';
 /**
  * Relays the outbox: turns each event into the jobs of its consequences. It reads events that are not relayed yet by a
  * partial index, never by a cursor, because transactions commit in another order than their events are numbered.
- * Any number of processes may run it. Proof: test/effects/relay.spec.ts.
+ * Any number of processes may run it. Proof: test/white-box/effects/relay.spec.ts.
  */
 @Injectable()
 export class EventRelay implements OnApplicationBootstrap, BeforeApplicationShutdown {

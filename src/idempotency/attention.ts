@@ -1,5 +1,5 @@
 // A record whose recovery fails by a fault of our own, each time: `load`, `perform` or `settle` throws, or the process
-// dies. Each attempt calls outside, so the sweep must stop. Proof: test/idempotency/recovery.spec.ts.
+// dies. Each attempt calls outside, so the sweep must stop. Proof: test/white-box/idempotency/recovery.spec.ts.
 //
 // The sweep counts an attempt in `failures` when it claims the record, so a process that is killed has counted, too.
 // The attempt takes itself out of the count if it ends open (the other side has no outcome yet), loses the database or

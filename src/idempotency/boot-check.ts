@@ -21,7 +21,7 @@ type Callback = (...args: never[]) => unknown;
 /**
  * Refuses to start an application in which an `@Idempotent()` route would fail at its first request, or would answer
  * with other bytes than it has stored. Routes are read from the router, so a global prefix, a version in the path and
- * a `RouterModule` are part of them. Proof: test/lift/mounting.spec.ts.
+ * a `RouterModule` are part of them. Proof: test/white-box/lift/mounting.spec.ts.
  */
 @Injectable()
 export class BootCheck implements OnApplicationBootstrap {

@@ -15,7 +15,7 @@ const BATCH = 500;
 /**
  * Removes expired records. Nothing waits for it: a record past its time counts as absent the moment it is read,
  * and what its key made is guarded by the primary key of the object, which stays. Never touches an unfinished record.
- * Proof: test/guarantees/expiry.spec.ts.
+ * Proof: test/white-box/guarantees/expiry.spec.ts.
  */
 @Injectable()
 export class Reaper implements OnApplicationBootstrap, BeforeApplicationShutdown {

@@ -20,7 +20,7 @@ const NO_WRITE: Write = { sql: 'object AS (SELECT FROM record)', values: [] };
  * Of many at once one inserts; the others wait for its commit.
  *
  * `ON CONFLICT` has no target: with one, a conflict with the table's other unique constraint would be error 23505 for
- * an INSERT that runs beside the winner's. Proof: test/idempotency/races.spec.ts.
+ * an INSERT that runs beside the winner's. Proof: test/white-box/idempotency/races.spec.ts.
  *
  * @returns `claim` if this statement has inserted the record; undefined if another request has inserted it since this
  *   statement began: the next look finds it.

@@ -2,7 +2,7 @@ import type { Database } from '../platform/database.js';
 
 /**
  * What graphile-worker has no function for, written on its private tables, and nowhere else. They may change with any
- * release of it: its version is pinned, and test/effects/queue.spec.ts fails when these statements no longer fit.
+ * release of it: its version is pinned, and test/white-box/effects/queue.spec.ts fails when these statements no longer fit.
  */
 const JOBS = 'graphile_worker._private_jobs';
 

@@ -4,7 +4,7 @@
  *
  * Source: docs.stripe.com/currencies, sections "Supported presentment currencies", "Zero-decimal currencies",
  * "Three-decimal currencies" and "Special cases"; the units of ISO 4217 are those of the package `currency-codes`,
- * which test/money/currencies.spec.ts compares. Left out on purpose:
+ * which test/white-box/money/currencies.spec.ts compares. Left out on purpose:
  * - `isk` and `ugx`: ISO 4217 has no minor unit, Stripe counts two decimals;
  * - `mga`: ISO 4217 counts two decimals, Stripe none;
  * - `ang`, `bgn`, `hrk` and `std`, which are no longer money;

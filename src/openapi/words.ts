@@ -4,7 +4,7 @@ export const RULE = 'One key per purchase; a retry reuses it; a new key is a new
 
 /**
  * An object of a list appears this long after its `created_at` at the latest. PostgreSQL ends a statement after 10 s and
- * a transaction that is idle for 15 s; of at most 24 statements none takes longer. Proof: test/operation/lists.spec.ts.
+ * a transaction that is idle for 15 s; of at most 24 statements none takes longer. Proof: test/white-box/operation/lists.spec.ts.
  */
 export const OVERLAP_MINUTES = 10;
 

@@ -38,7 +38,7 @@ interface Session extends SessionSettings {
  *
  * Names live in a session. A pooler in transaction mode gives each transaction another one, where the name is unknown
  * or stands for something else; so behind it nothing is named. And names outlive a change of the schema, which their
- * plans may not: then all are forgotten. Proof: test/platform/connection.spec.ts, and the charges behind PgBouncer in
+ * plans may not: then all are forgotten. Proof: test/white-box/platform/connection.spec.ts, and the charges behind PgBouncer in
  * test/guarantees/instances.spec.ts.
  */
 export class Connection extends pg.Client {

@@ -5,7 +5,7 @@ export interface KeyMisuse {
   instead: string;
 }
 
-/** Each row is proven by test/docs/misuse.spec.ts. */
+/** Each row is proven by test/white-box/docs/misuse.spec.ts. */
 export const KEY_MISUSES: readonly KeyMisuse[] = [
   {
     mistake: 'A new key for each retry',

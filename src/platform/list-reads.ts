@@ -13,7 +13,7 @@ const PATIENCE_MS = 2_000;
 
 /**
  * The turns of the lists that one process reads. An account takes half of them at most, so that another account's list
- * waits for none of its. One that waits holds no connection. Proof: test/operation/lists.spec.ts.
+ * waits for none of its. One that waits holds no connection. Proof: test/white-box/operation/lists.spec.ts.
  */
 export class ListReads {
   private readonly waiting = new Set<() => void>();

@@ -1,8 +1,7 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { addApiKey } from '../../src/accounts/accounts.js';
-import { TypeOrmDatabase } from '../../src/platform/database.js';
+import { TypeOrmDatabase, addApiKey } from '../support/internals.js';
 import { startApp, type TestApp } from '../support/app.js';
 import { call, CHARGE, expectProblem, post } from '../support/client.js';
 import { head, sendRaw } from '../support/raw-http.js';

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { deriveId } from '../../src/idempotency/identity.js';
+import { deriveId } from '../support/internals.js';
 import type { Beat } from '../support/database-proxy.js';
 import { expectCleanBooks, paymentsOf } from '../support/books.js';
 import { holdStatements } from '../support/held-statement.js';

@@ -1,6 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { deriveId } from '../../src/idempotency/identity.js';
-import { PROBE_POINTS, type ProbePoint } from '../../src/idempotency/operation.js';
+import { PROBE_POINTS, deriveId, type ProbePoint } from '../support/internals.js';
 import { dieAt } from '../support/api-process.js';
 import { expectCleanBooks, paymentsOf } from '../support/books.js';
 import { charge, chargeUntilAnswered, getCharge, lookUp } from '../support/raw-client.js';

@@ -3,14 +3,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import pg from 'pg';
-import { ensureDemoAccounts } from '../../src/accounts/demo-accounts.js';
-import { deriveId } from '../../src/idempotency/identity.js';
-import type { ProbePoint } from '../../src/idempotency/operation.js';
 import {
+  deriveId,
+  ensureDemoAccounts,
+  signal,
   startEmbeddedPostgres,
   type EmbeddedPostgres,
-} from '../../src/platform/embedded-postgres.js';
-import { signal } from '../../src/platform/processes.js';
+  type ProbePoint,
+} from '../support/internals.js';
 import type { ApiProcess } from '../support/api-process.js';
 import { expectCleanBooks, paymentsOf } from '../support/books.js';
 import { copyCluster } from '../support/database.js';

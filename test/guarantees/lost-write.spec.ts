@@ -1,6 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { addApiKey } from '../../src/accounts/accounts.js';
-import { TypeOrmDatabase } from '../../src/platform/database.js';
+import { TypeOrmDatabase, addApiKey } from '../support/internals.js';
 import { startProxiedService, type ProxiedService } from '../support/proxied-service.js';
 import { charge, lookUp, send, type Reply, type Send } from '../support/raw-client.js';
 

@@ -1,7 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { DataSource } from 'typeorm';
-import { addApiKey } from '../../src/accounts/accounts.js';
-import { TypeOrmDatabase } from '../../src/platform/database.js';
+import { TypeOrmDatabase, addApiKey } from '../support/internals.js';
 import { expectCleanBooks, ledger, paymentsOf } from '../support/books.js';
 import { charge, getCharge, lookUp, send, type Reply } from '../support/raw-client.js';
 import { startService, type Service } from '../support/service.js';

@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
-import type { ProbePoint } from '../../src/idempotency/operation.js';
+import type { ProbePoint } from '../support/internals.js';
 import type { ApiProcess } from '../support/api-process.js';
 import { expectCleanBooks, paymentsOf } from '../support/books.js';
 import { charge, chargeUntilAnswered, getCharge, type Reply } from '../support/raw-client.js';

@@ -3,7 +3,7 @@ import { chmod, mkdtemp, readdir, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { isAlive, signal, waitForDeath } from '../../src/platform/processes.js';
+import { isAlive, signal, waitForDeath } from '../support/internals.js';
 import { buildEnv, built, builtModule } from '../support/build.js';
 import { charge } from '../support/raw-client.js';
 import { startStack, type Stack } from '../support/stack.js';

@@ -7,7 +7,7 @@ import { once } from 'node:events';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
-import { isAlive } from '../../src/platform/processes.js';
+import { isAlive } from '../support/internals.js';
 import { freshDatabase } from '../support/database.js';
 import { findPgbouncer, startPgbouncer } from '../support/pgbouncer.js';
 import { charge } from '../support/raw-client.js';

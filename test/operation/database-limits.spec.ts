@@ -5,9 +5,7 @@ import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
-import { checkDatabase } from '../../src/platform/database-check.js';
-import { SESSION_LIMITS_MS } from '../../src/platform/session.js';
-import { freePort } from '../../src/platform/ports.js';
+import { SESSION_LIMITS_MS, checkDatabase, freePort } from '../support/internals.js';
 import { until } from '../support/until.js';
 import { charge, openSite, startProgram, type Site } from './operation.support.js';
 

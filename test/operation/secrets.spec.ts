@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import pg from 'pg';
 import Stripe from 'stripe';
 import { DataSource } from 'typeorm';
-import { databaseOptions } from '../../src/platform/database.js';
+import { databaseOptions } from '../support/internals.js';
 import { makeAccount } from '../support/app.js';
 import { startStack, type Stack } from '../support/stack.js';
 import { until } from '../support/until.js';

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
-import { PROBE_POINTS, type ProbePoint } from '../../src/idempotency/operation.js';
+import { PROBE_POINTS, type ProbePoint } from '../support/internals.js';
 import { dieAt } from '../support/api-process.js';
 import { expectCleanBooks, paymentsAtProcessor } from '../support/books.js';
 import { send } from '../support/raw-client.js';

@@ -6,10 +6,11 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import pg from 'pg';
 import {
-  type EmbeddedPostgres,
+  isAlive,
   startEmbeddedPostgres,
-} from '../../src/platform/embedded-postgres.js';
-import { isAlive, waitForDeath } from '../../src/platform/processes.js';
+  waitForDeath,
+  type EmbeddedPostgres,
+} from '../support/internals.js';
 import { builtModule } from '../support/build.js';
 import { copyCluster } from '../support/database.js';
 import { until } from '../support/until.js';

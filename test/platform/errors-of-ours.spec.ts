@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
 import { once } from 'node:events';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { EngineProbe } from '../../src/idempotency/operation.js';
+import { EngineProbe } from '../support/internals.js';
 import { startApp, type TestApp } from '../support/app.js';
 import { call, CHARGE, post } from '../support/client.js';
 

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import type { ProbePoint } from '../../src/idempotency/operation.js';
+import type { ProbePoint } from '../support/internals.js';
 import { dieAt } from '../support/api-process.js';
 import { getCharge, lookUp, send } from '../support/raw-client.js';
 import { startService, type Running, type Service } from '../support/service.js';

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type Stripe from 'stripe';
-import type { Sandbox } from '../../src/sandbox/sandbox.server.js';
+import type { Sandbox } from '../support/internals.js';
 import { errorOf, sdk, sql, start } from './sandbox.support.js';
 
 // A day of their own in the shared ledger, long before every other test's payments.

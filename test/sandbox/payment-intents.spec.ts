@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import Stripe from 'stripe';
-import type { Sandbox } from '../../src/sandbox/sandbox.server.js';
+import type { Sandbox } from '../support/internals.js';
 import { countPaid, errorOf, payment, post, sdk, start } from './sandbox.support.js';
 
 let sandbox: Sandbox;

@@ -5,7 +5,7 @@ import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { afterAll, afterEach, beforeAll, describe, expect, it, test } from '@jest/globals';
-import { readSandboxConfig, SandboxConfigError } from '../../src/sandbox/config.js';
+import { SandboxConfigError, readSandboxConfig } from '../support/internals.js';
 import { built } from '../support/build.js';
 import { startSandboxProcess, type SandboxProcess } from '../support/sandbox-process.js';
 import { until } from '../support/until.js';

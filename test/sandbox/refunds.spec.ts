@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type Stripe from 'stripe';
 import { until } from '../support/until.js';
-import type { Sandbox } from '../../src/sandbox/sandbox.server.js';
+import type { Sandbox } from '../support/internals.js';
 import { errorOf, payment, post, sdk, start } from './sandbox.support.js';
 
 let sandbox: Sandbox;

@@ -2,7 +2,7 @@ import type Stripe from 'stripe';
 
 /**
  * What Stripe has and this sandbox lacks: the error says so, and differs from that for a typo. Source: the paths and
- * parameter types of the official SDK; tsc checks the parameters, test/sandbox/surface.spec.ts the paths.
+ * parameter types of the official SDK; tsc checks the parameters, test/white-box/sandbox/surface.spec.ts the paths.
  */
 const RESOURCES: ReadonlySet<string> = new Set(
   `account account_links account_sessions accounts apple_pay application_fees apps balance balance_settings

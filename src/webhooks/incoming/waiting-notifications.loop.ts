@@ -54,7 +54,7 @@ const END: Place = { receivedAt: 'infinity', id: '' };
 
 /**
  * In the background process. Any number of them may run: each notification is locked while it is applied. Each round
- * does the same little work, however many wait. Proof: test/webhooks/incoming/order.spec.ts, test/operation/list-plans.spec.ts.
+ * does the same little work, however many wait. Proof: test/webhooks/incoming/order.spec.ts, test/white-box/operation/list-plans.spec.ts.
  */
 @Injectable()
 export class WaitingNotificationsLoop implements OnApplicationBootstrap, BeforeApplicationShutdown {

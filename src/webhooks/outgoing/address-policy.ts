@@ -10,7 +10,7 @@ export type Resolve = (host: string) => Promise<string[]>;
 /**
  * Where webhooks may go. An endpoint's URL is a merchant's input that makes *our* server open connections, so without
  * this it reads our cloud's metadata service or speaks to our own ports (server-side request forgery).
- * Proof: test/webhooks/addresses.spec.ts.
+ * Proof: test/white-box/webhooks/addresses.spec.ts.
  */
 export interface AddressPolicy {
   /** https only, public names and addresses only. Otherwise http and the loopback are allowed as well. */

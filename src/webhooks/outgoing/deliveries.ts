@@ -25,7 +25,7 @@ export const LIMITS = Symbol('LIMITS');
 /**
  * Sends events to merchants, at least once for each endpoint, always under the same `webhook-id`: to apply it exactly
  * once is the receiver's part (docs/webhook-receiver.md), as it is for everyone who answers a network.
- * Proof: test/webhooks/deliveries.spec.ts, delivery-crash.spec.ts.
+ * Proof: test/white-box/webhooks/deliveries.spec.ts, delivery-crash.spec.ts.
  */
 @Injectable()
 export class Deliveries {

@@ -1,6 +1,5 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
-import type { WebhookConfig } from '../../../src/sandbox/config.js';
-import { startSandbox, type Sandbox } from '../../../src/sandbox/sandbox.server.js';
+import { startSandbox, type Sandbox, type WebhookConfig } from '../../support/internals.js';
 import { expectCleanBooks, paymentsAtProcessor, paymentsOf } from '../../support/books.js';
 import { charge, chargeUntilAnswered, lookUp, send } from '../../support/raw-client.js';
 import { startSandboxProcess } from '../../support/sandbox-process.js';

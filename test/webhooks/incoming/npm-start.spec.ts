@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
-import { signal } from '../../../src/platform/processes.js';
+import { signal } from '../../support/internals.js';
 import { expectCleanBooks, paymentsOf } from '../../support/books.js';
 import { charge, getCharge, send } from '../../support/raw-client.js';
 import { startStack, type Stack } from '../../support/stack.js';

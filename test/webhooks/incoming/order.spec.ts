@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
-import { deriveId } from '../../../src/idempotency/identity.js';
+import { deriveId } from '../../support/internals.js';
 import { expectCleanBooks } from '../../support/books.js';
 import { holdStatements } from '../../support/held-statement.js';
 import { charge, getCharge, send, type Reply } from '../../support/raw-client.js';

@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import pg from 'pg';
-import type { ProbePoint } from '../../../src/idempotency/operation.js';
+import type { ProbePoint } from '../../support/internals.js';
 import type { ApiProcess } from '../../support/api-process.js';
 import { expectCleanBooks, paymentsOf } from '../../support/books.js';
 import { statementsHeld } from '../../support/held-statement.js';

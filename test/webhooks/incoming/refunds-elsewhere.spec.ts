@@ -1,7 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { newCharge, newKey, refund } from '../../refunds/refunds.support.js';
-import { deriveId } from '../../../src/idempotency/identity.js';
-import { startSandbox } from '../../../src/sandbox/sandbox.server.js';
+import { deriveId, startSandbox } from '../../support/internals.js';
 import { expectCleanBooks } from '../../support/books.js';
 import { charge, getCharge, send } from '../../support/raw-client.js';
 import type { Service } from '../../support/service.js';

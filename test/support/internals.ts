@@ -1,0 +1,22 @@
+/** What black-box tests name of the inside: ids that they derive, points at which they crash, programs that they start. */
+export { addApiKey, hashApiKey } from '../../src/accounts/accounts.js';
+export { ensureDemoAccounts } from '../../src/accounts/demo-accounts.js';
+export { deriveId } from '../../src/idempotency/identity.js';
+export { EngineProbe, PROBE_POINTS, type ProbePoint } from '../../src/idempotency/operation.js';
+export { etagOf } from '../../src/platform/conditional.js';
+export { checkDatabase } from '../../src/platform/database-check.js';
+export { TypeOrmDatabase, databaseOptions } from '../../src/platform/database.js';
+export {
+  startEmbeddedPostgres,
+  type EmbeddedPostgres,
+} from '../../src/platform/embedded-postgres.js';
+export { migrate } from '../../src/platform/migrate.js';
+export { freePort } from '../../src/platform/ports.js';
+export { isAlive, signal, waitForDeath } from '../../src/platform/processes.js';
+export { SESSION_LIMITS_MS, SESSION_MEANING } from '../../src/platform/session.js';
+export {
+  SandboxConfigError,
+  readSandboxConfig,
+  type WebhookConfig,
+} from '../../src/sandbox/config.js';
+export { startSandbox, type Sandbox } from '../../src/sandbox/sandbox.server.js';

@@ -1,0 +1,283 @@
+import { setTimeout as pause } from 'node:timers/promises';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { dieAt } from '../../support/api-process.js';
+import { expectCleanBooks, ledger, paymentsOf } from '../../support/books.js';
+import {
+  charge,
+  chargeUntilAnswered,
+  getCharge,
+  lookUp,
+  type Reply,
+} from '../../support/raw-client.js';
+import { startService, type Service } from '../../support/service.js';
+import { age, endLease, forgetAtProcessor } from '../../support/time.js';
+import { until } from '../../support/until.js';
+
+/**
+ * Nobody is charged hours after an outage, and nobody who was charged is told that nothing happened. Giving up goes in
+ * the order fence, look, settle; the times of a charge are moved past its deadline by SQL.
+ */
+let service: Service;
+beforeAll(async () => {
+  service = await startService();
+});
+afterAll(async () => {
+  try {
+    await expectCleanBooks(service);
+  } finally {
+    await service.stop();
+  }
+});
+
+const PAST_THE_DEADLINE = 301;
+const PAST_THE_KEY_WINDOW = 21 * 3600;
+
+function expectAbandoned(reply: Reply): void {
+  expect(reply).toMatchObject({
+    status: 402,
+    body: { code: 'charge_failed', failure_code: 'abandoned', retry: 'new_key' },
+  });
+}
+
+const fencesOf = async (id: string) =>
+  (await ledger(service.sandboxUrl)).filter(({ metadata }) => metadata.fence === id);
+
+/** Sends a charge whose answer from the processor is lost, or that does not reach it. */
+async function leaveOpen(key: string, mood: 'losing' | 'refusing'): Promise<string> {
+  service.gate.be(mood);
+  const reply = await charge(service.apiUrl, key);
+  service.gate.be('open');
+  const [status, code] =
+    mood === 'losing' ? [504, 'processor_outcome_unknown'] : [503, 'processor_unavailable'];
+  expect(reply).toMatchObject({ status, body: { code, retry: 'same_key' } });
+  return reply.body.charge;
+}
+
+describe('a charge that never reached the processor before its deadline', () => {
+  test('is given up: 402 abandoned, a new key is allowed, and nothing was taken', async () => {
+    const { apiUrl, db, sandboxUrl } = service;
+    const id = await leaveOpen('abandoned', 'refusing');
+    await age(db, id, PAST_THE_DEADLINE);
+    const reply = await charge(apiUrl, 'abandoned');
+    expectAbandoned(reply);
+    expect(reply.body.charge).toBe(id);
+    expect((await charge(apiUrl, 'abandoned')).text).toBe(reply.text);
+    expect(await paymentsOf(sandboxUrl, id)).toEqual([]);
+    // What is left there is the fence: canceled, so that nobody can confirm it.
+    expect((await fencesOf(id)).map(({ status }) => status)).toEqual(['canceled']);
+  });
+
+  test('can never be taken under its key: the original, sent late, is refused there', async () => {
+    const { apiUrl, db, sandboxUrl } = service;
+    const id = await leaveOpen('late original', 'refusing');
+    const { rows } = await db.query<{ prepared: string }>(
+      'SELECT processor_parameters AS prepared FROM charges WHERE id = $1',
+      [id],
+    );
+    await age(db, id, PAST_THE_DEADLINE);
+    expectAbandoned(await charge(apiUrl, 'late original'));
+    const { StripeProcessor } = await import('../../../src/processor/stripe-processor.js');
+    const processor = new StripeProcessor({
+      name: 'sandbox',
+      secretKey: 'sk_test_sleeper',
+      baseUrl: new URL(sandboxUrl),
+      timeoutMs: 5_000,
+    });
+    expect((await processor.pay(id, rows[0]!.prepared)).kind).toBe('unknown');
+    expect(await paymentsOf(sandboxUrl, id)).toEqual([]);
+  });
+
+  test('is not retried by a charge with a new key: that one is another intent', async () => {
+    const { apiUrl, db, sandboxUrl } = service;
+    const id = await leaveOpen('old key', 'refusing');
+    await age(db, id, PAST_THE_DEADLINE);
+    expectAbandoned(await charge(apiUrl, 'old key'));
+    const second = await charge(apiUrl, 'new key');
+    expect(second).toMatchObject({ status: 201 });
+    expect(second.body.id).not.toBe(id);
+    expect(await paymentsOf(sandboxUrl, id)).toEqual([]);
+    expect(await paymentsOf(sandboxUrl, second.body.id)).toHaveLength(1);
+  });
+
+  test('stays pending while the processor is down, and ends when it is back, without a client', async () => {
+    const { apiUrl, db, gate } = service;
+    const id = await leaveOpen('down throughout', 'refusing');
+    gate.be('refusing');
+    const worker = await service.startWorker();
+    await age(db, id, PAST_THE_DEADLINE);
+    const before = gate.attempts(id);
+    await until(async () => gate.attempts(id) > before + 1);
+    expect((await getCharge(apiUrl, id)).body.status).toBe('pending');
+    gate.be('open');
+    await until(async () => (await getCharge(apiUrl, id)).body.status === 'failed');
+    expectAbandoned(await charge(apiUrl, 'down throughout'));
+    await worker.stop();
+  });
+});
+
+describe('a charge that the processor took, but whose answer was lost', () => {
+  test('within the deadline succeeds by a repeat under the same key', async () => {
+    const { apiUrl, sandboxUrl } = service;
+    const id = await leaveOpen('in time', 'losing');
+    expect((await charge(apiUrl, 'in time')).status).toBe(201);
+    expect(await paymentsOf(sandboxUrl, id)).toHaveLength(1);
+  });
+
+  test.each([
+    ['after the deadline and within the key window', PAST_THE_DEADLINE, false],
+    ['after the key window though the processor still knows the key', PAST_THE_KEY_WINDOW, false],
+    ['after the deadline while the processor forgot the key early', PAST_THE_DEADLINE, true],
+    ['after the key window when the processor forgot the key', PAST_THE_KEY_WINDOW, true],
+  ])('%s: succeeds, is not charged again', async (when, seconds, forgotten) => {
+    const { apiUrl, db, sandboxUrl } = service;
+    const id = await leaveOpen(when, 'losing');
+    await age(db, id, seconds);
+    if (forgotten) await forgetAtProcessor(db, id);
+    const reply = await charge(apiUrl, when);
+    expect(reply).toMatchObject({ status: 201, body: { id, status: 'succeeded' } });
+    expect(await paymentsOf(sandboxUrl, id)).toHaveLength(1);
+  });
+
+  test('within the deadline but after the key window, which may be shorter: is looked up, not sent', async () => {
+    const { db, sandboxUrl } = service;
+    const id = await leaveOpen('short memory', 'losing');
+    await age(db, id, 30);
+    await forgetAtProcessor(db, id);
+    const api = await service.startApi({ SANDBOX_KEY_TTL_SECONDS: '20' });
+    const reply = await charge(api.url, 'short memory');
+    await api.stop();
+    expect(reply).toMatchObject({ status: 201, body: { id, status: 'succeeded' } });
+    expect(await paymentsOf(sandboxUrl, id)).toHaveLength(1);
+  });
+
+  test.each([PAST_THE_DEADLINE, PAST_THE_KEY_WINDOW])(
+    'and declined is a decline, %d s later as well',
+    async (seconds) => {
+      const { apiUrl, db, gate } = service;
+      const declined = { payment_method: 'pm_card_visa_chargeDeclined' };
+      gate.be('losing');
+      const { body } = await charge(apiUrl, `declined ${seconds}`, declined);
+      gate.be('open');
+      await age(db, body.charge, seconds);
+      const reply = await charge(apiUrl, `declined ${seconds}`, declined);
+      expect(reply).toMatchObject({ status: 402, body: { code: 'card_declined' } });
+    },
+  );
+
+  test('because the processor failed after it charged, and repeats that failure for ever: its ledger is believed', async () => {
+    const { apiUrl, sandboxUrl } = service;
+    const reply = await chargeUntilAnswered(apiUrl, 'stored 500', {
+      payment_method: 'pm_lab_error_after_charge',
+    });
+    expect(reply).toMatchObject({ status: 201, body: { status: 'succeeded' } });
+    expect(await paymentsOf(sandboxUrl, reply.body.id)).toHaveLength(1);
+  });
+
+  test('as before, and nobody can look before the deadline: after it the ledger is believed, too', async () => {
+    const { apiUrl, db, gate, sandboxUrl } = service;
+    const failing = { payment_method: 'pm_lab_error_after_charge' };
+    gate.be('losing');
+    const { body } = await charge(apiUrl, 'lost 500', failing);
+    gate.be('open');
+    await age(db, body.charge, PAST_THE_DEADLINE);
+    expect(await chargeUntilAnswered(apiUrl, 'lost 500', failing)).toMatchObject({
+      status: 201,
+    });
+    expect(await paymentsOf(sandboxUrl, body.charge)).toHaveLength(1);
+  });
+});
+
+describe('a ledger that is longer than one deadline can read', () => {
+  const PAGES = 4;
+  /** Of the whole ledger, so that its length is the same whatever tests have run before. */
+  const pageSize = async () => {
+    const { length } = await ledger(service.sandboxUrl);
+    return Math.ceil((length + 1) / PAGES); // the fence is in it, too
+  };
+
+  test('is read to its end, page by page, by one attempt', async () => {
+    const { db, gate, sandboxUrl } = service;
+    for (let each = 0; each < PAGES; each++) await charge(service.apiUrl, `sold beside ${each}`);
+    const id = await leaveOpen('long ledger', 'refusing');
+    await age(db, id, PAST_THE_DEADLINE);
+    const api = await service.startApi({ PROCESSOR_TIMEOUT_MS: '2000' });
+    let pages = 0;
+    const end = gate.page(await pageSize(), () => {
+      pages += 1;
+      return pause(700); // together more than the deadline
+    });
+    expectAbandoned(await charge(api.url, 'long ledger'));
+    end();
+    await api.stop();
+    expect(pages).toBeGreaterThanOrEqual(PAGES);
+    expect(await paymentsOf(sandboxUrl, id)).toEqual([]);
+    const { rows } = await db.query(
+      'SELECT attempts FROM idempotency_records WHERE resource_id = $1',
+      [id],
+    );
+    expect(rows).toEqual([{ attempts: 2 }]); // the one that did not reach the processor, and this
+  });
+
+  test('is read no further by a process that another has taken over from', async () => {
+    const { apiUrl, db, gate } = service;
+    const id = await leaveOpen('overtaken look', 'refusing');
+    await age(db, id, PAST_THE_DEADLINE);
+    const api = await service.startApi();
+    let pages = 0;
+    let goOn = () => {};
+    const held = new Promise<void>((resolve) => (goOn = resolve));
+    const end = gate.page(await pageSize(), () => {
+      pages += 1;
+      return held;
+    });
+    const overtaken = charge(api.url, 'overtaken look');
+    await until(async () => pages === 1);
+    end(); // for the other one
+    await endLease(db, 'overtaken look');
+    const reply = await charge(apiUrl, 'overtaken look');
+    expectAbandoned(reply);
+    const endAgain = gate.page(1, async () => (pages += 1));
+    goOn();
+    expect((await overtaken).text).toBe(reply.text);
+    endAgain();
+    await api.stop();
+    expect(pages).toBe(1);
+  });
+});
+
+describe('a process that dies while it gives up', () => {
+  const MOMENTS = ['before the fence', 'after the fence', 'after the look'] as const;
+  const ids = new Map<string, string>();
+  beforeAll(async () => {
+    const { db, gate } = service;
+    for (const moment of MOMENTS) {
+      const id = await leaveOpen(moment, 'refusing');
+      await age(db, id, PAST_THE_DEADLINE);
+      ids.set(moment, id);
+    }
+    // One death for all three, each as far as the gate or its point lets it come.
+    const dying = await service.startApiProcess({ diesWith: MOMENTS.length });
+    const lost = [charge(dying.url, 'after the look', {}, dieAt('after-perform'))];
+    await dying.dying(1);
+    const answer = gate.holdAnswers(); // it arrives, and nobody is told
+    lost.push(charge(dying.url, 'after the fence'));
+    await until(async () => (await fencesOf(ids.get('after the fence')!)).length > 0);
+    const open = gate.close();
+    lost.push(charge(dying.url, 'before the fence'));
+    await gate.held(1);
+    const ends = Promise.allSettled(lost);
+    await dying.kill();
+    open();
+    answer();
+    expect((await ends).map(({ status }) => status)).toEqual(MOMENTS.map(() => 'rejected'));
+  });
+
+  test.each(MOMENTS)('%s leaves a charge that any other gives up as well', async (moment) => {
+    const { apiUrl, db, sandboxUrl } = service;
+    const id = ids.get(moment)!;
+    await age(db, id, 15); // its lease, of ten seconds
+    expectAbandoned(await chargeUntilAnswered(apiUrl, moment));
+    expect((await lookUp(apiUrl, moment)).body.state).toBe('completed');
+    expect(await paymentsOf(sandboxUrl, id)).toEqual([]);
+  });
+});

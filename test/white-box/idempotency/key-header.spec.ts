@@ -1,0 +1,224 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import fc from 'fast-check';
+import { IdempotencyKeyInvalid, IdempotencyKeyMissing } from '../../../src/idempotency/errors.js';
+import {
+  isPossibleKey,
+  parseIdempotencyKey,
+  parsePreferWait,
+} from '../../../src/idempotency/key-header.js';
+import { startApp, type TestApp } from '../../support/app.js';
+import { call, CHARGE, post } from '../../support/client.js';
+import { head, sendRaw } from '../../support/raw-http.js';
+
+const parse = (...lines: string[]) => parseIdempotencyKey(lines);
+const quote = (key: string) => `"${key.replaceAll(/["\\]/g, '\\$&')}"`;
+const printable = fc.string({
+  unit: fc.integer({ min: 0x20, max: 0x7e }).map((code) => String.fromCharCode(code)),
+  minLength: 1,
+  maxLength: 255,
+});
+/** White space at the ends belongs to the header, not to a bare key. */
+const bare = printable.filter((key) => !/[",]/.test(key) && key.trim() === key);
+
+describe('the Idempotency-Key header', () => {
+  it('is the same key bare and quoted', () => {
+    fc.assert(
+      fc.property(bare, (key) => {
+        expect(parse(key)).toBe(key);
+        expect(parse(quote(key))).toBe(key);
+        expect(parse(` \t${key}\t `)).toBe(key);
+      }),
+    );
+  });
+
+  it('holds any printable ASCII when quoted, with quotes and backslashes escaped', () => {
+    fc.assert(
+      fc.property(printable, (key) => {
+        expect(parse(quote(key))).toBe(key);
+        expect(isPossibleKey(key)).toBe(true);
+      }),
+    );
+  });
+
+  it('never yields what a key cannot be, whatever the bytes', () => {
+    const latin1 = fc.integer({ min: 0, max: 255 }).map((code) => String.fromCharCode(code));
+    fc.assert(
+      fc.property(fc.string({ unit: latin1, maxLength: 300 }), (value) => {
+        try {
+          expect(isPossibleKey(parse(value))).toBe(true);
+        } catch (error) {
+          expect(error).toBeInstanceOf(IdempotencyKeyInvalid);
+        }
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  it.each([
+    ['8e03978e-40d5-43dd-bc93-6894a57f9324', 'a UUID that begins with a digit'],
+    ['a', 'one character'],
+    ['k'.repeat(255), '255 characters'],
+    ['order 7; try=1', 'what would be parameters after a quoted key'],
+    ['?1', 'what RFC 8941 calls a boolean'],
+    [':YQ==:', 'what RFC 8941 calls bytes'],
+    ["it's\\n", 'an apostrophe and a backslash'],
+  ])('%p is a bare key: %s', (value) => {
+    expect(parse(value)).toBe(value);
+  });
+
+  it('counts 255 characters without the quoting', () => {
+    expect(parse(quote('"'.repeat(255)))).toHaveLength(255);
+    expect(() => parse(quote('"'.repeat(256)))).toThrow(IdempotencyKeyInvalid);
+    expect(() => parse('k'.repeat(256))).toThrow(IdempotencyKeyInvalid);
+  });
+
+  it('minds case', () => {
+    expect(parse('Abc')).not.toBe(parse('abc'));
+  });
+
+  it.each([
+    ['', 'empty'],
+    ['   ', 'white space only'],
+    ['""', 'an empty string'],
+    ['"', 'a lone quote'],
+    ['"abc', 'an unterminated string'],
+    ['abc"', 'a quote at the end'],
+    ['a"b"c', 'quotes inside'],
+    ['"abc"def', 'something after the string'],
+    ['"abc" "def"', 'two strings'],
+    ['"abc", "def"', 'a list'],
+    ['a,b', 'a comma: two lines, joined by a proxy'],
+    ['"abc";v=1', 'a parameter'],
+    ['"abc";', 'an empty parameter'],
+    ['"a\\bc"', 'a wrong escape'],
+    ['"abc\\"', 'an escaped end'],
+    ['"a\tb"', 'a tab in a string'],
+    ['a\tb', 'a tab'],
+    ['caf\u00e9', 'latin-1'],
+    ['"caf\u00e9"', 'latin-1 in a string'],
+    ['\u00a0abc', 'a no-break space, which is no white space in HTTP'],
+    ['a\u007f', 'DEL'],
+  ])('%p is refused: %s', (value) => {
+    expect(() => parse(value)).toThrow(IdempotencyKeyInvalid);
+  });
+
+  it('is refused when it comes twice, equal or not, and missed when it does not come', () => {
+    expect(() => parse('a', 'a')).toThrow(IdempotencyKeyInvalid);
+    expect(() => parse('a', 'b')).toThrow(IdempotencyKeyInvalid);
+    expect(() => parse()).toThrow(IdempotencyKeyMissing);
+    expect(() => parseIdempotencyKey(undefined)).toThrow(IdempotencyKeyMissing);
+  });
+});
+
+describe('Prefer', () => {
+  it.each([
+    ['wait=0', 0],
+    ['wait=7', 7],
+    ['WAIT = 7', 7],
+    ['wait="7"', 7],
+    ['respond-async, wait=7', 7],
+    ['wait=7, wait=9', 7],
+    ['wait=30', 30],
+    ['wait=31', 30],
+    ['wait=999999999', 30],
+    ['wait=99999999999999999999', 30],
+    ['wait=-1', undefined],
+    ['wait=1.5', undefined],
+    ['wait=', undefined],
+    ['wait', undefined],
+    ['waiting=1', undefined],
+    ['', undefined],
+    [undefined, undefined],
+  ])('%p waits %p seconds', (header, seconds) => {
+    expect(parsePreferWait(header)).toBe(seconds);
+  });
+});
+
+describe('over HTTP', () => {
+  let app: TestApp;
+  beforeAll(async () => {
+    app = await startApp();
+  });
+  afterAll(() => app.stop());
+
+  const body = JSON.stringify(CHARGE);
+  const withKeys = (...keys: (string | Buffer)[]) => {
+    const text = head('POST /charges', {
+      Authorization: `Bearer ${app.acme.apiKey}`,
+      'Content-Type': 'application/json',
+      'Content-Length': String(body.length),
+    });
+    const lines = keys.map((key) =>
+      Buffer.concat([Buffer.from('Idempotency-Key: '), Buffer.from(key), Buffer.from('\r\n')]),
+    );
+    return sendRaw(
+      app.port,
+      Buffer.concat([Buffer.from(text.slice(0, -2)), ...lines, Buffer.from(`\r\n${body}`)]),
+    );
+  };
+
+  it('bare and quoted are one charge, and the header is echoed as it was sent', async () => {
+    const first = await post(app, '/charges', CHARGE, { key: 'abc-1' });
+    const again = await post(app, '/charges', CHARGE, { key: '"abc-1"' });
+    expect(again.text).toBe(first.text);
+    expect(again.headers.get('Idempotent-Replayed')).toBe('true');
+    expect(first.headers.get('Idempotency-Key')).toBe('abc-1');
+    expect(again.headers.get('Idempotency-Key')).toBe('"abc-1"');
+    const other = await post(app, '/charges', CHARGE, { key: 'ABC-1' });
+    expect(other.body.id).not.toBe(first.body.id);
+  });
+
+  it('two header lines are no key, even when they are equal', async () => {
+    for (const keys of [
+      ['a', 'b'],
+      ['a', 'a'],
+      ['"a"', '"a"'],
+    ]) {
+      const answer = await withKeys(...keys);
+      expect(answer.status).toBe(400);
+      expect(JSON.parse(answer.text)).toMatchObject({
+        code: 'idempotency_key_invalid',
+        retry: 'after_fix',
+      });
+      expect(answer.headers['idempotency-key']).toBeUndefined();
+    }
+  });
+
+  it('an empty line is an invalid key, no line a missing one', async () => {
+    expect((await withKeys('')).text).toContain('idempotency_key_invalid');
+    expect((await withKeys()).text).toContain('idempotency_key_missing');
+  });
+
+  it('bytes beyond ASCII are refused, as UTF-8 and as latin-1', async () => {
+    for (const key of ['é', Buffer.from([0x61, 0xe9]), Buffer.from([0xa0, 0x61])])
+      expect((await withKeys(key)).text).toContain('idempotency_key_invalid');
+  });
+
+  it('GET ignores it', async () => {
+    const reply = await call(app, '/charges', { key: 'a,b' });
+    expect(reply.status).toBe(200);
+    expect(reply.headers.get('Idempotency-Key')).toBeNull();
+  });
+
+  it('the lookup takes the bare form, percent-encoded', async () => {
+    const key = 'a/b "c", 100% \\';
+    const made = await post(app, '/charges', CHARGE, { key: quote(key) });
+    expect(made.status).toBe(201);
+    const found = await call(app, `/idempotency-keys/${encodeURIComponent(key)}`);
+    expect(found.body).toMatchObject({
+      key,
+      operation: 'POST /charges',
+      state: 'completed',
+      status: 201,
+      attempts: 1,
+    });
+    const quoted = await call(app, `/idempotency-keys/${encodeURIComponent(quote(key))}`);
+    expect(quoted).toMatchObject({ status: 404, body: { code: 'not_found', retry: 'after_fix' } });
+    for (const impossible of ['%C3%A9', '%00', 'k'.repeat(256)])
+      expect((await call(app, `/idempotency-keys/${impossible}`)).status).toBe(404);
+    const strange = await call(app, `/idempotency-keys/${encodeURIComponent(key)}`, {
+      apiKey: app.globex.apiKey,
+    });
+    expect(strange.status).toBe(404);
+  });
+});

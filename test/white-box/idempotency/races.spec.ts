@@ -1,0 +1,185 @@
+import { afterAll, beforeAll, beforeEach, expect, test } from '@jest/globals';
+import type { Request } from 'express';
+import { DataSource } from 'typeorm';
+import { TypeOrmDatabase, type Database } from '../../../src/idempotency/database.js';
+import { Completer } from '../../../src/idempotency/completer.js';
+import { IdempotencyEngine } from '../../../src/idempotency/engine.js';
+import {
+  IdempotencyKeyExpired,
+  IdempotencyKeyReused,
+  ReserveRaced,
+} from '../../../src/idempotency/errors.js';
+import { IdempotencyKeysController } from '../../../src/idempotency/idempotency-keys.controller.js';
+import {
+  OperationRegistry,
+  SilentProbe,
+  type FoundResource,
+  type Plan,
+} from '../../../src/idempotency/operation.js';
+import { claimRecord } from '../../../src/idempotency/lease.js';
+import type { IdempotencyRecord, KeyedRequest } from '../../../src/idempotency/record.entity.js';
+import { deleteExpired, findRecord, insertOrFindRecord } from '../../../src/idempotency/records.js';
+import { freshDatabase } from '../../support/database.js';
+
+/** The engine alone, with an operation whose object is in the hands of the test. */
+let find: () => Promise<FoundResource | undefined>;
+let database: Awaited<ReturnType<typeof freshDatabase>>;
+let dataSource: DataSource;
+let db: Database;
+let engine: IdempotencyEngine;
+let keys: IdempotencyKeysController;
+beforeAll(async () => {
+  database = await freshDatabase();
+  dataSource = await new DataSource({
+    type: 'postgres',
+    url: database.url,
+    installExtensions: false,
+    poolSize: 20,
+  }).initialize();
+  db = new TypeOrmDatabase(dataSource);
+  const operations = new OperationRegistry();
+  operations.register({ name: 'POST /things', idPrefix: 'th', find: () => find() });
+  const options = { waitMs: 1_000, ttlSeconds: 60, leaseMs: 1_000, reapIntervalMs: 1_000 };
+  const probe = new SilentProbe();
+  const completer = new Completer(db, operations, probe, options);
+  engine = new IdempotencyEngine(db, operations, completer, probe, options);
+  const facts = { accountId: () => 'acct_races', requestId: () => 'req_races' };
+  keys = new IdempotencyKeysController(db, operations, facts);
+});
+beforeEach(() => {
+  find = async () => undefined;
+});
+afterAll(async () => {
+  await dataSource.destroy();
+  await database.drop();
+});
+
+const lookUp = (key: string) => keys.find(key, {} as Request);
+
+let requests = 0;
+const request = (key: string, body = key): KeyedRequest => ({
+  accountId: 'acct_races',
+  key,
+  operation: 'POST /things',
+  id: `th_${key}`,
+  fingerprint: Buffer.from(body),
+  members: {},
+  requestId: `req_${++requests}`,
+});
+
+const insert = async (keyed: KeyedRequest, leaseMs: number) =>
+  (await insertOrFindRecord(db, keyed, leaseMs))?.claim;
+const remove = (record: IdempotencyRecord) => db.transaction((tx) => deleteExpired(tx, record));
+
+/** A plan whose reserve is raced that many times. */
+function racedTimes(times: number): Plan {
+  let races = 0;
+  return {
+    reserve: async () => {
+      if (races++ < times) throw new ReserveRaced();
+      return { answer: { status: 201, headers: {}, body: `after ${times} races` } };
+    },
+  };
+}
+
+test('of twenty inserts at once one wins, and none of the others is an error', async () => {
+  for (let round = 0; round < 150; round++) {
+    const inserts = Array.from({ length: 20 }, () => insert(request(`inserts ${round}`), 1_000));
+    const claims = await Promise.all(inserts);
+    expect(claims.filter((claim) => claim !== undefined)).toHaveLength(1);
+  }
+});
+
+test('a reserve that loses races begins again until it wins', async () => {
+  const { answer } = await engine.run(request('wins'), racedTimes(50));
+  expect(answer.body).toBe('after 50 races');
+});
+
+test('a reserve that is raced each time ends as a fault, and leaves the key unused', async () => {
+  const raced = engine.run(request('never'), racedTimes(Infinity));
+  await expect(raced).rejects.toThrow('raced each time');
+  const rows: unknown[] = await dataSource.query(
+    `SELECT 1 FROM idempotency_records WHERE key = 'never'`,
+  );
+  expect(rows).toEqual([]);
+  const { answer } = await engine.run(request('never'), racedTimes(0));
+  expect(answer.body).toBe('after 0 races');
+});
+
+const thing = (key: string) => async () => ({
+  object: 'thing',
+  id: `th_${key}`,
+  url: '/',
+  failed: false,
+  createdAt: new Date(),
+});
+
+/** Another request makes the object in the moment between a look at the record and a look at the object. */
+function madeMeanwhile(key: string): void {
+  find = async () => {
+    find = thing(key);
+    await engine.run(request(key), racedTimes(0));
+    return find();
+  };
+}
+
+test.each([
+  { refused: 'by validation', plan: new Error('invalid') },
+  { refused: 'by its reserve', plan: { reserve: () => Promise.reject(new Error('refused')) } },
+])(
+  'a request that is refused $refused while its key makes the object gets the answer',
+  async ({ refused, plan }) => {
+    madeMeanwhile(refused);
+    const result = await engine.run(request(refused), plan);
+    expect(result).toMatchObject({ replayed: true, answer: { body: 'after 0 races' } });
+    const other = request(refused, 'another body');
+    await expect(engine.run(other, new Error('invalid'))).rejects.toThrow(IdempotencyKeyReused);
+  },
+);
+
+test('a key that is looked up while it makes its object is not called expired', async () => {
+  madeMeanwhile('looked up');
+  expect(await lookUp('looked up')).toMatchObject({ state: 'completed', key: 'looked up' });
+});
+
+test('an object without a record is an expired key, whatever the request is refused for', async () => {
+  find = thing('expired');
+  for (const plan of [new Error('invalid'), racedTimes(Infinity)])
+    await expect(engine.run(request('expired'), plan)).rejects.toThrow(IdempotencyKeyExpired);
+  expect(await lookUp('expired')).toMatchObject({ state: 'expired' });
+});
+
+test('a record that was completed after somebody found it abandoned is not taken over', async () => {
+  await insert(request('completed meanwhile'), -1);
+  const found = await findRecord(db, 'acct_races', 'completed meanwhile');
+  expect(found).toMatchObject({ free: true, epoch: 1 });
+  await db.query(
+    `UPDATE idempotency_records SET state = 'completed', completed_at = now(), expires_at = now() + interval '1 day',
+       lease_expires_at = NULL, response_status = 201, response_headers = '{}', response_body = 'done'
+     WHERE key = 'completed meanwhile'`,
+  );
+  expect(await claimRecord(db, found!, 1_000)).toBeUndefined();
+});
+
+test('an expired record that was made anew since it was read is not deleted, unfinished or completed', async () => {
+  const key = 'made anew';
+  const complete = (expiresIn: string) =>
+    db.query(
+      `UPDATE idempotency_records SET state = 'completed', completed_at = now(), lease_expires_at = NULL,
+         expires_at = now() + $2::interval, response_status = 201, response_headers = '{}', response_body = 'done'
+       WHERE key = $1`,
+      [key, expiresIn],
+    );
+  await insert(request(key), 1_000);
+  await complete('-1 second');
+  const expired = await findRecord(db, 'acct_races', key);
+  expect(expired).toMatchObject({ expired: true, epoch: 1 });
+  await remove(expired!);
+  expect(await findRecord(db, 'acct_races', key)).toBeUndefined();
+
+  await insert(request(key), 1_000); // the same id, the same epoch
+  await remove(expired!);
+  await complete('1 day');
+  await remove(expired!);
+  expect(await findRecord(db, 'acct_races', key)).toMatchObject({ state: 'completed', epoch: 1 });
+});

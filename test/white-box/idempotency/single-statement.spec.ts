@@ -1,0 +1,284 @@
+import { randomUUID } from 'node:crypto';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
+import { DataSource } from 'typeorm';
+import { Completer } from '../../../src/idempotency/completer.js';
+import { TypeOrmDatabase, type Database, type Tx } from '../../../src/idempotency/database.js';
+import { IdempotencyEngine } from '../../../src/idempotency/engine.js';
+import {
+  IdempotencyKeyExpired,
+  IdempotencyRequestInProgress,
+} from '../../../src/idempotency/errors.js';
+import { extendLease, takeOutOfCount } from '../../../src/idempotency/lease.js';
+import {
+  OperationRegistry,
+  SilentProbe,
+  type Answer,
+  type Operation,
+  type Write,
+} from '../../../src/idempotency/operation.js';
+import { claimOf, type Claim, type KeyedRequest } from '../../../src/idempotency/record.entity.js';
+import { findRecord, insertOrFindRecord, seizeRecord } from '../../../src/idempotency/records.js';
+import { freshDatabase } from '../../support/database.js';
+import { until } from '../../support/until.js';
+
+/** The engine alone, with an operation whose beats are one statement each. A test says what happens meanwhile. */
+const ACCOUNT = 'acct_single';
+const OPTIONS = { waitMs: 200, ttlSeconds: 60, leaseMs: 10_000, reapIntervalMs: 1_000 };
+let database: Awaited<ReturnType<typeof freshDatabase>>;
+let dataSource: DataSource;
+let db: Database;
+let engine: IdempotencyEngine;
+let key: string;
+/** Runs before the outside call ends. */
+let perform: () => Promise<void>;
+let settling: Write;
+let performed: number;
+
+beforeAll(async () => {
+  database = await freshDatabase();
+  dataSource = await new DataSource({
+    type: 'postgres',
+    url: database.url,
+    installExtensions: false,
+    poolSize: 25,
+  }).initialize();
+  db = new TypeOrmDatabase(dataSource);
+  await db.query(`CREATE TABLE things (account_id text, id text, state text CHECK (state <> 'forbidden'),
+    settled integer DEFAULT 0, PRIMARY KEY (account_id, id))`);
+  await db.query(`CREATE TABLE thing_events (id text, type text CHECK (type <> 'forbidden'))`);
+  const operations = new OperationRegistry();
+  operations.register(THINGS);
+  const probe = new SilentProbe();
+  const completer = new Completer(db, operations, probe, OPTIONS);
+  engine = new IdempotencyEngine(db, operations, completer, probe, OPTIONS);
+});
+beforeEach(() => {
+  key = randomUUID();
+  perform = async () => undefined;
+  settling = settleThing();
+  performed = 0;
+});
+afterAll(async () => {
+  await dataSource.destroy();
+  await database.drop();
+});
+
+const DONE: Answer = { status: 201, headers: {}, body: 'done' };
+const THINGS: Operation = {
+  name: 'POST /things',
+  idPrefix: 'th',
+  find: async (on, accountId, id) => {
+    const sql = 'SELECT FROM things WHERE account_id = $1 AND id = $2';
+    const [thing] = await on.query<object>(sql, [accountId, id]);
+    return thing && { object: 'thing', id, url: '/', failed: false, createdAt: new Date() };
+  },
+  outside: {
+    load: async () => 'work',
+    perform: async () => {
+      performed += 1;
+      await perform();
+      return { ended: true, outcome: 'outcome' };
+    },
+    settle: () => ({ answer: DONE, write: settling }),
+  },
+};
+
+/** It tells an event as well, so that a loser that writes is seen although its thing has a primary key. */
+const insertThing = (state = 'pending'): Write => ({
+  sql: `object AS (
+    INSERT INTO things (account_id, id, state) SELECT account_id, resource_id, $1 FROM record RETURNING id
+  ), event AS (INSERT INTO thing_events SELECT id, 'made' FROM object)`,
+  values: [state],
+});
+
+/** No state is asked for: that it runs once is the engine's doing. */
+const settleThing = (event = 'settled'): Write => ({
+  sql: `object AS (
+    UPDATE things SET state = 'done', settled = settled + 1 FROM record
+    WHERE things.account_id = record.account_id AND things.id = record.resource_id RETURNING things.id
+  ), event AS (INSERT INTO thing_events SELECT id, $1 FROM object)`,
+  values: [event],
+});
+
+const request = (): KeyedRequest => ({
+  accountId: ACCOUNT,
+  key,
+  operation: THINGS.name,
+  id: `th_${key}`,
+  fingerprint: Buffer.from(key),
+  members: {},
+  requestId: `req_${randomUUID()}`,
+});
+
+const run = (write = insertThing(), waitMs = OPTIONS.waitMs) =>
+  engine.run(request(), { insert: () => write, work: () => 'work' }, waitMs);
+const record = () => findRecord(db, ACCOUNT, key);
+const claim = async (): Promise<Claim> => claimOf((await record())!);
+
+/** What is written of the object, and the events about it. */
+async function written() {
+  const id = `th_${key}`;
+  const things = await db.query('SELECT state, settled FROM things WHERE id = $1', [id]);
+  const events = await db.query<{ type: string }>('SELECT type FROM thing_events WHERE id = $1', [
+    id,
+  ]);
+  return { things, events: events.map(({ type }) => type).sort() };
+}
+const NOTHING = { things: [], events: [] };
+const PENDING = { things: [{ state: 'pending', settled: 0 }], events: ['made'] };
+const SETTLED = { things: [{ state: 'done', settled: 1 }], events: ['made', 'settled'] };
+
+/** While the settle waits for the record, another transaction changes it, and commits; the first time. */
+function changeWhileItWaits(change: (tx: Tx) => Promise<unknown>): void {
+  perform = () =>
+    new Promise((changed, failed) => {
+      perform = async () => undefined;
+      db.transaction(async (tx) => {
+        await change(tx);
+        changed();
+        await until(async () => (await statementsThatWait()) === 1);
+      }).catch(failed);
+    });
+}
+
+async function statementsThatWait(): Promise<number> {
+  const rows = await db.query(
+    `SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`,
+  );
+  return rows.length;
+}
+
+describe('record and object', () => {
+  test('commit together, in one transaction for each beat', async () => {
+    const transactions: unknown[] = [];
+    perform = async () => {
+      expect(await record()).toMatchObject({ state: 'in_progress', epoch: 1 });
+      expect(await written()).toEqual(PENDING);
+      transactions.push(await transactionsOf());
+    };
+    expect((await run()).answer).toEqual(DONE);
+    expect(await record()).toMatchObject({ state: 'completed', response_body: 'done' });
+    expect(await written()).toEqual(SETTLED);
+    transactions.push(await transactionsOf());
+    for (const { of_record, of_thing } of transactions as Record<string, string>[])
+      expect(of_record).toBe(of_thing);
+  });
+
+  test('are both absent if the object cannot be written, and the key is unused', async () => {
+    await expect(run(insertThing('forbidden'))).rejects.toMatchObject({ code: '23514' });
+    expect([await record(), await written()]).toEqual([undefined, NOTHING]);
+    expect((await run()).replayed).toBe(false);
+    expect(await written()).toEqual(SETTLED);
+  });
+
+  test('are both as before if what comes with the object cannot be written', async () => {
+    settling = settleThing('forbidden');
+    await expect(run()).rejects.toMatchObject({ code: '23514' });
+    expect(await record()).toMatchObject({ state: 'in_progress', response_body: null });
+    expect(await written()).toEqual(PENDING);
+  });
+
+  test('a settle that finds no object is error 22012, and the record stays in progress', async () => {
+    perform = async () => void (await db.query('DELETE FROM things WHERE id = $1', [`th_${key}`]));
+    await expect(run()).rejects.toMatchObject({ code: '22012' });
+    expect(await record()).toMatchObject({ state: 'in_progress', response_body: null });
+    expect(await written()).toEqual({ things: [], events: ['made'] });
+  });
+
+  /** Which transactions have written the rows as they are now. */
+  async function transactionsOf() {
+    const [row] = await db.query(
+      `SELECT idempotency_records.xmin AS of_record, things.xmin AS of_thing
+       FROM idempotency_records JOIN things ON things.id = resource_id WHERE key = $1`,
+      [key],
+    );
+    return row;
+  }
+});
+
+describe('while the settle waits for the record', () => {
+  test('its claim is lost: it writes nothing', async () => {
+    changeWhileItWaits((tx) => seizeRecord(tx, ACCOUNT, `th_${key}`));
+    await expect(run()).rejects.toThrow(IdempotencyRequestInProgress);
+    expect(await record()).toMatchObject({
+      state: 'in_progress',
+      epoch: 2,
+      response_body: null,
+    });
+    expect(await written()).toEqual(PENDING);
+  });
+
+  test('another attempt settles: it writes nothing, and replays', async () => {
+    changeWhileItWaits(async (tx) => {
+      await tx.query(
+        `UPDATE idempotency_records SET epoch = 2, state = 'completed', completed_at = now(), expires_at = now() + '1 day',
+           lease_expires_at = NULL, response_status = 201, response_headers = '{}', response_body = 'theirs'
+         WHERE key = $1`,
+        [key],
+      );
+    });
+    expect(await run()).toMatchObject({ replayed: true, answer: { body: 'theirs' } });
+    expect(await written()).toEqual(PENDING);
+  });
+
+  test.each<[string, (tx: Tx) => Promise<unknown>]>([
+    ['its lease is extended', async (tx) => extendLease(tx, await claim(), OPTIONS.leaseMs)],
+    [
+      'an attempt is taken out of the count',
+      async (tx) => {
+        await db.query('UPDATE idempotency_records SET failures = 1 WHERE key = $1', [key]);
+        await takeOutOfCount(tx, { ...(await claim()), bySweep: true });
+      },
+    ],
+  ])('%s, and the claim holds: it settles once', async (_, change) => {
+    changeWhileItWaits(change);
+    expect(await run()).toMatchObject({ replayed: false, answer: DONE });
+    expect(performed).toBe(1);
+    expect(await record()).toMatchObject({ state: 'completed', epoch: 1, failures: 0 });
+    expect(await written()).toEqual(SETTLED);
+  });
+});
+
+describe('an expired record', () => {
+  beforeEach(async () => {
+    await run();
+    await db.query(
+      `UPDATE idempotency_records SET expires_at = now() - interval '1 second' WHERE key = $1`,
+      [key],
+    );
+  });
+
+  test('whose id is taken stays, and the key is expired', async () => {
+    const before = await record();
+    expect(before).toMatchObject({ expired: true });
+    await expect(run()).rejects.toThrow(IdempotencyKeyExpired);
+    expect(await record()).toEqual(before);
+    expect(await written()).toEqual(SETTLED);
+  });
+
+  test('whose object is gone makes way for another, in one transaction with it', async () => {
+    await db.query('DELETE FROM things WHERE id = $1', [`th_${key}`]);
+    await expect(run(insertThing('forbidden'))).rejects.toMatchObject({ code: '23514' });
+    expect(await record()).toMatchObject({ expired: true });
+    expect((await run()).replayed).toBe(false);
+    expect(await record()).toMatchObject({ state: 'completed', expired: false });
+  });
+});
+
+test('of twenty inserts at once one writes the object, and the others write nothing', async () => {
+  for (let round = 0; round < 50; round++) {
+    key = randomUUID();
+    const inserts = Array.from({ length: 20 }, () =>
+      insertOrFindRecord(db, request(), OPTIONS.leaseMs, insertThing()),
+    );
+    const found = await Promise.all(inserts);
+    expect(found.filter((one) => one?.claim)).toHaveLength(1);
+    expect(await written()).toEqual(PENDING);
+  }
+});
+
+test('twenty requests at once get the answer of the one that writes the object', async () => {
+  const results = await Promise.all(Array.from({ length: 20 }, () => run(insertThing(), 60_000)));
+  expect(results.filter(({ replayed }) => !replayed)).toHaveLength(1);
+  expect(await written()).toEqual(SETTLED);
+});

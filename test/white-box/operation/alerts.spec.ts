@@ -1,0 +1,131 @@
+import { spawnSync } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { parse } from 'yaml';
+import { WHAT_TO_DO } from '../../../src/charges/parked-payment.commands.js';
+import { startApp, type TestApp } from '../../support/app.js';
+import { call, CHARGE } from '../../support/client.js';
+
+const HOME = 'docs/operations';
+const readme = await readFile('README.md', 'utf8');
+const rulesText = await readFile(`${HOME}/charge-once.rules.yml`, 'utf8');
+const rules = (
+  parse(rulesText) as {
+    groups: { rules: { alert: string; expr: string; annotations: { description: string } }[] }[];
+  }
+).groups.flatMap(({ rules: each }) => each);
+
+interface Panel {
+  id: number;
+  type: string;
+  title: string;
+  gridPos: { x: number; y: number; w: number; h: number };
+  targets: { refId: string; expr: string }[];
+}
+const board = JSON.parse(await readFile(`${HOME}/charge-once.dashboard.json`, 'utf8')) as {
+  uid: string;
+  schemaVersion: number;
+  templating: { list: { name: string; type: string }[] };
+  panels: Panel[];
+};
+const queries = [
+  ...rules.map(({ alert, expr }): [string, string] => [alert, expr]),
+  ...board.panels.flatMap(({ title, targets }) =>
+    targets.map(({ expr }): [string, string] => [title, expr]),
+  ),
+];
+
+let app: TestApp;
+let metrics: string;
+/** The series that a scrape can have: a histogram has three for its one name. */
+let series: Set<string>;
+beforeAll(async () => {
+  app = await startApp();
+  await call(app, '/charges', { method: 'POST', body: CHARGE, key: randomUUID() });
+  metrics = await (await fetch(`${app.url}/metrics`)).text();
+  const types = [...metrics.matchAll(/^# TYPE (\S+) (\S+)$/gm)];
+  series = new Set(
+    types.flatMap(([, name = '', type]) =>
+      type === 'histogram' ? ['_bucket', '_sum', '_count'].map((end) => name + end) : [name],
+    ),
+  );
+});
+afterAll(() => app.stop());
+
+test.each(queries)('%s asks for what /metrics has: %s', (_title, expr) => {
+  const names = expr.match(/\b(?:charge_once|nodejs|process)_\w+/g) ?? [];
+  expect(names).not.toEqual([]);
+  expect(names.filter((name) => !series.has(name))).toEqual([]);
+  const labels = [...expr.matchAll(/\bby \(([^)]*)\)/g)].flatMap(([, list = '']) =>
+    list.split(', '),
+  );
+  const ours = labels.filter((label) => label !== 'instance'); // Prometheus adds it
+  expect(ours.filter((label) => !metrics.includes(`${label}="`))).toEqual([]);
+});
+
+test('has a rule for each alarm that the README names, and no other', () => {
+  const [, sentence = ''] = /Alarm on ([^]*?)\(/.exec(readme)!;
+  const alarms = [...sentence.matchAll(/`(charge_once_\w+)`/g)].map(([, name]) => name);
+  const ruled = rules.map(({ expr }) => /charge_once_\w+/.exec(expr)?.[0]);
+  expect(alarms).toHaveLength(6);
+  expect(rulesText).toMatch(/^# Prometheus alert rules for the six alarms of the README\./);
+  expect(ruled.sort()).toEqual(alarms.sort());
+});
+
+test('tells what each reason of a parked payment means for the customer', () => {
+  const { description } = rules.find(
+    ({ alert }) => alert === 'ChargeOnceParkedPayments',
+  )!.annotations;
+  for (const reason of Object.keys(WHAT_TO_DO)) expect(description).toContain(`\`${reason}\``);
+  expect(description).toContain('`owed_refund_failed`: the customer was NOT refunded.');
+  expect(description).toContain('`npm run jobs -- resolve <processor reference> <what was done>`');
+});
+
+test('the board is one that Grafana can load: unique ids, a data source to choose, no overlap', () => {
+  expect(board).toMatchObject({ uid: 'charge-once', schemaVersion: 39 });
+  expect(board.templating.list).toMatchObject([{ name: 'datasource', type: 'datasource' }]);
+  expect(new Set(board.panels.map(({ id }) => id)).size).toBe(board.panels.length);
+  const taken = new Set<string>();
+  for (const { type, gridPos, targets } of board.panels) {
+    expect(['stat', 'timeseries']).toContain(type);
+    expect(new Set(targets.map(({ refId }) => refId)).size).toBe(targets.length);
+    const { x, y, w, h } = gridPos;
+    expect(x + w).toBeLessThanOrEqual(24);
+    for (let column = x; column < x + w; column++) {
+      for (let row = y; row < y + h; row++) {
+        const cell = `${column} ${row}`;
+        expect(taken.has(cell)).toBe(false);
+        taken.add(cell);
+      }
+    }
+  }
+});
+
+const promtool = (...args: string[]) => spawnSync('promtool', args, { cwd: HOME });
+const installed = promtool('--version').status === 0;
+const here = installed ? describe : describe.skip;
+here(`promtool${installed ? '' : ' (skipped: it is not installed here)'}`, () => {
+  test.each([
+    ['check', 'charge-once.rules.yml'],
+    ['test', 'charge-once.rules.test.yml'],
+  ])('%s rules %s', (command, file) => {
+    const { status, stdout, stderr } = promtool(command, 'rules', file);
+    expect({ status, output: `${stdout}${stderr}` }).toMatchObject({ status: 0 });
+  });
+
+  test('takes every query of the board', async () => {
+    const home = await mkdtemp(join(tmpdir(), 'charge-once-board-'));
+    const file = join(home, 'board.yml');
+    const records = queries.map(([, expr], nr) => ({
+      record: `query_${nr}`,
+      expr: expr.replaceAll('$__rate_interval', '5m'),
+    }));
+    await writeFile(file, JSON.stringify({ groups: [{ name: 'board', rules: records }] }));
+    const { status, stdout, stderr } = promtool('check', 'rules', file);
+    expect({ status, output: `${stdout}${stderr}` }).toMatchObject({ status: 0 });
+    await rm(home, { recursive: true });
+  });
+});

@@ -1,0 +1,367 @@
+import { randomUUID } from 'node:crypto';
+import type { ServerResponse } from 'node:http';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
+import { PAUSES_MS, pauseAfter } from '../../../src/webhooks/outgoing/retry-schedule.js';
+import { addJob, drained, skipPauses } from '../../effects/effects.support.js';
+import { expectCleanBooks } from '../../support/books.js';
+import { send } from '../../support/raw-client.js';
+import { startReceiver, type Receiver } from '../../support/receiver.js';
+import { startService, type Running, type Service } from '../../support/service.js';
+import { until } from '../../support/until.js';
+import {
+  attemptsOf,
+  deliveriesOf,
+  firstAttempt,
+  forgetEndpoints,
+  happen,
+  LATER,
+  newEndpoint,
+  type DeliveryRow,
+  type TestEndpoint,
+} from '../../webhooks/webhooks.support.js';
+
+let service: Service;
+let worker: Running;
+let receiver: Receiver;
+beforeAll(async () => {
+  receiver = await startReceiver();
+  service = await startService({ env: { WEBHOOK_CONCURRENCY: '8', WEBHOOK_TIMEOUT_MS: '1000' } });
+  worker = await service.startWorker();
+});
+beforeEach(() => forgetEndpoints(service.db));
+afterAll(() => expectCleanBooks(service));
+afterAll(async () => {
+  await service.stop();
+  await receiver.stop();
+});
+
+const STATUS =
+  (status: number, headers = {}) =>
+  (response: ServerResponse) =>
+    response.writeHead(status, headers).end();
+
+/** The one delivery of an endpoint, after so many attempts. */
+async function attempted(endpoint: TestEndpoint, count = 1): Promise<DeliveryRow> {
+  let delivery: DeliveryRow | undefined;
+  await until(async () => {
+    [delivery] = await deliveriesOf(service.db, endpoint);
+    return (
+      delivery?.attempts === count && (delivery.status !== 'pending' || delivery.pause !== null)
+    );
+  });
+  return delivery!;
+}
+
+/** Resolves when no delivery is left, also of those that wait for their time. */
+function allEnded(): Promise<void> {
+  return until(async () => {
+    await skipPauses(service.db);
+    const { rows } = await service.db.query(
+      `SELECT 1 FROM webhook_deliveries WHERE status = 'pending' LIMIT 1`,
+    );
+    return rows.length === 0;
+  });
+}
+
+/** By the clock that PostgreSQL has, too. */
+const secondsSince = (start: number) => (Date.now() - start) / 1000;
+
+describe('an event', () => {
+  test('is delivered, as the API shows it, to the endpoints that want it', async () => {
+    const [wants, wantsAll, wantsOther] = [
+      await newEndpoint(service, receiver, ['charge.failed', 'charge.succeeded']),
+      await newEndpoint(service, receiver, ['*']),
+      await newEndpoint(service, receiver, ['charge.failed', 'order.paid']),
+    ];
+    const event = await happen(service);
+    await drained(service.db);
+    for (const { path } of [wants, wantsAll]) {
+      expect(receiver.at(path)).toHaveLength(1);
+      const [{ headers, body }] = receiver.at(path) as [(typeof receiver.journal)[0]];
+      expect(headers).toMatchObject({ 'webhook-id': event, 'content-type': 'application/json' });
+      expect(body).toBe((await send(`${service.apiUrl}/events/${event}`)).text);
+    }
+    expect(receiver.at(wantsOther.path)).toEqual([]);
+  });
+
+  test('of another account is nobody’s business', async () => {
+    const endpoint = await newEndpoint(service, receiver, ['*']);
+    await send(`${service.apiUrl}/charges`, {
+      key: randomUUID(),
+      apiKey: 'sk_test_globex',
+      body: { amount: 1200, currency: 'eur', payment_method: 'pm_card_visa' },
+    });
+    await drained(service.db);
+    expect(receiver.at(endpoint.path)).toEqual([]);
+  });
+
+  test('relayed twice, and fanned out once more by a job, is delivered once', async () => {
+    const endpoint = await newEndpoint(service, receiver);
+    const event = await happen(service);
+    await drained(service.db);
+    await addJob(service.db, 'fan-out-event', { account: await accountOf(event), event });
+    await service.db.query('UPDATE events SET relayed_at = NULL WHERE id = $1', [event]);
+    await drained(service.db);
+    expect(receiver.at(endpoint.path)).toHaveLength(1);
+    expect(await deliveriesOf(service.db, endpoint)).toHaveLength(1);
+  });
+
+  test('is delivered twice when its end is forgotten (control)', async () => {
+    const endpoint = await newEndpoint(service, receiver);
+    await happen(service);
+    await drained(service.db);
+    await service.db.query(
+      `UPDATE webhook_deliveries SET status = 'pending', next_attempt_at = now() WHERE endpoint_id = $1`,
+      [endpoint.id],
+    );
+    await drained(service.db);
+    expect(receiver.at(endpoint.path)).toHaveLength(2);
+  });
+
+  async function accountOf(event: string) {
+    const { rows } = await service.db.query<{ account_id: string }>(
+      'SELECT account_id FROM events WHERE id = $1',
+      [event],
+    );
+    return rows[0]!.account_id;
+  }
+});
+
+describe('a resend', () => {
+  test('delivers once more under the same webhook-id, once for each key', async () => {
+    const endpoint = await newEndpoint(service, receiver);
+    const event = await happen(service);
+    await drained(service.db);
+    const resend = (key: string) =>
+      send(`${service.apiUrl}/events/${event}/resend`, { method: 'POST', key });
+    const first = await resend('resend');
+    expect(first).toMatchObject({ status: 200, body: { id: event } });
+    expect((await resend('resend')).text).toBe(first.text);
+    await drained(service.db);
+    const got = receiver.at(endpoint.path);
+    expect(got.map(({ headers }) => headers['webhook-id'])).toEqual([event, event]);
+    expect(got[1]?.body).toBe(got[0]?.body);
+    const shown = await send(`${service.apiUrl}/webhook-endpoints/${endpoint.id}/deliveries`);
+    expect(shown.body.data).toHaveLength(2);
+    expect((await resend('again')).status).toBe(200);
+    await receiver.received(endpoint.path, 3);
+    expect(
+      (await send(`${service.apiUrl}/events/evt_no/resend`, { method: 'POST', key: 'no' })).status,
+    ).toBe(404);
+  });
+});
+
+describe('a delivery', () => {
+  test.each([200, 201, 204, 299])('that is answered with %i has succeeded', async (status) => {
+    const endpoint = await newEndpoint(service, receiver);
+    receiver.answer(endpoint.path, STATUS(status));
+    await happen(service);
+    expect(await attempted(endpoint)).toMatchObject({ status: 'succeeded', pause: null });
+    await drained(service.db);
+  });
+
+  test.each([300, 301, 302, 303, 307, 308, 400, 401, 404, 429, 500, 503])(
+    'that is answered with %i is tried again, and not somewhere else',
+    async (status) => {
+      const endpoint = await newEndpoint(service, receiver);
+      const location = `${receiver.url}/elsewhere`;
+      receiver.answer(endpoint.path, STATUS(status, { location, ...LATER }));
+      await happen(service);
+      const delivery = await attempted(endpoint);
+      expect(delivery.status).toBe('pending');
+      expect(delivery.pause).toBeGreaterThan(1);
+      expect(await attemptsOf(service.db, delivery.id)).toEqual([
+        { number: 1, response_status: status, error: null },
+      ]);
+      receiver.answer(endpoint.path, STATUS(200));
+      await skipPauses(service.db);
+      expect(await attempted(endpoint, 2)).toMatchObject({ status: 'succeeded' });
+      const ids = receiver.at(endpoint.path).map(({ headers }) => headers['webhook-id']);
+      expect(new Set(ids).size).toBe(1);
+      expect(receiver.at('/elsewhere')).toEqual([]);
+    },
+  );
+
+  test('that is never answered well is tried for three days, with pauses that grow and differ', async () => {
+    const endpoint = await newEndpoint(service, receiver);
+    receiver.answer(endpoint.path, STATUS(500, LATER));
+    await happen(service);
+    expect((await attempted(endpoint)).status).toBe('pending');
+    // Our first pause may be over before it is read.
+    expect([0, 1].map((random) => pauseAfter(1, 0, random))).toEqual([3_750, 6_250]);
+    receiver.answer(endpoint.path, STATUS(500));
+    for (const [i, pauseMs] of PAUSES_MS.slice(1).entries()) {
+      const start = Date.now();
+      await skipPauses(service.db);
+      const { status, pause } = await attempted(endpoint, i + 2);
+      expect(status).toBe('pending');
+      expect(pause! + secondsSince(start)).toBeGreaterThan((pauseMs / 1000) * 0.75);
+      expect(pause).toBeLessThanOrEqual((pauseMs / 1000) * 1.25);
+    }
+    await skipPauses(service.db);
+    const last = await attempted(endpoint, PAUSES_MS.length + 1);
+    expect(last).toMatchObject({ status: 'failed', pause: null });
+    expect(await attemptsOf(service.db, last.id)).toHaveLength(PAUSES_MS.length + 1);
+    await drained(service.db);
+    const days = PAUSES_MS.reduce((sum, ms) => sum + ms, 0) / 86_400_000;
+    expect(days).toBeCloseTo(3, 0);
+    expect(new Set(Array.from({ length: 20 }, () => pauseAfter(3))).size).toBe(20);
+    const [shown] = (await send(`${service.apiUrl}/webhook-endpoints/${endpoint.id}/deliveries`))
+      .body.data as object[];
+    expect(shown).toMatchObject({ status: 'failed', attempts: 12, response_status: 500 });
+  });
+
+  test.each([
+    ['seconds', () => '3600', 3600, 3600],
+    ['a date', () => new Date(Date.now() + 7_200_000).toUTCString(), 7199, 7200], // it has whole seconds only
+    ['more than a day', () => '999999', 86_400, 86_400],
+    ['less than our own pause', () => '0', 22.5, 37.5],
+    ['nonsense', () => 'soon', 22.5, 37.5],
+  ])('waits as long as Retry-After asks: %s', async (_what, value, least, most) => {
+    const endpoint = await newEndpoint(service, receiver);
+    receiver.answer(endpoint.path, STATUS(503, LATER));
+    await happen(service);
+    await attempted(endpoint);
+    // At the second attempt: our own pause after the first may be over before it is read.
+    const start = Date.now();
+    receiver.answer(endpoint.path, STATUS(503, { 'retry-after': value() }));
+    await skipPauses(service.db);
+    const { pause } = await attempted(endpoint, 2);
+    expect(pause! + secondsSince(start)).toBeGreaterThan(least);
+    expect(pause).toBeLessThanOrEqual(most);
+    receiver.answer(endpoint.path, STATUS(200));
+    await skipPauses(service.db);
+    await drained(service.db);
+  });
+
+  test('whose answer never comes is cut off before its lease is over, and tried again', async () => {
+    const silent = await newEndpoint(service, receiver);
+    const answer = receiver.hold(silent.path);
+    await happen(service);
+    const unanswered = { number: 1, response_status: null, error: 'no answer in time' };
+    expect(await firstAttempt(service.db, silent)).toEqual(unanswered);
+    expect(await deliveriesOf(service.db, silent)).toMatchObject([{ status: 'pending' }]);
+    answer();
+    await skipPauses(service.db);
+    await drained(service.db);
+  });
+
+  test('is answered by the head alone, however long the body or however slow', async () => {
+    const endless =
+      (status: number, headers = {}) =>
+      (response: ServerResponse) =>
+        response.writeHead(status, headers).end('x'.repeat(1_000_000));
+    const unfinished =
+      (status: number, headers = {}) =>
+      (response: ServerResponse) =>
+        response.writeHead(status, headers).write('x');
+    const ends = [
+      [endless(200), 200, 'succeeded'],
+      [unfinished(201), 201, 'succeeded'],
+      [endless(410), 410, 'failed'],
+      [unfinished(503, LATER), 503, 'pending'],
+    ] as const;
+    const endpoints: TestEndpoint[] = [];
+    for (const [answer] of ends) {
+      const endpoint = await newEndpoint(service, receiver);
+      receiver.answer(endpoint.path, answer);
+      endpoints.push(endpoint);
+    }
+    await happen(service);
+    for (const [i, [, response_status, status]] of ends.entries()) {
+      const delivery = await attempted(endpoints[i]!);
+      expect(delivery.status).toBe(status);
+      if (status === 'pending') expect(delivery.pause).toBeGreaterThan(3000);
+      expect(await attemptsOf(service.db, delivery.id)).toEqual([
+        { number: 1, response_status, error: null },
+      ]);
+    }
+    const gone = await send(`${service.apiUrl}/webhook-endpoints/${endpoints[2]!.id}`);
+    expect(gone.body.status).toBe('disabled');
+    receiver.answer(endpoints[3]!.path, STATUS(200));
+    await skipPauses(service.db);
+    await drained(service.db);
+  });
+
+  test('that is answered with 410 has ended, and so have all others to that endpoint', async () => {
+    const endpoint = await newEndpoint(service, receiver);
+    receiver.answer(endpoint.path, STATUS(500, LATER));
+    await happen(service);
+    const waiting = await attempted(endpoint);
+    receiver.answer(endpoint.path, STATUS(410));
+    await happen(service);
+    await until(async () =>
+      (await deliveriesOf(service.db, endpoint)).some(({ status }) => status === 'failed'),
+    );
+    const { body } = await send(`${service.apiUrl}/webhook-endpoints/${endpoint.id}`);
+    expect(body.status).toBe('disabled');
+    await skipPauses(service.db);
+    await happen(service);
+    await drained(service.db);
+    const all = await deliveriesOf(service.db, endpoint);
+    expect(all.map(({ status }) => status)).toEqual(['failed', 'failed']); // the third was never planned
+    expect(await attemptsOf(service.db, waiting.id)).toHaveLength(1);
+    expect(receiver.at(endpoint.path)).toHaveLength(2);
+  });
+
+  test('to an endpoint that was deleted meanwhile is not attempted', async () => {
+    const endpoint = await newEndpoint(service, receiver);
+    receiver.answer(endpoint.path, STATUS(500, LATER));
+    await happen(service);
+    await attempted(endpoint);
+    await send(`${service.apiUrl}/webhook-endpoints/${endpoint.id}`, { method: 'DELETE' });
+    await happen(service); // what comes later is not even planned
+    await skipPauses(service.db);
+    await drained(service.db);
+    expect(await deliveriesOf(service.db, endpoint)).toMatchObject([
+      { status: 'failed', attempts: 1 },
+    ]);
+    expect(receiver.at(endpoint.path)).toHaveLength(1);
+  });
+
+  test('that is under way when its endpoint is deleted ends as the receiver says', async () => {
+    const [takes, refuses] = [
+      await newEndpoint(service, receiver),
+      await newEndpoint(service, receiver),
+    ];
+    const answer = receiver.hold(takes.path);
+    receiver.hold(refuses.path);
+    await happen(service);
+    for (const { id, path } of [takes, refuses]) {
+      await receiver.received(path);
+      await send(`${service.apiUrl}/webhook-endpoints/${id}`, { method: 'DELETE' });
+    }
+    answer();
+    receiver.drop(refuses.path, 0);
+    await allEnded();
+    expect(await deliveriesOf(service.db, takes)).toMatchObject([{ status: 'succeeded' }]);
+    expect(await deliveriesOf(service.db, refuses)).toMatchObject([
+      { status: 'failed', attempts: 1 },
+    ]);
+  });
+});
+
+test('slow endpoints hold up no other, and get all of their own in the end', async () => {
+  const hanging = [await newEndpoint(service, receiver), await newEndpoint(service, receiver)];
+  const quick = await newEndpoint(service, receiver);
+  const answers = hanging.map(({ path }) => receiver.hold(path));
+  const events: string[] = [];
+  // All at once: what hangs is cut off after 10 s, and the next of its kind would be sent.
+  await worker.stop();
+  for (let i = 0; i < 30; i++) events.push(await happen(service));
+  await service.startWorker({ WEBHOOK_TIMEOUT_MS: '10000' });
+  await receiver.received(quick.path, 30);
+  // All eight slots would be theirs otherwise; what has none waits, and that is no attempt.
+  const open = hanging.flatMap(({ path }) => receiver.at(path));
+  expect(open.length).toBeLessThanOrEqual(4);
+  const planned = [];
+  for (const endpoint of hanging) planned.push(...(await deliveriesOf(service.db, endpoint)));
+  expect(planned).toHaveLength(60);
+  expect(planned.reduce((sum, { attempts }) => sum + attempts, 0)).toBeLessThanOrEqual(4);
+  answers.forEach((answer) => answer());
+  await allEnded();
+  for (const { path } of hanging) {
+    const got = receiver.at(path).map(({ headers }) => headers['webhook-id']);
+    expect(got.sort()).toEqual([...events].sort());
+  }
+});

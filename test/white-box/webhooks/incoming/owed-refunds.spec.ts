@@ -1,0 +1,121 @@
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { AppModule } from '../../../../src/app.module.js';
+import { loadConfig } from '../../../../src/config.js';
+import { createHttpApp } from '../../../../src/platform/http-process.js';
+import { Compensation } from '../../../../src/refunds/compensation.js';
+import { charge, getCharge, send } from '../../../support/raw-client.js';
+import type { Service } from '../../../support/service.js';
+import {
+  accountOf,
+  event,
+  parked,
+  parkedInMetrics,
+  startListening,
+  statesOf,
+  tell,
+  told,
+} from '../../../webhooks/incoming/incoming.support.js';
+
+/** A refund that we owe has no idempotency record: a job makes it, and the processor may tell of it before the job. */
+let service: Service;
+let app: Awaited<ReturnType<typeof createHttpApp>>;
+let compensation: Compensation;
+beforeAll(async () => {
+  service = await startListening();
+  app = await createHttpApp(AppModule.forRoot(loadConfig(service.env)));
+  app.useLogger(false);
+  await app.init();
+  compensation = app.get(Compensation, { strict: false });
+});
+afterAll(async () => {
+  await app.close();
+  await service.stop();
+});
+
+/** The job was told nothing; the returned function is its next run. */
+async function leaveOwed(cause: string) {
+  const { apiUrl, sandboxUrl, db, gate } = service;
+  gate.be('open');
+  const { body } = await charge(apiUrl, `paid for ${cause}`);
+  const account = await accountOf(service, body.id);
+  const again = () => compensation.refundOnce(account, body.id, cause);
+  gate.be('losing');
+  await expect(again()).rejects.toThrow();
+  gate.be('refusing'); // from here on nobody gets through to ask
+  const { rows } = await db.query<{ id: string }>('SELECT id FROM refunds WHERE cause = $1', [
+    cause,
+  ]);
+  const page = await send(`${sandboxUrl}/v1/refunds?limit=100`);
+  const all = page.body.data as { id: string; metadata: { refund?: string } }[];
+  const object = all.find(({ metadata }) => metadata.refund === rows[0]!.id)!;
+  return { id: rows[0]!.id, chargeId: body.id, object, again };
+}
+
+test('is settled by the notification, and the job finds it done', async () => {
+  const { id, chargeId, object, again } = await leaveOwed('out_of_stock:1');
+  await expect(again()).rejects.toThrow();
+  const news = event('refund.created', object);
+  await Promise.all([
+    tell(service.apiUrl, news),
+    tell(service.apiUrl, { ...news, id: 'evt_twin' }),
+  ]);
+  expect(await statesOf(service, news.id)).toEqual(['applied']);
+  await again();
+  expect((await getCharge(service.apiUrl, chargeId)).body.amount_refunded).toBe(1200);
+  expect(await told(service, id)).toEqual(['charge.refunded']);
+});
+
+test('that fails after it had succeeded is in the log, also if it was parked before for another reason', async () => {
+  const { chargeId, object } = await leaveOwed('out_of_stock:3');
+  await tell(service.apiUrl, event('refund.created', object));
+  await tell(service.apiUrl, event('refund.updated', { ...object, amount: 1199 }));
+  expect(await parked(service, chargeId)).toMatchObject([{ reason: 'amount_mismatch' }]);
+  const errors: unknown[] = [];
+  const drop = () => undefined;
+  app.useLogger({ log: drop, warn: drop, error: (line: unknown) => errors.push(line) });
+  const failed = { ...object, status: 'failed', failure_reason: 'lost_or_stolen_card' };
+  await tell(service.apiUrl, event('refund.failed', failed));
+  await tell(service.apiUrl, event('refund.updated', failed));
+  app.useLogger(false);
+  expect(errors).toEqual([
+    expect.stringMatching(`which we owed, failed .* ${object.id} was parked`),
+  ]);
+  expect((await getCharge(service.apiUrl, chargeId)).body.amount_refunded).toBe(0);
+});
+
+test('that fails after another reason was resolved waits for a person again', async () => {
+  const { chargeId, object } = await leaveOwed('out_of_stock:4');
+  await tell(service.apiUrl, event('refund.created', object));
+  await tell(service.apiUrl, event('refund.updated', { ...object, amount: 1199 }));
+  const before = await parkedInMetrics(service);
+  await service.db.query(
+    `UPDATE parked_payments SET resolved_at = now(), resolution = 'compared' WHERE processor_reference = $1`,
+    [object.id],
+  );
+  expect(await parkedInMetrics(service)).toBe(before - 1);
+  const errors: unknown[] = [];
+  const drop = () => undefined;
+  app.useLogger({ log: drop, warn: drop, error: (line: unknown) => errors.push(line) });
+  const failed = { ...object, status: 'failed', failure_reason: 'lost_or_stolen_card' };
+  await tell(service.apiUrl, event('refund.failed', failed));
+  app.useLogger(false);
+  expect(errors).toEqual([
+    expect.stringMatching(`${object.id} \\(owed_refund_failed\\): open again after "compared"`),
+  ]);
+  expect(await parkedInMetrics(service)).toBe(before);
+  expect(await parked(service, chargeId)).toEqual([
+    { reference: object.id, reason: 'owed_refund_failed', amount: '1200' },
+  ]);
+});
+
+test('that fails by the notification fails its job, each time it runs: a person must look', async () => {
+  const { id, object, again } = await leaveOwed('out_of_stock:2');
+  await tell(
+    service.apiUrl,
+    event('refund.failed', { ...object, status: 'failed', failure_reason: 'declined' }),
+  );
+  await service.db.query('DELETE FROM sandbox.refunds WHERE id = $1', [object.id]); // the ledger says the same
+  service.gate.be('open');
+  for (let run = 0; run < 2; run++)
+    await expect(again()).rejects.toThrow(`${id} failed: declined; a person must look`);
+});
