@@ -172,14 +172,15 @@ export class Completer {
 
   private async settleSeized<Work, Outcome>(
     tx: Tx,
-    { load, settle }: OutsideCall<Work, Outcome>,
+    outside: OutsideCall<Work, Outcome>,
     accountId: string,
     id: string,
     outcome: Outcome,
   ): Promise<{ claim: Claim; result: Result } | undefined> {
     const claim = await seizeRecord(tx, accountId, id);
     if (!claim) return undefined;
-    const result = await this.settle(tx, claim, settle(await load(tx, claim), outcome, claim));
+    const work = await outside.load(tx, claim);
+    const result = await this.settle(tx, claim, outside.settle(work, outcome, claim));
     if (!result) throw new Error(`${id} was seized, but cannot be settled`);
     return { claim, result };
   }

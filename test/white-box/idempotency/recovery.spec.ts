@@ -31,7 +31,7 @@ let completer: Completer;
 let key: string;
 let performed: number;
 let beats: Pick<OutsideCall<string, string>, 'load' | 'perform'> & {
-  settle(tx: Tx, work: string, outcome: string, intent: Intent): Promise<Answer>;
+  settle: (tx: Tx, work: string, outcome: string, intent: Intent) => Promise<Answer>;
 };
 
 const DONE: Answer = { status: 201, headers: {}, body: 'done' };
