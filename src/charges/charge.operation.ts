@@ -10,18 +10,15 @@ import {
   type Plan,
 } from '../idempotency/operation.js';
 import { chargeLink, type Order } from '../orders/order.entity.js';
-import { refuseUnlessPayable, whyOrderIsClosed } from '../orders/order.problems.js';
-import { findOrder, holdOrder } from '../orders/order.queries.js';
+import { holdOrder } from '../orders/order.queries.js';
 import { elapsedMs } from '../platform/clock.js';
-import type { Queryable, Tx } from '../platform/database.js';
-import { Problem, validationFailed } from '../platform/problem.js';
+import type { Queryable } from '../platform/database.js';
 import { Processor, type PaymentParameters } from '../processor/processor.js';
 import { holdStock } from '../stock/stock.js';
 import type { CreateCharge } from './charge.dto.js';
 import type { Charge } from './charge.entity.js';
 import {
   findCharge,
-  findChargeOfLostOrder,
   findPendingCharge,
   insertPendingCharge,
   pendingCharge,
@@ -30,6 +27,8 @@ import {
   type NewCharge,
 } from './charge.queries.js';
 import { deadlinesOf, giveUp, type AttemptTimes, type Ending, type GivingUp } from './give-up.js';
+import { payableOrder, whyNotPayable } from './order-to-pay.js';
+import { staysPending } from './outside.js';
 import { isAnythingParked, parkUnlessAccountedFor, type Misfit } from './parked-payments.js';
 import { chargeAnswer, endOf, settleCharge, settlementOf } from './settle-charge.js';
 
@@ -106,9 +105,9 @@ export class ChargeOperation implements Operation<Attempt, ChargeEnd> {
         const { id } = intent;
         const charge = await insertPendingCharge(tx, this.newCharge(intent, request, terms, order));
         // The id is taken (this intent has made its charge before) or, by the unique index, the order.
-        if (!charge) throw (await whyNow(tx, order)) ?? new ReserveRaced();
+        if (!charge) throw (await whyNotPayable(tx, order)) ?? new ReserveRaced();
         if (!(await holdOrder(tx, order, id)))
-          throw (await whyNow(tx, order)) ?? new ReserveRaced();
+          throw (await whyNotPayable(tx, order)) ?? new ReserveRaced();
         const short = await holdStock(tx, accountId, id, order.items);
         if (short.length > 0) {
           const failed = await settleCharge(tx, OUT_OF_STOCK, { accountId, id });
@@ -176,12 +175,13 @@ export class ChargeOperation implements Operation<Attempt, ChargeEnd> {
       }
       return { ended: true, outcome };
     }
-    if (answer.kind === 'refused' || answer.kind === 'unknown') {
-      this.log[answer.kind === 'refused' && answer.alarm ? 'error' : 'warn'](
-        `${charge.id} stays pending: ${answer.reason}`,
-      );
-    }
-    return open(charge, answer);
+    return staysPending(charge.id, answer, this.log, {
+      unknown:
+        'The processor did not answer in time. The charge is pending; it may have been taken.',
+      nothing:
+        'The processor was not reached. The charge is pending; nothing has been taken so far.',
+      extensions: { charge: charge.id },
+    });
   }
 
   /** Asks the processor what became of the charge, which makes it happen while its time lasts. */
@@ -223,66 +223,3 @@ const OUT_OF_STOCK: ChargeEnd = {
   declineCode: null,
   reference: null,
 };
-
-/** The order that a charge is to pay. @throws Problem 404, 400 or 409. */
-async function payableOrder(
-  tx: Tx,
-  accountId: string,
-  request: CreateCharge,
-  orderId: string,
-): Promise<Order> {
-  const order = await findOrder(tx, accountId, orderId);
-  if (!order) throw new Problem('not_found', 'No such order.', { retry: 'after_fix' });
-  const errors = [
-    {
-      pointer: '/amount',
-      detail: `must be the order's total, ${order.total}, or left out`,
-      given: request.amount,
-      ours: order.total,
-    },
-    {
-      pointer: '/currency',
-      detail: `must be the order's, ${order.currency}, or left out`,
-      given: request.currency,
-      ours: order.currency,
-    },
-  ].filter(({ given, ours }) => given !== undefined && given !== ours);
-  if (errors.length > 0)
-    throw validationFailed(errors.map(({ pointer, detail }) => ({ pointer, detail })));
-  const closed = whyOrderIsClosed(order);
-  if (closed) throw closed;
-  refuseUnlessPayable(order);
-  return order;
-}
-
-/** What stands in the way of an order that was open when it was read. */
-async function whyNow(tx: Tx, { account_id, id }: Order): Promise<Problem | undefined> {
-  const order = await findOrder(tx, account_id, id);
-  const closed = order && whyOrderIsClosed(order);
-  if (closed) return closed;
-  // Paid before a restore: the order does not show it, its charge was rebuilt from the processor's ledger.
-  const charge = await findChargeOfLostOrder(tx, account_id, id);
-  if (charge === undefined) return undefined;
-  return new Problem('order_already_paid', 'The order is paid.', {
-    extensions: { resource: chargeLink(charge) },
-  });
-}
-
-/** No outcome yet: the charge stays pending and recovery goes on. */
-function open(charge: Charge, answer: Ending): Performed<ChargeEnd> {
-  return {
-    ended: false,
-    inDoubt: answer.kind === 'unknown',
-    error: (inDoubt, retryAfterSeconds) =>
-      new Problem(
-        inDoubt ? 'processor_outcome_unknown' : 'processor_unavailable',
-        inDoubt
-          ? 'The processor did not answer in time. The charge is pending; it may have been taken.'
-          : 'The processor was not reached. The charge is pending; nothing has been taken so far.',
-        {
-          extensions: { charge: charge.id },
-          headers: { 'Retry-After': String(retryAfterSeconds) },
-        },
-      ),
-  };
-}

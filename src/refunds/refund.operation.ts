@@ -3,6 +3,7 @@ import { GIVING_UP } from '../charges/charge.operation.js';
 import { lockCharge } from '../charges/charge.queries.js';
 import type { Charge } from '../charges/charge.entity.js';
 import type { GivingUp } from '../charges/give-up.js';
+import { staysPending } from '../charges/outside.js';
 import { isAnythingParked, type Misfit } from '../charges/parked-payments.js';
 import { ReserveRaced } from '../idempotency/errors.js';
 import {
@@ -24,7 +25,7 @@ import { refundAmount } from './refund.arithmetic.js';
 import { refuseUnlessWhole, type CreateRefund } from './refund.dto.js';
 import { parkRefundUnlessAccountedFor } from './parked-refunds.js';
 import { refundLink, type Refund } from './refund.entity.js';
-import { refundWaitsFor, stillOpen } from './refund.problems.js';
+import { refundWaitsFor } from './refund.problems.js';
 import {
   findPendingRefund,
   findRefund,
@@ -194,12 +195,13 @@ export class RefundOperation implements Operation<Attempt, RefundEnd> {
         answer = unknown(`the other refunds of the charge cannot be read: ${nameOf(error)}`);
       }
     }
-    if (answer.kind === 'refused' || answer.kind === 'unknown') {
-      this.log[answer.kind === 'refused' && answer.alarm ? 'error' : 'warn'](
-        `${refund.id} stays pending: ${answer.reason}`,
-      );
-    }
-    return stillOpen(refund, answer);
+    return staysPending(refund.id, answer, this.log, {
+      unknown:
+        'The processor has given no final answer. The refund is pending; the money may be on its way.',
+      nothing:
+        'The processor was not reached. The refund is pending; nothing has gone back so far.',
+      extensions: { refund: refund.id, charge: refund.charge_id },
+    });
   }
 
   /**

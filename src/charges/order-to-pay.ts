@@ -1,0 +1,54 @@
+import { chargeLink, type Order } from '../orders/order.entity.js';
+import { refuseUnlessPayable, whyOrderIsClosed } from '../orders/order.problems.js';
+import { findOrder } from '../orders/order.queries.js';
+import type { Tx } from '../platform/database.js';
+import { Problem, validationFailed } from '../platform/problem.js';
+import type { CreateCharge } from './charge.dto.js';
+import { findChargeOfLostOrder } from './charge.queries.js';
+
+/** The order that a charge is to pay. @throws Problem 404, 400 or 409. */
+export async function payableOrder(
+  tx: Tx,
+  accountId: string,
+  request: CreateCharge,
+  orderId: string,
+): Promise<Order> {
+  const order = await findOrder(tx, accountId, orderId);
+  if (!order) throw new Problem('not_found', 'No such order.', { retry: 'after_fix' });
+  const errors = [
+    {
+      pointer: '/amount',
+      detail: `must be the order's total, ${order.total}, or left out`,
+      given: request.amount,
+      ours: order.total,
+    },
+    {
+      pointer: '/currency',
+      detail: `must be the order's, ${order.currency}, or left out`,
+      given: request.currency,
+      ours: order.currency,
+    },
+  ].filter(({ given, ours }) => given !== undefined && given !== ours);
+  if (errors.length > 0)
+    throw validationFailed(errors.map(({ pointer, detail }) => ({ pointer, detail })));
+  const closed = whyOrderIsClosed(order);
+  if (closed) throw closed;
+  refuseUnlessPayable(order);
+  return order;
+}
+
+/** Why an order that was open when it was read cannot be paid now. */
+export async function whyNotPayable(
+  tx: Tx,
+  { account_id, id }: Order,
+): Promise<Problem | undefined> {
+  const order = await findOrder(tx, account_id, id);
+  const closed = order && whyOrderIsClosed(order);
+  if (closed) return closed;
+  // Paid before a restore: the order does not show it, its charge was rebuilt from the processor's ledger.
+  const charge = await findChargeOfLostOrder(tx, account_id, id);
+  if (charge === undefined) return undefined;
+  return new Problem('order_already_paid', 'The order is paid.', {
+    extensions: { resource: chargeLink(charge) },
+  });
+}

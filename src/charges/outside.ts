@@ -1,0 +1,33 @@
+import type { Logger } from '@nestjs/common';
+import type { Performed } from '../idempotency/operation.js';
+import { Problem } from '../platform/problem.js';
+import type { Ending } from './give-up.js';
+
+/**
+ * The processor's answer ends nothing: the object stays pending, and recovery continues. Charges and refunds share this.
+ * @param texts for the client that waits: `unknown` if an attempt may have had an effect, `nothing` if none has.
+ */
+export function staysPending<Outcome>(
+  id: string,
+  answer: Ending,
+  log: Logger,
+  texts: { unknown: string; nothing: string; extensions: Record<string, unknown> },
+): Performed<Outcome> {
+  if (answer.kind === 'refused' || answer.kind === 'unknown') {
+    const alarms = answer.kind === 'refused' && answer.alarm;
+    log[alarms ? 'error' : 'warn'](`${id} stays pending: ${answer.reason}`);
+  }
+  return {
+    ended: false,
+    inDoubt: answer.kind === 'unknown',
+    error: (inDoubt, retryAfterSeconds) =>
+      new Problem(
+        inDoubt ? 'processor_outcome_unknown' : 'processor_unavailable',
+        inDoubt ? texts.unknown : texts.nothing,
+        {
+          extensions: texts.extensions,
+          headers: { 'Retry-After': String(retryAfterSeconds) },
+        },
+      ),
+  };
+}
