@@ -60,6 +60,7 @@ export class Compensation implements Operation<Attempt, RefundEnd> {
    * Gives back all that is left of a charge, once per cause. One that the processor refuses is not asked for again
    * under its name; what its ledger says then decides. Nothing left (a person was faster, at the processor's own desk):
    * done. Less than was asked for: that is asked for, under the next name. As much as before: only with `askAgain`.
+   * All its calls of the processor end within the time of one, so that the job ends before the queue frees it.
    * @param askAgain whether a refund that was refused before may be asked for once more.
    * @throws Error while the outcome is open, or if a person must look; call again.
    */
@@ -69,11 +70,11 @@ export class Compensation implements Operation<Attempt, RefundEnd> {
     cause: string,
     askAgain = false,
   ): Promise<void> {
-    const debt = { accountId, chargeId, cause };
+    const debt = { accountId, chargeId, cause, deadline: this.processor.deadline() };
     let mayAskAgain = askAgain && (await this.wasRefused(debt));
     let refused = await this.attempt(debt);
     while (refused) {
-      const left = await this.leftByLedger(refused);
+      const left = await this.leftByLedger(refused, debt.deadline);
       if (left === 0) return;
       if (left >= refused.amount && !mayAskAgain)
         throw new Error(`${refused.id} failed: ${refused.failure_code}; a person must look`);
@@ -120,7 +121,8 @@ export class Compensation implements Operation<Attempt, RefundEnd> {
     return refund?.status === 'failed' ? refund : undefined;
   }
 
-  private plan({ accountId, chargeId, cause }: Debt, name: string, left = Infinity) {
+  private plan(debt: Debt, name: string, left = Infinity) {
+    const { accountId, chargeId, cause, deadline } = debt;
     return {
       reserve: async (tx, { id }) => {
         const begun = elapsedMs();
@@ -138,7 +140,7 @@ export class Compensation implements Operation<Attempt, RefundEnd> {
           ...{ id, amount, reason: cause, cause: name },
         });
         if (!refund) throw new Error(`another refund for ${cause} was made; the job comes back`);
-        return { work: { refund, reservedAt: begun } };
+        return { work: { refund, reservedAt: begun, notAfter: deadline } };
       },
     } satisfies TransactionPlan<Attempt>;
   }
@@ -148,11 +150,10 @@ export class Compensation implements Operation<Attempt, RefundEnd> {
    * us have been written down.
    * @throws Error while one of them has not ended; what the SDK throws, if the ledger cannot be read.
    */
-  private async leftByLedger({ account_id, charge_id }: Refund): Promise<number> {
+  private async leftByLedger({ account_id, charge_id }: Refund, notAfter: number): Promise<number> {
     const charge = await findCharge(this.db, account_id, charge_id);
     if (!charge) throw new Error(`${charge_id} is to be given back, but is not there`);
     let left = charge.amount;
-    const notAfter = this.processor.deadline();
     const { listed, undecided } = await catchUpWithRefunds(this.db, this.processor, charge, {
       notAfter,
     });
@@ -171,6 +172,8 @@ interface Debt {
   accountId: string;
   chargeId: string;
   cause: string;
+  /** Of this run, by `elapsedMs()`, in ms. */
+  deadline: number;
 }
 
 /** The reserve's answer to a debt that is paid: it undoes itself. */

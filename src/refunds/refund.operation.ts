@@ -49,6 +49,8 @@ export interface Attempt {
   refund: Refund;
   /** As that of a charge's attempt: by `elapsedMs()`, so that a process that sleeps afterwards notices. */
   reservedAt: number;
+  /** Until when it may call, by `elapsedMs()`, if that is sooner than its lease allows. */
+  notAfter?: number;
 }
 
 /**
@@ -70,7 +72,8 @@ export class RefundOperation implements Operation<Attempt, RefundEnd> {
   ) {
     this.outside = {
       load: (db, intent) => this.load(db, intent),
-      perform: (attempt, _intent, leftMs) => this.perform(attempt, elapsedMs() + leftMs),
+      perform: (attempt, _intent, leftMs) =>
+        this.perform(attempt, Math.min(elapsedMs() + leftMs, attempt.notAfter ?? Infinity)),
       settle: ({ refund }, end, intent) => ({
         settle: async (tx) =>
           refundAnswer(await settleRefund(tx, refund.charge_id, end, intent), intent.requestId),
