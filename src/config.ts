@@ -87,7 +87,7 @@ export function loadConfig(env: Env = process.env): Config {
     );
   }
   const payments = processor(env);
-  const jobConcurrency = integer(env, 'JOB_CONCURRENCY', 10, 1, 100);
+  const jobConcurrency = integer(env, 'JOB_CONCURRENCY', 5, 1, 100);
   return {
     host: host(env),
     port: port(env, 'PORT', 3000),
