@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import {
   Injectable,
   Logger,
@@ -5,9 +6,9 @@ import {
   type OnApplicationBootstrap,
 } from '@nestjs/common';
 import { Database, type Tx } from '../platform/database.js';
-import { isConnectionLost, isPassing } from '../idempotency/errors.js';
+import { isPassing } from '../idempotency/errors.js';
 import { Loop } from '../idempotency/loop.js';
-import { enqueue, JobRegistry } from '../jobs/jobs.js';
+import { enqueue, JobRegistry, type NewJob } from '../jobs/jobs.js';
 import type { Event } from './event.entity.js';
 import { EVENT_COLUMNS, EventSubscribers, findEvent } from './events.js';
 
@@ -15,8 +16,13 @@ import { EVENT_COLUMNS, EventSubscribers, findEvent } from './events.js';
 const BUSY_PAUSE_MS = 10;
 /** The pause grows to this while there are no events, in ms. Longer delays the first event; shorter costs idle CPU. */
 const IDLE_PAUSE_MS = 200;
-/** Larger, and one transaction holds its locks longer; smaller, and a burst takes more round trips. */
-const BATCH = 200;
+const FAILED_PAUSE_MS = 1_000;
+/** How many of the oldest events a run looks at; accounts that are under way are left out. */
+const CANDIDATES = 200;
+/** Events of one transaction. Larger, and it holds its locks longer; smaller, and a burst takes more round trips. */
+const BATCH = 50;
+/** Accounts that are relayed side by side. Each takes a connection. */
+const AT_ONCE = 3;
 
 const FAN_OUT = 'fan-out-event';
 
@@ -30,6 +36,9 @@ export class EventRelay implements OnApplicationBootstrap, BeforeApplicationShut
   private readonly log = new Logger(EventRelay.name);
   private readonly loop = new Loop(EventRelay.name, IDLE_PAUSE_MS, () => this.relay());
   private pauseMs = BUSY_PAUSE_MS;
+  private stopping = false;
+  /** By account. One that is slow, or that waits for a lock, holds up no other. */
+  private readonly running = new Map<string, Promise<void>>();
 
   constructor(
     private readonly db: Database,
@@ -46,18 +55,25 @@ export class EventRelay implements OnApplicationBootstrap, BeforeApplicationShut
   }
 
   async beforeApplicationShutdown(): Promise<void> {
+    this.stopping = true;
     await this.loop.stop();
+    await Promise.all(this.running.values());
   }
 
   /** @returns the pause until the next run, in ms. */
   private async relay(): Promise<number> {
-    const waiting = await listWaiting(this.db, BATCH);
-    for (const { account_id, ids } of waiting) {
-      await this.relayOf(account_id, ids).catch((error: unknown) => {
-        if (isConnectionLost(error)) throw error;
-        this.log.warn(`events of ${account_id} are relayed later`, error);
-      });
-      this.subscribers.relayed();
+    const room = AT_ONCE - this.running.size;
+    const busy = [...this.running.keys()];
+    const waiting = room > 0 ? await listWaiting(this.db, CANDIDATES, busy) : [];
+    for (const { account_id, ids } of this.stopping ? [] : waiting.slice(0, room)) {
+      const ended = this.relayOf(account_id, ids.slice(0, BATCH))
+        .then(() => this.subscribers.relayed())
+        .catch(async (error: unknown) => {
+          this.log.warn(`events of ${account_id} are relayed later`, error);
+          await delay(FAILED_PAUSE_MS);
+        })
+        .finally(() => this.running.delete(account_id));
+      this.running.set(account_id, ended);
     }
     this.pauseMs = waiting.length > 0 ? BUSY_PAUSE_MS : Math.min(this.pauseMs * 1.5, IDLE_PAUSE_MS);
     return this.pauseMs;
@@ -67,8 +83,10 @@ export class EventRelay implements OnApplicationBootstrap, BeforeApplicationShut
   private async relayOf(accountId: string, ids: string[]): Promise<void> {
     try {
       await this.db.transaction(async (tx) => {
-        const events = await markRelayed(tx, accountId, ids);
-        for (const event of events) await this.enqueueJobsOf(tx, event);
+        const jobs: NewJob[] = [];
+        for (const event of await markRelayed(tx, accountId, ids))
+          jobs.push(...(await this.subscribers.jobsOf(tx, event)));
+        await enqueue(tx, jobs);
         // Dies here: nothing is relayed and nothing is enqueued; the next run of any worker does both.
       });
     } catch (error) {
@@ -88,21 +106,18 @@ export class EventRelay implements OnApplicationBootstrap, BeforeApplicationShut
   private async fanOut(tx: Tx, accountId: string, id: string): Promise<void> {
     const event = await findEvent(tx, accountId, id);
     if (!event) throw new Error(`${id} has a job but no event`);
-    await this.enqueueJobsOf(tx, event);
-  }
-
-  private async enqueueJobsOf(tx: Tx, event: Event): Promise<void> {
     await enqueue(tx, await this.subscribers.jobsOf(tx, event));
   }
 }
 
-/** Candidates, oldest first; across accounts, so without locks. */
-async function listWaiting(db: Database, limit: number) {
+/** Candidates, oldest first; across accounts, so without locks. The account of the oldest event comes first. */
+async function listWaiting(db: Database, limit: number, busy: readonly string[]) {
   return db.query<{ account_id: string; ids: string[] }>(
-    `SELECT account_id, array_agg(id) AS ids
-     FROM (SELECT account_id, id FROM events WHERE relayed_at IS NULL ORDER BY created_at LIMIT $1) AS waiting
-     GROUP BY account_id`,
-    [limit],
+    `SELECT account_id, array_agg(id ORDER BY created_at) AS ids
+     FROM (SELECT account_id, id, created_at FROM events
+       WHERE relayed_at IS NULL AND account_id <> ALL($2) ORDER BY created_at LIMIT $1) AS waiting
+     GROUP BY account_id ORDER BY min(created_at)`,
+    [limit, busy],
   );
 }
 

@@ -134,6 +134,7 @@ export class IdempotencyEngine implements BeforeApplicationShutdown {
       }
       // Dies here: record and object are committed; the next attempt continues from them.
       if (reserved?.claim) await this.reached('after-reserve', request);
+      if (!reserved) progress.raced(undefined); // the record that was in the way is found by the next look
       return reserved;
     } catch (error) {
       progress.reserveFailed(error);

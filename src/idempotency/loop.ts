@@ -1,5 +1,8 @@
 import { Logger } from '@nestjs/common';
 
+/** The pause after a run that failed, in ms, if the interval is shorter: a database that is away is not hurried. */
+const FAILED_PAUSE_MS = 1_000;
+
 /** Runs something again and again, with jitter, so that many processes do not run it at the same moment. */
 export class Loop {
   private readonly log: Logger;
@@ -22,7 +25,10 @@ export class Loop {
   start(): void {
     this.timer = undefined;
     this.running = this.run()
-      .catch((error: unknown) => this.log.warn('will try again', error))
+      .catch((error: unknown) => {
+        this.log.warn('will try again', error);
+        return Math.max(this.intervalMs, FAILED_PAUSE_MS);
+      })
       .then((intervalMs) => {
         const pause = (intervalMs ?? this.intervalMs) * (0.5 + Math.random());
         if (!this.stopped) this.timer = setTimeout(() => this.start(), pause);

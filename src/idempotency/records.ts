@@ -116,7 +116,7 @@ export async function lockClaimed(tx: Tx, claim: Claim): Promise<boolean> {
 /**
  * Stores the answer and, in the same statement, what `write` says. The time to live begins here, by the database's clock.
  * @returns when the answer expires; undefined if the claim is lost: nothing was written.
- * @throws 22012 (division by zero, so that all is undone) if `write` has found no object to change.
+ * @throws 22012 (division by zero, so that all is undone) if `write` has not changed one object.
  */
 export async function completeRecord(
   db: Queryable,
@@ -136,7 +136,7 @@ export async function completeRecord(
          AND completed_at IS NULL
        RETURNING account_id, resource_id, first_seen_at, expires_at
      ), ${sql}
-     SELECT expires_at, 1 / (SELECT count(*) FROM object) FROM record`,
+     SELECT expires_at, 1 / (SELECT (count(*) = 1)::int FROM object) FROM record`,
     [
       ...values,
       claim.accountId,

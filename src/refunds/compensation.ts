@@ -14,6 +14,7 @@ import { elapsedMs } from '../platform/clock.js';
 import { Processor } from '../processor/processor.js';
 import type { Refund } from './refund.entity.js';
 import {
+  findPendingRefund,
   findRefund,
   findRefundsOfCause,
   findRefundsOnTheirWay,
@@ -133,8 +134,11 @@ export class Compensation implements Operation<Attempt, RefundEnd> {
         const other = onItsWay.find((refund) => refund.id !== id);
         if (other) throw new Error(`${other.id} has not ended yet; the job comes back`);
         const amount = Math.min(charge.amount - charge.amount_refunded, left);
-        const made = await findRefund(tx, accountId, id);
-        if (made) throw new ReserveRaced();
+        // Reserved without a record, by a process of the release before: it gets the record that is being written.
+        const made = await findPendingRefund(tx, accountId, id);
+        if (made)
+          return { work: { refund: made, reservedAt: begun - made.age_ms, notAfter: deadline } };
+        if (await findRefund(tx, accountId, id)) throw new ReserveRaced();
         if (amount <= 0) throw new NothingLeft();
         const refund = await this.refunds.reserve(tx, charge, {
           ...{ id, amount, reason: cause, cause: name },

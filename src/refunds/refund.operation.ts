@@ -76,7 +76,12 @@ export class RefundOperation implements Operation<Attempt, RefundEnd> {
         this.perform(attempt, Math.min(elapsedMs() + leftMs, attempt.notAfter ?? Infinity)),
       settle: ({ refund }, end, intent) => ({
         settle: async (tx) =>
-          refundAnswer(await settleRefund(tx, refund.charge_id, end, intent), intent.requestId),
+          refundAnswer(
+            refund.status === 'pending'
+              ? await settleRefund(tx, refund.charge_id, end, intent)
+              : refund,
+            intent.requestId,
+          ),
       }),
       late: {
         isIrreversible: (end) => end.status === 'succeeded',
@@ -175,8 +180,11 @@ export class RefundOperation implements Operation<Attempt, RefundEnd> {
 
   private async load(db: Queryable, { accountId, id }: Intent): Promise<Attempt> {
     const attempt = await loadPendingRefund(db, accountId, id);
-    if (!attempt) throw new Error(`${id} has an unfinished record but is not pending`);
-    return attempt;
+    if (attempt) return attempt;
+    const refund = await findRefund(db, accountId, id);
+    // A process of the release before settles a refund that we owe without its record: only the answer is missing.
+    if (refund && refund.cause !== null) return { refund, reservedAt: elapsedMs() };
+    throw new Error(`${id} has an unfinished record but is not pending`);
   }
 
   /**
@@ -187,6 +195,8 @@ export class RefundOperation implements Operation<Attempt, RefundEnd> {
   private async perform(attempt: Attempt, deadline: number): Promise<Performed<RefundEnd>> {
     const { refund } = attempt;
     const { db, processor } = this;
+    const ended = endOf(refund);
+    if (ended) return { ended: true, outcome: ended };
     let answer = await this.ask(attempt, deadline);
     const told = refundEndOf(answer);
     if (told) {
@@ -245,6 +255,14 @@ async function loadPendingRefund(
   const asked = elapsedMs(); // before: a process that sleeps while it is told counts the refund as older
   const refund = await findPendingRefund(db, accountId, id);
   return refund && { refund, reservedAt: asked - refund.age_ms };
+}
+
+/** How a refund has ended; undefined while it is pending. */
+function endOf({ status, failure_code, processor_reference }: Refund): RefundEnd | undefined {
+  if (status === 'succeeded') return { status, reference: processor_reference ?? '' };
+  if (status === 'failed')
+    return { status, failureCode: failure_code ?? 'failed', reference: processor_reference };
+  return undefined;
 }
 
 function unknown(reason: string): ProcessorAnswer {

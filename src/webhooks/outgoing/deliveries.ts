@@ -11,7 +11,7 @@ import {
   endAttempt,
   findOpenDelivery,
   giveUp,
-  insertDelivery,
+  insertDeliveries,
   type AttemptEnd,
 } from './delivery.queries.js';
 import type { Endpoint } from './endpoint.entity.js';
@@ -91,16 +91,15 @@ function endOf(sent: Sent, number: number): AttemptEnd {
 
 /** One delivery for each endpoint that wants the event; those that exist already are left alone. */
 async function plan(tx: Tx, event: Event, cause: string): Promise<void> {
-  for (const endpoint of await listEnabledEndpoints(tx, event.account_id)) {
-    if (!wants(endpoint, event)) continue;
-    await insertDelivery(tx, {
-      account_id: event.account_id,
+  const endpoints = await listEnabledEndpoints(tx, event.account_id);
+  const deliveries = endpoints
+    .filter((endpoint) => wants(endpoint, event))
+    .map((endpoint) => ({
       // Derived from endpoint, event and (for a resend) its cause: planned twice, it is one delivery.
       id: deriveId('del', event.account_id, `${endpoint.id} ${cause}`, event.id),
       endpoint_id: endpoint.id,
-      event_id: event.id,
-    });
-  }
+    }));
+  await insertDeliveries(tx, event, deliveries);
 }
 
 function wants({ events }: Endpoint, { type }: Event): boolean {

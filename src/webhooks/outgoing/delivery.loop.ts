@@ -1,3 +1,5 @@
+import { setMaxListeners } from 'node:events';
+import { setTimeout as delay } from 'node:timers/promises';
 import {
   Inject,
   Injectable,
@@ -26,6 +28,12 @@ export const DELIVERY_LOOP_OPTIONS = Symbol('DELIVERY_LOOP_OPTIONS');
 const BUSY_PAUSE_MS = 10;
 /** The pause grows to this while nothing is due, in ms. Longer delays a delivery; shorter costs idle CPU. */
 const IDLE_PAUSE_MS = 200;
+const FAILED_PAUSE_MS = 1_000;
+/**
+ * The list passes over the backlog of those that have their share, and takes longer the longer that is. It may take this
+ * part of the time.
+ */
+const PART_FOR_LISTING = 0.1;
 
 /**
  * Makes the deliveries that are due. The row is the schedule: `next_attempt_at` says when, and whoever moves it into the
@@ -50,6 +58,7 @@ export class DeliveryLoop
     @Inject(DELIVERY_LOOP_OPTIONS) private readonly options: DeliveryLoopOptions,
   ) {
     this.shares = new Shares(options.concurrency);
+    setMaxListeners(0, this.stopping.signal); // each delivery listens while it lasts
     events.onRelayed(() => this.loop.wake());
   }
 
@@ -76,13 +85,18 @@ export class DeliveryLoop
   /** @returns the pause until the next run, in ms. */
   private async startDue(): Promise<number> {
     const room = this.options.concurrency - this.running.size;
+    const began = performance.now();
     const due = room > 0 ? await listDueDeliveries(this.db, room, this.shares.full()) : [];
-    for (const { account_id, id, endpoint_id } of due) {
+    const listMs = performance.now() - began;
+    for (const { account_id, id, endpoint_id } of this.stopped ? [] : due) {
       const leave = this.running.has(id) ? undefined : this.shares.take([account_id, endpoint_id]);
       if (!leave) continue;
       const ended = this.deliveries
         .deliver(account_id, id, this.stopping.signal)
-        .catch((error: unknown) => this.log.warn(`${id} is tried again after its lease`, error))
+        .catch(async (error: unknown) => {
+          this.log.warn(`${id} is tried again`, error);
+          await delay(FAILED_PAUSE_MS); // in its slot: what fails before its attempt is due at once again
+        })
         .finally(() => {
           this.running.delete(id);
           leave();
@@ -90,6 +104,6 @@ export class DeliveryLoop
       this.running.set(id, ended);
     }
     this.pauseMs = due.length > 0 ? BUSY_PAUSE_MS : Math.min(this.pauseMs * 1.5, IDLE_PAUSE_MS);
-    return this.pauseMs;
+    return Math.max(this.pauseMs, listMs / PART_FOR_LISTING);
   }
 }

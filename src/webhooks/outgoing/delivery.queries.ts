@@ -7,15 +7,18 @@ import type { Sent } from './sender.js';
 /** Longer than an attempt takes, in ms; a sender that is silent for longer counts as dead. */
 const LEASE_MS = 20_000;
 
-/** Does nothing if it was planned before. It is due at once. */
-export async function insertDelivery(
+/** Those that were planned before are left alone. They are due at once. */
+export async function insertDeliveries(
   tx: Tx,
-  delivery: Pick<Delivery, 'account_id' | 'id' | 'endpoint_id' | 'event_id'>,
+  event: Pick<Event, 'account_id' | 'id'>,
+  deliveries: readonly Pick<Delivery, 'id' | 'endpoint_id'>[],
 ): Promise<void> {
+  if (deliveries.length === 0) return;
   await tx.query(
     `INSERT INTO webhook_deliveries (account_id, id, endpoint_id, event_id, status, next_attempt_at)
-     VALUES ($1, $2, $3, $4, 'pending', now()) ON CONFLICT DO NOTHING`,
-    [delivery.account_id, delivery.id, delivery.endpoint_id, delivery.event_id],
+     SELECT $1, new.id, new.endpoint_id, $2, 'pending', now()
+     FROM json_to_recordset($3) AS new (id text, endpoint_id text) ON CONFLICT DO NOTHING`,
+    [event.account_id, event.id, JSON.stringify(deliveries)],
   );
 }
 
