@@ -105,6 +105,20 @@ test('the transaction that settles a charge neither enqueues nor notifies', asyn
   expect(await enqueuedFor((await eventOf(paid)).id)).toEqual(['send-receipt']);
 });
 
+test('an account whose relay waits for a lock holds up no other', async () => {
+  const { account_id } = await eventOf(await pay());
+  const held = `NEW.account_id = '${account_id}' AND NEW.relayed_at IS NOT NULL`;
+  const letGo = await holdWriters(shop, 'events', 'write', held);
+  await startWorker();
+  const waits = await pay();
+  await somebodyWaits(shop.db, 'UPDATE events');
+  const other = await charge(shop.apiUrl, randomUUID(), {}, { apiKey: 'sk_test_globex' });
+  await until(() => isRelayed(other.body.id));
+  expect(await isRelayed(waits)).toBe(false);
+  await letGo();
+  await drained(shop.db);
+});
+
 describe('two relays at once', () => {
   test('relay an event once: the second passes over it, and relays what comes after it', async () => {
     const held = `NEW.type = 'charge.succeeded' AND NEW.relayed_at IS NOT NULL`;

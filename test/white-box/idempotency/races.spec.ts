@@ -106,6 +106,12 @@ test('a reserve that is raced each time ends as a fault, and leaves the key unus
   expect(answer.body).toBe('after 0 races');
 });
 
+test('a record of this id under another key ends as a fault: the request does not look for ever', async () => {
+  await insert(request('moved'), 1_000);
+  await dataSource.query(`UPDATE idempotency_records SET key = 'elsewhere' WHERE key = 'moved'`);
+  await expect(engine.run(request('moved'), racedTimes(0))).rejects.toThrow('raced each time');
+});
+
 const thing = (key: string) => async () => ({
   object: 'thing',
   id: `th_${key}`,

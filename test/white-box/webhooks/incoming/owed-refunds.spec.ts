@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { AppModule } from '../../../../src/app.module.js';
 import { loadConfig } from '../../../../src/config.js';
 import { createHttpApp } from '../../../../src/platform/http-process.js';
@@ -16,7 +16,7 @@ import {
   told,
 } from '../../../webhooks/incoming/incoming.support.js';
 
-/** A refund that we owe has no idempotency record: a job makes it, and the processor may tell of it before the job. */
+/** A refund that we owe: a job makes it, under a key of ours, and the processor may report it before the job does. */
 let service: Service;
 let app: Awaited<ReturnType<typeof createHttpApp>>;
 let compensation: Compensation;
@@ -32,7 +32,7 @@ afterAll(async () => {
   await service.stop();
 });
 
-/** The job was told nothing; the returned function is its next run. */
+/** The job got no answer; the returned function is its next run. */
 async function leaveOwed(cause: string) {
   const { apiUrl, sandboxUrl, db, gate } = service;
   gate.be('open');
@@ -118,4 +118,36 @@ test('that fails by the notification fails its job, each time it runs: a person 
   service.gate.be('open');
   for (let run = 0; run < 2; run++)
     await expect(again()).rejects.toThrow(`${id} failed: declined; a person must look`);
+});
+
+describe('beside processes of the release before, which knew no records for such refunds', () => {
+  const recordOf = async (id: string) => {
+    const { rows } = await service.db.query(
+      'SELECT state, response_status FROM idempotency_records WHERE resource_id = $1',
+      [id],
+    );
+    return rows;
+  };
+
+  test('one that they reserved gets its record, and is paid once', async () => {
+    const { id, chargeId, again } = await leaveOwed('out_of_stock:5');
+    await service.db.query('DELETE FROM idempotency_records WHERE resource_id = $1', [id]);
+    service.gate.be('open');
+    await again();
+    expect(await recordOf(id)).toEqual([{ state: 'completed', response_status: 201 }]);
+    expect((await getCharge(service.apiUrl, chargeId)).body.amount_refunded).toBe(1200);
+    expect(await told(service, id)).toEqual(['charge.refunded']);
+  });
+
+  test('one that they settled gets its answer, and the job ends', async () => {
+    const { id, chargeId, object, again } = await leaveOwed('out_of_stock:6');
+    await service.db.query(
+      `UPDATE refunds SET status = 'succeeded', processor_reference = $2, settled_at = now() WHERE id = $1`,
+      [id, object.id],
+    );
+    await service.db.query('UPDATE charges SET amount_refunded = 1200 WHERE id = $1', [chargeId]);
+    await again();
+    expect(await recordOf(id)).toEqual([{ state: 'completed', response_status: 201 }]);
+    expect((await getCharge(service.apiUrl, chargeId)).body.amount_refunded).toBe(1200);
+  });
 });
