@@ -228,6 +228,7 @@ async function startRedis() {
     'no',
   ];
   const child = spawn('redis-server', settings, { stdio: 'ignore' });
+  child.unref();
   process.once('exit', () => child.kill());
   return `redis://127.0.0.1:${port}`;
 }

@@ -87,8 +87,8 @@ export async function deliver(db: Database, account: string, name: string) {
     [account, endpoint],
   );
   await db.query(
-    `INSERT INTO webhook_deliveries (account_id, id, endpoint_id, event_id, status, attempts)
-     SELECT account_id, $3, $2, id, 'succeeded', 2 FROM events
+    `INSERT INTO webhook_deliveries (account_id, id, endpoint_id, event_id, status, attempts, next_attempt_at)
+     SELECT account_id, $3, $2, id, 'succeeded', 2, NULL FROM events
      WHERE account_id = $1 AND type = 'fulfillment.created'`,
     [account, endpoint, delivery],
   );

@@ -168,8 +168,8 @@ export const OWED_AT_LAST = `${REFUSE_OWED};
 const SECRETS = `UPDATE webhook_secrets SET expires_at`;
 const ENDPOINT = `UPDATE webhook_endpoints SET`;
 const DELIVER_AGAIN = (id: string) => `
-  INSERT INTO webhook_deliveries (account_id, id, endpoint_id, event_id, status)
-  SELECT account_id, '${id}', endpoint_id, event_id, 'failed' FROM ${DELIVERY}`;
+  INSERT INTO webhook_deliveries (account_id, id, endpoint_id, event_id, status, next_attempt_at)
+  SELECT account_id, '${id}', endpoint_id, event_id, 'failed', NULL FROM ${DELIVERY}`;
 
 /** What merchants are told. */
 export const DELIVERY_FAULTS: readonly Fault[] = [

@@ -155,8 +155,8 @@ describe('the auditor', () => {
     [
       'a resent event to be delivered once',
       `INSERT INTO event_resends (account_id, id, event_id) SELECT DISTINCT account_id, 'rs_1', event_id FROM webhook_deliveries;
-       INSERT INTO webhook_deliveries (account_id, id, endpoint_id, event_id, status)
-       SELECT account_id, id || ' again', endpoint_id, event_id, 'failed' FROM webhook_deliveries`,
+       INSERT INTO webhook_deliveries (account_id, id, endpoint_id, event_id, status, next_attempt_at)
+       SELECT account_id, id || ' again', endpoint_id, event_id, 'failed', NULL FROM webhook_deliveries`,
     ],
     [
       'what was resent before the endpoint was there, or after it was gone, to reach it',
