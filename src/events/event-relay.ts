@@ -72,7 +72,10 @@ export class EventRelay implements OnApplicationBootstrap, BeforeApplicationShut
           this.log.warn(`events of ${account_id} are relayed later`, error);
           await delay(FAILED_PAUSE_MS);
         })
-        .finally(() => this.running.delete(account_id));
+        .finally(() => {
+          this.running.delete(account_id);
+          if (!this.stopping) this.loop.wake(); // more of this account may wait
+        });
       this.running.set(account_id, ended);
     }
     this.pauseMs = waiting.length > 0 ? BUSY_PAUSE_MS : Math.min(this.pauseMs * 1.5, IDLE_PAUSE_MS);
