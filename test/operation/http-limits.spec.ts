@@ -31,7 +31,8 @@ async function open(text: string): Promise<{ socket: Socket; answer: Promise<str
   let received = '';
   socket.setEncoding('utf8').on('data', (data: string) => (received += data));
   socket.on('error', () => undefined); // a reset is an end as well
-  const answer = once(socket, 'close').then(() => received);
+  // Not `once`, which rejects at a reset: what had arrived before it counts.
+  const answer = new Promise<string>((done) => socket.once('close', () => done(received)));
   await once(socket, 'connect');
   socket.write(text);
   return { socket, answer };
