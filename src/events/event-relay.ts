@@ -7,15 +7,14 @@ import {
 } from '@nestjs/common';
 import { Database, type Tx } from '../platform/database.js';
 import { isPassing } from '../idempotency/errors.js';
-import { Loop } from '../idempotency/loop.js';
+import { Loop, type Poll } from '../idempotency/loop.js';
+import { UnderWay } from '../idempotency/under-way.js';
 import { enqueue, JobRegistry, type NewJob } from '../jobs/jobs.js';
 import type { Event } from './event.entity.js';
 import { EVENT_COLUMNS, EventSubscribers, findEvent } from './events.js';
 
-/** The pause after a run that found events, in ms. Longer delays webhooks; shorter makes smaller batches. */
-const BUSY_PAUSE_MS = 10;
-/** The pause grows to this while there are no events, in ms. Longer delays the first event; shorter costs idle CPU. */
-const IDLE_PAUSE_MS = 200;
+/** Longer delays webhooks; shorter makes smaller batches, and costs idle CPU. */
+const POLL: Poll = { busyMs: 10, idleMs: 200 };
 const FAILED_PAUSE_MS = 1_000;
 /** How many of the oldest events a run looks at; accounts that are under way are left out. */
 const CANDIDATES = 200;
@@ -34,11 +33,9 @@ const FAN_OUT = 'fan-out-event';
 @Injectable()
 export class EventRelay implements OnApplicationBootstrap, BeforeApplicationShutdown {
   private readonly log = new Logger(EventRelay.name);
-  private readonly loop = new Loop(EventRelay.name, IDLE_PAUSE_MS, () => this.relay());
-  private pauseMs = BUSY_PAUSE_MS;
-  private stopping = false;
-  /** By account. One that is slow, or that waits for a lock, holds up no other. */
-  private readonly running = new Map<string, Promise<void>>();
+  private readonly loop = new Loop(EventRelay.name, POLL, () => this.relay());
+  /** Accounts: one that is slow, or that waits for a lock, holds up no other. When one has ended, more of it may wait. */
+  private readonly underWay = new UnderWay(() => this.loop.wake());
 
   constructor(
     private readonly db: Database,
@@ -55,31 +52,29 @@ export class EventRelay implements OnApplicationBootstrap, BeforeApplicationShut
   }
 
   async beforeApplicationShutdown(): Promise<void> {
-    this.stopping = true;
     await this.loop.stop();
-    await Promise.all(this.running.values());
+    await this.underWay.ended();
   }
 
-  /** @returns the pause until the next run, in ms. */
-  private async relay(): Promise<number> {
-    const room = AT_ONCE - this.running.size;
-    const busy = [...this.running.keys()];
-    const waiting = room > 0 ? await listWaiting(this.db, CANDIDATES, busy) : [];
-    for (const { account_id, ids } of this.stopping ? [] : waiting.slice(0, room)) {
-      const ended = this.relayOf(account_id, ids.slice(0, BATCH))
-        .then(() => this.subscribers.relayed())
-        .catch(async (error: unknown) => {
-          this.log.warn(`events of ${account_id} are relayed later`, error);
-          await delay(FAILED_PAUSE_MS);
-        })
-        .finally(() => {
-          this.running.delete(account_id);
-          if (!this.stopping) this.loop.wake(); // more of this account may wait
-        });
-      this.running.set(account_id, ended);
+  /** @returns whether there are events. */
+  private async relay(): Promise<boolean> {
+    const room = AT_ONCE - this.underWay.size;
+    if (room === 0) return false;
+    const waiting = await listWaiting(this.db, CANDIDATES, this.underWay.names());
+    if (this.loop.isStopped) return false;
+    for (const { account_id, ids } of waiting.slice(0, room))
+      this.underWay.start(account_id, this.relayAccount(account_id, ids.slice(0, BATCH)));
+    return waiting.length > 0;
+  }
+
+  private async relayAccount(accountId: string, ids: string[]): Promise<void> {
+    try {
+      await this.relayOf(accountId, ids);
+      this.subscribers.relayed();
+    } catch (error) {
+      this.log.warn(`events of ${accountId} are relayed later`, error);
+      await delay(FAILED_PAUSE_MS);
     }
-    this.pauseMs = waiting.length > 0 ? BUSY_PAUSE_MS : Math.min(this.pauseMs * 1.5, IDLE_PAUSE_MS);
-    return this.pauseMs;
   }
 
   /** An event whose fan-out fails holds up no other: the queue retries it, and finally makes it a dead letter. */

@@ -7,6 +7,7 @@ import {
 import { Completer } from './completer.js';
 import { Loop } from './loop.js';
 import type { IdempotencyRecord } from './record.entity.js';
+import { UnderWay } from './under-way.js';
 
 /** How often unfinished records are looked for, in ms. Longer delays recovery; shorter is only more queries. */
 const INTERVAL_MS = 1_000;
@@ -20,9 +21,8 @@ const AT_ONCE = 20;
 @Injectable()
 export class Sweep implements OnApplicationBootstrap, BeforeApplicationShutdown {
   private readonly log = new Logger(Sweep.name);
-  private readonly running = new Map<string, Promise<void>>();
+  private readonly underWay = new UnderWay();
   private readonly loop = new Loop(Sweep.name, INTERVAL_MS, () => this.startDue());
-  private stopping = false;
 
   constructor(private readonly completer: Completer) {}
 
@@ -32,22 +32,18 @@ export class Sweep implements OnApplicationBootstrap, BeforeApplicationShutdown 
 
   /** Lets the attempts that run come to their end. */
   async beforeApplicationShutdown(): Promise<void> {
-    this.stopping = true;
     await this.loop.stop();
-    await Promise.all(this.running.values());
+    await this.underWay.ended();
   }
 
   /** Starts what is due. A slow attempt holds up no other: the loop does not wait for any. */
   private async startDue(): Promise<void> {
-    const room = AT_ONCE - this.running.size;
+    const room = AT_ONCE - this.underWay.size;
     if (room === 0) return;
     for (const record of await this.completer.listRecoverable(room)) {
       const name = JSON.stringify([record.account_id, record.key]);
-      if (this.stopping || this.running.has(name)) continue;
-      this.running.set(
-        name,
-        this.resume(record).finally(() => this.running.delete(name)),
-      );
+      if (this.loop.isStopped || this.underWay.has(name)) continue;
+      this.underWay.start(name, this.resume(record));
     }
   }
 

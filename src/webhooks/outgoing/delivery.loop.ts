@@ -10,7 +10,8 @@ import {
 } from '@nestjs/common';
 import { EventSubscribers } from '../../events/events.js';
 import { Database } from '../../platform/database.js';
-import { Loop } from '../../idempotency/loop.js';
+import { Loop, type Poll } from '../../idempotency/loop.js';
+import { UnderWay } from '../../idempotency/under-way.js';
 import { Shares } from '../../platform/shares.js';
 import { Deliveries } from './deliveries.js';
 import { listDueDeliveries } from './delivery.queries.js';
@@ -24,16 +25,9 @@ export interface DeliveryLoopOptions {
 
 export const DELIVERY_LOOP_OPTIONS = Symbol('DELIVERY_LOOP_OPTIONS');
 
-/** The pause while there are deliveries, in ms. Longer leaves slots empty; shorter is only more queries. */
-const BUSY_PAUSE_MS = 10;
-/** The pause grows to this while nothing is due, in ms. Longer delays a delivery; shorter costs idle CPU. */
-const IDLE_PAUSE_MS = 200;
+/** Longer leaves slots empty, and delays a delivery; shorter is only more queries. */
+const POLL: Poll = { busyMs: 10, idleMs: 200 };
 const FAILED_PAUSE_MS = 1_000;
-/**
- * The list passes over the backlog of those that have their share, and takes longer the longer that is. It may take this
- * part of the time.
- */
-const PART_FOR_LISTING = 0.1;
 
 /**
  * Makes the deliveries that are due. The row is the schedule: `next_attempt_at` says when, and whoever moves it into the
@@ -44,11 +38,10 @@ export class DeliveryLoop
   implements OnApplicationBootstrap, OnModuleDestroy, BeforeApplicationShutdown
 {
   private readonly log = new Logger(DeliveryLoop.name);
-  private readonly loop = new Loop(DeliveryLoop.name, IDLE_PAUSE_MS, () => this.startDue());
+  private readonly loop = new Loop(DeliveryLoop.name, POLL, () => this.startDue());
   private readonly stopping = new AbortController();
-  private readonly running = new Map<string, Promise<void>>();
+  private readonly underWay = new UnderWay();
   private readonly shares: Shares;
-  private pauseMs = BUSY_PAUSE_MS;
   private stopped: Promise<void> | undefined;
 
   constructor(
@@ -78,32 +71,29 @@ export class DeliveryLoop
   private async stop(): Promise<void> {
     const cut = setTimeout(() => this.stopping.abort(), this.options.stopMs);
     await this.loop.stop();
-    await Promise.all(this.running.values());
+    await this.underWay.ended();
     clearTimeout(cut);
   }
 
-  /** @returns the pause until the next run, in ms. */
-  private async startDue(): Promise<number> {
-    const room = this.options.concurrency - this.running.size;
-    const began = performance.now();
-    const due = room > 0 ? await listDueDeliveries(this.db, room, this.shares.full()) : [];
-    const listMs = performance.now() - began;
-    for (const { account_id, id, endpoint_id } of this.stopped ? [] : due) {
-      const leave = this.running.has(id) ? undefined : this.shares.take([account_id, endpoint_id]);
-      if (!leave) continue;
-      const ended = this.deliveries
-        .deliver(account_id, id, this.stopping.signal)
-        .catch(async (error: unknown) => {
-          this.log.warn(`${id} is tried again`, error);
-          await delay(FAILED_PAUSE_MS); // in its slot: what fails before its attempt is due at once again
-        })
-        .finally(() => {
-          this.running.delete(id);
-          leave();
-        });
-      this.running.set(id, ended);
+  /** @returns whether any is due. */
+  private async startDue(): Promise<boolean> {
+    const room = this.options.concurrency - this.underWay.size;
+    if (room === 0) return false;
+    const due = await listDueDeliveries(this.db, room, this.shares.full());
+    if (this.loop.isStopped) return false;
+    for (const { account_id, id, endpoint_id } of due) {
+      const leave = this.underWay.has(id) ? undefined : this.shares.take([account_id, endpoint_id]);
+      if (leave) this.underWay.start(id, this.deliver(account_id, id).finally(leave));
     }
-    this.pauseMs = due.length > 0 ? BUSY_PAUSE_MS : Math.min(this.pauseMs * 1.5, IDLE_PAUSE_MS);
-    return Math.max(this.pauseMs, listMs / PART_FOR_LISTING);
+    return due.length > 0;
+  }
+
+  private async deliver(accountId: string, id: string): Promise<void> {
+    try {
+      await this.deliveries.deliver(accountId, id, this.stopping.signal);
+    } catch (error) {
+      this.log.warn(`${id} is tried again`, error);
+      await delay(FAILED_PAUSE_MS); // in its slot: what fails before its attempt is due at once again
+    }
   }
 }
