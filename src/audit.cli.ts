@@ -1,4 +1,3 @@
-import { DataSource } from 'typeorm';
 import { audit, INVARIANTS } from './audit/audit.js';
 import type { Finding } from './audit/invariant.js';
 import { PAYMENT_INVARIANTS } from './audit/payment.invariants.js';
@@ -7,7 +6,7 @@ import { endWithUsage } from './command.js';
 import type { Config } from './config.js';
 import { commandEnvironment } from './local-running.js';
 import { StripeProcessor } from './processor/stripe-processor.js';
-import { readingOptions, TypeOrmDatabase } from './platform/database.js';
+import { readingOptions, withDatabase } from './platform/database.js';
 import { run } from './run.js';
 
 // `npm run audit`: the books of DATABASE_URL, or of the `npm start` that runs here, and those of the processor that the
@@ -43,14 +42,8 @@ async function look(config: Config): Promise<Finding[]> {
   const { databaseUrl: url, idempotency, givingUp } = config;
   const processor = new StripeProcessor(config.processor);
   const recoverySeconds = (givingUp.deadlineMs + idempotency.leaseMs) / 1000;
-  const dataSource = await new DataSource(readingOptions(url)).initialize();
-  const db = new TypeOrmDatabase(dataSource);
-  try {
-    return [
-      ...(await audit(db, idempotency.ttlSeconds)),
-      ...(await compareWithProcessor(db, processor, { recoverySeconds })),
-    ];
-  } finally {
-    await dataSource.destroy();
-  }
+  return withDatabase(readingOptions(url), async (db) => [
+    ...(await audit(db, idempotency.ttlSeconds)),
+    ...(await compareWithProcessor(db, processor, { recoverySeconds })),
+  ]);
 }

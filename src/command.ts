@@ -1,7 +1,6 @@
-import { DataSource } from 'typeorm';
 import { commandEnvironment } from './local-running.js';
 import { EXIT_USAGE, outcomeOf } from './platform/command.js';
-import { databaseOptions, TypeOrmDatabase, type Database } from './platform/database.js';
+import { databaseOptions, withDatabase, type Database } from './platform/database.js';
 import { run } from './run.js';
 
 /**
@@ -15,16 +14,11 @@ export async function runCommand(
   const args = process.argv.slice(2);
   if (args.length === 0 || args.includes('--help')) endWithUsage(usage, args);
   await run(async ({ databaseUrl: url }) => {
-    const dataSource = await new DataSource(databaseOptions(url, 1)).initialize();
-    try {
-      const { text, exitCode } = await outcomeOf(() =>
-        command(new TypeOrmDatabase(dataSource), args),
-      );
-      (exitCode === 0 ? console.log : console.error)(text);
-      process.exitCode = exitCode;
-    } finally {
-      await dataSource.destroy();
-    }
+    const { text, exitCode } = await withDatabase(databaseOptions(url, 1), (db) =>
+      outcomeOf(() => command(db, args)),
+    );
+    (exitCode === 0 ? console.log : console.error)(text);
+    process.exitCode = exitCode;
   }, commandEnvironment);
 }
 

@@ -1,9 +1,9 @@
 import { parseArgs } from 'node:util';
-import { DataSource } from 'typeorm';
 import { endWithUsage } from './command.js';
+import type { Config } from './config.js';
 import { commandEnvironment } from './local-running.js';
 import { nameOf } from './platform/fault.js';
-import { databaseOptions, TypeOrmDatabase } from './platform/database.js';
+import { databaseOptions, withDatabase, type Database } from './platform/database.js';
 import { toUtc } from './platform/rules.js';
 import type { Span } from './processor/processor.js';
 import { StripeProcessor } from './processor/stripe-processor.js';
@@ -23,12 +23,20 @@ const COULD_NOT_LOOK = 2;
 
 const args = process.argv.slice(2);
 const span = spanOf(args) ?? endWithUsage(USAGE, args);
-await run(async ({ databaseUrl, processor: options, givingUp, idempotency }) => {
-  const dataSource = await new DataSource(databaseOptions(databaseUrl, 2)).initialize();
+await run(
+  ({ databaseUrl, ...config }) =>
+    withDatabase(databaseOptions(databaseUrl, 2), (db) => repair(db, config)),
+  commandEnvironment,
+);
+
+async function repair(
+  db: Database,
+  { processor: options, givingUp, idempotency }: Omit<Config, 'databaseUrl'>,
+): Promise<void> {
   try {
     const processor = new StripeProcessor(options);
     const { payments, refunds, elsewhere, differences } = await reconcile(
-      new TypeOrmDatabase(dataSource),
+      db,
       processor,
       span,
       ({ invariant, account_id, id, detail }) =>
@@ -47,10 +55,8 @@ await run(async ({ databaseUrl, processor: options, givingUp, idempotency }) => 
   } catch (error) {
     console.error(`could not reconcile: ${nameOf(error)}`);
     process.exitCode = COULD_NOT_LOOK;
-  } finally {
-    await dataSource.destroy();
   }
-}, commandEnvironment);
+}
 
 /** As the API reads times: without an offset it is UTC. An Invalid Date if it is none. */
 function timeOf(text: string): Date {

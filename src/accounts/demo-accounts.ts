@@ -1,5 +1,4 @@
-import { DataSource } from 'typeorm';
-import { databaseOptions, TypeOrmDatabase } from '../platform/database.js';
+import { databaseOptions, withDatabase } from '../platform/database.js';
 import { addApiKey, createAccount, hashApiKey } from './accounts.js';
 
 /** The accounts of `npm start`, with keys that everybody knows: never made anywhere else. */
@@ -10,9 +9,7 @@ export async function ensureDemoAccounts(databaseUrl: string): Promise<void> {
   const options = databaseOptions(databaseUrl, 1);
   // A start waits for its server, however slow the machine is.
   const extra = { ...options.extra, connectionTimeoutMillis: 0 };
-  const dataSource = await new DataSource({ ...options, extra }).initialize();
-  const db = new TypeOrmDatabase(dataSource);
-  try {
+  await withDatabase({ ...options, extra }, async (db) => {
     for (const [name, apiKey] of Object.entries(DEMO_ACCOUNTS)) {
       await db.transaction(async (tx) => {
         await tx.query('LOCK TABLE api_keys IN SHARE ROW EXCLUSIVE MODE');
@@ -22,7 +19,5 @@ export async function ensureDemoAccounts(databaseUrl: string): Promise<void> {
         if (known.length === 0) await addApiKey(tx, await createAccount(tx, name), apiKey);
       });
     }
-  } finally {
-    await dataSource.destroy();
-  }
+  });
 }

@@ -1,12 +1,13 @@
 import { TypeOrmModule } from '@nestjs/typeorm';
 import type { DynamicModule } from '@nestjs/common';
 import pg from 'pg';
-import type { DataSourceOptions } from 'typeorm';
+import { DataSource, type DataSourceOptions } from 'typeorm';
+import { Database, TypeOrmDatabase, type Queryable, type Tx } from '../idempotency/database.js';
 import { Connection, ReadingConnection } from './connection.js';
 import { connectionTarget } from './connection-target.js';
 import { SESSION_LIMITS_MS, SESSION_OPTIONS, UNLIMITED_SESSION_OPTIONS } from './session.js';
 
-export { Database, TypeOrmDatabase, type Queryable, type Tx } from '../idempotency/database.js';
+export { Database, TypeOrmDatabase, type Queryable, type Tx };
 
 /** `pg` gives bigint as text; our amounts and sums stay far below 2^53, and a larger one is a fault to hear of. */
 function parseBigint(text: string): number {
@@ -53,6 +54,19 @@ export function databaseOptions(url: string, poolSize: number) {
     applicationName: 'charge-once',
     extra: { ...POOL_OPTIONS, ...connectionTarget(url, SESSION_OPTIONS), types },
   } satisfies DataSourceOptions;
+}
+
+/** Connects for the time of `work`. @param options by `databaseOptions` or `readingOptions`. */
+export async function withDatabase<Result>(
+  options: DataSourceOptions,
+  work: (db: Database) => Promise<Result>,
+): Promise<Result> {
+  const dataSource = await new DataSource(options).initialize();
+  try {
+    return await work(new TypeOrmDatabase(dataSource));
+  } finally {
+    await dataSource.destroy();
+  }
 }
 
 /** For a command that only reads, and takes as long as it takes. It may be pointed at a standby. */
