@@ -87,11 +87,13 @@ export class ChargeOperation implements Operation<Attempt, ChargeEnd> {
     const begun = elapsedMs();
     const terms = request as Required<CreateCharge>; // amount and currency: required without an order
     return {
-      insert: (intent) => writePendingCharge(this.newCharge(intent, request, terms)),
-      work: (intent, createdAt) => ({
-        charge: pendingCharge(this.newCharge(intent, request, terms), createdAt),
-        reservedAt: begun,
-      }),
+      insert: (intent) => {
+        const charge = this.newCharge(intent, request, terms);
+        return {
+          ...writePendingCharge(charge),
+          work: (createdAt) => ({ charge: pendingCharge(charge, createdAt), reservedAt: begun }),
+        };
+      },
     };
   }
 

@@ -141,29 +141,28 @@ export type ChargeEnd =
   | { status: 'succeeded'; reference: string }
   | { status: 'failed'; failureCode: string; declineCode: string | null; reference: string | null };
 
-/** The row after that end. */
-export function endedCharge(charge: Charge, end: ChargeEnd): Charge {
+/** What an end writes; in the order of the parameters of `END`. */
+function columnsOf(end: ChargeEnd) {
+  const failed = end.status === 'failed' ? end : undefined;
   return {
-    ...charge,
     status: end.status,
     processor_reference: end.reference,
-    failure_code: end.status === 'failed' ? end.failureCode : null,
-    decline_code: end.status === 'failed' ? end.declineCode : null,
+    failure_code: failed?.failureCode ?? null,
+    decline_code: failed?.declineCode ?? null,
   };
+}
+
+/** The row after that end. */
+export function endedCharge(charge: Charge, end: ChargeEnd): Charge {
+  return { ...charge, ...columnsOf(end) };
 }
 
 const END = `UPDATE charges
   SET status = $1, processor_reference = $2, failure_code = $3, decline_code = $4, settled_at = now()`;
 
-function endValues(end: ChargeEnd): unknown[] {
-  const { failureCode, declineCode } =
-    end.status === 'failed' ? end : { failureCode: null, declineCode: null };
-  return [end.status, end.reference, failureCode, declineCode];
-}
-
 /** Moves a pending charge to its end, and writes the event; for the statement that completes the record. */
 export function writeChargeEnd(end: ChargeEnd, event: NewEvent): Write {
-  return { sql: WRITE_END, values: [...endValues(end), ...eventValues(event)] };
+  return { sql: WRITE_END, values: [...Object.values(columnsOf(end)), ...eventValues(event)] };
 }
 
 const WRITE_END = `object AS (
@@ -181,7 +180,7 @@ export async function endCharge(
 ): Promise<Charge> {
   const rows = await tx.query<Charge>(
     `${END} WHERE account_id = $5 AND id = $6 AND settled_at IS NULL RETURNING ${CHARGE_COLUMNS}`,
-    [...endValues(end), accountId, id],
+    [...Object.values(columnsOf(end)), accountId, id],
   );
   if (!rows[0]) throw new Error(`${id} is not pending, so that it cannot end as ${end.status}`);
   return rows[0];

@@ -1,11 +1,12 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { DEFAULT_MAX_FAILURES } from './attention.js';
-import { Database, inTransaction, type Tx } from './database.js';
+import { Database, inTransaction, type Queryable, type Tx } from './database.js';
 import { listRecoverable } from './due-records.js';
 import { ENGINE_OPTIONS, requireFinal, type EngineOptions } from './engine-options.js';
 import { isPassing } from './errors.js';
 import * as lease from './lease.js';
 import {
+  announce,
   EngineProbe,
   OperationRegistry,
   type Answer,
@@ -91,7 +92,7 @@ export class Completer {
    * @returns undefined if it does not: nothing was written.
    */
   private async settle(
-    db: Database | Tx,
+    db: Queryable,
     claim: Claim,
     settlement: Settlement,
   ): Promise<Result | undefined> {
@@ -106,7 +107,7 @@ export class Completer {
 
   /** Stores the answer of a claim. @returns undefined if the claim is lost. */
   async complete(
-    db: Database | Tx,
+    db: Queryable,
     claim: Claim,
     answer: Answer,
     write?: Write,
@@ -185,9 +186,8 @@ export class Completer {
     return { claim, result };
   }
 
-  private async reached(point: ProbePoint, of: Claim): Promise<void> {
-    const { accountId, id, requestId, operation } = of;
-    await this.probe.reached(point, { accountId, id, requestId, operation });
+  private reached(point: ProbePoint, of: Claim): Promise<void> {
+    return announce(this.probe, point, of);
   }
 }
 

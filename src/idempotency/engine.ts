@@ -1,6 +1,6 @@
 import { Inject, Injectable, type BeforeApplicationShutdown } from '@nestjs/common';
 import { Completer, type Ended } from './completer.js';
-import { Database, inTransaction, type Tx } from './database.js';
+import { Database, inTransaction, type Queryable } from './database.js';
 import { ENGINE_OPTIONS, type EngineOptions } from './engine-options.js';
 import {
   IdempotencyError,
@@ -10,7 +10,13 @@ import {
   ReserveRaced,
 } from './errors.js';
 import { claimRecord } from './lease.js';
-import { EngineProbe, OperationRegistry, type Plan, type ProbePoint } from './operation.js';
+import {
+  announce,
+  EngineProbe,
+  OperationRegistry,
+  type Plan,
+  type ProbePoint,
+} from './operation.js';
 import { Progress } from './progress.js';
 import {
   claimOf,
@@ -149,7 +155,7 @@ export class IdempotencyEngine implements BeforeApplicationShutdown {
   }
 
   private async firstBeat(
-    db: Database | Tx,
+    db: Queryable,
     progress: Progress,
     plan: Plan,
   ): Promise<Reserved | undefined> {
@@ -157,10 +163,9 @@ export class IdempotencyEngine implements BeforeApplicationShutdown {
     const { leaseMs } = this.options;
     if ('insert' in plan) {
       progress.sent = true;
-      const found = await insertOrFindRecord(db, request, leaseMs, plan.insert(request));
-      return found?.claim
-        ? { ...found, work: plan.work(request, found.record.first_seen_at) }
-        : found;
+      const insert = plan.insert(request);
+      const found = await insertOrFindRecord(db, request, leaseMs, insert);
+      return found?.claim ? { ...found, work: insert.work(found.record.first_seen_at) } : found;
     }
     return inTransaction(db, async (tx) => {
       progress.sent = true;
@@ -234,8 +239,7 @@ export class IdempotencyEngine implements BeforeApplicationShutdown {
     throw new IdempotencyKeyExpired(resource);
   }
 
-  private async reached(point: ProbePoint, of: KeyedRequest): Promise<void> {
-    const { accountId, id, requestId, operation } = of;
-    await this.probe.reached(point, { accountId, id, requestId, operation });
+  private reached(point: ProbePoint, of: KeyedRequest): Promise<void> {
+    return announce(this.probe, point, of);
   }
 }

@@ -38,9 +38,10 @@ export type Plan<Work = unknown> = WritePlan<Work> | TransactionPlan<Work>;
 /** A first beat that is one write. Record and object are one statement, which is a transaction of its own. */
 export interface WritePlan<Work = unknown> {
   /** Inserts the object without ON CONFLICT: a derived id that is taken must undo the record, too. */
-  insert(intent: Intent): Write;
-  /** What the second beat needs. @param createdAt the record's `first_seen_at`. */
-  work(intent: Intent, createdAt: Date): Work;
+  insert(intent: Intent): Write & {
+    /** What the second beat needs. @param createdAt the record's `first_seen_at`. */
+    work(createdAt: Date): Work;
+  };
 }
 
 /** A first beat that needs several statements, or that ends the operation. */
@@ -190,6 +191,15 @@ export abstract class EngineProbe {
   reached(_point: ProbePoint, _intent: Intent & { operation: string }): void | Promise<void> {}
   /** A request or an attempt has ended. */
   ended(_outcome: KeyOutcome, _intent: Intent & { operation: string }): void {}
+}
+
+/** Tells the probe no more than it may know: neither the key nor the hashes of the request. */
+export async function announce(
+  probe: EngineProbe,
+  point: ProbePoint,
+  { accountId, id, requestId, operation }: Intent & { operation: string },
+): Promise<void> {
+  await probe.reached(point, { accountId, id, requestId, operation });
 }
 
 /** The default. */

@@ -12,6 +12,11 @@ import {
 // the two together). `state = 'in_progress'` would say so, too, but then PostgreSQL takes the index of unfinished records
 // and reads all that were completed since the last VACUUM. Proof: test/operation/plans.spec.ts.
 
+/** The engine's own parameters, from 1 on, behind those of the operation's write. */
+function parametersAfter({ length }: readonly unknown[]): (position: number) => string {
+  return (position) => `$${length + position}`;
+}
+
 /** No object: a transaction writes it with statements of its own. */
 const NO_WRITE: Write = { sql: 'object AS (SELECT FROM record)', values: [] };
 
@@ -33,7 +38,7 @@ export async function insertOrFindRecord(
   { sql, values }: Write = NO_WRITE,
 ): Promise<{ record: IdempotencyRecord; claim?: Claim } | undefined> {
   const leasedUntil = performance.now() + leaseMs;
-  const $ = (position: number) => `$${values.length + position}`;
+  const $ = parametersAfter(values);
   const rows = await db.query<IdempotencyRecord & { is_new: boolean }>(
     `WITH record AS (
        INSERT INTO idempotency_records (account_id, key, operation, resource_id, fingerprint, members, request_id,
@@ -125,7 +130,7 @@ export async function completeRecord(
   ttlSeconds: number,
   { sql, values }: Write = NO_WRITE,
 ): Promise<Date | undefined> {
-  const $ = (position: number) => `$${values.length + position}`;
+  const $ = parametersAfter(values);
   const rows = await db.query<{ expires_at: Date }>(
     `WITH record AS (
        UPDATE idempotency_records

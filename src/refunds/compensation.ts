@@ -107,8 +107,12 @@ export class Compensation implements Operation<Attempt, RefundEnd> {
     try {
       await this.engine.run(
         {
-          ...{ accountId, id, operation: this.name, key: INTERNAL + name },
-          ...{ requestId: randomUUID(), ...NO_REQUEST },
+          accountId,
+          id,
+          operation: this.name,
+          key: INTERNAL + name,
+          requestId: randomUUID(),
+          ...NO_REQUEST,
         },
         this.plan(debt, name, next?.left),
         WAIT_MS,
@@ -140,9 +144,8 @@ export class Compensation implements Operation<Attempt, RefundEnd> {
           return { work: { refund: made, reservedAt: begun - made.age_ms, notAfter: deadline } };
         if (await findRefund(tx, accountId, id)) throw new ReserveRaced();
         if (amount <= 0) throw new NothingLeft();
-        const refund = await this.refunds.reserve(tx, charge, {
-          ...{ id, amount, reason: cause, cause: name },
-        });
+        const terms = { id, amount, reason: cause, cause: name };
+        const refund = await this.refunds.reserve(tx, charge, terms);
         if (!refund) throw new Error(`another refund for ${cause} was made; the job comes back`);
         return { work: { refund, reservedAt: begun, notAfter: deadline } };
       },

@@ -124,7 +124,7 @@ export async function openLedger(databaseUrl: string): Promise<pg.Pool> {
     application_name: 'charge-once sandbox',
     verify: (client, done) =>
       void requireFitSession(client)
-        .then(() => nameStatements(client))
+        .then(({ pid }) => nameStatements(client, pid))
         .then(() => done(), done),
     // After a failover, or a change of a role's settings, old sessions are gone this soon.
     maxLifetimeSeconds: 300,

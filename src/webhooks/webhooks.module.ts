@@ -24,7 +24,6 @@ export class WebhooksModule {
     stopMs: number | undefined,
   ): DynamicModule {
     const { publicOnly, timeoutMs, concurrency } = options;
-    const loopOptions: DeliveryLoopOptions = { concurrency, stopMs: stopMs ?? 0 };
     const limits: Limits = { timeoutMs, answerBytes: ANSWER_BYTES };
     return {
       module: WebhooksModule,
@@ -40,7 +39,10 @@ export class WebhooksModule {
         ...(stopMs === undefined
           ? []
           : [
-              { provide: DELIVERY_LOOP_OPTIONS, useValue: loopOptions },
+              {
+                provide: DELIVERY_LOOP_OPTIONS,
+                useValue: { concurrency, stopMs } satisfies DeliveryLoopOptions,
+              },
               DeliveryLoop,
               WaitingNotificationsLoop,
             ]),

@@ -36,8 +36,6 @@ async function open(): Promise<void> {
     RATE_LIMIT_PER_SECOND: '100000',
     RATE_LIMIT_BURST: '100000',
     JOB_LOCK_SECONDS: '3', // of a worker that was killed a job is free soon
-    // Each place for a job asks the queue once a second; of the default there are seventy in each worker.
-    ...{ JOB_CONCURRENCY: '4', WEBHOOK_CONCURRENCY: '10' },
   });
   endpoint = await newEndpoint(shop, receiver, ['charge.succeeded', 'fulfillment.created']);
 }

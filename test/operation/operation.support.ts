@@ -3,13 +3,12 @@ import { once } from 'node:events';
 import { request, type Agent, type IncomingHttpHeaders } from 'node:http';
 import { text as readText } from 'node:stream/consumers';
 import type pg from 'pg';
-import { DataSource } from 'typeorm';
 import { addApiKey, createAccount } from '../../src/accounts/accounts.js';
-import { TypeOrmDatabase } from '../../src/platform/database.js';
 import { freePort } from '../../src/platform/ports.js';
 import { startSandbox } from '../../src/sandbox/sandbox.server.js';
 import { built } from '../support/build.js';
 import { freshDatabase, openPool } from '../support/database.js';
+import { openDatabase } from '../support/open-database.js';
 import { until } from '../support/until.js';
 import { untilReady } from '../support/until-ready.js';
 
@@ -112,12 +111,10 @@ export async function openSite(slowMs = 1_000): Promise<Site> {
 }
 
 async function makeAccount(url: string) {
-  const options = { type: 'postgres', url, installExtensions: false, extra: { max: 1 } } as const;
-  const source = await new DataSource(options).initialize();
-  const db = new TypeOrmDatabase(source);
+  const { db, close } = await openDatabase(url, 1);
   const accountId = await createAccount(db, 'Operated');
   const apiKey = await addApiKey(db, accountId);
-  await source.destroy();
+  await close();
   return { accountId, apiKey };
 }
 

@@ -62,7 +62,7 @@ export async function startApiProcess(options: ApiProcessOptions): Promise<ApiPr
       PORT: String(port),
       NAP_FILE: napFile,
       ...buildEnv(),
-      DIES_WITH: String(diesWith),
+      ...(diesWith !== undefined && { DIES_WITH: String(diesWith) }),
     },
     // The channel closes when the test run is killed, and the process then ends by itself: see `serve`.
     stdio: ['ignore', 'pipe', 'pipe', 'ipc'],

@@ -1,10 +1,9 @@
 import { expect } from '@jest/globals';
-import { DataSource } from 'typeorm';
 import { audit } from '../../src/audit/audit.js';
 import { compareWithProcessor } from '../../src/audit/processor-comparison.js';
-import { TypeOrmDatabase } from '../../src/platform/database.js';
 import { StripeProcessor } from '../../src/processor/stripe-processor.js';
 import { expectPromisesKept, forgetPromises } from './retry-promise.js';
+import { openDatabase } from './open-database.js';
 import { until } from './until.js';
 
 /** A payment or refund as the processor's ledger shows it. */
@@ -56,10 +55,7 @@ export async function expectCleanBooks(of: {
   sandboxUrl: string;
   ttlSeconds?: number;
 }): Promise<void> {
-  const url = of.databaseUrl;
-  const options = { type: 'postgres', url, installExtensions: false, extra: { max: 1 } } as const;
-  const dataSource = await new DataSource(options).initialize();
-  const db = new TypeOrmDatabase(dataSource);
+  const { db, close } = await openDatabase(of.databaseUrl, 1);
   try {
     await until(async () => {
       const unfinished = await db.query(
@@ -85,6 +81,6 @@ export async function expectCleanBooks(of: {
     );
     forgetPromises(); // what follows in this file may be about another database
   } finally {
-    await dataSource.destroy();
+    await close();
   }
 }

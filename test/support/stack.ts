@@ -81,9 +81,6 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
       SANDBOX_PORT: '0',
       RATE_LIMIT_PER_SECOND: '100000', // a test that polls or floods means something else
       RATE_LIMIT_BURST: '100000',
-      // Each place for a job asks the queue once a second, and the default is seventy of them.
-      JOB_CONCURRENCY: '4',
-      WEBHOOK_CONCURRENCY: '10',
       CHARGE_ONCE_PIDS_FILE: pidsFile,
       // The tests' cluster is fast because it may forget.
       ...(database ? { DATABASE_URL: database.url, ALLOW_UNSAFE_DATABASE: '1' } : {}),

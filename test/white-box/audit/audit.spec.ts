@@ -1,9 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { DataSource } from 'typeorm';
 import { audit, INVARIANTS } from '../../../src/audit/audit.js';
 import type { Finding } from '../../../src/audit/invariant.js';
-import { TypeOrmDatabase, type Database, type Tx } from '../../../src/platform/database.js';
-import { freshDatabase } from '../../support/database.js';
+import type { Database, Tx } from '../../../src/platform/database.js';
+import { openFreshDatabase, type OpenDatabase } from '../../support/open-database.js';
 import { writeCleanBooks, type Ids } from '../../audit/clean-books.js';
 import {
   DELIVERY_FAULTS,
@@ -37,26 +36,17 @@ const ECHOES = [
   'notification_of_a_success_that_nothing_shows',
 ];
 
-let database: Awaited<ReturnType<typeof freshDatabase>>;
-let dataSource: DataSource;
+let database: OpenDatabase;
 let db: Database;
 let ids: Ids;
 
 beforeAll(async () => {
-  database = await freshDatabase();
-  dataSource = await new DataSource({
-    type: 'postgres',
-    url: database.url,
-    installExtensions: false,
-  }).initialize();
-  db = new TypeOrmDatabase(dataSource);
+  database = await openFreshDatabase();
+  ({ db } = database);
   ids = await writeCleanBooks(db, 'acme');
   await writeCleanBooks(db, 'globex');
 });
-afterAll(async () => {
-  await dataSource.destroy();
-  await database.drop();
-});
+afterAll(() => database.close());
 
 /** Plants something in a transaction (constraints can be dropped in one, too), looks, and undoes it. */
 async function lookAfter(plant: (tx: Tx) => Promise<unknown>, ttlSeconds?: number) {

@@ -1,16 +1,14 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
-import { DataSource } from 'typeorm';
 import { PAYMENT_INVARIANTS } from '../../../src/audit/payment.invariants.js';
 import { compareWithProcessor } from '../../../src/audit/processor-comparison.js';
 import { deriveId } from '../../../src/idempotency/identity.js';
-import { TypeOrmDatabase, type Database } from '../../../src/platform/database.js';
+import type { Database } from '../../../src/platform/database.js';
 import { StripeProcessor } from '../../../src/processor/stripe-processor.js';
 import { startSandbox, type Sandbox } from '../../../src/sandbox/sandbox.server.js';
-import { freshDatabase } from '../../support/database.js';
+import { openFreshDatabase, type OpenDatabase } from '../../support/open-database.js';
 import { writeCleanBooks, type Ids } from '../../audit/clean-books.js';
 
-let database: Awaited<ReturnType<typeof freshDatabase>>;
-let dataSource: DataSource;
+let database: OpenDatabase;
 let db: Database;
 let sandbox: Sandbox;
 let processor: StripeProcessor;
@@ -22,12 +20,9 @@ let payments = 0;
 const found = new Set<string>();
 
 beforeAll(async () => {
-  database = await freshDatabase();
-  const { url } = database;
-  const options = { type: 'postgres', url, installExtensions: false } as const;
-  dataSource = await new DataSource(options).initialize();
-  db = new TypeOrmDatabase(dataSource);
-  sandbox = await startSandbox({ databaseUrl: url });
+  database = await openFreshDatabase();
+  ({ db } = database);
+  sandbox = await startSandbox({ databaseUrl: database.url });
   processor = new StripeProcessor({
     name: 'sandbox',
     secretKey: 'sk_test_audit',
@@ -37,8 +32,7 @@ beforeAll(async () => {
 });
 afterAll(async () => {
   await sandbox.close();
-  await dataSource.destroy();
-  await database.drop();
+  await database.close();
 });
 
 beforeEach(async () => {

@@ -1,16 +1,15 @@
 import { randomUUID } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { DataSource } from 'typeorm';
 import { recordEvent } from '../../../src/events/events.js';
 import { openQueuePool } from '../../../src/jobs/queue-pool.js';
 import { giveBack } from '../../../src/jobs/queue-tables.js';
-import { TypeOrmDatabase } from '../../../src/platform/database.js';
 import { SESSION_LIMITS_MS } from '../../../src/platform/session.js';
 import { expectCleanBooks } from '../../support/books.js';
 import { findPgbouncer, startPgbouncer } from '../../support/pgbouncer.js';
 import { charge, send } from '../../support/raw-client.js';
 import { until } from '../../support/until.js';
+import { openDatabase } from '../../support/open-database.js';
 import type { WorkerProcess } from '../../support/worker-process.js';
 import {
   addJob,
@@ -53,10 +52,7 @@ async function receiptUnderWay(): Promise<{ to: string; job: string }> {
 }
 
 test('an event is there if and only if what it reports was committed', async () => {
-  const { databaseUrl: url } = shop;
-  const options = { type: 'postgres', url, installExtensions: false, extra: { max: 1 } } as const;
-  const dataSource = await new DataSource(options).initialize();
-  const db = new TypeOrmDatabase(dataSource);
+  const { db, close } = await openDatabase(shop.databaseUrl, 1);
   const [account] = await db.query<{ id: string }>('SELECT id FROM accounts LIMIT 1');
   const cause = randomUUID();
   const tell = db.transaction(async (tx) => {
@@ -69,7 +65,7 @@ test('an event is there if and only if what it reports was committed', async () 
   });
   await expect(tell).rejects.toThrow('something else');
   expect(await db.query('SELECT 1 FROM events WHERE cause = $1', [cause])).toEqual([]);
-  await dataSource.destroy();
+  await close();
 });
 
 describe('a job that always fails', () => {

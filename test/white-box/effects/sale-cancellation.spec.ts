@@ -1,10 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { DataSource } from 'typeorm';
 import { audit } from '../../../src/audit/audit.js';
-import { TypeOrmDatabase } from '../../../src/platform/database.js';
 import { runToEnd } from '../../operation/operation.support.js';
 import { expectCleanBooks } from '../../support/books.js';
+import { openDatabase } from '../../support/open-database.js';
 import { send } from '../../support/raw-client.js';
 import { endLeases } from '../../support/time.js';
 import { until } from '../../support/until.js';
@@ -389,13 +388,8 @@ describe('a refund that the processor refuses', () => {
     shop.db.query('UPDATE charges SET processor_reference = $2 WHERE id = $1', [charge, payment]);
 
   async function findings(): Promise<string[]> {
-    const url = shop.databaseUrl;
-    const dataSource = await new DataSource({
-      type: 'postgres',
-      url,
-      installExtensions: false,
-    }).initialize();
-    const found = await audit(new TypeOrmDatabase(dataSource)).finally(() => dataSource.destroy());
+    const { db, close } = await openDatabase(shop.databaseUrl);
+    const found = await audit(db).finally(close);
     return found.map(({ invariant }) => invariant);
   }
 });

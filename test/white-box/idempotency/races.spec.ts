@@ -1,58 +1,37 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from '@jest/globals';
 import type { Request } from 'express';
-import { DataSource } from 'typeorm';
-import { TypeOrmDatabase, type Database } from '../../../src/idempotency/database.js';
-import { Completer } from '../../../src/idempotency/completer.js';
-import { IdempotencyEngine } from '../../../src/idempotency/engine.js';
+import type { Database } from '../../../src/idempotency/database.js';
+import type { IdempotencyEngine } from '../../../src/idempotency/engine.js';
 import {
   IdempotencyKeyExpired,
   IdempotencyKeyReused,
   ReserveRaced,
 } from '../../../src/idempotency/errors.js';
 import { IdempotencyKeysController } from '../../../src/idempotency/idempotency-keys.controller.js';
-import {
-  OperationRegistry,
-  SilentProbe,
-  type FoundResource,
-  type Plan,
-} from '../../../src/idempotency/operation.js';
+import type { FoundResource, Plan } from '../../../src/idempotency/operation.js';
 import { claimRecord } from '../../../src/idempotency/lease.js';
 import type { IdempotencyRecord, KeyedRequest } from '../../../src/idempotency/record.entity.js';
 import { deleteExpired, findRecord, insertOrFindRecord } from '../../../src/idempotency/records.js';
-import { freshDatabase } from '../../support/database.js';
+import { engineAlone } from './engine.support.js';
 
 /** The engine alone, with an operation whose object is in the hands of the test. */
 let find: () => Promise<FoundResource | undefined>;
-let database: Awaited<ReturnType<typeof freshDatabase>>;
-let dataSource: DataSource;
+let alone: Awaited<ReturnType<typeof engineAlone>>;
 let db: Database;
 let engine: IdempotencyEngine;
 let keys: IdempotencyKeysController;
 beforeAll(async () => {
-  database = await freshDatabase();
-  dataSource = await new DataSource({
-    type: 'postgres',
-    url: database.url,
-    installExtensions: false,
-    poolSize: 20,
-  }).initialize();
-  db = new TypeOrmDatabase(dataSource);
-  const operations = new OperationRegistry();
-  operations.register({ name: 'POST /things', idPrefix: 'th', find: () => find() });
+  alone = await engineAlone({ name: 'POST /things', idPrefix: 'th', find: () => find() }, 20);
+  ({ db } = alone);
   const options = { waitMs: 1_000, ttlSeconds: 60, leaseMs: 1_000, reapIntervalMs: 1_000 };
-  const probe = new SilentProbe();
-  const completer = new Completer(db, operations, probe, options);
-  engine = new IdempotencyEngine(db, operations, completer, probe, options);
+  ({ engine } = alone.start(options));
   const facts = { accountId: () => 'acct_races', requestId: () => 'req_races' };
-  keys = new IdempotencyKeysController(db, operations, facts);
+  keys = new IdempotencyKeysController(db, alone.operations, facts);
 });
 beforeEach(() => {
   find = async () => undefined;
 });
-afterAll(async () => {
-  await dataSource.destroy();
-  await database.drop();
-});
+afterAll(() => alone.close());
 
 const lookUp = (key: string) => keys.find(key, {} as Request);
 
@@ -98,9 +77,7 @@ test('a reserve that loses races begins again until it wins', async () => {
 test('a reserve that is raced each time ends as a fault, and leaves the key unused', async () => {
   const raced = engine.run(request('never'), racedTimes(Infinity));
   await expect(raced).rejects.toThrow('raced each time');
-  const rows: unknown[] = await dataSource.query(
-    `SELECT 1 FROM idempotency_records WHERE key = 'never'`,
-  );
+  const rows = await db.query(`SELECT 1 FROM idempotency_records WHERE key = 'never'`);
   expect(rows).toEqual([]);
   const { answer } = await engine.run(request('never'), racedTimes(0));
   expect(answer.body).toBe('after 0 races');
@@ -108,7 +85,7 @@ test('a reserve that is raced each time ends as a fault, and leaves the key unus
 
 test('a record of this id under another key ends as a fault: the request does not look for ever', async () => {
   await insert(request('moved'), 1_000);
-  await dataSource.query(`UPDATE idempotency_records SET key = 'elsewhere' WHERE key = 'moved'`);
+  await db.query(`UPDATE idempotency_records SET key = 'elsewhere' WHERE key = 'moved'`);
   await expect(engine.run(request('moved'), racedTimes(0))).rejects.toThrow('raced each time');
 });
 

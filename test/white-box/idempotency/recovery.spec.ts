@@ -1,31 +1,27 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
-import { DataSource, QueryFailedError } from 'typeorm';
+import { QueryFailedError } from 'typeorm';
 import { listNeedingAttention, repeatAgain } from '../../../src/idempotency/attention.js';
 import { SETTLE_MS } from '../../../src/idempotency/engine-options.js';
-import { TypeOrmDatabase, type Database, type Tx } from '../../../src/idempotency/database.js';
-import { Completer } from '../../../src/idempotency/completer.js';
-import { IdempotencyEngine } from '../../../src/idempotency/engine.js';
-import {
-  OperationRegistry,
-  SilentProbe,
-  type Answer,
-  type Intent,
-  type OutsideCall,
-  type TransactionPlan,
+import type { Database, Tx } from '../../../src/idempotency/database.js';
+import type { Completer } from '../../../src/idempotency/completer.js';
+import type { IdempotencyEngine } from '../../../src/idempotency/engine.js';
+import type {
+  Answer,
+  Intent,
+  OutsideCall,
+  TransactionPlan,
 } from '../../../src/idempotency/operation.js';
 import type { KeyedRequest } from '../../../src/idempotency/record.entity.js';
 import { findRecord } from '../../../src/idempotency/records.js';
-import { freshDatabase } from '../../support/database.js';
+import { engineAlone } from './engine.support.js';
 
 /** The engine alone, without a loop: a test says when the sweep comes, and what each beat does. */
 const ACCOUNT = 'acct_recovery';
 const MAX_FAILURES = 3;
 const LEASE_MS = 10_000;
-let database: Awaited<ReturnType<typeof freshDatabase>>;
-let dataSource: DataSource;
+let alone: Awaited<ReturnType<typeof engineAlone>>;
 let db: Database;
-let startEngine: (leaseMs: number) => { engine: IdempotencyEngine; completer: Completer };
 let engine: IdempotencyEngine;
 let completer: Completer;
 let key: string;
@@ -41,15 +37,7 @@ const fault = async (): Promise<never> => {
 };
 
 beforeAll(async () => {
-  database = await freshDatabase();
-  dataSource = await new DataSource({
-    type: 'postgres',
-    url: database.url,
-    installExtensions: false,
-  }).initialize();
-  db = new TypeOrmDatabase(dataSource);
-  const operations = new OperationRegistry();
-  operations.register({
+  alone = await engineAlone({
     name: 'POST /things',
     idPrefix: 'th',
     find: async () => undefined,
@@ -64,20 +52,17 @@ beforeAll(async () => {
       }),
     },
   });
-  startEngine = (leaseMs) => {
-    const options = {
-      ...{ waitMs: 1_000, ttlSeconds: 60, leaseMs },
-      ...{ reapIntervalMs: 1_000, maxFailures: MAX_FAILURES },
-    };
-    const probe = new SilentProbe();
-    const by = new Completer(db, operations, probe, options);
-    return {
-      engine: new IdempotencyEngine(db, operations, by, probe, options),
-      completer: by,
-    };
-  };
+  ({ db } = alone);
   ({ engine, completer } = startEngine(LEASE_MS));
 });
+const startEngine = (leaseMs: number) =>
+  alone.start({
+    waitMs: 1_000,
+    ttlSeconds: 60,
+    leaseMs,
+    reapIntervalMs: 1_000,
+    maxFailures: MAX_FAILURES,
+  });
 beforeEach(() => {
   key = randomUUID();
   performed = 0;
@@ -87,10 +72,7 @@ beforeEach(() => {
     settle: async () => DONE,
   };
 });
-afterAll(async () => {
-  await dataSource.destroy();
-  await database.drop();
-});
+afterAll(() => alone.close());
 
 /** One request of a client. */
 async function ask(
@@ -115,16 +97,16 @@ async function ask(
 const record = async () => (await findRecord(db, ACCOUNT, key))!;
 /** The pauses are over, and the leases of the dead. */
 const letTimePass = () =>
-  dataSource.query(
+  db.query(
     `UPDATE idempotency_records SET next_attempt_at = next_attempt_at - interval '1 hour',
        lease_expires_at = lease_expires_at - interval '1 hour' WHERE key = $1`,
     [key],
   );
 /** How long after this call the sweep's next attempt may begin, in seconds by the database's clock. */
 async function startWatch() {
-  const [start]: { now: Date }[] = await dataSource.query('SELECT clock_timestamp() AS now');
+  const [start] = await db.query<{ now: Date }>('SELECT clock_timestamp() AS now');
   return async () => {
-    const [row]: { pause: number }[] = await dataSource.query(
+    const [row] = await db.query<{ pause: number }>(
       `SELECT EXTRACT(EPOCH FROM next_attempt_at - $2)::float8 AS pause
        FROM idempotency_records WHERE key = $1`,
       [key, start!.now],
@@ -331,7 +313,7 @@ describe('when half of the time for calls has passed before they begin', () => {
       beats.load = load;
       await letTimePass();
       expect(await ask()).toBe('no outcome yet');
-      await dataSource.query('SELECT pg_sleep($1)', [(CALLS_MS * 0.6) / 1000]);
+      await db.query('SELECT pg_sleep($1)', [(CALLS_MS * 0.6) / 1000]);
       return 'work';
     };
     const before = performed;

@@ -1,31 +1,22 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
-import { DataSource } from 'typeorm';
-import { Completer } from '../../../src/idempotency/completer.js';
-import { TypeOrmDatabase, type Database, type Tx } from '../../../src/idempotency/database.js';
-import { IdempotencyEngine } from '../../../src/idempotency/engine.js';
+import type { Database, Tx } from '../../../src/idempotency/database.js';
+import type { IdempotencyEngine } from '../../../src/idempotency/engine.js';
 import {
   IdempotencyKeyExpired,
   IdempotencyRequestInProgress,
 } from '../../../src/idempotency/errors.js';
 import { extendLease, takeOutOfCount } from '../../../src/idempotency/lease.js';
-import {
-  OperationRegistry,
-  SilentProbe,
-  type Answer,
-  type Operation,
-  type Write,
-} from '../../../src/idempotency/operation.js';
+import type { Answer, Operation, Write } from '../../../src/idempotency/operation.js';
 import { claimOf, type Claim, type KeyedRequest } from '../../../src/idempotency/record.entity.js';
 import { findRecord, insertOrFindRecord, seizeRecord } from '../../../src/idempotency/records.js';
-import { freshDatabase } from '../../support/database.js';
 import { until } from '../../support/until.js';
+import { engineAlone } from './engine.support.js';
 
 /** The engine alone, with an operation whose beats are one statement each. A test says what happens meanwhile. */
 const ACCOUNT = 'acct_single';
 const OPTIONS = { waitMs: 200, ttlSeconds: 60, leaseMs: 10_000, reapIntervalMs: 1_000 };
-let database: Awaited<ReturnType<typeof freshDatabase>>;
-let dataSource: DataSource;
+let alone: Awaited<ReturnType<typeof engineAlone>>;
 let db: Database;
 let engine: IdempotencyEngine;
 let key: string;
@@ -35,22 +26,12 @@ let settling: Write;
 let performed: number;
 
 beforeAll(async () => {
-  database = await freshDatabase();
-  dataSource = await new DataSource({
-    type: 'postgres',
-    url: database.url,
-    installExtensions: false,
-    poolSize: 25,
-  }).initialize();
-  db = new TypeOrmDatabase(dataSource);
+  alone = await engineAlone(THINGS, 25);
+  ({ db } = alone);
   await db.query(`CREATE TABLE things (account_id text, id text, state text CHECK (state <> 'forbidden'),
     settled integer DEFAULT 0, PRIMARY KEY (account_id, id))`);
   await db.query(`CREATE TABLE thing_events (id text, type text CHECK (type <> 'forbidden'))`);
-  const operations = new OperationRegistry();
-  operations.register(THINGS);
-  const probe = new SilentProbe();
-  const completer = new Completer(db, operations, probe, OPTIONS);
-  engine = new IdempotencyEngine(db, operations, completer, probe, OPTIONS);
+  ({ engine } = alone.start(OPTIONS));
 });
 beforeEach(() => {
   key = randomUUID();
@@ -58,10 +39,7 @@ beforeEach(() => {
   settling = settleThing();
   performed = 0;
 });
-afterAll(async () => {
-  await dataSource.destroy();
-  await database.drop();
-});
+afterAll(() => alone.close());
 
 const DONE: Answer = { status: 201, headers: {}, body: 'done' };
 const THINGS: Operation = {
@@ -111,7 +89,7 @@ const request = (): KeyedRequest => ({
 });
 
 const run = (write = insertThing(), waitMs = OPTIONS.waitMs) =>
-  engine.run(request(), { insert: () => write, work: () => 'work' }, waitMs);
+  engine.run(request(), { insert: () => ({ ...write, work: () => 'work' }) }, waitMs);
 const record = () => findRecord(db, ACCOUNT, key);
 const claim = async (): Promise<Claim> => claimOf((await record())!);
 
