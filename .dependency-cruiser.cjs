@@ -1,13 +1,15 @@
 /**
  * The import table. Imports go one way:
- *   idempotency, money <- platform <- jobs <- accounts, processor <- events, stock, telemetry <- orders <- charges <- refunds <- effects, webhooks <- audit, openapi <- reconciliation <- lab
+ *   idempotency, money <- log <- database <- http <- jobs <- accounts, processor <- events, stock, telemetry <- orders <- charges <- refunds <- effects, webhooks <- audit, openapi <- reconciliation <- lab
  * The engine imports nothing of ours; the sandbox imports nothing of the rest but
  * the table of currencies, and nothing imports it.
  * `npm run lint` holds the source to it; test/architecture.spec.ts shows that a breach is found.
  */
 const LAYERS = [
   ['idempotency', 'money'],
-  ['platform'],
+  ['log'],
+  ['database'],
+  ['http'],
   ['jobs'],
   ['accounts', 'processor'],
   ['events', 'stock', 'telemetry'],

@@ -24,4 +24,4 @@ COPY --from=build /app/dist/ dist/
 RUN install -d -o node -g node /data/mail
 USER node
 EXPOSE 3000 3001
-CMD ["node", "--enable-source-maps", "dist/src/main.js"]
+CMD ["node", "--enable-source-maps", "dist/src/programs/api.js"]

@@ -57,11 +57,11 @@ export default tseslint.config(
     },
   },
   {
-    files: ['src/config.ts', 'src/sandbox/config.ts', 'src/local*.ts'],
+    files: ['src/config.ts', 'src/sandbox/config.ts', 'src/programs/*.ts', 'src/local/*.ts'],
     rules: { 'no-restricted-syntax': 'off' },
   },
   {
-    files: ['src/local*.ts', 'src/sandbox/main.ts', 'src/*.ts', 'src/**/*.cli.ts'],
+    files: ['src/programs/*.ts', 'src/local/*.ts', 'src/sandbox/main.ts'],
     rules: { 'no-console': 'off' },
   },
 );

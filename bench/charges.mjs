@@ -14,7 +14,7 @@ import { existsSync } from 'node:fs';
 import { loadavg } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { freePort } from '../dist/modules/src/platform/ports.js';
+import { freePort } from '../dist/modules/src/local/ports.js';
 import { CHARGE, fire } from './load.mjs';
 import { HERE, cpuBetween, cpuMs, machineCpuMs, median, residentMb, startStack } from './stack.mjs';
 
@@ -41,7 +41,7 @@ try {
 async function measure() {
   const sandbox = await stack.startSandbox();
   const startApi = (checkout) =>
-    stack.start(join(checkout, 'dist/src/main.js'), {
+    stack.start(join(checkout, 'dist/src/programs/api.js'), {
       env: {
         PROCESSOR_URL: sandbox.url,
         DATABASE_POOL_SIZE: String(POOL),

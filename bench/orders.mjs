@@ -38,7 +38,7 @@ else await main();
 async function main() {
   const stack = await startStack();
   try {
-    const api = await stack.start(join(HERE, 'dist/src/main.js'), {
+    const api = await stack.start(join(HERE, 'dist/src/programs/api.js'), {
       env: {
         DATABASE_POOL_SIZE: String(POOL),
         RATE_LIMIT_PER_SECOND: '1000000',

@@ -108,7 +108,7 @@ async function startStack() {
   const pidsFile = join(home, 'state.json');
   const child = spawn(
     process.execPath,
-    [fileURLToPath(new URL('../dist/src/local.js', import.meta.url))],
+    [fileURLToPath(new URL('../dist/src/programs/local.js', import.meta.url))],
     {
       env: {
         PATH: process.env.PATH,

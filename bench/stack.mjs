@@ -7,9 +7,9 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import pg from 'pg';
 import { ensureDemoAccounts } from '../dist/modules/src/accounts/demo-accounts.js';
-import { startEmbeddedPostgres } from '../dist/modules/src/platform/embedded-postgres.js';
-import { migrate } from '../dist/modules/src/platform/migrate.js';
-import { freePort } from '../dist/modules/src/platform/ports.js';
+import { startEmbeddedPostgres } from '../dist/modules/src/local/embedded-postgres.js';
+import { migrate } from '../dist/modules/src/database/migrate.js';
+import { freePort } from '../dist/modules/src/local/ports.js';
 
 export const HERE = resolve(import.meta.dirname, '..');
 /** What `npm start` gives to Node, for itself and its children. */

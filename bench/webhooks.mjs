@@ -11,7 +11,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { DataSource } from 'typeorm';
 import { recordEvent } from '../dist/modules/src/events/events.js';
-import { databaseOptions, TypeOrmDatabase } from '../dist/modules/src/platform/database.js';
+import { databaseOptions, TypeOrmDatabase } from '../dist/modules/src/database/database.js';
 import { CHARGE } from './load.mjs';
 import { HERE, cpuMs, startStack } from './stack.mjs';
 
@@ -30,7 +30,9 @@ try {
 
 async function startApi() {
   const sandbox = await stack.startSandbox();
-  return stack.start(join(HERE, 'dist/src/main.js'), { env: { PROCESSOR_URL: sandbox.url } });
+  return stack.start(join(HERE, 'dist/src/programs/api.js'), {
+    env: { PROCESSOR_URL: sandbox.url },
+  });
 }
 
 /** @returns whether the aims are reached. */
@@ -38,7 +40,7 @@ async function measureDelay(databaseUrl, api) {
   const receiver = await startReceiver();
   const dataSource = await new DataSource(databaseOptions(databaseUrl, 8)).initialize();
   const db = new TypeOrmDatabase(dataSource);
-  const worker = await stack.start(join(HERE, 'dist/src/worker.js'), {
+  const worker = await stack.start(join(HERE, 'dist/src/programs/worker.js'), {
     env: { DATABASE_URL: databaseUrl, PROCESSOR_URL: api.url },
     portName: 'WORKER_PORT',
   });

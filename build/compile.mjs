@@ -11,12 +11,14 @@ import { createRequire } from 'node:module';
 import { dirname, join, relative } from 'node:path';
 
 const PROGRAMS = [
-  ...['main', 'worker', 'sandbox/main', 'local', 'migrate', 'account'],
-  ...['audit.cli', 'reconcile.cli', 'jobs.cli', 'openapi/write-openapi.cli'],
+  ...words('account api audit jobs local migrate openapi reconcile worker').map(
+    (name) => `programs/${name}`,
+  ),
+  'sandbox/main',
 ];
 
 /** What the programs of test/support/ import; they share one copy of each module with the programs. */
-const PARTS_FOR_TESTS = ['app.module', 'worker.module', 'run'];
+const PARTS_FOR_TESTS = ['app.module', 'worker.module', 'programs/run-program'];
 
 /** Loaded from node_modules at run time: they bring files of their own, or are optional and not installed. */
 const EXTERNAL = [
@@ -59,7 +61,7 @@ export async function compile(root, sources, folder, cache) {
       .map((name) => join(folder, 'modules', 'src', `${name}.js`)),
     outbase: join(folder, 'modules'),
     outdir: folder,
-    chunkNames: 'src/[name]-[hash]', // beside the programs: `import.meta.url` leads to the same folder from each
+    chunkNames: 'src/programs/[name]-[hash]', // beside the programs: `import.meta.url` leads to the same folder from each
     external: EXTERNAL,
     banner: { js: BANNER },
     plugins: [withoutSecondTypeorm],

@@ -3,4 +3,4 @@
 import { buildDist } from './build.mjs';
 
 await buildDist();
-await import('../dist/src/local.js');
+await import('../dist/src/programs/local.js');

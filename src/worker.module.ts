@@ -3,8 +3,8 @@ import { APP_FILTER } from '@nestjs/core';
 import type { Config } from './config.js';
 import { EffectsModule } from './effects/effects.module.js';
 import { SilentProbe } from './idempotency/operation.js';
-import { HealthController } from './platform/health.controller.js';
-import { ProblemFilter } from './platform/problem.filter.js';
+import { HealthController } from './http/health.controller.js';
+import { ProblemFilter } from './http/problems/problem.filter.js';
 import { sharedModules } from './shared.modules.js';
 
 /** Kept of the grace period for giving back the jobs that have not ended. */

@@ -47,14 +47,14 @@ describe('the import table', () => {
       [
         at('accounts-imports-downward-only', 'accounts/knows-the-charges.ts'),
         at('charges-imports-downward-only', 'charges/knows-the-lab.ts'),
-        at('idempotency-imports-downward-only', 'idempotency/knows-the-platform.ts'),
-        at('money-imports-downward-only', 'money/knows-the-platform.ts'),
+        at('idempotency-imports-downward-only', 'idempotency/knows-http.ts'),
+        at('money-imports-downward-only', 'money/knows-http.ts'),
         at('no-cycles', 'accounts/here.ts'),
-        at('nothing-imports-the-sandbox', 'platform/knows-the-sandbox.ts'),
+        at('nothing-imports-the-sandbox', 'http/knows-the-sandbox.ts'),
         at('only-the-table-of-contents-imports-the-lab', 'charges/knows-the-lab.ts'),
-        at('platform-imports-downward-only', 'platform/knows-the-sandbox.ts'),
+        at('http-imports-downward-only', 'http/knows-the-sandbox.ts'),
         at('sandbox-stands-alone', 'sandbox/knows-more-of-money.ts'),
-        at('sandbox-stands-alone', 'sandbox/knows-the-platform.ts'),
+        at('sandbox-stands-alone', 'sandbox/knows-http.ts'),
       ].sort(),
     );
   });

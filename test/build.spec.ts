@@ -20,7 +20,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 /** A program that keeps another one running, built by our build/ with our settings. */
 const MAIN = `
 import { fileURLToPath } from 'node:url';
-import { supervise } from './local-supervisor.js';
+import { supervise } from '../local/supervisor.js';
 supervise({
   name: 'child',
   script: fileURLToPath(new URL('worker.js', import.meta.url)),
@@ -35,18 +35,19 @@ if (process.connected) setInterval(() => undefined, 1_000);`;
 let home: string;
 beforeAll(async () => {
   home = await mkdtemp(join(tmpdir(), 'charge-once-build-'));
-  for (const folder of ['src', 'migrations', 'build']) await mkdir(join(home, folder));
+  for (const folder of ['src/programs', 'src/local', 'migrations', 'build'])
+    await mkdir(join(home, folder), { recursive: true });
   for (const file of ['build/build.mjs', 'build/compile.mjs', 'package.json', 'package-lock.json'])
     await cp(file, join(home, file));
-  for (const file of ['tsconfig.json', 'src/local-supervisor.ts']) await cp(file, join(home, file));
+  for (const file of ['tsconfig.json', 'src/local/supervisor.ts']) await cp(file, join(home, file));
   await writeFile(join(home, 'src/config.ts'), 'export const EXIT_CONFIGURATION = 78;');
   await symlink(resolve('node_modules'), join(home, 'node_modules'));
-  await writeFile(join(home, 'src/main.ts'), MAIN);
+  await writeFile(join(home, 'src/programs/api.ts'), MAIN);
   await edit(child(1));
 });
 afterAll(() => rm(home, { recursive: true, force: true }));
 
-const edit = (text: string) => writeFile(join(home, 'src/worker.ts'), text);
+const edit = (text: string) => writeFile(join(home, 'src/programs/worker.ts'), text);
 const target = () => realpath(join(home, 'dist'));
 const builds = async () =>
   (await readdir(join(home, '.build'))).filter((name) => /^[0-9a-f]+$/.test(name));
@@ -66,7 +67,7 @@ async function build(): Promise<void> {
 describe('npm run build', () => {
   it('lets a program start its children again from the build that it was started from', async () => {
     await build();
-    const program = spawn(process.execPath, ['dist/src/main.js'], {
+    const program = spawn(process.execPath, ['dist/src/programs/api.js'], {
       cwd: home,
       stdio: ['ignore', 'pipe', 'inherit'],
     });
@@ -80,7 +81,7 @@ describe('npm run build', () => {
       await build();
       process.kill(Number(pid), 'SIGKILL');
       expect((await next())[1]).toBe('1');
-      expect((await run('dist/src/worker.js')).output).toMatch(/^version 2 /);
+      expect((await run('dist/src/programs/worker.js')).output).toMatch(/^version 2 /);
     } finally {
       program.kill('SIGKILL');
       await exit;
@@ -89,10 +90,10 @@ describe('npm run build', () => {
 
   it('builds nothing twice', async () => {
     const before = await target();
-    const { ctimeMs } = await stat(join(before, 'src/worker.js'));
+    const { ctimeMs } = await stat(join(before, 'src/programs/worker.js'));
     await build();
     expect(await target()).toBe(before);
-    expect((await stat(join(before, 'src/worker.js'))).ctimeMs).toBe(ctimeMs);
+    expect((await stat(join(before, 'src/programs/worker.js'))).ctimeMs).toBe(ctimeMs);
   });
 
   it('leaves what was built before if the compiler finds a fault', async () => {
@@ -100,7 +101,7 @@ describe('npm run build', () => {
     await edit('export const wrong = ;');
     expect(await run('build/build.mjs')).toEqual({
       code: 2,
-      output: expect.stringMatching(/^src\/worker\.ts\(1,22\): error TS1109/),
+      output: expect.stringMatching(/^src\/programs\/worker\.ts\(1,22\): error TS1109/),
     });
     expect(await target()).toBe(before);
   });
@@ -109,7 +110,7 @@ describe('npm run build', () => {
     await edit(child(3));
     await Promise.all([build(), build()]);
     expect(await builds()).toHaveLength(3);
-    expect((await run('dist/src/worker.js')).output).toMatch(/^version 3 /);
+    expect((await run('dist/src/programs/worker.js')).output).toMatch(/^version 3 /);
   });
 
   it('replaces a folder that something else has built', async () => {

@@ -1,5 +1,5 @@
-import { CommandError, requireSchema } from '../platform/command.js';
-import type { Database, Queryable, Tx } from '../platform/database.js';
+import { CommandError, requireSchema } from '../database/command.js';
+import type { Database, Queryable, Tx } from '../database/database.js';
 import { addApiKey, createAccount, hashApiKey } from './accounts.js';
 
 export const USAGE = `Usage: npm run account -- <command>

@@ -1,8 +1,8 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { Injectable } from '@nestjs/common';
-import { Database, type Queryable } from '../platform/database.js';
-import { elapsedMs } from '../platform/clock.js';
-import { randomId } from '../platform/request-id.js';
+import { Database, type Queryable } from '../database/database.js';
+import { elapsedMs } from '../database/clock.js';
+import { randomId } from '../http/request-id.js';
 
 /** API keys are random and long, so that one round of SHA-256 keeps them as well as a slow hash would. */
 export function hashApiKey(apiKey: string): Buffer {

@@ -1,8 +1,8 @@
 import { Injectable, type CanActivate, type ExecutionContext } from '@nestjs/common';
 import { Reflector } from '@nestjs/core';
 import type { Request } from 'express';
-import { Problem } from '../platform/problem.js';
-import { PUBLIC } from '../platform/public.js';
+import { Problem } from '../http/problems/problem.js';
+import { PUBLIC } from '../http/public.js';
 import { Accounts } from './accounts.js';
 
 declare module 'express-serve-static-core' {

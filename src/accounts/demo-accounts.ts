@@ -1,4 +1,4 @@
-import { databaseOptions, withDatabase } from '../platform/database.js';
+import { databaseOptions, withDatabase } from '../database/database.js';
 import { addApiKey, createAccount, hashApiKey } from './accounts.js';
 
 /** The accounts of `npm start`, with keys that everybody knows: never made anywhere else. */

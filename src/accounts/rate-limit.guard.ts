@@ -1,6 +1,6 @@
 import { Injectable, type CanActivate, type ExecutionContext } from '@nestjs/common';
 import type { Request, Response } from 'express';
-import { Problem } from '../platform/problem.js';
+import { Problem } from '../http/problems/problem.js';
 import { RateLimits } from './rate-limits.js';
 
 /** The name of our one policy in the two headers. */

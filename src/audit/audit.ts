@@ -1,4 +1,4 @@
-import type { Queryable } from '../platform/database.js';
+import type { Queryable } from '../database/database.js';
 import { CHARGE_INVARIANTS } from './charge.invariants.js';
 import { DELIVERY_INVARIANTS, EFFECT_INVARIANTS } from './effect.invariants.js';
 import { EVENT_INVARIANTS } from './event.invariants.js';

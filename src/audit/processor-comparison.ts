@@ -1,5 +1,5 @@
 import { isOurPayment } from '../charges/rebuild-charge.js';
-import type { Database } from '../platform/database.js';
+import type { Database } from '../database/database.js';
 import type { PaidRefund, Payment, Processor, Span } from '../processor/processor.js';
 import { isOurRefund } from '../refunds/rebuild-refund.js';
 import { asOneQuery, type Finding } from './invariant.js';

@@ -1,5 +1,5 @@
 import { IsEmail, IsIn, IsInt, Matches, Max, Min, ValidateIf } from 'class-validator';
-import { ListQuery } from '../platform/list.js';
+import { ListQuery } from '../http/input/list.js';
 import {
   CLIENT_ID,
   FitsCurrency,
@@ -7,8 +7,8 @@ import {
   IsIsoTime,
   IsText,
   MAX_AMOUNT,
-} from '../platform/rules.js';
-import { IsMetadata, MayBeAbsent } from '../platform/validation.js';
+} from '../http/input/rules.js';
+import { IsMetadata, MayBeAbsent } from '../http/input/validation.js';
 import { CHARGE_STATES, type ChargeStatus } from './charge.states.js';
 
 /** Amount and currency may come from the order, if there is one. */

@@ -11,8 +11,8 @@ import {
 } from '../idempotency/operation.js';
 import { chargeLink, type Order } from '../orders/order.entity.js';
 import { holdOrder } from '../orders/order.queries.js';
-import { elapsedMs } from '../platform/clock.js';
-import type { Queryable } from '../platform/database.js';
+import { elapsedMs } from '../database/clock.js';
+import type { Queryable } from '../database/database.js';
 import { Processor, type PaymentParameters } from '../processor/processor.js';
 import { holdStock } from '../stock/stock.js';
 import type { CreateCharge } from './charge.dto.js';

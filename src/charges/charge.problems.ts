@@ -1,4 +1,4 @@
-import { Problem } from '../platform/problem.js';
+import { Problem } from '../http/problems/problem.js';
 
 /** @param charge its id. */
 export function cardDeclined(declineCode: string, charge: string): Problem {

@@ -1,6 +1,6 @@
 import { eventValues, insertEvents, type NewEvent } from '../events/events.js';
 import type { Write } from '../idempotency/operation.js';
-import type { Database, Queryable, Tx } from '../platform/database.js';
+import type { Database, Queryable, Tx } from '../database/database.js';
 import type { Charge } from './charge.entity.js';
 
 export const CHARGE_COLUMNS = `account_id, id, status, amount, amount_refunded, currency, payment_method, description,

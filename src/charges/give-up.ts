@@ -1,6 +1,6 @@
 import type { ExtendLease } from '../idempotency/operation.js';
-import { elapsedMs } from '../platform/clock.js';
-import { nameOf } from '../platform/fault.js';
+import { elapsedMs } from '../database/clock.js';
+import { nameOf } from '../log/fault.js';
 import type { NextDeadline, Processor, ProcessorAnswer } from '../processor/processor.js';
 import type { Charge } from './charge.entity.js';
 

@@ -1,8 +1,8 @@
 import { chargeLink, type Order } from '../orders/order.entity.js';
 import { refuseUnlessPayable, whyOrderIsClosed } from '../orders/order.problems.js';
 import { findOrder } from '../orders/order.queries.js';
-import type { Tx } from '../platform/database.js';
-import { Problem, validationFailed } from '../platform/problem.js';
+import type { Tx } from '../database/database.js';
+import { Problem, validationFailed } from '../http/problems/problem.js';
 import type { CreateCharge } from './charge.dto.js';
 import { findChargeOfLostOrder } from './charge.queries.js';
 

@@ -1,6 +1,6 @@
 import type { Logger } from '@nestjs/common';
 import type { Performed } from '../idempotency/operation.js';
-import { Problem } from '../platform/problem.js';
+import { Problem } from '../http/problems/problem.js';
 import type { Ending } from './give-up.js';
 
 /**

@@ -1,5 +1,5 @@
-import { CommandError } from '../platform/command.js';
-import type { Database } from '../platform/database.js';
+import { CommandError } from '../database/command.js';
+import type { Database } from '../database/database.js';
 import type { Misfit, ParkedPayment } from './parked-payments.js';
 
 /** What has happened, and what the person does about it. */

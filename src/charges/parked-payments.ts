@@ -1,4 +1,4 @@
-import type { Queryable, Tx } from '../platform/database.js';
+import type { Queryable, Tx } from '../database/database.js';
 import type { Charge } from './charge.entity.js';
 import { findCharge } from './charge.queries.js';
 

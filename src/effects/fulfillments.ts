@@ -5,7 +5,7 @@ import type { Event } from '../events/event.entity.js';
 import { deriveId } from '../idempotency/identity.js';
 import { enqueue, JobRegistry } from '../jobs/jobs.js';
 import { lockSoldOrder, setFulfillment } from '../orders/order.queries.js';
-import { Database } from '../platform/database.js';
+import { Database } from '../database/database.js';
 import { bookStock } from '../stock/stock.js';
 import { fulfillmentToWire, type Fulfillment } from './fulfillment.entity.js';
 import { decideCancellation, isCancellationDecided, type Sale } from './sale-cancellation.js';

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { mkdir, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createTransport, type SendMailOptions } from 'nodemailer';
-import { endAfter } from '../platform/end-after.js';
+import { endAfter } from '../http/end-after.js';
 
 export interface MailOptions {
   from: string;

@@ -3,7 +3,7 @@ import { EventSubscribers, findEvent } from '../events/events.js';
 import type { Event } from '../events/event.entity.js';
 import { JobRegistry, type NewJob } from '../jobs/jobs.js';
 import { findOrder } from '../orders/order.queries.js';
-import { Database, type Queryable, type Tx } from '../platform/database.js';
+import { Database, type Queryable, type Tx } from '../database/database.js';
 import { MAIL_TIMEOUT_MS, Mailer } from './mailer.js';
 
 const SEND_RECEIPT = 'send-receipt';

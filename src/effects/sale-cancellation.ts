@@ -3,7 +3,7 @@ import { recordEvent } from '../events/events.js';
 import { enqueue, JobRegistry } from '../jobs/jobs.js';
 import { orderCanceled } from '../orders/order.events.js';
 import { cancelPaidOrder, lockSoldOrder } from '../orders/order.queries.js';
-import { Database, type Tx } from '../platform/database.js';
+import { Database, type Tx } from '../database/database.js';
 import { Compensation } from '../refunds/compensation.js';
 import { releaseStock } from '../stock/stock.js';
 

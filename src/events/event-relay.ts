@@ -5,7 +5,7 @@ import {
   type BeforeApplicationShutdown,
   type OnApplicationBootstrap,
 } from '@nestjs/common';
-import { Database, type Tx } from '../platform/database.js';
+import { Database, type Tx } from '../database/database.js';
 import { isPassing } from '../idempotency/errors.js';
 import { Loop, type Poll } from '../idempotency/loop.js';
 import { UnderWay } from '../idempotency/under-way.js';

@@ -6,9 +6,9 @@ import {
   type Operation,
   type Plan,
 } from '../idempotency/operation.js';
-import { ok } from '../platform/answer.js';
-import type { Queryable, Tx } from '../platform/database.js';
-import { objectNotFound } from '../platform/problem.js';
+import { ok } from '../http/answer.js';
+import type { Queryable, Tx } from '../database/database.js';
+import { objectNotFound } from '../http/problems/problem.js';
 import { eventLink, eventToWire, type Event } from './event.entity.js';
 import { findEvent } from './events.js';
 

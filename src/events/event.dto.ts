@@ -1,6 +1,6 @@
 import { IsIn } from 'class-validator';
-import { ListQuery } from '../platform/list.js';
-import { MayBeAbsent } from '../platform/validation.js';
+import { ListQuery } from '../http/input/list.js';
+import { MayBeAbsent } from '../http/input/validation.js';
 import { EVENT_TYPES, type EventType } from './event.entity.js';
 
 export class ListEvents extends ListQuery {

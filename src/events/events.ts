@@ -1,5 +1,5 @@
 import { Injectable } from '@nestjs/common';
-import type { Queryable, Tx } from '../platform/database.js';
+import type { Queryable, Tx } from '../database/database.js';
 import { deriveId } from '../idempotency/identity.js';
 import type { NewJob } from '../jobs/jobs.js';
 import type { Event, EventType } from './event.entity.js';

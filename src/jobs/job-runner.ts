@@ -11,8 +11,8 @@ import {
 import { Logger as QueueLogger, type Job, type Task, run, type Runner } from 'graphile-worker';
 import type pg from 'pg';
 import { Loop } from '../idempotency/loop.js';
-import { Database } from '../platform/database.js';
-import { QUEUE_SCHEMA } from '../platform/queue-owner.js';
+import { Database } from '../database/database.js';
+import { QUEUE_SCHEMA } from '../database/queue-owner.js';
 import {
   JOB_PLACES,
   JobRegistry,

@@ -3,8 +3,8 @@ import {
   repeatAgain,
   type RecordNeedingAttention,
 } from '../idempotency/attention.js';
-import { CommandError } from '../platform/command.js';
-import type { Database } from '../platform/database.js';
+import { CommandError } from '../database/command.js';
+import type { Database } from '../database/database.js';
 import { IS_PARKED, listParkedJobs } from './queue-tables.js';
 
 /** An id of the queue, or the derived id of a record. */

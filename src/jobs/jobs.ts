@@ -1,5 +1,5 @@
 import { Injectable } from '@nestjs/common';
-import type { Tx } from '../platform/database.js';
+import type { Tx } from '../database/database.js';
 
 /** JSON that names what a job is about: ids, never data that may have changed by the time it runs. */
 export type Payload = Readonly<Record<string, string | number>>;

@@ -2,8 +2,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { Logger } from '@nestjs/common';
 import pg from 'pg';
 import { isPassing } from '../idempotency/errors.js';
-import { connectionTarget } from '../platform/connection-target.js';
-import { POOL_OPTIONS } from '../platform/database.js';
+import { connectionTarget } from '../database/connection-target.js';
+import { POOL_OPTIONS } from '../database/database.js';
 
 /** PostgreSQL's "not now" (cannot_connect_now): what graphile-worker tries again at, up to a hundred times. */
 const NOT_NOW = '57P03';

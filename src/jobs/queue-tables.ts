@@ -1,4 +1,4 @@
-import type { Database } from '../platform/database.js';
+import type { Database } from '../database/database.js';
 
 /**
  * What graphile-worker has no function for, written on its private tables, and nowhere else. They may change with any

@@ -4,7 +4,7 @@ import { Reflector } from '@nestjs/core';
 import type { NextFunction, Request, Response } from 'express';
 import { isIdempotent, operationOf } from '../idempotency/idempotent.interceptor.js';
 import { EngineProbe, OperationRegistry, type ProbePoint } from '../idempotency/operation.js';
-import { validationFailed } from '../platform/problem.js';
+import { validationFailed } from '../http/problems/problem.js';
 
 /** Faults of the network: on any POST, PUT or DELETE. */
 const NETWORK_FAULTS = ['lose-request', 'lose-response'] as const;

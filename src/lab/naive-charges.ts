@@ -4,9 +4,9 @@ import type { CreateCharge } from '../charges/charge.dto.js';
 import { cardDeclined } from '../charges/charge.problems.js';
 import { refuseUnlessPayable } from '../orders/order.problems.js';
 import { findOrder } from '../orders/order.queries.js';
-import { Database } from '../platform/database.js';
-import { objectNotFound, Problem } from '../platform/problem.js';
-import { randomId } from '../platform/request-id.js';
+import { Database } from '../database/database.js';
+import { objectNotFound, Problem } from '../http/problems/problem.js';
+import { randomId } from '../http/request-id.js';
 import { Processor } from '../processor/processor.js';
 
 /**

@@ -1,5 +1,5 @@
 import { Controller, Get, Inject } from '@nestjs/common';
-import { Public } from '../platform/public.js';
+import { Public } from '../http/public.js';
 import type { OpenApiDocument } from './document.js';
 import { OPENAPI_DOCUMENT } from './openapi.controller.js';
 

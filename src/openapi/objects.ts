@@ -2,7 +2,7 @@ import type { ChargeWire } from '../charges/charge.entity.js';
 import { EVENT_TYPES, type EventWire } from '../events/event.entity.js';
 import { CHARGE_STATES } from '../charges/charge.states.js';
 import type { OrderWire } from '../orders/order.entity.js';
-import { MAX_AMOUNT, MAX_QUANTITY } from '../platform/rules.js';
+import { MAX_AMOUNT, MAX_QUANTITY } from '../http/input/rules.js';
 import { REFUND_STATES, type RefundWire } from '../refunds/refund.entity.js';
 import type { ProductWire } from '../stock/product.entity.js';
 import type { DeliveryWire } from '../webhooks/outgoing/delivery.entity.js';

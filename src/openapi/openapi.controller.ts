@@ -2,8 +2,8 @@ import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { Controller, Get, Header, Inject, Param, Res } from '@nestjs/common';
 import type { Response } from 'express';
-import { Problem } from '../platform/problem.js';
-import { Public } from '../platform/public.js';
+import { Problem } from '../http/problems/problem.js';
+import { Public } from '../http/public.js';
 import { DOCS_PAGE } from './docs-page.js';
 import type { OpenApiDocument } from './document.js';
 

@@ -1,4 +1,8 @@
-import { PROBLEMS, type ProblemCode, type ProblemPage } from '../platform/problem-catalogue.js';
+import {
+  PROBLEMS,
+  type ProblemCode,
+  type ProblemPage,
+} from '../http/problems/problem-catalogue.js';
 import type { Retry } from '../idempotency/errors.js';
 import { HEADERS, type HeaderName } from './headers.js';
 import { exactly, id, oneOfTexts, ref, text, type Schema } from './schema.js';

@@ -1,5 +1,5 @@
 import { getMetadataStorage } from 'class-validator';
-import { elementOf } from '../platform/validation.js';
+import { elementOf } from '../http/input/validation.js';
 import { MEMBERS } from './words.members.js';
 import { metadata, type Schema } from './schema.js';
 

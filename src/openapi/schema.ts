@@ -1,4 +1,4 @@
-import { CLIENT_ID } from '../platform/rules.js';
+import { CLIENT_ID } from '../http/input/rules.js';
 
 /** The part of JSON Schema 2020-12 that the document uses; OpenAPI 3.1 takes it as it is. */
 export interface Schema {

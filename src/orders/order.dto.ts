@@ -10,9 +10,9 @@ import {
   ValidateNested,
 } from 'class-validator';
 import { stepOf } from '../money/currencies.js';
-import { CLIENT_ID, IsCurrency, MAX_AMOUNT, MAX_QUANTITY } from '../platform/rules.js';
-import { validationFailed } from '../platform/problem.js';
-import { ElementsOf, IsMetadata, MayBeAbsent } from '../platform/validation.js';
+import { CLIENT_ID, IsCurrency, MAX_AMOUNT, MAX_QUANTITY } from '../http/input/rules.js';
+import { validationFailed } from '../http/problems/problem.js';
+import { ElementsOf, IsMetadata, MayBeAbsent } from '../http/input/validation.js';
 import type { OrderContent } from './order.entity.js';
 import { totalOf } from './order.queries.js';
 

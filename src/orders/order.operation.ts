@@ -6,9 +6,9 @@ import {
   type Operation,
   type Plan,
 } from '../idempotency/operation.js';
-import { created } from '../platform/answer.js';
-import { etagOf } from '../platform/conditional.js';
-import type { Queryable } from '../platform/database.js';
+import { created } from '../http/answer.js';
+import { etagOf } from '../http/conditional.js';
+import type { Queryable } from '../database/database.js';
 import { orderLink, orderToWire, type OrderContent } from './order.entity.js';
 import { findOrder, insertOrder } from './order.queries.js';
 

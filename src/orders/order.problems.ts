@@ -1,5 +1,5 @@
 import { isCurrency, stepOf } from '../money/currencies.js';
-import { Problem, validationFailed } from '../platform/problem.js';
+import { Problem, validationFailed } from '../http/problems/problem.js';
 import { chargeLink, orderLink, type Order } from './order.entity.js';
 
 /** Why an order can be neither changed, canceled nor charged now; undefined if it can. */

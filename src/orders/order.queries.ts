@@ -1,4 +1,4 @@
-import type { Database, Queryable, Tx } from '../platform/database.js';
+import type { Database, Queryable, Tx } from '../database/database.js';
 import type { Order, OrderContent } from './order.entity.js';
 
 export const ORDER_COLUMNS =

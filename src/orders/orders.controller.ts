@@ -24,12 +24,12 @@ import {
   refuseMalformedConditions,
   sendVersioned,
   writePutHead,
-} from '../platform/conditional.js';
-import { Database } from '../platform/database.js';
-import { ListQuery, page, type List } from '../platform/list.js';
-import { ListReads } from '../platform/list-reads.js';
-import { objectNotFound, validationFailed } from '../platform/problem.js';
-import { CLIENT_ID } from '../platform/rules.js';
+} from '../http/conditional.js';
+import { Database } from '../database/database.js';
+import { ListQuery, page, type List } from '../http/input/list.js';
+import { ListReads } from '../http/input/list-reads.js';
+import { objectNotFound, validationFailed } from '../http/problems/problem.js';
+import { CLIENT_ID } from '../http/input/rules.js';
 import { contentOf, PutOrder } from './order.dto.js';
 import {
   orderLink,

@@ -2,8 +2,8 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 import { Agent as HttpAgent } from 'node:http';
 import { Agent as HttpsAgent } from 'node:https';
 import Stripe from 'stripe';
-import { elapsedMs } from '../platform/clock.js';
-import { currentTrace } from '../platform/trace.js';
+import { elapsedMs } from '../database/clock.js';
+import { currentTrace } from '../log/trace.js';
 
 /** One call as the application sees it, with all the SDK's own attempts in it. */
 export interface Call {

@@ -1,4 +1,4 @@
-import { nameOf } from '../platform/fault.js';
+import { nameOf } from '../log/fault.js';
 import Stripe from 'stripe';
 import { NOT_REACHED } from './deadline-http-client.js';
 import type { ProcessorAnswer } from './processor.js';

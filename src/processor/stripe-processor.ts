@@ -11,8 +11,8 @@ import { lookInLedger } from './stripe-look.js';
 import { notificationOf } from './stripe-notification.js';
 import { endUnauthenticated, intentOfAuthenticationError } from './unauthenticated.js';
 import { deadlineHttpClient, inTime, isLapse, type Call } from './deadline-http-client.js';
-import { elapsedMs } from '../platform/clock.js';
-import { nameOf } from '../platform/fault.js';
+import { elapsedMs } from '../database/clock.js';
+import { nameOf } from '../log/fault.js';
 import {
   Processor,
   type FenceAnswer,

@@ -8,7 +8,7 @@ import {
   type OrderBond,
   type OurPayment,
 } from '../charges/rebuild-charge.js';
-import type { Database, Tx } from '../platform/database.js';
+import type { Database, Tx } from '../database/database.js';
 import type { PaidRefund, Processor } from '../processor/processor.js';
 import { rebuildRefund, RefundUndecided, type OurRefund } from '../refunds/rebuild-refund.js';
 import { catchUpWith, type RefundRepair } from '../refunds/refunds-at-processor.js';

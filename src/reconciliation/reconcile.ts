@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { Finding } from '../audit/invariant.js';
 import { compareWithProcessor, readLedger, type Ledger } from '../audit/processor-comparison.js';
 import { isOurPayment, type OurPayment } from '../charges/rebuild-charge.js';
-import type { Database, Queryable, Tx } from '../platform/database.js';
+import type { Database, Queryable, Tx } from '../database/database.js';
 import type { PaidRefund, Processor, Span } from '../processor/processor.js';
 import { isOurRefund, type OurRefund } from '../refunds/rebuild-refund.js';
 import { mendPayment, mendRefund, mendRefundOfPayment, type Note } from './mend.js';

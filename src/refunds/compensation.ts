@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { Injectable } from '@nestjs/common';
 import { findCharge, lockCharge } from '../charges/charge.queries.js';
-import { Database } from '../platform/database.js';
+import { Database } from '../database/database.js';
 import { IdempotencyEngine } from '../idempotency/engine.js';
 import { IdempotencyKeyExpired, ReserveRaced } from '../idempotency/errors.js';
 import { deriveId } from '../idempotency/identity.js';
@@ -10,7 +10,7 @@ import {
   type Operation,
   type TransactionPlan,
 } from '../idempotency/operation.js';
-import { elapsedMs } from '../platform/clock.js';
+import { elapsedMs } from '../database/clock.js';
 import { Processor } from '../processor/processor.js';
 import type { Refund } from './refund.entity.js';
 import {

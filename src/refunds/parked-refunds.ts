@@ -1,5 +1,5 @@
 import { parkPayment, type Misfit } from '../charges/parked-payments.js';
-import type { Tx } from '../platform/database.js';
+import type { Tx } from '../database/database.js';
 import type { Refund } from './refund.entity.js';
 import { findRefund, type RefundEnd } from './refund.queries.js';
 

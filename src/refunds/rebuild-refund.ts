@@ -1,8 +1,8 @@
 import type { Charge } from '../charges/charge.entity.js';
 import { lockCharge } from '../charges/charge.queries.js';
 import { isDerivedId } from '../idempotency/identity.js';
-import type { Tx } from '../platform/database.js';
-import { Problem } from '../platform/problem.js';
+import type { Tx } from '../database/database.js';
+import { Problem } from '../http/problems/problem.js';
 import type { PaidRefund, Processor } from '../processor/processor.js';
 import { refundLink, type Refund } from './refund.entity.js';
 import {

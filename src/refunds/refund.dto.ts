@@ -1,8 +1,8 @@
 import { IsInt, Max, Min } from 'class-validator';
 import { stepOf } from '../money/currencies.js';
-import { validationFailed } from '../platform/problem.js';
-import { IsText, MAX_AMOUNT } from '../platform/rules.js';
-import { MayBeAbsent } from '../platform/validation.js';
+import { validationFailed } from '../http/problems/problem.js';
+import { IsText, MAX_AMOUNT } from '../http/input/rules.js';
+import { MayBeAbsent } from '../http/input/validation.js';
 
 export class CreateRefund {
   /** Absent means all that is left, fixed when the refund is reserved. */

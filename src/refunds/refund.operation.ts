@@ -16,10 +16,10 @@ import {
   type Plan,
 } from '../idempotency/operation.js';
 import { chargeLink } from '../orders/order.entity.js';
-import { elapsedMs } from '../platform/clock.js';
-import { Database, type Queryable, type Tx } from '../platform/database.js';
-import { nameOf } from '../platform/fault.js';
-import { objectNotFound, Problem } from '../platform/problem.js';
+import { elapsedMs } from '../database/clock.js';
+import { Database, type Queryable, type Tx } from '../database/database.js';
+import { nameOf } from '../log/fault.js';
+import { objectNotFound, Problem } from '../http/problems/problem.js';
 import { Processor, type ProcessorAnswer } from '../processor/processor.js';
 import { refundAmount } from './refund.arithmetic.js';
 import { refuseUnlessWhole, type CreateRefund } from './refund.dto.js';

@@ -1,5 +1,5 @@
 import type { ResourceLink } from '../idempotency/errors.js';
-import { Problem } from '../platform/problem.js';
+import { Problem } from '../http/problems/problem.js';
 
 /** A refund cannot begin before that has ended. */
 export function refundWaitsFor(resource: ResourceLink, detail: string): Problem {

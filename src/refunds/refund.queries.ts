@@ -1,4 +1,4 @@
-import type { Queryable, Tx } from '../platform/database.js';
+import type { Queryable, Tx } from '../database/database.js';
 import type { Refund } from './refund.entity.js';
 
 export const REFUND_COLUMNS = `account_id, id, charge_id, status, amount, currency, reason, cause, failure_code, processor,

@@ -1,7 +1,7 @@
 import { Logger } from '@nestjs/common';
 import type { Charge } from '../charges/charge.entity.js';
 import { findCharge, lockCharge } from '../charges/charge.queries.js';
-import type { Database, Tx } from '../platform/database.js';
+import type { Database, Tx } from '../database/database.js';
 import type { PaidRefund, Processor, ProcessorAnswer } from '../processor/processor.js';
 import {
   bookForeignRefund,

@@ -4,9 +4,9 @@ import { parkPayment } from '../charges/parked-payments.js';
 import { recordEvent } from '../events/events.js';
 import { deriveId } from '../idempotency/identity.js';
 import type { Answer, Intent } from '../idempotency/operation.js';
-import { created, problemAnswer } from '../platform/answer.js';
-import type { Tx } from '../platform/database.js';
-import { Problem } from '../platform/problem.js';
+import { created, problemAnswer } from '../http/answer.js';
+import type { Tx } from '../database/database.js';
+import { Problem } from '../http/problems/problem.js';
 import type { ProcessorAnswer } from '../processor/processor.js';
 import { refundLink, refundToWire, type Refund } from './refund.entity.js';
 import {

@@ -1,5 +1,5 @@
 import { IsInt, Max, Min } from 'class-validator';
-import { IsText, MAX_AMOUNT } from '../platform/rules.js';
+import { IsText, MAX_AMOUNT } from '../http/input/rules.js';
 
 export class PutProduct {
   @IsText(1, 255)

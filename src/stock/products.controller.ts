@@ -1,10 +1,10 @@
 import { Body, Controller, Get, Param, Put, Req, Res } from '@nestjs/common';
 import type { Request, Response } from 'express';
 import { accountIdOf } from '../accounts/auth.guard.js';
-import { putConditionally, sendVersioned, writePutHead } from '../platform/conditional.js';
-import { Database } from '../platform/database.js';
-import { objectNotFound, validationFailed } from '../platform/problem.js';
-import { CLIENT_ID } from '../platform/rules.js';
+import { putConditionally, sendVersioned, writePutHead } from '../http/conditional.js';
+import { Database } from '../database/database.js';
+import { objectNotFound, validationFailed } from '../http/problems/problem.js';
+import { CLIENT_ID } from '../http/input/rules.js';
 import { PutProduct } from './product.dto.js';
 import { productToWire, type Product, type ProductWire } from './product.entity.js';
 import { findProduct, insertProduct, updateProduct } from './stock.js';

@@ -1,4 +1,4 @@
-import type { Database, Tx } from '../platform/database.js';
+import type { Database, Tx } from '../database/database.js';
 import type { Product } from './product.entity.js';
 
 /** How many of a sku. */

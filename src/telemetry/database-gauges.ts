@@ -4,9 +4,9 @@ import type { Gauge } from 'prom-client';
 import { DataSource } from 'typeorm';
 import { NEEDS_ATTENTION } from '../idempotency/attention.js';
 import { IS_PARKED } from '../jobs/queue-tables.js';
-import { connectionTarget } from '../platform/connection-target.js';
-import { POOL_OPTIONS } from '../platform/database.js';
-import { Draining } from '../platform/draining.js';
+import { connectionTarget } from '../database/connection-target.js';
+import { POOL_OPTIONS } from '../database/database.js';
+import { Draining } from '../http/draining.js';
 import { Metrics } from './metrics.js';
 
 /** Larger, and a scrape outlasts Prometheus' own 10 s; smaller, and a busy server counts as absent. */

@@ -1,5 +1,5 @@
 import { Controller, Get, Header } from '@nestjs/common';
-import { Public } from '../platform/public.js';
+import { Public } from '../http/public.js';
 import { DatabaseGauges } from './database-gauges.js';
 import { Metrics } from './metrics.js';
 

@@ -1,9 +1,9 @@
 import { AsyncLocalStorage, AsyncResource } from 'node:async_hooks';
 import { Injectable, Logger } from '@nestjs/common';
 import type { NextFunction, Request, Response } from 'express';
-import { Draining } from '../platform/draining.js';
-import type { Fault } from '../platform/fault.js';
-import { RequestWatch } from '../platform/request-watch.js';
+import { Draining } from '../http/draining.js';
+import type { Fault } from '../log/fault.js';
+import { RequestWatch } from '../http/request-watch.js';
 import { Metrics } from './metrics.js';
 
 /** What the engine tells of a request while it runs. */

@@ -1,7 +1,7 @@
 import { Global, Injectable, Module, type DynamicModule } from '@nestjs/common';
-import { Draining } from '../platform/draining.js';
-import { JsonLogger, type LogOptions } from '../platform/json-logger.js';
-import { RequestWatch } from '../platform/request-watch.js';
+import { Draining } from '../http/draining.js';
+import { JsonLogger, type LogOptions } from '../log/json-logger.js';
+import { RequestWatch } from '../http/request-watch.js';
 import { ProcessorObserver } from '../processor/observed-processor.js';
 import { DatabaseGauges } from './database-gauges.js';
 import { MetricsController } from './metrics.controller.js';

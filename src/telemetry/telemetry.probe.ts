@@ -5,7 +5,7 @@ import {
   type KeyOutcome,
   type ProbePoint,
 } from '../idempotency/operation.js';
-import { Draining } from '../platform/draining.js';
+import { Draining } from '../http/draining.js';
 import { Metrics } from './metrics.js';
 import { RequestLog } from './request-log.js';
 

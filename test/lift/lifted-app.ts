@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import pg from 'pg';
-import { freePort } from '../../src/platform/ports.js';
+import { freePort } from '../../src/local/ports.js';
 import { openPool, testDatabaseUrl } from '../support/database.js';
 import { untilReady } from '../support/until-ready.js';
 
@@ -83,7 +83,7 @@ const WITH_ITS_PARENT = `data:text/javascript,process.once('disconnect', () => p
 
 export async function startLiftedApp(home: string, env: object): Promise<LiftedProcess> {
   const port = await freePort('127.0.0.1');
-  const child = spawn(process.execPath, ['--import', WITH_ITS_PARENT, 'dist/src/main.js'], {
+  const child = spawn(process.execPath, ['--import', WITH_ITS_PARENT, 'dist/src/programs/api.js'], {
     cwd: home,
     env: { PATH: process.env.PATH, PORT: String(port), ...env },
     stdio: ['ignore', 'pipe', 'pipe', 'ipc'],

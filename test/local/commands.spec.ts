@@ -85,7 +85,7 @@ describe('while `npm start` runs, in another terminal', () => {
     const shown = await run(resolve('node_modules/typeorm/cli.js'), [
       'migration:show',
       '-d',
-      builtModule('src/data-source.js'),
+      builtModule('src/programs/data-source.js'),
     ]);
     expect(shown).toMatchObject({ code: 0, output: expect.stringMatching(/\[X\] \d+ Accounts/) });
     expect(shown.output).not.toContain('[ ]');
@@ -93,7 +93,7 @@ describe('while `npm start` runs, in another terminal', () => {
 
   it('a DATABASE_URL that is set is the one that counts', async () => {
     const env = { DATABASE_URL: 'postgres://u:p@127.0.0.1:9/x', PGSSLMODE: 'disable' };
-    const listed = await run(built('src/jobs.cli.js'), ['list'], env);
+    const listed = await run(built('src/programs/jobs.js'), ['list'], env);
     expect(listed).toEqual({
       code: 1,
       output: expect.stringMatching(/^The database cannot be reached: .*ECONNREFUSED/),
@@ -126,7 +126,7 @@ describe('when `npm start` was killed', () => {
     for (const pid of [stack.supervisorPid, ...pids])
       expect(await waitForDeath(pid, 15_000)).toBe(true);
     expect(await readdir(join(dataDir, 'running'))).toHaveLength(1); // what it has left behind
-    expect(await run(built('src/audit.cli.js'))).toEqual({
+    expect(await run(built('src/programs/audit.js'))).toEqual({
       code: 78,
       output: expect.stringMatching(
         /^DATABASE_URL is not set, and no `npm start` .* runs on .*\/running\. .*$/,

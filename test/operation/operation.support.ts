@@ -4,7 +4,7 @@ import { request, type Agent, type IncomingHttpHeaders } from 'node:http';
 import { text as readText } from 'node:stream/consumers';
 import type pg from 'pg';
 import { addApiKey, createAccount } from '../../src/accounts/accounts.js';
-import { freePort } from '../../src/platform/ports.js';
+import { freePort } from '../../src/local/ports.js';
 import { startSandbox } from '../../src/sandbox/sandbox.server.js';
 import { built } from '../support/build.js';
 import { freshDatabase, openPool } from '../support/database.js';

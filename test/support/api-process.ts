@@ -5,7 +5,7 @@ import { readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import type { ProbePoint } from '../../src/idempotency/operation.js';
-import { freePort } from '../../src/platform/ports.js';
+import { freePort } from '../../src/local/ports.js';
 import { built, buildEnv } from './build.js';
 import { send } from './raw-client.js';
 import { until } from './until.js';
@@ -51,7 +51,7 @@ export async function startApiProcess(options: ApiProcessOptions): Promise<ApiPr
   const script = naps
     ? 'test/support/napping-api.mjs'
     : diesWith === undefined
-      ? built('src/main.js')
+      ? built('src/programs/api.js')
       : 'test/support/crash-api.mjs';
   const napFile = join(tmpdir(), `charge-once-nap-${randomUUID()}`);
   const child = spawn(process.execPath, ['--enable-source-maps', resolve(script)], {

@@ -4,8 +4,8 @@ import { addApiKey, createAccount } from '../../src/accounts/accounts.js';
 import { AppModule } from '../../src/app.module.js';
 import { loadConfig } from '../../src/config.js';
 import type { EngineProbe } from '../../src/idempotency/operation.js';
-import { TypeOrmDatabase } from '../../src/platform/database.js';
-import { createHttpApp } from '../../src/platform/http-process.js';
+import { TypeOrmDatabase } from '../../src/database/database.js';
+import { createHttpApp } from '../../src/http/http-process.js';
 import { startSandbox, type SandboxOptions } from '../../src/sandbox/sandbox.server.js';
 
 export interface AppOptions {

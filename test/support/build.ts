@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 
-/** A program of the build that this run tests, `src/main.js`; global-setup.mjs makes it, and nothing changes it. */
+/** A program of the build that this run tests, `src/programs/api.js`; global-setup.mjs makes it, and nothing changes it. */
 export function built(program: string): string {
   return join(builtIn(), program);
 }

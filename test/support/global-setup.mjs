@@ -19,7 +19,7 @@ export default async function globalSetup() {
   // Programs and this set-up run from it, where Jest does not map `.js` to `.ts`. `dist` is left to who uses it.
   const folder = (process.env.CHARGE_ONCE_TEST_BUILD = await build());
   const modules = `${folder}/modules/src`;
-  const { startEmbeddedPostgres } = await import(`${modules}/platform/embedded-postgres.js`);
+  const { startEmbeddedPostgres } = await import(`${modules}/local/embedded-postgres.js`);
   const { ignorePgVariables } = await import(`${modules}/config.js`);
   ignorePgVariables(); // the shell's are about another server than the tests' own
   if (await hasRoom(IN_MEMORY)) process.env.TMPDIR = IN_MEMORY; // for the tests' own directories, too
@@ -38,7 +38,7 @@ export default async function globalSetup() {
   // Tests with a server of their own copy it, too.
   process.env.CHARGE_ONCE_TEST_CLUSTER = await stoppedCluster(home, async (dataDir) => {
     const making = await start(dataDir);
-    const { migrate } = await import(`${modules}/platform/migrate.js`);
+    const { migrate } = await import(`${modules}/database/migrate.js`);
     await migrate(making.url);
     await asAdmin(making, `CREATE DATABASE charge_once TEMPLATE ${TEMPLATE_DATABASE}`);
     return making;

@@ -3,17 +3,14 @@ export { addApiKey, hashApiKey } from '../../src/accounts/accounts.js';
 export { ensureDemoAccounts } from '../../src/accounts/demo-accounts.js';
 export { deriveId } from '../../src/idempotency/identity.js';
 export { EngineProbe, PROBE_POINTS, type ProbePoint } from '../../src/idempotency/operation.js';
-export { etagOf } from '../../src/platform/conditional.js';
-export { checkDatabase } from '../../src/platform/database-check.js';
-export { TypeOrmDatabase, databaseOptions } from '../../src/platform/database.js';
-export {
-  startEmbeddedPostgres,
-  type EmbeddedPostgres,
-} from '../../src/platform/embedded-postgres.js';
-export { migrate } from '../../src/platform/migrate.js';
-export { freePort } from '../../src/platform/ports.js';
-export { isAlive, signal, waitForDeath } from '../../src/platform/processes.js';
-export { SESSION_LIMITS_MS, SESSION_MEANING } from '../../src/platform/session.js';
+export { etagOf } from '../../src/http/conditional.js';
+export { checkDatabase } from '../../src/database/database-check.js';
+export { TypeOrmDatabase, databaseOptions } from '../../src/database/database.js';
+export { startEmbeddedPostgres, type EmbeddedPostgres } from '../../src/local/embedded-postgres.js';
+export { migrate } from '../../src/database/migrate.js';
+export { freePort } from '../../src/local/ports.js';
+export { isAlive, signal, waitForDeath } from '../../src/local/processes.js';
+export { SESSION_LIMITS_MS, SESSION_MEANING } from '../../src/database/session.js';
 export {
   SandboxConfigError,
   readSandboxConfig,

@@ -8,7 +8,7 @@ import { DataSource } from 'typeorm';
 const src = `${process.env.CHARGE_ONCE_TEST_BUILD}/modules/src`;
 const { AppModule } = await import(`${src}/app.module.js`);
 const { loadConfig } = await import(`${src}/config.js`);
-const { createHttpApp, serve } = await import(`${src}/platform/http-process.js`);
+const { createHttpApp, serve } = await import(`${src}/http/http-process.js`);
 
 class NappingProbe {
   async reached(point) {

@@ -1,5 +1,5 @@
 import { DataSource } from 'typeorm';
-import { TypeOrmDatabase, type Database } from '../../src/platform/database.js';
+import { TypeOrmDatabase, type Database } from '../../src/database/database.js';
 import { freshDatabase } from './database.js';
 
 export interface OpenDatabase {

@@ -5,8 +5,8 @@ import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import pg from 'pg';
-import { freePort } from '../../src/platform/ports.js';
-import { interruptWhenWeDie } from '../../src/platform/processes.js';
+import { freePort } from '../../src/local/ports.js';
+import { interruptWhenWeDie } from '../../src/local/processes.js';
 import { until } from './until.js';
 
 /** Where the Debian package puts it, or wherever PATH says. */

@@ -1,6 +1,6 @@
 import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { freePort } from '../../src/platform/ports.js';
+import { freePort } from '../../src/local/ports.js';
 import { built, buildEnv } from './build.js';
 import { untilReady } from './until-ready.js';
 

@@ -7,7 +7,7 @@ import { ensureDemoAccounts } from '../../src/accounts/demo-accounts.js';
 import { AppModule } from '../../src/app.module.js';
 import { WorkerModule } from '../../src/worker.module.js';
 import { loadConfig } from '../../src/config.js';
-import { createHttpApp } from '../../src/platform/http-process.js';
+import { createHttpApp } from '../../src/http/http-process.js';
 import { startSandbox, type Sandbox } from '../../src/sandbox/sandbox.server.js';
 import { startApiProcess, type ApiProcess, type ApiProcessOptions } from './api-process.js';
 import { freshDatabase, openPool } from './database.js';

@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs';
 import { chmod, mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { signal } from '../../src/platform/processes.js';
+import { signal } from '../../src/local/processes.js';
 import { built } from './build.js';
 import { copyCluster, freshDatabase } from './database.js';
 import { until } from './until.js';
@@ -36,7 +36,7 @@ export interface Stack {
   pid(name: Program): Promise<number>;
   apiPid(): Promise<number>;
   workerPid(): Promise<number>;
-  /** Of `src/local.ts` itself. */
+  /** Of `src/programs/local.ts` itself. */
   supervisorPid: number;
   /** SIGKILL; resolves with the killed pid as soon as the signal is sent. */
   kill(name: Program): Promise<number>;
@@ -71,25 +71,29 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
   const pidsFile = join(home, 'pids.json');
   const readState = async () => JSON.parse(await readFile(pidsFile, 'utf8')) as State;
 
-  const supervisor = spawn(process.execPath, ['--enable-source-maps', built('src/local.js')], {
-    cwd: home,
-    env: {
-      PATH: process.env.PATH,
-      HOME: process.env.HOME,
-      PORT: '0',
-      WORKER_PORT: '0',
-      SANDBOX_PORT: '0',
-      RATE_LIMIT_PER_SECOND: '100000', // a test that polls or floods means something else
-      RATE_LIMIT_BURST: '100000',
-      CHARGE_ONCE_PIDS_FILE: pidsFile,
-      // The tests' cluster is fast because it may forget.
-      ...(database ? { DATABASE_URL: database.url, ALLOW_UNSAFE_DATABASE: '1' } : {}),
-      ...(options.dataDir ? { DATA_DIR: options.dataDir } : {}),
-      ...(options.pool ? { DATABASE_POOL_SIZE: String(options.pool) } : {}),
-      ...options.env,
+  const supervisor = spawn(
+    process.execPath,
+    ['--enable-source-maps', built('src/programs/local.js')],
+    {
+      cwd: home,
+      env: {
+        PATH: process.env.PATH,
+        HOME: process.env.HOME,
+        PORT: '0',
+        WORKER_PORT: '0',
+        SANDBOX_PORT: '0',
+        RATE_LIMIT_PER_SECOND: '100000', // a test that polls or floods means something else
+        RATE_LIMIT_BURST: '100000',
+        CHARGE_ONCE_PIDS_FILE: pidsFile,
+        // The tests' cluster is fast because it may forget.
+        ...(database ? { DATABASE_URL: database.url, ALLOW_UNSAFE_DATABASE: '1' } : {}),
+        ...(options.dataDir ? { DATA_DIR: options.dataDir } : {}),
+        ...(options.pool ? { DATABASE_POOL_SIZE: String(options.pool) } : {}),
+        ...options.env,
+      },
+      stdio: ['ignore', 'pipe', 'pipe'],
     },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
+  );
   let output = '';
   for (const stream of [supervisor.stdout, supervisor.stderr]) {
     stream.setEncoding('utf8').on('data', (text: string) => (output += text));

@@ -13,7 +13,9 @@ const CACHE = resolve('node_modules/.cache/charge-once-cluster');
 const MADE_OF = [
   'package-lock.json',
   'test/support/stopped-cluster.mjs',
-  ...['migrate', 'postgres-data', 'queue-owner'].map((name) => `src/platform/${name}.ts`),
+  'src/local/postgres-data.ts',
+  'src/database/migrate.ts',
+  'src/database/queue-owner.ts',
   ...readdirSync('migrations').map((name) => join('migrations', name)),
 ];
 

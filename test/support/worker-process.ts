@@ -2,13 +2,13 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
-import { freePort } from '../../src/platform/ports.js';
+import { freePort } from '../../src/local/ports.js';
 import { built, buildEnv } from './build.js';
 import { send } from './raw-client.js';
 import { until } from './until.js';
 import { untilReady } from './until-ready.js';
 
-/** A background process (`src/worker.ts`), without a supervisor. */
+/** A background process (`src/programs/worker.ts`), without a supervisor. */
 export interface WorkerProcess {
   url: string;
   pid: number;
@@ -25,7 +25,10 @@ export interface WorkerProcess {
 /** @param env the settings; the caller's environment is not passed on. */
 export async function startWorkerProcess(env: Record<string, string>): Promise<WorkerProcess> {
   const port = await freePort('127.0.0.1');
-  return ready(spawnWorker(built('src/worker.js'), { ...env, WORKER_PORT: String(port) }), port);
+  return ready(
+    spawnWorker(built('src/programs/worker.js'), { ...env, WORKER_PORT: String(port) }),
+    port,
+  );
 }
 
 /** A process that has loaded its code and waits to be told to start. */

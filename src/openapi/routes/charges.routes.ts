@@ -1,5 +1,5 @@
 import { CreateCharge, ListCharges } from '../../charges/charge.dto.js';
-import { ListQuery } from '../../platform/list.js';
+import { ListQuery } from '../../http/input/list.js';
 import { CreateRefund } from '../../refunds/refund.dto.js';
 import { EXAMPLES, listExample } from '../examples.js';
 import { listOf } from '../objects.js';

@@ -1,5 +1,5 @@
 import { ListEvents } from '../../events/event.dto.js';
-import { ListQuery } from '../../platform/list.js';
+import { ListQuery } from '../../http/input/list.js';
 import { CreateEndpoint, NoMembers } from '../../webhooks/outgoing/endpoint.dto.js';
 import { EXAMPLES, listExample } from '../examples.js';
 import { listOf } from '../objects.js';

@@ -1,5 +1,5 @@
 import { PutOrder } from '../../orders/order.dto.js';
-import { ListQuery } from '../../platform/list.js';
+import { ListQuery } from '../../http/input/list.js';
 import { PutProduct } from '../../stock/product.dto.js';
 import { EXAMPLES, listExample } from '../examples.js';
 import { listOf } from '../objects.js';

@@ -1,6 +1,6 @@
 import type { Logger } from '@nestjs/common';
 import { parkPayment, type Misfit } from '../../charges/parked-payments.js';
-import type { Tx } from '../../platform/database.js';
+import type { Tx } from '../../database/database.js';
 import type { Notification, Processor } from '../../processor/processor.js';
 
 /**

@@ -5,7 +5,7 @@ import { misfitOf } from '../../charges/parked-payments.js';
 import { endOf } from '../../charges/settle-charge.js';
 import { Completer } from '../../idempotency/completer.js';
 import { isConnectionLost } from '../../idempotency/errors.js';
-import { Database, type Tx } from '../../platform/database.js';
+import { Database, type Tx } from '../../database/database.js';
 import {
   Processor,
   type Notification,

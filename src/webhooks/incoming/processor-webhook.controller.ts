@@ -1,8 +1,8 @@
 import { Controller, HttpCode, Post, Req } from '@nestjs/common';
 import type { Request } from 'express';
-import { RawBody } from '../../platform/body.guard.js';
-import { Problem, validationFailed } from '../../platform/problem.js';
-import { Public } from '../../platform/public.js';
+import { RawBody } from '../../http/input/body.guard.js';
+import { Problem, validationFailed } from '../../http/problems/problem.js';
+import { Public } from '../../http/public.js';
 import { Processor, type NoNotification } from '../../processor/processor.js';
 import { ProcessorNotifications } from './processor-notifications.js';
 

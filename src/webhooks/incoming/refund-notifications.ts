@@ -3,9 +3,9 @@ import type { Charge } from '../../charges/charge.entity.js';
 import { findCharge, findChargePaidBy } from '../../charges/charge.queries.js';
 import type { OurPayment } from '../../charges/rebuild-charge.js';
 import { Completer } from '../../idempotency/completer.js';
-import { Database, type Tx } from '../../platform/database.js';
-import { nameOf } from '../../platform/fault.js';
-import { Problem } from '../../platform/problem.js';
+import { Database, type Tx } from '../../database/database.js';
+import { nameOf } from '../../log/fault.js';
+import { Problem } from '../../http/problems/problem.js';
 import {
   Processor,
   type Notification,

@@ -7,7 +7,7 @@ import {
 import { parkPayment } from '../../charges/parked-payments.js';
 import { isConnectionLost } from '../../idempotency/errors.js';
 import { Loop } from '../../idempotency/loop.js';
-import { Database, type Tx } from '../../platform/database.js';
+import { Database, type Tx } from '../../database/database.js';
 import { Processor, type Notification } from '../../processor/processor.js';
 import { findRefund } from '../../refunds/refund.queries.js';
 import { ProcessorNotifications } from './processor-notifications.js';

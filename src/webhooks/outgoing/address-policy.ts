@@ -2,7 +2,7 @@ import { Resolver } from 'node:dns/promises';
 import { lookup } from 'node:dns/promises';
 import { isIP, type LookupFunction } from 'node:net';
 import ipaddr from 'ipaddr.js';
-import { validationFailed } from '../../platform/problem.js';
+import { validationFailed } from '../../http/problems/problem.js';
 
 /** Finds the addresses of a name, as text. */
 export type Resolve = (host: string) => Promise<string[]>;

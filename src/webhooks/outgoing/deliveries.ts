@@ -2,7 +2,7 @@ import { Inject, Injectable } from '@nestjs/common';
 import { eventToWire, type Event } from '../../events/event.entity.js';
 import { EventResendOperation } from '../../events/event-resend.operation.js';
 import { EventSubscribers } from '../../events/events.js';
-import { Database, type Tx } from '../../platform/database.js';
+import { Database, type Tx } from '../../database/database.js';
 import { deriveId } from '../../idempotency/identity.js';
 import type { AddressPolicy } from './address-policy.js';
 import {

@@ -9,10 +9,10 @@ import {
   type OnModuleDestroy,
 } from '@nestjs/common';
 import { EventSubscribers } from '../../events/events.js';
-import { Database } from '../../platform/database.js';
+import { Database } from '../../database/database.js';
 import { Loop, type Poll } from '../../idempotency/loop.js';
 import { UnderWay } from '../../idempotency/under-way.js';
-import { Shares } from '../../platform/shares.js';
+import { Shares } from '../../http/shares.js';
 import { Deliveries } from './deliveries.js';
 import { listDueDeliveries } from './delivery.queries.js';
 

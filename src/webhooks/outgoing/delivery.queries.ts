@@ -1,6 +1,6 @@
 import type { Event } from '../../events/event.entity.js';
 import { EVENT_COLUMNS } from '../../events/events.js';
-import type { Queryable, Tx } from '../../platform/database.js';
+import type { Queryable, Tx } from '../../database/database.js';
 import type { Delivery } from './delivery.entity.js';
 import type { Sent } from './sender.js';
 

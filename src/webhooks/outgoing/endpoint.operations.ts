@@ -6,9 +6,9 @@ import {
   type Operation,
   type Plan,
 } from '../../idempotency/operation.js';
-import { created, ok } from '../../platform/answer.js';
-import type { Queryable } from '../../platform/database.js';
-import { objectNotFound } from '../../platform/problem.js';
+import { created, ok } from '../../http/answer.js';
+import type { Queryable } from '../../database/database.js';
+import { objectNotFound } from '../../http/problems/problem.js';
 import { checkEndpointUrl, type AddressPolicy } from './address-policy.js';
 import { ADDRESS_POLICY } from './deliveries.js';
 import type { CreateEndpoint } from './endpoint.dto.js';

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import type { Queryable, Tx } from '../../platform/database.js';
+import type { Queryable, Tx } from '../../database/database.js';
 import type { Endpoint } from './endpoint.entity.js';
 
 export const ENDPOINT_COLUMNS = 'account_id, id, url, events, created_at, disabled_at';

@@ -1,7 +1,7 @@
 import { request as httpRequest, type IncomingMessage } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import { Webhook } from 'standardwebhooks';
-import { endAfter } from '../../platform/end-after.js';
+import { endAfter } from '../../http/end-after.js';
 import {
   AddressRefused,
   checkBeforeConnecting,

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { audit, INVARIANTS } from '../../../src/audit/audit.js';
 import type { Finding } from '../../../src/audit/invariant.js';
-import type { Database, Tx } from '../../../src/platform/database.js';
+import type { Database, Tx } from '../../../src/database/database.js';
 import { openFreshDatabase, type OpenDatabase } from '../../support/open-database.js';
 import { writeCleanBooks, type Ids } from '../../audit/clean-books.js';
 import {

@@ -2,7 +2,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { PAYMENT_INVARIANTS } from '../../../src/audit/payment.invariants.js';
 import { compareWithProcessor } from '../../../src/audit/processor-comparison.js';
 import { deriveId } from '../../../src/idempotency/identity.js';
-import type { Database } from '../../../src/platform/database.js';
+import type { Database } from '../../../src/database/database.js';
 import { StripeProcessor } from '../../../src/processor/stripe-processor.js';
 import { startSandbox, type Sandbox } from '../../../src/sandbox/sandbox.server.js';
 import { openFreshDatabase, type OpenDatabase } from '../../support/open-database.js';

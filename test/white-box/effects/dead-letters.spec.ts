@@ -1,7 +1,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { DataSource } from 'typeorm';
-import { runJobsCommand } from '../../../src/jobs.command.js';
-import { databaseOptions, TypeOrmDatabase } from '../../../src/platform/database.js';
+import { runJobsCommand } from '../../../src/programs/jobs.command.js';
+import { databaseOptions, TypeOrmDatabase } from '../../../src/database/database.js';
 import { runToEnd } from '../../operation/operation.support.js';
 import { expectCleanBooks } from '../../support/books.js';
 import { metric } from '../../support/metrics.js';

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { recordEvent } from '../../../src/events/events.js';
 import { openQueuePool } from '../../../src/jobs/queue-pool.js';
 import { giveBack } from '../../../src/jobs/queue-tables.js';
-import { SESSION_LIMITS_MS } from '../../../src/platform/session.js';
+import { SESSION_LIMITS_MS } from '../../../src/database/session.js';
 import { expectCleanBooks } from '../../support/books.js';
 import { findPgbouncer, startPgbouncer } from '../../support/pgbouncer.js';
 import { charge, send } from '../../support/raw-client.js';

@@ -5,7 +5,7 @@ import { DataSource } from 'typeorm';
 import { EventRelay } from '../../../src/events/event-relay.js';
 import { EventSubscribers } from '../../../src/events/events.js';
 import { JobRegistry } from '../../../src/jobs/jobs.js';
-import { databaseOptions, TypeOrmDatabase, type Database } from '../../../src/platform/database.js';
+import { databaseOptions, TypeOrmDatabase, type Database } from '../../../src/database/database.js';
 import { expectCleanBooks } from '../../support/books.js';
 import { charge } from '../../support/raw-client.js';
 import type { Running } from '../../support/service.js';

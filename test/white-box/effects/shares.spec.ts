@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, test } from '@jest/globals';
-import { Shares } from '../../../src/platform/shares.js';
+import { Shares } from '../../../src/http/shares.js';
 
 const SLOTS = 40;
 let shares: Shares;

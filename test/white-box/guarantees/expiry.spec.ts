@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { DataSource } from 'typeorm';
 import { deleteExpiredBatch } from '../../../src/idempotency/due-records.js';
-import { TypeOrmDatabase } from '../../../src/platform/database.js';
+import { TypeOrmDatabase } from '../../../src/database/database.js';
 import { expectCleanBooks, ledger, paymentsOf } from '../../support/books.js';
 import { charge, chargeUntilAnswered, lookUp, send, type Reply } from '../../support/raw-client.js';
 import { forgetPromises } from '../../support/retry-promise.js';

@@ -6,8 +6,8 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ConfigurationError } from '../../../src/config.js';
-import { commandEnvironment } from '../../../src/local-running.js';
-import { localSettings } from '../../../src/local-settings.js';
+import { commandEnvironment } from '../../../src/local/running.js';
+import { localSettings } from '../../../src/local/settings.js';
 
 // Port 0 is any free port, so that these tests need no particular one.
 const free = { PORT: '0', WORKER_PORT: '0', SANDBOX_PORT: '0' };
@@ -18,7 +18,7 @@ describe('a command without DATABASE_URL', () => {
   beforeEach(async () => {
     dataDir = await mkdtemp(join(tmpdir(), 'charge-once-running-'));
     await mkdir(join(dataDir, 'running'));
-    await run('src/local.js');
+    await run('src/programs/local.js');
   });
   afterEach(async () => {
     await stop();

@@ -11,8 +11,8 @@ import {
   ChildStopped,
   type SupervisedChild,
   supervise,
-} from '../../../src/local-supervisor.js';
-import { isAlive, signal, waitForDeath } from '../../../src/platform/processes.js';
+} from '../../../src/local/supervisor.js';
+import { isAlive, signal, waitForDeath } from '../../../src/local/processes.js';
 import { builtModule } from '../../support/build.js';
 import { until } from '../../support/until.js';
 
@@ -143,7 +143,7 @@ describe('the supervisor', () => {
     await writeFile(childScript, 'await new Promise(() => setInterval(() => undefined, 1000));');
     await writeFile(
       supervisorScript,
-      `import { supervise } from ${JSON.stringify(builtModule('src/local-supervisor.js'))};
+      `import { supervise } from ${JSON.stringify(builtModule('src/local/supervisor.js'))};
        supervise({
          name: 'child', script: ${JSON.stringify(childScript)}, env: {},
          isReady: async () => false, onStart: (pid) => console.log(pid), log: console.log,

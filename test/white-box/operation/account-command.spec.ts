@@ -4,8 +4,8 @@ import { once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 import { DataSource } from 'typeorm';
 import { runAccountCommand } from '../../../src/accounts/account.commands.js';
-import { outcomeOf } from '../../../src/platform/command.js';
-import { databaseOptions, TypeOrmDatabase } from '../../../src/platform/database.js';
+import { outcomeOf } from '../../../src/database/command.js';
+import { databaseOptions, TypeOrmDatabase } from '../../../src/database/database.js';
 import { built } from '../../support/build.js';
 import { startService, type Service } from '../../support/service.js';
 import { charge, runToEnd } from '../../operation/operation.support.js';
@@ -71,7 +71,7 @@ describe('npm run account', () => {
     expect((await account('list')).output).toMatch(new RegExp(`${hint} +since .*, revoked `));
 
     const second = keyIn((await account('add-key', accountIn(made))).output);
-    const child = spawn(process.execPath, [built('src/account.js'), 'revoke', '-'], {
+    const child = spawn(process.execPath, [built('src/programs/account.js'), 'revoke', '-'], {
       env: { PATH: process.env.PATH, DATABASE_URL: service.databaseUrl },
       stdio: ['pipe', 'ignore', 'inherit'],
     });

@@ -8,12 +8,12 @@ import {
   checkDatabase,
   ReadOnlyDatabase,
   UnfitDatabase,
-} from '../../../src/platform/database-check.js';
+} from '../../../src/database/database-check.js';
 import {
   startEmbeddedPostgres,
   type EmbeddedPostgres,
-} from '../../../src/platform/embedded-postgres.js';
-import { refusalOf } from '../../../src/run.js';
+} from '../../../src/local/embedded-postgres.js';
+import { refusalOf } from '../../../src/programs/run-program.js';
 import { copyCluster, freshDatabase } from '../../support/database.js';
 import { until } from '../../support/until.js';
 import { runToEnd, send, startProgram } from '../../operation/operation.support.js';

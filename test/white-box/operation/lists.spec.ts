@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import pg from 'pg';
 import { OVERLAP_MINUTES } from '../../../src/openapi/words.js';
-import { SESSION_LIMITS_MS } from '../../../src/platform/session.js';
+import { SESSION_LIMITS_MS } from '../../../src/database/session.js';
 import { drained } from '../../effects/effects.support.js';
 import { expectCleanBooks } from '../../support/books.js';
 import { charge, send } from '../../support/raw-client.js';

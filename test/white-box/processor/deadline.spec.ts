@@ -4,7 +4,7 @@ import { createServer as createTcpServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { afterEach, describe, expect, test } from '@jest/globals';
 import { StripeProcessor } from '../../../src/processor/stripe-processor.js';
-import { freePort } from '../../../src/platform/ports.js';
+import { freePort } from '../../../src/local/ports.js';
 
 const closers: (() => void)[] = [];
 afterEach(() => {

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from '@jest/globals';
 import { AppModule } from '../../../src/app.module.js';
 import { loadConfig } from '../../../src/config.js';
-import { createHttpApp } from '../../../src/platform/http-process.js';
+import { createHttpApp } from '../../../src/http/http-process.js';
 import { Processor } from '../../../src/processor/processor.js';
 import { Compensation } from '../../../src/refunds/compensation.js';
 import { newCharge, newKey, refund } from '../../refunds/refunds.support.js';

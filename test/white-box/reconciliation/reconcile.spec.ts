@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { DataSource } from 'typeorm';
 import { audit } from '../../../src/audit/audit.js';
-import { databaseOptions, TypeOrmDatabase, type Database } from '../../../src/platform/database.js';
+import { databaseOptions, TypeOrmDatabase, type Database } from '../../../src/database/database.js';
 import { StripeProcessor } from '../../../src/processor/stripe-processor.js';
 import { reconcile } from '../../../src/reconciliation/reconcile.js';
 import { runToEnd } from '../../operation/operation.support.js';

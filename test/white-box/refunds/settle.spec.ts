@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { DataSource } from 'typeorm';
-import { TypeOrmDatabase } from '../../../src/platform/database.js';
+import { TypeOrmDatabase } from '../../../src/database/database.js';
 import { settleRefund } from '../../../src/refunds/settle-refund.js';
 import { startService, type Service } from '../../support/service.js';
 import { newCharge } from '../../refunds/refunds.support.js';

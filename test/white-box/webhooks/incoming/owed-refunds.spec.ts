@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { AppModule } from '../../../../src/app.module.js';
 import { loadConfig } from '../../../../src/config.js';
-import { createHttpApp } from '../../../../src/platform/http-process.js';
+import { createHttpApp } from '../../../../src/http/http-process.js';
 import { Compensation } from '../../../../src/refunds/compensation.js';
 import { charge, getCharge, send } from '../../../support/raw-client.js';
 import type { Service } from '../../../support/service.js';

@@ -1,0 +1,53 @@
+import { Controller, Get } from '@nestjs/common';
+import { isReadOnly } from '../idempotency/errors.js';
+import { endRestingSessions } from '../database/connection.js';
+import { Database } from '../database/database.js';
+import { Draining } from './draining.js';
+import { Public } from './public.js';
+import { Problem } from './problems/problem.js';
+
+@Public()
+@Controller('health')
+export class HealthController {
+  constructor(
+    private readonly db: Database,
+    private readonly draining: Draining,
+  ) {}
+
+  /** The process runs. */
+  @Get('live')
+  live(): { status: 'ok' } {
+    return { status: 'ok' };
+  }
+
+  /**
+   * A charge can be made, or recovered. The processor is not asked: were it away, every instance would be taken out
+   * at once, lookups and replays with it, and charges are reserved and recovered without it.
+   */
+  @Get('ready')
+  async ready(): Promise<{ status: 'ok' }> {
+    if (this.draining.started) throw notReady('not_ready', 'this process is stopping');
+    if (await this.isReadOnly()) {
+      // The session may have outlived the server's time as a standby: then another one may write.
+      endRestingSessions();
+      if (await this.isReadOnly()) throw notReady('database_unavailable', READ_ONLY);
+    }
+    return { status: 'ok' };
+  }
+
+  private async isReadOnly(): Promise<boolean> {
+    const rows = await this.db
+      .query<{ read_only: string }>(`SELECT current_setting('transaction_read_only') AS read_only`)
+      .catch((cause: unknown) => {
+        const why = isReadOnly(cause) ? READ_ONLY : 'the database does not answer';
+        throw notReady('database_unavailable', why, cause);
+      });
+    return rows[0]?.read_only !== 'off';
+  }
+}
+
+const READ_ONLY = 'the database is a standby, or read-only';
+
+function notReady(code: 'not_ready' | 'database_unavailable', why: string, cause?: unknown) {
+  return new Problem(code, `Not ready: ${why}.`, { headers: { 'Retry-After': '1' }, cause });
+}

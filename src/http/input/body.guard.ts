@@ -1,0 +1,163 @@
+import { isUtf8 } from 'node:buffer';
+import { MIMEType } from 'node:util';
+import { Injectable, SetMetadata, type CanActivate, type ExecutionContext } from '@nestjs/common';
+import { Reflector } from '@nestjs/core';
+import express, { type Request, type RequestHandler, type Response } from 'express';
+import { visit } from 'jsonc-parser';
+import { Problem } from '../problems/problem.js';
+
+const LIMIT_BYTES = 64 * 1024;
+/** For the processor's notifications, which hold whole objects of its own. */
+const RAW_LIMIT_BYTES = 1024 * 1024;
+/** Deeper bodies overflow the stack of whatever walks them next: canonicalisation, validation. */
+const MAX_DEPTH = 32;
+
+const BODY = Symbol('BODY');
+/** The handler works without a body; an absent one is `{}`. */
+export const OptionalBody = () => SetMetadata(BODY, 'optional');
+/** The handler gets the bytes as they came, up to 1 MiB: a signature is over them, not over what they mean. */
+export const RawBody = () => SetMetadata(BODY, 'raw');
+
+/**
+ * Reads and checks the body of POST and PUT. A guard, not a parser in front of the router, so that
+ * unknown routes, the API key and the rate limit answer first.
+ */
+@Injectable()
+export class BodyGuard implements CanActivate {
+  // Not express.json(): it looks at the type before the size, reads UTF-16 too, and takes nothing for `{}`.
+  private readonly receiveJson = receiver(LIMIT_BYTES);
+  private readonly receiveRaw = receiver(RAW_LIMIT_BYTES);
+
+  constructor(private readonly reflector: Reflector) {}
+
+  async canActivate(context: ExecutionContext): Promise<boolean> {
+    const request = context.switchToHttp().getRequest<Request>();
+    const kind = this.reflector.get<string | undefined>(BODY, context.getHandler());
+    if (!['POST', 'PUT'].includes(request.method)) return true;
+    if (kind === 'raw') {
+      await this.receiveRaw(request, context.switchToHttp().getResponse<Response>());
+      return true;
+    }
+    if (kind === 'optional' && isEmpty(request)) {
+      request.body = {};
+      return true;
+    }
+    await this.read(request, context.switchToHttp().getResponse<Response>());
+    return true;
+  }
+
+  private async read(request: Request, response: Response): Promise<void> {
+    await this.receiveJson(request, response);
+    if (!isJsonInUtf8(request.headers['content-type'])) throw unsupportedType();
+    const bytes: unknown = request.body;
+    if (!Buffer.isBuffer(bytes) || bytes.length === 0) throw malformed('the body is empty');
+    request.body = parseObject(bytes);
+  }
+}
+
+type Receiver = (request: Request, response: Response) => Promise<void>;
+
+function receiver(limitBytes: number): Receiver {
+  const parser: RequestHandler = express.raw({ limit: limitBytes, type: () => true });
+  return (request, response) =>
+    new Promise((resolve, reject) => {
+      void parser(request, response, (error?: unknown) => {
+        if (error === undefined) resolve();
+        else reject(asProblem(error, limitBytes));
+      });
+    });
+}
+
+function isEmpty(request: Request): boolean {
+  return (
+    request.headers['transfer-encoding'] === undefined &&
+    Number(request.headers['content-length'] ?? 0) === 0
+  );
+}
+
+function isJsonInUtf8(contentType: string | undefined): boolean {
+  try {
+    const { essence, params } = new MIMEType(contentType ?? '');
+    const charset = params.get('charset') ?? 'utf-8'; // of JSON there is no other (RFC 8259, section 8.1)
+    return essence === 'application/json' && /^utf-?8$/i.test(charset);
+  } catch {
+    return false;
+  }
+}
+
+function parseObject(bytes: Buffer): object {
+  checkJson(bytes);
+  const value: unknown = JSON.parse(bytes.toString('utf8'));
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    throw malformed('the body is not an object');
+  return value;
+}
+
+/** What JSON.parse would let through or read in its own way: see `malformed_json` in API.md. */
+function checkJson(bytes: Buffer): void {
+  if (!isUtf8(bytes)) throw malformed('the body is not UTF-8');
+  const members: Set<string>[] = [];
+  let depth = 0;
+  const enter = () => {
+    if (++depth > MAX_DEPTH) throw malformed(`the body is deeper than ${MAX_DEPTH} levels`);
+  };
+  visit(
+    bytes.toString('utf8'),
+    {
+      onObjectBegin: () => {
+        enter();
+        members.push(new Set());
+      },
+      onObjectProperty: (name) => {
+        checkText(name);
+        if (name === '__proto__') throw malformed('a member is named __proto__');
+        const seen = members.at(-1);
+        if (seen?.has(name)) throw malformed(`the member ${JSON.stringify(name)} occurs twice`);
+        seen?.add(name);
+      },
+      onObjectEnd: () => {
+        depth--;
+        members.pop();
+      },
+      onArrayBegin: enter,
+      onArrayEnd: () => {
+        depth--;
+      },
+      onLiteralValue: (value: unknown) => {
+        if (typeof value === 'string') checkText(value);
+        if (typeof value === 'number' && !Number.isFinite(value))
+          throw malformed('a number is beyond range');
+      },
+      onError: () => {
+        throw malformed('the body is not JSON');
+      },
+    },
+    { disallowComments: true, allowTrailingComma: false, allowEmptyContent: false },
+  );
+}
+
+function checkText(text: string): void {
+  if (text.includes('\0')) throw malformed('a string has U+0000 in it'); // PostgreSQL cannot store it
+  if (!text.isWellFormed()) throw malformed('a string has a lone surrogate in it'); // would become U+FFFD on the wire
+}
+
+function malformed(why: string): Problem {
+  return new Problem('malformed_json', `The body cannot be read: ${why}.`);
+}
+
+function unsupportedType(): Problem {
+  return new Problem('unsupported_media_type', 'The body must be application/json in UTF-8.');
+}
+
+/** The body parser's errors carry `type` (source: README of body-parser). */
+function asProblem(error: unknown, limitBytes: number): Error {
+  if (error instanceof Problem) return error;
+  const { type, status } = error as { type?: string; status?: number };
+  if (type === 'entity.too.large') {
+    return new Problem('payload_too_large', `The body is larger than ${limitBytes / 1024} KiB.`);
+  }
+  if (status === 415) return unsupportedType();
+  // `request.aborted`, `request.size.invalid`, and data that does not decompress.
+  if (status === 400) return malformed('it did not arrive whole, or does not decompress');
+  return new Error('the body parser failed', { cause: error });
+}

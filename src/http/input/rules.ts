@@ -1,0 +1,98 @@
+import { registerDecorator } from 'class-validator';
+import { CURRENCIES, isCurrency, stepOf } from '../../money/currencies.js';
+
+/** The largest amount, in minor units: Stripe's own limit. */
+export const MAX_AMOUNT = 99_999_999;
+
+/** The largest quantity of one item of an order. */
+export const MAX_QUANTITY = 10_000;
+
+/** Ids that clients choose. */
+export const CLIENT_ID = /^[A-Za-z0-9_-]{1,64}$/;
+
+/** A lower-case ISO 4217 code of a currency that the processor counts as ISO 4217 does. */
+export function IsCurrency(): PropertyDecorator {
+  const message = 'must be the lower-case ISO 4217 code of a currency that the processor takes';
+  return custom('isCurrency', message, isCurrency, [CURRENCIES]);
+}
+
+/** An amount that the processor takes in the `currency` beside it. */
+export function FitsCurrency(): PropertyDecorator {
+  return custom(
+    'fitsCurrency',
+    'must end in 0 in this currency of three decimals',
+    (value, dto) => Number(value) % stepOf(dto.currency) === 0,
+  );
+}
+
+/** A string of `min` to `max` characters. Code points: an emoji is one, as PostgreSQL counts. */
+export function IsText(min: number, max: number): PropertyDecorator {
+  return custom(
+    'isText',
+    `must be a string of ${min} to ${max} characters`,
+    (value) => isText(value, min, max),
+    [min, max],
+  );
+}
+
+/** Not class-validator's MaxLength, which takes variation selectors for nothing, so that any number of them passes. */
+export function isText(value: unknown, min: number, max: number): value is string {
+  if (typeof value !== 'string' || value.length > 2 * max) return false;
+  const characters = [...value].length;
+  return characters >= min && characters <= max;
+}
+
+/** A date, or a date and time, in ISO 8601; without an offset it is UTC. */
+export function IsIsoTime(): PropertyDecorator {
+  return custom(
+    'isIsoTime',
+    'must be an ISO 8601 date or time',
+    (value) => toUtc(value) !== undefined,
+  );
+}
+
+const ISO_TIME =
+  /^(\d{4}-\d{2}-\d{2})(?:T(\d{2}:\d{2}(?::\d{2})?)((?<=:\d{2}:\d{2})\.\d{1,9})?(Z|[+-]\d{2}:\d{2})?)?$/;
+
+/** @returns the time in UTC, because PostgreSQL knows offsets below 16 hours only; undefined if it is none. */
+export function toUtc(value: unknown): string | undefined {
+  const [, date, time = '00:00', fraction = '', offset = 'Z'] = ISO_TIME.exec(String(value)) ?? [];
+  const instant = new Date(`${date}T${time}${offset}`);
+  if (date === undefined || Number.isNaN(instant.getTime())) return undefined;
+  // Date takes 2026-02-30 for the 2nd of March.
+  if (!new Date(`${date}T00:00Z`).toISOString().startsWith(date)) return undefined;
+  const utc = instant.toISOString();
+  // PostgreSQL has no year 0, and writes those above 9999 differently.
+  return /^(?!0000)\d{4}-/.test(utc) ? `${utc.slice(0, 19)}${fraction}Z` : undefined;
+}
+
+/** A whole number in a query string, which is text there: `10`, and not `010` or `1e1`. */
+export function IsWholeNumber(min: number, max: number): PropertyDecorator {
+  return custom(
+    'isWholeNumber',
+    `must be a whole number from ${min} to ${max}`,
+    (value) =>
+      /^(0|[1-9]\d*)$/.test(String(value)) && +String(value) >= min && +String(value) <= max,
+    [min, max],
+  );
+}
+
+function custom(
+  name: string,
+  message: string,
+  test: (value: unknown, dto: { currency?: unknown }) => boolean,
+  /** For whoever describes the rule: the OpenAPI document. */
+  constraints: unknown[] = [],
+): PropertyDecorator {
+  return (target, member) =>
+    registerDecorator({
+      name,
+      target: target.constructor,
+      propertyName: String(member),
+      constraints,
+      validator: {
+        validate: (value, args) => test(value, args?.object ?? {}),
+        defaultMessage: () => message,
+      },
+    });
+}

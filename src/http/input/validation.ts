@@ -1,0 +1,175 @@
+import { Injectable, type ArgumentMetadata, type PipeTransform } from '@nestjs/common';
+import {
+  getMetadataStorage,
+  registerDecorator,
+  validate,
+  ValidateIf,
+  type ValidationError,
+} from 'class-validator';
+import { validationFailed, type InputError } from '../problems/problem.js';
+import { isText } from './rules.js';
+
+type Dto = new () => object;
+
+/** A member that may be left out. Unlike `@IsOptional()` it does not let `null` pass. */
+export const MayBeAbsent = () => ValidateIf((_dto, value) => value !== undefined);
+
+/** Nested objects of a DTO, by member: class-validator alone does not say which class a plain value is meant as. */
+const nestedClasses = new Map<Dto, Map<string, Dto>>();
+
+/** An array whose elements are of another DTO class. Combine with `@ValidateNested({ each: true })`. */
+export function ElementsOf(element: Dto): PropertyDecorator {
+  return (target, member) => {
+    const owner = target.constructor as Dto;
+    const members = nestedClasses.get(owner) ?? new Map<string, Dto>();
+    nestedClasses.set(owner, members.set(String(member), element));
+  };
+}
+
+/** The class of an array's elements, as `@ElementsOf` has it. */
+export function elementOf(owner: Dto, member: string): Dto | undefined {
+  return nestedClasses.get(owner)?.get(member);
+}
+
+/**
+ * Turns bodies and query strings into DTOs, strictly: unknown members, `null` and repeated parameters are refused.
+ * Not Nest's ValidationPipe, which drops `constructor` and `__proto__` silently and lets `null` pass.
+ */
+@Injectable()
+export class StrictValidationPipe implements PipeTransform {
+  async transform(value: unknown, { metatype, type }: ArgumentMetadata): Promise<unknown> {
+    // PostgreSQL has no text with U+0000 in it, so nothing can be named so; nor is anything named by no text.
+    if (type === 'param' && String(value).includes('\0')) return '';
+    if (type === 'param' || type === 'custom' || !metatype || metatype === Object) return value;
+    const errors: InputError[] = [];
+    const source = type === 'query' ? singleValues(value, errors) : value;
+    const dto = instantiate(metatype as Dto, source, '', errors);
+    const broken = await validate(dto as object, { forbidUnknownValues: false });
+    collect(broken, '', errors);
+    if (errors.length > 0) throw validationFailed(firstPerPointer(errors));
+    return dto;
+  }
+}
+
+function singleValues(query: unknown, errors: InputError[]): object {
+  const single = Object.create(null) as Record<string, unknown>; // `__proto__` is a name like any other
+  for (const [name, value] of Object.entries(query as object)) {
+    if (Array.isArray(value))
+      errors.push({ pointer: jsonPointer('', name), detail: 'is given more than once' });
+    else if (String(value).includes('\0'))
+      errors.push({ pointer: jsonPointer('', name), detail: 'has U+0000 in it' });
+    else single[name] = value;
+  }
+  return single;
+}
+
+/** Copies known members only and reports the others; nothing is dropped in silence. */
+function instantiate(dtoClass: Dto, plain: unknown, path: string, errors: InputError[]): unknown {
+  if (typeof plain !== 'object' || plain === null || Array.isArray(plain)) return plain;
+  const known = membersOf(dtoClass);
+  const dto = new dtoClass() as Record<string, unknown>;
+  for (const [name, value] of Object.entries(plain)) {
+    const at = jsonPointer(path, name);
+    if (!known.has(name)) errors.push({ pointer: at, detail: 'is not a member of this request' });
+    else if (value === null)
+      errors.push({ pointer: at, detail: 'must not be null; leave it out instead' });
+    else dto[name] = elements(nestedClasses.get(dtoClass)?.get(name), value, at, errors);
+  }
+  return dto;
+}
+
+function elements(
+  element: Dto | undefined,
+  value: unknown,
+  path: string,
+  errors: InputError[],
+): unknown {
+  if (!element || !Array.isArray(value)) return value;
+  return value.map((each, index) => {
+    const at = `${path}/${index}`;
+    if (typeof each === 'object' && each !== null && !Array.isArray(each))
+      return instantiate(element, each, at, errors);
+    // Said here, because class-validator takes a list in a list for valid.
+    errors.push({ pointer: at, detail: 'must be an object' });
+    return each;
+  });
+}
+
+function membersOf(dtoClass: Dto): Set<string> {
+  const metadata = getMetadataStorage().getTargetValidationMetadatas(dtoClass, '', false, false);
+  return new Set(metadata.map(({ propertyName }) => propertyName));
+}
+
+function collect(broken: ValidationError[], path: string, errors: InputError[]): void {
+  for (const { property, value, constraints, children } of broken) {
+    const at = jsonPointer(path, property);
+    if (constraints?.isMetadata !== undefined) {
+      errors.push(...brokenPairs(value, at));
+      continue;
+    }
+    // Decorators are told from the last to the first; the first says what kind of value is wanted.
+    for (const detail of Object.values(constraints ?? {}).reverse()) {
+      errors.push({ pointer: at, detail: withoutName(detail, property) });
+    }
+    collect(children ?? [], at, errors);
+  }
+}
+
+/** class-validator's own texts begin with the name, which the pointer has; a text of ours may have it further on. */
+function withoutName(detail: string, property: string): string {
+  for (const [start, rest] of [
+    [`${property} `, ''],
+    [`each value in ${property} `, 'each value '],
+  ] as const) {
+    if (detail.startsWith(start)) return rest + detail.slice(start.length);
+  }
+  return detail;
+}
+
+/** One reason per place is enough to act on. */
+function firstPerPointer(errors: InputError[]): InputError[] {
+  const seen = new Set<string>();
+  return errors.filter(({ pointer: at }) => !seen.has(at) && seen.add(at));
+}
+
+/** RFC 6901. */
+export function jsonPointer(path: string, name: string): string {
+  return `${path}/${name.replaceAll('~', '~0').replaceAll('/', '~1')}`;
+}
+
+const METADATA_PAIRS = 50;
+const METADATA_KEY_CHARACTERS = 40;
+const METADATA_VALUE_CHARACTERS = 500;
+
+/** `metadata`: up to 50 pairs of strings, as Stripe has it. */
+export function IsMetadata(): PropertyDecorator {
+  return (target, member) =>
+    registerDecorator({
+      name: 'isMetadata',
+      target: target.constructor,
+      propertyName: String(member),
+      validator: {
+        validate: (value: unknown) => brokenPairs(value, '').length === 0,
+        defaultMessage: () => 'is no metadata', // the pipe says which pair
+      },
+    });
+}
+
+function brokenPairs(value: unknown, path: string): InputError[] {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    return [{ pointer: path, detail: 'must be an object of strings' }];
+  }
+  const pairs = Object.entries(value);
+  if (pairs.length > METADATA_PAIRS)
+    return [{ pointer: path, detail: `must have at most ${METADATA_PAIRS} pairs` }];
+  return pairs.flatMap(([key, text]) => {
+    const pointer = jsonPointer(path, key);
+    if (!isText(key, 1, METADATA_KEY_CHARACTERS))
+      return [{ pointer, detail: `must have a key of 1 to ${METADATA_KEY_CHARACTERS} characters` }];
+    if (!isText(text, 0, METADATA_VALUE_CHARACTERS))
+      return [
+        { pointer, detail: `must be a string of at most ${METADATA_VALUE_CHARACTERS} characters` },
+      ];
+    return [];
+  });
+}

@@ -1,0 +1,113 @@
+import { Catch, HttpException, type ArgumentsHost, type ExceptionFilter } from '@nestjs/common';
+import { HttpAdapterHost } from '@nestjs/core';
+import type { Application, Request, Response } from 'express';
+import { QueryFailedError } from 'typeorm';
+import { DatabaseUnavailable, isConnectionLost, isRolledBack } from '../../idempotency/errors.js';
+import { faultOf } from '../../log/fault.js';
+import { PROBLEMS } from './problem-catalogue.js';
+import { Problem, PROBLEM_TYPE, problemBody, type ProblemLike } from './problem.js';
+
+/** Writes every error of every route, the framework's own included, as application/problem+json. */
+@Catch()
+export class ProblemFilter implements ExceptionFilter {
+  constructor(private readonly adapter: HttpAdapterHost) {}
+
+  catch(error: unknown, host: ArgumentsHost): void {
+    const http = host.switchToHttp();
+    const request = http.getRequest<Request>();
+    const response = http.getResponse<Response>();
+    const problem = this.problemOf(error, request);
+    const cause = isProblem(error) ? error.cause : error;
+    // For the request's log line.
+    response.locals.problem = {
+      code: problem.code,
+      ...(problem.status >= 500 && cause !== undefined && { fault: faultOf(cause) }),
+    };
+    if (response.headersSent) {
+      response.destroy();
+      return;
+    }
+    if (problem.retry === 'same_key') response.setHeader('Retry-After', '1'); // in seconds, unless it says more
+    for (const [name, value] of Object.entries(problem.headers)) response.setHeader(name, value);
+    response
+      .status(problem.status)
+      .setHeader('Content-Type', PROBLEM_TYPE)
+      .send(JSON.stringify(problemBody(problem, request.requestId)));
+  }
+
+  private problemOf(error: unknown, request: Request): ProblemLike {
+    if (isProblem(error)) return error;
+    if (isConnectionLost(error) && mayHaveHappened(error, request))
+      return outcomeOf(request, error);
+    if (isConnectionLost(error) || isRolledBack(error))
+      return new DatabaseUnavailable({ cause: error });
+    // Nest's own 404, and Express' refusal of a path that cannot be decoded, which Nest wraps in a 400.
+    if (error instanceof HttpException) {
+      if (error.getStatus() === 404 || error.cause instanceof URIError)
+        return this.noSuchRoute(request);
+    }
+    return new Problem('internal_error', 'A fault of ours; `request_id` names it in our logs.', {
+      cause: error,
+    });
+  }
+
+  private noSuchRoute(request: Request): Problem {
+    const methods = methodsOf(this.adapter.httpAdapter.getInstance<Application>(), request.path);
+    if (methods.length === 0) return new Problem('not_found', `There is no route ${request.path}.`);
+    return new Problem('method_not_allowed', `${request.path} has no ${request.method}.`, {
+      headers: { Allow: methods.join(', ') },
+    });
+  }
+}
+
+const SAFE_METHODS = new Set(['GET', 'HEAD', 'OPTIONS']);
+
+/**
+ * Whether a request may have taken effect although the connection was lost. What has a key is told by the engine, which
+ * looks; here is the rest. Proof: test/guarantees/lost-write.spec.ts.
+ */
+function mayHaveHappened(error: unknown, { method, headers, accountId }: Request): boolean {
+  // Else there was no connection to send anything by, the COMMIT included.
+  const sent = error instanceof QueryFailedError;
+  const callerLookedUp = headers.authorization === undefined || accountId !== undefined;
+  return sent && callerLookedUp && !SAFE_METHODS.has(method);
+}
+
+function outcomeOf({ headers }: Request, cause: unknown): Problem {
+  const again = headers['if-none-match']
+    ? 'If the same request with If-None-Match is then refused with 412, GET the object: it may be what this one made.'
+    : 'Send the same request again.';
+  const detail = `The database was lost while this request ran: it may have taken effect. ${again}`;
+  return new Problem('outcome_unknown', detail, { cause });
+}
+
+/** The methods that some route has for this path; Express keeps its routes in `router.stack`. */
+function methodsOf(app: Application, path: string): string[] {
+  const methods = new Set<string>();
+  for (const layer of app.router.stack) {
+    if (!layer.route || !matches(layer, path)) continue;
+    for (const { method } of layer.route.stack) {
+      methods.add(method.toUpperCase());
+      if (method === 'get') methods.add('HEAD');
+    }
+  }
+  return [...methods].sort();
+}
+
+/** `match` is what the router itself calls for each layer; its type declarations leave it out. */
+function matches(layer: object, path: string): boolean {
+  try {
+    return (layer as { match(path: string): boolean }).match(path);
+  } catch {
+    return false; // not decodable
+  }
+}
+
+function isProblem(error: unknown): error is ProblemLike & Error {
+  return (
+    error instanceof Error &&
+    'code' in error &&
+    'retry' in error &&
+    Object.hasOwn(PROBLEMS, String(error.code))
+  );
+}

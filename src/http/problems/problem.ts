@@ -1,0 +1,84 @@
+import type { Retry } from '../../idempotency/errors.js';
+import { PROBLEMS, type ProblemCode } from './problem-catalogue.js';
+
+/** The body of every 4xx and 5xx (RFC 9457). */
+export interface ProblemBody {
+  type: string;
+  title: string;
+  status: number;
+  detail: string;
+  code: string;
+  request_id: string;
+  retry: Retry;
+  [extension: string]: unknown;
+}
+
+interface ProblemOptions {
+  /** When a code has more than one, for example `not_found`: a route (no) or an object (after_fix). */
+  retry?: Retry;
+  extensions?: Record<string, unknown>;
+  headers?: Record<string, string>;
+  cause?: unknown;
+}
+
+/** An error as the client sees it. Throw it anywhere in a request; the filter writes it. */
+export class Problem extends Error {
+  readonly status: number;
+  readonly retry: Retry;
+  readonly extensions: Record<string, unknown>;
+  readonly headers: Record<string, string>;
+
+  constructor(
+    readonly code: ProblemCode,
+    detail: string,
+    { retry, extensions = {}, headers = {}, cause }: ProblemOptions = {},
+  ) {
+    super(detail, { cause });
+    this.status = PROBLEMS[code].status;
+    this.retry = retry ?? PROBLEMS[code].retry;
+    this.extensions = extensions;
+    this.headers = headers;
+  }
+}
+
+/** One input that was refused. `pointer` is a JSON Pointer into the body, or names the query parameter or header. */
+export interface InputError {
+  pointer: string;
+  detail: string;
+}
+
+export function validationFailed(errors: InputError[]): Problem {
+  const first = errors[0];
+  const detail =
+    errors.length === 1 && first
+      ? `${first.pointer || 'The request'}: ${first.detail}`
+      : `${errors.length} values cannot be used: see \`errors\`.`;
+  return new Problem('validation_failed', detail, { extensions: { errors } });
+}
+
+/** The same bytes for an id that was never issued and for another account's. */
+export function objectNotFound(object: string): Problem {
+  return new Problem('not_found', `No such ${object}.`, { retry: 'after_fix' });
+}
+
+/** What stores and sends a problem need to know of an error; the engine's errors have these fields too. */
+export type ProblemLike = Pick<
+  Problem,
+  'code' | 'status' | 'retry' | 'message' | 'extensions' | 'headers'
+>;
+
+/** The members in their fixed order: `detail` and the extensions vary, the rest follows from the code. */
+export function problemBody(problem: ProblemLike, requestId: string): ProblemBody {
+  return {
+    type: `/problems/${problem.code}`,
+    title: PROBLEMS[problem.code].title,
+    status: problem.status,
+    detail: problem.message,
+    code: problem.code,
+    request_id: requestId,
+    retry: problem.retry,
+    ...problem.extensions,
+  };
+}
+
+export const PROBLEM_TYPE = 'application/problem+json; charset=utf-8';

@@ -1,0 +1,95 @@
+import { mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { ConfigurationError, ignorePgVariables } from '../config.js';
+import { commandLine } from './processes.js';
+
+// Which `npm start` runs on a DATA_DIR: each has a file there, named after its pid, for as long as it runs. Commands
+// find the database in it, and the last one to stop also stops PostgreSQL. Proof: test/local/commands.spec.ts.
+
+/** What a program needs that joins a running `npm start`; the file holds the password, so it is 0600. */
+interface State {
+  ready: boolean;
+  databaseUrl: string;
+  urls: { sandbox?: string };
+}
+
+export function runningFolder(env: NodeJS.ProcessEnv): string {
+  return join(resolve(env.DATA_DIR || '.data'), 'running');
+}
+
+/** The files of the other `npm start`s that live. One that was killed leaves its file behind. */
+export async function othersRunning(folder: string): Promise<string[]> {
+  const found: string[] = [];
+  for (const name of namesIn(folder)) {
+    if (name.endsWith('.json') && (await isAnother(name))) found.push(join(folder, name));
+  }
+  return found;
+}
+
+/** Makes the folder, and the name of our file in it; the files of the dead go. */
+export async function runningFile(folder: string): Promise<string> {
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  for (const name of namesIn(folder))
+    if (!(await isAnother(name))) rmSync(join(folder, name), { force: true });
+  return join(folder, `${process.pid}.json`);
+}
+
+/** What runs a stack: `npm start`, and `npm run dev`. */
+const STACKS = /\blocal\.js\b|\bbuild\/dev\.mjs\b/;
+
+/** The pid alone proves nothing: it may be another program's by now. */
+async function isAnother(name: string): Promise<boolean> {
+  const pid = Number.parseInt(name);
+  return pid !== process.pid && STACKS.test((await commandLine(pid)) ?? '');
+}
+
+/**
+ * The environment of a command. Without DATABASE_URL it is about the `npm start` that runs here: its database, and its
+ * sandbox unless a processor is named.
+ * @throws ConfigurationError if none runs, or it is not ready.
+ */
+export async function commandEnvironment(
+  env: NodeJS.ProcessEnv = process.env,
+): Promise<NodeJS.ProcessEnv> {
+  if (env.DATABASE_URL) return env;
+  const folder = runningFolder(env);
+  const [file] = await othersRunning(folder);
+  if (file === undefined) {
+    throw new ConfigurationError(
+      `DATABASE_URL is not set, and no \`npm start\` with its own PostgreSQL runs on ${folder}. Start it, set the DATA_DIR that it was started with, or set DATABASE_URL=postgres://user:password@host:5432/database.`,
+    );
+  }
+  const state = read(file);
+  if (!state?.ready) {
+    throw new ConfigurationError('`npm start` is not ready yet. Try again when it says so.');
+  }
+  ignorePgVariables(env);
+  return {
+    ...env,
+    DATABASE_URL: state.databaseUrl,
+    ...(env.PROCESSOR_URL || !state.urls.sandbox ? {} : { PROCESSOR_URL: state.urls.sandbox }),
+  };
+}
+
+function namesIn(folder: string): string[] {
+  try {
+    return readdirSync(folder);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
+    throw error;
+  }
+}
+
+/** Undefined when it has ended meanwhile. */
+function read(file: string): State | undefined {
+  try {
+    return JSON.parse(readFileSync(file, 'utf8')) as State;
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT') return undefined;
+    if (code !== 'EACCES') throw error;
+    throw new ConfigurationError(
+      `${file} belongs to the user who ran \`npm start\`. Run the command as that user, or set DATABASE_URL.`,
+    );
+  }
+}

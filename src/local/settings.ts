@@ -1,0 +1,135 @@
+import { randomBytes } from 'node:crypto';
+import { join, resolve } from 'node:path';
+import { ConfigurationError, loadConfig } from '../config.js';
+import { runningFolder } from './running.js';
+import { freePort, whyNotBindable } from './ports.js';
+
+// What `npm start` starts, and with which settings. It decides which processes there are and where
+// they listen; what else the variables mean, each process reads for itself.
+
+export interface LocalSettings {
+  /** Base URLs without a trailing slash; no sandbox when charges go somewhere else. */
+  urls: { api: string; worker: string; sandbox: string | undefined };
+  /** What the children get on top of DATABASE_URL. */
+  env: NodeJS.ProcessEnv;
+  /** The server to use; undefined: bring our own. */
+  databaseUrl: string | undefined;
+  dataDir: string;
+  /** Where each `npm start` with a PostgreSQL of its own says that it runs. */
+  runningFolder: string;
+  lab: boolean;
+  /**
+   * Their keys stand in the README: never where real cards are charged, nor in a database that
+   * somebody calls production.
+   */
+  demoAccounts: boolean;
+  /** Where to write pids and URLs as JSON, for programs that start us. */
+  pidsFile: string | undefined;
+}
+
+/** @throws ConfigurationError with one line that names the variable and the mend. */
+export async function localSettings(env: NodeJS.ProcessEnv): Promise<LocalSettings> {
+  const lab = env.LAB || '1';
+  if (env.NODE_ENV === 'production' && lab === '1') {
+    throw new ConfigurationError(
+      '`npm start` is the local teaching set-up, lab included, and NODE_ENV=production refuses the lab. Unset NODE_ENV; or set LAB=0; or run dist/src/programs/api.js and dist/src/programs/worker.js yourself.',
+    );
+  }
+  const databaseUrl = env.DATABASE_URL || undefined;
+  const sandboxWanted = !env.STRIPE_SECRET_KEY && !env.PROCESSOR_URL;
+  const secrets = sandboxWanted ? webhookSecrets(env) : {};
+  const config = loadConfig({
+    ...env,
+    ...secrets,
+    LAB: lab,
+    DATABASE_URL: databaseUrl ?? 'postgres://embedded',
+  });
+
+  // 0 means any free port: it has to be known here, because the others and the user are told.
+  const used = new Set<number>();
+  const chosen = async (wanted: number, host: string) => {
+    let port = wanted;
+    while (port === 0 || (wanted === 0 && used.has(port))) port = await freePort(host);
+    used.add(port);
+    return port;
+  };
+  const ports = {
+    PORT: await chosen(config.port, config.host),
+    WORKER_PORT: await chosen(config.workerPort, config.host),
+    // `loadConfig` has checked the number; it is part of the processor's address there.
+    SANDBOX_PORT: sandboxWanted ? await chosen(Number(env.SANDBOX_PORT || 4242), LOOPBACK) : 0,
+  };
+  await checkPort('PORT', ports.PORT, config.host);
+  await checkPort('WORKER_PORT', ports.WORKER_PORT, config.host);
+  if (sandboxWanted) await checkPort('SANDBOX_PORT', ports.SANDBOX_PORT, LOOPBACK);
+  const numbers = Object.entries(ports).filter(
+    ([name]) => name !== 'SANDBOX_PORT' || sandboxWanted,
+  );
+  for (const [i, [name, port]] of numbers.entries()) {
+    const same = numbers.slice(0, i).find(([, other]) => other === port);
+    if (same) throw new ConfigurationError(`${same[0]} and ${name} are both ${port}; change one.`);
+  }
+
+  const urlOf = (port: number, host: string) => `http://${reachable(host)}:${port}`;
+  const api = urlOf(ports.PORT, config.host);
+  const notifications = {
+    ...secrets,
+    SANDBOX_WEBHOOK_URL: env.SANDBOX_WEBHOOK_URL || `${api}/webhooks/processor`,
+    // After the answer that it is about, or after the 504 in its place: whoever tries a fault sees that first.
+    SANDBOX_WEBHOOK_DELAY_MS:
+      env.SANDBOX_WEBHOOK_DELAY_MS || String(config.processor.timeoutMs + AFTER_THE_ANSWER_MS),
+  };
+  return {
+    urls: {
+      api,
+      worker: urlOf(ports.WORKER_PORT, config.host),
+      sandbox: sandboxWanted ? urlOf(ports.SANDBOX_PORT, LOOPBACK) : undefined,
+    },
+    env: {
+      ...env,
+      LAB: lab,
+      PORT: String(ports.PORT),
+      WORKER_PORT: String(ports.WORKER_PORT),
+      ...(sandboxWanted ? { SANDBOX_PORT: String(ports.SANDBOX_PORT), ...notifications } : {}),
+    },
+    databaseUrl: databaseUrl && config.databaseUrl,
+    dataDir: join(resolve(env.DATA_DIR || '.data'), 'postgres'),
+    runningFolder: runningFolder(env),
+    lab: config.lab,
+    demoAccounts: !config.production && config.processor.name !== 'stripe_live',
+    pidsFile: env.CHARGE_ONCE_PIDS_FILE || undefined,
+  };
+}
+
+const LOOPBACK = '127.0.0.1';
+
+/** Less than the sweep's first pause, so that a lost answer is settled by the notification, as Stripe's would. */
+const AFTER_THE_ANSWER_MS = 500;
+
+/** One secret for both sides, of this start alone unless the user has one. */
+function webhookSecrets(env: NodeJS.ProcessEnv) {
+  const ours = env.PROCESSOR_WEBHOOK_SECRET || env.SANDBOX_WEBHOOK_SECRET;
+  const secret = ours || `whsec_${randomBytes(24).toString('base64url')}`;
+  return {
+    PROCESSOR_WEBHOOK_SECRET: env.PROCESSOR_WEBHOOK_SECRET || secret,
+    SANDBOX_WEBHOOK_SECRET: env.SANDBOX_WEBHOOK_SECRET || secret,
+  };
+}
+
+/** Here already, so that a start that cannot succeed takes no time and touches no database. */
+async function checkPort(name: string, port: number, host: string): Promise<void> {
+  const reason = await whyNotBindable(port, host);
+  if (reason === undefined) return;
+  throw new ConfigurationError(
+    reason === 'EADDRINUSE'
+      ? `Port ${port} (${name}) is taken; stop what listens there or set ${name}=…`
+      : `Nothing can listen on port ${port} (${name}) of ${host}: ${reason}. Set ${name} or HOST to something else.`,
+  );
+}
+
+/** An address to call for one to listen on. */
+function reachable(host: string): string {
+  if (host === '0.0.0.0') return LOOPBACK;
+  if (host === '::') return '[::1]';
+  return host.includes(':') ? `[${host}]` : host;
+}

@@ -1,8 +1,0 @@
-import { migrate } from './platform/migrate.js';
-import { run } from './run.js';
-
-// `npm run migrate`: for set-ups that start API and worker by themselves; `npm start` does it on its own.
-await run(async ({ databaseUrl }) => {
-  await migrate(databaseUrl, { log: console.error });
-  console.log('The database is up to date.');
-});
