@@ -1,11 +1,12 @@
 -- The constraints and unique indexes that hold the other invariants. No query repeats what one of them refuses, so each
 -- must exist and be valid. (A damaged index is a case for pg_amcheck.)
---   psql "$DATABASE_URL" -f src/audit/constraints.sql    one row for each that is missing or not valid; no rows: all hold
+--   psql "$DATABASE_URL" -f src/audit/constraints.sql    one row for each that is missing or not valid
 WITH expected (kind, name) AS (
   SELECT 'constraint', unnest(ARRAY[
+    'api_keys_account_fkey', 'api_keys_hash_is_sha256', 'idempotency_records_key_has_1_to_255_characters',
     'idempotency_records_state_is_known', 'idempotency_records_completed_has_its_answer',
-    'idempotency_records_completed_has_no_lease', 'idempotency_records_epochs_begin_at_1',
-    'charges_account_fkey', 'charges_order_fkey', 'charges_status_is_known', 'charges_amount_is_in_range',
+    'idempotency_records_completed_has_no_lease', 'idempotency_records_epochs_begin_at_1', 'charges_account_fkey',
+    'charges_order_fkey', 'charges_status_is_known', 'charges_amount_is_in_range',
     'charges_refunded_is_within_amount', 'charges_only_succeeded_is_refunded', 'charges_currency_is_lower_case',
     'charges_succeeded_has_processor_reference', 'charges_failed_has_failure_code', 'charges_pending_is_not_settled',
     'charges_only_rebuilt_has_lost_order',

@@ -24,35 +24,31 @@ FROM notification WHERE state = 'applied' AND status IS NULL
 
 -- notification_applied_but_its_object_pending: The processor reported an end. We acknowledged it and did not write it;
 -- it will not come again.
-UNION ALL
-SELECT 'notification_applied_but_its_object_pending', account_id, id, object_id || ' is pending, reported: ' || kind
+UNION ALL SELECT 'notification_applied_but_its_object_pending', account_id, id,
+  object_id || ' is pending, reported: ' || kind
 FROM notification WHERE state = 'applied' AND status = 'pending'
 
 -- notification_of_a_success_that_nothing_shows: Money moved. Neither the object nor a parked payment accounts for it.
-UNION ALL
-SELECT 'notification_of_a_success_that_nothing_shows', account_id, id, concat_ws(' ', object_id, 'is', status, 'by',
-  COALESCE(processor_reference, 'nothing')) || ', not by ' || reference
+UNION ALL SELECT 'notification_of_a_success_that_nothing_shows', account_id, id, concat_ws(' ', object_id, 'is', status,
+  'by', COALESCE(processor_reference, 'nothing')) || ', not by ' || reference
 FROM notification WHERE state = 'applied' AND kind = 'succeeded' AND status IN ('succeeded', 'failed')
   -- A refund may fail after a success, and keeps its reference.
   AND (processor_reference IS DISTINCT FROM reference OR (status = 'failed' AND NOT is_refund))
 
 -- notification_waiting_for_what_is_there: The worker looks every few seconds, and applies it when its object exists.
 -- After a minute it has stopped. It reads thousands in a round, so each one that waits may delay it by a millisecond.
-UNION ALL
-SELECT 'notification_waiting_for_what_is_there', account_id, id, object_id || ' is ' || status
+UNION ALL SELECT 'notification_waiting_for_what_is_there', account_id, id, object_id || ' is ' || status
 FROM notification
 WHERE state = 'waiting' AND status IS NOT NULL AND GREATEST(received_at, exists_since) < now() - interval '1 minute'
   - (SELECT count(*) FROM notification WHERE state = 'waiting') * interval '1 millisecond'
 
 -- notification_kept_too_long: The worker removes what waited for thirty days, so that the table does not grow for ever.
-UNION ALL
-SELECT 'notification_kept_too_long', account_id, id, 'since ' || received_at
+UNION ALL SELECT 'notification_kept_too_long', account_id, id, 'since ' || received_at
 FROM notification WHERE state = 'waiting' AND received_at < now() - interval '31 days'
 
 -- notification_parked_without_its_payment: A person looks at the parked payments, and an alarm counts them. This one is
 -- not among them.
-UNION ALL
-SELECT 'notification_parked_without_its_payment', account_id, id,
+UNION ALL SELECT 'notification_parked_without_its_payment', account_id, id,
   COALESCE(reference, 'no reference') || ' of ' || object_id
 FROM notification WHERE state = 'parked' AND NOT EXISTS (SELECT 1 FROM parked_payments AS parked
   WHERE parked.account_id = notification.account_id AND parked.processor_reference = notification.reference);

@@ -15,13 +15,12 @@ FROM shown WHERE status = 'paid' AND charge_status IS DISTINCT FROM 'succeeded'
 
 -- order_held_by_no_pending_charge: Only the end of its charge frees an order. Held by any other charge, it can never be
 -- paid, changed or canceled.
-UNION ALL
-SELECT 'order_held_by_no_pending_charge', account_id, id, 'its charge is ' || COALESCE(charge_status, 'absent')
+UNION ALL SELECT 'order_held_by_no_pending_charge', account_id, id,
+  'its charge is ' || COALESCE(charge_status, 'absent')
 FROM shown WHERE status = 'open' AND charge_id IS NOT NULL AND charge_status IS DISTINCT FROM 'pending'
 
 -- charge_of_an_order_that_does_not_show_it: The order looks free, or canceled, while its money moves or has moved.
-UNION ALL
-SELECT 'charge_of_an_order_that_does_not_show_it', charge.account_id, charge.id,
+UNION ALL SELECT 'charge_of_an_order_that_does_not_show_it', charge.account_id, charge.id,
   charge.status || ', the order is ' || COALESCE(orders.status, 'absent')
 FROM charges AS charge
 LEFT JOIN orders ON orders.account_id = charge.account_id AND orders.id = charge.order_id
@@ -30,8 +29,7 @@ WHERE charge.order_id IS NOT NULL AND charge.status <> 'failed'
     WHEN orders.status = 'canceled' THEN 'canceled' ELSE 'paid' END)
 
 -- order_canceled_but_not_refunded: A paid order that cannot be delivered is canceled after all of its money went back.
-UNION ALL
-SELECT 'order_canceled_but_not_refunded', shown.account_id, shown.id,
+UNION ALL SELECT 'order_canceled_but_not_refunded', shown.account_id, shown.id,
   refunded.amount || ' of ' || shown.charge_amount || ' went back'
 FROM shown CROSS JOIN LATERAL (SELECT COALESCE(sum(refund.amount), 0) AS amount FROM refunds AS refund
   WHERE refund.account_id = shown.account_id AND refund.charge_id = shown.found_charge_id
@@ -39,15 +37,13 @@ FROM shown CROSS JOIN LATERAL (SELECT COALESCE(sum(refund.amount), 0) AS amount 
 WHERE shown.status = 'canceled' AND shown.charge_status = 'succeeded' AND refunded.amount < shown.charge_amount
 
 -- charge_differs_from_its_order: An order that changes between reserve and settle would be paid with another amount.
-UNION ALL
-SELECT 'charge_differs_from_its_order', charge.account_id, charge.id,
+UNION ALL SELECT 'charge_differs_from_its_order', charge.account_id, charge.id,
   concat_ws(' ', charge.amount, charge.currency, 'instead of', orders.total, orders.currency)
 FROM charges AS charge JOIN orders ON orders.account_id = charge.account_id AND orders.id = charge.order_id
 WHERE charge.status <> 'failed' AND (charge.amount, charge.currency) <> (orders.total, orders.currency)
 
 -- order_total_is_not_the_sum_of_its_items: The customer pays the total and receives the items.
-UNION ALL
-SELECT 'order_total_is_not_the_sum_of_its_items', orders.account_id, orders.id,
+UNION ALL SELECT 'order_total_is_not_the_sum_of_its_items', orders.account_id, orders.id,
   orders.total || ' instead of ' || items.total
 FROM orders CROSS JOIN LATERAL (
   SELECT sum((item ->> 'quantity')::bigint * (item ->> 'unit_amount')::bigint) AS total
@@ -55,9 +51,8 @@ FROM orders CROSS JOIN LATERAL (
 WHERE orders.total IS DISTINCT FROM items.total
 
 -- product_stock_is_not_the_sum_of_its_movements: The product keeps both sums. Each movement changes them.
-UNION ALL
-SELECT 'product_stock_is_not_the_sum_of_its_movements', product.account_id, product.sku, concat_ws(' ', 'on hand',
-  product.on_hand, 'instead of', moved.on_hand, 'held', product.held, 'instead of', moved.held)
+UNION ALL SELECT 'product_stock_is_not_the_sum_of_its_movements', product.account_id, product.sku, concat_ws(' ',
+  'on hand', product.on_hand, 'instead of', moved.on_hand, 'held', product.held, 'instead of', moved.held)
 FROM products AS product CROSS JOIN LATERAL (
   SELECT COALESCE(sum(CASE kind WHEN 'adjust' THEN quantity WHEN 'book' THEN -quantity END), 0) AS on_hand,
     COALESCE(sum(CASE kind WHEN 'hold' THEN quantity WHEN 'adjust' THEN 0 ELSE -quantity END), 0) AS held
@@ -67,10 +62,9 @@ WHERE (product.on_hand, product.held) IS DISTINCT FROM (moved.on_hand, moved.hel
 
 -- hold_contradicts_its_sale: The shipment books the hold. The failure or the cancellation releases it, in the same
 -- transaction. Otherwise it is held.
-UNION ALL
-SELECT 'hold_contradicts_its_sale', hold.account_id, hold.cause, concat_ws(' ', hold.sku, COALESCE(ended.kind, 'held')
-  || ', the charge is', COALESCE(charge.status, 'absent') || ', the order', COALESCE(orders.status, 'another’s') || ',',
-  COALESCE(shipment.id, 'no shipment'))
+UNION ALL SELECT 'hold_contradicts_its_sale', hold.account_id, hold.cause, concat_ws(', ',
+  hold.sku || ' ' || COALESCE(ended.kind, 'held'), 'the charge is ' || COALESCE(charge.status, 'absent'),
+  'the order is ' || COALESCE(orders.status, 'another’s'), COALESCE(shipment.id, 'no shipment'))
 FROM stock_movements AS hold
 LEFT JOIN stock_movements AS ended ON ended.account_id = hold.account_id AND ended.sku = hold.sku
   AND ended.cause = hold.cause AND ended.kind IN ('release', 'book')
@@ -82,8 +76,7 @@ WHERE hold.kind = 'hold' AND ended.kind IS DISTINCT FROM CASE
   WHEN orders.status = 'canceled' OR COALESCE(charge.status, 'failed') = 'failed' THEN 'release' END
 
 -- stock_released_or_booked_without_its_hold: A hold ends once, by a release or a booking of the same quantity.
-UNION ALL
-SELECT 'stock_released_or_booked_without_its_hold', ended.account_id, ended.cause,
+UNION ALL SELECT 'stock_released_or_booked_without_its_hold', ended.account_id, ended.cause,
   ended.sku || ', ' || sum(ended.quantity) || ' of ' || COALESCE(max(hold.quantity), 0)
 FROM stock_movements AS ended
 LEFT JOIN stock_movements AS hold ON hold.account_id = ended.account_id AND hold.sku = ended.sku

@@ -30,16 +30,14 @@ WHERE endpoint.deleted_at IS NULL
 GROUP BY endpoint.account_id, endpoint.id HAVING count(secret.id) <> 1
 
 -- event_without_its_delivery: An endpoint of the account wants the event, and no job will plan its delivery.
-UNION ALL
-SELECT 'event_without_its_delivery', account_id, id, 'none to ' || endpoint_id || ', ' || parked
+UNION ALL SELECT 'event_without_its_delivery', account_id, id, 'none to ' || endpoint_id || ', ' || parked
 FROM wanted
 WHERE is_due AND NOT EXISTS (SELECT 1 FROM webhook_deliveries AS delivery WHERE delivery.account_id = wanted.account_id
   AND delivery.endpoint_id = wanted.endpoint_id AND delivery.event_id = wanted.id)
 
 -- resend_without_its_deliveries: We promised to send the event once more to each endpoint that wants it. The resend and
 -- its deliveries commit together.
-UNION ALL
-SELECT 'resend_without_its_deliveries', resent.account_id, resent.event_id,
+UNION ALL SELECT 'resend_without_its_deliveries', resent.account_id, resent.event_id,
   concat_ws(' ', delivered.times, 'deliveries to', resent.endpoint_id, 'instead of', resent.times)
 FROM (SELECT resend.account_id, resend.event_id, wanted.endpoint_id, count(*) + max(wanted.is_due::int) AS times
   FROM event_resends AS resend
@@ -53,14 +51,12 @@ WHERE delivered.times < resent.times
 
 -- delivery_overdue: A due delivery is attempted within seconds, also after a crash. No worker runs, or each attempt
 -- kills it. Ten minutes is longer than a restart of all workers, or the queue of one slow endpoint.
-UNION ALL
-SELECT 'delivery_overdue', account_id, id, attempts || ' attempts, due since ' || next_attempt_at
+UNION ALL SELECT 'delivery_overdue', account_id, id, attempts || ' attempts, due since ' || next_attempt_at
 FROM webhook_deliveries WHERE status = 'pending' AND next_attempt_at < now() - interval '10 minutes'
 
 -- delivery_without_its_event: We sent what did not happen, or what the endpoint did not ask for. An endpoint that was
 -- created anew may want other events than before.
-UNION ALL
-SELECT 'delivery_without_its_event', delivery.account_id, delivery.id,
+UNION ALL SELECT 'delivery_without_its_event', delivery.account_id, delivery.id,
   delivery.event_id || ' to ' || delivery.endpoint_id
 FROM webhook_deliveries AS delivery
 JOIN webhook_endpoints AS endpoint ON endpoint.account_id = delivery.account_id AND endpoint.id = delivery.endpoint_id
@@ -69,8 +65,7 @@ WHERE delivery.created_at > endpoint.created_at + interval '1 minute'
     AND event.id = delivery.event_id AND endpoint.events::jsonb ?| ARRAY[event.type, '*'])
 
 -- event_delivered_twice: An endpoint gets one delivery, and one more for each resend.
-UNION ALL
-SELECT 'event_delivered_twice', account_id, event_id, delivered.times || ' times to ' || delivered.endpoint_id
+UNION ALL SELECT 'event_delivered_twice', account_id, event_id, delivered.times || ' times to ' || delivered.endpoint_id
 FROM (SELECT account_id, event_id, endpoint_id, count(*) AS times FROM webhook_deliveries
   GROUP BY account_id, event_id, endpoint_id HAVING count(*) > 1) AS delivered
 LEFT JOIN (SELECT account_id, event_id, count(*) AS times FROM event_resends
@@ -78,9 +73,8 @@ LEFT JOIN (SELECT account_id, event_id, count(*) AS times FROM event_resends
 WHERE delivered.times > 1 + COALESCE(resent.times, 0)
 
 -- delivery_contradicts_its_attempts: Each attempt has its row before it sends. A 2xx answer ends the delivery.
-UNION ALL
-SELECT 'delivery_contradicts_its_attempts', delivery.account_id, delivery.id, concat_ws(' ', delivery.status, 'after',
-  delivery.attempts, 'attempts,', made.total, 'written,', made.good, 'of them good')
+UNION ALL SELECT 'delivery_contradicts_its_attempts', delivery.account_id, delivery.id, concat_ws(' ',
+  delivery.status, 'after', delivery.attempts, 'attempts,', made.total, 'written,', made.good, 'of them good')
 FROM webhook_deliveries AS delivery CROSS JOIN LATERAL (
   SELECT count(*) AS total, count(*) FILTER (WHERE response_status BETWEEN 200 AND 299) AS good
   FROM webhook_attempts AS attempt

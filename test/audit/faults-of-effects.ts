@@ -79,12 +79,6 @@ export const EFFECT_FAULTS: readonly Fault[] = [
       VALUES ('$account', '<planted>', 'evt_charge.failed_$failed', 'ann@shop.test', 1)`,
   },
   {
-    invariant: 'receipt_without_its_event',
-    drop: ['sent_emails.sent_emails_event_fkey'],
-    sql: `INSERT INTO sent_emails (account_id, message_id, event_id, recipient, epoch)
-      VALUES ('$account', '<planted>', 'evt_absent', 'ann@shop.test', 1)`,
-  },
-  {
     invariant: 'shipment_without_its_sale',
     sql: DECIDE,
     also: ['sale_canceled_half_way'],
@@ -130,34 +124,6 @@ export const EFFECT_FAULTS: readonly Fault[] = [
     sql: `INSERT INTO sent_emails (account_id, message_id, event_id, recipient, epoch, sent_at)
       VALUES ('$account', '<planted>', '${PAID}', 'ann@shop.test', 1, now())`,
   },
-  {
-    invariant: 'effect_twice',
-    also: ['shipment_without_its_sale', 'outcome_without_its_event'],
-    drop: ['fulfillments.fulfillments_order_key'],
-    sql: `INSERT INTO fulfillments (account_id, id, order_id, charge_id, step, tracking_number)
-      VALUES ('$account', 'ful_planted', '$order', '$bought', 'handed_over', 'TRACK-2')`,
-  },
-  {
-    invariant: 'effect_twice',
-    also: ['stock_released_or_booked_without_its_hold'],
-    drop: ['stock_movements.stock_movements_pkey', 'INDEX stock_movements_hold_ends_once'],
-    sql: `INSERT INTO stock_movements SELECT * FROM ${BOOKING};
-      UPDATE products SET on_hand = on_hand - 2, held = held - 2 ${OF_ACCOUNT}`,
-  },
-  {
-    invariant: 'effect_twice',
-    drop: ['stock_movements.stock_movements_pkey'],
-    sql: `INSERT INTO stock_movements SELECT * FROM stock_movements WHERE cause = '$holder';
-      UPDATE products SET held = held + 2 ${OF_ACCOUNT}`,
-  },
-  {
-    invariant: 'effect_twice',
-    drop: ['INDEX refunds_one_live_per_cause'],
-    also: ['charge_refunded_beyond_its_amount', 'refunds_exceed_their_charge'],
-    sql: `ALTER TABLE charges DROP CONSTRAINT charges_refunded_is_within_amount;
-      ${OWED_AGAIN('re_planted', 'out_of_stock:$returned#2', 'succeeded', 1200)};
-      UPDATE charges SET amount_refunded = 2400 WHERE id = '$returned'`,
-  },
 ];
 
 /** What is in order: the refund that we owe was refused, and the next one has gone back. */
@@ -188,12 +154,6 @@ export const DELIVERY_FAULTS: readonly Fault[] = [
   {
     invariant: 'delivery_without_its_event',
     sql: `${ENDPOINT} events = '[]' WHERE id = '$endpoint'`, // it wants nothing
-  },
-  {
-    invariant: 'delivery_without_its_event',
-    also: ['event_without_its_delivery'],
-    drop: ['webhook_deliveries.webhook_deliveries_event_fkey'],
-    sql: `UPDATE webhook_deliveries SET event_id = 'evt_absent' WHERE id = '$delivery'`,
   },
   {
     invariant: 'event_delivered_twice', // somebody asked for another one

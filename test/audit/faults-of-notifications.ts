@@ -47,14 +47,4 @@ export const NOTIFICATION_FAULTS: readonly Fault[] = [
     invariant: 'notification_parked_without_its_payment',
     sql: `DELETE FROM parked_payments WHERE account_id = '$account'`,
   },
-  {
-    invariant: 'notifications_share_an_id',
-    drop: ['processor_events.processor_events_pkey'],
-    sql: `INSERT INTO processor_events SELECT * FROM processor_events ${OF_CHARGE}`,
-  },
-  {
-    invariant: 'notification_of_unknown_state',
-    drop: ['processor_events.processor_events_state_is_known'],
-    sql: `${TELL} state = 'ignored' ${OF_CHARGE}`,
-  },
 ];

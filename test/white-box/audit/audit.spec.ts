@@ -1,3 +1,4 @@
+import { readdirSync, readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { audit, INVARIANTS } from '../../../src/audit/audit.js';
 import type { Finding } from '../../../src/audit/invariant.js';
@@ -15,8 +16,9 @@ import {
 import { NOTIFICATION_FAULTS } from '../../audit/faults-of-notifications.js';
 import { EVENT_FAULTS, ORDER_FAULTS, REFUND_FAULTS } from '../../audit/faults-of-orders.js';
 import { CHARGE_FAULTS, type Fault } from '../../audit/faults.js';
+import { REFUSED_FAULTS } from '../../audit/refused-faults.js';
 
-/** At least one for each invariant of src/audit/. */
+/** At least one for each invariant of src/audit/ but `CONSTRAINT`. */
 const FAULTS = [
   ...CHARGE_FAULTS,
   ...REFUND_FAULTS,
@@ -27,7 +29,12 @@ const FAULTS = [
   ...NOTIFICATION_FAULTS,
 ];
 
-/** Most faults change a state, and then the events and notifications, which are left alone, tell another story. */
+const CONSTRAINT = 'constraint_missing_or_not_valid';
+const SQL_FILES = readdirSync('src/audit').filter((name) => name.endsWith('.sql'));
+/** It reads the ledger from parameters: see processor-comparison.spec.ts. */
+const NEEDS_PARAMETERS = 'processor.sql';
+
+/** Most faults change a state. The events and notifications stay, so they contradict it. */
 const ECHOES = [
   'outcome_without_its_event',
   'event_without_its_outcome',
@@ -61,18 +68,23 @@ async function lookAfter(plant: (tx: Tx) => Promise<unknown>, ttlSeconds?: numbe
   return found;
 }
 
-async function plantFault(tx: Tx, { drop = [], sql }: Fault): Promise<void> {
-  for (const name of drop) {
-    const [table, constraint] = name.split('.');
-    await tx.query(
-      constraint ? `ALTER TABLE ${table} DROP CONSTRAINT ${constraint}` : `DROP ${name}`,
-    );
-  }
+async function plantFault(tx: Tx, { drop = [], sql }: Omit<Fault, 'invariant'>): Promise<void> {
+  for (const name of drop) await dropConstraint(tx, name);
   await run(
     tx,
     sql.replaceAll(/\$(\w+)/g, (_, name: keyof Ids) => ids[name]),
   );
 }
+
+async function dropConstraint(tx: Tx, name: string): Promise<void> {
+  const [table, constraint] = name.split('.');
+  await tx.query(
+    constraint ? `ALTER TABLE ${table} DROP CONSTRAINT ${constraint}` : `DROP ${name}`,
+  );
+}
+
+/** @param name as `table.constraint` or `INDEX name`. */
+const bareName = (name: string) => name.split(/[. ]/)[1]!;
 
 /** A `Tx` takes one statement; no literal here has a semicolon. */
 async function run(tx: Tx, statements: string): Promise<void> {
@@ -96,7 +108,11 @@ describe('the auditor', () => {
   test.each(FAULTS.map((fault, nr) => ({ ...fault, nr })))(
     'finds $invariant (fault $nr)',
     async (fault) => {
-      const found = await lookAfter((tx) => plantFault(tx, fault));
+      const all = await lookAfter((tx) => plantFault(tx, fault));
+      const found = all.filter(({ invariant }) => invariant !== CONSTRAINT);
+      expect(all.filter((finding) => !found.includes(finding)).map(({ id }) => id)).toEqual(
+        (fault.drop ?? []).map(bareName).sort(),
+      );
       const expected = new Set([fault.invariant, ...(fault.also ?? [])]);
       const names = new Set(found.map(({ invariant }) => invariant));
       for (const echo of ECHOES) if (!expected.has(echo)) names.delete(echo);
@@ -171,19 +187,78 @@ describe('the auditor', () => {
   });
 
   test('does not mind that a refund we owe was refused, once the next one has gone back', async () => {
-    const found = await lookAfter((tx) => plantFault(tx, { invariant: 'none', sql: OWED_AT_LAST }));
+    const found = await lookAfter((tx) => plantFault(tx, { sql: OWED_AT_LAST }));
     expect(found.filter(({ invariant }) => !ECHOES.includes(invariant))).toEqual([]);
   });
 
+  describe.each(REFUSED_FAULTS.map((fault, nr) => ({ ...fault, nr })))(
+    'leaves it to a constraint to refuse $what,',
+    ({ sql, refusedBy }) => {
+      test('which it does', async () => {
+        const planted = db.transaction((tx) => plantFault(tx, { sql }));
+        await expect(planted).rejects.toMatchObject({ constraint: bareName(refusedBy) });
+      });
+
+      test('and finds the loss of that constraint', async () => {
+        const found = await lookAfter((tx) => dropConstraint(tx, refusedBy));
+        expect(found).toEqual([
+          {
+            invariant: CONSTRAINT,
+            account_id: '-',
+            id: bareName(refusedBy),
+            detail: expect.stringMatching(/^(constraint|unique index) is missing$/),
+          },
+        ]);
+      });
+    },
+  );
+
+  test('finds a constraint and an index that are not valid', async () => {
+    const found = await lookAfter(async (tx) => {
+      await tx.query('ALTER TABLE charges DROP CONSTRAINT charges_status_is_known');
+      await tx.query(
+        `ALTER TABLE charges ADD CONSTRAINT charges_status_is_known CHECK (status <> 'paid') NOT VALID`,
+      );
+      await tx.query(
+        `UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'charges_one_live_per_order'::regclass`,
+      );
+    });
+    expect(found.map(({ id, detail }) => `${id}: ${detail}`)).toEqual([
+      'charges_one_live_per_order: unique index is not valid',
+      'charges_status_is_known: constraint is not valid',
+    ]);
+  });
+
+  test('lists every valid constraint and unique index of the accounts’ tables', async () => {
+    const listed = readFileSync('src/audit/constraints.sql', 'utf8').matchAll(/'(\w+_\w+)'/g);
+    const present = await db.query<{ name: string }>(
+      `SELECT conname AS name FROM pg_constraint JOIN pg_class AS class ON class.oid = conrelid
+       WHERE contype IN ('c', 'f', 'p', 'u') AND convalidated AND relnamespace = 'public'::regnamespace
+         AND relname !~ '^(naive_charges|reconciliation_|migrations)'
+       UNION SELECT relname FROM pg_index JOIN pg_class AS class ON class.oid = indexrelid
+       WHERE indisunique AND relnamespace = 'public'::regnamespace
+         AND relname !~ '^(naive_charges|reconciliation_|PK_|migrations)'`,
+    );
+    const names = new Set([...listed].map(([, name]) => name!));
+    expect(present.map(({ name }) => name).filter((name) => !names.has(name))).toEqual([]);
+  });
+
   test('has a planted fault for each invariant', () => {
-    const planted = new Set(FAULTS.map(({ invariant }) => invariant));
-    expect(INVARIANTS.map(({ name }) => name).filter((name) => !planted.has(name))).toEqual([]);
+    const planted = new Set([CONSTRAINT, ...FAULTS.map(({ invariant }) => invariant)]);
+    expect(INVARIANTS.filter((name) => !planted.has(name))).toEqual([]);
+    expect([...planted].filter((name) => !INVARIANTS.includes(name))).toEqual([]);
   });
 
   test('names no two invariants alike', () => {
-    const names = INVARIANTS.map(({ name }) => name);
-    expect(new Set(names).size).toBe(names.length);
+    expect(new Set(INVARIANTS).size).toBe(INVARIANTS.length);
   });
+
+  test.each(SQL_FILES.filter((name) => name !== NEEDS_PARAMETERS))(
+    'runs src/audit/%s alone, as psql does',
+    async (name) => {
+      expect(await db.query(readFileSync(`src/audit/${name}`, 'utf8'))).toEqual([]);
+    },
+  );
 
   test('does not miss the record of a charge whose key has expired', async () => {
     const found = await lookAfter((tx) =>
