@@ -4,7 +4,7 @@
 -- Stored answers live for IDEMPOTENCY_TTL_SECONDS, seven days if it is not set. For another value:
 --   psql "$DATABASE_URL" -c 'SET audit.ttl_seconds = 3600' -f src/audit/charges.sql
 WITH setting AS (
-  SELECT make_interval(secs => COALESCE(NULLIF(current_setting('audit.ttl_seconds', true), ''), '604800')::float8) AS ttl),
+  SELECT COALESCE(NULLIF(current_setting('audit.ttl_seconds', true), '')::float8, 604800) * interval '1 second' AS ttl),
 made AS (
   SELECT 'charge' AS object, account_id, id, status, amount, currency, processor_parameters, settled_at, rebuilt_at,
     true AS is_retried, 402 AS status_if_failed

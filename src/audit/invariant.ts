@@ -8,7 +8,7 @@ export interface Finding {
   detail: string;
 }
 
-/** Every invariant of a file. It stands in a comment above its query, with the reason after the colon. */
+/** The invariants of a file: each query has a comment with its name, a colon and the reason. */
 export function invariantsOf(sql: string): string[] {
   const lists = sql.matchAll(/^-- ([a-z]+_[a-z_]+(?:,\s+(?:-- )?[a-z_]+)*):\s/gm);
   return [...lists].flatMap(([, names]) => names!.match(/[a-z_]+/g)!);

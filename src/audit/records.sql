@@ -1,4 +1,4 @@
--- Idempotency records, and the objects that they stand for.
+-- Idempotency records, and the objects that belong to their keys.
 --   psql "$DATABASE_URL" -f src/audit/records.sql    one row for each broken invariant; no rows: nothing found
 
 -- What each keyed operation makes.

@@ -1,9 +1,9 @@
-/** Breaks the books by SQL. `$account`, `$id`, `$failed` and so on are the ids of clean-books.ts. */
+/** SQL that breaks an invariant. `$account`, `$id`, `$failed` and so on are the ids of clean-books.ts. */
 export interface Fault {
   invariant: string;
-  /** What else is found, because one fault breaks more than one sentence. */
+  /** Other invariants that the fault breaks. */
   also?: string[];
-  /** Constraints that forbid the fault, as `table.constraint`. */
+  /** Constraints that refuse the fault, as `table.constraint` or `INDEX name`. */
   drop?: string[];
   sql: string;
 }
@@ -24,7 +24,7 @@ export const CHARGE_FAULTS: readonly Fault[] = [
   },
   {
     invariant: 'record_under_another_name',
-    sql: `${RECORD} key = 'somebody else’s' ${OF_CHARGE}`,
+    sql: `${RECORD} key = 'another' ${OF_CHARGE}`,
   },
   {
     invariant: 'record_without_its_account',
