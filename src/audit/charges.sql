@@ -5,7 +5,7 @@
 --   psql "$DATABASE_URL" -c 'SET audit.ttl_seconds = 3600' -f src/audit/charges.sql
 WITH setting AS (
   SELECT COALESCE(NULLIF(current_setting('audit.ttl_seconds', true), '')::float8, 604800) * interval '1 second' AS ttl),
-made AS (
+made AS NOT MATERIALIZED (
   SELECT 'charge' AS object, account_id, id, status, amount, currency, processor_parameters, settled_at, rebuilt_at,
     true AS is_retried, 402 AS status_if_failed
   FROM charges
@@ -14,7 +14,7 @@ made AS (
     cause IS NULL OR settled_at IS NULL, -- no client retries a refund that we owe; it needs its record until it ends
     CASE WHEN reversed_at IS NULL THEN 402 ELSE 201 END -- the answer is a snapshot: this refund failed after a success
   FROM refunds),
-answered AS (
+answered AS NOT MATERIALIZED (
   SELECT made.*, record.state, record.response_status, record.response_body
   FROM made JOIN idempotency_records AS record
     ON record.account_id = made.account_id AND record.resource_id = made.id),

@@ -11,7 +11,7 @@ WITH work AS (
   FROM graphile_worker._private_jobs AS job, (VALUES ('event'), ('order'), ('fulfillment')) AS about (member)
   GROUP BY 1, 2, 3),
 -- Before the relay an event has no jobs yet; `event_not_relayed` reports one that waits too long.
-processed AS (
+processed AS NOT MATERIALIZED (
   SELECT event.*, COALESCE(work.parked, 'no job for it') AS parked
   FROM events AS event
   LEFT JOIN work ON work.account_id = event.account_id AND work.member = 'event' AND work.id = event.id

@@ -2,7 +2,7 @@
 --   psql "$DATABASE_URL" -f src/audit/events.sql    one row for each broken invariant; no rows: nothing found
 
 -- Each outcome that has an event, by the type and cause of that event.
-WITH outcome (account_id, type, cause) AS (
+WITH outcome (account_id, type, cause) AS NOT MATERIALIZED (
   SELECT account_id, 'charge.' || status, id FROM charges WHERE status <> 'pending'
   UNION ALL SELECT account_id, 'charge.refunded', id FROM refunds WHERE status = 'succeeded' OR reversed_at IS NOT NULL
   UNION ALL SELECT account_id, 'refund.failed', id FROM refunds WHERE reversed_at IS NOT NULL

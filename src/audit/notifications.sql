@@ -3,7 +3,7 @@
 
 -- Each notification with the charge or refund that it is about. A refund that was made elsewhere names none of ours: it
 -- is found by its reference. A rebuilt row exists since `rebuilt_at`.
-WITH notification AS (
+WITH notification AS NOT MATERIALIZED (
   SELECT event.account_id, event.id, event.state, event.received_at, event.refund_id IS NOT NULL AS is_refund,
     COALESCE(event.refund_id, event.charge_id) AS object_id, event.fact -> 'answer' ->> 'kind' AS kind,
     event.fact ->> 'reference' AS reference, object.status, object.processor_reference, object.exists_since

@@ -2,7 +2,7 @@
 --   psql "$DATABASE_URL" -f src/audit/orders.sql    one row for each broken invariant; no rows: nothing found
 
 -- Each order with the charge that it shows, if that charge is for this order.
-WITH shown AS (
+WITH shown AS NOT MATERIALIZED (
   SELECT orders.account_id, orders.id, orders.status, orders.charge_id, charge.id AS found_charge_id,
     charge.status AS charge_status, charge.amount AS charge_amount
   FROM orders LEFT JOIN charges AS charge ON charge.account_id = orders.account_id

@@ -10,7 +10,7 @@ WITH kind (operation, prefix, object) AS (VALUES
   ('POST /events/{id}/resend', 'rs', 'resend'),
   ('POST /webhook-endpoints', 'we', 'endpoint'),
   ('POST /webhook-endpoints/{id}/rotate-secret', 'whs', 'secret')),
-made (prefix, account_id, id) AS (
+made (prefix, account_id, id) AS NOT MATERIALIZED (
   SELECT 'ch', account_id, id FROM charges
   UNION ALL SELECT 're', account_id, id FROM refunds
   UNION ALL SELECT 'ord', account_id, id FROM orders

@@ -7,13 +7,13 @@ WITH work AS (
   SELECT payload ->> 'account' AS account_id, payload ->> 'event' AS id,
     bool_or(attempts < max_attempts OR locked_at IS NOT NULL) AS goes_on, 'job ' || min(id) || ' is parked' AS parked
   FROM graphile_worker._private_jobs GROUP BY 1, 2),
-planned AS (
+planned AS NOT MATERIALIZED (
   SELECT event.account_id, event.id, event.type, event.created_at, COALESCE(work.parked, 'no job for it') AS parked,
     event.relayed_at IS NOT NULL AND work.goes_on IS NOT TRUE AS is_planned
   FROM events AS event LEFT JOIN work ON work.account_id = event.account_id AND work.id = event.id),
 -- Which endpoint wants which event now. An endpoint that is less than a minute older than the event may have been
 -- committed after its deliveries were planned.
-wanted AS (
+wanted AS NOT MATERIALIZED (
   SELECT planned.*, endpoint.id AS endpoint_id, endpoint.created_at AS endpoint_created_at,
     planned.is_planned AND endpoint.created_at < planned.created_at - interval '1 minute' AS is_due
   FROM planned JOIN webhook_endpoints AS endpoint ON endpoint.account_id = planned.account_id
