@@ -51,7 +51,6 @@ type Facts = SessionSettings &
   Record<keyof typeof UNSAFE, string> & {
     server_encoding: string;
     read_only: boolean;
-    migrated: boolean;
     user: string;
     limits: Record<string, number>;
   };
@@ -61,7 +60,7 @@ type Facts = SessionSettings &
  *
  * @returns warnings: what should be otherwise and takes nobody's money.
  * @throws UnfitDatabase if an acknowledged charge could be forgotten, text be changed, a statement mean something else,
- *   or the schema is another. ReadOnlyDatabase while it is a standby.
+ *   or the schema is old or another. ReadOnlyDatabase while it is a standby.
  */
 export async function checkDatabase(url: string, allowUnsafe: boolean): Promise<string[]> {
   const client = new pg.Client({
@@ -81,7 +80,9 @@ export async function checkDatabase(url: string, allowUnsafe: boolean): Promise<
         `The database's encoding is ${facts.server_encoding}: text would not come back as it was sent. Create one with ENCODING 'UTF8'.`,
       );
     }
-    const missing = facts.migrated ? await missingMigrations(client) : migrations.length;
+    const applied = await appliedMigrations(async (sql) => (await client.query(sql)).rows);
+    refuseOldSchema(applied);
+    const missing = migrations.filter(({ name }) => !applied.has(name)).length;
     if (missing > 0) {
       throw new UnfitDatabase(
         `The database lacks ${missing} of ${migrations.length} migrations. Run \`npm run migrate\` first.`,
@@ -99,8 +100,7 @@ async function readFacts(client: pg.Client): Promise<Facts> {
   const { rows } = await client.query<Facts>(
     `SELECT ${SELECT_SETTINGS}, ${SELECT_UNSAFE},
        current_setting('transaction_read_only') = 'on' AS read_only,
-       current_setting('server_encoding') AS server_encoding, to_regclass('migrations') IS NOT NULL AS migrated,
-       current_user AS user,
+       current_setting('server_encoding') AS server_encoding, current_user AS user,
        (SELECT json_object_agg(name, setting::bigint) FROM pg_settings WHERE name = ANY ($1)) AS limits`,
     [Object.keys(SESSION_LIMITS_MS)],
   );
@@ -127,11 +127,25 @@ function requireMeaning(facts: Facts): void {
   );
 }
 
-/** A schema that is ahead of this program is no fault: migrations are forward only, and deploys overlap. */
-async function missingMigrations(client: pg.Client): Promise<number> {
-  const { rows } = await client.query<{ name: string }>('SELECT name FROM migrations');
-  const applied = new Set(rows.map(({ name }) => name));
-  return migrations.filter(({ name }) => !applied.has(name)).length;
+/** The names in the table of TypeORM. A newer program may have added some: migrations are forward only, deploys overlap. */
+export async function appliedMigrations(
+  select: (sql: string) => Promise<{ name: string }[]>,
+): Promise<Set<string>> {
+  const [table] = await select(`SELECT to_regclass('migrations')::text AS name`);
+  const rows = table?.name ? await select('SELECT name FROM migrations') : [];
+  return new Set(rows.map(({ name }) => name));
+}
+
+/** A class name ends with it, in ms. Version 0.2 replaced all migrations by newer ones. */
+const timeOf = (migration: string) => Number(migration.slice(-13));
+const FIRST_MIGRATION = timeOf(migrations[0]!.name);
+
+/** @throws UnfitDatabase if a version before 0.2 made the schema: no migration leads from there to ours. */
+export function refuseOldSchema(applied: Set<string>): void {
+  if (![...applied].some((name) => timeOf(name) < FIRST_MIGRATION)) return;
+  throw new UnfitDatabase(
+    'The database was made by a version before 0.2, and no migration leads from there. Create a new database for DATABASE_URL; if `npm start` made it, remove `.data/` (or your DATA_DIR).',
+  );
 }
 
 /** Behind a pooler that ignores our start-up parameters, the role has to carry them. */

@@ -1,11 +1,11 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { runMigrations as migrateQueue } from 'graphile-worker';
 import pg from 'pg';
-import { DataSource } from 'typeorm';
-import { migrations } from '../../migrations/index.js';
+import { DataSource, type MigrationInterface } from 'typeorm';
+import { migrations as OURS } from '../../migrations/index.js';
 import { connectionTarget } from './connection-target.js';
 import { processIdOf } from './connection.js';
-import { UnfitDatabase } from './database-check.js';
+import { appliedMigrations, refuseOldSchema, UnfitDatabase } from './database-check.js';
 import { sqlStateOf, withLockRetries, type Retrying } from './lock-retries.js';
 import { CLAIM_QUEUE, QUEUE_SCHEMA, whyQueueIsForeign } from './queue-owner.js';
 import { UNLIMITED_SESSION_OPTIONS } from './session.js';
@@ -33,6 +33,12 @@ const REUSE_TASK_IDS = `DO $$ BEGIN
   PERFORM setval('graphile_worker.tasks_id_seq', 10000) FROM graphile_worker.tasks_id_seq WHERE last_value < 10000;
   ALTER SEQUENCE graphile_worker.tasks_id_seq MINVALUE 10000 START 10000 CYCLE;
 END $$`;
+
+type MigrationClasses = (new () => MigrationInterface)[];
+
+export interface MigrateOptions extends Retrying {
+  migrations?: MigrationClasses;
+}
 
 /** Whoever else has waited for the lock may be at work now: this one must not go on. */
 export class MigrationLockLost extends Error {
@@ -99,11 +105,14 @@ async function outOfTime(session: pg.Client, error: unknown): Promise<unknown> {
  * transaction mode would leave a session's lock behind, and let two in.
  *
  * Safe while requests run: a lock that is not to be had within a second is tried for again later.
- * @param retrying how often, and what is told meanwhile.
+ * @param options how often to retry, and the log. `migrations` are ours by default; tests append some.
  * @throws MigrationLockLost, MigrationBlocked, MigrationOutOfTime; UnfitDatabase if the database has another
- *   installation, before anything is changed.
+ *   installation or an old schema, before anything is changed.
  */
-export async function migrate(databaseUrl: string, retrying: Retrying = {}): Promise<void> {
+export async function migrate(
+  databaseUrl: string,
+  { migrations = OURS, ...retrying }: MigrateOptions = {},
+): Promise<void> {
   const target = {
     ...connectionTarget(databaseUrl, UNLIMITED_SESSION_OPTIONS),
     application_name: APPLICATION_NAME,
@@ -120,7 +129,7 @@ export async function migrate(databaseUrl: string, retrying: Retrying = {}): Pro
     await takeLock(lock);
     const foreign = await whyQueueIsForeign(lock);
     if (foreign !== undefined) throw new UnfitDatabase(foreign);
-    const work = openWork(databaseUrl, target, (step) =>
+    const work = openWork(databaseUrl, target, migrations, (step) =>
       withLockRetries(watcher, APPLICATION_NAME, step, retrying),
     );
     try {
@@ -156,6 +165,7 @@ async function takeLock(lock: pg.Client): Promise<void> {
 function openWork(
   databaseUrl: string,
   target: pg.ClientConfig,
+  migrations: MigrationClasses,
   retry: (step: () => Promise<unknown>) => Promise<void>,
 ): { run(): Promise<void>; stop(): Promise<void> } {
   const connections = new Set<pg.Client>();
@@ -190,6 +200,10 @@ function openWork(
   pgPool.on('error', told).on('connect', (connection) => connection.on('error', told));
   let running: Promise<void> | undefined;
   const steps = [
+    () =>
+      db.transaction(async (tx) =>
+        refuseOldSchema(await appliedMigrations((sql) => tx.query(sql))),
+      ),
     () => db.runMigrations({ transaction: 'each' }),
     () => migrateQueue({ pgPool, schema: QUEUE_SCHEMA }), // the job queue keeps its own schema
     () => db.transaction((tx) => tx.query(REUSE_TASK_IDS)),
