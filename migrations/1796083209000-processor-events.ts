@@ -21,7 +21,7 @@ export class ProcessorEvents1796083209000 implements MigrationInterface {
         'A notification from the processor. Written by the webhook that receives it, in the transaction that applies it.'`);
     await db.query(`
       COMMENT ON COLUMN processor_events.charge_id IS
-        'No foreign key: a notification may arrive before its charge is written, or after a restore lost it.'`);
+        'No foreign key: a restore may have lost the charge. Such a notification waits.'`);
     await db.query(`
       COMMENT ON CONSTRAINT processor_events_pkey ON processor_events IS
         'Without the account: the id is the processor''s own. A notification that is sent again is found here.'`);
