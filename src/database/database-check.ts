@@ -11,10 +11,10 @@ import {
   type SessionSettings,
 } from './session.js';
 
-/** The database answers, but nothing may be charged on it; the message is one line with the mend. */
+/** The database works, but charging on it is not safe. The message is one line that says what to change. */
 export class UnfitDatabase extends Error {}
 
-/** A standby, or set read-only: that passes, so that a supervisor may try again. */
+/** A standby, or set read-only. Temporary, so a supervisor may try again. */
 export class ReadOnlyDatabase extends Error {
   constructor() {
     super('The database is read-only: a standby, or default_transaction_read_only is on.');
@@ -22,8 +22,8 @@ export class ReadOnlyDatabase extends Error {
 }
 
 /**
- * What is refused because an acknowledged charge could be lost: by a power loss, by a page that is torn, emptied or
- * wrong, by a row that points nowhere.
+ * Settings that are refused because an acknowledged charge could be lost: by a power loss, by a page that is torn,
+ * emptied or wrong, or by a foreign key that is not enforced.
  */
 const UNSAFE = {
   fsync: { value: 'off', effect: 'after a power loss it could forget a charge that was paid' },
@@ -56,11 +56,11 @@ type Facts = SessionSettings &
   };
 
 /**
- * Looks at the database once, before anything listens.
+ * Checks the database once, before anything listens.
  *
- * @returns warnings: what should be otherwise and takes nobody's money.
- * @throws UnfitDatabase if an acknowledged charge could be forgotten, text be changed, a statement mean something else,
- *   or the schema is old or another. ReadOnlyDatabase while it is a standby.
+ * @returns warnings: settings that should differ but put no money at risk.
+ * @throws UnfitDatabase if an acknowledged charge could be lost, text could change, a statement could mean something
+ *   else, or the schema is not ours. ReadOnlyDatabase while it is a standby.
  */
 export async function checkDatabase(url: string, allowUnsafe: boolean): Promise<string[]> {
   const client = new pg.Client({
@@ -117,7 +117,7 @@ function requireDurability(facts: Facts): void {
   }
 }
 
-/** Our start-up parameters set these; a pooler may have ignored them. */
+/** Our start-up parameters set these, but a pooler may ignore them. */
 function requireMeaning(facts: Facts): void {
   const unfit = findUnfitSetting(facts);
   if (!unfit) return;
@@ -127,7 +127,7 @@ function requireMeaning(facts: Facts): void {
   );
 }
 
-/** The names in the table of TypeORM. A newer program may have added some: migrations are forward only, deploys overlap. */
+/** The names in TypeORM's table. A newer version may have added some: migrations are forward only, and deploys overlap. */
 export async function appliedMigrations(
   select: (sql: string) => Promise<{ name: string }[]>,
 ): Promise<Set<string>> {
@@ -136,7 +136,7 @@ export async function appliedMigrations(
   return new Set(rows.map(({ name }) => name));
 }
 
-/** A class name ends with it, in ms. Version 0.2 replaced all migrations by newer ones. */
+/** The time at the end of a class name, in ms. Version 0.2 replaced all migrations by newer ones. */
 const timeOf = (migration: string) => Number(migration.slice(-13));
 const FIRST_MIGRATION = timeOf(migrations[0]!.name);
 
@@ -148,7 +148,7 @@ export function refuseOldSchema(applied: Set<string>): void {
   );
 }
 
-/** Behind a pooler that ignores our start-up parameters, the role has to carry them. */
+/** Behind a pooler that ignores our start-up parameters, the role must set the limits. */
 function missingLimits({ limits, user }: Facts): string[] {
   return Object.entries(SESSION_LIMITS_MS)
     .filter(([name]) => !limits[name])

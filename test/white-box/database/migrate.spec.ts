@@ -29,7 +29,7 @@ async function connected(connectionString: string): Promise<pg.Client> {
   return client;
 }
 
-/** What the others do in that database. */
+/** The processes of the other sessions in that database. */
 async function sessions(where: string): Promise<number[]> {
   const { rows } = await admin.query<{ pid: number }>(
     `SELECT pid FROM pg_stat_activity WHERE datname = $1 AND pid <> $2 AND ${where}`,
@@ -45,7 +45,7 @@ async function isThere(table: string): Promise<boolean> {
   return rows[0].found !== null;
 }
 
-/** Each is made in its turn, and waits for whoever is making it already. */
+/** Each object is made in its turn, and that waits for the session that is making it already. */
 describe.each([
   ['our migrations', 'CREATE TABLE charges (id int)', 'charges', 'refunds'],
   [
@@ -55,7 +55,7 @@ describe.each([
     'graphile_worker._private_jobs',
   ],
 ])('while %s run', (_whose, inTheWay, next, last) => {
-  test('the loss of their lock is told, and they do not go on without it', async () => {
+  test('they report the loss of their lock, and do not continue without it', async () => {
     await blocker.query('BEGIN');
     await blocker.query(inTheWay);
     const migrated = migrate(testDatabaseUrl(name));
@@ -64,13 +64,13 @@ describe.each([
     const [holder] = await sessions(HOLDS_THE_LOCK);
     await admin.query('SELECT pg_terminate_backend($1)', [holder]);
     await refused;
-    await until(async () => (await sessions('true')).length === 0); // nobody is left to go on
+    await until(async () => (await sessions('true')).length === 0); // no session is left that could continue
     await blocker.query('ROLLBACK');
     expect([await isThere(next), await isThere(last)]).toEqual([false, false]);
   });
 });
 
-test('afterwards they are run as if nothing had happened, whatever time statements have here', async () => {
+test('afterwards they run as if nothing had happened, whatever the time limits of the database', async () => {
   process.env.GRAPHILE_WORKER_SCHEMA = 'of_another_application'; // in the shell: ours is named
   await admin.query(`ALTER DATABASE ${name} SET statement_timeout = '1ms'`);
   await admin.query(`ALTER DATABASE ${name} SET transaction_timeout = '1s'`);
@@ -82,7 +82,7 @@ test('afterwards they are run as if nothing had happened, whatever time statemen
   ]);
 });
 
-/** When the migrations last asked what is in their way. */
+/** When the migrations last looked for blocking sessions. */
 async function lastLook(): Promise<string> {
   const { rows } = await admin.query<{ at: string }>(
     `SELECT max(query_start)::text AS at FROM pg_stat_activity
@@ -92,7 +92,7 @@ async function lastLook(): Promise<string> {
   return rows[0]!.at;
 }
 
-test('the log names an old transaction whose end an index build waits for, once', async () => {
+test('the log names, once, an old transaction for whose end an index build waits', async () => {
   const dump = await connected(testDatabaseUrl(name));
   await dump.query(`SET application_name = 'pg_dump'`);
   await dump.query('BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT FROM accounts');
@@ -137,7 +137,7 @@ describe('while a dump reads a table that is to be changed', () => {
   });
   afterAll(() => dump.end());
 
-  test('requests go on, the log names the dump, and the change is made when it has ended', async () => {
+  test('requests continue, the log names the dump, and the change is made after its end', async () => {
     await undo();
     await dump.query('BEGIN; LOCK refunds IN ACCESS SHARE MODE');
     const lines: string[] = [];
@@ -158,7 +158,7 @@ describe('while a dump reads a table that is to be changed', () => {
     expect(await isChanged()).toBe(true);
   });
 
-  test('they give up in the end and say what is in the way', async () => {
+  test('they abandon the change in the end, and name the dump', async () => {
     await undo();
     await dump.query('BEGIN; LOCK refunds IN ACCESS SHARE MODE');
     const blocked = migrateFurther(testDatabaseUrl(name), { attempts: 2, pauseMs: 10 });

@@ -5,7 +5,7 @@ import { checkDatabase, UnfitDatabase } from '../../../src/database/database-che
 import { migrate } from '../../../src/database/migrate.js';
 import { testDatabaseUrl } from '../../support/database.js';
 
-/** Whose database it is: made by a version before 0.2, by another installation, by three processes at once. */
+/** A database that is not this installation's own, and one that three processes make at once. */
 const name = `refused_${randomBytes(5).toString('hex')}`;
 const url = testDatabaseUrl(name);
 let admin: pg.Client;
@@ -62,7 +62,7 @@ test('of three processes at once one migrates, and the others find nothing left 
   }
 });
 
-describe('a database that another installation has, in another schema,', () => {
+describe('a database with another installation, in another schema,', () => {
   const useSchema = (schema: string) =>
     admin.query(`ALTER DATABASE ${name} SET search_path = ${schema}`);
 
@@ -79,7 +79,7 @@ describe('a database that another installation has, in another schema,', () => {
     expect(await isThere('staging.migrations')).toBe(false);
   });
 
-  test('is refused at boot too, and taken by the one whose schema was renamed', async () => {
+  test('is refused at boot too; after a rename of the schema one statement makes it ours again', async () => {
     await session.query('DROP SCHEMA public, graphile_worker CASCADE');
     await migrate(url);
     expect(await isThere('staging.charges')).toBe(true);
