@@ -11,7 +11,7 @@ import {
   type SessionSettings,
 } from './session.js';
 
-/** The database works, but charging on it is not safe. The message is one line that says what to change. */
+/** The database works, but it is not safe to work on. The message is one line that says what to change. */
 export class UnfitDatabase extends Error {}
 
 /** A standby, or set read-only. Temporary, so a supervisor may try again. */
@@ -22,7 +22,7 @@ export class ReadOnlyDatabase extends Error {
 }
 
 /**
- * Settings that are refused because an acknowledged charge could be lost: by a power loss, by a page that is torn,
+ * Settings that are refused because an acknowledged commit could be lost: by a power loss, by a page that is torn,
  * emptied or wrong, or by a foreign key that is not enforced.
  */
 const UNSAFE = {
@@ -58,8 +58,8 @@ type Facts = SessionSettings &
 /**
  * Checks the database once, before anything listens.
  *
- * @returns warnings: settings that should differ but put no money at risk.
- * @throws UnfitDatabase if an acknowledged charge could be lost, text could change, a statement could mean something
+ * @returns warnings: settings that should differ but lose no commit.
+ * @throws UnfitDatabase if an acknowledged commit could be lost, text could change, a statement could mean something
  *   else, or the schema is not ours. ReadOnlyDatabase while it is a standby.
  */
 export async function checkDatabase(url: string, allowUnsafe: boolean): Promise<string[]> {

@@ -20,13 +20,13 @@ const APPLICATION_NAME = 'charge-once migrations';
 
 /**
  * How long one attempt waits for a lock, in ms. Requests queue behind a waiting ALTER TABLE, so this is the longest delay
- * of a charge.
+ * of a request.
  */
 const LOCK_TIMEOUT_MS = 1_000;
 
 /**
  * The queue uses one value of this integer sequence for each job, not for each kind of job (graphile/worker#619). After
- * 2^31 jobs it could add none, and no charge could settle. So the sequence cycles, above the ids of the kinds that exist.
+ * 2^31 jobs it could add none. So the sequence cycles, above the ids of the kinds that exist.
  */
 const REUSE_TASK_IDS = `DO $$ BEGIN
   PERFORM setval('graphile_worker.tasks_id_seq', 10000) FROM graphile_worker.tasks_id_seq WHERE last_value < 10000;
