@@ -9,11 +9,12 @@ interface Index {
 }
 
 /**
- * Builds an index while the table is written, outside a transaction. Safe to run again: it keeps a valid index, and
- * replaces an invalid one, which an interrupted build leaves.
+ * Builds an index on a table that may be large, without blocking its writers. For a migration with
+ * `transaction = false`; test/white-box/database/later-migrations.ts is an example. Safe to run again: it keeps a valid
+ * index, and replaces an invalid one, which an interrupted build leaves.
  *
- * Not IF NOT EXISTS: while another session still builds this index, that would accept the invalid one which the other
- * session may leave. An error here costs another run, no more.
+ * Not IF NOT EXISTS: while another session builds this index, that would accept the invalid one which the other session
+ * may leave. An error here only costs another run.
  */
 export async function createIndex(db: QueryRunner, index: Index): Promise<void> {
   const { table, name, unique = false, definition } = index;
@@ -25,13 +26,13 @@ export async function createIndex(db: QueryRunner, index: Index): Promise<void> 
   );
 }
 
-/** Drops an index, if there is one, while the table is written; outside a transaction. */
+/** Drops an index, if it exists, without blocking writers. For a migration with `transaction = false`. */
 export async function dropIndex(db: QueryRunner, table: string, name: string): Promise<void> {
   const found = await find(db, table, name);
   if (found) await db.query(`DROP INDEX CONCURRENTLY ${found.name}`);
 }
 
-/** Of this table only: further along the search_path another installation may have an index of that name. */
+/** Only of this table: further along the search_path another installation may have an index of that name. */
 async function find(db: QueryRunner, table: string, name: string) {
   const [found]: { name: string; valid: boolean }[] = await db.query(
     `SELECT indexrelid::regclass AS name, indisvalid AS valid

@@ -11,10 +11,10 @@ import {
   type SessionSettings,
 } from './session.js';
 
-/** The database answers, but nothing may be charged on it; the message is one line with the mend. */
+/** The database works, but it is not safe to work on. The message is one line that says what to change. */
 export class UnfitDatabase extends Error {}
 
-/** A standby, or set read-only: that passes, so that a supervisor may try again. */
+/** A standby, or set read-only. Temporary, so a supervisor may try again. */
 export class ReadOnlyDatabase extends Error {
   constructor() {
     super('The database is read-only: a standby, or default_transaction_read_only is on.');
@@ -22,8 +22,8 @@ export class ReadOnlyDatabase extends Error {
 }
 
 /**
- * What is refused because an acknowledged charge could be lost: by a power loss, by a page that is torn, emptied or
- * wrong, by a row that points nowhere.
+ * Settings that are refused because an acknowledged commit could be lost: by a power loss, by a page that is torn,
+ * emptied or wrong, or by a foreign key that is not enforced.
  */
 const UNSAFE = {
   fsync: { value: 'off', effect: 'after a power loss it could forget a charge that was paid' },
@@ -51,17 +51,16 @@ type Facts = SessionSettings &
   Record<keyof typeof UNSAFE, string> & {
     server_encoding: string;
     read_only: boolean;
-    migrated: boolean;
     user: string;
     limits: Record<string, number>;
   };
 
 /**
- * Looks at the database once, before anything listens.
+ * Checks the database once, before anything listens.
  *
- * @returns warnings: what should be otherwise and takes nobody's money.
- * @throws UnfitDatabase if an acknowledged charge could be forgotten, text be changed, a statement mean something else,
- *   or the schema is another. ReadOnlyDatabase while it is a standby.
+ * @returns warnings: settings that should differ but lose no commit.
+ * @throws UnfitDatabase if an acknowledged commit could be lost, text could change, a statement could mean something
+ *   else, or the schema is not ours. ReadOnlyDatabase while it is a standby.
  */
 export async function checkDatabase(url: string, allowUnsafe: boolean): Promise<string[]> {
   const client = new pg.Client({
@@ -81,7 +80,9 @@ export async function checkDatabase(url: string, allowUnsafe: boolean): Promise<
         `The database's encoding is ${facts.server_encoding}: text would not come back as it was sent. Create one with ENCODING 'UTF8'.`,
       );
     }
-    const missing = facts.migrated ? await missingMigrations(client) : migrations.length;
+    const applied = await appliedMigrations(async (sql) => (await client.query(sql)).rows);
+    refuseOldSchema(applied);
+    const missing = migrations.filter(({ name }) => !applied.has(name)).length;
     if (missing > 0) {
       throw new UnfitDatabase(
         `The database lacks ${missing} of ${migrations.length} migrations. Run \`npm run migrate\` first.`,
@@ -99,8 +100,7 @@ async function readFacts(client: pg.Client): Promise<Facts> {
   const { rows } = await client.query<Facts>(
     `SELECT ${SELECT_SETTINGS}, ${SELECT_UNSAFE},
        current_setting('transaction_read_only') = 'on' AS read_only,
-       current_setting('server_encoding') AS server_encoding, to_regclass('migrations') IS NOT NULL AS migrated,
-       current_user AS user,
+       current_setting('server_encoding') AS server_encoding, current_user AS user,
        (SELECT json_object_agg(name, setting::bigint) FROM pg_settings WHERE name = ANY ($1)) AS limits`,
     [Object.keys(SESSION_LIMITS_MS)],
   );
@@ -117,7 +117,7 @@ function requireDurability(facts: Facts): void {
   }
 }
 
-/** Our start-up parameters set these; a pooler may have ignored them. */
+/** Our start-up parameters set these, but a pooler may ignore them. */
 function requireMeaning(facts: Facts): void {
   const unfit = findUnfitSetting(facts);
   if (!unfit) return;
@@ -127,14 +127,28 @@ function requireMeaning(facts: Facts): void {
   );
 }
 
-/** A schema that is ahead of this program is no fault: migrations are forward only, and deploys overlap. */
-async function missingMigrations(client: pg.Client): Promise<number> {
-  const { rows } = await client.query<{ name: string }>('SELECT name FROM migrations');
-  const applied = new Set(rows.map(({ name }) => name));
-  return migrations.filter(({ name }) => !applied.has(name)).length;
+/** The names in TypeORM's table. A newer version may have added some: migrations are forward only, and deploys overlap. */
+export async function appliedMigrations(
+  select: (sql: string) => Promise<{ name: string }[]>,
+): Promise<Set<string>> {
+  const [table] = await select(`SELECT to_regclass('migrations')::text AS name`);
+  const rows = table?.name ? await select('SELECT name FROM migrations') : [];
+  return new Set(rows.map(({ name }) => name));
 }
 
-/** Behind a pooler that ignores our start-up parameters, the role has to carry them. */
+/** The time at the end of a class name, in ms. Version 0.2 replaced all migrations by newer ones. */
+const timeOf = (migration: string) => Number(migration.slice(-13));
+const FIRST_MIGRATION = timeOf(migrations[0]!.name);
+
+/** @throws UnfitDatabase if a version before 0.2 made the schema: no migration leads from there to ours. */
+export function refuseOldSchema(applied: Set<string>): void {
+  if (![...applied].some((name) => timeOf(name) < FIRST_MIGRATION)) return;
+  throw new UnfitDatabase(
+    'The database was made by a version before 0.2, and no migration leads from there. Create a new database for DATABASE_URL; if `npm start` made it, remove `.data/` (or your DATA_DIR).',
+  );
+}
+
+/** Behind a pooler that ignores our start-up parameters, the role must set the limits. */
 function missingLimits({ limits, user }: Facts): string[] {
   return Object.entries(SESSION_LIMITS_MS)
     .filter(([name]) => !limits[name])

@@ -1,70 +1,75 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { runMigrations as migrateQueue } from 'graphile-worker';
 import pg from 'pg';
-import { DataSource } from 'typeorm';
-import { migrations } from '../../migrations/index.js';
+import { DataSource, type MigrationInterface } from 'typeorm';
+import { migrations as OURS } from '../../migrations/index.js';
 import { connectionTarget } from './connection-target.js';
 import { processIdOf } from './connection.js';
-import { UnfitDatabase } from './database-check.js';
+import { appliedMigrations, refuseOldSchema, UnfitDatabase } from './database-check.js';
 import { sqlStateOf, withLockRetries, type Retrying } from './lock-retries.js';
 import { CLAIM_QUEUE, QUEUE_SCHEMA, whyQueueIsForeign } from './queue-owner.js';
 import { UNLIMITED_SESSION_OPTIONS } from './session.js';
 
-// Any constant will do, as long as every process of this application uses the same.
+// Any constant works, if every process of this application uses the same one.
 const MIGRATION_LOCK = 4_021_970;
-/** How often a process that waits for the lock asks for it. Longer delays its start. */
+/** The pause before a waiting process asks for the lock again. Longer delays its start. */
 const LOCK_POLL_MS = 100;
 
-/** By this name a session of ours is found in pg_stat_activity, behind a pooler too. */
+/** Identifies our sessions in pg_stat_activity, also behind a pooler. */
 const APPLICATION_NAME = 'charge-once migrations';
 
 /**
- * How long one attempt waits for a lock, in ms. Requests queue behind a waiting ALTER TABLE, so that a charge takes this
- * much longer at most.
+ * How long one attempt waits for a lock, in ms. Requests queue behind a waiting ALTER TABLE, so this is the longest delay
+ * of a request.
  */
 const LOCK_TIMEOUT_MS = 1_000;
 
 /**
- * The queue takes a value of this integer sequence for each job that is added, not for each kind of job: after two
- * thousand million jobs nothing could be added, and no charge settled (graphile/worker#619). It may begin again, above
- * the ids of the few kinds that there are.
+ * The queue uses one value of this integer sequence for each job, not for each kind of job (graphile/worker#619). After
+ * 2^31 jobs it could add none. So the sequence cycles, above the ids of the kinds that exist.
  */
 const REUSE_TASK_IDS = `DO $$ BEGIN
   PERFORM setval('graphile_worker.tasks_id_seq', 10000) FROM graphile_worker.tasks_id_seq WHERE last_value < 10000;
   ALTER SEQUENCE graphile_worker.tasks_id_seq MINVALUE 10000 START 10000 CYCLE;
 END $$`;
 
-/** Whoever else has waited for the lock may be at work now: this one must not go on. */
+type MigrationClasses = (new () => MigrationInterface)[];
+
+export interface MigrateOptions extends Retrying {
+  migrations?: MigrationClasses;
+}
+
+/** Another process may hold the lock by now, so this one must not continue. */
 export class MigrationLockLost extends Error {
   constructor(cause: Error) {
     super(
-      'The connection that holds the lock of the migrations was lost while they ran. Run them again: what was not committed is undone.',
+      'The connection that holds the lock of the migrations was lost while they ran. Run them again: PostgreSQL has rolled back what was not committed.',
       { cause },
     );
   }
 }
 
-/** A limit of the role ended a statement that needs more time. Only the operator can lift it. */
+/** A limit of the role ended a statement that needs more time. Only the operator can change that limit. */
 export class MigrationOutOfTime extends Error {
   constructor(limit: string, cause: unknown) {
     super(
-      `A migration was ended by ${limit}: the pooler in front of the database ignores our start-up parameters. Run \`npm run migrate\` with the address of PostgreSQL itself in DATABASE_URL: it goes on where it stopped.`,
+      `A migration was ended by ${limit}: the pooler in front of the database ignores our start-up parameters. Run \`npm run migrate\` with the address of PostgreSQL itself in DATABASE_URL: it continues where it stopped.`,
       { cause },
     );
   }
 }
 
-/** They are for requests, and our boot tells people to give them to the role. A table that has grown needs its time. */
+/** Limits for requests; our boot check asks operators to set them on the role. A migration of a large table needs longer. */
 const LIMITS = `('statement_timeout', 'transaction_timeout', 'idle_in_transaction_session_timeout', 'lock_timeout')`;
 
-/** What each transaction of a migration begins with: a pooler may ignore start-up parameters. */
+/** How each transaction of a migration begins, because a pooler may ignore start-up parameters. */
 const BEGIN = `BEGIN ISOLATION LEVEL READ COMMITTED;
   SELECT set_config(name, '0', true) FROM pg_settings WHERE name IN ${LIMITS}`;
 
 /**
- * For what runs outside a transaction (CREATE INDEX CONCURRENTLY): it may wait as long as it takes, because no request
- * queues behind it. Changes nothing behind a pooler: in transaction mode the next client would get a session without
- * limits. There the role's limits hold, and `outOfTime` recognises what they end.
+ * For statements outside a transaction (CREATE INDEX CONCURRENTLY). They may take any time, because no request queues
+ * behind them. Behind a pooler this changes nothing: in transaction mode the next client would get a session without
+ * limits. There the limits of the role apply, and `outOfTime` recognises the statements that they end.
  */
 async function liftLimits(session: pg.ClientBase): Promise<void> {
   await session.query(
@@ -73,15 +78,15 @@ async function liftLimits(session: pg.ClientBase): Promise<void> {
   );
 }
 
-/** The limits that can end a statement, by the SQLSTATE that they end it with. */
+/** SQLSTATE: the limit that ended the statement. */
 const ENDED_BY: Partial<Record<string, string>> = {
   '57014': 'statement_timeout',
   '25P04': 'transaction_timeout',
 };
 
 /**
- * @param session another of the same role: without a limit there, a person has canceled the statement.
- * @returns what to throw instead of `error`, or `error` itself.
+ * @param session another session of the same role. If it has no such limit, a person canceled the statement.
+ * @returns the error to throw: MigrationOutOfTime, or `error` itself.
  */
 async function outOfTime(session: pg.Client, error: unknown): Promise<unknown> {
   const limit = ENDED_BY[sqlStateOf(error) ?? ''];
@@ -94,33 +99,36 @@ async function outOfTime(session: pg.Client, error: unknown): Promise<unknown> {
 }
 
 /**
- * Brings the schema up to date. Safe when several processes start at once: a lock on a connection of
- * its own lets one at a time in, the others find nothing left to do. It is a transaction's, because a pooler in
- * transaction mode would leave a session's lock behind, and let two in.
+ * Brings the schema up to date. Safe when several processes start at once: one at a time holds a lock, on its own
+ * connection; the others then find nothing left to do. The lock belongs to a transaction: a pooler in transaction mode
+ * would keep a lock of the session, and let a second process in.
  *
- * Safe while requests run: a lock that is not to be had within a second is tried for again later.
- * @param retrying how often, and what is told meanwhile.
+ * Safe while requests run: an attempt to get a table lock ends after a second, and is repeated later.
+ * @param options how often to retry, and the log. `migrations` are ours by default; tests add more.
  * @throws MigrationLockLost, MigrationBlocked, MigrationOutOfTime; UnfitDatabase if the database has another
- *   installation, before anything is changed.
+ *   installation or an old schema, before anything is changed.
  */
-export async function migrate(databaseUrl: string, retrying: Retrying = {}): Promise<void> {
+export async function migrate(
+  databaseUrl: string,
+  { migrations = OURS, ...retrying }: MigrateOptions = {},
+): Promise<void> {
   const target = {
     ...connectionTarget(databaseUrl, UNLIMITED_SESSION_OPTIONS),
     application_name: APPLICATION_NAME,
   };
   const lock = new pg.Client(target);
-  const watcher = new pg.Client(target).on('error', () => undefined); // nothing depends on what it sees
+  const watcher = new pg.Client(target).on('error', () => undefined); // it only feeds the log
   const lost = new Promise<never>((_, reject) => {
     lock.on('error', (error) => reject(new MigrationLockLost(error)));
   });
-  lost.catch(() => undefined); // also when nobody is waiting for it yet, or any more
+  lost.catch(() => undefined); // it may reject before or after the race below
   await lock.connect();
   try {
     await watcher.connect();
     await takeLock(lock);
     const foreign = await whyQueueIsForeign(lock);
     if (foreign !== undefined) throw new UnfitDatabase(foreign);
-    const work = openWork(databaseUrl, target, (step) =>
+    const work = openWork(databaseUrl, target, migrations, (step) =>
       withLockRetries(watcher, APPLICATION_NAME, step, retrying),
     );
     try {
@@ -137,8 +145,8 @@ export async function migrate(databaseUrl: string, retrying: Retrying = {}): Pro
 }
 
 /**
- * Resolves when this connection has the lock. Asks again and again, because a statement that waits for the lock has a
- * snapshot: CREATE INDEX CONCURRENTLY of the holder would wait for it, and PostgreSQL would end one of the two (40P01).
+ * Resolves when this connection has the lock. Polls, because a statement that waits for the lock has a snapshot: CREATE
+ * INDEX CONCURRENTLY of the holder would wait for that, and PostgreSQL would end one of the two (40P01).
  */
 async function takeLock(lock: pg.Client): Promise<void> {
   for (;;) {
@@ -152,10 +160,11 @@ async function takeLock(lock: pg.Client): Promise<void> {
   }
 }
 
-/** The migrations, on connections that can be ended in the middle of a statement. */
+/** The migrations, on connections that `stop` can close in the middle of a statement. */
 function openWork(
   databaseUrl: string,
   target: pg.ClientConfig,
+  migrations: MigrationClasses,
   retry: (step: () => Promise<unknown>) => Promise<void>,
 ): { run(): Promise<void>; stop(): Promise<void> } {
   const connections = new Set<pg.Client>();
@@ -186,12 +195,16 @@ function openWork(
     extra: options,
   });
   const pgPool = new pg.Pool(options);
-  const told = () => undefined; // by the statement that fails
-  pgPool.on('error', told).on('connect', (connection) => connection.on('error', told));
+  const ignore = () => undefined; // the statement that fails reports it
+  pgPool.on('error', ignore).on('connect', (connection) => connection.on('error', ignore));
   let running: Promise<void> | undefined;
   const steps = [
+    () =>
+      db.transaction(async (tx) =>
+        refuseOldSchema(await appliedMigrations((sql) => tx.query(sql))),
+      ),
     () => db.runMigrations({ transaction: 'each' }),
-    () => migrateQueue({ pgPool, schema: QUEUE_SCHEMA }), // the job queue keeps its own schema
+    () => migrateQueue({ pgPool, schema: QUEUE_SCHEMA }), // the job queue has its own schema
     () => db.transaction((tx) => tx.query(REUSE_TASK_IDS)),
     () => db.query(CLAIM_QUEUE),
   ];

@@ -11,10 +11,7 @@ import { openPool, testDatabaseUrl } from '../support/database.js';
 import { untilReady } from '../support/until-ready.js';
 
 const ENGINE = 'src/idempotency';
-const MIGRATIONS = [
-  'migrations/1763760002000-idempotency-records.ts',
-  'migrations/1763760018000-records-that-need-attention.ts',
-];
+const MIGRATION = 'migrations/1796083202000-idempotency-records.ts';
 
 /** The page's code blocks that name a file. */
 function files(page: string): [path: string, content: string][] {
@@ -37,7 +34,7 @@ export async function buildLiftedApp() {
   const page = await readFile(join(ENGINE, 'README.md'), 'utf8');
   await cp(ENGINE, join(home, ENGINE), { recursive: true });
   await mkdir(join(home, 'migrations'));
-  for (const migration of MIGRATIONS) await cp(migration, join(home, migration));
+  await cp(MIGRATION, join(home, MIGRATION));
   for (const [path, content] of files(page)) await writeFile(join(home, path), content);
   // What the page does not name is not there: an import of anything else fails.
   for (const name of packages(page)) {
@@ -83,7 +80,7 @@ const WITH_ITS_PARENT = `data:text/javascript,process.once('disconnect', () => p
 
 export async function startLiftedApp(home: string, env: object): Promise<LiftedProcess> {
   const port = await freePort('127.0.0.1');
-  const child = spawn(process.execPath, ['--import', WITH_ITS_PARENT, 'dist/src/programs/api.js'], {
+  const child = spawn(process.execPath, ['--import', WITH_ITS_PARENT, 'dist/src/main.js'], {
     cwd: home,
     env: { PATH: process.env.PATH, PORT: String(port), ...env },
     stdio: ['ignore', 'pipe', 'pipe', 'ipc'],

@@ -106,6 +106,19 @@ describe('npm start with a PostgreSQL of its own', () => {
     await expect(failed).rejects.not.toThrow(/secret/);
   });
 
+  it('says one line when the database was made by a version before 0.2', async () => {
+    const database = await freshDatabase();
+    await query(
+      database.url,
+      `INSERT INTO migrations ("timestamp", name) VALUES (1763760001000, 'Accounts1763760001000')`,
+    );
+    const env = { DATABASE_URL: database.url, ALLOW_UNSAFE_DATABASE: '1' };
+    await expect(start({ embedded: true, env })).rejects.toThrow(
+      /\nThe database was made by a version before 0\.2, .+ remove `\.data\/` .+\n$/,
+    );
+    await database.drop();
+  });
+
   it('says one line when the lock of its migrations is lost', async () => {
     const database = await freshDatabase();
     const blocker = new pg.Client({ connectionString: database.url });

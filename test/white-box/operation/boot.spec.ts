@@ -73,11 +73,18 @@ describe('API and worker refuse to start', () => {
     }
     await admin.query('CREATE DATABASE empty');
     await admin.query('CREATE DATABASE behind TEMPLATE charge_once');
+    await admin.query('CREATE DATABASE old TEMPLATE charge_once');
     await admin.end();
     const behind = new pg.Client({ connectionString: durable('behind') });
     await behind.connect();
     await behind.query(`DELETE FROM migrations WHERE name LIKE 'Charges%'`);
     await behind.end();
+    const old = new pg.Client({ connectionString: durable('old') });
+    await old.connect();
+    await old.query(
+      `INSERT INTO migrations ("timestamp", name) VALUES (1763760001000, 'Accounts1763760001000')`,
+    );
+    await old.end();
   });
   afterAll(async () => {
     await cluster.stop();
@@ -141,6 +148,15 @@ describe('API and worker refuse to start', () => {
     await expectUnfit(durable('empty'), /lacks (\d+) of \1 migrations\. Run `npm run migrate`/);
     await expectUnfit(durable('behind'), /lacks 1 of \d+ migrations/);
   });
+
+  it('on a database that was made by a version before 0.2; `npm run migrate` refuses it too', () =>
+    expectRefusal(
+      { DATABASE_URL: durable('old') },
+      /^The database was made by a version before 0\.2, /,
+      {
+        scripts: ['api.js', 'migrate.js'],
+      },
+    ));
 
   it('with a wrong password or an unknown database, without repeating either', async () => {
     const url = new URL(cluster.url);

@@ -1,7 +1,6 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm';
 
-/** Webhooks in both directions. */
-export class Webhooks1763760007000 implements MigrationInterface {
+export class Webhooks1796083208000 implements MigrationInterface {
   async up(db: QueryRunner): Promise<void> {
     await db.query(`
       CREATE TABLE webhook_endpoints (
@@ -16,6 +15,12 @@ export class Webhooks1763760007000 implements MigrationInterface {
         CONSTRAINT webhook_endpoints_account_fkey FOREIGN KEY (account_id) REFERENCES accounts (id)
       )`);
     await db.query(`
+      COMMENT ON TABLE webhook_endpoints IS
+        'A URL to which the events of an account are delivered. Written by the client through the API.'`);
+    await db.query(`
+      CREATE INDEX webhook_endpoints_newest_first ON webhook_endpoints (account_id, created_at DESC, id DESC)
+      WHERE deleted_at IS NULL`);
+    await db.query(`
       CREATE TABLE webhook_secrets (
         account_id text NOT NULL,
         id text NOT NULL,
@@ -27,9 +32,11 @@ export class Webhooks1763760007000 implements MigrationInterface {
         CONSTRAINT webhook_secrets_endpoint_fkey FOREIGN KEY (account_id, endpoint_id)
           REFERENCES webhook_endpoints (account_id, id)
       )`);
-    await db.query(
-      `CREATE INDEX webhook_secrets_by_endpoint ON webhook_secrets (account_id, endpoint_id)`,
-    );
+    await db.query(`
+      COMMENT ON TABLE webhook_secrets IS
+        'A secret that signs the deliveries to an endpoint. Written with the endpoint and at each rotation.'`);
+    await db.query(`
+      CREATE INDEX webhook_secrets_by_endpoint ON webhook_secrets (account_id, endpoint_id)`);
     await db.query(`
       CREATE TABLE webhook_deliveries (
         account_id text NOT NULL,
@@ -38,19 +45,29 @@ export class Webhooks1763760007000 implements MigrationInterface {
         event_id text NOT NULL,
         status text NOT NULL,
         attempts integer NOT NULL DEFAULT 0,
-        lease_expires_at timestamptz,
         next_attempt_at timestamptz,
         created_at timestamptz NOT NULL DEFAULT now(),
-        -- Derived from endpoint, event and (for a resend) its cause: told twice, it is one delivery.
         CONSTRAINT webhook_deliveries_pkey PRIMARY KEY (account_id, id),
         CONSTRAINT webhook_deliveries_endpoint_fkey FOREIGN KEY (account_id, endpoint_id)
           REFERENCES webhook_endpoints (account_id, id),
         CONSTRAINT webhook_deliveries_event_fkey FOREIGN KEY (account_id, event_id) REFERENCES events (account_id, id),
-        CONSTRAINT webhook_deliveries_status_is_known CHECK (status IN ('pending', 'succeeded', 'failed'))
+        CONSTRAINT webhook_deliveries_status_is_known CHECK (status IN ('pending', 'succeeded', 'failed')),
+        CONSTRAINT webhook_deliveries_pending_has_its_time CHECK ((status = 'pending') = (next_attempt_at IS NOT NULL))
       )`);
+    await db.query(`
+      COMMENT ON TABLE webhook_deliveries IS
+        'An event for an endpoint, and its schedule. Written by the relay or a resend, then by each attempt.'`);
+    await db.query(`
+      COMMENT ON COLUMN webhook_deliveries.next_attempt_at IS
+        'When it is due. While an attempt runs, the end of its lease.'`);
+    await db.query(`
+      COMMENT ON CONSTRAINT webhook_deliveries_pkey ON webhook_deliveries IS
+        'The id is derived from endpoint, event and, for a resend, its id: planned again, it is the same delivery.'`);
     await db.query(`
       CREATE INDEX webhook_deliveries_newest_first
       ON webhook_deliveries (account_id, endpoint_id, created_at DESC, id DESC)`);
+    await db.query(`
+      CREATE INDEX webhook_deliveries_due ON webhook_deliveries (next_attempt_at) WHERE status = 'pending'`);
     await db.query(`
       CREATE TABLE webhook_attempts (
         account_id text NOT NULL,
@@ -64,22 +81,8 @@ export class Webhooks1763760007000 implements MigrationInterface {
           REFERENCES webhook_deliveries (account_id, id)
       )`);
     await db.query(`
-      -- What the processor told us. Its event ids are its own, known before any account is.
-      CREATE TABLE processor_events (
-        processor text NOT NULL,
-        id text NOT NULL,
-        type text NOT NULL,
-        account_id text NOT NULL,
-        charge_id text NOT NULL,
-        refund_id text,
-        state text NOT NULL,
-        fact json NOT NULL,
-        received_at timestamptz NOT NULL DEFAULT now(),
-        CONSTRAINT processor_events_pkey PRIMARY KEY (processor, id),
-        CONSTRAINT processor_events_state_is_known CHECK (state IN ('applied', 'waiting', 'parked'))
-      )`);
-    await db.query(`
-      CREATE INDEX processor_events_waiting ON processor_events (received_at) WHERE state = 'waiting'`);
+      COMMENT ON TABLE webhook_attempts IS
+        'One HTTP request of a delivery. Written by the process that sends it, before and after.'`);
   }
 
   async down(): Promise<void> {
