@@ -28,7 +28,7 @@ export interface Config {
   /** Requests of one account, for each API process. */
   rateLimit: { perSecond: number; burst: number };
   idempotency: { waitMs: number; ttlSeconds: number; leaseMs: number; reapIntervalMs: number };
-  givingUp: { deadlineMs: number; keyWindowMs: number };
+  abandonLimits: { deadlineMs: number; keyWindowMs: number };
   /** Jobs at once, in each place. */
   jobs: {
     concurrency: Record<'inside' | 'mail' | 'processor', number>;
@@ -118,7 +118,7 @@ export function loadConfig(env: Env = process.env): Config {
       leaseMs: payments.timeoutMs + SETTLE_MS,
       reapIntervalMs: integer(env, 'IDEMPOTENCY_REAP_INTERVAL_SECONDS', 60, 1, 86_400) * 1000,
     },
-    givingUp: givingUp(env),
+    abandonLimits: abandonLimits(env),
     jobs: {
       concurrency: {
         inside: jobConcurrency,
@@ -152,7 +152,7 @@ export async function ownEnvironment(): Promise<NodeJS.ProcessEnv> {
   return process.env;
 }
 
-function givingUp(env: Env): Config['givingUp'] {
+function abandonLimits(env: Env): Config['abandonLimits'] {
   const deadline = integer(env, 'CHARGE_DEADLINE_SECONDS', 300, 1, 3_600);
   // Stripe remembers a key for 24 hours at least; the sandbox as long as it is told.
   const remembered = env.STRIPE_SECRET_KEY

@@ -41,8 +41,8 @@ export function sharedModules(
     JobsModule.forRoot(jobs),
     EventsModule.forRoot(jobs !== undefined),
     OrdersModule,
-    ChargesModule.forRoot(config.givingUp),
-    RefundsModule.forRoot(config.givingUp),
+    ChargesModule.forRoot(config.abandonLimits),
+    RefundsModule.forRoot(config.abandonLimits),
     WebhooksModule.forRoot(config.webhooks, jobs && jobs.stopMs / 2),
   ];
 }

@@ -1,14 +1,14 @@
 import { Module, type DynamicModule } from '@nestjs/common';
-import { ChargeOperation, GIVING_UP } from './charge.operation.js';
-import type { GivingUp } from './give-up.js';
+import { ChargeOperation, ABANDON_LIMITS } from './charge.operation.js';
+import type { AbandonLimits } from './abandon.js';
 
 @Module({})
 export class ChargesModule {
-  static forRoot(givingUp: GivingUp): DynamicModule {
+  static forRoot(abandonLimits: AbandonLimits): DynamicModule {
     return {
       module: ChargesModule,
       global: true, // the processor's webhook settles charges as well
-      providers: [ChargeOperation, { provide: GIVING_UP, useValue: givingUp }],
+      providers: [ChargeOperation, { provide: ABANDON_LIMITS, useValue: abandonLimits }],
       exports: [ChargeOperation],
     };
   }

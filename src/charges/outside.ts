@@ -1,7 +1,7 @@
 import type { Logger } from '@nestjs/common';
 import type { Performed } from '../idempotency/operation.js';
 import { Problem } from '../http/problems/problem.js';
-import type { Ending } from './give-up.js';
+import type { Ending } from './abandon.js';
 
 /**
  * The processor's answer ends nothing: the object stays pending, and recovery continues. Charges and refunds share this.

@@ -10,7 +10,7 @@ import { releaseStock } from '../stock/stock.js';
 import { chargeToWire, type Charge } from './charge.entity.js';
 import { cardDeclined } from './charge.problems.js';
 import { endCharge, endedCharge, writeChargeEnd, type ChargeEnd } from './charge.queries.js';
-import type { Ending } from './give-up.js';
+import type { Ending } from './abandon.js';
 
 /** The third beat of a charge: one write, unless it pays an order. */
 export function settlementOf(charge: Charge, end: ChargeEnd, intent: Intent): Settlement {

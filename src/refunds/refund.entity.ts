@@ -1,7 +1,7 @@
 import type { ResourceLink } from '../idempotency/errors.js';
 
 /**
- * The states of a refund: as a charge's, but never given up, because the money is owed.
+ * The states of a refund: as a charge's, but never abandoned, because the money is owed.
  *
  * | state | moved on by | after a crash |
  * |---|---|---|

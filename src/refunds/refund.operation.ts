@@ -1,10 +1,10 @@
 import { Inject, Injectable, Logger } from '@nestjs/common';
-import { GIVING_UP } from '../charges/charge.operation.js';
+import { ABANDON_LIMITS } from '../charges/charge.operation.js';
 import { lockCharge } from '../charges/charge.queries.js';
 import type { Charge } from '../charges/charge.entity.js';
-import type { GivingUp } from '../charges/give-up.js';
+import type { AbandonLimits } from '../charges/abandon.js';
 import { staysPending } from '../charges/outside.js';
-import { isAnythingParked, type Misfit } from '../charges/parked-payments.js';
+import { isAnythingParked, type Discrepancy } from '../charges/parked-payments.js';
 import { ReserveRaced } from '../idempotency/errors.js';
 import {
   OperationRegistry,
@@ -37,7 +37,7 @@ import { endBesideTheOthers, lookForRefund } from './refunds-at-processor.js';
 import { refundAnswer, refundEndOf, settleRefund } from './settle-refund.js';
 
 /** What may be parked for a refund that failed. */
-const RETURNED_AFTER_ALL: readonly Misfit[] = [
+const RETURNED_AFTER_ALL: readonly Discrepancy[] = [
   'refund_succeeded_after_failed',
   'amount_mismatch',
   'another_processor',
@@ -68,7 +68,7 @@ export class RefundOperation implements Operation<Attempt, RefundEnd> {
     operations: OperationRegistry,
     private readonly db: Database,
     private readonly processor: Processor,
-    @Inject(GIVING_UP) private readonly givingUp: GivingUp,
+    @Inject(ABANDON_LIMITS) private readonly abandonLimits: AbandonLimits,
   ) {
     this.outside = {
       load: (db, intent) => this.load(db, intent),
@@ -218,7 +218,7 @@ export class RefundOperation implements Operation<Attempt, RefundEnd> {
   }
 
   /**
-   * A refund is never given up. While the processor surely remembers its key, it is sent. After that its ledger is read
+   * A refund is never abandoned. While the processor surely remembers its key, it is sent. After that its ledger is read
    * first; finding nothing opens a new window, since whoever has sent the refund meanwhile did so after the look. No
    * attempt begins after its window, however long this process sleeps here: it would be a second refund.
    */
@@ -227,7 +227,7 @@ export class RefundOperation implements Operation<Attempt, RefundEnd> {
       const reason = `reserved for ${refund.processor}, this process has ${this.processor.name}`;
       return { kind: 'refused', reason, alarm: true };
     }
-    const { keyWindowMs } = this.givingUp;
+    const { keyWindowMs } = this.abandonLimits;
     const look = () => lookForRefund(this.db, this.processor, refund, deadline);
     let windowEnd = reservedAt + keyWindowMs;
     if (elapsedMs() >= windowEnd) {

@@ -92,7 +92,7 @@ describe('the configuration', () => {
   );
 
   it('repeats a charge only while the processor surely remembers its key', () => {
-    const windowOf = (env: Record<string, string>) => load(env).givingUp.keyWindowMs;
+    const windowOf = (env: Record<string, string>) => load(env).abandonLimits.keyWindowMs;
     expect(windowOf({})).toBe(72_000_000);
     expect(windowOf({ SANDBOX_KEY_TTL_SECONDS: '24' })).toBe(20_000);
     expect(windowOf({ SANDBOX_KEY_TTL_SECONDS: '24', PROCESSOR_KEY_WINDOW_SECONDS: '23' })).toBe(

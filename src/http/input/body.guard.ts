@@ -93,7 +93,7 @@ function parseObject(bytes: Buffer): object {
   return value;
 }
 
-/** What JSON.parse would let through or read in its own way: see `malformed_json` in API.md. */
+/** What JSON.parse would let through or read in its own way: `malformed_json` names each. */
 function checkJson(bytes: Buffer): void {
   if (!isUtf8(bytes)) throw malformed('the body is not UTF-8');
   const members: Set<string>[] = [];
