@@ -9,7 +9,7 @@ import {
   type Performed,
   type Plan,
 } from '../idempotency/operation.js';
-import { chargeLink, type Order } from '../orders/order.entity.js';
+import { type Order } from '../orders/order.entity.js';
 import { holdOrder } from '../orders/order.queries.js';
 import { elapsedMs } from '../database/clock.js';
 import type { Queryable } from '../database/database.js';
@@ -37,6 +37,7 @@ import { payableOrder, whyNotPayable } from './order-to-pay.js';
 import { staysPending } from './outside.js';
 import { isAnythingParked, parkUnlessAccountedFor, type Discrepancy } from './parked-payments.js';
 import { chargeAnswer, endOf, settleCharge, settlementOf } from './settle-charge.js';
+import { linkTo } from '../http/resource-link.js';
 
 export const ABANDON_LIMITS = Symbol('ABANDON_LIMITS');
 
@@ -162,7 +163,7 @@ export class ChargeOperation implements Operation<Attempt, ChargeEnd> {
     if (!charge) return undefined;
     const failed =
       charge.status === 'failed' && !(await isAnythingParked(db, accountId, id, TAKEN_AFTER_ALL));
-    return { ...chargeLink(id), failed, createdAt: charge.created_at };
+    return { ...linkTo('charge', id), failed, createdAt: charge.created_at };
   }
 
   private async load(db: Queryable, { accountId, id }: Intent): Promise<Attempt> {

@@ -4,7 +4,7 @@ import { endHold, findOrder, holdOrder } from '../orders/order.queries.js';
 import { recordEvent } from '../events/events.js';
 import { isDerivedId } from '../idempotency/identity.js';
 import type { Tx } from '../database/database.js';
-import { MAX_AMOUNT } from '../http/input/rules.js';
+import { MAX_AMOUNT } from '../money/amounts.js';
 import type { Payment, Processor } from '../processor/processor.js';
 import { holdStock } from '../stock/stock.js';
 import { findCharge } from './charge.queries.js';

@@ -1,5 +1,3 @@
-import type { ResourceLink } from '../idempotency/errors.js';
-
 /**
  * The states of a refund: as a charge's, but never abandoned, because the money is owed.
  *
@@ -59,7 +57,3 @@ export function refundToWire(refund: Refund) {
 }
 
 export type RefundWire = ReturnType<typeof refundToWire>;
-
-export function refundLink(id: string): ResourceLink {
-  return { object: 'refund', id, url: `/refunds/${id}` };
-}

@@ -15,7 +15,6 @@ import {
   type Performed,
   type Plan,
 } from '../idempotency/operation.js';
-import { chargeLink } from '../orders/order.entity.js';
 import { elapsedMs } from '../database/clock.js';
 import { Database, type Queryable, type Tx } from '../database/database.js';
 import { nameOf } from '../log/fault.js';
@@ -24,7 +23,7 @@ import { Processor, type ProcessorAnswer } from '../processor/processor.js';
 import { refundAmount } from './refund.arithmetic.js';
 import { refuseUnlessWhole, type CreateRefund } from './refund.dto.js';
 import { parkRefundUnlessAccountedFor } from './parked-refunds.js';
-import { refundLink, type Refund } from './refund.entity.js';
+import { type Refund } from './refund.entity.js';
 import { refundWaitsFor } from './refund.problems.js';
 import {
   findPendingRefund,
@@ -35,6 +34,8 @@ import {
 } from './refund.queries.js';
 import { endBesideTheOthers, lookForRefund } from './refunds-at-processor.js';
 import { refundAnswer, refundEndOf, settleRefund } from './settle-refund.js';
+import { CHARGE_NOT_REFUNDABLE, REFUND_EXCEEDS_CHARGE } from './refund.problems.js';
+import { linkTo } from '../http/resource-link.js';
 
 /** What may be parked for a refund that failed. */
 const RETURNED_AFTER_ALL: readonly Discrepancy[] = [
@@ -121,7 +122,7 @@ export class RefundOperation implements Operation<Attempt, RefundEnd> {
     const failed =
       refund.status === 'failed' &&
       !(await isAnythingParked(db, accountId, refund.charge_id, RETURNED_AFTER_ALL));
-    return { ...refundLink(id), failed, createdAt: refund.created_at };
+    return { ...linkTo('refund', id), failed, createdAt: refund.created_at };
   }
 
   /** Writes the pending refund with its exact parameters. The charge is locked. */
@@ -148,10 +149,10 @@ export class RefundOperation implements Operation<Attempt, RefundEnd> {
   /** What is to go back, fixed now. @throws Problem 409 */
   private async amountOf(tx: Tx, charge: Charge, wanted: number | undefined): Promise<number> {
     if (charge.status === 'pending')
-      throw refundWaitsFor(chargeLink(charge.id), 'The charge has not ended yet.');
+      throw refundWaitsFor(linkTo('charge', charge.id), 'The charge has not ended yet.');
     if (charge.status === 'failed') {
-      throw new Problem('charge_not_refundable', 'The charge took no money.', {
-        extensions: { resource: chargeLink(charge.id) },
+      throw new Problem(CHARGE_NOT_REFUNDABLE, 'The charge took no money.', {
+        extensions: { resource: linkTo('charge', charge.id) },
       });
     }
     const onTheirWay = await findRefundsOnTheirWay(tx, charge.account_id, charge.id);
@@ -162,16 +163,16 @@ export class RefundOperation implements Operation<Attempt, RefundEnd> {
     );
     if (amount === 'pending') {
       throw refundWaitsFor(
-        refundLink(onTheirWay[0]!.id),
+        linkTo('refund', onTheirWay[0]!.id),
         'Another refund of this charge has not ended yet.',
       );
     }
     if (amount === 'exceeds') {
       throw new Problem(
-        'refund_exceeds_charge',
+        REFUND_EXCEEDS_CHARGE,
         `${charge.amount - charge.amount_refunded} is left to refund.`,
         {
-          extensions: { resource: chargeLink(charge.id) },
+          extensions: { resource: linkTo('charge', charge.id) },
         },
       );
     }

@@ -1,9 +1,10 @@
 import type { Database } from '../../database/database.js';
 import { Problem } from '../problems/problem.js';
 import { Shares } from '../shares.js';
+import { RATE_LIMITED } from '../problems/http.problems.js';
 
 /**
- * Lists take no more than this part of a pool's connections. Larger, and slow lists hold up charges; smaller, and
+ * Lists take no more than this part of a pool's connections. Larger, and slow lists hold up writes; smaller, and
  * lists wait although connections are free.
  */
 const PART_OF_THE_POOL = 1 / 3;
@@ -48,7 +49,7 @@ export class ListReads {
       const tooLate = setTimeout(() => {
         stopWaiting();
         const detail = 'Too many lists are being read at once. Read one after the other.';
-        reject(new Problem('rate_limited', detail, { headers: { 'Retry-After': '1' } }));
+        reject(new Problem(RATE_LIMITED, detail, { headers: { 'Retry-After': '1' } }));
       }, PATIENCE_MS);
       const stopWaiting = () => {
         clearTimeout(tooLate);

@@ -24,6 +24,7 @@ import {
   reverseRefund,
 } from '../../refunds/settle-refund.js';
 import { discrepancyOfTerms, parkNotification, type State } from './notification.states.js';
+import { PROCESSOR_UNAVAILABLE } from '../../processor/processor.problems.js';
 
 /**
  * What the processor tells of refunds: of ours, by our ids, and of those that somebody made at its own desk, which name
@@ -160,7 +161,7 @@ export class RefundNotifications {
 
 /** The processor sends the notification again. */
 function cannotBeAsked(error: unknown): never {
-  throw new Problem('processor_unavailable', `The processor cannot be asked: ${nameOf(error)}.`, {
+  throw new Problem(PROCESSOR_UNAVAILABLE, `The processor cannot be asked: ${nameOf(error)}.`, {
     headers: { 'Retry-After': '1' },
   });
 }
