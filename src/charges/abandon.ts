@@ -4,6 +4,8 @@ import { nameOf } from '../log/fault.js';
 import type { NextDeadline, Processor, ProcessorAnswer } from '../processor/processor.js';
 import type { Charge } from './charge.entity.js';
 
+export const ABANDON_LIMITS = Symbol('ABANDON_LIMITS');
+
 export interface AbandonLimits {
   /** No attempt to take money begins later than this after reserve, in ms: nobody is charged hours after an outage. */
   deadlineMs: number;

@@ -27,6 +27,7 @@ import {
   type NewCharge,
 } from './charge.queries.js';
 import {
+  ABANDON_LIMITS,
   abandon,
   deadlinesOf,
   type AbandonLimits,
@@ -38,8 +39,6 @@ import { staysPending } from './outside.js';
 import { isAnythingParked, parkUnlessAccountedFor, type Discrepancy } from './parked-payments.js';
 import { chargeAnswer, endOf, settleCharge, settlementOf } from './settle-charge.js';
 import { linkTo } from '../http/resource-link.js';
-
-export const ABANDON_LIMITS = Symbol('ABANDON_LIMITS');
 
 /** A pending charge, as the second beat needs it. */
 interface Attempt {

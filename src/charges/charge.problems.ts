@@ -21,6 +21,10 @@ export const CHARGE_FAILED = {
   todo: 'Correct the cause; another attempt needs a new key.',
 } as const satisfies ProblemType;
 
+/** A declined or failed charge is final. No other 4xx is, and no 5xx. */
+export const isFinal = (status: number): boolean =>
+  (status >= 200 && status <= 299) || status === CARD_DECLINED.status;
+
 /** @param charge its id. */
 export function cardDeclined(declineCode: string, charge: string): Problem {
   const detail =

@@ -1,8 +1,7 @@
 import { Inject, Injectable, Logger } from '@nestjs/common';
-import { ABANDON_LIMITS } from '../charges/charge.operation.js';
 import { lockCharge } from '../charges/charge.queries.js';
 import type { Charge } from '../charges/charge.entity.js';
-import type { AbandonLimits } from '../charges/abandon.js';
+import { ABANDON_LIMITS, type AbandonLimits } from '../charges/abandon.js';
 import { staysPending } from '../charges/outside.js';
 import { isAnythingParked, type Discrepancy } from '../charges/parked-payments.js';
 import { ReserveRaced } from '../idempotency/errors.js';

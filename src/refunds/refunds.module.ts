@@ -1,21 +1,17 @@
-import { Module, type DynamicModule } from '@nestjs/common';
-import { ABANDON_LIMITS } from '../charges/charge.operation.js';
-import type { AbandonLimits } from '../charges/abandon.js';
+import { Module } from '@nestjs/common';
+import { ListsModule } from '../http/input/lists.module.js';
+import { ProcessorModule } from '../processor/processor.module.js';
 import { Compensation } from './compensation.js';
 import { RefundOperation } from './refund.operation.js';
+import { RefundsController } from './refunds.controller.js';
 
-@Module({})
-export class RefundsModule {
-  static forRoot(abandonLimits: AbandonLimits): DynamicModule {
-    return {
-      module: RefundsModule,
-      global: true, // the saga of the effects gives money back as well
-      providers: [
-        RefundOperation,
-        Compensation,
-        { provide: ABANDON_LIMITS, useValue: abandonLimits },
-      ],
-      exports: [RefundOperation, Compensation],
-    };
-  }
-}
+@Module({
+  imports: [ProcessorModule],
+  providers: [RefundOperation, Compensation],
+  exports: [RefundOperation, Compensation],
+})
+export class RefundsModule {}
+
+/** The routes, in the API only. */
+@Module({ imports: [RefundsModule, ListsModule], controllers: [RefundsController] })
+export class RefundsHttpModule {}

@@ -1,4 +1,5 @@
-import type { Database } from '../../database/database.js';
+import { Inject, Injectable } from '@nestjs/common';
+import { Database } from '../../database/database.js';
 import { Problem } from '../problems/problem.js';
 import { Shares } from '../shares.js';
 import { RATE_LIMITED } from '../problems/http.problems.js';
@@ -9,6 +10,8 @@ import { RATE_LIMITED } from '../problems/http.problems.js';
  */
 const PART_OF_THE_POOL = 1 / 3;
 
+export const LISTS_POOL_SIZE = Symbol('LISTS_POOL_SIZE');
+
 /** How long a list waits for its turn, in ms: longer than a page takes, shorter than a client waits. */
 const PATIENCE_MS = 2_000;
 
@@ -16,13 +19,14 @@ const PATIENCE_MS = 2_000;
  * The turns of the lists that one process reads. An account takes half of them at most, so that another account's list
  * waits for none of its. One that waits holds no connection. Proof: test/white-box/operation/lists.spec.ts.
  */
+@Injectable()
 export class ListReads {
   private readonly waiting = new Set<() => void>();
   private readonly turns: Shares;
 
   constructor(
     private readonly db: Database,
-    poolSize: number,
+    @Inject(LISTS_POOL_SIZE) poolSize: number,
   ) {
     this.turns = new Shares(Math.max(1, Math.floor(poolSize * PART_OF_THE_POOL)));
   }
