@@ -18,20 +18,20 @@ import { elapsedMs } from '../database/clock.js';
 import { Database, type Queryable, type Tx } from '../database/database.js';
 import { nameOf } from '../log/fault.js';
 import { objectNotFound, Problem } from '../http/problems/problem.js';
-import { Processor, type ProcessorAnswer } from '../processor/processor.js';
+import { Processor } from '../processor/processor.js';
 import { refundAmount } from './refund.arithmetic.js';
 import { refuseUnlessWhole, type CreateRefund } from './refund.dto.js';
 import { parkRefundUnlessAccountedFor } from './parked-refunds.js';
-import { type Refund } from './refund.entity.js';
+import type { Refund } from './refund.entity.js';
 import { refundWaitsFor } from './refund.problems.js';
 import {
-  findPendingRefund,
   findRefund,
   findRefundsOnTheirWay,
   insertPendingRefund,
   type RefundEnd,
 } from './refund.queries.js';
-import { endBesideTheOthers, lookForRefund } from './refunds-at-processor.js';
+import { askForRefund, loadPendingRefund, unknownAnswer, type Attempt } from './refund-attempt.js';
+import { endBesideTheOthers } from './refunds-at-processor.js';
 import { refundAnswer, refundEndOf, settleRefund } from './settle-refund.js';
 import { CHARGE_NOT_REFUNDABLE, REFUND_EXCEEDS_CHARGE } from './refund.problems.js';
 import { linkTo } from '../http/resource-link.js';
@@ -43,15 +43,6 @@ const RETURNED_AFTER_ALL: readonly Discrepancy[] = [
   'another_processor',
   'never_applied',
 ];
-
-/** A pending refund, as the second beat needs it. */
-export interface Attempt {
-  refund: Refund;
-  /** As that of a charge's attempt: by `elapsedMs()`, so that a process that sleeps afterwards notices. */
-  reservedAt: number;
-  /** Until when it may call, by `elapsedMs()`, if that is sooner than its lease allows. */
-  notAfter?: number;
-}
 
 /**
  * `POST /charges/{id}/refunds` in three beats, like a charge. The charge's row lock keeps racing refunds from giving
@@ -197,15 +188,21 @@ export class RefundOperation implements Operation<Attempt, RefundEnd> {
     const { db, processor } = this;
     const ended = endOf(refund);
     if (ended) return { ended: true, outcome: ended };
-    let answer = await this.ask(attempt, deadline);
+    let answer = await askForRefund(
+      db,
+      processor,
+      attempt,
+      this.abandonLimits.keyWindowMs,
+      deadline,
+    );
     const told = refundEndOf(answer);
     if (told) {
       try {
         const outcome = await endBesideTheOthers(db, processor, refund, told, deadline);
         if (outcome) return { ended: true, outcome };
-        answer = unknown('refused while another refund of the charge has not ended');
+        answer = unknownAnswer('refused while another refund of the charge has not ended');
       } catch (error) {
-        answer = unknown(`the other refunds of the charge cannot be read: ${nameOf(error)}`);
+        answer = unknownAnswer(`the other refunds of the charge cannot be read: ${nameOf(error)}`);
       }
     }
     return staysPending(refund.id, answer, this.log, {
@@ -216,45 +213,6 @@ export class RefundOperation implements Operation<Attempt, RefundEnd> {
       extensions: { refund: refund.id, charge: refund.charge_id },
     });
   }
-
-  /**
-   * A refund is never abandoned. While the processor surely remembers its key, it is sent. After that its ledger is read
-   * first; finding nothing opens a new window, since whoever has sent the refund meanwhile did so after the look. No
-   * attempt begins after its window, however long this process sleeps here: it would be a second refund.
-   */
-  private async ask({ refund, reservedAt }: Attempt, deadline: number): Promise<ProcessorAnswer> {
-    if (refund.processor !== this.processor.name) {
-      const reason = `reserved for ${refund.processor}, this process has ${this.processor.name}`;
-      return { kind: 'refused', reason, alarm: true };
-    }
-    const { keyWindowMs } = this.abandonLimits;
-    const look = () => lookForRefund(this.db, this.processor, refund, deadline);
-    let windowEnd = reservedAt + keyWindowMs;
-    if (elapsedMs() >= windowEnd) {
-      windowEnd = elapsedMs() + keyWindowMs; // from before the look
-      try {
-        const found = await look();
-        if (found) return found;
-      } catch (error) {
-        return unknown(`the ledger cannot be read: ${nameOf(error)}`);
-      }
-    }
-    const notAfter = Math.min(windowEnd, deadline);
-    const answer = await this.processor.refund(refund.id, refund.processor_parameters, notAfter);
-    if (answer.kind !== 'unknown' || !answer.stored) return answer;
-    return (await look().catch(() => undefined)) ?? answer;
-  }
-}
-
-/** A pending refund with its age by the database's clock; undefined if there is none, or it has ended. */
-async function loadPendingRefund(
-  db: Queryable,
-  accountId: string,
-  id: string,
-): Promise<Attempt | undefined> {
-  const asked = elapsedMs(); // before: a process that sleeps while it is told counts the refund as older
-  const refund = await findPendingRefund(db, accountId, id);
-  return refund && { refund, reservedAt: asked - refund.age_ms };
 }
 
 /** How a refund has ended; undefined while it is pending. */
@@ -263,8 +221,4 @@ function endOf({ status, failure_code, processor_reference }: Refund): RefundEnd
   if (status === 'failed')
     return { status, failureCode: failure_code ?? 'failed', reference: processor_reference };
   return undefined;
-}
-
-function unknown(reason: string): ProcessorAnswer {
-  return { kind: 'unknown', reason, stored: false };
 }
