@@ -11,7 +11,7 @@ import {
   type SessionSettings,
 } from './session.js';
 
-/** The database answers, but nothing may be charged on it; the message is one line with the mend. */
+/** The database answers, but it is not safe to work on; the message is one line with the repair. */
 export class UnfitDatabase extends Error {}
 
 /** A standby, or set read-only: that passes, so that a supervisor may try again. */
@@ -22,14 +22,14 @@ export class ReadOnlyDatabase extends Error {
 }
 
 /**
- * What is refused because an acknowledged charge could be lost: by a power loss, by a page that is torn, emptied or
+ * What is refused because an acknowledged commit could be lost: by a power loss, by a page that is torn, emptied or
  * wrong, by a row that points nowhere.
  */
 const UNSAFE = {
-  fsync: { value: 'off', effect: 'after a power loss it could forget a charge that was paid' },
+  fsync: { value: 'off', effect: 'after a power loss it could forget an acknowledged commit' },
   synchronous_commit: {
     value: 'off',
-    effect: 'after a power loss it could forget a charge that was paid',
+    effect: 'after a power loss it could forget an acknowledged commit',
   },
   full_page_writes: {
     value: 'off',
@@ -59,8 +59,8 @@ type Facts = SessionSettings &
 /**
  * Looks at the database once, before anything listens.
  *
- * @returns warnings: what should be otherwise and takes nobody's money.
- * @throws UnfitDatabase if an acknowledged charge could be forgotten, text be changed, a statement mean something else,
+ * @returns warnings: settings that should differ but lose no commit.
+ * @throws UnfitDatabase if an acknowledged commit could be forgotten, text be changed, a statement mean something else,
  *   or the schema is another. ReadOnlyDatabase while it is a standby.
  */
 export async function checkDatabase(url: string, allowUnsafe: boolean): Promise<string[]> {
@@ -123,7 +123,7 @@ function requireMeaning(facts: Facts): void {
   if (!unfit) return;
   const { name, value, wanted } = unfit;
   throw new UnfitDatabase(
-    `The pooler in front of the database ignores our start-up parameters, and ${name} is '${value}': charges would be taken and not be settled. ${alterRole(facts.user, name, wanted)}`,
+    `The pooler in front of the database ignores our start-up parameters, and ${name} is '${value}': work would begin and not be settled. ${alterRole(facts.user, name, wanted)}`,
   );
 }
 

@@ -19,14 +19,14 @@ const LOCK_POLL_MS = 100;
 const APPLICATION_NAME = 'charge-once migrations';
 
 /**
- * How long one attempt waits for a lock, in ms. Requests queue behind a waiting ALTER TABLE, so that a charge takes this
+ * How long one attempt waits for a lock, in ms. Requests queue behind a waiting ALTER TABLE, so that each takes this
  * much longer at most.
  */
 const LOCK_TIMEOUT_MS = 1_000;
 
 /**
  * The queue takes a value of this integer sequence for each job that is added, not for each kind of job: after two
- * thousand million jobs nothing could be added, and no charge settled (graphile/worker#619). It may begin again, above
+ * thousand million jobs nothing could be added, and nothing settled (graphile/worker#619). It may begin again, above
  * the ids of the few kinds that there are.
  */
 const REUSE_TASK_IDS = `DO $$ BEGIN
