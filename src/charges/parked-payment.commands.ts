@@ -8,15 +8,18 @@ export const WHAT_TO_DO: Record<Discrepancy, string> = {
   second_payment: 'the customer has paid the charge a second time: refund one payment',
   amount_mismatch: 'the processor reports another amount or currency than our row: compare both',
   another_processor: 'another processor reports it than the one of our row: compare both',
-  refund_succeeded_after_failed: 'the customer was refunded, our refund failed: do not repeat it',
-  second_refund: 'the customer was refunded a second time: nothing here counts that refund',
-  owed_refund_failed: 'the customer was NOT refunded: refund with a new key, or pay another way',
   never_applied:
     'a notification could not be applied for 30 days: compare the processor with our row',
 };
 
-/** @returns a line for each that is open, oldest first. */
-export async function listOpenPayments(db: Database): Promise<string[]> {
+/**
+ * @param whatToDo for each reason, those of refunds included.
+ * @returns a line for each that is open, oldest first.
+ */
+export async function listOpenPayments(
+  db: Database,
+  whatToDo: Readonly<Record<string, string>>,
+): Promise<string[]> {
   // Across accounts, so without locks.
   const rows = await db.query<ParkedPayment & { parked_at: Date }>(
     `SELECT * FROM parked_payments WHERE resolved_at IS NULL ORDER BY parked_at, processor_reference`,
@@ -29,7 +32,7 @@ export async function listOpenPayments(db: Database): Promise<string[]> {
       row.charge_id,
       `${row.amount} ${row.currency}`,
       `since ${row.parked_at.toISOString()}`,
-      WHAT_TO_DO[row.reason],
+      whatToDo[row.reason],
     ].join('  '),
   );
 }

@@ -21,7 +21,7 @@ import { objectNotFound, Problem } from '../http/problems/problem.js';
 import { Processor } from '../processor/processor.js';
 import { refundAmount } from './refund.arithmetic.js';
 import { refuseUnlessWhole, type CreateRefund } from './refund.dto.js';
-import { parkRefundUnlessAccountedFor } from './parked-refunds.js';
+import { parkRefundUnlessAccountedFor, type RefundDiscrepancy } from './parked-refunds.js';
 import type { Refund } from './refund.entity.js';
 import { refundWaitsFor } from './refund.problems.js';
 import {
@@ -37,7 +37,7 @@ import { CHARGE_NOT_REFUNDABLE, REFUND_EXCEEDS_CHARGE } from './refund.problems.
 import { linkTo } from '../http/resource-link.js';
 
 /** What may be parked for a refund that failed. */
-const RETURNED_AFTER_ALL: readonly Discrepancy[] = [
+const RETURNED_AFTER_ALL: readonly (Discrepancy | RefundDiscrepancy)[] = [
   'refund_succeeded_after_failed',
   'amount_mismatch',
   'another_processor',

@@ -1,6 +1,7 @@
 import { chargeToWire, type Charge } from '../charges/charge.entity.js';
 import { addRefunded, lockCharge } from '../charges/charge.queries.js';
 import { parkPayment } from '../charges/parked-payments.js';
+import type { RefundDiscrepancy } from './parked-refunds.js';
 import { recordEvent } from '../events/events.js';
 import { deriveId } from '../idempotency/identity.js';
 import type { Answer, Intent } from '../idempotency/operation.js';
@@ -127,7 +128,10 @@ export async function reverseRefund(
   const owed = { account_id, processor_reference: reference, charge_id, amount, currency };
   if (cause === null) return { refund, alarm: undefined };
   const alarm =
-    (await parkPayment(tx, { ...owed, reason: 'owed_refund_failed' })) ??
+    (await parkPayment(tx, {
+      ...owed,
+      reason: 'owed_refund_failed' satisfies RefundDiscrepancy,
+    })) ??
     `${id}, which we owed, failed after it had succeeded; ${reference} was parked before, a person must look`;
   return { refund, alarm };
 }
