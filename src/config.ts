@@ -9,7 +9,7 @@ import {
   port,
   url,
   type Env,
-} from './programs/environment.js';
+} from './environment/environment.js';
 
 /**
  * The only reader of `process.env` (the sandbox, a program of its own, has its own).

@@ -18,7 +18,7 @@ export interface ParkedPayment {
   charge_id: string;
   amount: number;
   currency: string;
-  /** A `Discrepancy`, or the reason of a room above; a CHECK constraint lists all. */
+  /** A `Discrepancy`, or the reason of a room above. */
   reason: string;
 }
 

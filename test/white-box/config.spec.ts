@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process';
 import { describe, expect, it } from '@jest/globals';
 import { EXIT_CONFIGURATION, loadConfig } from '../../src/config.js';
-import { ConfigurationError } from '../../src/programs/environment.js';
+import { ConfigurationError } from '../../src/environment/environment.js';
 import { built } from '../support/build.js';
 
 const DATABASE_URL = 'postgres://app:p4ssw0rd@127.0.0.1:5432/charges';
