@@ -6,7 +6,7 @@ import { RETRY_MEANS } from './words.js';
 import { Problem } from '../http/problems/problem.js';
 import { NOT_FOUND } from '../idempotency/problem-types.js';
 
-/** The pages that `type` of every problem points to. */
+/** The pages that the `type` of each problem names. */
 @Public()
 @Controller('problems')
 export class ProblemsController {
@@ -26,7 +26,7 @@ export class ProblemsController {
     );
     return document(
       'Problems',
-      `<p>Every error is <code>application/problem+json</code> (RFC 9457). A machine may obey <code>retry</code> without ever paying twice:</p>
+      `<p>Every error is <code>application/problem+json</code> (RFC 9457). A program that follows <code>retry</code> never pays twice:</p>
        <dl>${meanings.join('')}</dl>
        <table><thead><tr><th>Status</th><th>Code</th><th>Title</th><th>Retry</th></tr></thead><tbody>${rows.join('')}</tbody></table>
        <h2 id="keys">What happens when a key is used wrongly</h2>
@@ -34,7 +34,7 @@ export class ProblemsController {
     );
   }
 
-  /** A file of its own: the pages' Content-Security-Policy lets no style stand in them. */
+  /** A separate file, because the Content-Security-Policy of the pages forbids inline styles. */
   @Get('style.css')
   @Header('Content-Type', 'text/css; charset=utf-8')
   style(): string {
@@ -59,7 +59,7 @@ export class ProblemsController {
   }
 }
 
-/** Escapes, then sets `code` between back-quotes. */
+/** Escapes HTML; text between back-quotes becomes `<code>`. */
 function html(text: string): string {
   return text
     .replaceAll('&', '&amp;')
