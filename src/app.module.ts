@@ -36,6 +36,7 @@ export class AppModule {
     return {
       module: AppModule,
       imports: [
+        // Global are these four: settings and telemetry, which no room imports, and database and engine, which most rooms use.
         SettingsModule.forRoot(config),
         TelemetryModule.forRoot({ program: 'api', level: config.logLevel }),
         databaseModule(config.databaseUrl, config.databasePoolSize),
