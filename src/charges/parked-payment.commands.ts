@@ -1,22 +1,25 @@
 import { CommandError } from '../database/command.js';
 import type { Database } from '../database/database.js';
-import type { Misfit, ParkedPayment } from './parked-payments.js';
+import type { Discrepancy, ParkedPayment } from './parked-payments.js';
 
 /** What has happened, and what the person does about it. */
-export const WHAT_TO_DO: Record<Misfit, string> = {
+export const WHAT_TO_DO: Record<Discrepancy, string> = {
   succeeded_after_failed: 'the customer has paid a charge that failed: honour it, or refund it',
   second_payment: 'the customer has paid the charge a second time: refund one payment',
   amount_mismatch: 'the processor reports another amount or currency than our row: compare both',
   another_processor: 'another processor reports it than the one of our row: compare both',
-  refund_succeeded_after_failed: 'the customer was refunded, our refund failed: do not repeat it',
-  second_refund: 'the customer was refunded a second time: nothing here counts that refund',
-  owed_refund_failed: 'the customer was NOT refunded: refund with a new key, or pay another way',
   never_applied:
     'a notification could not be applied for 30 days: compare the processor with our row',
 };
 
-/** @returns a line for each that is open, oldest first. */
-export async function listOpenPayments(db: Database): Promise<string[]> {
+/**
+ * @param whatToDo for each reason, those of refunds included.
+ * @returns a line for each that is open, oldest first.
+ */
+export async function listOpenPayments(
+  db: Database,
+  whatToDo: Readonly<Record<string, string>>,
+): Promise<string[]> {
   // Across accounts, so without locks.
   const rows = await db.query<ParkedPayment & { parked_at: Date }>(
     `SELECT * FROM parked_payments WHERE resolved_at IS NULL ORDER BY parked_at, processor_reference`,
@@ -29,7 +32,7 @@ export async function listOpenPayments(db: Database): Promise<string[]> {
       row.charge_id,
       `${row.amount} ${row.currency}`,
       `since ${row.parked_at.toISOString()}`,
-      WHAT_TO_DO[row.reason],
+      whatToDo[row.reason],
     ].join('  '),
   );
 }

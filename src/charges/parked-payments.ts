@@ -2,15 +2,12 @@ import type { Queryable, Tx } from '../database/database.js';
 import type { Charge } from './charge.entity.js';
 import { findCharge } from './charge.queries.js';
 
-/** Why money moved that our books do not account for. */
-export type Misfit =
+/** Why money moved that the row of a charge or refund does not account for. Refunds have reasons of their own, too. */
+export type Discrepancy =
   | 'succeeded_after_failed'
   | 'second_payment'
   | 'amount_mismatch'
   | 'another_processor'
-  | 'refund_succeeded_after_failed'
-  | 'second_refund'
-  | 'owed_refund_failed'
   | 'never_applied';
 
 /** A row of `parked_payments`: for a person to look at, never applied, never deleted. */
@@ -21,11 +18,12 @@ export interface ParkedPayment {
   charge_id: string;
   amount: number;
   currency: string;
-  reason: Misfit;
+  /** A `Discrepancy`, or the reason of a room above. */
+  reason: string;
 }
 
 /** Why a charge that has ended does not account for a payment that succeeded; undefined if it does. */
-export function misfitOf(charge: Charge, reference: string): Misfit | undefined {
+export function discrepancyOf(charge: Charge, reference: string): Discrepancy | undefined {
   if (charge.status === 'failed') return 'succeeded_after_failed';
   return charge.processor_reference === reference ? undefined : 'second_payment';
 }
@@ -40,7 +38,7 @@ export async function isAnythingParked(
   db: Queryable,
   accountId: string,
   chargeId: string,
-  reasons: readonly Misfit[],
+  reasons: readonly string[],
 ): Promise<boolean> {
   const rows = await db.query(
     `SELECT 1 FROM parked_payments WHERE account_id = $1 AND charge_id = $2 AND reason = ANY($3) LIMIT 1`,
@@ -95,7 +93,7 @@ export async function parkUnlessAccountedFor(
   processor_reference: string,
 ): Promise<string | undefined> {
   const charge = await findCharge(tx, account_id, charge_id);
-  const reason = charge && misfitOf(charge, processor_reference);
+  const reason = charge && discrepancyOf(charge, processor_reference);
   if (!reason) return undefined;
   const { amount, currency } = charge;
   const payment = { account_id, processor_reference, charge_id, amount, currency, reason };

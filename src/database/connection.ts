@@ -30,15 +30,15 @@ interface Session extends SessionSettings {
 }
 
 /**
- * A connection of the pool that has each statement parsed and planned once, by its name: of what a charge costs
- * PostgreSQL, that saves a quarter (bench/README.md).
+ * A connection of the pool that has each statement parsed and planned once, by its name: of what a keyed request
+ * costs PostgreSQL, that saves a quarter (bench/README.md).
  *
  * Its session may write and has the settings that our statements rely on, or there is no connection: what libpq calls
  * `target_session_attrs=read-write`. A session that has become read-only since is closed when that shows.
  *
  * Names live in a session. A pooler in transaction mode gives each transaction another one, where the name is unknown
  * or stands for something else; so behind it nothing is named. And names outlive a change of the schema, which their
- * plans may not: then all are forgotten. Proof: test/white-box/database/connection.spec.ts, and the charges behind PgBouncer in
+ * plans may not: then all are forgotten. Proof: test/white-box/database/connection.spec.ts, and behind PgBouncer
  * test/guarantees/instances.spec.ts.
  */
 export class Connection extends pg.Client {

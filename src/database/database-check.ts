@@ -26,10 +26,10 @@ export class ReadOnlyDatabase extends Error {
  * emptied or wrong, or by a foreign key that is not enforced.
  */
 const UNSAFE = {
-  fsync: { value: 'off', effect: 'after a power loss it could forget a charge that was paid' },
+  fsync: { value: 'off', effect: 'after a power loss it could forget an acknowledged commit' },
   synchronous_commit: {
     value: 'off',
-    effect: 'after a power loss it could forget a charge that was paid',
+    effect: 'after a power loss it could forget an acknowledged commit',
   },
   full_page_writes: {
     value: 'off',
@@ -123,7 +123,7 @@ function requireMeaning(facts: Facts): void {
   if (!unfit) return;
   const { name, value, wanted } = unfit;
   throw new UnfitDatabase(
-    `The pooler in front of the database ignores our start-up parameters, and ${name} is '${value}': charges would be taken and not be settled. ${alterRole(facts.user, name, wanted)}`,
+    `The pooler in front of the database ignores our start-up parameters, and ${name} is '${value}': work would begin and not be settled. ${alterRole(facts.user, name, wanted)}`,
   );
 }
 

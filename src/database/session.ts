@@ -8,7 +8,7 @@
  * Proof: test/guarantees/other-settings.spec.ts.
  */
 export const SESSION_MEANING = {
-  // `pg` reads ISO times only. In another style the charge is taken, and its row can then not be read to settle it.
+  // `pg` reads ISO times only. With another style a request's work is done outside, but its row cannot be read to settle it.
   datestyle: 'ISO',
   intervalstyle: 'postgres',
   // Above it a lost race ends with 40001 instead of the winner's row.
@@ -58,7 +58,7 @@ export function startUpOptions(settings: Record<string, string | number>): strin
     .join(' ');
 }
 
-/** For the sessions that charge. */
+/** For the sessions that serve requests. */
 export const SESSION_OPTIONS = startUpOptions({ ...SESSION_MEANING, ...SESSION_LIMITS_MS });
 
 /** For those that may take their time: the audit, migrations. */

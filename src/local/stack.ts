@@ -7,7 +7,6 @@ import { isConnectionLost } from '../idempotency/errors.js';
 import { othersRunning, runningFile } from './running.js';
 import { type LocalSettings } from './settings.js';
 import { ChildStopped, type SupervisedChild, supervise } from './supervisor.js';
-import { operatorError } from '../programs/operator-error.js';
 import { type EmbeddedPostgres, startEmbeddedPostgres } from './embedded-postgres.js';
 import { migrate } from '../database/migrate.js';
 
@@ -38,6 +37,8 @@ export class LocalStack {
   constructor(
     private readonly settings: LocalSettings,
     private readonly log: (line: string) => void,
+    /** One line for an error that the user can repair. */
+    private readonly explain: (error: unknown) => string | undefined,
   ) {}
 
   /**
@@ -127,8 +128,8 @@ export class LocalStack {
       await migrate(databaseUrl, { log: this.log });
       if (this.settings.demoAccounts) await ensureDemoAccounts(databaseUrl);
     } catch (error) {
-      const known = operatorError(error);
-      if (known) throw new CannotStart(known.line, { cause: error });
+      const known = this.explain(error);
+      if (known !== undefined) throw new CannotStart(known, { cause: error });
       const { code, message } = error as NodeJS.ErrnoException;
       if (code === undefined && !isConnectionLost(error)) throw error; // a bug, with its stack
       const { host, pathname } = new URL(databaseUrl);

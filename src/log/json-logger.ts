@@ -89,7 +89,7 @@ function isNestItself(more: unknown[]): boolean {
   return FRAMEWORK.has(String(more.at(-1)));
 }
 
-/** API and processor keys, signing secrets, bearer tokens, passwords in URLs, e-mail addresses, payment methods. */
+/** Secret keys, signing secrets, bearer tokens, passwords in URLs, e-mail addresses, tokens of customers. */
 const SHAPES =
   /\b(?:[srp]k_(?:test|live)|whsec|pm|tok)_[\w+/=-]+|\bcard_(?=\w*\d)\w{8,}|\bBearer +[^\s"\\]+|(?<=:\/\/[^\s/:@"]*:)[^\s/@"]+(?=@)|[\w.+-]+@[\w-]+(?:\.[\w-]+)+/gi;
 

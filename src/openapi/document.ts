@@ -1,4 +1,4 @@
-import { PROBLEMS, type ProblemCode } from '../http/problems/problem-catalogue.js';
+import { PROBLEMS, type ProblemCode } from './problem-catalogue.js';
 import { headerComponents, headerRefs, type HeaderName } from './headers.js';
 import { OBJECTS } from './objects.js';
 import { headersOfProblem, problemExample, problemSchemas } from './problems.js';

@@ -1,4 +1,4 @@
-import type { ProblemCode } from '../http/problems/problem-catalogue.js';
+import type { ProblemCode } from './problem-catalogue.js';
 import type { HeaderName } from './headers.js';
 import type { Body, Dto } from './request-schemas.js';
 import type { Schema } from './schema.js';

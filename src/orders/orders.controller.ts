@@ -31,13 +31,7 @@ import { ListReads } from '../http/input/list-reads.js';
 import { objectNotFound, validationFailed } from '../http/problems/problem.js';
 import { CLIENT_ID } from '../http/input/rules.js';
 import { contentOf, PutOrder } from './order.dto.js';
-import {
-  orderLink,
-  orderToWire,
-  type Order,
-  type OrderContent,
-  type OrderWire,
-} from './order.entity.js';
+import { orderToWire, type Order, type OrderContent, type OrderWire } from './order.entity.js';
 import { OrderOperation } from './order.operation.js';
 import { orderCanceled } from './order.events.js';
 import { whyOrderIsClosed } from './order.problems.js';
@@ -48,6 +42,7 @@ import {
   ORDER_COLUMNS,
   updateOrder,
 } from './order.queries.js';
+import { linkTo } from '../http/resource-link.js';
 
 /** Three ways to be idempotent without a key (PUT, DELETE, ETag), and one with it (POST). */
 @Controller('orders')
@@ -82,7 +77,7 @@ export class OrdersController {
       update: (order) => updateOrder(db, order, content),
     });
     const wire = orderToWire(result.row);
-    writePutHead(response, result.created, wire, orderLink(id).url);
+    writePutHead(response, result.created, wire, linkTo('order', id).url);
     return wire;
   }
 

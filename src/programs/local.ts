@@ -1,11 +1,13 @@
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { ConfigurationError, EXIT_CONFIGURATION, ignorePgVariables } from '../config.js';
+import { EXIT_CONFIGURATION, ignorePgVariables } from '../config.js';
+import { ConfigurationError } from '../environment/environment.js';
 import { banner } from '../local/banner.js';
 import { localSettings } from '../local/settings.js';
 import { CannotStart, LocalStack } from '../local/stack.js';
 import { ChildRefusesConfiguration } from '../local/supervisor.js';
 import { faultOf } from '../log/fault.js';
+import { operatorError } from './operator-error.js';
 
 // `npm start`: PostgreSQL, sandbox, worker and API on one machine, each a process of its own, kept
 // running until Ctrl-C. Proved by test/local/.
@@ -38,7 +40,11 @@ if (!process.env.DATABASE_URL) ignorePgVariables();
 
 try {
   const settings = await localSettings(process.env);
-  stack = new LocalStack(settings, (line) => console.log(`local: ${line}`));
+  stack = new LocalStack(
+    settings,
+    (line) => console.log(`local: ${line}`),
+    (error) => operatorError(error)?.line,
+  );
   const databaseUrl = await stack.start();
   console.log(banner(settings, databaseUrl, process.uptime()));
 } catch (error) {

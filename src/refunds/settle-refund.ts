@@ -1,6 +1,7 @@
 import { chargeToWire, type Charge } from '../charges/charge.entity.js';
 import { addRefunded, lockCharge } from '../charges/charge.queries.js';
 import { parkPayment } from '../charges/parked-payments.js';
+import type { RefundDiscrepancy } from './parked-refunds.js';
 import { recordEvent } from '../events/events.js';
 import { deriveId } from '../idempotency/identity.js';
 import type { Answer, Intent } from '../idempotency/operation.js';
@@ -8,7 +9,7 @@ import { created, problemAnswer } from '../http/answer.js';
 import type { Tx } from '../database/database.js';
 import { Problem } from '../http/problems/problem.js';
 import type { ProcessorAnswer } from '../processor/processor.js';
-import { refundLink, refundToWire, type Refund } from './refund.entity.js';
+import { refundToWire, type Refund } from './refund.entity.js';
 import {
   endRefund,
   findRefundByReference,
@@ -16,6 +17,8 @@ import {
   reverseSucceeded,
   type RefundEnd,
 } from './refund.queries.js';
+import { REFUND_FAILED } from './refund.problems.js';
+import { linkTo } from '../http/resource-link.js';
 
 /** The failure code of a refund that the processor refused because of what had gone back without us. */
 export const EXCEEDS = 'refund_exceeds_charge';
@@ -125,7 +128,10 @@ export async function reverseRefund(
   const owed = { account_id, processor_reference: reference, charge_id, amount, currency };
   if (cause === null) return { refund, alarm: undefined };
   const alarm =
-    (await parkPayment(tx, { ...owed, reason: 'owed_refund_failed' })) ??
+    (await parkPayment(tx, {
+      ...owed,
+      reason: 'owed_refund_failed' satisfies RefundDiscrepancy,
+    })) ??
     `${id}, which we owed, failed after it had succeeded; ${reference} was parked before, a person must look`;
   return { refund, alarm };
 }
@@ -142,12 +148,12 @@ async function recordFailed(tx: Tx, refund: Refund): Promise<void> {
 /** The answer that a refund's end stands for, from its row alone. */
 export function refundAnswer(refund: Refund, requestId: string): Answer {
   if (refund.status === 'succeeded')
-    return created(refundLink(refund.id).url, refundToWire(refund));
+    return created(linkTo('refund', refund.id).url, refundToWire(refund));
   const detail =
     refund.failure_code === EXCEEDS
       ? 'The processor refused it: more of this charge had gone back there than we knew. Its `amount_refunded` is right now.'
       : `The refund failed: ${refund.failure_code}.`;
-  const problem = new Problem('refund_failed', detail, {
+  const problem = new Problem(REFUND_FAILED, detail, {
     extensions: { failure_code: refund.failure_code, refund: refund.id, charge: refund.charge_id },
   });
   return problemAnswer(problem, requestId);

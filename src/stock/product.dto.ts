@@ -1,5 +1,6 @@
 import { IsInt, Max, Min } from 'class-validator';
-import { IsText, MAX_AMOUNT } from '../http/input/rules.js';
+import { IsText } from '../http/input/rules.js';
+import { MAX_AMOUNT } from '../money/amounts.js';
 
 export class PutProduct {
   @IsText(1, 255)

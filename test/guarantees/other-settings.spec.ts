@@ -197,7 +197,7 @@ describe('in a database with other settings', () => {
     try {
       for (const [setting, value] of Object.entries(SESSION_MEANING)) {
         await expect(checkDatabase(pooler.url, true)).rejects.toThrow(
-          `${setting} is '${OTHER_SETTINGS[setting as keyof typeof SESSION_MEANING]}': charges would be taken and not be settled. ALTER ROLE "${rows[0].user}" SET ${setting} = '${value}'`,
+          `${setting} is '${OTHER_SETTINGS[setting as keyof typeof SESSION_MEANING]}': work would begin and not be settled. ALTER ROLE "${rows[0].user}" SET ${setting} = '${value}'`,
         );
         await service.db.query(`ALTER DATABASE ${name} SET ${setting} = '${value}'`);
       }

@@ -6,7 +6,7 @@ import { subscribe } from 'node:diagnostics_channel';
 
 const src = `${process.env.CHARGE_ONCE_TEST_BUILD}/src`;
 const { AppModule } = await import(`${src}/app.module.js`);
-const { run, startHttp } = await import(`${src}/run.js`);
+const { run, startHttp } = await import(`${src}/programs/run-program.js`);
 
 const dieAt = new AsyncLocalStorage();
 subscribe('http.server.request.start', ({ request }) => dieAt.enterWith(request.headers['die-at']));

@@ -9,4 +9,4 @@ const told = once(process, 'message');
 process.send('loaded');
 const [port] = await told;
 process.env.WORKER_PORT = String(port);
-await import(`${src}/worker.js`);
+await import(`${src}/programs/worker.js`);

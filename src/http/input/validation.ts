@@ -141,7 +141,7 @@ const METADATA_PAIRS = 50;
 const METADATA_KEY_CHARACTERS = 40;
 const METADATA_VALUE_CHARACTERS = 500;
 
-/** `metadata`: up to 50 pairs of strings, as Stripe has it. */
+/** `metadata`: up to 50 pairs of strings. */
 export function IsMetadata(): PropertyDecorator {
   return (target, member) =>
     registerDecorator({

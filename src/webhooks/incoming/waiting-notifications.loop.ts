@@ -4,7 +4,7 @@ import {
   type BeforeApplicationShutdown,
   type OnApplicationBootstrap,
 } from '@nestjs/common';
-import { parkPayment } from '../../charges/parked-payments.js';
+import { parkPayment, type Discrepancy } from '../../charges/parked-payments.js';
 import { isConnectionLost } from '../../idempotency/errors.js';
 import { Loop } from '../../idempotency/loop.js';
 import { Database, type Tx } from '../../database/database.js';
@@ -167,6 +167,12 @@ async function park(tx: Tx, event: OldNotification): Promise<boolean> {
   const refund = refund_id === null ? undefined : await findRefund(tx, account_id, refund_id);
   const { reference: processor_reference, amount, currency } = fact;
   const of = { account_id, charge_id: refund?.charge_id ?? charge_id };
-  await parkPayment(tx, { ...of, processor_reference, amount, currency, reason: 'never_applied' });
+  await parkPayment(tx, {
+    ...of,
+    processor_reference,
+    amount,
+    currency,
+    reason: 'never_applied' satisfies Discrepancy,
+  });
   return true;
 }

@@ -9,7 +9,7 @@ import { openApiDocument, routesOf } from '../../../src/openapi/document.js';
 import { schemaOf } from '../../../src/openapi/request-schemas.js';
 import type { Schema } from '../../../src/openapi/schema.js';
 import { createHttpApp } from '../../../src/http/http-process.js';
-import { PROBLEMS } from '../../../src/http/problems/problem-catalogue.js';
+import { PROBLEMS } from '../../../src/openapi/problem-catalogue.js';
 import { document, pointer, schemaAt } from '../../support/openapi.js';
 
 /** Every route that the router has, as the document would name it. */
