@@ -6,8 +6,8 @@ import { migrations } from '../../migrations/index.js';
 import { connectionTarget } from './connection-target.js';
 import { processIdOf } from './connection.js';
 import { UnfitDatabase } from './database-check.js';
-import { sqlStateOf, withLockRetries, type Retrying } from './lock-retries.js';
-import { CLAIM_QUEUE, QUEUE_SCHEMA, whyQueueIsForeign } from './queue-owner.js';
+import { sqlStateOf, withLockRetries, type LockRetryOptions } from './lock-retries.js';
+import { CLAIM_QUEUE, QUEUE_SCHEMA, foreignQueueMessage } from './queue-owner.js';
 import { UNLIMITED_SESSION_OPTIONS } from './session.js';
 
 // Any constant will do, as long as every process of this application uses the same.
@@ -103,7 +103,7 @@ async function outOfTime(session: pg.Client, error: unknown): Promise<unknown> {
  * @throws MigrationLockLost, MigrationBlocked, MigrationOutOfTime; UnfitDatabase if the database has another
  *   installation, before anything is changed.
  */
-export async function migrate(databaseUrl: string, retrying: Retrying = {}): Promise<void> {
+export async function migrate(databaseUrl: string, retrying: LockRetryOptions = {}): Promise<void> {
   const target = {
     ...connectionTarget(databaseUrl, UNLIMITED_SESSION_OPTIONS),
     application_name: APPLICATION_NAME,
@@ -118,7 +118,7 @@ export async function migrate(databaseUrl: string, retrying: Retrying = {}): Pro
   try {
     await watcher.connect();
     await takeLock(lock);
-    const foreign = await whyQueueIsForeign(lock);
+    const foreign = await foreignQueueMessage(lock);
     if (foreign !== undefined) throw new UnfitDatabase(foreign);
     const work = openWork(databaseUrl, target, (step) =>
       withLockRetries(watcher, APPLICATION_NAME, step, retrying),

@@ -1,6 +1,6 @@
 import { Controller, Get } from '@nestjs/common';
 import { isReadOnly } from '../idempotency/errors.js';
-import { endRestingSessions } from '../database/connection.js';
+import { closeIdleSessions } from '../database/connection.js';
 import { Database } from '../database/database.js';
 import { Draining } from './draining.js';
 import { Public } from './public.js';
@@ -14,22 +14,22 @@ export class HealthController {
     private readonly draining: Draining,
   ) {}
 
-  /** The process runs. */
+  /** The process is alive. */
   @Get('live')
   live(): { status: 'ok' } {
     return { status: 'ok' };
   }
 
   /**
-   * A charge can be made, or recovered. The processor is not asked: were it away, every instance would be taken out
-   * at once, lookups and replays with it, and charges are reserved and recovered without it.
+   * A charge can be taken, or recovered. This does not check the processor: during its outage every instance would
+   * leave the load balancer at once, although lookups, replays, reserve and recovery work without it.
    */
   @Get('ready')
   async ready(): Promise<{ status: 'ok' }> {
     if (this.draining.started) throw notReady('not_ready', 'this process is stopping');
     if (await this.isReadOnly()) {
-      // The session may have outlived the server's time as a standby: then another one may write.
-      endRestingSessions();
+      // The session may be from the server's time as a standby; a new session may be able to write.
+      closeIdleSessions();
       if (await this.isReadOnly()) throw notReady('database_unavailable', READ_ONLY);
     }
     return { status: 'ok' };

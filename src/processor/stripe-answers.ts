@@ -1,4 +1,4 @@
-import { nameOf } from '../log/fault.js';
+import { nameOf } from '../log/redacted-error.js';
 import Stripe from 'stripe';
 import { NOT_REACHED } from './deadline-http-client.js';
 import type { ProcessorAnswer } from './processor.js';

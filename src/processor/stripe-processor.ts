@@ -12,7 +12,7 @@ import { notificationOf } from './stripe-notification.js';
 import { endUnauthenticated, intentOfAuthenticationError } from './unauthenticated.js';
 import { deadlineHttpClient, inTime, isLapse, type Call } from './deadline-http-client.js';
 import { elapsedMs } from '../database/clock.js';
-import { nameOf } from '../log/fault.js';
+import { nameOf } from '../log/redacted-error.js';
 import {
   Processor,
   type FenceAnswer,

@@ -5,7 +5,7 @@ import { banner } from '../local/banner.js';
 import { localSettings } from '../local/settings.js';
 import { CannotStart, LocalStack } from '../local/stack.js';
 import { ChildRefusesConfiguration } from '../local/supervisor.js';
-import { faultOf } from '../log/fault.js';
+import { redactError } from '../log/redacted-error.js';
 
 // `npm start`: PostgreSQL, sandbox, worker and API on one machine, each a process of its own, kept
 // running until Ctrl-C. Proved by test/local/.
@@ -63,5 +63,5 @@ function isConfiguration(error: unknown): boolean {
 function report(error: unknown): void {
   if (error instanceof ChildRefusesConfiguration) return; // it has printed its line
   const forTheUser = error instanceof CannotStart || error instanceof ConfigurationError;
-  console.error(forTheUser ? error.message : JSON.stringify(faultOf(error)));
+  console.error(forTheUser ? error.message : JSON.stringify(redactError(error)));
 }

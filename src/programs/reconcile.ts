@@ -2,7 +2,7 @@ import { parseArgs } from 'node:util';
 import { endWithUsage } from './run-command.js';
 import type { Config } from '../config.js';
 import { commandEnvironment } from '../local/running.js';
-import { nameOf } from '../log/fault.js';
+import { nameOf } from '../log/redacted-error.js';
 import { databaseOptions, withDatabase, type Database } from '../database/database.js';
 import { toUtc } from '../http/input/rules.js';
 import type { Span } from '../processor/processor.js';

@@ -1,5 +1,5 @@
 import { commandEnvironment } from '../local/running.js';
-import { EXIT_USAGE, outcomeOf } from '../database/command.js';
+import { EXIT_USAGE, captureOutput } from '../database/command.js';
 import { databaseOptions, withDatabase, type Database } from '../database/database.js';
 import { run } from './run-program.js';
 
@@ -15,7 +15,7 @@ export async function runCommand(
   if (args.length === 0 || args.includes('--help')) endWithUsage(usage, args);
   await run(async ({ databaseUrl: url }) => {
     const { text, exitCode } = await withDatabase(databaseOptions(url, 1), (db) =>
-      outcomeOf(() => command(db, args)),
+      captureOutput(() => command(db, args)),
     );
     (exitCode === 0 ? console.log : console.error)(text);
     process.exitCode = exitCode;

@@ -3,7 +3,7 @@ import { loadConfig, type Config, ownEnvironment } from '../config.js';
 import { isConnectionLost } from '../idempotency/errors.js';
 import { type OperatorError, operatorError } from './operator-error.js';
 import { checkDatabase } from '../database/database-check.js';
-import { faultOf, nameOf } from '../log/fault.js';
+import { redactError, nameOf } from '../log/redacted-error.js';
 import { createHttpApp, serve } from '../http/http-process.js';
 
 /**
@@ -17,7 +17,7 @@ export async function run(
   // Node would print the error with all its properties: of PostgreSQL's, the row that was refused.
   for (const event of ['uncaughtException', 'unhandledRejection'] as const) {
     process.on(event, (error: unknown) => {
-      console.error(JSON.stringify({ level: 'fatal', msg: event, fault: faultOf(error) }));
+      console.error(JSON.stringify({ level: 'fatal', msg: event, fault: redactError(error) }));
       process.exit(1);
     });
   }
@@ -25,7 +25,7 @@ export async function run(
     await start(loadConfig(await environment()));
   } catch (error) {
     const known = refusalOf(error);
-    console.error(known?.line ?? JSON.stringify({ level: 'fatal', fault: faultOf(error) }));
+    console.error(known?.line ?? JSON.stringify({ level: 'fatal', fault: redactError(error) }));
     process.exit(known?.exitCode ?? 1);
   }
 }

@@ -18,7 +18,7 @@ import {
 import { chargeLink } from '../orders/order.entity.js';
 import { elapsedMs } from '../database/clock.js';
 import { Database, type Queryable, type Tx } from '../database/database.js';
-import { nameOf } from '../log/fault.js';
+import { nameOf } from '../log/redacted-error.js';
 import { objectNotFound, Problem } from '../http/problems/problem.js';
 import { Processor, type ProcessorAnswer } from '../processor/processor.js';
 import { refundAmount } from './refund.arithmetic.js';

@@ -2,7 +2,7 @@ import { AsyncLocalStorage, AsyncResource } from 'node:async_hooks';
 import { Injectable, Logger } from '@nestjs/common';
 import type { NextFunction, Request, Response } from 'express';
 import { Draining } from '../http/draining.js';
-import type { Fault } from '../log/fault.js';
+import type { RedactedError } from '../log/redacted-error.js';
 import { RequestWatch } from '../http/request-watch.js';
 import { Metrics } from './metrics.js';
 
@@ -68,7 +68,7 @@ export class RequestLog extends RequestWatch {
     const route = templateOf(request);
     const status = response.writableFinished ? response.statusCode : 'aborted';
     this.metrics.requests.observe({ method, route, status: String(status) }, durationMs / 1000);
-    const problem = response.locals.problem as { code: string; fault?: Fault } | undefined;
+    const problem = response.locals.problem as { code: string; fault?: RedactedError } | undefined;
     this.log[levelOf(status, route)]({
       msg: 'request',
       request_id: request.requestId,

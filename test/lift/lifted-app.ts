@@ -83,7 +83,7 @@ const WITH_ITS_PARENT = `data:text/javascript,process.once('disconnect', () => p
 
 export async function startLiftedApp(home: string, env: object): Promise<LiftedProcess> {
   const port = await freePort('127.0.0.1');
-  const child = spawn(process.execPath, ['--import', WITH_ITS_PARENT, 'dist/src/programs/api.js'], {
+  const child = spawn(process.execPath, ['--import', WITH_ITS_PARENT, 'dist/src/main.js'], {
     cwd: home,
     env: { PATH: process.env.PATH, PORT: String(port), ...env },
     stdio: ['ignore', 'pipe', 'pipe', 'ipc'],

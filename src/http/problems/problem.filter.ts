@@ -3,7 +3,7 @@ import { HttpAdapterHost } from '@nestjs/core';
 import type { Application, Request, Response } from 'express';
 import { QueryFailedError } from 'typeorm';
 import { DatabaseUnavailable, isConnectionLost, isRolledBack } from '../../idempotency/errors.js';
-import { faultOf } from '../../log/fault.js';
+import { redactError } from '../../log/redacted-error.js';
 import { PROBLEMS } from './problem-catalogue.js';
 import { Problem, PROBLEM_TYPE, problemBody, type ProblemLike } from './problem.js';
 
@@ -21,7 +21,7 @@ export class ProblemFilter implements ExceptionFilter {
     // For the request's log line.
     response.locals.problem = {
       code: problem.code,
-      ...(problem.status >= 500 && cause !== undefined && { fault: faultOf(cause) }),
+      ...(problem.status >= 500 && cause !== undefined && { fault: redactError(cause) }),
     };
     if (response.headersSent) {
       response.destroy();

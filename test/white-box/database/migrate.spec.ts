@@ -114,7 +114,7 @@ test('the log names an old transaction whose end an index build waits for, once'
   await dump.end();
   expect(lines).toEqual([
     expect.stringMatching(
-      /^A migration waits for a lock: pid \d+, pg_dump, idle in transaction, for \d\d:\d\d:\d\d\. It goes on when that transaction ends\.$/,
+      /^A migration waits for a lock: pid \d+, pg_dump, idle in transaction, for \d\d:\d\d:\d\d\. It continues when that transaction ends\.$/,
     ),
   ]);
 });
