@@ -18,7 +18,7 @@ export function paymentOf(intent: Stripe.PaymentIntent): Payment {
   };
 }
 
-/** A refund of Stripe's, whoever asked for it. */
+/** A refund at Stripe, made by us or not, as a refund in the processor's ledger. */
 export function paidRefundOf(refund: Stripe.Refund): PaidRefund {
   return {
     reference: refund.id,
@@ -33,7 +33,7 @@ export function paidRefundOf(refund: Stripe.Refund): PaidRefund {
   };
 }
 
-/** A reference, also if it was expanded. */
+/** The id of a reference, expanded or not. */
 function idOf(reference: string | { id: string } | null): string | undefined {
   return typeof reference === 'string' ? reference : reference?.id;
 }

@@ -4,13 +4,18 @@ import {
   answerOfError,
   answerOfIntent,
   answerOfRefund,
-  asksForAuthentication,
+  requiresAuthentication,
 } from './stripe-answers.js';
 import { paidRefundOf, paymentOf } from './stripe-ledger.js';
 import { lookInLedger } from './stripe-look.js';
 import { notificationOf } from './stripe-notification.js';
 import { endUnauthenticated, intentOfAuthenticationError } from './unauthenticated.js';
-import { deadlineHttpClient, inTime, isLapse, type Call } from './deadline-http-client.js';
+import {
+  deadlineHttpClient,
+  withDeadline,
+  isDeadlineExceeded,
+  type Call,
+} from './deadline-http-client.js';
 import { elapsedMs } from '../database/clock.js';
 import { nameOf } from '../log/redacted-error.js';
 import {
@@ -31,41 +36,41 @@ import {
 export interface StripeOptions {
   name: string;
   secretKey: string;
-  /** Absent for Stripe itself. */
+  /** Absent: Stripe itself. */
   baseUrl?: URL;
-  /** For a call with all the SDK's own attempts in it, in ms. */
+  /** For one call including all the SDK's attempts, in ms. */
   timeoutMs: number;
-  /** Signs the processor's notifications. Absent: none is believed. */
+  /** Signs the processor's notifications. Absent: all are refused. */
   webhookSecret?: string;
 }
 
-/** The SDK's own repeats; they share the call's deadline. More would only crowd a processor in trouble. */
+/** The SDK's own retries; they share the call's deadline. More would overload a processor in trouble. */
 const SDK_RETRIES = 2;
-/** An older signature may have been overheard and sent again. Stripe's own default, in seconds. */
+/** An older signature may be a captured one that is sent again. Stripe's default, in seconds. */
 const SIGNATURE_TOLERANCE_SECONDS = 300;
-/** How far the processor's clock may differ from the database's when the ledger is searched, in seconds. */
+/** The largest difference between the processor's clock and the database's when the ledger is searched, in seconds. */
 const CLOCK_SKEW_SECONDS = 300;
 
-/** Of a page of its ledger: a processor that does not answer is asked again by whoever wanted to know. */
+/** For pages of its ledger: no SDK retries, because the caller retries. */
 const ONE_ATTEMPT: Stripe.RequestOptions = { maxNetworkRetries: 0 };
 
-/** Why a question about something under way was not answered says nothing of the thing itself. */
+/** A failed status read says nothing about the payment itself. */
 function unknownYet(error: unknown): ProcessorAnswer {
   return {
     kind: 'unknown',
-    reason: `under way, but not to be seen: ${nameOf(error)}`,
+    reason: `in progress, and its status cannot be read: ${nameOf(error)}`,
     stored: false,
   };
 }
 
-/** The deadline came before the first attempt, or between attempts that had ended without effect. */
+/** The deadline came before the first attempt, or between attempts that had no effect. */
 const NOTHING_BEGUN: ProcessorAnswer = {
   kind: 'refused',
   reason: 'the deadline passed before an attempt could begin',
   alarm: false,
 };
 
-/** Stripe by its official SDK: test mode, live mode or the local sandbox. */
+/** Stripe through its official SDK: test mode, live mode or the local sandbox. */
 export class StripeProcessor extends Processor {
   readonly name: string;
   private readonly stripe: Stripe;
@@ -112,9 +117,9 @@ export class StripeProcessor extends Processor {
         .create(parameters, { idempotencyKey: key })
         .catch(intentOfAuthenticationError);
       try {
-        // A key replays the first answer for ever, also one that was not final: then its object tells.
+        // A key replays the first answer forever, even one that was not final. Then read the object itself.
         if (intent.status === 'processing') intent = await paymentIntents.retrieve(intent.id);
-        if (!asksForAuthentication(intent)) return answerOfIntent(intent);
+        if (!requiresAuthentication(intent)) return answerOfIntent(intent);
         return await endUnauthenticated(paymentIntents, intent.id);
       } catch (error) {
         return unknownYet(error);
@@ -137,13 +142,13 @@ export class StripeProcessor extends Processor {
   }
 
   async refundsOf(payment_intent: string, notAfter?: number): Promise<PaidRefund[]> {
-    return inTime(this.call(notAfter), async () => {
+    return withDeadline(this.call(notAfter), async () => {
       const found: PaidRefund[] = [];
       try {
         for await (const refund of this.stripe.refunds.list({ payment_intent, limit: 100 }))
           found.push(paidRefundOf(refund));
       } catch (error) {
-        // A payment that is not in this ledger has no refunds there.
+        // A payment that is not in this ledger has no refunds in it.
         const { StripeInvalidRequestError } = Stripe.errors;
         if (!(error instanceof StripeInvalidRequestError && error.code === 'resource_missing'))
           throw error;
@@ -155,13 +160,13 @@ export class StripeProcessor extends Processor {
   async fence(key: string, prepared: string, notAfter?: number): Promise<FenceAnswer> {
     const { amount, currency } = JSON.parse(prepared) as Stripe.PaymentIntentCreateParams;
     try {
-      return await inTime(this.call(notAfter), async (): Promise<FenceAnswer> => {
-        // Without a payment method and unconfirmed: this takes nothing even if the cancel below is lost.
+      return await withDeadline(this.call(notAfter), async (): Promise<FenceAnswer> => {
+        // Without a payment method and unconfirmed, so this takes nothing even if the cancel below is lost.
         const intent = await this.stripe.paymentIntents.create(
           { amount, currency, confirm: false, metadata: { fence: key } },
           { idempotencyKey: key },
         );
-        // Told again from an earlier fence, the intent is canceled already.
+        // If this is a replay of an earlier fence, the intent is already canceled.
         await this.stripe.paymentIntents.cancel(intent.id).catch((error: unknown) => {
           if (!(error instanceof Stripe.errors.StripeInvalidRequestError)) throw error;
         });
@@ -175,7 +180,7 @@ export class StripeProcessor extends Processor {
         error instanceof Stripe.errors.StripeInvalidRequestError &&
         (error.param === 'amount' || error.param === 'currency')
       ) {
-        // The original has the same, and no validation error is stored: it is refused whenever it comes.
+        // The original request has the same values, and validation errors are not stored: it will be refused too.
         return { kind: 'fenced' };
       }
       return { kind: 'unknown', reason: nameOf(error) };
@@ -190,13 +195,13 @@ export class StripeProcessor extends Processor {
     const { gte, lte } = secondsOf(span);
     const created = { gte: gte - CLOCK_SKEW_SECONDS, lte: lte + CLOCK_SKEW_SECONDS };
     return lookInLedger(this.stripe.paymentIntents, chargeId, created, async (run) =>
-      inTime(this.call(await nextDeadline()), run),
+      withDeadline(this.call(await nextDeadline()), run),
     );
   }
 
   readNotification(raw: Buffer, signature: string): Notification | RefundNews | NoNotification {
     if (this.webhookSecret === undefined) return 'no secret';
-    // The SDK would read bytes that are not UTF-8 as U+FFFD, and skip a byte order mark: other bytes under one signature.
+    // The SDK would read invalid UTF-8 as U+FFFD and skip a byte order mark: other bytes under the same signature.
     if (!isUtf8(raw)) return 'not JSON';
     const text = raw.toString('utf8');
     try {
@@ -215,7 +220,7 @@ export class StripeProcessor extends Processor {
   }
 
   async payment(reference: string): Promise<Payment | undefined> {
-    return inTime(this.call(), async () => {
+    return withDeadline(this.call(), async () => {
       try {
         return paymentOf(await this.stripe.paymentIntents.retrieve(reference));
       } catch (error) {
@@ -245,16 +250,16 @@ export class StripeProcessor extends Processor {
     for await (const intent of list) yield paymentOf(intent);
   }
 
-  /** One call, its outcome whatever happens, and its doubts. */
+  /** Runs one call. Every result, error or doubt becomes an answer. */
   private async ask(
     notAfter: number,
     run: () => Promise<ProcessorAnswer>,
   ): Promise<ProcessorAnswer> {
     const call = this.call(notAfter);
-    const answer = await inTime(call, run).catch((error: unknown) =>
-      isLapse(error) && !call.inDoubt ? NOTHING_BEGUN : answerOfError(error),
+    const answer = await withDeadline(call, run).catch((error: unknown) =>
+      isDeadlineExceeded(error) && !call.inDoubt ? NOTHING_BEGUN : answerOfError(error),
     );
-    // Refused or timed out at last, but an attempt before may have arrived, or was told a stored failure.
+    // The last attempt was refused or timed out, but an earlier one may have arrived, or got a stored failure.
     if (answer.kind === 'unknown' || (answer.kind === 'refused' && call.inDoubt)) {
       const stored = call.stored || (answer.kind === 'unknown' && answer.stored);
       return { kind: 'unknown', reason: answer.reason, stored };

@@ -9,16 +9,15 @@ import { StripeProcessor } from '../processor/stripe-processor.js';
 import { readingOptions, withDatabase } from '../database/database.js';
 import { run } from './run-program.js';
 
-// `npm run audit`: the books of DATABASE_URL, or of the `npm start` that runs here, and those of the processor that the
-// configuration names.
-// One line for each finding. Exit code: 0 nothing found, 1 something found, 2 could not look, 64 usage,
-// 78 configuration.
+// `npm run audit`: checks the books in DATABASE_URL, or those of the running `npm start`, and the ledger of the
+// configured processor. Prints one line for each finding. Exit code: 0 no finding, 1 findings, 2 could not check, 64
+// usage, 78 configuration.
 
 const USAGE = `Usage: npm run audit
 
-Asks the rows here, and the processor's ledger, for what must never be. One line for each finding:
-the invariant that is broken, account, id, detail. It changes nothing and takes no arguments.`;
-const COULD_NOT_LOOK = 2;
+Checks the rows here and the processor's ledger against the invariants. Prints one line for each finding:
+the broken invariant, account, id, detail. It changes nothing and takes no arguments.`;
+const COULD_NOT_CHECK = 2;
 
 const args = process.argv.slice(2);
 if (args.length > 0) endWithUsage(USAGE, args);
@@ -33,8 +32,8 @@ await run(async (config) => {
     process.exitCode = findings.length > 0 ? 1 : 0;
   } catch (error) {
     const { message, code } = error as { message?: string; code?: string };
-    console.error(`the audit could not be made: ${message || code || String(error)}`);
-    process.exitCode = COULD_NOT_LOOK;
+    console.error(`the audit could not run: ${message || code || String(error)}`);
+    process.exitCode = COULD_NOT_CHECK;
   }
 }, commandEnvironment);
 

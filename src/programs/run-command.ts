@@ -4,8 +4,8 @@ import { databaseOptions, withDatabase, type Database } from '../database/databa
 import { run } from './run-program.js';
 
 /**
- * Runs `npm run <program> -- <args>` on the database, that of `npm start` if none is named, and prints its lines.
- * Exit code: 0 done, 1 refused, 64 usage, 78 configuration.
+ * Runs `npm run <program> -- <args>` on the configured database, or on that of the running `npm start`, and prints
+ * its lines. Exit code: 0 done, 1 refused, 64 usage, 78 configuration.
  */
 export async function runCommand(
   usage: string,
@@ -22,7 +22,7 @@ export async function runCommand(
   }, commandEnvironment);
 }
 
-/** Ends a command that is used wrongly, or asked how it is used. */
+/** Ends a command with its usage: after --help, or after wrong arguments. */
 export function endWithUsage(usage: string, args: string[]): never {
   const asked = args.includes('--help');
   (asked ? console.log : console.error)(usage);
