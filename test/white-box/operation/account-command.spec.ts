@@ -83,7 +83,7 @@ describe('npm run account', () => {
   it.each([
     [['create'], 64, 'That is no command'],
     [['create', ' '], 64, '1 to 255 characters'],
-    [['create', 'two\nlines'], 64, 'visible'],
+    [['create', 'two\nlines'], 64, 'control characters'],
     [['add-key', 'acct_nobody'], 1, 'There is no account acct_nobody'],
     [['revoke', 'sk_test_unknown'], 1, 'No account has this key'],
     [['revoke', 'acct_nobody', '12345678'], 1, 'There is no account'],
