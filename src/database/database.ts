@@ -30,7 +30,7 @@ export const POOL_OPTIONS = {
   options: SESSION_OPTIONS,
   // A request that gets no connection within this time is answered `database_unavailable`; it has done nothing.
   connectionTimeoutMillis: 5_000,
-  // Longer than the server's own limits: when it ends, the server does not respond, and the connection is closed.
+  // Longer than the server's own limits. If it expires, the server is not responding, and the connection is closed.
   query_timeout: SESSION_LIMITS_MS.statement_timeout + 2_000,
   // After a failover or a change of role settings, old sessions end within this time. A shorter one costs connects.
   maxLifetimeSeconds: 300,

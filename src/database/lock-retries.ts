@@ -13,7 +13,7 @@ export interface LockRetryOptions {
   log?: (line: string) => void;
 }
 
-/** Together with the waits about two minutes. A dump takes longer, and then a person must decide. */
+/** About two minutes in total, with the waits. A dump takes longer, and then a person must decide. */
 const ATTEMPTS = 60;
 const PAUSE_MS = 1_000;
 

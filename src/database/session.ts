@@ -41,7 +41,7 @@ const ACCEPTED: Partial<Record<string, RegExp>> = {
  *     ignore_startup_parameters = options
  */
 export const SESSION_LIMITS_MS = {
-  // Our statements take milliseconds; one that takes this long is stuck. Shorter than clients wait.
+  // Our statements take milliseconds; one that takes this long is stuck. Clients wait longer than this.
   statement_timeout: 10_000,
   // Less than statement_timeout, so that a lock wait and a slow statement end with different errors.
   lock_timeout: 8_000,

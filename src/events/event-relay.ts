@@ -6,7 +6,7 @@ import {
   type OnApplicationBootstrap,
 } from '@nestjs/common';
 import { Database, type Tx } from '../database/database.js';
-import { isPassing } from '../idempotency/errors.js';
+import { isTransient } from '../idempotency/errors.js';
 import { Loop, type PollPauses } from '../idempotency/loop.js';
 import { InFlight } from '../idempotency/in-flight.js';
 import { enqueue, JobRegistry, type NewJob } from '../jobs/jobs.js';
@@ -88,7 +88,7 @@ export class EventRelay implements OnApplicationBootstrap, BeforeApplicationShut
         // Dies here: nothing is relayed and nothing is enqueued; the next run of any worker does both.
       });
     } catch (error) {
-      if (isPassing(error)) throw error;
+      if (isTransient(error)) throw error;
       if (ids.length > 1) {
         for (const id of ids) await this.relayOf(accountId, [id]);
         return;

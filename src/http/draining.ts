@@ -17,7 +17,7 @@ export class Draining {
     this.draining = true;
   }
 
-  /** Work that continues even if its client hangs up: the open connection alone does not keep the process alive. */
+  /** Work that must finish even if its client hangs up, when no open connection keeps the process alive. */
   add(work: object): void {
     this.inFlight.add(work);
   }

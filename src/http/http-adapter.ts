@@ -1,7 +1,7 @@
 import { createServer, type Server } from 'node:http';
 import { ExpressAdapter } from '@nestjs/platform-express';
 
-/** How long a client may use the server, in ms. */
+/** Time limits for clients, in ms. */
 export interface HttpLimits {
   /** For a request's headers. Without a limit, a slow client could hold a connection forever at no cost. */
   headersTimeoutMs: number;

@@ -3,7 +3,7 @@
 // test/white-box/idempotency/recovery.spec.ts.
 //
 // The sweep increments `failures` when it claims the record, so an attempt whose process is killed also counts. The
-// attempt is subtracted again if it ends without an outcome, or loses the database or its claim: these causes pass.
+// attempt is subtracted again if it ends without an outcome, or loses the database or its claim: these causes are temporary.
 // One deploy that kills an attempt therefore counts one. A record that kills every process reaches the limit.
 //
 // Attempts of clients do not count: an impatient client must not use up the sweep's attempts. A client's retry still
@@ -27,7 +27,7 @@ export interface RecordNeedingAttention {
   died: boolean;
 }
 
-/** Oldest first. Spans accounts, so it takes no locks. */
+/** Oldest first. Covers all accounts, so it takes no locks. */
 export async function listNeedingAttention(db: Queryable): Promise<RecordNeedingAttention[]> {
   return db.query(
     `SELECT account_id, resource_id, operation, attempts, first_seen_at, lease_expires_at IS NOT NULL AS died

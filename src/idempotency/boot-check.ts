@@ -20,7 +20,7 @@ type Callback = (...args: never[]) => unknown;
 
 /**
  * Refuses to start an application in which an `@Idempotent()` route would fail at its first request, or would send
- * other bytes than it stores. It reads routes from the router, so it sees global prefixes, versions and
+ * bytes that differ from the stored ones. It reads routes from the router, so it sees global prefixes, versions and
  * `RouterModule`. Proof: test/white-box/lift/mounting.spec.ts.
  */
 @Injectable()

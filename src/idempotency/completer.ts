@@ -3,7 +3,7 @@ import { DEFAULT_MAX_FAILURES } from './attention.js';
 import { Database, inTransaction, type Queryable, type Tx } from './database.js';
 import { listRecoverable } from './due-records.js';
 import { ENGINE_OPTIONS, requireFinal, type EngineOptions } from './engine-options.js';
-import { isPassing } from './errors.js';
+import { isTransient } from './errors.js';
 import * as lease from './lease.js';
 import {
   announce,
@@ -46,7 +46,7 @@ export class Completer {
       if (!ended) await lease.uncountAttempt(this.db, claim);
       return ended;
     } catch (error) {
-      const ourFault = !isPassing(error);
+      const ourFault = !isTransient(error);
       if (ourFault || claim.bySweep) {
         const waitMs = await lease.releaseRecord(this.db, claim, true, ourFault);
         if (waitMs === undefined && !ourFault) await lease.uncountAttempt(this.db, claim);
@@ -81,7 +81,8 @@ export class Completer {
       return { open: performed.error(inDoubt, Math.max(1, Math.ceil(waitMs / 1000))) };
     }
     const { outcome } = performed;
-    // Crash here: the record is still in progress. The next attempt performs again, which the other service replays.
+    // Crash here: the record is still in progress. The next attempt calls again, and the other service replays its
+    // answer.
     const result = await this.settle(this.db, claim, outside.settle(loaded, outcome, claim));
     if (!result) return this.settleLate(outside, loaded, outcome, claim);
     // Crash here: the answer is stored, so the client's retry gets it.

@@ -10,7 +10,7 @@ export interface Tx {
   query<Row>(sql: string, values?: readonly unknown[]): Promise<Row[]>;
 }
 
-/** The pool: each statement is its own transaction. `kind` keeps `Tx` and `Database` apart for the compiler. */
+/** The pool: each statement is its own transaction. `kind` makes `Tx` and `Database` different types. */
 export abstract class Database {
   readonly kind = 'pool';
   /** @returns as `Tx.query`. */

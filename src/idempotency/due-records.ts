@@ -2,7 +2,7 @@ import type { Queryable } from './database.js';
 import { RECORD_COLUMNS, type IdempotencyRecord } from './record.entity.js';
 
 /**
- * Unfinished records that are due, oldest first. Spans accounts, so it takes no locks.
+ * Unfinished records that are due, oldest first. Covers all accounts, so it takes no locks.
  * @param operations those that this process can finish. Without this filter, records of other operations could fill
  *   every batch.
  */

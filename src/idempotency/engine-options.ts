@@ -3,8 +3,8 @@ import type { Answer } from './operation.js';
 export const ENGINE_OPTIONS = Symbol('ENGINE_OPTIONS');
 
 /**
- * The part of the lease, in ms, that is reserved for settling after the outside calls. A smaller value loses live
- * attempts.
+ * The part of the lease, in ms, that is reserved for settling after the outside calls. With less, another process
+ * could take over before a live attempt has settled.
  */
 export const SETTLE_MS = 2_000;
 

@@ -5,7 +5,7 @@ import { ENGINE_OPTIONS, type EngineOptions } from './engine-options.js';
 import {
   IdempotencyError,
   IdempotencyKeyExpired,
-  isPassing,
+  isTransient,
   isUniqueViolation,
   ReserveRaced,
 } from './errors.js';
@@ -58,9 +58,7 @@ export class IdempotencyEngine implements BeforeApplicationShutdown {
 
   /**
    * Runs a request under its key, or returns the answer that is already stored.
-   *
-   * @param plan the first beat, or the validation error. If the key is already used, its record decides, not this
-   *   error.
+   * @param plan the first beat, or the validation error. An existing record takes precedence over the error.
    * @param waitMs how long to wait for another request that runs under the same key.
    */
   async run(
@@ -146,7 +144,7 @@ export class IdempotencyEngine implements BeforeApplicationShutdown {
       return reserved;
     } catch (error) {
       progress.reserveFailed(error);
-      if (isPassing(error)) throw error;
+      if (isTransient(error)) throw error;
       // If this key has already created its object, the object is the answer, whatever made the first beat fail.
       const record = await this.findOfObject(request);
       if (record) return { record };
@@ -209,13 +207,13 @@ export class IdempotencyEngine implements BeforeApplicationShutdown {
    */
   private async recover(progress: Progress, error: unknown): Promise<void> {
     if (error instanceof IdempotencyError) throw error;
-    if (isPassing(error)) return progress.waitOutLoss(error);
+    if (isTransient(error)) return progress.waitOutLoss(error);
     if (!progress.claim) throw error;
     try {
       const record = await this.find(progress.request);
       if (!record || (record.state === 'in_progress' && progress.owns(record))) throw error;
     } catch (failed) {
-      if (!isPassing(failed)) throw failed;
+      if (!isTransient(failed)) throw failed;
     }
   }
 

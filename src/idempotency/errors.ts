@@ -206,7 +206,7 @@ export function isUniqueViolation(error: unknown): boolean {
 }
 
 /**
- * True when PostgreSQL itself rolled the transaction back for a passing reason: timeouts (57014, 55P03), deadlock and
+ * True when PostgreSQL itself rolled the transaction back for a transient reason: timeouts (57014, 55P03), deadlock and
  * serialization (40P01, 40001), resources (class 53, except a refused connection), a read-only standby (25006), or a
  * prepared statement that is stale after a change of session or schema (26000, 0A000 from its check).
  */
@@ -225,8 +225,8 @@ export function isReadOnly(error: unknown): boolean {
   return (driverErrorOf(error) as { code?: unknown } | undefined)?.code === '25006';
 }
 
-/** The database was lost, or rolled back for a passing reason: the same work may be tried again. */
-export function isPassing(error: unknown): boolean {
+/** The database was lost, or rolled back for a transient reason: the same work may be tried again. */
+export function isTransient(error: unknown): boolean {
   return isConnectionLost(error) || isRolledBack(error);
 }
 

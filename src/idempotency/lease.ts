@@ -63,7 +63,8 @@ export async function timeForCalls(
 }
 
 /**
- * Starts a new lease. The sweep's next attempt moves by the same time, so it still comes a pause after the lease.
+ * Starts a new lease. The sweep's next attempt moves by the same time, so it still starts some time after the lease
+ * ends.
  * @returns how long the holder may call outside, as `timeForCalls`; undefined if the claim is lost.
  */
 export async function extendLease(

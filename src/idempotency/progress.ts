@@ -12,9 +12,7 @@ import {
 import type { KeyOutcome } from './operation.js';
 import type { Claim, IdempotencyRecord, KeyedRequest } from './record.entity.js';
 
-/**
- * How long a request waits for a lost database before it reports the loss, in ms. Only outages of seconds are hidden.
- */
+/** How long a request waits for a lost database before it reports the loss, in ms. It hides only outages of seconds. */
 const RECONNECT_MS = 2_000;
 /** How many losses of the database one request survives. A higher limit would hide an unstable database. */
 const MAX_LOSSES = 5;

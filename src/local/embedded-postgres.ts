@@ -3,12 +3,12 @@ import { closeSync, fchownSync, fstatSync, openSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import pg from 'pg';
 import { freePort } from './ports.js';
 import { postgresBinaries, type ServerUser } from './postgres-binaries.js';
 import {
   clusterPassword,
   createCluster,
+  ensureDatabase,
   locateDataDirectory,
   readFrom,
   readLock,
@@ -31,8 +31,8 @@ import {
 const START_TIMEOUT_MS = 60_000;
 
 /**
- * How long the lock of a dead server may block the start. After a kill -9 of the postmaster its children need about a
- * second to exit; with a shorter time the restart would fail with "lock file exists".
+ * How long the lock of a dead server may block the start. After a kill -9 of the postmaster, its children need a
+ * second.
  */
 const LOCKED_TIMEOUT_MS = 20_000;
 
@@ -41,7 +41,7 @@ export interface EmbeddedPostgresOptions {
   dataDir: string;
   /** Created if missing. */
   database: string;
-  /** Default true. False: a commit may be lost when the server is killed; for tests that do not kill it. */
+  /** Default true. With false, a killed server may lose commits; for tests that do not kill it. */
   durable?: boolean;
   /** Further PostgreSQL settings; they win over ours. */
   extraSettings?: Record<string, string>;
@@ -225,19 +225,6 @@ async function becomesReady(dataDir: string, pid: number, failed: Promise<void>)
     await delay(10);
   }
   return false;
-}
-
-async function ensureDatabase(adminUrl: string, database: string): Promise<void> {
-  const client = new pg.Client({ connectionString: adminUrl });
-  await client.connect();
-  try {
-    await client.query(`CREATE DATABASE ${client.escapeIdentifier(database)}`);
-  } catch (error) {
-    // 42P04: it exists. 23505: another starter is creating it. 25006: a standby cannot create it.
-    if (!['42P04', '23505', '25006'].includes((error as pg.DatabaseError).code ?? '')) throw error;
-  } finally {
-    await client.end();
-  }
 }
 
 async function stopServer(pid: number): Promise<void> {

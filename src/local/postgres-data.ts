@@ -15,6 +15,7 @@ import {
 } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { promisify } from 'node:util';
+import pg from 'pg';
 import {
   canEnter,
   makeOpenDirectories,
@@ -163,5 +164,18 @@ export function readFrom(file: string, position: number): string {
     return buffer.toString().trim();
   } finally {
     closeSync(fd);
+  }
+}
+
+export async function ensureDatabase(adminUrl: string, database: string): Promise<void> {
+  const client = new pg.Client({ connectionString: adminUrl });
+  await client.connect();
+  try {
+    await client.query(`CREATE DATABASE ${client.escapeIdentifier(database)}`);
+  } catch (error) {
+    // 42P04: it exists. 23505: another starter is creating it. 25006: a standby cannot create it.
+    if (!['42P04', '23505', '25006'].includes((error as pg.DatabaseError).code ?? '')) throw error;
+  } finally {
+    await client.end();
   }
 }

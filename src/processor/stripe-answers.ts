@@ -1,7 +1,7 @@
 import { nameOf } from '../log/redacted-error.js';
 import Stripe from 'stripe';
 import { NOT_REACHED } from './deadline-http-client.js';
-import type { ProcessorAnswer } from './processor.js';
+import type { FenceAnswer, ProcessorAnswer } from './processor.js';
 
 /** Our code for it, whichever code Stripe uses. */
 const AUTHENTICATION_REQUIRED = 'authentication_required';
@@ -115,4 +115,35 @@ function answerOfFailure(failure: Failure, reference: string | null): ProcessorA
     declineCode: decline_code || code || 'generic_decline',
     reference,
   };
+}
+
+/** A failed status read says nothing about the payment itself. */
+export function unknownYet(error: unknown): ProcessorAnswer {
+  return {
+    kind: 'unknown',
+    reason: `in progress, and its status cannot be read: ${nameOf(error)}`,
+    stored: false,
+  };
+}
+
+/** The deadline came before the first attempt, or between attempts that had no effect. */
+export const NOTHING_BEGUN: ProcessorAnswer = {
+  kind: 'refused',
+  reason: 'the deadline passed before an attempt could begin',
+  alarm: false,
+};
+
+/** The meaning of an error of a fence. */
+export function fenceAnswerOfError(error: unknown): FenceAnswer {
+  if (error instanceof Stripe.errors.StripeIdempotencyError && error.statusCode === 400) {
+    return { kind: 'used' };
+  }
+  if (
+    error instanceof Stripe.errors.StripeInvalidRequestError &&
+    (error.param === 'amount' || error.param === 'currency')
+  ) {
+    // The original request has the same values, and validation errors are not stored: it will be refused too.
+    return { kind: 'fenced' };
+  }
+  return { kind: 'unknown', reason: nameOf(error) };
 }

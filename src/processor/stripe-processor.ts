@@ -4,9 +4,12 @@ import {
   answerOfError,
   answerOfIntent,
   answerOfRefund,
+  fenceAnswerOfError,
+  NOTHING_BEGUN,
   requiresAuthentication,
+  unknownYet,
 } from './stripe-answers.js';
-import { paidRefundOf, paymentOf } from './stripe-ledger.js';
+import { paidRefundOf, paymentOf, secondsOf } from './stripe-ledger.js';
 import { lookInLedger } from './stripe-look.js';
 import { notificationOf } from './stripe-notification.js';
 import { endUnauthenticated, intentOfAuthenticationError } from './unauthenticated.js';
@@ -17,7 +20,6 @@ import {
   type Call,
 } from './deadline-http-client.js';
 import { elapsedMs } from '../database/clock.js';
-import { nameOf } from '../log/redacted-error.js';
 import {
   Processor,
   type FenceAnswer,
@@ -53,22 +55,6 @@ const CLOCK_SKEW_SECONDS = 300;
 
 /** For pages of its ledger: no SDK retries, because the caller retries. */
 const ONE_ATTEMPT: Stripe.RequestOptions = { maxNetworkRetries: 0 };
-
-/** A failed status read says nothing about the payment itself. */
-function unknownYet(error: unknown): ProcessorAnswer {
-  return {
-    kind: 'unknown',
-    reason: `in progress, and its status cannot be read: ${nameOf(error)}`,
-    stored: false,
-  };
-}
-
-/** The deadline came before the first attempt, or between attempts that had no effect. */
-const NOTHING_BEGUN: ProcessorAnswer = {
-  kind: 'refused',
-  reason: 'the deadline passed before an attempt could begin',
-  alarm: false,
-};
 
 /** Stripe through its official SDK: test mode, live mode or the local sandbox. */
 export class StripeProcessor extends Processor {
@@ -173,17 +159,7 @@ export class StripeProcessor extends Processor {
         return { kind: 'fenced' };
       });
     } catch (error) {
-      if (error instanceof Stripe.errors.StripeIdempotencyError && error.statusCode === 400) {
-        return { kind: 'used' };
-      }
-      if (
-        error instanceof Stripe.errors.StripeInvalidRequestError &&
-        (error.param === 'amount' || error.param === 'currency')
-      ) {
-        // The original request has the same values, and validation errors are not stored: it will be refused too.
-        return { kind: 'fenced' };
-      }
-      return { kind: 'unknown', reason: nameOf(error) };
+      return fenceAnswerOfError(error);
     }
   }
 
@@ -266,8 +242,4 @@ export class StripeProcessor extends Processor {
     }
     return answer;
   }
-}
-
-function secondsOf({ from, to }: Span): { gte: number; lte: number } {
-  return { gte: Math.floor(from.getTime() / 1000), lte: Math.ceil(to.getTime() / 1000) };
 }
