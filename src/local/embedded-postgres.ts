@@ -152,7 +152,7 @@ async function startOrAdopt(
     await stopServer(pid);
 
     const said = readFrom(log, logFrom);
-    // Both causes pass: another starter or the last children of a crashed server hold the lock; or another program
+    // Both causes are temporary: another starter or the last children of a crashed server hold the lock; or another program
     // took the port before the server could bind it.
     const mayPass = /postmaster\.pid|shared memory block|Address already in use/.test(said);
     if (!mayPass || Date.now() > deadline) {
