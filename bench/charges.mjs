@@ -1,12 +1,13 @@
-// What does it cost to charge once? The same processor call, in the same sandbox, by several routes: the naive lane
-// (call, then insert), POST /charges, its replay, fifty requests for each key; and two peers (bench/peers/): a library
-// that keeps keys in Redis, and one open transaction around the call. In turns, so that a change of the machine's load
-// affects all of them; the ratios are the result. Then 500 slow charges together on a pool of 10.
+// Measures what it costs to charge once. The same processor call, in the same sandbox, in several ways: the naive
+// lane (call, then insert), POST /charges, its replay, fifty requests for each key; and two peers (bench/peers/): a
+// library that stores keys in Redis, and one open transaction around the call. The lanes take turns, so that a change
+// of the machine's load affects all of them; the ratios are the result. Then 500 slow charges at once on a pool of
+// 10.
 //
 // Needs `npm run build`, and for the peers `npm ci --prefix bench/peers` and redis-server (Debian: apt install
-// redis-server). Brings its own PostgreSQL with default durability, and Redis, on free ports.
-// ROUNDS, ROUND_SECONDS, WARM_UP_SECONDS: how long. `--against <checkout>`: charges by another build of this project, in
-// the same turns.
+// redis-server). Starts its own PostgreSQL with default durability, and Redis, on free ports. ROUNDS, ROUND_SECONDS
+// and WARM_UP_SECONDS set the duration. `--against <checkout>` also measures another build of this project, in the
+// same turns.
 
 import { randomUUID } from 'node:crypto';
 import { execFileSync, spawn } from 'node:child_process';
@@ -21,12 +22,12 @@ import { HERE, cpuBetween, cpuMs, machineCpuMs, median, residentMb, startStack }
 const ROUNDS = Number(process.env.ROUNDS ?? 5);
 const ROUND_SECONDS = Number(process.env.ROUND_SECONDS ?? 4);
 const CONNECTIONS = 16;
-/** A new process needs several thousand requests until its figures mean anything. */
+/** A new process needs several thousand requests before its figures are representative. */
 const WARM_UP_SECONDS = Number(process.env.WARM_UP_SECONDS ?? 10);
 const WAITERS = 50;
 const POOL = 10;
 const SLOW = 500;
-/** Enough for three turns of the pool. */
+/** Enough to fill the pool three times. */
 const SLOW_OPEN = 3 * POOL;
 const IN_FLIGHT = 200;
 
@@ -45,7 +46,7 @@ async function measure() {
       env: {
         PROCESSOR_URL: sandbox.url,
         DATABASE_POOL_SIZE: String(POOL),
-        LAB: '1', // the naive lane lives there
+        LAB: '1', // the naive lane is part of the lab
         RATE_LIMIT_PER_SECOND: '1000000',
         RATE_LIMIT_BURST: '1000000',
       },
@@ -75,7 +76,7 @@ async function measure() {
   ];
   const load = [];
   for (const each of lanes) {
-    await each.run({ connections: 1, amount: 1 }); // a replay's first request has its answer before the others come
+    await each.run({ connections: 1, amount: 1 }); // stores the answer that the replay lane replays
     await each.run({ duration: WARM_UP_SECONDS });
   }
   for (let round = 0; round < ROUNDS; round++) {
@@ -170,7 +171,10 @@ async function measure() {
   }
 }
 
-/** All at once, 3 s each at the processor: how long until all have ended, and how large the API becomes. */
+/**
+ * Starts all charges at once, 3 s each at the processor. Measures the time until all have ended, and the API's peak
+ * memory.
+ */
 async function runSlow({ url, pid }, path, count) {
   let mostMb = 0;
   let watching = true;
@@ -190,7 +194,7 @@ async function runSlow({ url, pid }, path, count) {
   return { seconds, mostMb };
 }
 
-/** @returns undefined, with a message, where they cannot run. */
+/** @returns undefined, after a message, if the peers cannot run. */
 async function startPeers(sandbox) {
   const redis = hasRedis() && (await startRedis());
   if (!redis || !existsSync(join(HERE, 'bench/peers/node_modules'))) {
@@ -214,7 +218,7 @@ function hasRedis() {
   }
 }
 
-/** In memory only: the faster for it. It ends with this process. */
+/** In memory only, which favours the peer. It ends with this process. */
 async function startRedis() {
   const port = await freePort('127.0.0.1');
   const settings = [
@@ -233,7 +237,7 @@ async function startRedis() {
   return `redis://127.0.0.1:${port}`;
 }
 
-/** One key for that many requests in a row. */
+/** Uses one key for `count` requests in a row. */
 function sharedBy(count) {
   let sent = 0;
   const run = randomUUID();

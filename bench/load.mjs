@@ -2,7 +2,7 @@ import autocannon from 'autocannon';
 
 export const CHARGE = { amount: 1999, currency: 'usd', payment_method: 'pm_card_visa' };
 
-/** Sends requests as fast as they are answered. @throws if any answer is not 2xx, or does not come. */
+/** Sends requests as fast as they are answered. @throws if a response is missing or not 2xx. */
 export async function fire(url, nextKey, body, limit) {
   const cpu = process.cpuUsage();
   const result = await autocannon({

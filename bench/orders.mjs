@@ -1,8 +1,8 @@
-// What does an idempotency key cost? POST /orders, HTTP and all, against the same two inserts (record and order, one
-// transaction) by a bare pg client, and against those inserts behind a bare node:http server. Equal concurrency, one
-// database, in turns, so that a change of the machine's mood meets all of them.
+// Measures what an idempotency key costs. POST /orders over HTTP, against the same two inserts (record and order, one
+// transaction) by a pg client alone, and against those inserts behind a plain node:http server. Equal concurrency,
+// one database, in turns, so that a change of the machine's load affects all of them.
 //
-// Needs `npm run build`. Brings its own PostgreSQL with default durability on a free port.
+// Needs `npm run build`. Starts its own PostgreSQL with default durability on a free port.
 
 import { randomUUID } from 'node:crypto';
 import { Agent, createServer, request } from 'node:http';
@@ -60,7 +60,7 @@ async function main() {
       for (const [name, once_] of Object.entries(lanes))
         rates[name].push(await run(once_, ROUND_MS));
     }
-    // CPU time says more than the clock when other programs share the machine.
+    // CPU time is more reliable than elapsed time when other programs share the machine.
     for (const [name, { pid }] of [
       ['POST /orders', api],
       ['node:http + pg', bare],
@@ -88,7 +88,7 @@ async function main() {
   }
 }
 
-/** How often per second, with CONCURRENCY of them under way at any time. */
+/** Runs per second, with CONCURRENCY of them in flight. */
 async function run(one, ms) {
   const start = performance.now();
   let done = 0;
@@ -102,7 +102,7 @@ async function run(one, ms) {
   return (done * 1000) / (performance.now() - start);
 }
 
-/** The same two rows in one transaction: what any service that keeps a record beside an order has to pay. */
+/** The same two rows in one transaction: the minimum for any service that stores a record beside an order. */
 async function insertBoth(pool, account) {
   const id = `ord_${randomUUID()}`;
   const client = await pool.connect();
@@ -117,7 +117,7 @@ async function insertBoth(pool, account) {
   }
 }
 
-/** The bare service: reads the body, writes both rows, answers. No key, no check, no error handling. */
+/** The minimal service: reads the body, writes both rows, responds. No key, no check, no error handling. */
 async function serveBare() {
   const pool = new pg.Pool({ connectionString: process.env.DATABASE_URL, max: POOL });
   const account = (await pool.query(`SELECT id FROM accounts WHERE name = 'acme'`)).rows[0].id;

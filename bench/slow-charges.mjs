@@ -1,8 +1,8 @@
-// 100 charges that take 3 s each at the processor, started together, on an API with 10 connections: how long until
-// all have finished? Were a connection or a transaction held while the processor works, ten would run at a time and
+// Starts 100 charges at once that take 3 s each at the processor, on an API with 10 connections, and measures when
+// all have finished. If a connection or transaction were held during the processor call, ten would run at a time and
 // the last would end after 30 s. Aim: within 6 s.
 //
-// Needs `npm run build`. Brings its own stack on free ports, with an empty data directory, or a database of its own
+// Needs `npm run build`. Starts its own stack on free ports, with an empty data directory, or with its own database
 // on the server of DATABASE_URL if that is set.
 
 import { spawn } from 'node:child_process';
@@ -58,7 +58,7 @@ try {
   await rm(home, { recursive: true, force: true });
 }
 
-/** One charge on a connection of its own. */
+/** One charge on its own connection. */
 function charge(api, key, paymentMethod) {
   const body = JSON.stringify({ amount: 1999, currency: 'usd', payment_method: paymentMethod });
   return new Promise((resolve, reject) => {
@@ -80,7 +80,7 @@ function charge(api, key, paymentMethod) {
   });
 }
 
-/** Reports every 50 ms how many connections of the API and the worker have a statement or a transaction open. */
+/** Reports every 50 ms how many connections of the API and the worker are in a statement or a transaction. */
 async function watchConnections(url, report) {
   const client = new pg.Client({ connectionString: url });
   await client.connect();
@@ -143,7 +143,7 @@ async function startStack() {
   throw new Error('the stack did not start: is dist/ built?');
 }
 
-/** A database that nobody else uses, on the server of `url`. */
+/** Creates an unused database on the server of `url`. */
 async function ownDatabase(url) {
   if (!url) return undefined;
   const name = `bench_${randomBytes(5).toString('hex')}`;

@@ -1,4 +1,4 @@
-// What the measurements share: the programs that they start, and what Linux says about the cost of each.
+// Shared by the measurements: starting programs, and reading their cost from Linux.
 
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
@@ -12,11 +12,11 @@ import { migrate } from '../dist/modules/src/database/migrate.js';
 import { freePort } from '../dist/modules/src/local/ports.js';
 
 export const HERE = resolve(import.meta.dirname, '..');
-/** What `npm start` gives to Node, for itself and its children. */
+/** The options that `npm start` passes to Node, for itself and its children. */
 const { scripts } = JSON.parse(await readFile(join(HERE, 'package.json'), 'utf8'));
 const execArgv = scripts.start.match(/--\S+/g);
 
-/** PostgreSQL with default durability and our schema, and the means to start programs on it. */
+/** Starts PostgreSQL with default durability and our schema. Returns functions that start programs on it. */
 export async function startStack() {
   const home = await mkdtemp(join(tmpdir(), 'charge-once-bench-'));
   await chmod(home, 0o755); // as root, PostgreSQL runs as another user
@@ -26,13 +26,13 @@ export async function startStack() {
   });
   const children = [];
   const admin = new pg.Pool({ connectionString: postgres.adminUrl, max: 1 });
-  // The server's end may reach a connection that is on its way out.
+  // The end of the server may reach a connection that is being closed.
   admin.on('error', () => undefined);
   await migrate(postgres.url);
   await ensureDemoAccounts(postgres.url);
   return {
     databaseUrl: postgres.url,
-    /** Starts a program that listens on PORT (or another variable) and waits until `path` answers 2xx. */
+    /** Starts a program that listens on PORT (or another variable), and waits until `path` returns 2xx. */
     async start(script, options = {}) {
       const { args = [], env, portName = 'PORT', path = '/health/ready' } = options;
       const port = await freePort('127.0.0.1');
@@ -49,15 +49,15 @@ export async function startStack() {
       });
       children.push(child);
       const url = `http://127.0.0.1:${port}`;
-      for (let patience = 600; !(await answers(url + path)); patience--) {
-        if (patience === 0 || child.exitCode !== null) throw new Error(`${script} does not start`);
+      for (let tries = 600; !(await answers(url + path)); tries--) {
+        if (tries === 0 || child.exitCode !== null) throw new Error(`${script} does not start`);
         await new Promise((done) => setTimeout(done, 100));
       }
       return { url, pid: child.pid, child };
     },
-    /** Ends a program of `start`. */
+    /** Ends a program that `start` has started. */
     end,
-    /** Another database with our schema. @returns its URL. */
+    /** Creates another database with our schema. @returns its URL. */
     async createDatabase(name) {
       await admin.query(`CREATE DATABASE ${name}`);
       const url = new URL(postgres.url);
@@ -66,7 +66,7 @@ export async function startStack() {
       await ensureDemoAccounts(url.href);
       return url.href;
     },
-    /** The sandbox keeps its ledger in a database of its own, so that its backends can be told from ours. */
+    /** Starts the sandbox with its ledger in its own database, so that its backends can be distinguished from ours. */
     async startSandbox() {
       await admin.query('CREATE DATABASE sandbox');
       const url = new URL(postgres.url);
@@ -77,7 +77,7 @@ export async function startStack() {
         path: '/health/ready',
       });
     },
-    /** CPU time of each of PostgreSQL's processes, in ms, by pid; the sandbox's backends apart. */
+    /** CPU time of each PostgreSQL process, in ms, by pid, with the sandbox's backends separate. */
     async postgresCpu() {
       const { rows } = await admin.query(
         `SELECT pid FROM pg_stat_activity WHERE datname = 'sandbox'`,
@@ -108,26 +108,26 @@ function answers(url) {
   );
 }
 
-/** Between two calls of `postgresCpu`. A backend that has ended meanwhile was idle before, and is left out. */
+/** CPU time between two calls of `postgresCpu`. Omits backends that have ended meanwhile; they were idle before. */
 export function cpuBetween(before, after) {
   let ms = 0;
   for (const [pid, end] of after) ms += end - (before.get(pid) ?? 0);
   return ms;
 }
 
-/** User and system time of a process, in ms; Linux counts it in hundredths of a second. NaN elsewhere. */
+/** User and system time of a process, in ms; Linux counts it in 10 ms units. NaN on other systems. */
 export async function cpuMs(pid) {
   const fields = await stat(pid);
   return (Number(fields[11]) + Number(fields[12])) * 10;
 }
 
-/** Resident memory of a process, in MB. NaN where there is no /proc. */
+/** Resident memory of a process, in MB. NaN without /proc. */
 export async function residentMb(pid) {
   const status = await readFile(`/proc/${pid}/status`, 'utf8').catch(() => '');
   return Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1]) / 1024;
 }
 
-/** CPU time that all programs of this machine have used, in ms. */
+/** CPU time of all programs on this machine, in ms. */
 export async function machineCpuMs() {
   const text = await readFile('/proc/stat', 'utf8').catch(() => '');
   const [user, nice, system, , , irq, softirq, steal] = text.split('\n')[0].split(/\s+/).slice(1);
@@ -146,7 +146,7 @@ async function childrenOf(parent) {
   return pids.map(Number).filter((_pid, i) => parents[i] === parent);
 }
 
-/** The fields of /proc/<pid>/stat from the state on; the name before may hold blanks. */
+/** The fields of /proc/<pid>/stat from the state on; the name before it may contain spaces. */
 async function stat(pid) {
   const text = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '');
   return text.slice(text.lastIndexOf(')') + 2).split(' ');

@@ -1,8 +1,8 @@
-// How long after an event is the merchant's webhook there, and how many events a second does one worker carry? Events are
-// recorded at a fixed rate, as the end of a charge records them, and a receiver notes when each one arrives.
+// Measures how long after an event the merchant's webhook arrives, and how many events a second one worker can
+// deliver. Records events at a fixed rate, as the end of a charge does; a receiver notes when each arrives.
 //
-// Needs `npm run build`. Brings its own PostgreSQL with default durability on a free port.
-// DELAY_SECONDS: how long each rate lasts.
+// Needs `npm run build`. Starts its own PostgreSQL with default durability on a free port. DELAY_SECONDS: how long
+// each rate lasts.
 
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
@@ -17,7 +17,7 @@ import { HERE, cpuMs, startStack } from './stack.mjs';
 
 const DELAY_SECONDS = Number(process.env.DELAY_SECONDS ?? 20);
 const RATES = [2, 50, 100, 250];
-/** At 50 events a second, of the median; and of the 99th percentile at the highest rate. In ms. */
+/** Aims in ms: the median at 50 events a second, and the 99th percentile at the highest rate. */
 const AIMS = { medianAt50: 50, lateAtMost: 2_000 };
 const AUTHORIZATION = { authorization: 'Bearer sk_test_acme' };
 
@@ -35,7 +35,7 @@ async function startApi() {
   });
 }
 
-/** @returns whether the aims are reached. */
+/** @returns whether the aims were met. */
 async function measureDelay(databaseUrl, api) {
   const receiver = await startReceiver();
   const dataSource = await new DataSource(databaseOptions(databaseUrl, 8)).initialize();
@@ -79,7 +79,7 @@ async function measureDelay(databaseUrl, api) {
   }
 }
 
-/** @returns the account that hears of `charge.succeeded` there. */
+/** @returns the account whose endpoint receives `charge.succeeded` at that URL. */
 async function subscribe(apiUrl, url, db) {
   const response = await fetch(`${apiUrl}/webhook-endpoints`, {
     method: 'POST',
@@ -96,7 +96,7 @@ async function subscribe(apiUrl, url, db) {
   return row.account_id;
 }
 
-/** Records events at a rate, whatever becomes of them. @returns when each was committed, by its id. */
+/** Records events at a fixed rate, even if deliveries lag. @returns the commit time of each event, by its id. */
 async function recordAt(rate, db, accountId) {
   const recorded = new Map();
   const pending = [];

@@ -1,8 +1,8 @@
-// Builds src/ and migrations/ into a folder of their own, .build/<hash of what goes in>, and points `dist` at it.
+// Builds src/ and migrations/ into .build/<hash of the sources>, and points the link `dist` at it.
 //
-// Node resolves the link `dist` once, when a program starts. So a rebuild takes nothing away from a program that runs:
-// `npm start` starts a killed API again from the very build that it was started from. A finished folder never changes,
-// and sources that were built before are not built again. Proof: test/build.spec.ts.
+// Node resolves `dist` once, when a program starts, so a rebuild does not affect a running program. `npm start`
+// restarts a killed API from the same build that it was started from. A finished folder never changes, and the same
+// sources are not built twice. Proof: test/build.spec.ts.
 import { createHash, randomBytes } from 'node:crypto';
 import * as fs from 'node:fs';
 import { dirname, join, relative } from 'node:path';
@@ -14,15 +14,17 @@ const CACHE = join(BUILDS, 'cache');
 const SOURCES = ['src', 'migrations'];
 const SETTINGS = ['build/build.mjs', 'build/compile.mjs', 'tsconfig.json', 'package-lock.json'];
 
-/** Shorter, and a program that is just starting could lose its modules; longer only takes disk space (20 MB a build). */
+/**
+ * Shorter than this, a program that is starting could lose its modules. Longer only costs disk space (20 MB a build).
+ */
 const KEEP_UNUSED_MS = 3_600_000;
 
-/** A module that is compiled again costs 10 ms. */
+/** Compiling a module again costs 10 ms. */
 const KEEP_CACHED_MS = 30 * 24 * 3_600_000;
 
 if (process.argv[1] && fs.realpathSync(process.argv[1]) === import.meta.filename) await buildDist();
 
-/** For programs: a fault that the compiler finds is printed, and ends the process with 2. */
+/** For programs: prints a syntax error and exits with code 2. */
 export async function buildDist() {
   try {
     pointDistAt(await build());
@@ -34,7 +36,7 @@ export async function buildDist() {
   }
 }
 
-/** @returns the folder in which the present sources are built; it is kept for as long as this process lives. */
+/** @returns the folder with the build of the current sources; it is kept while this process lives. */
 export async function build() {
   for (;;) {
     const sources = sourceFiles();
@@ -45,7 +47,7 @@ export async function build() {
     try {
       await compile(ROOT, sources, draft, CACHE);
       fs.mkdirSync(join(draft, 'in-use'));
-      // What was edited meanwhile may be in it or not: then it has no name.
+      // If sources changed meanwhile, the draft may mix versions: discard it and build again.
       if (hashOf(sourceFiles()) === id) publish(draft, folder);
     } finally {
       fs.rmSync(draft, { recursive: true, force: true });
@@ -71,16 +73,16 @@ function hashOf(sources) {
   return hash.digest('hex').slice(0, 16);
 }
 
-/** Whole or not at all: a build that is killed leaves a draft, which no program is started from. */
+/** Publishes a build atomically. A build that is killed leaves a draft, which no program uses. */
 function publish(draft, folder) {
   try {
     fs.renameSync(draft, folder);
   } catch (error) {
-    if (!fs.existsSync(folder)) throw error; // else another process has built the same
+    if (!fs.existsSync(folder)) throw error; // otherwise another process has published the same build
   }
 }
 
-/** Whether the folder is there; if so, its pid in it keeps it. */
+/** Marks the folder as used by this process. @returns false if it does not exist. */
 function keep(folder) {
   try {
     fs.writeFileSync(join(folder, 'in-use', String(process.pid)), '');
@@ -95,11 +97,11 @@ function keep(folder) {
 function pointDistAt(folder) {
   const dist = join(ROOT, 'dist');
   const found = fs.lstatSync(dist, { throwIfNoEntry: false });
-  // A folder is what an earlier version, or another tool, has built.
+  // A real folder comes from an earlier version or another tool.
   if (found?.isDirectory()) fs.renameSync(dist, join(BUILDS, draftName()));
   const link = join(BUILDS, draftName());
   fs.symlinkSync(relative(ROOT, folder), link);
-  fs.renameSync(link, dist); // at once: there is no moment without `dist`
+  fs.renameSync(link, dist); // atomic, so that `dist` always exists
 }
 
 function removeUnused() {
@@ -113,7 +115,7 @@ function removeUnused() {
     if (!isDraft && !/^[0-9a-f]{16}$/.test(name)) continue; // not ours
     if (isDraft ? isAlive(name.split('-')[1]) : isInUse(folder)) continue;
     if (ageOf(folder) < KEEP_UNUSED_MS) continue;
-    // First out of its name: killed half-way, this leaves no half of a build.
+    // Rename first, so that a kill during removal leaves no incomplete build.
     const draft = isDraft ? folder : join(BUILDS, draftName());
     if (!isDraft) fs.renameSync(folder, draft);
     fs.rmSync(draft, { recursive: true, force: true });
@@ -128,7 +130,7 @@ function ageOf(path) {
   return Date.now() - (fs.lstatSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0);
 }
 
-/** Forgets the dead, whose numbers may be given to others. */
+/** Removes the marks of dead processes, because their pids can be reused. */
 function isInUse(folder) {
   const users = join(folder, 'in-use');
   const dead = namesIn(users).filter((pid) => !isAlive(pid));

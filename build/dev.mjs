@@ -1,5 +1,5 @@
-// What `npm run dev` runs, again after each change in src/ and migrations/ (node --watch-path): a build, and what
-// `npm start` runs. A fault that the compiler finds is printed, and the next change starts it again.
+// Run by `npm run dev` after each change in src/ and migrations/ (node --watch-path): builds, and then starts what
+// `npm start` runs. A syntax error is printed, and the next change starts it again.
 import { buildDist } from './build.mjs';
 
 await buildDist();

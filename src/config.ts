@@ -12,8 +12,8 @@ import {
 } from './environment/environment.js';
 
 /**
- * The only reader of `process.env` (the sandbox, a program of its own, has its own).
- * Everything is checked once, at boot; an error names the variable and the mend.
+ * The only reader of `process.env`; the sandbox, a separate program, has its own. Everything is checked once, at
+ * boot. An error names the variable and the repair.
  */
 export interface Config {
   host: string;
@@ -21,42 +21,45 @@ export interface Config {
   workerPort: number;
   databaseUrl: string;
   databasePoolSize: number;
-  /** For tests only: run on a server that may forget commits. */
+  /** For tests only: runs on a server that may lose commits. */
   allowUnsafeDatabase: boolean;
   production: boolean;
   lab: boolean;
   logLevel: LogLevel;
-  /** What a slow client may take, in ms. */
+  /** Time limits for slow clients, in ms. */
   http: { headersTimeoutMs: number; requestTimeoutMs: number; keepAliveTimeoutMs: number };
   stopping: {
-    /** Between "not ready" and "no new connections", in ms: how long a load balancer needs to notice. */
+    /** Between "not ready" and "no new connections", in ms: the time that a load balancer needs to notice. */
     drainDelayMs: number;
-    /** For what is in flight after that, in ms; what takes longer is handed over to another process. */
+    /** For work in flight after that, in ms. Another process finishes what takes longer. */
     graceMs: number;
   };
-  /** Requests of one account, for each API process. */
+  /** The limit of one account in each API process. */
   rateLimit: { perSecond: number; burst: number };
   idempotency: { waitMs: number; ttlSeconds: number; leaseMs: number; reapIntervalMs: number };
   abandonLimits: { deadlineMs: number; keyWindowMs: number };
-  /** Jobs at once, in each place. */
+  /** Concurrent jobs of each kind. */
   jobs: {
     concurrency: Record<'inside' | 'mail' | 'processor', number>;
     lockMs: number;
   };
   /**
-   * Endpoints must be https and public: our server opens connections to what merchants write. http and the loopback are
-   * for the sandbox only, whose merchants are on this machine.
+   * `publicOnly`: endpoints must be https and public, because our server connects to URLs that merchants choose. http
+   * and loopback are allowed only with the sandbox, whose merchants are on this machine.
    */
   webhooks: { publicOnly: boolean; timeoutMs: number; concurrency: number };
   mail: { from: string; smtpUrl?: string; directory: string };
   processor: {
-    /** `sandbox`, `stripe_test` or `stripe_live`: stored on each charge, and only that one finishes it. */
+    /**
+     * `sandbox`, `stripe_test` or `stripe_live`: stored on each charge. Only the processor with this name finishes
+     * it.
+     */
     name: string;
     secretKey: string;
-    /** Absent for Stripe itself. */
+    /** Absent: Stripe itself. */
     baseUrl?: URL;
     timeoutMs: number;
-    /** Signs the processor's notifications. Absent: none is believed. */
+    /** Signs the processor's notifications. Absent: all are refused. */
     webhookSecret?: string;
   };
 }
@@ -64,17 +67,17 @@ export interface Config {
 const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
 
-/** The exit code that tells a supervisor "restarting will not help". */
+/** Tells a supervisor that a restart will not help. */
 export const EXIT_CONFIGURATION = 78;
 
 const DAY_SECONDS = 24 * 3600;
 
-/** 20 of 24 hours: the rest is for clocks that differ and for calls under way. */
+/** 20 of 24 hours. The rest covers clock differences and calls in flight. */
 const SAFE_SHARE_OF_KEY_WINDOW = 20 / 24;
 
 /**
  * Reads and checks the configuration.
- * @throws ConfigurationError naming the variable and what to do.
+ * @throws ConfigurationError that names the variable and the repair.
  */
 export function loadConfig(env: Env = process.env): Config {
   const production = env.NODE_ENV === 'production';
@@ -87,7 +90,7 @@ export function loadConfig(env: Env = process.env): Config {
   const allowUnsafeDatabase = flag(env, 'ALLOW_UNSAFE_DATABASE');
   if (production && allowUnsafeDatabase) {
     throw new ConfigurationError(
-      'ALLOW_UNSAFE_DATABASE=1 is refused with NODE_ENV=production: a charge that was acknowledged could be forgotten. Unset it.',
+      'ALLOW_UNSAFE_DATABASE=1 is refused with NODE_ENV=production: an acknowledged charge could be lost. Unset it.',
     );
   }
   const payments = processor(env);
@@ -147,7 +150,10 @@ export function loadConfig(env: Env = process.env): Config {
   };
 }
 
-/** The environment of this process, completed by `npm start` as soon as what the program needs is there. */
+/**
+ * The environment of this process. `npm start` sends the rest in a message as soon as the program's dependencies are
+ * ready.
+ */
 export async function ownEnvironment(): Promise<NodeJS.ProcessEnv> {
   if (process.argv.includes('env-by-message') && process.connected) {
     const [later] = (await once(process, 'message')) as [NodeJS.ProcessEnv];
@@ -158,7 +164,7 @@ export async function ownEnvironment(): Promise<NodeJS.ProcessEnv> {
 
 function abandonLimits(env: Env): Config['abandonLimits'] {
   const deadline = integer(env, 'CHARGE_DEADLINE_SECONDS', 300, 1, 3_600);
-  // Stripe remembers a key for 24 hours at least; the sandbox as long as it is told.
+  // Stripe remembers a key for at least 24 hours, the sandbox for as long as it is configured.
   const remembered = env.STRIPE_SECRET_KEY
     ? DAY_SECONDS
     : integer(env, 'SANDBOX_KEY_TTL_SECONDS', DAY_SECONDS, 1, 365 * DAY_SECONDS);
@@ -173,22 +179,23 @@ function abandonLimits(env: Env): Config['abandonLimits'] {
 }
 
 /**
- * There is no default: a secret that stands in a public repository lets anybody declare charges paid. Without one the
- * route believes nobody, and the processor's notifications go unheard; charges are settled without them.
+ * There is no default: with a secret from a public repository anyone could mark charges as paid. Without a secret the
+ * route refuses every notification; charges are settled without them.
  */
 function webhookSecret(env: Env): { webhookSecret?: string } {
   const secret = env.PROCESSOR_WEBHOOK_SECRET ?? '';
   if (secret === '') return {};
   if (!/^\S{16,}$/.test(secret)) {
     throw new ConfigurationError(
-      `PROCESSOR_WEBHOOK_SECRET has white space in it, or fewer than 16 characters to guess. Set the signing secret that Stripe shows for the endpoint, whsec_…; for the sandbox the random text that is its SANDBOX_WEBHOOK_SECRET.`,
+      `PROCESSOR_WEBHOOK_SECRET contains white space, or has fewer than 16 characters. Set the signing secret that Stripe shows for the endpoint, whsec_…; for the sandbox, set the same random text as in SANDBOX_WEBHOOK_SECRET.`,
     );
   }
   return { webhookSecret: secret };
 }
 
 function processor(env: Env): Config['processor'] {
-  // More than the lease (this + 2 s) is no honest attempt; less than a card network needs makes every charge unknown.
+  // The lease is this + 2 s, so a large value delays recovery. Less than a card network needs makes every charge
+  // unknown.
   const timeoutMs = integer(env, 'PROCESSOR_TIMEOUT_MS', 8_000, 100, 60_000);
   const secretKey = env.STRIPE_SECRET_KEY ?? '';
   const allowLive = flag(env, 'ALLOW_LIVE');
@@ -200,7 +207,7 @@ function processor(env: Env): Config['processor'] {
   if (secretKey.startsWith('sk_live_') || secretKey.startsWith('rk_live_')) {
     if (!allowLive) {
       throw new ConfigurationError(
-        'STRIPE_SECRET_KEY is a live key: real cards would be charged. Use a test key (sk_test_…), or set ALLOW_LIVE=1 if that is what you want.',
+        'STRIPE_SECRET_KEY is a live key: real cards would be charged. Use a test key (sk_test_…), or set ALLOW_LIVE=1 to allow that.',
       );
     }
     return { name: 'stripe_live', secretKey, timeoutMs };
@@ -217,19 +224,19 @@ function databaseUrl(env: Env): string {
   const value = env.DATABASE_URL ?? '';
   if (value === '') {
     throw new ConfigurationError(
-      'DATABASE_URL is not set. Set it to postgres://user:password@host:5432/database, or run `npm start`, which brings its own PostgreSQL.',
+      'DATABASE_URL is not set. Set it to postgres://user:password@host:5432/database, or run `npm start`, which starts its own PostgreSQL.',
     );
   }
   const target = url(env, 'DATABASE_URL', value, ['postgres:', 'postgresql:']);
-  // `pg` reads PGOPTIONS only where it is given no options, and we always have some: `connectionTarget` adds them.
+  // `pg` reads PGOPTIONS only if no options are set, and `connectionTarget` always sets some.
   if (env.PGOPTIONS && !target.searchParams.has('options'))
     target.searchParams.set('options', env.PGOPTIONS);
   return target.toString();
 }
 
 /**
- * Removes what libpq and `pg` read, PGSSLMODE and the like, from the environment of this process and of its children:
- * it is about a server of the user's, not about the one that `npm start` brings.
+ * Removes the variables that libpq and `pg` read (PGSSLMODE and the like) from the environment of this process and
+ * its children. They are meant for the user's own server, not for the one that `npm start` starts.
  */
 export function ignorePgVariables(env: Env = process.env): void {
   for (const name of Object.keys(env)) if (/^PG[A-Z]/.test(name)) delete env[name];

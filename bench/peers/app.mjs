@@ -1,7 +1,7 @@
-// Two other ways to charge under a key, for `npm run bench`: what they cost, on the same database, processor and body.
-//   POST /keyed  @node-idempotency/nestjs with its Redis adapter around the call and one INSERT
-//   POST /open   key, call and charge in one open transaction, as many tutorials have it
-// Both look the API key up and answer with the charge. Neither survives what test/guarantees does to this project.
+// Two other ways to charge under a key, to compare their cost in `npm run bench`: same database, processor and body.
+//     POST /keyed  @node-idempotency/nestjs with its Redis adapter around the call and one INSERT
+//     POST /open   key, call and charge in one open transaction, as in many tutorials
+// Both look up the API key and respond with the charge. Neither survives the faults in test/guarantees.
 import 'reflect-metadata';
 import { createHash, randomUUID } from 'node:crypto';
 import { ConflictException, Module, UnauthorizedException } from '@nestjs/common';
@@ -84,7 +84,7 @@ async function insertCharge(on, account, { amount, currency, payment_method }, {
   return { id, object: 'charge', amount, currency, status: 'succeeded', payment_method, reference };
 }
 
-// Decorators, applied by hand: this file runs without a compiler.
+// Applies decorators by hand, because this file runs without a compiler.
 for (const name of ['keyed', 'open']) {
   const method = Object.getOwnPropertyDescriptor(Charges.prototype, name);
   Post(name)(Charges.prototype, name, method);

@@ -5,20 +5,20 @@ import { addApiKey, createAccount, hashApiKey } from './accounts.js';
 export const USAGE = `Usage: npm run account -- <command>
 
   create "Name"               a new account; prints its first API key
-  add-key <account>           one more key for an account, to rotate without a gap
+  add-key <account>           another key for an account, to rotate keys without downtime
   revoke <key>                that key is refused within a second; \`-\` reads it from standard input
-  revoke <account> <hint>     the same for a key that nobody has any more; \`list\` shows the hints
+  revoke <account> <hint>     the same for a lost key; \`list\` shows the hints
   list                        accounts and their keys
 
-A key is shown once: only its hash is kept. Idempotency keys belong to the account, not to the API key:
-what an old key began, a new one finishes.`;
+A key is shown once: only its hash is stored. Idempotency keys belong to the account, not to the API key:
+a request that began with an old API key can be retried with a new one.`;
 
-/** How many characters of a key's hash name it. Enough for the keys of one account; worthless to a thief. */
+/** How many characters of a key's hash identify it. Enough for the keys of one account, and useless to an attacker. */
 const HINT_LENGTH = 8;
 const HINT = `left(encode(key_hash, 'hex'), ${HINT_LENGTH})`;
 
 /**
- * @param readStdin for `revoke -`, so that a key need not stand in the shell's history.
+ * @param readStdin for `revoke -`, so that the key stays out of the shell's history.
  * @returns the lines to print.
  */
 export async function runAccountCommand(
@@ -45,7 +45,10 @@ export async function runAccountCommand(
 
 async function create(tx: Tx, name: string): Promise<string[]> {
   if (name.length < 1 || name.length > 255 || /\p{C}/u.test(name))
-    throw new CommandError('The name has 1 to 255 characters, all of them visible.', true);
+    throw new CommandError(
+      'The name must have 1 to 255 characters, without control characters.',
+      true,
+    );
   const accountId = await createAccount(tx, name);
   return [`Account  ${accountId}  ${name}`, ...shown(await addApiKey(tx, accountId))];
 }
@@ -55,7 +58,7 @@ async function addKey(tx: Tx, accountId: string): Promise<string[]> {
   return shown(await addApiKey(tx, accountId));
 }
 
-/** The one time that a key is seen. */
+/** The only output that contains the key. */
 function shown(apiKey: string): string[] {
   const hint = hashApiKey(apiKey).toString('hex').slice(0, HINT_LENGTH);
   return [`API key  ${apiKey}`, `Hint     ${hint}`, 'Keep the key now: it is not shown again.'];

@@ -8,12 +8,12 @@ import { UNAUTHORIZED } from './account.problems.js';
 
 declare module 'express-serve-static-core' {
   interface Request {
-    /** Set once the API key was accepted. */
+    /** Set after the API key was accepted. */
     accountId?: string;
   }
 }
 
-/** Who is calling. */
+/** Authenticates the caller by API key. */
 @Injectable()
 export class AuthGuard implements CanActivate {
   constructor(

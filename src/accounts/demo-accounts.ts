@@ -1,13 +1,16 @@
 import { databaseOptions, withDatabase } from '../database/database.js';
 import { addApiKey, createAccount, hashApiKey } from './accounts.js';
 
-/** The accounts of `npm start`, with keys that everybody knows: never made anywhere else. */
+/** The accounts of `npm start`. Their keys are public, so they are created nowhere else. */
 export const DEMO_ACCOUNTS = { acme: 'sk_test_acme', globex: 'sk_test_globex' };
 
-/** Makes the demo accounts unless they are there. Two starters at once: the key's hash is unique, one wins. */
+/**
+ * Creates the demo accounts if they do not exist. Of two concurrent starts one wins, because the key's hash is
+ * unique.
+ */
 export async function ensureDemoAccounts(databaseUrl: string): Promise<void> {
   const options = databaseOptions(databaseUrl, 1);
-  // A start waits for its server, however slow the machine is.
+  // The start waits for the server, however slow the machine is.
   const extra = { ...options.extra, connectionTimeoutMillis: 0 };
   await withDatabase({ ...options, extra }, async (db) => {
     for (const [name, apiKey] of Object.entries(DEMO_ACCOUNTS)) {

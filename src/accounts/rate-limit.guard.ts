@@ -4,12 +4,12 @@ import { Problem } from '../http/problems/problem.js';
 import { RateLimits } from './rate-limits.js';
 import { RATE_LIMITED } from '../http/problems/http.problems.js';
 
-/** The name of our one policy in the two headers. */
+/** The name of our only policy in the two headers. */
 const POLICY = '"account"';
 
 /**
- * How often. Before the body is read and the key is looked at: a refused request has touched nothing, and a replay
- * counts like any request. Headers: draft-ietf-httpapi-ratelimit-headers-11.
+ * Limits the request rate of an account. It runs before the body and the idempotency key are read, so a refused
+ * request leaves no trace, and a replay counts like any request. Headers: draft-ietf-httpapi-ratelimit-headers-11.
  */
 @Injectable()
 export class RateLimitGuard implements CanActivate {

@@ -1,24 +1,27 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { TokenBucket } from 'limiter';
 
-/** What is left of an account's limit after a request. */
+/** What remains of an account's limit after a request. */
 export interface Allowance {
   allowed: boolean;
-  /** Requests that could follow at once. */
+  /** Requests that the account may send now. */
   remaining: number;
-  /** Whole seconds, at least 1, in which no more than `remaining` should be sent; if that is 0, until there is one. */
+  /**
+   * Whole seconds, at least 1, in which the account should send at most `remaining` requests; if that is 0, until it
+   * may send one.
+   */
   windowSeconds: number;
 }
 
 export const RATE_LIMIT = Symbol('RATE_LIMIT');
 
 /**
- * A token bucket for each account, in the memory of this process: with n API processes behind a load balancer an
- * account gets up to n times the limit. It protects the process; it is no quota that anybody is billed by.
+ * A token bucket for each account, in this process's memory: with n API processes an account gets up to n times the
+ * limit. It protects the process; it is not a billing quota.
  */
 @Injectable()
 export class RateLimits {
-  /** For `RateLimit-Policy`: `burst` at once, and `burst` in each window after that, which is the rate. */
+  /** For `RateLimit-Policy`: `burst` requests at once, and then `burst` in each window, which is the rate. */
   readonly quota: number;
   readonly windowSeconds: number;
   private readonly buckets = new Map<string, TokenBucket>();
@@ -29,7 +32,7 @@ export class RateLimits {
     this.windowSeconds = Math.ceil(limit.burst / limit.perSecond);
   }
 
-  /** How many accounts were active lately. */
+  /** The number of recently active accounts. */
   get size(): number {
     return this.buckets.size;
   }
@@ -40,7 +43,7 @@ export class RateLimits {
     this.buckets.set(accountId, bucket);
     const allowed = bucket.tryRemoveTokens(1);
     const remaining = Math.floor(bucket.content);
-    // A client that spreads `remaining` over the window keeps to the rate (section 8.5 of the draft).
+    // A client that spreads `remaining` over the window stays within the rate (section 8.5 of the draft).
     const paced = remaining > 0 ? remaining : 1 - bucket.content;
     return {
       allowed,
@@ -60,7 +63,7 @@ export class RateLimits {
     return bucket;
   }
 
-  /** A full bucket says no more than none. Looked for once in the time that an empty one takes to fill. */
+  /** Drops full buckets, which are the same as none. Runs once in the time that an empty bucket takes to fill. */
   private dropIdle(): void {
     const now = performance.now();
     if (now < this.nextSweep) return;

@@ -1,6 +1,6 @@
 import type { ExtendLease } from '../idempotency/operation.js';
 import { elapsedMs } from '../database/clock.js';
-import { nameOf } from '../log/fault.js';
+import { nameOf } from '../log/redacted-error.js';
 import type { NextDeadline, Processor, ProcessorAnswer } from '../processor/processor.js';
 import type { Charge } from './charge.entity.js';
 

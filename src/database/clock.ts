@@ -1,9 +1,9 @@
 let awakeOffset = 0;
 
 /**
- * Milliseconds since this process began, those included in which the machine was suspended: `performance.now()` (on
- * Linux CLOCK_MONOTONIC) stands still then. It takes whatever the wall clock has gained over it for time that has
- * passed, so that it may run ahead (the wall clock was corrected) but never behind: made for "not later than".
+ * Milliseconds since this process started, including time in which the machine was suspended. `performance.now()`
+ * (CLOCK_MONOTONIC on Linux) stops during a suspend. Any gain of the wall clock over it counts as elapsed time, so
+ * the result can be too large (after a clock correction) but never too small. Use it for "not later than".
  */
 export function elapsedMs(): number {
   const steady = performance.now();

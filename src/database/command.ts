@@ -3,7 +3,7 @@ import type { Database } from './database.js';
 /** EX_USAGE of sysexits.h. */
 export const EXIT_USAGE = 64;
 
-/** What the person at the terminal can mend; the message is all there is to print. */
+/** An error that the user of the command can repair. Only its message is printed. */
 export class CommandError extends Error {
   constructor(
     message: string,
@@ -13,13 +13,13 @@ export class CommandError extends Error {
   }
 }
 
-export interface Outcome {
+export interface CommandOutput {
   text: string;
   exitCode: number;
 }
 
-/** What a command prints, and how its program ends; a refusal is text as well. */
-export async function outcomeOf(command: () => Promise<string[]>): Promise<Outcome> {
+/** Runs a command. Returns the text to print and the exit code; a `CommandError` becomes text too. */
+export async function captureOutput(command: () => Promise<string[]>): Promise<CommandOutput> {
   try {
     return { text: (await command()).join('\n'), exitCode: 0 };
   } catch (error) {
@@ -28,10 +28,11 @@ export async function outcomeOf(command: () => Promise<string[]>): Promise<Outco
   }
 }
 
-/** @throws CommandError if the database lacks that table, and so all of ours. */
+/** @throws CommandError if the table does not exist, which means that no migration has run. */
 export async function requireSchema(db: Database, table: string): Promise<void> {
-  const [row] = await db.query<{ there: boolean }>(`SELECT to_regclass($1) IS NOT NULL AS there`, [
-    table,
-  ]);
-  if (!row?.there) throw new CommandError('The database is empty. Run `npm run migrate` first.');
+  const [row] = await db.query<{ exists: boolean }>(
+    `SELECT to_regclass($1) IS NOT NULL AS exists`,
+    [table],
+  );
+  if (!row?.exists) throw new CommandError('The database is empty. Run `npm run migrate` first.');
 }

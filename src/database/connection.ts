@@ -2,20 +2,20 @@ import pg from 'pg';
 import { NoConnection } from '../idempotency/errors.js';
 import { findUnfitSetting, SELECT_SETTINGS, type SessionSettings } from './session.js';
 
-/** Statements that are put together from parts may come in many forms; beyond these they stay nameless. */
-const MOST_NAMES = 500;
+/** Statements that are built from parts can have many forms. Above this number they get no name. */
+const MAX_NAMED_STATEMENTS = 500;
 /** SQLSTATE read_only_sql_transaction. */
 const READ_ONLY = '25006';
-/** By text, the same in all connections. */
+/** Names by statement text, shared by all connections. */
 const names = new Map<string, string>();
 let generation = 0;
 
-/** Of this process, in all its pools. */
+/** The open connections of this process, in all its pools. */
 const open = new Set<Connection>();
 
-/** A session that we must not use; the message says why. */
+/** A session that must not be used; the message says why. */
 export class UnfitSession extends Error {
-  /** @param code the setting that is not as it must be, or a SQLSTATE; for the log. */
+  /** @param code the name of the wrong setting, or a SQLSTATE; for the log. */
   constructor(
     message: string,
     readonly code: string,
@@ -30,27 +30,27 @@ interface Session extends SessionSettings {
 }
 
 /**
- * A connection of the pool that has each statement parsed and planned once, by its name: of what a keyed request
- * costs PostgreSQL, that saves a quarter (bench/README.md).
+ * A connection of the pool that prepares each statement once, under a name. This saves a quarter of what a keyed
+ * request costs PostgreSQL (bench/README.md).
  *
- * Its session may write and has the settings that our statements rely on, or there is no connection: what libpq calls
- * `target_session_attrs=read-write`. A session that has become read-only since is closed when that shows.
+ * Its session must allow writes and have the settings that our statements need; otherwise connecting fails. libpq
+ * calls this `target_session_attrs=read-write`. A session that becomes read-only later is closed when a write fails.
  *
- * Names live in a session. A pooler in transaction mode gives each transaction another one, where the name is unknown
- * or stands for something else; so behind it nothing is named. And names outlive a change of the schema, which their
- * plans may not: then all are forgotten. Proof: test/white-box/database/connection.spec.ts, and behind PgBouncer
- * test/guarantees/instances.spec.ts.
+ * Names belong to a session. A pooler in transaction mode gives each transaction another session, where the name may
+ * be unknown or mean another statement. So behind a pooler nothing is named. Names also outlive a schema change, but
+ * their plans may not: then all names are dropped. Proof: test/white-box/database/connection.spec.ts, and behind
+ * PgBouncer test/guarantees/instances.spec.ts.
  */
 export class Connection extends pg.Client {
-  protected readonly mustWrite: boolean = true;
+  protected readonly needsWrites: boolean = true;
   private ownSession = false;
-  /** Statements under way. */
-  private running = 0;
+  /** Statements in flight. */
+  private inFlight = 0;
 
   constructor(config?: string | pg.ClientConfig) {
     super(config);
-    // The pool listens as soon as it has the connection. One that is lost before, in our first query, is told by that
-    // query's rejection; as an event that nobody hears it would end the process.
+    // The pool adds its error listener after `connect`. A connection that is lost before that rejects our first
+    // query; its 'error' event without a listener would end the process.
     this.on('error', () => undefined);
   }
 
@@ -58,9 +58,9 @@ export class Connection extends pg.Client {
   override connect(callback?: any): any {
     const connected = super
       .connect()
-      .then(() => this.lookAtSession())
+      .then(() => this.checkSession())
       .catch((error: unknown) => {
-        this.destroy(); // the pool forgets a connection that failed, without ending it
+        this.destroy(); // the pool drops a failed connection without closing it
         throw new NoConnection(error);
       });
     if (!callback) return connected;
@@ -78,33 +78,33 @@ export class Connection extends pg.Client {
         : { values: parameters, ...query };
     if (this.ownSession && config.values?.length && config.name === undefined)
       config.name = nameOf(config.text);
-    this.running += 1;
+    this.inFlight += 1;
     if (done) {
       return super.query(config, (error: Error, result: pg.QueryResult) => {
-        this.running -= 1;
+        this.inFlight -= 1;
         if (error) this.examine(error, config);
         done(error, result);
       });
     }
     return super
       .query(config)
-      .finally(() => (this.running -= 1))
+      .finally(() => (this.inFlight -= 1))
       .catch((error: unknown) => {
         this.examine(error, config);
         throw error;
       });
   }
 
-  /** Closes the session if no statement and no transaction is in it; its pool removes it at once. */
-  endIfResting(): void {
-    if (this.running > 0 || this.getTransactionStatus() !== 'I') return;
+  /** Closes the session if it runs no statement and no transaction. The pool removes it at once. */
+  closeIfIdle(): void {
+    if (this.inFlight > 0 || this.getTransactionStatus() !== 'I') return;
     this.emit('error', new UnfitSession('the session may be read-only', READ_ONLY));
     this.closeSocket();
   }
 
-  private async lookAtSession(): Promise<void> {
-    // A pooler tells its clients a process of its own making. In a session of our own, a database or role that has
-    // turned synchronous_commit off since the boot has no effect. Not pinned: remote_apply and its like are stronger.
+  private async checkSession(): Promise<void> {
+    // A pooler reports a process id of its own. If the session is ours, turn `synchronous_commit` on again if the
+    // database or role has turned it off since boot. Stronger values such as remote_apply stay.
     const own = `pg_backend_pid() = ${Number(processIdOf(this))}`;
     const { rows } = await super.query<Session>(
       `SELECT pg_backend_pid() AS pid, current_setting('transaction_read_only') AS transaction_read_only, ${SELECT_SETTINGS},
@@ -115,7 +115,7 @@ export class Connection extends pg.Client {
     this.ownSession = isOwnSession(this, session.pid);
     const unfit = findUnfitSetting(session);
     if (unfit) throw new UnfitSession(`${unfit.name} is ${unfit.value}`, unfit.name);
-    if (this.mustWrite && session.transaction_read_only === 'on')
+    if (this.needsWrites && session.transaction_read_only === 'on')
       throw new UnfitSession('the session is read-only', READ_ONLY);
     open.add(this);
     this.once('end', () => open.delete(this));
@@ -127,23 +127,24 @@ export class Connection extends pg.Client {
       routine?: string;
       message?: string;
     };
-    // Its plan returned other columns before the schema changed, or its session has lost it.
+    // The plan is older than a schema change, or the session has lost it.
     const stale = routine === 'RevalidateCachedQuery' || code === '26000';
     if (stale && name !== undefined && names.get(text) === name) {
       generation += 1;
       names.clear();
     }
-    if (code === READ_ONLY && this.mustWrite) {
+    if (code === READ_ONLY && this.needsWrites) {
       this.destroy();
-      endRestingSessions(); // they were made before and may be as unfit
+      closeIdleSessions(); // they are older and may be read-only too
     }
-    // `pg`'s own: the statement may still run, and its answer would be taken for the next one's.
+    // `pg` reports this itself: the statement may still run, and its result would be read as that of the next
+    // statement.
     if (message === 'Query read timeout') this.destroy();
   }
 
-  /** At once, and so that the pool gives it to nobody. */
+  /** Closes the connection at once, so that the pool does not use it again. */
   private destroy(): void {
-    void this.end().catch(() => undefined); // ends by what follows
+    void this.end().catch(() => undefined); // the next line ends it
     this.closeSocket();
   }
 
@@ -154,31 +155,31 @@ export class Connection extends pg.Client {
   }
 }
 
-/** For what never writes, and may be asked of a standby. */
+/** For reads only; may connect to a standby. */
 export class ReadingConnection extends Connection {
-  protected override readonly mustWrite = false;
+  protected override readonly needsWrites = false;
 }
 
 /**
- * Closes the sessions of this process that nothing uses, after one of them has become read-only without ending: its
- * server is a standby now, or the database was set so. The next connection finds the server that may be written.
+ * Closes the idle sessions of this process, after one of them became read-only without ending: its server is now a
+ * standby, or the database was set read-only. The next connection finds the server that accepts writes.
  */
-export function endRestingSessions(): void {
-  for (const connection of open) connection.endIfResting();
+export function closeIdleSessions(): void {
+  for (const connection of open) connection.closeIfIdle();
 }
 
-/** @param pid what `pg_backend_pid()` says. */
+/** @param pid the result of `pg_backend_pid()`. */
 export function isOwnSession(client: pg.Client, pid: number | undefined): boolean {
   return pid === processIdOf(client);
 }
 
-/** The process that the server, or a pooler in front of it, has named; a pooler names one of its own making. */
+/** The process id that the server reported at connect. A pooler reports one of its own. */
 export function processIdOf(client: pg.ClientBase): number | null {
   return (client as unknown as { processID: number | null }).processID;
 }
 
 function nameOf(text: string): string | undefined {
-  if (!names.has(text) && names.size < MOST_NAMES)
+  if (!names.has(text) && names.size < MAX_NAMED_STATEMENTS)
     names.set(text, `statement_${generation}_${names.size}`);
   return names.get(text);
 }

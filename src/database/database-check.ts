@@ -1,7 +1,7 @@
 import pg from 'pg';
 import { migrations } from '../../migrations/index.js';
 import { connectionTarget } from './connection-target.js';
-import { whyQueueIsForeign } from './queue-owner.js';
+import { foreignQueueMessage } from './queue-owner.js';
 import {
   alterRole,
   findUnfitSetting,
@@ -88,7 +88,7 @@ export async function checkDatabase(url: string, allowUnsafe: boolean): Promise<
         `The database lacks ${missing} of ${migrations.length} migrations. Run \`npm run migrate\` first.`,
       );
     }
-    const foreign = await whyQueueIsForeign(client);
+    const foreign = await foreignQueueMessage(client);
     if (foreign !== undefined) throw new UnfitDatabase(foreign);
     return missingLimits(facts);
   } finally {

@@ -1,6 +1,6 @@
 const CHECK = 'Check DATABASE_URL.';
 
-/** By SQLSTATE. */
+/** Messages by SQLSTATE. */
 const REFUSALS: Readonly<Record<string, string>> = {
   '28P01': `The database refuses user or password (28P01). ${CHECK}`,
   '28000': `The database refuses this user from here (28000). ${CHECK}`,
@@ -9,11 +9,14 @@ const REFUSALS: Readonly<Record<string, string>> = {
     'The pooler in front of the database refuses our start-up parameters. Set ignore_startup_parameters = options in PgBouncer.',
 };
 
-/** What an operator can repair when PostgreSQL, or a pooler in front of it, refuses the connection: one line. */
+/**
+ * One line that tells the operator what to repair when PostgreSQL, or a pooler in front of it, refuses the
+ * connection.
+ */
 export function databaseRefusal(error: unknown): string | undefined {
   const { code = '', message } = error as { code?: string; message?: string };
-  // `pg` gives this one no code, and refuses `prefer` as it does `require`.
+  // `pg` gives this error no code, and treats `prefer` like `require`.
   if (message === 'The server does not support SSL connections')
-    return `The database has no TLS, and PGSSLMODE (or sslmode) demands it. Unset it, or turn on TLS in the server.`;
+    return `The database has no TLS, but PGSSLMODE (or sslmode) requires it. Unset it, or turn on TLS in the server.`;
   return Object.hasOwn(REFUSALS, code) ? REFUSALS[code] : undefined;
 }

@@ -9,7 +9,7 @@ import { SESSION_LIMITS_MS, SESSION_OPTIONS, UNLIMITED_SESSION_OPTIONS } from '.
 
 export { Database, TypeOrmDatabase, type Queryable, type Tx };
 
-/** `pg` gives bigint as text; our amounts and sums stay far below 2^53, and a larger one is a fault to hear of. */
+/** `pg` returns bigint as text. Our amounts and sums stay far below 2^53; a larger value is a fault, so throw. */
 function parseBigint(text: string): number {
   const value = Number(text);
   if (!Number.isSafeInteger(value)) throw new RangeError(`bigint ${text} is beyond 2^53`);
@@ -24,27 +24,26 @@ const types: pg.CustomTypesConfig = {
         (pg.types.getTypeParser as any)(oid, format),
 };
 
-/** What every pool of ours asks of `pg`; times in ms. */
+/** The options of all our pools; times in ms. */
 export const POOL_OPTIONS = {
   Client: Connection,
   options: SESSION_OPTIONS,
-  // A request that gets no connection in this time is told `database_unavailable`, having done nothing.
+  // A request that gets no connection within this time is answered `database_unavailable`; it has done nothing.
   connectionTimeoutMillis: 5_000,
-  // Longer than the server's own limits: nobody is there any more, and the connection with it is given up.
+  // Longer than the server's own limits. If it expires, the server is not responding, and the connection is closed.
   query_timeout: SESSION_LIMITS_MS.statement_timeout + 2_000,
-  // After a failover or a change of a role's settings, old sessions are gone this soon. Shorter costs connects.
+  // After a failover or a change of role settings, old sessions end within this time. A shorter one costs connects.
   maxLifetimeSeconds: 300,
 } satisfies pg.PoolConfig;
 
 /**
- * The pool. TypeORM carries connections, transactions and migrations; the SQL stands where it is run,
- * because the SQL is what this project teaches.
+ * The pool. TypeORM manages connections, transactions and migrations. SQL is written where it runs, to be read there.
  */
 export function databaseModule(url: string, poolSize: number): DynamicModule {
   return TypeOrmModule.forRoot({ ...databaseOptions(url, poolSize), retryAttempts: 1 });
 }
 
-/** The same for a command, which makes its own `DataSource`. */
+/** The same options for a command, which creates its own `DataSource`. */
 export function databaseOptions(url: string, poolSize: number) {
   return {
     type: 'postgres',
@@ -56,7 +55,7 @@ export function databaseOptions(url: string, poolSize: number) {
   } satisfies DataSourceOptions;
 }
 
-/** Connects for the time of `work`. @param options by `databaseOptions` or `readingOptions`. */
+/** Connects, runs `work`, disconnects. @param options from `databaseOptions` or `readingOptions`. */
 export async function withDatabase<Result>(
   options: DataSourceOptions,
   work: (db: Database) => Promise<Result>,
@@ -69,7 +68,7 @@ export async function withDatabase<Result>(
   }
 }
 
-/** For a command that only reads, and takes as long as it takes. It may be pointed at a standby. */
+/** For a command that only reads, without time limits. It may connect to a standby. */
 export function readingOptions(url: string) {
   return {
     ...databaseOptions(url, 1),

@@ -2,46 +2,46 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type pg from 'pg';
 import { QueryFailedError } from 'typeorm';
 
-export interface Retrying {
-  /** After so many attempts the lock is given up. */
+export interface LockRetryOptions {
+  /** The number of attempts to get the lock. */
   attempts?: number;
-  /** Between two attempts, in ms, for what has queued behind the one that failed. */
+  /** The pause between two attempts, in ms, in which the requests that queued behind the failed one can run. */
   pauseMs?: number;
-  /** How long a session is in the way of one statement before the log names it, in ms. */
+  /** How long a session blocks one statement before the log names it, in ms. */
   patienceMs?: number;
-  /** Called with what the step waits for, once for each session that is in the way. */
+  /** Called once for each blocking session, with a line that describes it. */
   log?: (line: string) => void;
 }
 
-/** Together with the time that each waits: some two minutes. A dump takes longer, and a person must decide. */
+/** About two minutes in total, with the waits. A dump takes longer, and then a person must decide. */
 const ATTEMPTS = 60;
 const PAUSE_MS = 1_000;
 
-/** Longer than a statement waits that gives up: only CREATE INDEX CONCURRENTLY waits on. */
+/** Longer than the lock timeout of a statement. Only CREATE INDEX CONCURRENTLY waits longer. */
 const PATIENCE_MS = 2_000;
 
-/** Several times within the wait of one attempt: what is in the way can be seen during it only. */
+/** Several times during one attempt: a blocking session is visible only while the statement waits. */
 const LOOK_EVERY_MS = 100;
 
 /** SQLSTATE. */
 const LOCK_NOT_AVAILABLE = '55P03';
 
-/** Another session keeps a lock for longer than we are willing to ask for it. */
+/** Another session holds a lock for longer than the migrations try to get it. */
 export class MigrationBlocked extends Error {
   constructor(attempts: number, blockers: string[], cause: unknown) {
     const by = blockers.length > 0 ? `: ${blockers.join('; ')}` : '';
     super(
-      `The migrations did not get a lock in ${attempts} attempts${by}. Run them again when it has ended: they go on where they stopped.`,
+      `The migrations did not get a lock in ${attempts} attempts${by}. Run them again when that session has ended: they continue where they stopped.`,
       { cause },
     );
   }
 }
 
 /**
- * Runs a step whose statements give up waiting for a lock after a short time, again and again, so that requests never
+ * Runs a step whose statements stop waiting for a lock after a short time, and repeats it, so that requests never
  * queue behind it for long.
- * @param watcher another connection, free meanwhile and in no transaction: CREATE INDEX CONCURRENTLY waits for the end of
- *   each transaction that has a snapshot at that moment, even if it is the one that waits for the index.
+ * @param watcher another connection, otherwise unused and in no transaction. CREATE INDEX CONCURRENTLY waits for
+ *   every transaction that has a snapshot, and so would wait for a watcher that has one.
  * @param applicationName of the sessions that run the step.
  * @throws MigrationBlocked
  */
@@ -54,7 +54,7 @@ export async function withLockRetries(
     pauseMs = PAUSE_MS,
     patienceMs = PATIENCE_MS,
     log = () => undefined,
-  }: Retrying,
+  }: LockRetryOptions,
 ): Promise<void> {
   const named = new Set<number>();
   const name = ({ pid, line }: Blocker, whatNext: string) => {
@@ -63,7 +63,7 @@ export async function withLockRetries(
   };
   for (let attempt = 1; ; attempt++) {
     const watch = watchBlockers(watcher, applicationName, patienceMs, (blocker) =>
-      name(blocker, 'It goes on when that transaction ends.'),
+      name(blocker, 'It continues when that transaction ends.'),
     );
     try {
       await step();
@@ -83,14 +83,14 @@ export async function withLockRetries(
 
 interface Blocker {
   pid: number;
-  /** What a person needs to find it. */
+  /** What a person needs to find the session. */
   line: string;
 }
 
 /**
- * Looks for what is in the way until it is stopped. A failure ends the watch only, never the step.
- * @param onWait called at every look with each session that is still in the way after `patienceMs`.
- * @returns what was seen, when it stops.
+ * Looks for blocking sessions until it is stopped. If it fails, only the watch ends, not the step.
+ * @param onWait called at every look for each session that still blocks after `patienceMs`.
+ * @returns `stop`, which returns the sessions that were seen.
  */
 function watchBlockers(
   watcher: pg.Client,
@@ -99,7 +99,7 @@ function watchBlockers(
   onWait: (blocker: Blocker) => void,
 ) {
   const seen = new Map<number, Blocker>();
-  /** Only of those in the way at the last look: short transactions of one session are no long wait. */
+  /** Only sessions that blocked at the last look: several short transactions of one session are not one long wait. */
   let since = new Map<number, number>();
   const stopping = new AbortController();
   const watching = (async () => {
@@ -113,7 +113,7 @@ function watchBlockers(
         if (now - since.get(blocker.pid)! >= patienceMs) onWait(blocker);
       }
     }
-  })().catch(() => undefined); // stopped; or the watcher is lost, which its owner is told
+  })().catch(() => undefined); // stopped; or the watcher lost its connection, which its owner notices
   return {
     async stop(): Promise<Blocker[]> {
       stopping.abort();
@@ -138,7 +138,7 @@ async function listBlockers(watcher: pg.Client, applicationName: string): Promis
   return rows;
 }
 
-/** TypeORM wraps what a statement fails with; the queue does not. */
+/** TypeORM wraps driver errors; the queue does not. */
 export function sqlStateOf(error: unknown): string | undefined {
   const cause = error instanceof QueryFailedError ? error.driverError : error;
   return (cause as { code?: string }).code;

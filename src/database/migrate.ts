@@ -6,8 +6,8 @@ import { migrations as OURS } from '../../migrations/index.js';
 import { connectionTarget } from './connection-target.js';
 import { processIdOf } from './connection.js';
 import { appliedMigrations, refuseOldSchema, UnfitDatabase } from './database-check.js';
-import { sqlStateOf, withLockRetries, type Retrying } from './lock-retries.js';
-import { CLAIM_QUEUE, QUEUE_SCHEMA, whyQueueIsForeign } from './queue-owner.js';
+import { sqlStateOf, withLockRetries, type LockRetryOptions } from './lock-retries.js';
+import { CLAIM_QUEUE, QUEUE_SCHEMA, foreignQueueMessage } from './queue-owner.js';
 import { UNLIMITED_SESSION_OPTIONS } from './session.js';
 
 // Any constant works, if every process of this application uses the same one.
@@ -35,7 +35,7 @@ END $$`;
 
 type MigrationClasses = (new () => MigrationInterface)[];
 
-export interface MigrateOptions extends Retrying {
+export interface MigrateOptions extends LockRetryOptions {
   migrations?: MigrationClasses;
 }
 
@@ -110,7 +110,7 @@ async function outOfTime(session: pg.Client, error: unknown): Promise<unknown> {
  */
 export async function migrate(
   databaseUrl: string,
-  { migrations = OURS, ...retrying }: MigrateOptions = {},
+  { migrations = OURS, ...lockRetries }: MigrateOptions = {},
 ): Promise<void> {
   const target = {
     ...connectionTarget(databaseUrl, UNLIMITED_SESSION_OPTIONS),
@@ -126,10 +126,10 @@ export async function migrate(
   try {
     await watcher.connect();
     await takeLock(lock);
-    const foreign = await whyQueueIsForeign(lock);
+    const foreign = await foreignQueueMessage(lock);
     if (foreign !== undefined) throw new UnfitDatabase(foreign);
     const work = openWork(databaseUrl, target, migrations, (step) =>
-      withLockRetries(watcher, APPLICATION_NAME, step, retrying),
+      withLockRetries(watcher, APPLICATION_NAME, step, lockRetries),
     );
     try {
       await Promise.race([lost, work.run()]);

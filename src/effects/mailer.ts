@@ -3,7 +3,7 @@ import { mkdir, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Inject, Injectable } from '@nestjs/common';
 import { createTransport, type SendMailOptions } from 'nodemailer';
-import { endAfter } from '../http/end-after.js';
+import { abortAfter } from '../http/abort-after.js';
 
 export interface MailOptions {
   from: string;
@@ -69,7 +69,7 @@ async function sendBySmtp(
   // A server that answers each step in time and needs for ever all the same would outlast the lease. The signal ends the
   // connection: a dialogue that nobody waits for any more could still hand the message over.
   const tooLate = new Error(`the mail server took more than ${MAIL_TIMEOUT_MS} ms`);
-  const { signal, release } = endAfter(MAIL_TIMEOUT_MS, stopping, tooLate);
+  const { signal, release } = abortAfter(MAIL_TIMEOUT_MS, stopping, tooLate);
   try {
     await transport.sendMail({ ...message, signal });
   } catch (error) {

@@ -4,14 +4,14 @@ import { isIP } from 'node:net';
 
 export type Env = Record<string, string | undefined>;
 
-/** A wrong or missing setting: printed as one line, exit code 78 (EX_CONFIG of sysexits.h). */
+/** A wrong or missing setting. Printed as one line; exit code 78 (EX_CONFIG of sysexits.h). */
 export class ConfigurationError extends Error {}
 
 export function url(env: Env, name: string, fallback: string, protocols: string[]): URL {
   const value = env[name] || fallback;
   const parsed = URL.canParse(value) ? new URL(value) : undefined;
   if (!parsed || !protocols.includes(parsed.protocol) || !isDecodable(value)) {
-    // The value may hold a password, so that it is not repeated here.
+    // The value may contain a password, so it is not repeated here.
     throw new ConfigurationError(
       `${name} is not a URL that begins with ${protocols.map((p) => `${p}//`).join(' or ')}. Write a special character in a password as %25 and so on.`,
     );
@@ -19,7 +19,7 @@ export function url(env: Env, name: string, fallback: string, protocols: string[
   return parsed;
 }
 
-/** A password with a bare `%` in it would be sent to PostgreSQL as something else. */
+/** PostgreSQL would get another password if it contained an unescaped `%`. */
 function isDecodable(url: string): boolean {
   try {
     decodeURIComponent(url);
@@ -55,7 +55,7 @@ export function host(env: Env): string {
   const value = env.HOST || '127.0.0.1';
   if (isIP(value) === 0 && !/^[A-Za-z0-9.-]+$/.test(value)) {
     throw new ConfigurationError(
-      `HOST=${value} is neither an address nor a name. Set 127.0.0.1 for this machine only, 0.0.0.0 for all, without a port.`,
+      `HOST=${value} is neither an address nor a name. Set 127.0.0.1 for this machine only or 0.0.0.0 for all, without a port.`,
     );
   }
   return value;

@@ -6,15 +6,15 @@ import {
   type OnApplicationBootstrap,
 } from '@nestjs/common';
 import { Database, type Tx } from '../database/database.js';
-import { isPassing } from '../idempotency/errors.js';
-import { Loop, type Poll } from '../idempotency/loop.js';
-import { UnderWay } from '../idempotency/under-way.js';
+import { isTransient } from '../idempotency/errors.js';
+import { Loop, type PollPauses } from '../idempotency/loop.js';
+import { InFlight } from '../idempotency/in-flight.js';
 import { enqueue, JobRegistry, type NewJob } from '../jobs/jobs.js';
 import type { Event } from './event.entity.js';
 import { EVENT_COLUMNS, EventSubscribers, findEvent } from './events.js';
 
 /** Longer delays webhooks; shorter makes smaller batches, and costs idle CPU. */
-const POLL: Poll = { busyMs: 10, idleMs: 200 };
+const POLL: PollPauses = { busyMs: 10, idleMs: 200 };
 const FAILED_PAUSE_MS = 1_000;
 /** How many of the oldest events a run looks at; accounts that are under way are left out. */
 const CANDIDATES = 200;
@@ -35,7 +35,7 @@ export class EventRelay implements OnApplicationBootstrap, BeforeApplicationShut
   private readonly log = new Logger(EventRelay.name);
   private readonly loop = new Loop(EventRelay.name, POLL, () => this.relay());
   /** Accounts: one that is slow, or that waits for a lock, holds up no other. When one has ended, more of it may wait. */
-  private readonly underWay = new UnderWay(() => this.loop.wake());
+  private readonly inFlight = new InFlight(() => this.loop.wake());
 
   constructor(
     private readonly db: Database,
@@ -53,17 +53,17 @@ export class EventRelay implements OnApplicationBootstrap, BeforeApplicationShut
 
   async beforeApplicationShutdown(): Promise<void> {
     await this.loop.stop();
-    await this.underWay.ended();
+    await this.inFlight.ended();
   }
 
   /** @returns whether there are events. */
   private async relay(): Promise<boolean> {
-    const room = AT_ONCE - this.underWay.size;
+    const room = AT_ONCE - this.inFlight.size;
     if (room === 0) return false;
-    const waiting = await listWaiting(this.db, CANDIDATES, this.underWay.names());
+    const waiting = await listWaiting(this.db, CANDIDATES, this.inFlight.names());
     if (this.loop.isStopped) return false;
     for (const { account_id, ids } of waiting.slice(0, room))
-      this.underWay.start(account_id, this.relayAccount(account_id, ids.slice(0, BATCH)));
+      this.inFlight.start(account_id, this.relayAccount(account_id, ids.slice(0, BATCH)));
     return waiting.length > 0;
   }
 
@@ -88,7 +88,7 @@ export class EventRelay implements OnApplicationBootstrap, BeforeApplicationShut
         // Dies here: nothing is relayed and nothing is enqueued; the next run of any worker does both.
       });
     } catch (error) {
-      if (isPassing(error)) throw error;
+      if (isTransient(error)) throw error;
       if (ids.length > 1) {
         for (const id of ids) await this.relayOf(accountId, [id]);
         return;

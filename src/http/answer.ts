@@ -3,7 +3,7 @@ import { PROBLEM_TYPE, problemBody, type Problem } from './problems/problem.js';
 
 const JSON_TYPE = 'application/json; charset=utf-8';
 
-/** 201 with `Location`: an object was made. */
+/** 201 with `Location`: an object was created. */
 export function created(url: string, wire: object, headers: Record<string, string> = {}): Answer {
   return {
     status: 201,
@@ -12,12 +12,12 @@ export function created(url: string, wire: object, headers: Record<string, strin
   };
 }
 
-/** 200: something that exists was used, nothing that has a URL was made. */
+/** 200: nothing with a URL was created. */
 export function ok(wire: object): Answer {
   return { status: 200, headers: { 'Content-Type': JSON_TYPE }, body: JSON.stringify(wire) };
 }
 
-/** A definite no that is stored: a problem as the answer. */
+/** A definite refusal that is stored as the answer: a problem. */
 export function problemAnswer(problem: Problem, requestId: string): Answer {
   return {
     status: problem.status,

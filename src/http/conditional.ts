@@ -4,26 +4,27 @@ import { Problem, validationFailed } from './problems/problem.js';
 import { PRECONDITION_FAILED, PRECONDITION_REQUIRED } from './problems/http.problems.js';
 
 /**
- * A strong entity-tag (RFC 9110, section 8.8.3) of what GET shows, its version included. A hash and not the version
- * alone: after a restore from a backup the same numbers come back with other content, and an old tag must not fit it.
+ * A strong entity-tag (RFC 9110, section 8.8.3) of what GET shows, including the version. It is a hash, not only the
+ * version: after a restore from a backup the same version numbers return with other content, and an old tag must not
+ * match.
  */
 export function etagOf(wire: object): string {
   const hash = createHash('sha256').update(JSON.stringify(wire)).digest('base64url');
   return `"${hash.slice(0, 27)}"`; // 160 bits
 }
 
-/** What a proxy that compresses the body may add to a tag: Apache and Caddy name the content-coding. */
+/** Suffixes that a compressing proxy may add to a tag: Apache and Caddy append the content-coding. */
 const CODINGS = ['', '-gzip', '-deflate', '-br', '-zstd'];
 
 /**
  * Whether one of the tags in an `If-Match` or `If-None-Match` header names this version.
  *
- * RFC 9110 has `If-Match` compare strongly, so that a weak tag never matches (section 13.1.1). Our tags are strong, but
- * a proxy that compresses the body changes them on the way (nginx: `W/"…"`), and behind it no object could be edited.
- * What became of our own tag is therefore taken for the tag: it is a hash of all that GET shows, so that it still names
- * one state of the object, in another content-coding. No other tag matches.
+ * RFC 9110 compares `If-Match` strongly, so a weak tag never matches (section 13.1.1). Our tags are strong, but a
+ * proxy that compresses the body changes them (nginx: `W/"…"`), and then no object could be edited through it. So we
+ * also accept what a proxy makes of our tag: the tag is a hash of all that GET shows, so it still names one state of
+ * the object.
  */
-function names(header: string, etag: string): boolean {
+function matches(header: string, etag: string): boolean {
   const tags = tagsOf(header);
   if (tags === '*') return true;
   const strong = CODINGS.map((coding) => `${etag.slice(0, -1)}${coding}"`);
@@ -43,8 +44,8 @@ function tagsOf(header: string): '*' | string[] | undefined {
 }
 
 /**
- * A condition that cannot be read is refused: `If-None-Match` would guard nothing, and `If-Match` would look stale.
- * GET needs no such check: there it only costs a 304.
+ * Refuses a malformed condition: `If-None-Match` would protect nothing, and `If-Match` would look stale. GET needs no
+ * such check: a malformed condition there only loses a 304.
  * @throws Problem 400
  */
 export function refuseMalformedConditions(request: Request): void {
@@ -57,13 +58,13 @@ export function refuseMalformedConditions(request: Request): void {
   if (errors.length > 0) throw validationFailed(errors);
 }
 
-/** @returns whether the client has this version already, so that 304 will do. */
+/** @returns whether the client already has this version, so that 304 is enough. */
 export function isFresh(request: Request, etag: string): boolean {
   const header = request.headers['if-none-match'];
-  return header !== undefined && names(header, etag);
+  return header !== undefined && matches(header, etag);
 }
 
-/** Sends an object with its ETag, or 304 if the client has it. */
+/** Sends an object with its ETag, or 304 if the client has this version. */
 export function sendVersioned<Wire extends object>(
   request: Request,
   response: Response,
@@ -76,30 +77,30 @@ export function sendVersioned<Wire extends object>(
   return undefined;
 }
 
-/** @throws Problem 412 when the request names another version in `If-Match`. Without the header nothing is asked. */
+/** @throws Problem 412 if `If-Match` names another version. Without the header there is no check. */
 export function checkIfMatch(request: Request, etag: string): void {
   const header = request.headers['if-match'];
-  if (header !== undefined && !names(header, etag)) throw changedMeanwhile();
+  if (header !== undefined && !matches(header, etag)) throw preconditionFailed();
 }
 
-/** An object that a client may PUT. Each step may lose a race; then everything is looked at again. */
+/** An object that a client may PUT. If a step loses a race, `putConditionally` starts again with `find`. */
 export interface PutTarget<Row> {
   toWire(row: Row): object;
   find(): Promise<Row | undefined>;
-  /** @returns undefined if somebody else was faster. */
+  /** @returns undefined if another request inserted it first. */
   insert(): Promise<Row | undefined>;
-  /** Whether the row has this content already. */
+  /** Whether the row already has this content. */
   isSame(row: Row): boolean;
-  /** @throws Problem if the row can take no other content now. */
+  /** @throws Problem if the row must not change now. */
   checkChangeable(row: Row): Promise<void> | void;
-  /** Compare-and-set on the row's version. @returns undefined if it has moved on. */
+  /** Compare-and-set on the row's version. @returns undefined if the version has changed. */
   update(row: Row): Promise<Row | undefined>;
 }
 
 /**
- * PUT as RFC 9110 has it, made safe for retries: the same content again changes nothing and is no conflict, whatever
- * `If-Match` says (section 13.1.1 allows that for a change already made); other content needs the current version, so
- * that a PUT which arrives late can never put an old state back.
+ * PUT as in RFC 9110, made safe for retries. The same content again changes nothing and is no conflict, whatever
+ * `If-Match` says (section 13.1.1 allows this for a change that is already made). Other content needs the current
+ * version, so a late PUT can never restore an old state.
  *
  * @throws Problem 400, 412, 428, or what `checkChangeable` throws.
  */
@@ -113,18 +114,18 @@ export async function putConditionally<Row>(
   for (;;) {
     const found = await target.find();
     if (!found) {
-      if (ifMatch !== undefined) throw changedMeanwhile();
+      if (ifMatch !== undefined) throw preconditionFailed();
       const inserted = await target.insert();
       if (inserted) return { created: true, row: inserted };
       continue;
     }
     const etag = etagOf(target.toWire(found));
-    if (ifNoneMatch !== undefined && names(ifNoneMatch, etag)) throw changedMeanwhile();
+    if (ifNoneMatch !== undefined && matches(ifNoneMatch, etag)) throw preconditionFailed();
     if (target.isSame(found)) return { created: false, row: found };
     if (ifMatch === undefined) {
       throw new Problem(
         PRECONDITION_REQUIRED,
-        'It exists with other content. GET it and send its ETag in If-Match.',
+        'The object exists with other content. GET it and send its ETag in If-Match.',
       );
     }
     checkIfMatch(request, etag);
@@ -134,7 +135,7 @@ export async function putConditionally<Row>(
   }
 }
 
-/** Status, `ETag` and, for a new object, `Location` of a PUT. */
+/** Status, `ETag` and, for a new object, `Location` of a PUT response. */
 export function writePutHead(
   response: Response,
   created: boolean,
@@ -145,7 +146,7 @@ export function writePutHead(
   if (created) response.setHeader('Location', url);
 }
 
-function changedMeanwhile(): Problem {
+function preconditionFailed(): Problem {
   return new Problem(
     PRECONDITION_FAILED,
     'The object is not in the state that your If-Match or If-None-Match names.',

@@ -1,6 +1,8 @@
 import { Injectable } from '@nestjs/common';
 
-/** Whether this process is on its way out. It then says so to probes and load balancers, and finishes what it has. */
+/**
+ * Whether this process is stopping. Then it reports "not ready" to probes and load balancers, and finishes its work.
+ */
 @Injectable()
 export class Draining {
   private readonly inFlight = new Set<object>();
@@ -15,7 +17,7 @@ export class Draining {
     this.draining = true;
   }
 
-  /** Work that goes on although its client may have hung up, so that its connection does not hold the process. */
+  /** Work that must finish even if its client hangs up, when no open connection keeps the process alive. */
   add(work: object): void {
     this.inFlight.add(work);
   }

@@ -1,7 +1,7 @@
 import { Controller, Get } from '@nestjs/common';
 import { isReadOnly } from '../idempotency/errors.js';
 import { DATABASE_UNAVAILABLE, type ProblemType } from '../idempotency/problem-types.js';
-import { endRestingSessions } from '../database/connection.js';
+import { closeIdleSessions } from '../database/connection.js';
 import { Database } from '../database/database.js';
 import { Draining } from './draining.js';
 import { Public } from './public.js';
@@ -16,22 +16,22 @@ export class HealthController {
     private readonly draining: Draining,
   ) {}
 
-  /** The process runs. */
+  /** The process is alive. */
   @Get('live')
   live(): { status: 'ok' } {
     return { status: 'ok' };
   }
 
   /**
-   * The process accepts work, and the database lets it write. Other services are not asked: one outage there would
-   * take out every instance at once, and with it the lookups and replays that need the database alone.
+   * This process accepts work, and the database allows writes. It does not check other services: during an outage of
+   * one, every instance would leave the load balancer at once, although lookups and replays need only the database.
    */
   @Get('ready')
   async ready(): Promise<{ status: 'ok' }> {
     if (this.draining.started) throw notReady(NOT_READY, 'this process is stopping');
     if (await this.isReadOnly()) {
-      // The session may have outlived the server's time as a standby: then another one may write.
-      endRestingSessions();
+      // The session may be from the server's time as a standby; a new session may be able to write.
+      closeIdleSessions();
       if (await this.isReadOnly()) throw notReady(DATABASE_UNAVAILABLE, READ_ONLY);
     }
     return { status: 'ok' };

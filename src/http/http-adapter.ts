@@ -1,15 +1,15 @@
 import { createServer, type Server } from 'node:http';
 import { ExpressAdapter } from '@nestjs/platform-express';
 
-/** What a client may take of the server's time, in ms. */
+/** Time limits for clients, in ms. */
 export interface HttpLimits {
-  /** For a request's head. A client that drips it in would otherwise hold a connection for ever, at no cost. */
+  /** For a request's headers. Without a limit, a slow client could hold a connection forever at no cost. */
   headersTimeoutMs: number;
-  /** For the whole request, body included; not for the answer. 64 KiB take a second on a bad line. */
+  /** For the whole request including the body, not the response. 64 KiB take a second on a slow line. */
   requestTimeoutMs: number;
   /**
-   * How long an idle connection is kept. Longer than the idle time of a load balancer in front (60 s, often), or it
-   * sends a request into a connection that we are closing, and the client sees a reset.
+   * How long an idle connection stays open. Must exceed the idle timeout of a load balancer in front (often 60 s).
+   * Otherwise the balancer sends a request into a connection that we are closing, and the client sees a reset.
    */
   keepAliveTimeoutMs: number;
 }
@@ -20,14 +20,14 @@ export const DEFAULT_LIMITS: HttpLimits = {
   keepAliveTimeoutMs: 65_000,
 };
 
-/** Node's default, stated: keys, tokens and ids are short. What is larger is refused by the parser (431). */
+/** Node's default, made explicit: keys, tokens and ids are short. The parser refuses larger headers (431). */
 const MAX_HEADER_BYTES = 16 * 1024;
-/** A closed server lets go of connections that became idle since then. */
+/** How often a closing server closes connections that have become idle. */
 const IDLE_SWEEP_MS = 50;
 
-/** Express with limits for slow clients, and a close that waits for work and not for idle connections. */
+/** Express with limits for slow clients. On close it waits for work in flight, not for idle connections. */
 export class HttpAdapter extends ExpressAdapter {
-  /** Awaited after the last connection: work whose client has hung up. */
+  /** Awaited after the last connection has closed: work whose client has hung up. */
   untilIdle: () => Promise<void> = async () => {};
 
   constructor(private readonly limits: HttpLimits) {
@@ -38,20 +38,20 @@ export class HttpAdapter extends ExpressAdapter {
     const { headersTimeoutMs, requestTimeoutMs, keepAliveTimeoutMs } = this.limits;
     this.httpServer = createServer(
       {
-        // Node wants the whole to last no less than a part of it.
+        // Node requires headersTimeout to be at most requestTimeout.
         headersTimeout: Math.min(headersTimeoutMs, requestTimeoutMs),
         requestTimeout: requestTimeoutMs,
         keepAliveTimeout: keepAliveTimeoutMs,
         maxHeaderSize: MAX_HEADER_BYTES,
-        // Node looks at the two timeouts only so often; its default of 30 s would make them 40 and 60.
+        // Node checks both timeouts only this often. Its default of 30 s would turn them into 40 s and 60 s.
         connectionsCheckingInterval: Math.min(1_000, Math.ceil(headersTimeoutMs / 4)),
       },
       this.getInstance(),
     );
-    // Not limited: `maxRequestsPerSocket`, whose bare 503 is no answer of ours.
+    // No limit with `maxRequestsPerSocket`: its 503 response would not be a problem of ours.
   }
 
-  /** Takes no new connection, lets requests come to their end. */
+  /** Takes no new connections and waits for requests in flight. */
   override async close(): Promise<void> {
     const server: Server = this.httpServer;
     const sweep = setInterval(() => server.closeIdleConnections(), IDLE_SWEEP_MS);

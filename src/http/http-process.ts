@@ -4,33 +4,34 @@ import type { NestExpressApplication } from '@nestjs/platform-express';
 import { Draining } from './draining.js';
 import { DEFAULT_LIMITS, HttpAdapter, type HttpLimits } from './http-adapter.js';
 import { JsonLogger } from '../log/json-logger.js';
-import { nameRequest } from './request-id.js';
+import { assignRequestId } from './request-id.js';
 import { RequestWatch } from './request-watch.js';
 import { securityHeaders } from './security-headers.js';
 import { followTrace } from '../log/trace.js';
 
-/** Makes the application with what Nest would do differently by default. */
+/** Creates the application, with settings that differ from Nest's defaults. */
 export async function createHttpApp(
   module: DynamicModule,
   limits: HttpLimits = DEFAULT_LIMITS,
 ): Promise<NestExpressApplication> {
   const adapter = new HttpAdapter(limits);
   const app = await NestFactory.create<NestExpressApplication>(module, adapter, {
-    bodyParser: false, // a guard reads the body, after the route and the API key are known
+    bodyParser: false, // a guard reads the body after routing and authentication
     abortOnError: false,
     bufferLogs: true,
-    logger: false, // until ours is there: a start that fails would be told by Nest's, errors with their texts
+    logger: false, // ours is set below; Nest's would print error messages if the start fails
   });
   app.useLogger(app.get(JsonLogger, { strict: false }));
   const draining = app.get(Draining, { strict: false });
   adapter.untilIdle = () => draining.untilIdle();
-  app.set('etag', false); // only what can be asked for by If-Match has one, and makes it itself
+  app.set('etag', false); // only objects that support If-Match have one, and set it themselves
   app.set('query parser', 'simple');
   app.disable('x-powered-by');
-  // Before the router, which gives up on a path that it cannot decode.
-  app.use(nameRequest);
+  // Before the router, which stops at a path that it cannot decode.
+  app.use(assignRequestId);
   app.use(followTrace);
-  // `Expect` other than 100-continue: Node would answer 417 by itself, bare. RFC 9110, section 10.1.1 lets us go on.
+  // For an `Expect` other than 100-continue Node itself would send a bare 417. RFC 9110, section 10.1.1 lets us
+  // ignore it.
   const server = app.getHttpServer();
   server.on('checkExpectation', (...exchange) => server.emit('request', ...exchange));
   const watch = app.get(RequestWatch, { strict: false });
@@ -45,9 +46,9 @@ export interface Stopping {
 }
 
 /**
- * Listens, and stops in good order on a signal or when the supervisor has gone: not ready, then no new connections,
- * waiters sent away, what is in flight finished, exit code 0. What outlasts the grace period is left to another
- * process: its row is there, and its lease runs out. Proof: test/operation/graceful-stop.spec.ts.
+ * Listens, and stops cleanly on a signal or when the supervisor has died. First "not ready", then no new connections;
+ * waiting duplicates get a 409; work in flight finishes; exit code 0. What exceeds the grace period is left to
+ * another process: its row exists, and its lease runs out. Proof: test/operation/graceful-stop.spec.ts.
  */
 export async function serve(
   app: NestExpressApplication,
@@ -62,23 +63,23 @@ export async function serve(
     await sleep(drainDelayMs);
     const finished = app.close().then(() => 'finished' as const);
     const end = await Promise.race([finished, sleep(graceMs)]);
-    if (end === 'finished') log.log('stopped, nothing is left unfinished');
-    else log.warn(`stopped after ${graceMs} ms; what was in flight is left to another process`);
+    if (end === 'finished') log.log('stopped; all work in flight has finished');
+    else log.warn(`stopped after ${graceMs} ms; another process will finish the work in flight`);
   };
   let stopping: Promise<void> | undefined;
   const stopOnce = (signal: string) => {
     stopping ??= stop(signal).then(
       () => process.exit(0),
       (error: unknown) => {
-        log.fatal('could not stop in good order', error);
+        log.fatal('could not stop cleanly', error);
         process.exit(1);
       },
     );
   };
-  // `once`: a second signal finds no listener and ends the process at once.
+  // `once`: a second signal has no handler and ends the process at once.
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => stopOnce(signal));
-  // Under `npm start` there is a channel to the supervisor; when it closes, the supervisor was killed.
-  process.once('disconnect', () => stopOnce('the supervisor has gone'));
+  // Under `npm start` there is a channel to the supervisor. It closes if the supervisor is killed.
+  process.once('disconnect', () => stopOnce('the supervisor has ended'));
   await app.listen(port, host);
 }
 

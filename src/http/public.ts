@@ -2,5 +2,5 @@ import { SetMetadata } from '@nestjs/common';
 
 export const PUBLIC = Symbol('PUBLIC');
 
-/** Needs no API key. Everything else does. */
+/** Marks a route that needs no API key. All other routes need one. */
 export const Public = () => SetMetadata(PUBLIC, true);

@@ -1,6 +1,6 @@
 import type { NextFunction, Request, Response } from 'express';
 
-/** Sees every request before anything else does, also those that no route will take. */
+/** Middleware that sees every request first, including requests that match no route. */
 export abstract class RequestWatch {
   abstract watch(request: Request, response: Response, next: NextFunction): void;
 }

@@ -2,8 +2,8 @@ import type { RequestHandler } from 'express';
 import helmet from 'helmet';
 
 /**
- * Our pages load scripts and styles from this server only, and none that stand in the page itself: text that found
- * its way into one could not run. A page with other needs sets a `Content-Security-Policy` of its own.
+ * Our pages load scripts and styles only from this server, never inline, so text that is injected into a page cannot
+ * run. A page with other needs sets its own `Content-Security-Policy`.
  */
 export const securityHeaders: RequestHandler = helmet({
   contentSecurityPolicy: {
@@ -17,7 +17,7 @@ export const securityHeaders: RequestHandler = helmet({
       objectSrc: ["'none'"],
     },
   },
-  // Whoever ends TLS in front of us decides for the whole host name; over plain HTTP browsers ignore it.
+  // The proxy that ends TLS decides this for the whole host name; browsers ignore the header over plain HTTP.
   strictTransportSecurity: false,
   referrerPolicy: { policy: 'no-referrer' },
 });

@@ -1,10 +1,10 @@
 /**
- * Shares slots between accounts and their endpoints: slots in which deliveries wait for other people's servers, or lists
- * for the database. What runs for an endpoint takes its slot for its account, too; it may begin as long as the account's
- * slots, and the endpoint's twice, are fewer than the free ones. So a slow endpoint has a quarter of all slots at most,
- * and all endpoints of an account together have half; the more of them are slow, the fewer slots each has, and there is
- * room for an endpoint that has none. Nothing has to find out which one is slow.
- * (The idea: Choudhury and Hahne, "Dynamic queue length thresholds for shared-memory packet switches", 1998.)
+ * Shares slots between accounts and their endpoints: slots for webhook deliveries in flight, or for lists that read
+ * the database. A delivery takes a slot of its endpoint and of its account. It may start while the account's slots,
+ * and twice the endpoint's slots, are fewer than the free slots. So a slow endpoint gets at most a quarter of all
+ * slots, and all endpoints of an account together at most half. The more endpoints are slow, the fewer slots each
+ * gets, and an endpoint without slots still finds one. Nothing needs to detect which endpoint is slow. Source:
+ * Choudhury and Hahne, "Dynamic queue length thresholds for shared-memory packet switches", 1998.
  */
 export class Shares {
   private readonly running = new Set<readonly string[]>();
@@ -14,7 +14,7 @@ export class Shares {
 
   /**
    * @param names from the widest to the narrowest: an account and its endpoint.
-   * @returns a function that gives the slot back, or undefined if these names have their share.
+   * @returns a function that releases the slot, or undefined if these names already have their share.
    */
   take(names: readonly string[]): (() => void) | undefined {
     if (this.running.size >= this.slots || this.nameWithoutRoom(names) !== undefined)
@@ -28,7 +28,7 @@ export class Shares {
     };
   }
 
-  /** Those that have their share: nothing should begin for them now. */
+  /** The names that already have their share: start nothing for them now. */
   full(): string[] {
     const full = [...this.running].map((names) => this.nameWithoutRoom(names));
     return [...new Set(full.filter((name) => name !== undefined))];

@@ -1,20 +1,19 @@
-// A record whose recovery fails by a fault of our own, each time: `load`, `perform` or `settle` throws, or the process
-// dies. Each attempt calls outside, so the sweep must stop. Proof: test/white-box/idempotency/recovery.spec.ts.
+// Records whose recovery always fails through our own fault: `load`, `perform` or `settle` throws, or the process
+// dies. Each attempt calls the other service, so the sweep must stop after a limit. Proof:
+// test/white-box/idempotency/recovery.spec.ts.
 //
-// The sweep counts an attempt in `failures` when it claims the record, so a process that is killed has counted, too.
-// The attempt takes itself out of the count if it ends open (the other side has no outcome yet), loses the database or
-// loses its claim: all three pass by themselves. Only a settle ends the count. One deploy that kills an attempt
-// therefore counts one; a record that kills every process that touches it reaches the limit.
+// The sweep increments `failures` when it claims the record, so an attempt whose process is killed also counts. The
+// attempt is subtracted again if it ends without an outcome, or loses the database or its claim: these causes are temporary.
+// One deploy that kills an attempt therefore counts one. A record that kills every process reaches the limit.
 //
-// The attempts of clients do not count: the client bounds them, and an impatient one must not use up the sweep's. A
-// client's retry still takes a record that needs attention, for one attempt under the same id, and heals it if the fault
-// is gone.
+// Attempts of clients do not count: an impatient client must not use up the sweep's attempts. A client's retry still
+// makes one attempt on a record that needs attention, under the same id, and completes it if the fault is gone.
 import type { Queryable } from './database.js';
 
-/** About a quarter of an hour with the back-off: longer than a bad deploy lasts, short enough for a person to act. */
+/** About 15 minutes with the back-off: longer than a bad deploy, and soon enough for a person to act. */
 export const DEFAULT_MAX_FAILURES = 20;
 
-/** True for a record that the sweep has stopped repeating. While an attempt runs, it may still settle. */
+/** The sweep no longer retries this record. False while an attempt runs, because that attempt may still settle. */
 export const NEEDS_ATTENTION = `state = 'in_progress' AND needs_attention
   AND COALESCE(lease_expires_at <= clock_timestamp(), true)`;
 
@@ -24,11 +23,11 @@ export interface RecordNeedingAttention {
   operation: string;
   attempts: number;
   first_seen_at: Date;
-  /** The last attempt did not give its lease back: its process died. */
+  /** The last attempt did not release its lease: its process died. */
   died: boolean;
 }
 
-/** Oldest first; across accounts, so without locks. */
+/** Oldest first. Covers all accounts, so it takes no locks. */
 export async function listNeedingAttention(db: Queryable): Promise<RecordNeedingAttention[]> {
   return db.query(
     `SELECT account_id, resource_id, operation, attempts, first_seen_at, lease_expires_at IS NOT NULL AS died
@@ -38,10 +37,10 @@ export async function listNeedingAttention(db: Queryable): Promise<RecordNeeding
 }
 
 /**
- * Gives the record to the sweep again, with a new count. Idempotent.
- * @returns false if it does not need attention any more.
+ * Lets the sweep retry the record, with `failures` at 0. Idempotent.
+ * @returns false if the record no longer needs attention.
  */
-export async function repeatAgain(
+export async function returnToSweep(
   db: Queryable,
   { account_id, resource_id }: Pick<RecordNeedingAttention, 'account_id' | 'resource_id'>,
 ): Promise<boolean> {

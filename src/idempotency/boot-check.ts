@@ -19,13 +19,13 @@ import { OperationRegistry } from './operation.js';
 type Callback = (...args: never[]) => unknown;
 
 /**
- * Refuses to start an application in which an `@Idempotent()` route would fail at its first request, or would answer
- * with other bytes than it has stored. Routes are read from the router, so a global prefix, a version in the path and
- * a `RouterModule` are part of them. Proof: test/white-box/lift/mounting.spec.ts.
+ * Refuses to start an application in which an `@Idempotent()` route would fail at its first request, or would send
+ * bytes that differ from the stored ones. It reads routes from the router, so it sees global prefixes, versions and
+ * `RouterModule`. Proof: test/white-box/lift/mounting.spec.ts.
  */
 @Injectable()
 export class BootCheck implements OnApplicationBootstrap {
-  private readonly harmless: readonly unknown[];
+  private readonly passThrough: readonly unknown[];
 
   constructor(
     private readonly host: HttpAdapterHost,
@@ -34,7 +34,7 @@ export class BootCheck implements OnApplicationBootstrap {
     private readonly operations: OperationRegistry,
     passThroughInterceptors: readonly Type<NestInterceptor>[],
   ) {
-    this.harmless = [IdempotentInterceptor, ...passThroughInterceptors];
+    this.passThrough = [IdempotentInterceptor, ...passThroughInterceptors];
   }
 
   onApplicationBootstrap(): void {
@@ -52,7 +52,7 @@ export class BootCheck implements OnApplicationBootstrap {
     const { stack } = adapter.getInstance<Application>().router;
     for (const { route } of stack) {
       for (const { handle, method } of route?.stack ?? []) {
-        // Nest copies the metadata of a handler to what it gives to the router.
+        // Nest copies a handler's metadata to the function that it gives to the router.
         if (!route || !isIdempotent(handle)) continue;
         const name = nameOfOperation(method ?? 'all', route.path);
         if (!this.operations.find(name)) {
@@ -66,22 +66,22 @@ export class BootCheck implements OnApplicationBootstrap {
   }
 
   private checkInterceptors(): void {
-    const everywhere: unknown[] = [
+    const globalInterceptors: unknown[] = [
       ...this.config.getGlobalInterceptors(),
       ...this.config.getGlobalRequestInterceptors().map(({ metatype }) => metatype),
     ];
     for (const [controller, handler] of this.idempotentHandlers()) {
       for (const interceptor of [
-        ...everywhere,
+        ...globalInterceptors,
         ...interceptorsOf(controller),
         ...interceptorsOf(handler),
       ]) {
         const type =
           typeof interceptor === 'function' ? interceptor : Object(interceptor).constructor;
-        if (this.harmless.includes(type)) continue;
+        if (this.passThrough.includes(type)) continue;
         throw new IdempotencyMisconfigured(
-          `${type.name} runs on ${controller.name}.${handler.name}, which is @Idempotent(): a retry must get the bytes that are stored. ` +
-            'If it returns what the handler returned, name it in passThroughInterceptors; if it wraps answers, wrap them in the plan instead.',
+          `${type.name} runs on ${controller.name}.${handler.name}, which is @Idempotent(): a retry must get the stored bytes. ` +
+            'If it returns what the handler returned, add it to passThroughInterceptors. If it wraps responses, wrap them in the plan instead.',
         );
       }
     }

@@ -3,7 +3,7 @@ import { DEFAULT_MAX_FAILURES } from './attention.js';
 import { Database, inTransaction, type Queryable, type Tx } from './database.js';
 import { listRecoverable } from './due-records.js';
 import { ENGINE_OPTIONS, requireFinal, type EngineOptions } from './engine-options.js';
-import { isPassing } from './errors.js';
+import { isTransient } from './errors.js';
 import * as lease from './lease.js';
 import {
   announce,
@@ -18,13 +18,13 @@ import {
 import { completeRecord, lockClaimed, seizeRecord } from './records.js';
 import type { Claim, IdempotencyRecord, Result } from './record.entity.js';
 
-/** How an attempt that kept its claim ended: with an answer, or open, with the error for a client that waits. */
+/** How an attempt that kept its claim ended: with an answer, or still open, with the error for a waiting client. */
 export type Ended = { result: Result } | { open: Error };
 
 /**
- * Brings a reserved record to its end: perform and settle, for a request, for the sweep, and on the word of another
- * source. Whoever holds the newest epoch writes; every other attempt writes nothing.
- * Proof: test/guarantees/sleepers.spec.ts, test/webhooks/incoming/races.spec.ts.
+ * Completes a reserved record: perform and settle, for a request, for the sweep, or with an outcome from another
+ * source. Only the holder of the newest epoch writes. Proof: test/guarantees/sleepers.spec.ts,
+ * test/webhooks/incoming/races.spec.ts.
  */
 @Injectable()
 export class Completer {
@@ -36,20 +36,21 @@ export class Completer {
   ) {}
 
   /**
-   * After a fault of ours the lease is released at once: the next attempt waits as long as after an open outcome. A
-   * client's request that loses the database keeps its claim and continues; the sweep comes back later.
+   * Runs perform and settle under a claim. After our own fault it releases the lease at once, with the usual
+   * back-off. If a client's request loses the database, it keeps its claim and continues; the sweep tries again
+   * later.
    */
   async attempt(claim: Claim, work?: unknown): Promise<Ended | undefined> {
     try {
       const ended = await this.performAndSettle(claim, work);
-      if (!ended) await lease.takeOutOfCount(this.db, claim);
+      if (!ended) await lease.uncountAttempt(this.db, claim);
       return ended;
     } catch (error) {
-      const ourFault = !isPassing(error);
+      const ourFault = !isTransient(error);
       if (ourFault || claim.bySweep) {
         const waitMs = await lease.releaseRecord(this.db, claim, true, ourFault);
-        if (waitMs === undefined && !ourFault) await lease.takeOutOfCount(this.db, claim);
-        // Dies before this: the lease runs out, and the sweep's attempt stays counted.
+        if (waitMs === undefined && !ourFault) await lease.uncountAttempt(this.db, claim);
+        // Crash before this: the lease runs out, and the sweep's attempt stays counted.
         await this.reached('released', claim);
       }
       throw error;
@@ -57,19 +58,20 @@ export class Completer {
   }
 
   /**
-   * Second and third beat.
-   * @returns undefined if another process has taken the claim over: only that one may settle.
+   * The second and third beat.
+   * @returns undefined if another process has taken over the claim: only that process may settle.
    */
   private async performAndSettle(claim: Claim, work?: unknown): Promise<Ended | undefined> {
     const { outside } = this.operations.get(claim.operation);
-    if (!outside) throw new Error(`${claim.operation} calls nothing outside`);
+    if (!outside) throw new Error(`${claim.operation} has no outside call`);
     const loaded = work ?? (await outside.load(this.db, claim));
     await this.reached('before-perform', claim);
     const leftMs = await lease.timeForCalls(this.db, claim, this.options.leaseMs);
     if (leftMs === undefined) return undefined;
     const extend = () => lease.extendLease(this.db, claim, this.options.leaseMs);
     const performed = await outside.perform(loaded, claim, leftMs, extend).catch(failedToPerform);
-    // Dies here: only the other side knows the outcome; the next attempt, under the same id, gets it again.
+    // Crash here: only the other service knows the outcome. The next attempt calls it under the same id and gets it
+    // again.
     await this.reached('after-perform', claim);
     if (!performed.ended) {
       const inDoubt = claim.inDoubt || performed.inDoubt;
@@ -79,17 +81,18 @@ export class Completer {
       return { open: performed.error(inDoubt, Math.max(1, Math.ceil(waitMs / 1000))) };
     }
     const { outcome } = performed;
-    // Dies here: still in progress; the next attempt performs again (a replay for the other side) and settles.
+    // Crash here: the record is still in progress. The next attempt calls again, and the other service replays its
+    // answer.
     const result = await this.settle(this.db, claim, outside.settle(loaded, outcome, claim));
     if (!result) return this.settleLate(outside, loaded, outcome, claim);
-    // Dies here: the answer is stored, the client's retry gets it.
+    // Crash here: the answer is stored, so the client's retry gets it.
     await this.reached('after-settle', claim);
     return { result };
   }
 
   /**
-   * The third beat: final state, events and answer commit together, if the claim still holds.
-   * @returns undefined if it does not: nothing was written.
+   * The third beat: final state, events and answer commit together if the claim still holds.
+   * @returns undefined if it does not hold: nothing was written.
    */
   private async settle(
     db: Queryable,
@@ -119,8 +122,8 @@ export class Completer {
   }
 
   /**
-   * Another process has taken over. An irreversible outcome settles all the same if nothing has: the new holder may be
-   * about to write that nothing happened, and then finds the record completed.
+   * Another process has taken over. An irreversible outcome still settles the record if nothing has settled it yet.
+   * Otherwise the new holder could write that nothing happened. It now finds the record completed.
    */
   private async settleLate(
     outside: OutsideCall,
@@ -137,13 +140,16 @@ export class Completer {
     });
   }
 
-  /** What is due for the sweep, oldest first. */
+  /** The records that are due for the sweep, oldest first. */
   async listRecoverable(limit: number): Promise<IdempotencyRecord[]> {
     const names = this.operations.all().flatMap(({ name, outside }) => (outside ? [name] : []));
     return listRecoverable(this.db, names, limit);
   }
 
-  /** The sweep's entry: finishes what another process left. Does nothing if a third process claimed it first. */
+  /**
+   * Called by the sweep: completes what another process left. Does nothing if a third process claimed the record
+   * first.
+   */
   async resume(record: IdempotencyRecord): Promise<void> {
     if (!this.operations.find(record.operation)?.outside) return;
     const { leaseMs, maxFailures = DEFAULT_MAX_FAILURES } = this.options;
@@ -155,9 +161,9 @@ export class Completer {
   }
 
   /**
-   * Settles on the word of another source, for example the other side's own notification, in the caller's transaction.
-   * It takes the record over, also from a live holder, which then writes nothing.
-   * @returns false if the object's record is completed, or there is none.
+   * Settles with an outcome from another source, for example the other service's notification, in the caller's
+   * transaction. Takes over the record, even from a live holder, which can then no longer write.
+   * @returns false if the object's record is already completed, or does not exist.
    */
   async settleFromOutside<Work, Outcome>(
     tx: Tx,
@@ -191,7 +197,7 @@ export class Completer {
   }
 }
 
-/** A perform that throws is a fault of ours. Wrapped, because an error of its own network is not one of the database. */
+/** A `perform` that throws is our own fault. Wrapped, so that its network error is not taken for a lost database. */
 function failedToPerform(cause: unknown): never {
-  throw new Error('the second beat failed', { cause });
+  throw new Error('perform failed', { cause });
 }

@@ -1,28 +1,28 @@
 import type { DataSource, EntityManager } from 'typeorm';
 
-/** A transaction of the caller. First parameter of everything that must commit together with it. */
+/** The caller's transaction. First parameter of every function that must commit together with it. */
 export interface Tx {
   readonly kind: 'transaction';
   /**
    * @param sql one statement.
-   * @returns the statement's rows, whatever the statement is; none without RETURNING.
+   * @returns the statement's rows; for a write without RETURNING, none.
    */
   query<Row>(sql: string, values?: readonly unknown[]): Promise<Row[]>;
 }
 
-/** The pool: each statement is a transaction of its own. A `Tx` is another type, so neither passes for the other. */
+/** The pool: each statement is its own transaction. `kind` makes `Tx` and `Database` different types. */
 export abstract class Database {
   readonly kind = 'pool';
-  /** @returns as that of `Tx`. */
+  /** @returns as `Tx.query`. */
   abstract query<Row>(sql: string, values?: readonly unknown[]): Promise<Row[]>;
   /** Commits when `work` resolves, rolls back when it rejects. READ COMMITTED. */
   abstract transaction<Result>(work: (tx: Tx) => Promise<Result>): Promise<Result>;
 }
 
-/** For reads that a transaction and the pool can run alike. */
+/** For reads that can run in a transaction or on the pool. */
 export type Queryable = Tx | Database;
 
-/** The caller's transaction, or one of its own. */
+/** Runs `work` in the caller's transaction, or else in a new one. */
 export function inTransaction<Result>(
   db: Queryable,
   work: (tx: Tx) => Promise<Result>,
@@ -30,7 +30,7 @@ export function inTransaction<Result>(
   return db.kind === 'transaction' ? work(db) : db.transaction(work);
 }
 
-/** All that the engine needs of TypeORM. */
+/** The only part of the engine that depends on TypeORM. */
 export class TypeOrmDatabase extends Database {
   constructor(private readonly dataSource: DataSource) {
     super();
@@ -47,7 +47,7 @@ export class TypeOrmDatabase extends Database {
   }
 }
 
-/** TypeORM returns `[rows, count]` for UPDATE and DELETE, and rows for every other statement. A row is never an array. */
+/** TypeORM returns `[rows, count]` for UPDATE and DELETE, and rows for every other statement. No row is an array. */
 async function rowsOf<Row>(
   manager: EntityManager,
   sql: string,

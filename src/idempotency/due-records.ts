@@ -2,8 +2,9 @@ import type { Queryable } from './database.js';
 import { RECORD_COLUMNS, type IdempotencyRecord } from './record.entity.js';
 
 /**
- * Unfinished records whose time has come, oldest first; across accounts, so without locks.
- * @param operations those that this process can finish: what it cannot would stand in front of the rest for ever.
+ * Unfinished records that are due, oldest first. Covers all accounts, so it takes no locks.
+ * @param operations those that this process can finish. Without this filter, records of other operations could fill
+ *   every batch.
  */
 export async function listRecoverable(
   db: Queryable,
@@ -22,9 +23,9 @@ export async function listRecoverable(
 }
 
 /**
- * Deletes expired records, oldest first. Candidates are listed across accounts without locks, then each account's
- * are deleted by compare-and-set on their epochs.
- * @returns how many candidates there were.
+ * Deletes expired records, oldest first. Lists candidates across accounts without locks, then deletes each account's
+ * by compare-and-set on their epochs.
+ * @returns the number of candidates.
  */
 export async function deleteExpiredBatch(db: Queryable, limit: number): Promise<number> {
   const candidates = await db.query<{

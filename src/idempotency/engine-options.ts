@@ -2,30 +2,33 @@ import type { Answer } from './operation.js';
 
 export const ENGINE_OPTIONS = Symbol('ENGINE_OPTIONS');
 
-/** Of the lease, what is kept for the database after the outside calls, in ms. Less, and an honest attempt is overtaken. */
+/**
+ * The part of the lease, in ms, that is reserved for settling after the outside calls. With less, another process
+ * could take over before a live attempt has settled.
+ */
 export const SETTLE_MS = 2_000;
 
 export interface EngineOptions {
-  /** How long a duplicate waits for the first answer, in ms, unless the client says otherwise. */
+  /** How long a duplicate waits for the first answer, in ms, unless the client sets it with `Prefer: wait`. */
   waitMs: number;
-  /** How long a stored answer lives after completion, in seconds. */
+  /** How long a stored answer is kept after completion, in seconds. */
   ttlSeconds: number;
   /**
-   * How long an attempt counts as alive, in ms: the deadline of its outside calls and `SETTLE_MS`. While they run, only
-   * `perform` itself extends it.
+   * How long an attempt may run before another process takes over, in ms: the deadline of its outside calls plus
+   * `SETTLE_MS`. During those calls only `perform` itself extends it.
    */
   leaseMs: number;
-  /** How often expired records are removed, in ms. Only disk space depends on it. */
+  /** How often expired records are removed, in ms. This affects only disk space. */
   reapIntervalMs: number;
-  /** How often the sweep may fail at a record by a fault of our own before it stops and a person must look. */
+  /** How many attempts of the sweep may fail on a record through our own fault before a person must act. */
   maxFailures?: number;
-  /** Which statuses may be stored and replayed; 2xx by default. An answer with another one rolls back and is a 500. */
+  /** The statuses that may be stored and replayed; 2xx by default. Any other rolls back and becomes a 500. */
   isFinal?: (status: number) => boolean;
 }
 
 const isSuccess = (status: number) => status >= 200 && status <= 299;
 
-/** @throws Error, which rolls the transaction of the answer back. */
+/** @throws Error, which rolls back the transaction that stores the answer. */
 export function requireFinal(
   { status }: Answer,
   operation: string,

@@ -5,7 +5,7 @@ import { ENGINE_OPTIONS, type EngineOptions } from './engine-options.js';
 import {
   IdempotencyError,
   IdempotencyKeyExpired,
-  isPassing,
+  isTransient,
   isUniqueViolation,
   ReserveRaced,
 } from './errors.js';
@@ -29,19 +29,20 @@ import {
 } from './record.entity.js';
 import { deleteExpired, findRecord, insertOrFindRecord } from './records.js';
 
-/** What the first beat found or made under the key. */
+/** What the first beat found or created under the key. */
 interface Reserved {
   record: IdempotencyRecord;
-  /** Of the request that has inserted the record. */
+  /** Set if this request inserted the record. */
   claim?: Claim;
   work?: unknown;
-  /** Of an operation that ends with its first beat. */
+  /** Set if the operation ends with its first beat. */
   result?: Result;
 }
 
 /**
- * Reserve, perform, settle. A crash at any line leaves either no row or one from which `run` of a retry, or `resume` of
- * the sweep, continues. Proof: test/guarantees/crash-matrix.spec.ts, test/guarantees/duplicates.spec.ts.
+ * Reserve, perform, settle. A crash at any line leaves either no row, or a row from which a retry (`run`) or the
+ * sweep (`Completer.resume`) continues. Proof: test/guarantees/crash-matrix.spec.ts,
+ * test/guarantees/duplicates.spec.ts.
  */
 @Injectable()
 export class IdempotencyEngine implements BeforeApplicationShutdown {
@@ -56,9 +57,8 @@ export class IdempotencyEngine implements BeforeApplicationShutdown {
   ) {}
 
   /**
-   * Runs a request under its key, or returns the answer that the key has already.
-   *
-   * @param plan the first beat, or the error of the validation: a used key answers before that error does.
+   * Runs a request under its key, or returns the answer that is already stored.
+   * @param plan the first beat, or the validation error. An existing record takes precedence over the error.
    * @param waitMs how long to wait for another request that runs under the same key.
    */
   async run(
@@ -69,22 +69,22 @@ export class IdempotencyEngine implements BeforeApplicationShutdown {
     const progress = new Progress(request, performance.now() + waitMs);
     await this.reached('received', request);
     try {
-      const result = await this.untilEnded(progress, plan);
-      this.probe.ended(progress.outcomeOf(result), request);
+      const result = await this.runUntilEnded(progress, plan);
+      this.probe.ended(progress.keyOutcome(result), request);
       return result;
     } catch (error) {
-      const outcome = progress.outcomeOfError(error);
+      const outcome = progress.keyOutcomeOfError(error);
       if (outcome) this.probe.ended(outcome, request);
       throw error;
     }
   }
 
-  /** Once is enough, unless another request holds the key, the claim is lost, or the database is. */
-  private async untilEnded(progress: Progress, plan: Plan | Error): Promise<Result> {
+  /** Repeats the attempt while another request holds the key, or after the claim or the database was lost. */
+  private async runUntilEnded(progress: Progress, plan: Plan | Error): Promise<Result> {
     for (;;) {
       let ended: Ended | undefined;
       try {
-        ended = await this.once(progress, plan);
+        ended = await this.attemptOnce(progress, plan);
       } catch (error) {
         await this.recover(progress, error);
       }
@@ -93,12 +93,12 @@ export class IdempotencyEngine implements BeforeApplicationShutdown {
     }
   }
 
-  /** The way of a request. @returns undefined if the record must be read again. */
-  private async once(progress: Progress, plan: Plan | Error): Promise<Ended | undefined> {
+  /** The path of one request. @returns undefined if the record must be read again. */
+  private async attemptOnce(progress: Progress, plan: Plan | Error): Promise<Ended | undefined> {
     const reserved = await this.findOrReserve(progress, plan);
     if (!reserved) return undefined; // raced
     if (reserved.result) return { result: reserved.result };
-    const claim = reserved.claim ?? (await this.judge(progress, reserved.record));
+    const claim = reserved.claim ?? (await this.evaluate(progress, reserved.record));
     if (!claim) return progress.waitForHolder(this.draining).then(() => undefined);
     if ('result' in claim) return claim;
     progress.claim = claim;
@@ -109,8 +109,8 @@ export class IdempotencyEngine implements BeforeApplicationShutdown {
     progress: Progress,
     plan: Plan | Error,
   ): Promise<Reserved | undefined> {
-    const mayBeThere = progress.begun || plan instanceof Error;
-    const record = mayBeThere ? await this.find(progress.request) : undefined;
+    const mayExist = progress.begun || plan instanceof Error;
+    const record = mayExist ? await this.find(progress.request) : undefined;
     if (record) return { record };
     if (!(plan instanceof Error)) return this.reserve(progress, plan);
     const found = await this.findOfObject(progress.request);
@@ -119,8 +119,8 @@ export class IdempotencyEngine implements BeforeApplicationShutdown {
   }
 
   /**
-   * The first beat: record and object commit together, decided by the record's primary key.
-   * @returns undefined if it lost a race.
+   * The first beat: record and object commit together. The record's primary key decides which request wins.
+   * @returns undefined if this request lost a race.
    */
   private async reserve(progress: Progress, plan: Plan): Promise<Reserved | undefined> {
     const { request } = progress;
@@ -131,21 +131,21 @@ export class IdempotencyEngine implements BeforeApplicationShutdown {
       let reserved = await this.firstBeat(this.db, progress, plan);
       const { record, claim } = reserved ?? {};
       if (record?.expired && !claim) {
-        // An expired record counts as absent. If its object exists, the object's primary key ends this transaction, and
-        // the expired record stays: the same whether the reaper ran or not.
+        // An expired record counts as absent. If its object exists, the object's primary key aborts this transaction
+        // and the expired record stays: the result does not depend on the reaper.
         reserved = await this.db.transaction(async (tx) => {
           await deleteExpired(tx, record);
           return this.firstBeat(tx, progress, plan);
         });
       }
-      // Dies here: record and object are committed; the next attempt continues from them.
+      // Crash here: record and object are committed. The next attempt continues from them.
       if (reserved?.claim) await this.reached('after-reserve', request);
-      if (!reserved) progress.raced(undefined); // the record that was in the way is found by the next look
+      if (!reserved) progress.raced(undefined); // the next read finds the other record
       return reserved;
     } catch (error) {
       progress.reserveFailed(error);
-      if (isPassing(error)) throw error;
-      // Whatever the first beat objects to: if this key has made its object already, that is the answer.
+      if (isTransient(error)) throw error;
+      // If this key has already created its object, the object is the answer, whatever made the first beat fail.
       const record = await this.findOfObject(request);
       if (record) return { record };
       if (!(error instanceof ReserveRaced) && !isUniqueViolation(error)) throw error;
@@ -172,17 +172,21 @@ export class IdempotencyEngine implements BeforeApplicationShutdown {
       const found = await insertOrFindRecord(tx, request, leaseMs);
       if (!found?.claim) return found;
       await this.reached('record-written', request);
-      const made = await plan.reserve(tx, found.claim);
+      const reserved = await plan.reserve(tx, found.claim);
       const result =
-        'answer' in made ? await this.completer.complete(tx, found.claim, made.answer) : undefined;
+        'answer' in reserved
+          ? await this.completer.complete(tx, found.claim, reserved.answer)
+          : undefined;
       await this.reached('reserve-written', request);
-      return { ...found, ...made, result };
-      // Dies here: nothing was written, the key is unused.
+      return { ...found, ...reserved, result };
+      // Crash here: nothing was written, and the key is unused.
     });
   }
 
-  /** What a record that was there means for this request; a free one is claimed. @returns undefined if it is held. */
-  private async judge(
+  /**
+   * Decides what an existing record means for this request, and claims a free one. @returns undefined if it is held.
+   */
+  private async evaluate(
     progress: Progress,
     record: IdempotencyRecord,
   ): Promise<{ result: Result } | Claim | undefined> {
@@ -191,49 +195,49 @@ export class IdempotencyEngine implements BeforeApplicationShutdown {
     if (record.state === 'completed') return { result: resultOf(record, !ours) };
     progress.databaseIsBack();
     if (ours) {
-      // What an attempt under this claim did before the database was lost is not known.
+      // We do not know what an attempt under this claim did before it lost the database.
       return progress.claim ? { ...progress.claim, inDoubt: true } : claimOf(record);
     }
     return record.free ? claimRecord(this.db, record, this.options.leaseMs) : undefined;
   }
 
   /**
-   * A lost database is waited for. After a fault of ours another process may have settled: the record is read again.
+   * Waits for a lost database. After our own fault another process may have settled, so it reads the record again.
    * @throws the error for the client.
    */
   private async recover(progress: Progress, error: unknown): Promise<void> {
     if (error instanceof IdempotencyError) throw error;
-    if (isPassing(error)) return progress.outlast(error);
+    if (isTransient(error)) return progress.waitOutLoss(error);
     if (!progress.claim) throw error;
     try {
       const record = await this.find(progress.request);
       if (!record || (record.state === 'in_progress' && progress.owns(record))) throw error;
     } catch (failed) {
-      if (!isPassing(failed)) throw failed;
+      if (!isTransient(failed)) throw failed;
     }
   }
 
-  /** While the process stops, no request waits for another one's answer: another process can give it. */
+  /** During shutdown no request waits for another one's answer: the client's retry gets it from another process. */
   beforeApplicationShutdown(): void {
     this.draining = true;
   }
 
-  /** A record that has not expired. */
+  /** @returns the record, unless it has expired. */
   private async find({ accountId, key }: KeyedRequest): Promise<IdempotencyRecord | undefined> {
     const record = await findRecord(this.db, accountId, key);
     return record?.expired ? undefined : record;
   }
 
   /**
-   * The guard that never expires: the object's own primary key, derived from the key.
+   * Finds the record through the object, whose primary key is derived from the key and never expires.
    * @returns undefined if there is no object.
-   * @throws IdempotencyKeyExpired if it has no record any more.
+   * @throws IdempotencyKeyExpired if the object exists, but its record does not.
    */
   private async findOfObject(request: KeyedRequest): Promise<IdempotencyRecord | undefined> {
     const { operation, accountId, id } = request;
     const resource = await this.operations.get(operation).find(this.db, accountId, id);
     if (!resource) return undefined;
-    // It may have been made since this request looked for its record; they are written together.
+    // The object may be newer than the first read of the record. Both are written together, so read the record again.
     const record = await this.find(request);
     if (record) return record;
     throw new IdempotencyKeyExpired(resource);

@@ -16,7 +16,7 @@ import {
   type Retry,
 } from './problem-types.js';
 
-/** What stands in the way, as a link that the client can follow. */
+/** The object that the error is about, as a link that the client can follow. */
 export interface ResourceLink {
   object: string;
   id: string;
@@ -24,8 +24,8 @@ export interface ResourceLink {
 }
 
 /**
- * The engine's errors are facts with the fields of an RFC 9457 problem. They know nothing of the
- * application's error format: its exception filter reads `status`, `code`, `retry`, `title`, `extensions`, `headers`.
+ * The engine's errors carry the fields of an RFC 9457 problem, but do not depend on the application's error format:
+ * its exception filter reads `status`, `code`, `retry`, `title`, `extensions` and `headers`.
  */
 export abstract class IdempotencyError extends Error {
   readonly status: number;
@@ -65,7 +65,7 @@ export class IdempotencyKeyReused extends IdempotencyError {
   constructor(what: string, mismatched: string[]) {
     super(
       IDEMPOTENCY_KEY_REUSED,
-      `This key was first used ${what}. What it made still stands: look it up with GET /idempotency-keys/{key}.`,
+      `This key was first used ${what}. What it created still exists: look it up with GET /idempotency-keys/{key}.`,
     );
     this.extensions = { mismatched };
   }
@@ -81,13 +81,13 @@ export class IdempotencyRequestInProgress extends IdempotencyError {
   }
 }
 
-/** The stored answer is gone, the object made with the key stands: nothing may be made again under it. */
+/** The stored answer has expired, but the object exists: nothing may be created again under this key. */
 export class IdempotencyKeyExpired extends IdempotencyError {
   override readonly extensions: Record<string, unknown>;
   constructor(resource: ResourceLink & { failed: boolean }) {
     super(
       { ...IDEMPOTENCY_KEY_EXPIRED, retry: resource.failed ? 'new_key' : 'no' },
-      'The answer stored for this key has expired, but what the key made is still there: see `resource`.',
+      'The answer stored for this key has expired, but what it created still exists: see `resource`.',
     );
     const { object, id, url } = resource;
     this.extensions = { resource: { object, id, url } };
@@ -99,8 +99,8 @@ export class IdempotencyKeyUnknown extends IdempotencyError {
   constructor() {
     super(
       { ...NOT_FOUND, retry: 'after_fix' },
-      'Nothing with this key has taken effect so far, which does not mean that nothing will. ' +
-        'The next step is the same request with the same key, never a new key.',
+      'Nothing with this key has taken effect so far, but a request that is still on its way may do so. ' +
+        'Send the same request with the same key, never with a new key.',
     );
   }
 }
@@ -117,7 +117,7 @@ export class DatabaseUnavailable extends IdempotencyError {
   }
 }
 
-/** The database was lost after the reserve had been sent, and stayed away: whether it committed is not known. */
+/** The database was lost after the reserve was sent, and stayed away: we do not know whether it committed. */
 export class OutcomeUnknown extends IdempotencyError {
   override readonly headers = { 'Retry-After': '1' };
   constructor(options?: ErrorOptions) {
@@ -130,7 +130,7 @@ export class OutcomeUnknown extends IdempotencyError {
 }
 
 /**
- * The application around the engine is put together wrongly: boot-check.ts, idempotency.module.ts. One line, for the
+ * The application mounts the engine wrongly: boot-check.ts, idempotency.module.ts. The message is one line, for the
  * developer.
  */
 export class IdempotencyMisconfigured extends Error {
@@ -138,17 +138,17 @@ export class IdempotencyMisconfigured extends Error {
 }
 
 /**
- * A reserve throws this when it lost a race: its object exists already under the derived id (the key was used
- * before), or what it read has changed before it wrote. Everything is undone, and the key is looked at again.
+ * A reserve throws this when it lost a race: its object already exists under the derived id (the key was used
+ * before), or what it read has changed before it wrote. The engine rolls back and reads the key again.
  */
 export class ReserveRaced extends Error {}
 
 /**
- * No connection could be had, for whatever reason: network, login, limits, an unfit server. Nothing was sent by it. A
- * pool's client throws it, because the SQLSTATEs of a refused login are not told from a statement's by themselves.
+ * No connection could be opened, for any reason: network, login, limits, an unfit server. Nothing was sent over it.
+ * The pool's client throws it, because SQLSTATE alone does not tell a refused login from a failed statement.
  */
 export class NoConnection extends Error {
-  /** Of the cause, as `pg` has it. */
+  /** The cause's code, as `pg` reports it. */
   readonly code?: string;
   constructor(cause: unknown) {
     const { message, code } = cause as { message?: string; code?: string };
@@ -170,12 +170,11 @@ const LOST_MESSAGES =
   /connection terminated|timeout exceeded when trying to connect|not queryable|connection ended|query read timeout|driver not connected|client was closed/i;
 
 /**
- * True when the connection went away, so that it is not known whether the last statement took effect.
- * Source: SQLSTATE classes 08, 28 (the login is refused) and 57P, appendix A of the PostgreSQL manual; the messages are
- * `pg`'s own.
+ * True when the connection was lost, so that we do not know whether the last statement took effect. Source: SQLSTATE
+ * classes 08, 28 (the login is refused) and 57P, appendix A of the PostgreSQL manual; the messages are `pg`'s own.
  *
- * TypeORM lets go of a connection that ends between two statements of a transaction, and then refuses the next one,
- * the COMMIT included, with errors of its own. Proof: test/guarantees/database-dies.spec.ts.
+ * TypeORM drops a connection that ends between two statements of a transaction. It then refuses the next statement,
+ * COMMIT included, with its own errors. Proof: test/guarantees/database-dies.spec.ts.
  */
 export function isConnectionLost(error: unknown): boolean {
   const cause = driverErrorOf(error);
@@ -193,13 +192,13 @@ export function isConnectionLost(error: unknown): boolean {
 }
 
 /**
- * Whether the lost statement may have reached the server. False for what can only fail while a connection is made: the
- * pool's timeout, a refused login, no route. For a lost connection that is none of these, nobody knows.
+ * Whether the lost statement may have reached the server. False only for errors that occur while a connection is
+ * made: the pool's timeout, a refused login, no route.
  */
 export function wasSent(error: unknown): boolean {
   const cause = driverErrorOf(error);
   if (!(cause instanceof Error) || cause instanceof NoConnection) return false;
-  if (cause instanceof AggregateError) return cause.errors.some(wasSent); // of a host with several addresses
+  if (cause instanceof AggregateError) return cause.errors.some(wasSent); // a host with several addresses
   const code = (cause as { code?: string }).code ?? '';
   return !(
     /^(ECONNREFUSED|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|28...|3D000|53300|57P03)$/.test(code) ||
@@ -207,16 +206,15 @@ export function wasSent(error: unknown): boolean {
   );
 }
 
-/** Another row has the value of a unique constraint (SQLSTATE 23505). */
+/** Another row already has this value of a unique constraint (SQLSTATE 23505). */
 export function isUniqueViolation(error: unknown): boolean {
   return (driverErrorOf(error) as { code?: unknown } | undefined)?.code === '23505';
 }
 
 /**
- * True when PostgreSQL itself rolled the transaction back for a passing reason: timeouts (57014, 55P03),
- * deadlock and serialization (40P01, 40001), resources (class 53, without the connection that is refused), a standby
- * that is read-only (25006), a prepared statement that the session or the schema has outlived (26000, 0A000 of its
- * check).
+ * True when PostgreSQL itself rolled the transaction back for a transient reason: timeouts (57014, 55P03), deadlock and
+ * serialization (40P01, 40001), resources (class 53, except a refused connection), a read-only standby (25006), or a
+ * prepared statement that is stale after a change of session or schema (26000, 0A000 from its check).
  */
 export function isRolledBack(error: unknown): boolean {
   const cause = driverErrorOf(error);
@@ -228,13 +226,13 @@ export function isRolledBack(error: unknown): boolean {
   );
 }
 
-/** The session, not the statement, is why PostgreSQL undid it: another session may write. */
+/** PostgreSQL refused the write because the session is read-only. Another session may be able to write. */
 export function isReadOnly(error: unknown): boolean {
   return (driverErrorOf(error) as { code?: unknown } | undefined)?.code === '25006';
 }
 
-/** The database went away or undid its work for a passing reason: the same may be tried again. */
-export function isPassing(error: unknown): boolean {
+/** The database was lost, or rolled back for a transient reason: the same work may be tried again. */
+export function isTransient(error: unknown): boolean {
   return isConnectionLost(error) || isRolledBack(error);
 }
 

@@ -9,7 +9,7 @@ import { OperationRegistry, type FoundResource } from './operation.js';
 import type { IdempotencyRecord } from './record.entity.js';
 import { findRecord } from './records.js';
 
-/** What a key stands for, as the wire shows it. Times are ISO 8601 UTC. */
+/** The state of a key, as the API shows it. Times are ISO 8601 UTC. */
 interface KeyState {
   key: string;
   operation: string;
@@ -35,15 +35,15 @@ export class IdempotencyKeysController {
   async find(@Param('key') key: string, @Req() request: Request): Promise<KeyState> {
     if (!isPossibleKey(key)) throw new IdempotencyKeyUnknown();
     const accountId = this.facts.accountId(request);
-    const look = () => findRecord(this.db, accountId, key);
-    let record = await look();
+    const read = () => findRecord(this.db, accountId, key);
+    let record = await read();
     if (record && !record.expired) return this.live(record);
-    const alone = await this.expired(accountId, key);
-    // The object may have been made since the first look; its record was written with it.
-    record = await look();
+    const expired = await this.expired(accountId, key);
+    // The object may be newer than the first read. Its record was written with it, so read the record again.
+    record = await read();
     if (record && !record.expired) return this.live(record);
-    if (!alone) throw new IdempotencyKeyUnknown();
-    return alone;
+    if (!expired) throw new IdempotencyKeyUnknown();
+    return expired;
   }
 
   private async live(record: IdempotencyRecord): Promise<KeyState> {
@@ -63,7 +63,7 @@ export class IdempotencyKeysController {
     };
   }
 
-  /** The record is gone or counts as gone; the ids that it could have made can be derived again. */
+  /** The record is deleted or expired. The ids that it could have created can be derived again. */
   private async expired(accountId: string, key: string): Promise<KeyState | undefined> {
     let newest: { operation: string; resource: FoundResource } | undefined;
     for (const operation of this.operations.all().filter(({ internal }) => !internal)) {

@@ -33,26 +33,26 @@ import { Sweep } from './sweep.js';
 
 export interface IdempotencyModuleOptions extends EngineOptions {
   facts: RequestFacts;
-  /** Told each point the engine passes; silent by default. */
+  /** Called at each point that a request reaches; by default it does nothing. */
   probe?: Type<EngineProbe>;
   /** Whether this process answers HTTP requests, runs sweep and reaper, or both. */
   roles: readonly ('http' | 'sweep')[];
   /**
    * Interceptors that may run on `@Idempotent()` routes, because they return what the handler returned: logs, timers.
-   * Any other is refused at boot.
+   * Boot refuses any other.
    */
   passThroughInterceptors?: readonly Type<NestInterceptor>[];
 }
 
-/** The engine. Global, because operations anywhere register with it. Needs a TypeORM `DataSource` in scope. */
+/** The engine. Global, because operations in any module register with it. Needs a TypeORM `DataSource` in scope. */
 @Module({})
 export class IdempotencyModule implements NestModule {
-  /** @throws IdempotencyMisconfigured if no attempt could ever call outside. */
+  /** @throws IdempotencyMisconfigured if the lease leaves no time for an outside call. */
   static forRoot(options: IdempotencyModuleOptions): DynamicModule {
     const { leaseMs } = options;
     if (!(leaseMs > SETTLE_MS)) {
       throw new IdempotencyMisconfigured(
-        `leaseMs is ${leaseMs}, but ${SETTLE_MS} ms of a lease are kept for the database: \`perform\` would never have time. Set the longest \`perform\` and ${SETTLE_MS}.`,
+        `leaseMs is ${leaseMs}, but ${SETTLE_MS} ms of each lease are reserved for the database: \`perform\` would never have time. Set it to the longest \`perform\` plus ${SETTLE_MS}.`,
       );
     }
     const http = options.roles.includes('http');

@@ -20,21 +20,23 @@ export const IDEMPOTENT = Symbol('IDEMPOTENT');
 /** Marks a handler that needs an `Idempotency-Key` and returns a `Plan` instead of an answer. */
 export const Idempotent = () => SetMetadata(IDEMPOTENT, true);
 
-/** How the application names the caller. Both are read from the request after its guards have run. */
+/** How the application identifies caller and request. Both are read after the guards have run. */
 export interface RequestFacts {
-  /** Whose key it is. A client must not be able to choose it; it never changes, whatever credentials do. */
+  /** The owner of the key. A client must not be able to choose it, and it must not change with credentials. */
   accountId(request: Request): string;
-  /** Asked once for each request. Made by the server: two requests that share one would pass for one another. */
+  /**
+   * Called once for each request. The server must create it: two requests that share one look like the same request.
+   */
   requestId(request: Request): string;
 }
 
 export const REQUEST_FACTS = Symbol('REQUEST_FACTS');
 
 /**
- * Turns a handler's plan into an answer: the same for the first request and for every retry.
+ * Turns a handler's plan into an answer, in the same way for the first request and for every retry.
  *
- * The handler has run (guards, pipes and validation with it) before anything is written, so that a refused
- * request leaves no trace. It returned a promise, not a stream, so that a client who hangs up stops nothing.
+ * Guards, pipes, validation and the handler run before anything is written, so a refused request leaves no trace. The
+ * engine runs in a promise, not in the response stream, so it continues when a client hangs up.
  */
 @Injectable()
 export class IdempotentInterceptor implements NestInterceptor {
@@ -79,7 +81,7 @@ export class IdempotentInterceptor implements NestInterceptor {
   }
 }
 
-/** The operation that a keyed request is for. */
+/** The operation that the request's route belongs to. */
 export function operationOf(request: Request, operations: OperationRegistry): Operation {
   const name = nameOfOperation(request.method, (request.route as { path: string }).path);
   const operation = operations.find(name);
@@ -95,7 +97,7 @@ export function isIdempotent(reflector: Reflector, context: ExecutionContext): b
   return reflector.get<boolean | undefined>(IDEMPOTENT, context.getHandler()) === true;
 }
 
-/** Middleware: a valid key is echoed on every answer, errors of the framework included. */
+/** Middleware: echoes a valid key on every response, including errors of the framework. */
 export function echoIdempotencyKey(request: Request, response: Response, next: NextFunction): void {
   const lines = request.headersDistinct['idempotency-key'];
   if (request.method === 'POST' && lines) {
@@ -103,7 +105,7 @@ export function echoIdempotencyKey(request: Request, response: Response, next: N
       parseIdempotencyKey(lines);
       response.setHeader('Idempotency-Key', lines[0]!);
     } catch {
-      // An invalid key is refused by the interceptor, in its turn; it is not echoed.
+      // The interceptor refuses an invalid key later; it is not echoed.
     }
   }
   next();
@@ -120,10 +122,10 @@ function writeHead(response: Response, result: Result, requestId: string): void 
   }
 }
 
-/** An interceptor that changes what handlers return breaks the plan before anything is written. */
+/** Fails before anything is written if an interceptor has replaced the plan. */
 function asPlan(returned: unknown): Plan {
   if (isPlan(returned)) return returned;
-  throw new Error('the handler of an @Idempotent() route returned no plan');
+  throw new Error('the handler of an @Idempotent() route did not return a plan');
 }
 
 function isPlan(returned: unknown): returned is Plan {
@@ -132,5 +134,7 @@ function isPlan(returned: unknown): returned is Plan {
 }
 
 function asError(error: unknown): Error {
-  return error instanceof Error ? error : new Error('the handler threw no Error', { cause: error });
+  return error instanceof Error
+    ? error
+    : new Error('the handler threw something that is not an Error', { cause: error });
 }

@@ -2,12 +2,11 @@ import { createHash } from 'node:crypto';
 import canonicalize from 'canonicalize';
 
 /**
- * The one identity: from (account, operation, key) one id, for ever. It is the object's primary key and the
- * idempotency key for whoever is called outside, so that the same intent has the same name everywhere: after
- * expiry, after a crash, after a restore from an older backup.
+ * Derives one permanent id from (account, operation, key). It is the object's primary key and the idempotency key for
+ * the outside call, so the same intent keeps its name after expiry, a crash, or a restore from an older backup.
  *
- * 160 bits of SHA-256 in base32hex (RFC 4648, section 7), lower case. Fewer bits would make two intents
- * with one name conceivable; more would not fit a URL that people paste.
+ * 160 bits of SHA-256 in base32hex (RFC 4648, section 7), lower case. Fewer bits would make a collision of two
+ * intents conceivable. More would make long URLs.
  */
 export function deriveId(
   prefix: string,
@@ -21,26 +20,26 @@ export function deriveId(
   return `${prefix}_${BigInt(`0x${bits}`).toString(32).padStart(32, '0')}`;
 }
 
-/** Whether a text has the shape of a derived id: what has not names nothing of ours. */
+/** Whether a text has the shape of a derived id. If not, it cannot name one of our objects. */
 export function isDerivedId(prefix: string, text: unknown): text is string {
   return typeof text === 'string' && new RegExp(`^${prefix}_[0-9a-v]{32}$`).test(text);
 }
 
-/** What a request means, whatever its member order and white space: path values, query and body. */
+/** What a request means: path values, query and body, independent of member order and white space. */
 export interface Meaning {
   params: unknown;
   query: unknown;
   body: unknown;
 }
 
-/** SHA-256 over the RFC 8785 canonical JSON of the meaning. */
+/** SHA-256 of the meaning as canonical JSON (RFC 8785). */
 export function fingerprintOf(meaning: Meaning): Buffer {
   return sha256(canonical([meaning.params, meaning.query, meaning.body]));
 }
 
 /**
- * One hash for each top-level member of the body, so that a mismatch can be named without keeping the body.
- * Each is salted with the derived id: equal values under two keys do not show as equal.
+ * One hash for each top-level member of the body, so that an error can name the members that differ without storing
+ * the body. Each hash is salted with the derived id, so equal values under two keys have different hashes.
  */
 export function memberHashes(id: string, body: unknown): Record<string, string> {
   const hashes: Record<string, string> = {};
@@ -52,7 +51,7 @@ export function memberHashes(id: string, body: unknown): Record<string, string> 
   return hashes;
 }
 
-/** JSON Pointers of the members that differ, in order. */
+/** JSON Pointers of the members that differ, sorted. */
 export function mismatchedMembers(
   stored: Record<string, string>,
   sent: Record<string, string>,

@@ -4,11 +4,11 @@ import { IdempotencyKeyInvalid, IdempotencyKeyMissing } from './errors.js';
 const MAX_KEY_CHARACTERS = 255;
 
 /**
- * Reads the `Idempotency-Key` header (draft-ietf-httpapi-idempotency-key-header-07, section 2.1).
- * A value that begins with `"` is an RFC 8941 string; any other is the key as it stands, because
- * most clients in the field send it bare. `"abc"` and `abc` are the same key.
+ * Reads the `Idempotency-Key` header (draft-ietf-httpapi-idempotency-key-header-07, section 2.1). A value that begins
+ * with `"` is an RFC 8941 string. Any other value is the key itself, because most clients send it without quotes.
+ * `"abc"` and `abc` are the same key.
  *
- * @param lines one element for each header line: Node joins two lines to `a, b`, which must not pass as one key.
+ * @param lines one element for each header line. Node joins two lines to `a, b`, which must not pass as one key.
  * @throws IdempotencyKeyMissing, IdempotencyKeyInvalid
  */
 export function parseIdempotencyKey(lines: readonly string[] | undefined): string {
@@ -20,12 +20,12 @@ export function parseIdempotencyKey(lines: readonly string[] | undefined): strin
   if (key.length > MAX_KEY_CHARACTERS)
     throw invalid(`it is longer than ${MAX_KEY_CHARACTERS} characters`);
   if (key === value && !/^[\x20-\x7e]+$/.test(key))
-    throw invalid('it has characters outside printable ASCII');
-  if (key === value && /[",]/.test(key)) throw invalid('it has a quote or a comma in it');
+    throw invalid('it contains characters outside printable ASCII');
+  if (key === value && /[",]/.test(key)) throw invalid('it contains a quote or a comma');
   return key;
 }
 
-/** Whether a key could ever have been used: the lookup takes it in its bare form, without the header's quoting. */
+/** Whether a key could have been used. The lookup takes the key itself, without the header's quotes. */
 export function isPossibleKey(key: string): boolean {
   return /^[\x20-\x7e]{1,255}$/.test(key);
 }
@@ -37,14 +37,17 @@ function parseQuoted(value: string): string {
   } catch {
     // falls through to the one error below
   }
-  throw invalid('it begins with a quote but is not one quoted string (RFC 8941)');
+  throw invalid('it begins with a quote but is not a quoted string (RFC 8941)');
 }
 
 function invalid(why: string): IdempotencyKeyInvalid {
   return new IdempotencyKeyInvalid(`The Idempotency-Key header cannot be used: ${why}.`);
 }
 
-/** The longest wait a client can ask for; longer ones count as this. Longer would outlive common proxies. */
+/**
+ * The longest wait that a client can ask for; longer values are cut to it. Common proxies time out after 30 s or
+ * more.
+ */
 const MAX_WAIT_SECONDS = 30;
 
 /** `Prefer: wait=<seconds>` (RFC 7240, section 4.3), in seconds, or undefined. The first one counts. */

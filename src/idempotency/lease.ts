@@ -2,15 +2,17 @@ import type { Queryable } from './database.js';
 import { SETTLE_MS } from './engine-options.js';
 import { claimOf, type Claim, type IdempotencyRecord } from './record.entity.js';
 
-/** The first pause between two attempts of the sweep; it doubles. Shorter would hammer a service that is down. */
+/**
+ * The first pause between two attempts of the sweep; it doubles. A shorter one would overload a service that is down.
+ */
 const FIRST_BACKOFF_MS = 1_000;
-/** Longer would leave people waiting after the service has come back. */
+/** A longer pause would delay clients after the service has recovered. */
 const LONGEST_BACKOFF_MS = 60_000;
 
 /**
- * Takes a free record over, by compare-and-set on its epoch: of many, one gets it.
- * @param maxFailures given by the sweep: the attempt counts as a failure from here on. If its process dies, the next
- *   attempt comes after a pause, which also parts the record from others that the same death has hit.
+ * Takes over a free record by compare-and-set on its epoch: of several processes, one gets it.
+ * @param maxFailures set by the sweep: the attempt counts as a failure from now on. If its process dies, the next
+ *   attempt waits for the back-off. Its jitter separates records whose attempts died together.
  */
 export async function claimRecord(
   db: Queryable,
@@ -39,16 +41,16 @@ export async function claimRecord(
       leaseMs,
       nextMs,
       bySweep ? 1 : 0,
-      maxFailures ?? null, // NULL: a client's claim leaves needs_attention as it is
+      maxFailures ?? null, // NULL: a client's claim does not change needs_attention
     ],
   );
   return rows[0] && { ...claimOf(record), ...rows[0], inDoubt, leasedUntil, bySweep };
 }
 
 /**
- * How long the holder may call outside, in whole ms, as timers want them. If half of that time has passed before the
- * calls begin (a lock was had late, the database was lost and is back, the process slept), the lease begins anew: the
- * client still waits, and an attempt without time would tell it nothing.
+ * How long the holder may call outside, in whole ms, as timers need. If half of that time has already passed (a slow
+ * lock, a lost database, a process that slept), it starts a new lease: an attempt without time would be useless to
+ * the client.
  * @returns undefined if the claim is lost.
  */
 export async function timeForCalls(
@@ -61,8 +63,9 @@ export async function timeForCalls(
 }
 
 /**
- * Begins the lease anew. The sweep's next attempt moves along: if the holder dies, it still comes a pause after the lease.
- * @returns how long the holder may call outside, as `timeForCalls` has it; undefined if the claim is lost.
+ * Starts a new lease. The sweep's next attempt moves by the same time, so it still starts some time after the lease
+ * ends.
+ * @returns how long the holder may call outside, as `timeForCalls`; undefined if the claim is lost.
  */
 export async function extendLease(
   db: Queryable,
@@ -88,7 +91,7 @@ function callsLeftMs({ leasedUntil }: Claim): number {
 }
 
 /**
- * Gives the lease back without an outcome. The time of the next attempt binds the sweep only.
+ * Releases the lease without an outcome. Only the sweep waits for the time of the next attempt.
  * @param ourFault keeps the attempt in the count of failures.
  * @returns milliseconds until the sweep tries again, or undefined if the claim was lost.
  */
@@ -119,11 +122,11 @@ export async function releaseRecord(
 }
 
 /**
- * Takes an attempt that lost its claim, and did not fail, out of the count of failures. Whatever the epoch: it is the
- * record's count, and the new holder has added an attempt of its own. Without this attempt the count was below its
- * limit, so that the record does not need attention either.
+ * Subtracts an attempt that lost its claim, and did not fail, from `failures`. It does not compare the epoch: the new
+ * holder has already added its own attempt. Without this attempt the count was below the limit, so `needs_attention`
+ * is cleared too.
  */
-export async function takeOutOfCount(db: Queryable, claim: Claim): Promise<void> {
+export async function uncountAttempt(db: Queryable, claim: Claim): Promise<void> {
   if (!claim.bySweep) return;
   await db.query(
     `UPDATE idempotency_records SET failures = GREATEST(failures - 1, 0), needs_attention = false
@@ -132,7 +135,7 @@ export async function takeOutOfCount(db: Queryable, claim: Claim): Promise<void>
   );
 }
 
-/** The pause after that many attempts, in ms: doubling, with jitter. */
+/** The pause after `attempts` attempts, in ms: it doubles each time, with jitter. */
 function backOffMs(attempts: number): number {
   const backoff = Math.min(FIRST_BACKOFF_MS * 2 ** Math.min(attempts - 1, 16), LONGEST_BACKOFF_MS);
   return Math.round(backoff * (0.75 + Math.random() / 2));

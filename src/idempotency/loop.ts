@@ -1,17 +1,17 @@
 import { Logger } from '@nestjs/common';
 
-/** The pause after a run that failed, in ms, if the usual one is shorter: a database that is away is not hurried. */
-const FAILED_PAUSE_MS = 1_000;
-/** How long a loop that polls may look, as a part of the time: a query over a long backlog must not fill a core. */
-const PART_FOR_LOOKING = 0.1;
+/** The shortest pause after a failed run, in ms, so that loops do not overload a database that is recovering. */
+const MIN_FAILED_PAUSE_MS = 1_000;
+/** The largest share of time that a loop may spend polling: a slow query over a long backlog must not fill a core. */
+const MAX_POLLING_SHARE = 0.1;
 
-/** Of a loop that polls: short pauses while its runs find work, growing ones while they do not; in ms. */
-export interface Poll {
+/** Pauses of a loop that polls, in ms: short while its runs find work, growing to `idleMs` while they do not. */
+export interface PollPauses {
   busyMs: number;
   idleMs: number;
 }
 
-/** Runs something again and again, with jitter, so that many processes do not run it at the same moment. */
+/** Runs a function repeatedly, with jitter, so that many processes do not run it at the same moment. */
 export class Loop {
   private readonly log: Logger;
   private timer: NodeJS.Timeout | undefined;
@@ -20,19 +20,19 @@ export class Loop {
   private stopped = false;
 
   /**
-   * @param pauses from the end of one run to the beginning of the next, in ms; with jitter, half to one and a half of it.
-   * @param run of a loop that polls: starts what it finds. @returns whether it found any.
+   * @param pauses from the end of one run to the start of the next, in ms. With jitter, half to one and a half of it.
+   * @param run starts the work that it finds. @returns whether it found any; only polling loops use this.
    */
   constructor(
     name: string,
-    private readonly pauses: number | Poll,
+    private readonly pauses: number | PollPauses,
     private readonly run: () => Promise<boolean | void>,
   ) {
     this.log = new Logger(name);
     this.pauseMs = typeof pauses === 'number' ? pauses : pauses.busyMs;
   }
 
-  /** From `stop` on: a run that is under way starts nothing any more. */
+  /** True after `stop`: a run in flight then starts no more work. */
   get isStopped(): boolean {
     return this.stopped;
   }
@@ -44,8 +44,8 @@ export class Loop {
       .then(
         (found) => this.pauseAfter(found === true, performance.now() - began),
         (error: unknown) => {
-          this.log.warn('will try again', error);
-          return Math.max(this.longestPauseMs, FAILED_PAUSE_MS);
+          this.log.warn('the run failed; it will be tried again', error);
+          return Math.max(this.longestPauseMs, MIN_FAILED_PAUSE_MS);
         },
       )
       .then((pauseMs) => {
@@ -54,14 +54,14 @@ export class Loop {
       });
   }
 
-  /** Ends the present pause, if there is one. */
+  /** Ends the current pause early, if there is one. */
   wake(): void {
     if (this.timer === undefined || this.stopped) return;
     clearTimeout(this.timer);
     this.start();
   }
 
-  /** Resolves when the current run, if any, has ended. No other begins. */
+  /** Resolves when the current run, if any, has ended. No other run starts. */
   async stop(): Promise<void> {
     this.stopped = true;
     clearTimeout(this.timer);
@@ -76,6 +76,6 @@ export class Loop {
     if (typeof this.pauses === 'number') return this.pauses;
     const { busyMs, idleMs } = this.pauses;
     this.pauseMs = found ? busyMs : Math.min(this.pauseMs * 1.5, idleMs);
-    return Math.max(this.pauseMs, tookMs / PART_FOR_LOOKING);
+    return Math.max(this.pauseMs, tookMs / MAX_POLLING_SHARE);
   }
 }

@@ -2,44 +2,44 @@ import { Injectable } from '@nestjs/common';
 import type { Queryable, Tx } from './database.js';
 import type { ResourceLink } from './errors.js';
 
-/** An answer as it crosses the wire. `body` is text, because a replay is the same bytes, not the same object. */
+/** A response as it is sent. `body` is text, because a replay is the same bytes, not only the same object. */
 export interface Answer {
   status: number;
   headers: Readonly<Record<string, string>>;
   body: string;
 }
 
-/** The name of one intent, handed to each beat. */
+/** The identity of one intent, passed to each beat. */
 export interface Intent {
   accountId: string;
-  /** The derived id: primary key of the object, and the idempotency key for whoever is called outside. */
+  /** The derived id: primary key of the object, and the idempotency key for the service that is called. */
   id: string;
-  /** Of the request that reserved; stored problems carry it. */
+  /** The id of the request that reserved; stored problems carry it. */
   requestId: string;
 }
 
 /**
- * A write of the operation, as data: the engine puts it into the statement that writes the record, so that both commit
+ * A write of the operation, as data: the engine adds it to the statement that writes the record. Both commit
  * together, in one round trip.
  */
 export interface Write {
   /**
    * Common table expressions without `WITH`, with `$1` to `$n` for `values`. They select from `record` (`account_id`,
-   * `resource_id`, `first_seen_at`), which has one row if this attempt may write, and none otherwise. The one named
-   * `object` writes the object, in exactly one row.
+   * `resource_id`, `first_seen_at`), which has one row if this attempt may write, and otherwise none. The expression
+   * named `object` writes exactly one row: the object.
    */
   sql: string;
   values: readonly unknown[];
 }
 
-/** The first beat, made by the handler from a validated request; it touches nothing until the engine runs it. */
+/** The first beat. The handler builds it from a validated request; it does nothing until the engine runs it. */
 export type Plan<Work = unknown> = WritePlan<Work> | TransactionPlan<Work>;
 
-/** A first beat that is one write. Record and object are one statement, which is a transaction of its own. */
+/** A first beat that is one write. One statement, and so one transaction, writes record and object. */
 export interface WritePlan<Work = unknown> {
-  /** Inserts the object without ON CONFLICT: a derived id that is taken must undo the record, too. */
+  /** Inserts the object without ON CONFLICT: if the derived id is taken, the record must roll back too. */
   insert(intent: Intent): Write & {
-    /** What the second beat needs. @param createdAt the record's `first_seen_at`. */
+    /** The input of the second beat. @param createdAt the record's `first_seen_at`. */
     work(createdAt: Date): Work;
   };
 }
@@ -47,9 +47,9 @@ export interface WritePlan<Work = unknown> {
 /** A first beat that needs several statements, or that ends the operation. */
 export interface TransactionPlan<Work = unknown> {
   /**
-   * Writes the object in the same transaction as the record. An error undoes both, and the key stays unused.
-   * @returns `answer` if all is done with this beat, else `work` for the second.
-   * @throws ReserveRaced when the derived id is taken, or something it read has changed.
+   * Writes the object in the same transaction as the record. An error rolls back both, and the key stays unused.
+   * @returns `answer` if the operation ends here, else `work` for the second beat.
+   * @throws ReserveRaced when the derived id is taken, or something that it read has changed.
    */
   reserve(tx: Tx, intent: Intent): Promise<{ answer: Answer } | { work: Work }>;
 }
@@ -61,13 +61,13 @@ export type Performed<Outcome> =
       ended: false;
       /** False only if this attempt certainly had no effect outside. */
       inDoubt: boolean;
-      /** The error for a client that waits; `inDoubt` is that of all attempts so far. */
+      /** The error for a waiting client. `inDoubt` is true if any attempt so far is in doubt. */
       error(inDoubt: boolean, retryAfterSeconds: number): Error;
     };
 
 /**
- * Begins the lease of an attempt anew, for calls that together may take longer than one lease.
- * @returns `leftMs` of the new lease; undefined if another holder has taken over: this attempt stops, and decides nothing.
+ * Starts a new lease for the attempt, for calls that together may take longer than one lease.
+ * @returns `leftMs` of the new lease; undefined if another process has taken over. Then stop, without an outcome.
  */
 export type ExtendLease = () => Promise<number | undefined>;
 
@@ -75,9 +75,10 @@ export type ExtendLease = () => Promise<number | undefined>;
 export interface OutsideCall<Work = unknown, Outcome = unknown> {
   load(db: Queryable, intent: Intent): Promise<Work>;
   /**
-   * Calls outside under `intent.id`. No transaction and no pooled connection is held.
-   * @param leftMs when all its calls must have ended, in whole ms from now; perhaps 0. The lease lasts `SETTLE_MS` longer.
-   * @param extendLease for reading that has no end within `leftMs`; what is not extended ends with the lease.
+   * Calls the other service under `intent.id`. The engine holds no transaction and no connection meanwhile.
+   * @param leftMs when all its calls must have ended, in whole ms from now; can be 0. The lease lasts `SETTLE_MS`
+   *   longer.
+   * @param extendLease for reads that may take longer than `leftMs`. Without it, the attempt ends with the lease.
    */
   perform(
     work: Work,
@@ -85,30 +86,30 @@ export interface OutsideCall<Work = unknown, Outcome = unknown> {
     leftMs: number,
     extendLease: ExtendLease,
   ): Promise<Performed<Outcome>>;
-  /** The final state, and the answer. Runs once: only the holder of the record's epoch writes. */
+  /** The final state, and the answer. Takes effect once: only the holder of the newest epoch writes. */
   settle(work: Work, outcome: Outcome, intent: Intent): Settlement;
-  /** For outcomes that must not be lost, although their attempt lost its claim. */
+  /** For outcomes that must not be lost even if their attempt lost its claim. */
   late?: LateOutcomes<Work, Outcome>;
 }
 
 /**
- * How an outcome is written: as one write, in the statement that completes the record; or by several statements in a
- * transaction, in which the record is locked.
+ * How an outcome is written: as one write, in the statement that completes the record; or as several statements in a
+ * transaction that locks the record.
  */
 export type Settlement = { answer: Answer; write: Write } | { settle(tx: Tx): Promise<Answer> };
 
-/** What becomes of the outcome of an attempt whose lease was taken over. */
+/** What happens to the outcome of an attempt whose lease was taken over. */
 export interface LateOutcomes<Work = unknown, Outcome = unknown> {
-  /** Whether the outcome stays true outside, whatever the new holder finds. */
+  /** Whether the outcome stays true at the other service, whatever the new holder finds. */
   isIrreversible(outcome: Outcome): boolean;
   /**
-   * Called with an irreversible outcome when the object is final already; before that, the outcome itself settles. It
-   * must not change the object, and must record what contradicts it.
+   * Called with an irreversible outcome when the object is already final; otherwise the outcome itself settles it.
+   * Must not change the object; must record the contradiction.
    */
   report(tx: Tx, work: Work, outcome: Outcome, intent: Intent): Promise<void>;
 }
 
-/** The object that an operation makes. */
+/** The object that an operation creates. */
 export interface FoundResource extends ResourceLink {
   /** Whether the object ended without effect, so that a new key may be used. */
   failed: boolean;
@@ -121,10 +122,10 @@ export interface Operation<Work = unknown, Outcome = unknown> {
   readonly name: string;
   /** For example `inv`: ids are `inv_…`. Part of every id, too. */
   readonly idPrefix: string;
-  /** Whether we call it ourselves, under keys that no client can send: a lookup of a client's key skips it. */
+  /** Whether only our own code calls it, under keys that clients cannot send: a client's key lookup skips it. */
   readonly internal?: boolean;
   find(db: Queryable, accountId: string, id: string): Promise<FoundResource | undefined>;
-  /** Absent for operations without one: their work and answer commit together. */
+  /** Absent for operations with one beat: their object and answer commit together. */
   readonly outside?: OutsideCall<Work, Outcome>;
 }
 
@@ -156,44 +157,47 @@ export class OperationRegistry {
 }
 
 /**
- * The points that a request passes, in order. Crash tests kill the process at each of them. A beat that is one write has
- * no points within its transaction: the process sends one statement, and dies before or after it. Proof of what the server
- * then makes of it: test/guarantees/crash-in-statement.spec.ts.
+ * The points that a request reaches, in order. Crash tests kill the process at each of them. A beat that is one write
+ * has no points inside its transaction: the process dies before or after its one statement. How the server handles a
+ * statement whose client died: test/guarantees/crash-in-statement.spec.ts.
  */
 export const PROBE_POINTS = [
-  'received', // the key is read, nothing is written
+  'received', // the key was read, nothing is written
   'before-reserve', // validated, nothing is written
-  'record-written', // in a TransactionPlan: the record is there, the object is not
-  'reserve-written', // in a TransactionPlan: both are there, not committed
-  'after-reserve', // committed: a row from which any process can go on
+  'record-written', // in a TransactionPlan: the record is written, the object is not
+  'reserve-written', // in a TransactionPlan: both are written, not committed
+  'after-reserve', // committed: any process can continue from this row
   'before-perform', // the outside call is next
-  'after-perform', // the outside call has ended, nothing is written about it
-  'settle-written', // in a transaction that settles: state and answer are there, not committed
+  'after-perform', // the outside call has ended, its outcome is not written
+  'settle-written', // in a settling transaction: state and answer are written, not committed
   'after-settle', // committed: every later request gets the stored answer
   'released', // the attempt ended without an outcome and released its lease
 ] as const;
 export type ProbePoint = (typeof PROBE_POINTS)[number];
 
-/** What became of a request, or of an attempt of the sweep, under its key. */
+/** The result of a request, or of an attempt of the sweep, under its key. */
 export type KeyOutcome =
-  | 'executed' // this request made the answer
-  | 'recovered' // this request or the sweep finished what another attempt had begun
+  | 'executed' // this request produced the answer
+  | 'recovered' // this request or the sweep completed what another attempt started
   | 'replayed' // the stored answer, at once
-  | 'waited' // the stored answer, after waiting for the winner
-  | 'pending' // the attempt ended without an outcome, recovery goes on
-  | 'in_progress' // the wait was over
+  | 'waited' // the stored answer, after waiting for another request
+  | 'pending' // the attempt ended without an outcome; recovery continues
+  | 'in_progress' // the wait timed out
   | 'reused' // another intent under the key
-  | 'expired'; // the answer is gone, the object stands
+  | 'expired'; // the answer has expired, the object exists
 
-/** Receives what the engine does. Logs, metrics, lab faults and tests use it. */
+/** Receives the engine's events. Logs, metrics, lab faults and tests use it. */
 export abstract class EngineProbe {
-  /** The request passes a point. What this throws or awaits happens there. */
+  /**
+   * The request has reached a point. The engine waits for the returned promise, and its errors fail the request
+   * there.
+   */
   reached(_point: ProbePoint, _intent: Intent & { operation: string }): void | Promise<void> {}
   /** A request or an attempt has ended. */
   ended(_outcome: KeyOutcome, _intent: Intent & { operation: string }): void {}
 }
 
-/** Tells the probe no more than it may know: neither the key nor the hashes of the request. */
+/** Passes the probe only what it may log: not the key, and not the hashes of the request. */
 export async function announce(
   probe: EngineProbe,
   point: ProbePoint,
@@ -202,6 +206,6 @@ export async function announce(
   await probe.reached(point, { accountId, id, requestId, operation });
 }
 
-/** The default. */
+/** The default: does nothing. */
 @Injectable()
 export class SilentProbe extends EngineProbe {}

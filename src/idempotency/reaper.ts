@@ -13,9 +13,8 @@ import { deleteExpiredBatch } from './due-records.js';
 const BATCH = 500;
 
 /**
- * Removes expired records. Nothing waits for it: a record past its time counts as absent the moment it is read,
- * and what its key made is guarded by the primary key of the object, which stays. Never touches an unfinished record.
- * Proof: test/white-box/guarantees/expiry.spec.ts.
+ * Removes expired records. Nothing depends on it: a read treats an expired record as absent, and the object's primary
+ * key stays as the guard. It never touches an unfinished record. Proof: test/white-box/guarantees/expiry.spec.ts.
  */
 @Injectable()
 export class Reaper implements OnApplicationBootstrap, BeforeApplicationShutdown {
@@ -36,7 +35,7 @@ export class Reaper implements OnApplicationBootstrap, BeforeApplicationShutdown
     await this.loop.stop();
   }
 
-  /** Any number of processes may reap at once: each row is deleted by compare-and-set, by one of them. */
+  /** Safe in any number of processes: compare-and-set lets only one of them delete each row. */
   private async reap(): Promise<void> {
     let listed: number;
     do listed = await deleteExpiredBatch(this.db, BATCH);

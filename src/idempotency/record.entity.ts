@@ -19,13 +19,13 @@ export interface KeyedRequest {
 export interface Result {
   answer: Answer;
   expiresAt: Date;
-  /** True unless this very request made the answer. */
+  /** False only if this request produced the answer. */
   replayed: boolean;
-  /** Of the request that reserved. */
+  /** The id of the request that reserved. */
   originalRequestId: string;
 }
 
-/** The right to run the later beats once. Whoever holds the newest epoch may settle, nobody else. */
+/** The right to run the later beats once. Only the holder of the newest epoch may settle. */
 export interface Claim extends Intent {
   key: string;
   operation: string;
@@ -35,20 +35,20 @@ export interface Claim extends Intent {
   inDoubt: boolean;
   /** When the lease ends, by `performance.now()`, in ms. */
   leasedUntil: number;
-  /** Whether the sweep holds it. Its attempts count as failures until they show otherwise (attention.ts). */
+  /** Whether the sweep holds it. Its attempt counts as a failure until it ends without one (attention.ts). */
   bySweep: boolean;
 }
 
 /**
  * A row of `idempotency_records`.
  *
- * | state | moved on by | after a crash |
+ * | state | next step | after a crash |
  * |---|---|---|
  * | (no row) | the reserving transaction | nothing happened |
- * | `in_progress`, leased | the holder of the epoch, until the lease ends | the lease runs out, anybody takes over |
- * | `in_progress`, free | a retry, a waiter or the sweep: claims the next epoch | stays free |
- * | `in_progress`, free, needs attention | a retry; a person, who gives it to the sweep again | stays so |
- * | `completed` | nobody; after `expires_at` it counts as absent | stays completed |
+ * | `in_progress`, leased | the holder of the epoch, until the lease ends | the lease runs out; any process takes over |
+ * | `in_progress`, free | a retry, a waiter or the sweep claims the next epoch | stays free |
+ * | `in_progress`, free, needs attention | a retry; or a person gives it back to the sweep | unchanged |
+ * | `completed` | none; after `expires_at` it counts as absent | stays completed |
  */
 export interface IdempotencyRecord {
   account_id: string;
@@ -68,17 +68,17 @@ export interface IdempotencyRecord {
   response_status: number | null;
   response_headers: Record<string, string> | null;
   response_body: string | null;
-  /** By the database's clock, when it was read: expiry never waits for the reaper. */
+  /** By the database's clock when the row was read, so that expiry does not depend on the reaper. */
   expired: boolean;
-  /** Nobody holds the record, or the holder's time is over. */
+  /** No process holds the record, or its lease has ended. */
   free: boolean;
-  /** The sweep has stopped repeating it (attention.ts). */
+  /** The sweep no longer retries it (attention.ts). */
   needs_attention: boolean;
-  /** How often the sweep has failed at it, by a fault of our own. */
+  /** How many attempts of the sweep failed through our own fault. */
   failures: number;
-  /** What is left of the lease, in ms; 0 if nobody holds the record. */
+  /** The rest of the lease, in ms; 0 if no process holds the record. */
   lease_left_ms: number;
-  /** The last holder went away without giving the lease back: what it did outside is not known. */
+  /** The last holder did not release its lease: we do not know what it did outside. */
   abandoned: boolean;
 }
 
@@ -90,7 +90,7 @@ export const RECORD_COLUMNS = `account_id, key, operation, resource_id, fingerpr
   GREATEST(EXTRACT(EPOCH FROM lease_expires_at - clock_timestamp()) * 1000, 0)::float8 AS lease_left_ms,
   failures, ${NEEDS_ATTENTION} AS needs_attention`;
 
-/** @throws IdempotencyKeyReused if the record is of another intent than the request. */
+/** @throws IdempotencyKeyReused if the record belongs to another intent than the request. */
 export function refuseAnotherIntent(record: IdempotencyRecord, request: KeyedRequest): void {
   if (record.operation !== request.operation)
     throw new IdempotencyKeyReused(`for another operation, ${record.operation}`, []);
@@ -104,7 +104,7 @@ export function refuseAnotherIntent(record: IdempotencyRecord, request: KeyedReq
 export function resultOf(record: IdempotencyRecord, replayed: boolean): Result {
   const { response_status, response_headers, response_body, expires_at } = record;
   if (response_status === null || !response_headers || response_body === null || !expires_at) {
-    throw new Error('a completed record without its answer'); // the CHECK constraint forbids it
+    throw new Error('a completed record has no answer'); // the CHECK constraint forbids it
   }
   return {
     answer: { status: response_status, headers: response_headers, body: response_body },
@@ -114,7 +114,7 @@ export function resultOf(record: IdempotencyRecord, replayed: boolean): Result {
   };
 }
 
-/** The claim that a record in progress stands for. */
+/** The claim that a record in progress describes. */
 export function claimOf(record: IdempotencyRecord): Claim {
   return {
     accountId: record.account_id,

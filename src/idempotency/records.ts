@@ -8,28 +8,28 @@ import {
   type KeyedRequest,
 } from './record.entity.js';
 
-// Below, a record is named by its primary key, and `completed_at IS NULL` says that it is in progress (a CHECK holds
-// the two together). `state = 'in_progress'` would say so, too, but then PostgreSQL takes the index of unfinished records
-// and reads all that were completed since the last VACUUM. Proof: test/operation/plans.spec.ts.
+// Queries find a record by its primary key, and check `completed_at IS NULL` for "in progress" (a CHECK keeps the two
+// consistent). With `state = 'in_progress'` the planner would prefer the partial index of unfinished records, and
+// read every row completed since the last VACUUM. Proof: test/operation/plans.spec.ts.
 
-/** The engine's own parameters, from 1 on, behind those of the operation's write. */
+/** Numbers the engine's own parameters, which follow those of the operation's write. */
 function parametersAfter({ length }: readonly unknown[]): (position: number) => string {
   return (position) => `$${length + position}`;
 }
 
-/** No object: a transaction writes it with statements of its own. */
+/** For beats that write their object with their own statements. */
 const NO_WRITE: Write = { sql: 'object AS (SELECT FROM record)', values: [] };
 
 /**
- * The race for the key, in one statement: it inserts the record with its object, or it returns the record that is there.
- * Of many at once one inserts; the others wait for its commit.
+ * The race for the key, in one statement: it inserts the record with its object, or returns the existing record. Of
+ * many concurrent requests one inserts; the others wait for its commit.
  *
- * `ON CONFLICT` has no target: with one, a conflict with the table's other unique constraint would be error 23505 for
- * an INSERT that runs beside the winner's. Proof: test/white-box/idempotency/races.spec.ts.
+ * `ON CONFLICT` has no target. With a target, a conflict with the table's other unique constraint would raise 23505
+ * in an INSERT that runs at the same time as the winner's. Proof: test/white-box/idempotency/races.spec.ts.
  *
- * @returns `claim` if this statement has inserted the record; undefined if another request has inserted it since this
- *   statement began: the next look finds it.
- * @throws 23505 if the object is there, but no record: nothing was written.
+ * @returns `claim` if this statement inserted the record; undefined if another request inserted it after this
+ *   statement began: read again to find it.
+ * @throws 23505 if the object exists without a record: nothing was written.
  */
 export async function insertOrFindRecord(
   db: Queryable,
@@ -48,7 +48,7 @@ export async function insertOrFindRecord(
        ON CONFLICT DO NOTHING RETURNING ${RECORD_COLUMNS}
      ), ${sql}
      SELECT *, true AS is_new FROM record
-     UNION ALL -- sees what was committed before this statement, so never the row above
+     UNION ALL -- sees only what was committed before this statement, so not the row above
      SELECT ${RECORD_COLUMNS}, false FROM idempotency_records WHERE account_id = ${$(1)} AND key = ${$(2)}`,
     [
       ...values,
@@ -80,8 +80,8 @@ export async function findRecord(
 }
 
 /**
- * Makes way for a new intent. The epoch and the id keep a row that was replaced meanwhile from being hit; one that was
- * made anew under the same key has both of them again, but has not expired.
+ * Deletes an expired record before a new reserve. Epoch and id protect a row that has replaced it meanwhile. A new
+ * record of the same key can have the same epoch and id, but it has not expired.
  */
 export async function deleteExpired(tx: Tx, record: IdempotencyRecord): Promise<void> {
   await tx.query(
@@ -92,7 +92,7 @@ export async function deleteExpired(tx: Tx, record: IdempotencyRecord): Promise<
   );
 }
 
-/** Takes an unfinished record over, also from a live holder: locks the row and increments its epoch. */
+/** Takes over an unfinished record, even from a live holder: locks the row and increments its epoch. */
 export async function seizeRecord(
   tx: Tx,
   accountId: string,
@@ -107,7 +107,10 @@ export async function seizeRecord(
   return rows[0] && claimOf(rows[0]);
 }
 
-/** Locks the record for settling, or finds that the claim is lost. Locks are taken in one order: record, object, … */
+/**
+ * Locks the record for settling. @returns false if the claim is lost. Lock order everywhere: record, then object,
+ * then the rest.
+ */
 export async function lockClaimed(tx: Tx, claim: Claim): Promise<boolean> {
   const rows = await tx.query(
     `SELECT 1 FROM idempotency_records
@@ -119,9 +122,9 @@ export async function lockClaimed(tx: Tx, claim: Claim): Promise<boolean> {
 }
 
 /**
- * Stores the answer and, in the same statement, what `write` says. The time to live begins here, by the database's clock.
+ * Stores the answer and runs `write`, in one statement. The time to live starts here, by the database's clock.
  * @returns when the answer expires; undefined if the claim is lost: nothing was written.
- * @throws 22012 (division by zero, so that all is undone) if `write` has not changed one object.
+ * @throws 22012 (division by zero, so that everything rolls back) if `write` has not changed exactly one object.
  */
 export async function completeRecord(
   db: Queryable,

@@ -7,21 +7,21 @@ import {
 import { Completer } from './completer.js';
 import { Loop } from './loop.js';
 import type { IdempotencyRecord } from './record.entity.js';
-import { UnderWay } from './under-way.js';
+import { InFlight } from './in-flight.js';
 
-/** How often unfinished records are looked for, in ms. Longer delays recovery; shorter is only more queries. */
+/** How often the sweep looks for unfinished records, in ms. Longer delays recovery; shorter only adds queries. */
 const INTERVAL_MS = 1_000;
-/** How many are worked on at once. Each spends its time waiting for the outside; more would crowd the pool. */
-const AT_ONCE = 20;
+/** How many attempts run at the same time. They mostly wait for the other service; more would crowd the pool. */
+const MAX_CONCURRENT = 20;
 
 /**
- * Finishes what crashed or was given back: with or without a retry, every reserved object reaches its end.
- * A plain loop; any number of processes may run it, because each record is claimed by compare-and-set.
+ * Completes what crashed or was released: every reserved object becomes final, with or without a retry. Any number of
+ * processes may run it, because each record is claimed by compare-and-set.
  */
 @Injectable()
 export class Sweep implements OnApplicationBootstrap, BeforeApplicationShutdown {
   private readonly log = new Logger(Sweep.name);
-  private readonly underWay = new UnderWay();
+  private readonly inFlight = new InFlight();
   private readonly loop = new Loop(Sweep.name, INTERVAL_MS, () => this.startDue());
 
   constructor(private readonly completer: Completer) {}
@@ -30,20 +30,20 @@ export class Sweep implements OnApplicationBootstrap, BeforeApplicationShutdown 
     this.loop.start();
   }
 
-  /** Lets the attempts that run come to their end. */
+  /** Waits for the attempts in flight. */
   async beforeApplicationShutdown(): Promise<void> {
     await this.loop.stop();
-    await this.underWay.ended();
+    await this.inFlight.ended();
   }
 
-  /** Starts what is due. A slow attempt holds up no other: the loop does not wait for any. */
+  /** Starts the due attempts and does not wait for them, so a slow attempt does not delay others. */
   private async startDue(): Promise<void> {
-    const room = AT_ONCE - this.underWay.size;
+    const room = MAX_CONCURRENT - this.inFlight.size;
     if (room === 0) return;
     for (const record of await this.completer.listRecoverable(room)) {
       const name = JSON.stringify([record.account_id, record.key]);
-      if (this.loop.isStopped || this.underWay.has(name)) continue;
-      this.underWay.start(name, this.resume(record));
+      if (this.loop.isStopped || this.inFlight.has(name)) continue;
+      this.inFlight.start(name, this.resume(record));
     }
   }
 
@@ -51,7 +51,7 @@ export class Sweep implements OnApplicationBootstrap, BeforeApplicationShutdown 
     try {
       await this.completer.resume(record);
     } catch (error) {
-      // Still open: the record carries the time of its next attempt (or its lease runs out).
+      // The record stays open: it has the time of its next attempt, or its lease runs out.
       this.log.warn(`${record.resource_id} stays open after attempt ${record.attempts + 1}`, error);
     }
   }

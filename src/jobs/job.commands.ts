@@ -1,6 +1,6 @@
 import {
   listNeedingAttention,
-  repeatAgain,
+  returnToSweep,
   type RecordNeedingAttention,
 } from '../idempotency/attention.js';
 import { CommandError } from '../database/command.js';
@@ -58,7 +58,7 @@ async function retryRecords(db: Database, which: string): Promise<string[]> {
   const wanted = ({ resource_id }: RecordNeedingAttention) =>
     which === 'all' || which === resource_id;
   for (const record of (await listNeedingAttention(db)).filter(wanted)) {
-    if (await repeatAgain(db, record)) retried.push(record.resource_id);
+    if (await returnToSweep(db, record)) retried.push(record.resource_id);
   }
   return retried;
 }

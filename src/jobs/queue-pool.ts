@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Logger } from '@nestjs/common';
 import pg from 'pg';
-import { isPassing } from '../idempotency/errors.js';
+import { isTransient } from '../idempotency/errors.js';
 import { connectionTarget } from '../database/connection-target.js';
 import { POOL_OPTIONS } from '../database/database.js';
 
@@ -46,7 +46,7 @@ function patiently<F extends (...args: never[]) => unknown>(call: F): F {
 }
 
 function rejectAsNotNow(error: unknown): never {
-  if (!isPassing(error)) throw error;
+  if (!isTransient(error)) throw error;
   const { message } = error as Error;
   throw Object.assign(new Error(message, { cause: error }), { code: NOT_NOW });
 }

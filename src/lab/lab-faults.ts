@@ -6,10 +6,10 @@ import { isIdempotent, operationOf } from '../idempotency/idempotent.interceptor
 import { EngineProbe, OperationRegistry, type ProbePoint } from '../idempotency/operation.js';
 import { validationFailed } from '../http/problems/problem.js';
 
-/** Faults of the network: on any POST, PUT or DELETE. */
+/** Network faults: on any POST, PUT or DELETE. */
 const NETWORK_FAULTS = ['lose-request', 'lose-response'] as const;
 
-/** Faults of the process: on operations with three beats. Each kills the process at a point of the engine's probe. */
+/** Process faults: on operations with three beats. Each kills the process at a probe point of the engine. */
 const CRASHES: Readonly<Record<string, ProbePoint>> = {
   'crash-before-reserve': 'before-reserve',
   'crash-after-reserve': 'after-reserve',
@@ -19,7 +19,7 @@ const CRASHES: Readonly<Record<string, ProbePoint>> = {
 
 const faultOfRequest = new AsyncLocalStorage<string>();
 
-/** Middleware, before anything else runs: breaks the connection where `Lab-Fault` says so. */
+/** Middleware that runs first: breaks the connection as the header `Lab-Fault` says. */
 export function injectLabFault(request: Request, response: Response, next: NextFunction): void {
   const fault = request.headers['lab-fault'];
   if (typeof fault !== 'string') return next();
@@ -29,7 +29,7 @@ export function injectLabFault(request: Request, response: Response, next: NextF
       return;
     }
     if (fault === 'lose-response') {
-      // By the time an answer is sent, everything has been committed.
+      // When the response is sent, everything is committed.
       response.end = () => {
         request.socket.destroy();
         return response;
@@ -39,7 +39,7 @@ export function injectLabFault(request: Request, response: Response, next: NextF
   faultOfRequest.run(fault, next);
 }
 
-/** Refuses a fault that does not exist, or that the route cannot have. */
+/** Refuses a fault that does not exist or does not apply to the route. */
 @Injectable()
 export class LabFaultGuard implements CanActivate {
   constructor(
@@ -66,7 +66,7 @@ export class LabFaultGuard implements CanActivate {
   }
 }
 
-/** Kills this very process, as power loss would, when the engine reaches the point that the request asked for. */
+/** Kills this process, as a power failure would, when the engine reaches the point that the request names. */
 @Injectable()
 export class LabFaultProbe extends EngineProbe {
   override reached(point: ProbePoint): void {

@@ -16,7 +16,7 @@ interface Count {
   amount: number;
 }
 
-/** Teaching routes: mounted with LAB=1 only. */
+/** Teaching routes, mounted only with LAB=1. */
 @Public()
 @Controller('lab')
 export class LabController {
@@ -41,7 +41,10 @@ export class LabController {
     return this.naive.charge(accountId, body);
   }
 
-  /** Our books against the processor's. All accounts; amounts are summed over currencies, to be compared only. */
+  /**
+   * Our books beside the processor's ledger, for all accounts. Amounts are summed over currencies, only for
+   * comparison.
+   */
   @Get('ledger')
   async ledger() {
     const merchant = await this.count(`charges WHERE status = 'succeeded'`);
@@ -51,12 +54,12 @@ export class LabController {
       merchant: { charges: merchant.count, amount: merchant.amount },
       naive: { charges: naive.count, amount: naive.amount },
       processor: { payments, amount },
-      /** What customers paid beyond what our rows know of, in minor units. */
+      /** What customers paid beyond our rows, in minor units. */
       difference: amount - merchant.amount - naive.amount,
     };
   }
 
-  /** The same for people. */
+  /** The same as a text table. */
   @Get('ledger.txt')
   @Header('Content-Type', 'text/plain; charset=utf-8')
   async ledgerTable(): Promise<string> {

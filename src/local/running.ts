@@ -4,10 +4,11 @@ import { ignorePgVariables } from '../config.js';
 import { ConfigurationError } from '../environment/environment.js';
 import { commandLine } from './processes.js';
 
-// Which `npm start` runs on a DATA_DIR: each has a file there, named after its pid, for as long as it runs. Commands
-// find the database in it, and the last one to stop also stops PostgreSQL. Proof: test/local/commands.spec.ts.
+// Records which `npm start` processes use a DATA_DIR: each has a file there, named after its pid, while it runs.
+// Commands find the database in it, and the last process to stop also stops PostgreSQL. Proof:
+// test/local/commands.spec.ts.
 
-/** What a program needs that joins a running `npm start`; the file holds the password, so it is 0600. */
+/** What a command needs to connect to a running `npm start`. The file contains the password, so its mode is 0600. */
 interface State {
   ready: boolean;
   databaseUrl: string;
@@ -18,7 +19,7 @@ export function runningFolder(env: NodeJS.ProcessEnv): string {
   return join(resolve(env.DATA_DIR || '.data'), 'running');
 }
 
-/** The files of the other `npm start`s that live. One that was killed leaves its file behind. */
+/** The files of other live `npm start` processes. A killed process leaves its file behind. */
 export async function othersRunning(folder: string): Promise<string[]> {
   const found: string[] = [];
   for (const name of namesIn(folder)) {
@@ -27,7 +28,7 @@ export async function othersRunning(folder: string): Promise<string[]> {
   return found;
 }
 
-/** Makes the folder, and the name of our file in it; the files of the dead go. */
+/** Creates the folder, removes files of dead processes, and returns the path for our file. */
 export async function runningFile(folder: string): Promise<string> {
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   for (const name of namesIn(folder))
@@ -35,18 +36,18 @@ export async function runningFile(folder: string): Promise<string> {
   return join(folder, `${process.pid}.json`);
 }
 
-/** What runs a stack: `npm start`, and `npm run dev`. */
+/** The programs that run a stack: `npm start` and `npm run dev`. */
 const STACKS = /\blocal\.js\b|\bbuild\/dev\.mjs\b/;
 
-/** The pid alone proves nothing: it may be another program's by now. */
+/** The pid alone proves nothing: another program may have it by now. */
 async function isAnother(name: string): Promise<boolean> {
   const pid = Number.parseInt(name);
   return pid !== process.pid && STACKS.test((await commandLine(pid)) ?? '');
 }
 
 /**
- * The environment of a command. Without DATABASE_URL it is about the `npm start` that runs here: its database, and its
- * sandbox unless a processor is named.
+ * The environment of a command. Without DATABASE_URL the command uses the running `npm start`: its database, and its
+ * sandbox unless a processor is set.
  * @throws ConfigurationError if none runs, or it is not ready.
  */
 export async function commandEnvironment(
@@ -62,7 +63,7 @@ export async function commandEnvironment(
   }
   const state = read(file);
   if (!state?.ready) {
-    throw new ConfigurationError('`npm start` is not ready yet. Try again when it says so.');
+    throw new ConfigurationError('`npm start` is not ready yet. Try again when it prints "Ready".');
   }
   ignorePgVariables(env);
   return {
@@ -81,7 +82,7 @@ function namesIn(folder: string): string[] {
   }
 }
 
-/** Undefined when it has ended meanwhile. */
+/** Undefined if the process has ended meanwhile. */
 function read(file: string): State | undefined {
   try {
     return JSON.parse(readFileSync(file, 'utf8')) as State;

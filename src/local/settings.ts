@@ -3,37 +3,35 @@ import { join, resolve } from 'node:path';
 import { loadConfig } from '../config.js';
 import { ConfigurationError } from '../environment/environment.js';
 import { runningFolder } from './running.js';
-import { freePort, whyNotBindable } from './ports.js';
+import { freePort, bindError } from './ports.js';
 
-// What `npm start` starts, and with which settings. It decides which processes there are and where
-// they listen; what else the variables mean, each process reads for itself.
+// Decides which processes `npm start` starts and where they listen. Each process reads its other settings itself.
 
 export interface LocalSettings {
-  /** Base URLs without a trailing slash; no sandbox when charges go somewhere else. */
+  /** Base URLs without a trailing slash; no sandbox if charges go to another processor. */
   urls: { api: string; worker: string; sandbox: string | undefined };
-  /** What the children get on top of DATABASE_URL. */
+  /** The environment of the children, besides DATABASE_URL. */
   env: NodeJS.ProcessEnv;
-  /** The server to use; undefined: bring our own. */
+  /** The server to use; undefined: start our own. */
   databaseUrl: string | undefined;
   dataDir: string;
-  /** Where each `npm start` with a PostgreSQL of its own says that it runs. */
+  /** Where each `npm start` with its own PostgreSQL records that it runs. */
   runningFolder: string;
   lab: boolean;
   /**
-   * Their keys stand in the README: never where real cards are charged, nor in a database that
-   * somebody calls production.
+   * Their keys are in the README, so they must not exist where real cards are charged, nor with NODE_ENV=production.
    */
   demoAccounts: boolean;
-  /** Where to write pids and URLs as JSON, for programs that start us. */
+  /** A file for pids and URLs as JSON, for programs that start us. */
   pidsFile: string | undefined;
 }
 
-/** @throws ConfigurationError with one line that names the variable and the mend. */
+/** @throws ConfigurationError with one line that names the variable and the repair. */
 export async function localSettings(env: NodeJS.ProcessEnv): Promise<LocalSettings> {
   const lab = env.LAB || '1';
   if (env.NODE_ENV === 'production' && lab === '1') {
     throw new ConfigurationError(
-      '`npm start` is the local teaching set-up, lab included, and NODE_ENV=production refuses the lab. Unset NODE_ENV; or set LAB=0; or run dist/src/programs/api.js and dist/src/programs/worker.js yourself.',
+      '`npm start` is the local teaching set-up with the lab, which NODE_ENV=production refuses. Unset NODE_ENV, or set LAB=0, or run dist/src/programs/api.js and dist/src/programs/worker.js yourself.',
     );
   }
   const databaseUrl = env.DATABASE_URL || undefined;
@@ -46,7 +44,7 @@ export async function localSettings(env: NodeJS.ProcessEnv): Promise<LocalSettin
     DATABASE_URL: databaseUrl ?? 'postgres://embedded',
   });
 
-  // 0 means any free port: it has to be known here, because the others and the user are told.
+  // 0 means any free port. We choose it here, because the other processes and the user need to know it.
   const used = new Set<number>();
   const chosen = async (wanted: number, host: string) => {
     let port = wanted;
@@ -57,7 +55,7 @@ export async function localSettings(env: NodeJS.ProcessEnv): Promise<LocalSettin
   const ports = {
     PORT: await chosen(config.port, config.host),
     WORKER_PORT: await chosen(config.workerPort, config.host),
-    // `loadConfig` has checked the number; it is part of the processor's address there.
+    // `loadConfig` has checked the number as part of the processor's address.
     SANDBOX_PORT: sandboxWanted ? await chosen(Number(env.SANDBOX_PORT || 4242), LOOPBACK) : 0,
   };
   await checkPort('PORT', ports.PORT, config.host);
@@ -76,7 +74,7 @@ export async function localSettings(env: NodeJS.ProcessEnv): Promise<LocalSettin
   const notifications = {
     ...secrets,
     SANDBOX_WEBHOOK_URL: env.SANDBOX_WEBHOOK_URL || `${api}/webhooks/processor`,
-    // After the answer that it is about, or after the 504 in its place: whoever tries a fault sees that first.
+    // Later than the answer, or the 504 in its place, so that a person who tries a fault sees that first.
     SANDBOX_WEBHOOK_DELAY_MS:
       env.SANDBOX_WEBHOOK_DELAY_MS || String(config.processor.timeoutMs + AFTER_THE_ANSWER_MS),
   };
@@ -104,10 +102,10 @@ export async function localSettings(env: NodeJS.ProcessEnv): Promise<LocalSettin
 
 const LOOPBACK = '127.0.0.1';
 
-/** Less than the sweep's first pause, so that a lost answer is settled by the notification, as Stripe's would. */
+/** Shorter than the sweep's first pause, so that the notification settles a lost answer, as with Stripe. */
 const AFTER_THE_ANSWER_MS = 500;
 
-/** One secret for both sides, of this start alone unless the user has one. */
+/** One secret for both sides, new at each start unless the user sets one. */
 function webhookSecrets(env: NodeJS.ProcessEnv) {
   const ours = env.PROCESSOR_WEBHOOK_SECRET || env.SANDBOX_WEBHOOK_SECRET;
   const secret = ours || `whsec_${randomBytes(24).toString('base64url')}`;
@@ -117,9 +115,9 @@ function webhookSecrets(env: NodeJS.ProcessEnv) {
   };
 }
 
-/** Here already, so that a start that cannot succeed takes no time and touches no database. */
+/** Checked before anything starts, so that a start that must fail fails at once and changes no database. */
 async function checkPort(name: string, port: number, host: string): Promise<void> {
-  const reason = await whyNotBindable(port, host);
+  const reason = await bindError(port, host);
   if (reason === undefined) return;
   throw new ConfigurationError(
     reason === 'EADDRINUSE'
@@ -128,7 +126,7 @@ async function checkPort(name: string, port: number, host: string): Promise<void
   );
 }
 
-/** An address to call for one to listen on. */
+/** The address to call for an address to listen on. */
 function reachable(host: string): string {
   if (host === '0.0.0.0') return LOOPBACK;
   if (host === '::') return '[::1]';

@@ -10,24 +10,26 @@ import { ChildStopped, type SupervisedChild, supervise } from './supervisor.js';
 import { type EmbeddedPostgres, startEmbeddedPostgres } from './embedded-postgres.js';
 import { migrate } from '../database/migrate.js';
 
-/** Longer than any honest start on a slow machine; without it a child that can never start hangs us. */
+/**
+ * Longer than any start on a slow machine. Without this limit, a child that never becomes ready would hang the start.
+ */
 const START_TIMEOUT_MS = 60_000;
 
-/** Smaller and it takes a processor from the first requests; larger and an early kill is felt for a second more. */
+/** With a shorter delay the standby takes CPU from the first requests; with a longer one an early restart is slower. */
 const STANDBY_AFTER_MS = 5_000;
 
-/** Long enough for a charge at the processor (8 s) to be settled; then the next start recovers it. */
+/** Long enough to settle a charge at the processor (8 s). A charge that takes longer is recovered at the next start. */
 const STOP_GRACE_MS = 10_000;
 
-/** A start that failed for a reason the user can mend; the message is all there is to print. */
+/** A start failed for a reason that the user can repair. Only the message is printed. */
 export class CannotStart extends Error {}
 
-/** The programs of `npm start` and the order in which they come and go. */
+/** Starts and stops the programs of `npm start` in order. */
 export class LocalStack {
   private readonly children = new Map<'sandbox' | 'worker' | 'api', SupervisedChild>();
   private readonly pids: Record<string, number> = {};
   private postgres: EmbeddedPostgres | undefined;
-  private keeping: Promise<void> | undefined;
+  private keepingPostgres: Promise<void> | undefined;
   private runningFile: string | undefined;
   private starting: Promise<string> | undefined;
   private stopping = false;
@@ -42,8 +44,8 @@ export class LocalStack {
   ) {}
 
   /**
-   * Resolves with the database's URL when a charge can be made.
-   * @throws CannotStart, ChildRefusesConfiguration (the child has said why), ChildStopped after stop().
+   * Resolves with the database's URL when charges can be made.
+   * @throws CannotStart, ChildRefusesConfiguration (the child has printed the reason), ChildStopped after stop().
    */
   start(): Promise<string> {
     return (this.starting ??= this.startInOrder());
@@ -53,21 +55,21 @@ export class LocalStack {
     const { urls } = this.settings;
     const database = this.startDatabase();
     const env = database.then((databaseUrl) => ({ DATABASE_URL: databaseUrl }));
-    env.catch(() => undefined); // `database` itself is waited for below
+    env.catch(() => undefined); // `database` itself is awaited below
 
-    // The programs load their code while PostgreSQL starts, and while its schema is looked at.
-    const behindTheApi = [this.run('worker', './worker.js', urls.worker, env)];
+    // The programs load their code while PostgreSQL starts and is migrated.
+    const dependenciesStarting = [this.run('worker', './worker.js', urls.worker, env)];
     if (urls.sandbox)
-      behindTheApi.push(this.run('sandbox', '../sandbox/main.js', urls.sandbox, env));
-    // The API listens last: whoever can connect to it may rely on everything behind it.
-    const allBehind = Promise.all(behindTheApi);
+      dependenciesStarting.push(this.run('sandbox', '../sandbox/main.js', urls.sandbox, env));
+    // The API listens last, so that a client that can connect can rely on everything behind it.
+    const dependencies = Promise.all(dependenciesStarting);
     const api = this.run(
       'api',
       './api.js',
       urls.api,
-      allBehind.then(() => env),
+      dependencies.then(() => env),
     );
-    await Promise.all([database, allBehind, api]);
+    await Promise.all([database, dependencies, api]);
     this.isReady = true;
     this.writeState();
     return database;
@@ -88,17 +90,17 @@ export class LocalStack {
         throw new CannotStart(cause.message, { cause });
       },
     );
-    this.now(server);
+    this.setPostgres(server);
     this.runningFile = await runningFile(this.settings.runningFolder);
     if (lstatSync(dataDir).isSymbolicLink()) {
       this.log(`${dataDir} is closed to PostgreSQL's own user; the data is in ${server.dataDir}`);
     }
     if (server.adopted) this.log('PostgreSQL was still running; took it over');
-    this.keeping = this.keepPostgres(server);
+    this.keepingPostgres = this.keepPostgres(server);
     return server.url;
   }
 
-  /** A killed server comes back on the port that everybody knows; their pools connect again. */
+  /** Restarts a killed server on the same port, so that all pools can reconnect. */
   private async keepPostgres(server: EmbeddedPostgres): Promise<void> {
     for (;;) {
       await server.exited;
@@ -110,20 +112,20 @@ export class LocalStack {
         database: 'charge_once',
         port,
       }).catch((error: Error) => this.log(error.message));
-      if (restarted) this.now((server = restarted));
-      else await delay(1_000); // a full disk, say: it heals, or somebody stops us
-      if (restarted && this.stopping) await this.leave(server);
+      if (restarted) this.setPostgres((server = restarted));
+      else await delay(1_000); // for example a full disk: it is repaired, or the user stops us
+      if (restarted && this.stopping) await this.releasePostgres(server);
     }
   }
 
-  private now(postgres: EmbeddedPostgres): void {
+  private setPostgres(postgres: EmbeddedPostgres): void {
     this.postgres = postgres;
     this.pids.postgres = postgres.pid;
     this.writeState();
   }
 
   private async prepare(databaseUrl: string): Promise<void> {
-    this.stopIfTold();
+    this.throwIfStopping();
     try {
       await migrate(databaseUrl, { log: this.log });
       if (this.settings.demoAccounts) await ensureDemoAccounts(databaseUrl);
@@ -145,17 +147,17 @@ export class LocalStack {
     url: string,
     laterEnv: Promise<NodeJS.ProcessEnv>,
   ): Promise<void> {
-    this.stopIfTold();
+    this.throwIfStopping();
     const child = supervise({
       name,
       script: fileURLToPath(new URL(module, import.meta.url)),
       env: {
         ...this.settings.env,
-        // The sandbox is for this machine's API alone, which looks for it on the loopback.
+        // Only the API on this machine uses the sandbox, over the loopback.
         ...(name === 'sandbox' ? { HOST: '127.0.0.1' } : {}),
       },
       laterEnv,
-      standbyAfterMs: name === 'api' ? STANDBY_AFTER_MS : undefined, // the lab kills it many times a minute
+      standbyAfterMs: name === 'api' ? STANDBY_AFTER_MS : undefined, // lab faults kill it many times a minute
       isReady: () => answers200(`${url}/health/ready`),
       onStart: (pid) => {
         this.pids[name] = pid;
@@ -177,37 +179,37 @@ export class LocalStack {
     }
   }
 
-  private stopIfTold(): void {
+  private throwIfStopping(): void {
     if (this.stopping) throw new ChildStopped('stack');
   }
 
   /**
-   * Stops everything, the first to come last: the API finishes what it has accepted while all that it
-   * needs is still there. Leaves no process.
+   * Stops everything in reverse order: the API finishes its requests while the programs that it needs still run.
+   * Leaves no process behind.
    */
   async stop(): Promise<void> {
     this.stopping = true;
     for (const name of ['api', 'worker', 'sandbox'] as const) {
       await this.children.get(name)?.stop(STOP_GRACE_MS);
     }
-    await this.starting?.catch(() => undefined); // what was under way when we were told
-    // First: of two that stop at once, the later one sees no other, and stops PostgreSQL.
+    await this.starting?.catch(() => undefined); // the steps in progress when the stop began
+    // Remove the file first: of two stacks that stop at once, the later one sees no other and stops PostgreSQL.
     if (this.runningFile) rmSync(this.runningFile, { force: true });
     this.runningFile = undefined;
-    if (!this.postgres || !(await this.leave(this.postgres))) return;
-    await this.keeping; // it may have been starting another one
+    if (!this.postgres || !(await this.releasePostgres(this.postgres))) return;
+    await this.keepingPostgres; // it may be restarting the server
   }
 
   /** Stops PostgreSQL, unless another `npm start` uses it. Returns whether it has stopped. */
-  private async leave(postgres: EmbeddedPostgres): Promise<boolean> {
+  private async releasePostgres(postgres: EmbeddedPostgres): Promise<boolean> {
     const [other] = await othersRunning(this.settings.runningFolder);
     if (other === undefined) await postgres.stop();
     else postgres.release();
     return other === undefined;
   }
 
-  /** For a second Ctrl-C: nobody is waited for any more; recovery is what the next start is good at. */
-  hurry(): void {
+  /** For a second Ctrl-C: kills the children at once. The next start recovers. */
+  killChildren(): void {
     for (const child of this.children.values()) child.kill();
   }
 
@@ -218,15 +220,15 @@ export class LocalStack {
     for (const file of [pidsFile, runningFile]) {
       if (file === undefined) continue;
       writeFileSync(`${file}.draft`, state, { mode: 0o600 });
-      renameSync(`${file}.draft`, file); // a reader never sees half a file
+      renameSync(`${file}.draft`, file); // so that readers never see an incomplete file
     }
   }
 }
 
-/** Whether a GET is answered with 200 within a second. */
+/** Whether a GET returns 200 within a second. */
 async function answers200(url: string): Promise<boolean> {
   return new Promise((resolve) => {
-    // No agent: a kept connection would delay the graceful stop of the one that we ask.
+    // No agent: a keep-alive connection would delay the graceful stop of the server.
     const request = get(url, { agent: false, timeout: 1_000 }, (response) => {
       response.resume();
       resolve(response.statusCode === 200);

@@ -2,72 +2,71 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { setTimeout as delay } from 'node:timers/promises';
 import { EXIT_CONFIGURATION } from '../config.js';
 
-// Keeps one child process running. Proved by test/white-box/local/supervisor.spec.ts.
+// Keeps one child process running. Proof: test/white-box/local/supervisor.spec.ts.
 
-/** Smaller burns a core on a child that cannot start; larger and a short outage is felt for long. */
-const BACK_OFF_MS = { first: 100, most: 5_000 };
+/** A shorter back-off burns CPU on a child that cannot start; a longer one prolongs a short outage. */
+const BACK_OFF_MS = { first: 100, max: 5_000 };
 
-/** Each look costs one request; larger adds to every start and every restart. */
+/** Each check costs one request; a longer interval slows every start and restart. */
 const READY_POLL_MS = 50;
 
 export interface ChildOptions {
-  /** As the log lines call it. */
+  /** The name in log lines. */
   name: string;
   /** Path of the JavaScript module to run. */
   script: string;
   env: NodeJS.ProcessEnv;
   /**
-   * Sent to the child as a message, on top of `env`, once they are known. The child loads its code meanwhile, which is
-   * most of its start, and then waits for them (its argument `env-by-message` says that they will come).
+   * Sent to the child as a message, on top of `env`, once known. Meanwhile the child loads its code, which is most of
+   * its start, and then waits for them. Its argument `env-by-message` says that they will come.
    */
   laterEnv?: Promise<NodeJS.ProcessEnv>;
   /**
    * Keeps a second process with its code loaded, which takes over when the child dies: loading is two thirds of a
-   * start, and on a loaded machine takes seconds. Needs `laterEnv`; costs the memory of an idle process. The first one
-   * loads this long after the first start is ready, when the first requests are answered; the next ones at once.
-   * Undefined: none.
+   * start, and takes seconds on a loaded machine. Needs `laterEnv`; costs the memory of an idle process. The first
+   * standby loads this long after the first start is ready, when the first requests are answered; later ones load at
+   * once. Undefined: no standby.
    */
   standbyAfterMs?: number;
-  /** Asked again and again after each start until it says yes; must answer within a second or so. */
+  /** Called repeatedly after each start until it returns true. Must return within about a second. */
   isReady: () => Promise<boolean>;
-  /** Told after each start; for whoever wants to know the pid. */
+  /** Called with the pid after each start. */
   onStart?: (pid: number) => void;
   log: (line: string) => void;
 }
 
-/** The child ended with EX_CONFIG before it was ever ready; it has printed the reason itself. */
+/** The child ended with EX_CONFIG before it was ready; it has printed the reason itself. */
 export class ChildRefusesConfiguration extends Error {}
 
-/** The child was told to stop before it was ever ready. */
+/** The child was stopped before it was ready. */
 export class ChildStopped extends Error {}
 
 export interface SupervisedChild {
   /**
-   * Resolves when the child is ready for the first time.
-   * Rejects with ChildRefusesConfiguration or ChildStopped; otherwise it keeps trying.
+   * Resolves when the child is ready for the first time. Rejects with ChildRefusesConfiguration or ChildStopped;
+   * other failures are retried.
    */
   ready: Promise<void>;
-  /** Of the present incarnation; undefined between two. */
+  /** The pid of the current process; undefined between two. */
   pid: () => number | undefined;
-  /** SIGTERM, and SIGKILL after `graceMs`; resolves when the child is gone, and none follows. */
+  /** SIGTERM, then SIGKILL after `graceMs`. Resolves when the child has ended; it is not restarted. */
   stop: (graceMs: number) => Promise<void>;
-  /** SIGKILL now, for a stop that takes too long. */
+  /** SIGKILL now, if the stop takes too long. */
   kill: () => void;
 }
 
 /**
- * Starts a child and starts it again whenever it dies: at once if it had been ready (the lab's
- * faults kill the API many times a minute, and each time it must be back before a client gives up),
- * with back-off if not.
+ * Starts a child and restarts it whenever it dies: at once if it had been ready, otherwise with back-off. (The lab's
+ * faults kill the API many times a minute, and it must be back before clients stop retrying.)
  */
 export function supervise(options: ChildOptions): SupervisedChild {
   let child: ChildProcess | undefined;
-  let standby: Incarnation | undefined;
+  let standby: Launched | undefined;
   const prepareStandby = () => {
     if (standby || stopping.signal.aborted) return;
     const prepared = (standby = load(options));
     void prepared.ended.then((end) => {
-      if (standby !== prepared) return; // it has taken over
+      if (standby !== prepared) return; // it has become the child
       standby = undefined;
       options.log(`${options.name}'s standby ended with ${end}; the next start loads its code`);
     });
@@ -90,14 +89,14 @@ export function supervise(options: ChildOptions): SupervisedChild {
     announceReady = resolve;
     announceFailure = reject;
   });
-  ready.catch(() => undefined); // whoever stops early may never ask
+  ready.catch(() => undefined); // a caller that stops early may never await it
 
   const finished = (async () => {
     let everReady = false;
     let backOffMs = BACK_OFF_MS.first;
     while (!stopping.signal.aborted) {
-      const incarnation = takeStandby() ?? load(options);
-      child = incarnation.process;
+      const launched = takeStandby() ?? load(options);
+      child = launched.process;
       if (child) activate(child, options);
       const over = new AbortController();
       const readiness = untilReady(options.isReady, over.signal).then((isReady) => {
@@ -108,7 +107,7 @@ export function supervise(options: ChildOptions): SupervisedChild {
         }
         return isReady;
       });
-      const end = await incarnation.ended;
+      const end = await launched.ended;
       const pid = child?.pid;
       child = undefined;
       over.abort();
@@ -125,7 +124,7 @@ export function supervise(options: ChildOptions): SupervisedChild {
       }
       options.log(`${ended}; starting it again in ${backOffMs / 1000} s`);
       await delay(backOffMs, undefined, { signal: stopping.signal }).catch(() => undefined);
-      backOffMs = Math.min(backOffMs * 2, BACK_OFF_MS.most);
+      backOffMs = Math.min(backOffMs * 2, BACK_OFF_MS.max);
     }
     announceFailure(new ChildStopped(options.name));
   })();
@@ -136,7 +135,7 @@ export function supervise(options: ChildOptions): SupervisedChild {
     kill: () => void child?.kill('SIGKILL'),
     async stop(graceMs) {
       stopping.abort();
-      takeStandby()?.process?.kill('SIGKILL'); // it has begun nothing
+      takeStandby()?.process?.kill('SIGKILL'); // it has not started any work
       child?.kill('SIGTERM');
       const killer = setTimeout(() => {
         options.log(`${options.name} did not stop within ${graceMs / 1000} s and is killed`);
@@ -149,31 +148,29 @@ export function supervise(options: ChildOptions): SupervisedChild {
 }
 
 /**
- * Loaded into each child before its own code: until the program has a handler of its own, it ends
- * when the channel to us closes. Without it a child that is still loading when we are killed would
- * never hear of it, and hold its port for ever.
+ * Loaded into each child before its own code: until the program has its own handler, it ends when the channel to us
+ * closes. Otherwise a child that is still loading when we are killed would keep running and hold its port forever.
  */
 const END_WITH_US =
-  'data:text/javascript,' + // as in every URL, #, ? and % would end the text or change it
+  'data:text/javascript,' + // in a URL, #, ? and % would end or change the text
   "const end = () => process.listenerCount('disconnect') || process.kill(process.pid, 'SIGTERM');" +
   "if (process.connected) process.once('disconnect', end); else end();";
 
-interface Incarnation {
-  /** Undefined if the system had no room for a process. */
+interface Launched {
+  /** Undefined if the system could not create the process. */
   process: ChildProcess | undefined;
-  /** How it ended, in words; listened for from the beginning. */
+  /** How it ended, as text; recorded from the beginning. */
   ended: Promise<string>;
 }
 
-function load({ script, env, laterEnv }: ChildOptions): Incarnation {
+function load({ script, env, laterEnv }: ChildOptions): Launched {
   try {
     const child = fork(script, laterEnv ? ['env-by-message'] : [], {
       env,
       execArgv: [...process.execArgv, '--import', END_WITH_US],
-      // A process group of its own: Ctrl-C in the terminal would otherwise stop the sandbox while the
-      // API still drains.
+      // Its own process group: otherwise Ctrl-C in the terminal would stop the sandbox while the API drains.
       detached: true,
-      // The channel carries no other message. It closes when we die, by kill -9 too, and the child then ends.
+      // The channel carries no other message. It closes when we die, even by kill -9, and then the child ends.
       stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
     });
     return { process: child, ended: untilEnd(child) };
@@ -185,8 +182,8 @@ function load({ script, env, laterEnv }: ChildOptions): Incarnation {
 function activate(child: ChildProcess, { laterEnv, onStart }: ChildOptions): void {
   if (child.pid !== undefined) onStart?.(child.pid);
   laterEnv?.then(
-    (later) => child.connected && child.send(later, () => undefined), // one that has died is started again
-    () => undefined, // our caller has failed, and stops the child
+    (later) => child.connected && child.send(later, () => undefined), // a child that has died is restarted
+    () => undefined, // the caller has failed and stops the child
   );
 }
 
@@ -200,7 +197,7 @@ async function untilEnd(child: ChildProcess): Promise<string> {
   });
 }
 
-/** Whether the child became ready before it was over. */
+/** Whether the child became ready before it ended. */
 async function untilReady(isReady: () => Promise<boolean>, over: AbortSignal): Promise<boolean> {
   while (!over.aborted) {
     if (await isReady().catch(() => false)) return !over.aborted;

@@ -1,18 +1,18 @@
 import type { LoggerService } from '@nestjs/common';
 import pino from 'pino';
-import { faultOf, framesOf } from './fault.js';
+import { redactError, framesOf } from './redacted-error.js';
 import { currentTrace } from './trace.js';
 
 export interface LogOptions {
-  /** `api`, `worker`: which program wrote the line. */
+  /** `api` or `worker`: the program that wrote the line. */
   program: string;
   level: pino.LevelWithSilent;
 }
 
 /**
- * Nest's logger as one JSON object a line (pino). Two nets against secrets, neither of which rests on remembering:
- * an error is logged without its message (`faultOf`), and texts are searched for what has the shape of a secret.
- * Values without a shape (idempotency keys, descriptions, metadata) have no way in: no header, body or URL is logged.
+ * Nest's logger as one JSON object per line (pino). Two layers keep secrets out: an error is logged without its
+ * message (`redactError`), and every text is searched for the shape of a secret. Values without a shape (idempotency
+ * keys, descriptions, metadata) never arrive here, because no header, body or URL is logged.
  */
 export class JsonLogger implements LoggerService {
   private readonly pino: pino.Logger;
@@ -55,7 +55,7 @@ export class JsonLogger implements LoggerService {
     this.write('fatal', message, more);
   }
 
-  /** Nest passes (message, …, context); in `error` a stack may stand before the context. */
+  /** Nest passes (message, …, context); `error` may also pass a stack before the context. */
   private write(level: pino.Level, message: unknown, more: unknown[]): void {
     const context = typeof more.at(-1) === 'string' ? { context: scrub(String(more.at(-1))) } : {};
     const fault = [message, ...more].find((part) => part instanceof Error);
@@ -63,20 +63,20 @@ export class JsonLogger implements LoggerService {
     this.pino[level]({
       ...context,
       ...fieldsOf(message),
-      ...(fault === undefined ? {} : { fault: faultOf(fault) }),
+      ...(fault === undefined ? {} : { fault: redactError(fault) }),
       ...(typeof stack === 'string' ? { at: framesOf(stack) } : {}),
     });
   }
 }
 
-/** A text, or named facts; nothing else has a place in a log. */
+/** Only a text or an object with named fields is logged. */
 function fieldsOf(message: unknown): object {
   if (typeof message === 'string') return { msg: scrub(message) };
   if (message instanceof Error || typeof message !== 'object' || message === null) return {};
   return JSON.parse(scrub(JSON.stringify(message))) as object;
 }
 
-// `Logger`s of the framework; what they say at start is of interest when a start fails.
+// `Logger`s of the framework. Their start-up lines help only when a start fails.
 const FRAMEWORK = new Set([
   'NestFactory',
   'NestApplication',

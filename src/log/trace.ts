@@ -3,7 +3,7 @@ import type { NextFunction, Request, Response } from 'express';
 
 /** The client's place in a distributed trace. */
 export interface Trace {
-  /** In version 00. As it came, if it came so: this service makes no spans of its own. */
+  /** In version 00. Passed on unchanged, because this service creates no spans. */
   traceparent: string;
   /** 32 hex digits. */
   traceId: string;
@@ -17,7 +17,7 @@ const SAMPLED = 1;
 
 const traces = new AsyncLocalStorage<Trace>();
 
-/** Middleware: all that runs for this request belongs to the client's trace. An invalid header counts as none. */
+/** Middleware: all code that runs for this request belongs to the client's trace. An invalid header is ignored. */
 export function followTrace(request: Request, _response: Response, next: NextFunction): void {
   const { traceparent } = request.headers;
   const trace = typeof traceparent === 'string' ? traceOf(traceparent) : undefined;
@@ -25,7 +25,7 @@ export function followTrace(request: Request, _response: Response, next: NextFun
   traces.run(trace, next);
 }
 
-/** Section 3.2.4: a later version is read as 00, without the fields that it adds, and passed on as 00. */
+/** Section 3.2.4: a later version is read and passed on as 00, without the fields that it adds. */
 function traceOf(traceparent: string): Trace | undefined {
   const [, version, traceId, parentId, flags = '', more] = TRACEPARENT.exec(traceparent) ?? [];
   if (!traceId) return undefined;
@@ -34,7 +34,7 @@ function traceOf(traceparent: string): Trace | undefined {
   return { traceparent: `00-${traceId}-${parentId}-0${sampled}`, traceId };
 }
 
-/** Undefined where no client is: in the sweep, in a job, at boot. */
+/** Undefined where no request runs: in the sweep, in a job, at boot. */
 export function currentTrace(): Trace | undefined {
   return traces.getStore();
 }

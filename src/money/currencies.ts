@@ -1,16 +1,16 @@
 /**
- * The one table of currencies, read by the API and by the sandbox: what Stripe takes, and counts in the minor unit of
- * ISO 4217. An amount goes to the processor as it is, so another unit there is another sum of money.
+ * The only table of currencies, used by the API and the sandbox: those that Stripe takes and counts in the minor unit
+ * of ISO 4217. Amounts go to the processor unchanged, so a different unit there would be a different amount of money.
  *
  * Source: docs.stripe.com/currencies, sections "Supported presentment currencies", "Zero-decimal currencies",
- * "Three-decimal currencies" and "Special cases"; the units of ISO 4217 are those of the package `currency-codes`,
- * which test/white-box/money/currencies.spec.ts compares. Left out on purpose:
+ * "Three-decimal currencies" and "Special cases". The units of ISO 4217 come from the package `currency-codes`;
+ * test/white-box/money/currencies.spec.ts compares them. Left out on purpose:
  * - `isk` and `ugx`: ISO 4217 has no minor unit, Stripe counts two decimals;
  * - `mga`: ISO 4217 counts two decimals, Stripe none;
- * - `ang`, `bgn`, `hrk` and `std`, which are no longer money;
- * - metals, funds and test codes (`xau`, `xdr`, `xts`). The X-codes below are money of several countries.
+ * - `ang`, `bgn`, `hrk` and `std`: no longer in use;
+ * - metals, funds and test codes (`xau`, `xdr`, `xts`). The X-codes below are shared by several countries.
  *
- * `huf` and `twd` are special for payouts only.
+ * `huf` and `twd` are special only for payouts.
  */
 const ZERO_DECIMALS = 'bif clp djf gnf jpy kmf krw pyg rwf vnd vuv xaf xof xpf';
 
@@ -31,14 +31,14 @@ const decimals: ReadonlyMap<unknown, number> = new Map(
   ),
 );
 
-/** In lower case, as Stripe writes them. */
+/** In lower case, as at Stripe. */
 export const CURRENCIES = [...decimals.keys()].sort() as string[];
 
 export function isCurrency(value: unknown): boolean {
   return decimals.has(value);
 }
 
-/** Card networks know two decimals at most: Stripe wants the third to be 0, in charges and refunds. */
+/** Card networks use at most two decimals, so Stripe requires the third to be 0, in charges and refunds. */
 export function stepOf(currency: unknown): 1 | 10 {
   return decimals.get(currency) === 3 ? 10 : 1;
 }

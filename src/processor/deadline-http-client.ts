@@ -5,17 +5,17 @@ import Stripe from 'stripe';
 import { elapsedMs } from '../database/clock.js';
 import { currentTrace } from '../log/trace.js';
 
-/** One call as the application sees it, with all the SDK's own attempts in it. */
+/** One call of the application, which may contain several attempts of the SDK. */
 export interface Call {
   /** By `elapsedMs()`, in ms. */
   deadline: number;
-  /** Whether one of the attempts, which may still run, may have reached the processor without a definite no. */
+  /** Whether an attempt, perhaps still running, may have reached the processor without a definite refusal. */
   inDoubt: boolean;
-  /** Whether one of them was told a failure that the processor has stored under the key, and repeats for ever. */
+  /** Whether an attempt got a failure that the processor has stored under the key and will replay forever. */
   stored: boolean;
 }
 
-/** Failures before a connection stood: the request cannot have arrived. */
+/** Errors before a connection existed: the request cannot have arrived. */
 export const NOT_REACHED: ReadonlySet<unknown> = new Set([
   'ECONNREFUSED',
   'ENOTFOUND',
@@ -29,9 +29,9 @@ const calls = new AsyncLocalStorage<Call>();
 type MakeRequest = Stripe.HttpClient['makeRequest'];
 
 /**
- * The SDK has a timeout for each attempt but none for the call, and repeats some attempts whatever it is told.
- * Here every attempt gets what is left of the call, and none begins after its deadline: a process that slept
- * does not take money when it wakes.
+ * The SDK has a timeout for each attempt but none for the call, and it retries some errors even if it is configured
+ * not to. Here each attempt gets the rest of the call's time, and none begins after its deadline: a process that
+ * slept does not take money when it wakes.
  */
 export function deadlineHttpClient(insecure: boolean): Stripe.HttpClient {
   const agent = insecure ? new HttpAgent({ keepAlive: true }) : new HttpsAgent({ keepAlive: true });
@@ -48,8 +48,8 @@ export function deadlineHttpClient(insecure: boolean): Stripe.HttpClient {
     call.inDoubt = true;
     try {
       const response = await inner.makeRequest(...args);
-      // 409: an attempt under this key still runs. 5xx: it may have been charged before the fault. 2xx: its body,
-      // which is still to come, may not be the end of it.
+      // 409: an attempt under this key still runs. 5xx: the charge may have happened before the error. 2xx: the body
+      // is still to come, and may not arrive.
       const status = response.getStatusCode();
       if (status >= 400 && status < 500 && status !== 409) call.inDoubt = doubtBefore;
       if (status >= 500 && response.getHeaders()['idempotent-replayed'] === 'true') {
@@ -66,8 +66,8 @@ export function deadlineHttpClient(insecure: boolean): Stripe.HttpClient {
 
 class NoWholeAnswerInTime extends Error {}
 
-/** Whether it is our own deadline that ended a call. */
-export function isLapse(error: unknown): boolean {
+/** Whether our own deadline ended the call. */
+export function isDeadlineExceeded(error: unknown): boolean {
   if (error instanceof NoWholeAnswerInTime) return true;
   if (!(error instanceof Stripe.errors.StripeConnectionError)) return false;
   return (
@@ -76,11 +76,11 @@ export function isLapse(error: unknown): boolean {
 }
 
 /**
- * Runs a call of the SDK; its attempts find their deadline here and leave their doubts. The SDK's timeout is for silence
- * on the socket: an answer that drips in, and a pause between two attempts, end by the deadline as well.
- * @throws what `isLapse` knows, some 100 ms after the deadline.
+ * Runs a call of the SDK. Its attempts read their deadline from `call`, and record their doubts in it. The SDK's
+ * timeout covers only silence on the socket; this deadline also covers a slow body and the pauses between attempts.
+ * @throws an error for which `isDeadlineExceeded` is true, about 100 ms after the deadline.
  */
-export async function inTime<T>(call: Call, run: () => Promise<T>): Promise<T> {
+export async function withDeadline<T>(call: Call, run: () => Promise<T>): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_resolve, reject) => {
     const left = Math.max(0, call.deadline - elapsedMs());

@@ -1,15 +1,15 @@
 import type { Processor } from './processor.js';
 
-/** Told of each call to the processor when it has ended. */
+/** Called after each call to the processor. */
 export abstract class ProcessorObserver {
   /**
    * @param call the method of `Processor`.
-   * @param answer the kind of the answer; `none` for a lookup without a find, `failed` for an exception.
+   * @param answer the kind of the answer; `none` for a lookup that found nothing, `failed` for an exception.
    */
   abstract ended(call: string, answer: string, seconds: number): void;
 }
 
-/** The same processor; each of its calls outside is timed. */
+/** Wraps a processor and times each of its calls. */
 export function observed(processor: Processor, observer: ProcessorObserver): Processor {
   return new Proxy(processor, {
     get(target, name) {
@@ -18,7 +18,7 @@ export function observed(processor: Processor, observer: ProcessorObserver): Pro
       return (...args: unknown[]) => {
         const began = performance.now();
         const result: unknown = Reflect.apply(member, target, args);
-        if (!(result instanceof Promise)) return result; // nothing goes out, or page by page
+        if (!(result instanceof Promise)) return result; // no call, or an iterator over pages
         const end = (answer: string) =>
           observer.ended(name, answer, (performance.now() - began) / 1000);
         result.then(

@@ -1,32 +1,34 @@
-/** Of the naive lane: the merchant's own pairs and ours. Not `charge`: the payment is none of our charges. */
+/**
+ * For the naive lane: the merchant's pairs and ours. No `charge`, because the payment belongs to none of our charges.
+ */
 export type NaiveMetadata = Record<string, string> & {
   naive_charge: string;
   account: string;
   charge?: never;
 };
 
-/** What the processor is to be told of a charge. */
+/** The parameters of a payment at the processor. */
 export interface PaymentParameters {
   amount: number;
   currency: string;
   payment_method: string;
   description?: string;
-  /** `charge` is our id: by it the payment is found again, whatever was lost. */
+  /** `charge` is our id, by which we find the payment again. */
   metadata: { charge: string; account: string; order?: string } | NaiveMetadata;
 }
 
 /**
- * What the processor's answer means: the one place where an answer becomes a fact. Only the first three end a
+ * What the processor's answer means. Only here does an answer become an outcome. Only the first three kinds end a
  * charge. `unknown` is an outcome, never an exception.
  */
 export type ProcessorAnswer =
   | { kind: 'succeeded'; reference: string }
   | { kind: 'declined'; code: string; declineCode: string; reference: string | null }
-  /** Definite, not the card's fault: an invalid request, canceled by a person. */
+  /** Definite, but not the card's fault: an invalid request, or canceled by a person. */
   | { kind: 'rejected'; failureCode: string; reference: string | null }
-  /** Nothing happened there: not reached, too many requests, bad credentials (these need a person: `alarm`). */
+  /** Nothing happened: not reached, too many requests, or bad credentials (`alarm`: a person must act). */
   | { kind: 'refused'; reason: string; alarm: boolean }
-  /** All else. `stored`: the processor will replay this for ever, asking again under the key is useless: look. */
+  /** Anything else. `stored`: the processor will replay this forever, so look the payment up instead of retrying. */
   | { kind: 'unknown'; reason: string; stored: boolean };
 
 /** A payment in the processor's ledger, the ground truth of what a customer paid. */
@@ -49,7 +51,7 @@ export interface PaidRefund {
   reference: string;
   amount: number;
   currency: string;
-  /** The processor's reference of the payment that it gives back. */
+  /** The processor's id of the payment that it refunds. */
   payment: string | undefined;
   /** Our ids, if it is one of ours. */
   refund: string | undefined;
@@ -59,25 +61,25 @@ export interface PaidRefund {
   answer: ProcessorAnswer;
 }
 
-/** When something was made, both ends included, by the processor's clock in whole seconds. */
+/** A period of creation times, both ends included, by the processor's clock in whole seconds. */
 export interface Span {
   from: Date;
   to: Date;
 }
 
 /**
- * Asked before each call of a reading that may take many: by `elapsedMs()`, in ms, when that call must have ended. What
- * it throws ends the reading.
+ * Called before each call of a lookup that may need many calls. Returns that call's deadline by `elapsedMs()`, in ms.
+ * An error that it throws ends the lookup.
  */
 export type NextDeadline = () => Promise<number>;
 
 /**
- * What a fence found. `fenced`: the key was unused, and now belongs to an intent that was canceled: whoever wakes up
- * and sends the original takes nothing. `used`: the original arrived there before.
+ * The result of a fence. `fenced`: the key was unused, and now belongs to a canceled intent, so a late original
+ * request takes nothing. `used`: the original request arrived first.
  */
 export type FenceAnswer = { kind: 'fenced' | 'used' } | { kind: 'unknown'; reason: string };
 
-/** What the processor is to be told of a refund. */
+/** The parameters of a refund at the processor. */
 export interface RefundParameters {
   /** The processor's reference of the payment. */
   payment_intent: string;
@@ -85,27 +87,27 @@ export interface RefundParameters {
   metadata: { refund: string; charge: string; account: string };
 }
 
-/** What the processor tells us by itself about one of our charges or refunds. */
+/** A notification from the processor about one of our charges or refunds. */
 export interface Notification {
-  /** The processor's own id of the event: applied once. */
+  /** The processor's id of the event; each is applied once. */
   id: string;
   type: string;
   account: string;
   charge: string;
-  /** Set if it is about a refund. */
+  /** Set for a refund. */
   refund?: string;
   /** The processor's own id of the payment or refund. */
   reference: string;
   amount: number;
   currency: string;
   answer: ProcessorAnswer;
-  /** Set if it is about a refund that names none of ours: when it was made, as ISO 8601. */
+  /** Set for a refund that was made elsewhere: its creation time as ISO 8601. */
   madeElsewhereAt?: string;
 }
 
 /**
- * What the processor tells us by itself about the refunds of a payment, without a word about whose that is: an object
- * made at its own desk carries no ids of ours.
+ * A notification about refunds of a payment that does not say whose it is: a refund made in the processor's dashboard
+ * carries none of our ids.
  */
 export interface RefundNews {
   /** The processor's own id of the event. */
@@ -113,63 +115,63 @@ export interface RefundNews {
   type: string;
   /** The processor's reference of the payment. */
   payment: string;
-  /** How much of the payment has gone back by now, or the one refund that moved. */
+  /** The refunded total of the payment so far, or the one refund that changed. */
   about: { refunded: number } | PaidRefund;
 }
 
-/** Why there is nothing to apply. The first two say that nobody knows who sent it. */
+/** Why there is nothing to apply. With the first two, the sender is not authenticated. */
 export type NoNotification = 'no secret' | 'forged' | 'not JSON' | 'not an event' | 'irrelevant';
 
-/** DI token class: one adapter exists, the official SDK, against Stripe or the sandbox. */
+/** The processor, as a DI token. One adapter exists: the official SDK, for Stripe or the sandbox. */
 export abstract class Processor {
-  /** Stored with each charge; only the processor of that name finishes it. */
+  /** Stored with each charge. Only the processor with this name may finish it. */
   abstract readonly name: string;
   /**
-   * The exact request, as text, to be stored at reserve: every repeat sends this, also after a deploy. A parameter
-   * that changed between two attempts would make the processor refuse its own key.
+   * The exact request as text, stored at reserve. Every repeat sends this text, even after a deploy, because the
+   * processor refuses a key whose parameters have changed.
    */
   abstract prepare(parameters: PaymentParameters): string;
   /**
-   * By `elapsedMs()`, in ms: the end of a call that begins now. Give it to each of several calls as `notAfter`, and
-   * together they take no longer than one.
+   * The deadline of a call that starts now, by `elapsedMs()`, in ms. Pass it to several calls as `notAfter`, and they
+   * share the time of one.
    */
   abstract deadline(): number;
   /**
    * Takes money, at most once per key, however often it is called.
-   * @param notAfter by `elapsedMs()`, in ms: no attempt begins later, and no answer is awaited longer. It can only
-   *   shorten the call.
+   * @param notAfter by `elapsedMs()`, in ms: no attempt begins and no answer is awaited after it. It can only shorten
+   *   the call.
    */
   abstract pay(key: string, prepared: string, notAfter?: number): Promise<ProcessorAnswer>;
-  /** Uses the key up without taking anything, so that no attempt under it, however late, can. */
+  /** Uses up the key without taking money, so that no late attempt under it can. */
   abstract fence(key: string, prepared: string, notAfter?: number): Promise<FenceAnswer>;
   /**
-   * Looks a charge's payment up in the ledger (never by search, which lags). Cancels one that waits for 3-D Secure. It
-   * takes as long as the ledger of that span is; each page has a deadline of its own.
-   * @throws what the SDK or `nextDeadline` throws, if the ledger could not be read to the end of that span.
+   * Looks up a charge's payment in the ledger (not by search, which lags). Cancels a payment that waits for 3-D
+   * Secure. It takes as long as the ledger of that period needs; each page has its own deadline.
+   * @throws what the SDK or `nextDeadline` throws, if the ledger could not be read to the end of the period.
    */
   abstract look(
     chargeId: string,
     span: Span,
     nextDeadline?: NextDeadline,
   ): Promise<Payment | undefined>;
-  /** As `prepare`, for a refund. */
+  /** Like `prepare`, for a refund. */
   abstract prepareRefund(parameters: RefundParameters): string;
-  /** Gives money back, at most once per key while the processor remembers it. `notAfter` as for `pay`. */
+  /** Refunds money, at most once per key while the processor remembers the key. `notAfter` as for `pay`. */
   abstract refund(key: string, prepared: string, notAfter?: number): Promise<ProcessorAnswer>;
-  /** Every refund of one payment, whoever asked for it, by the processor's reference. @throws as `look`. */
+  /** Every refund of one payment, with or without our ids, by the processor's reference. @throws like `look`. */
   abstract refundsOf(reference: string, notAfter?: number): Promise<PaidRefund[]>;
   /**
-   * Checks who sent a notification, on its raw bytes, and reads it.
-   * @param signature the `Stripe-Signature` header; five minutes old at most.
+   * Authenticates a notification by its raw bytes, and reads it.
+   * @param signature the `Stripe-Signature` header; at most five minutes old.
    */
   abstract readNotification(
     raw: Buffer,
     signature: string,
   ): Notification | RefundNews | NoNotification;
-  /** One payment by the processor's reference; undefined if there is none. @throws as `look`. */
+  /** One payment by the processor's reference; undefined if there is none. @throws like `look`. */
   abstract payment(reference: string): Promise<Payment | undefined>;
-  /** Every payment, or those of a span, newest first. @throws as `look`. */
+  /** Every payment, or those of a period, newest first. @throws like `look`. */
   abstract payments(span?: Span): AsyncIterable<Payment>;
-  /** Every refund, or those of a span, newest first. @throws as `look`. */
+  /** Every refund, or those of a period, newest first. @throws like `look`. */
   abstract refunds(span?: Span): AsyncIterable<PaidRefund>;
 }

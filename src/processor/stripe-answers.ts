@@ -1,28 +1,32 @@
-import { nameOf } from '../log/fault.js';
+import { nameOf } from '../log/redacted-error.js';
 import Stripe from 'stripe';
 import { NOT_REACHED } from './deadline-http-client.js';
-import type { ProcessorAnswer } from './processor.js';
+import type { FenceAnswer, ProcessorAnswer } from './processor.js';
 
-/** What we call it, whatever Stripe calls the way in which it was asked for. */
+/** Our code for it, whichever code Stripe uses. */
 const AUTHENTICATION_REQUIRED = 'authentication_required';
 
 /**
- * Why we cancel an intent that asks for it: Stripe's own word. A person who cancels an intent with it at the processor's
- * desk ends the charge in the same way.
+ * The reason with which we cancel an intent that requires 3-D Secure (Stripe's own value). If a person cancels an
+ * intent with it in the dashboard, the charge ends in the same way.
  */
 export const UNAUTHENTICATED =
   'abandoned' satisfies Stripe.PaymentIntentCancelParams.CancellationReason;
 
 /**
- * Whether the bank asks for 3-D Secure, which this API does not run. Until such an intent is canceled, it can still be
- * completed: it is no end of a charge (source: Stripe's "PaymentIntent lifecycle", `error_on_requires_action`).
+ * Whether the bank requires 3-D Secure, which this API does not support. Until such an intent is canceled, it can
+ * still be completed, so it does not end a charge (source: Stripe's "PaymentIntent lifecycle",
+ * `error_on_requires_action`).
  */
-export function asksForAuthentication(intent: Stripe.PaymentIntent): boolean {
+export function requiresAuthentication(intent: Stripe.PaymentIntent): boolean {
   if (intent.status === 'requires_action') return true;
-  return intent.status === 'requires_payment_method' && isAboutIt(intent.last_payment_error);
+  return (
+    intent.status === 'requires_payment_method' &&
+    isAuthenticationFailure(intent.last_payment_error)
+  );
 }
 
-/** The end of an intent that asked for authentication and is canceled now. */
+/** The outcome of an intent that required authentication and is now canceled. */
 export function authenticationRequired(reference: string | null): ProcessorAnswer {
   const code = AUTHENTICATION_REQUIRED;
   return { kind: 'declined', code, declineCode: code, reference };
@@ -35,12 +39,12 @@ export function answerOfIntent(intent: Stripe.PaymentIntent): ProcessorAnswer {
     case 'succeeded':
       return { kind: 'succeeded', reference: intent.id };
     case 'requires_payment_method':
-      if (failure && !asksForAuthentication(intent)) return answerOfFailure(failure, intent.id);
+      if (failure && !requiresAuthentication(intent)) return answerOfFailure(failure, intent.id);
       break;
     case 'canceled':
-      // Definite: nothing was taken and nothing can be. What had failed before says more than the cancel.
+      // Definite: nothing was taken and nothing can be. An earlier failure explains more than the cancel.
       if (failure) return answerOfFailure(failure, intent.id);
-      // We may have been killed after our own cancel, or its notification was faster than our settle.
+      // Our process may have been killed after its own cancel, or the notification arrived before our settle.
       if (intent.cancellation_reason === UNAUTHENTICATED) return authenticationRequired(intent.id);
       return { kind: 'rejected', failureCode: 'canceled', reference: intent.id };
     case 'processing':
@@ -61,7 +65,7 @@ export function answerOfRefund({ id, status, failure_reason }: Stripe.Refund): P
   return { kind: 'unknown', reason: `the refund is ${status}`, stored: false };
 }
 
-/** The meaning of what the SDK throws (source: Stripe's "Errors" and "Error handling"). */
+/** The meaning of an error of the SDK (source: Stripe's "Errors" and "Error handling"). */
 export function answerOfError(error: unknown): ProcessorAnswer {
   if (error instanceof Stripe.errors.StripeCardError) {
     return answerOfFailure(error, error.payment_intent?.id ?? null);
@@ -88,7 +92,7 @@ export function answerOfError(error: unknown): ProcessorAnswer {
     const stored = error.headers?.['idempotent-replayed'] === 'true';
     return { kind: 'unknown', reason: `the processor failed with ${error.statusCode}`, stored };
   }
-  // Among these: key in use (409), idempotency_error (our key with other parameters), an answer that is not JSON.
+  // Includes: key in use (409), idempotency_error (our key with other parameters), an answer that is not JSON.
   return { kind: 'unknown', reason: nameOf(error), stored: false };
 }
 
@@ -97,18 +101,49 @@ interface Failure {
   decline_code?: string;
 }
 
-function isAboutIt(failure: Failure | null): boolean {
+function isAuthenticationFailure(failure: Failure | null): boolean {
   return [failure?.code, failure?.decline_code].includes(AUTHENTICATION_REQUIRED);
 }
 
 function answerOfFailure(failure: Failure, reference: string | null): ProcessorAnswer {
-  if (isAboutIt(failure)) return authenticationRequired(reference);
+  if (isAuthenticationFailure(failure)) return authenticationRequired(reference);
   const { code, decline_code } = failure;
   return {
     kind: 'declined',
     code: code || 'card_declined',
-    // The SDK gives an absent decline code as ''.
+    // The SDK represents an absent decline code as ''.
     declineCode: decline_code || code || 'generic_decline',
     reference,
   };
+}
+
+/** A failed status read says nothing about the payment itself. */
+export function unknownYet(error: unknown): ProcessorAnswer {
+  return {
+    kind: 'unknown',
+    reason: `in progress, and its status cannot be read: ${nameOf(error)}`,
+    stored: false,
+  };
+}
+
+/** The deadline came before the first attempt, or between attempts that had no effect. */
+export const NOTHING_BEGUN: ProcessorAnswer = {
+  kind: 'refused',
+  reason: 'the deadline passed before an attempt could begin',
+  alarm: false,
+};
+
+/** The meaning of an error of a fence. */
+export function fenceAnswerOfError(error: unknown): FenceAnswer {
+  if (error instanceof Stripe.errors.StripeIdempotencyError && error.statusCode === 400) {
+    return { kind: 'used' };
+  }
+  if (
+    error instanceof Stripe.errors.StripeInvalidRequestError &&
+    (error.param === 'amount' || error.param === 'currency')
+  ) {
+    // The original request has the same values, and validation errors are not stored: it will be refused too.
+    return { kind: 'fenced' };
+  }
+  return { kind: 'unknown', reason: nameOf(error) };
 }

@@ -1,7 +1,7 @@
 import Stripe from 'stripe';
-import { nameOf } from '../log/fault.js';
-import { inTime, type Call } from './deadline-http-client.js';
+import { withDeadline, type Call } from './deadline-http-client.js';
 import type { FenceAnswer } from './processor.js';
+import { fenceAnswerOfError } from './stripe-answers.js';
 
 /** Uses up a key with an intent that takes nothing, so that no later call under the key can take money. */
 export async function fenceKey(
@@ -12,29 +12,19 @@ export async function fenceKey(
 ): Promise<FenceAnswer> {
   const { amount, currency } = JSON.parse(prepared) as Stripe.PaymentIntentCreateParams;
   try {
-    return await inTime(call, async (): Promise<FenceAnswer> => {
-      // Without a payment method and unconfirmed: this takes nothing even if the cancel below is lost.
+    return await withDeadline(call, async (): Promise<FenceAnswer> => {
+      // Without a payment method and unconfirmed, so this takes nothing even if the cancel below is lost.
       const intent = await paymentIntents.create(
         { amount, currency, confirm: false, metadata: { fence: key } },
         { idempotencyKey: key },
       );
-      // If the answer is replayed from an earlier fence, the intent is canceled already.
+      // If this is a replay of an earlier fence, the intent is already canceled.
       await paymentIntents.cancel(intent.id).catch((error: unknown) => {
         if (!(error instanceof Stripe.errors.StripeInvalidRequestError)) throw error;
       });
       return { kind: 'fenced' };
     });
   } catch (error) {
-    if (error instanceof Stripe.errors.StripeIdempotencyError && error.statusCode === 400) {
-      return { kind: 'used' };
-    }
-    if (
-      error instanceof Stripe.errors.StripeInvalidRequestError &&
-      (error.param === 'amount' || error.param === 'currency')
-    ) {
-      // The original has the same values, and Stripe stores no validation error: it refuses the original, too.
-      return { kind: 'fenced' };
-    }
-    return { kind: 'unknown', reason: nameOf(error) };
+    return fenceAnswerOfError(error);
   }
 }

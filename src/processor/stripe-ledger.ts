@@ -1,5 +1,5 @@
 import type Stripe from 'stripe';
-import type { PaidRefund, Payment } from './processor.js';
+import type { PaidRefund, Payment, Span } from './processor.js';
 import { answerOfIntent, answerOfRefund } from './stripe-answers.js';
 
 /** A PaymentIntent as a payment in the processor's ledger. */
@@ -18,7 +18,7 @@ export function paymentOf(intent: Stripe.PaymentIntent): Payment {
   };
 }
 
-/** A refund of Stripe's, whoever asked for it. */
+/** A refund at Stripe, made by us or not, as a refund in the processor's ledger. */
 export function paidRefundOf(refund: Stripe.Refund): PaidRefund {
   return {
     reference: refund.id,
@@ -33,7 +33,12 @@ export function paidRefundOf(refund: Stripe.Refund): PaidRefund {
   };
 }
 
-/** A reference, also if it was expanded. */
+/** The id of a reference, expanded or not. */
 function idOf(reference: string | { id: string } | null): string | undefined {
   return typeof reference === 'string' ? reference : reference?.id;
+}
+
+/** A period as a filter of Stripe's lists. */
+export function secondsOf({ from, to }: Span): { gte: number; lte: number } {
+  return { gte: Math.floor(from.getTime() / 1000), lte: Math.ceil(to.getTime() / 1000) };
 }

@@ -1,13 +1,13 @@
 import type Stripe from 'stripe';
 import type { Payment } from './processor.js';
-import { asksForAuthentication } from './stripe-answers.js';
+import { requiresAuthentication } from './stripe-answers.js';
 import { paymentOf } from './stripe-ledger.js';
 import { endUnauthenticated } from './unauthenticated.js';
 
 /**
- * Reads the ledger page by page until it finds the charge's payment, or to its end.
- * @param step runs one call within a deadline of its own. The SDK repeats a page that fails, within that deadline: the next
- *   look begins at the first page.
+ * Reads the ledger page by page until it finds the charge's payment, or to the end.
+ * @param step runs one call within its own deadline, in which the SDK retries a page that fails. A later lookup
+ *   starts again at the first page.
  */
 export async function lookInLedger(
   intents: Stripe['paymentIntents'],
@@ -22,7 +22,7 @@ export async function lookInLedger(
     const page = await step(() => intents.list({ created, limit: 100, ...after }));
     for (const payment of page.data.map(paymentOf)) {
       if (payment.charge !== chargeId) continue;
-      if (payment.answer.kind === 'succeeded') return payment; // money counts, whatever else was tried
+      if (payment.answer.kind === 'succeeded') return payment; // money was taken, so no other intent matters
       found.push(payment);
     }
     last = page.has_more ? page.data.at(-1)?.id : undefined;
@@ -31,12 +31,12 @@ export async function lookInLedger(
     if (payment.answer.kind !== 'unknown') continue;
     payment.answer = await step(async () => {
       const intent = await intents.retrieve(payment.reference);
-      return asksForAuthentication(intent)
+      return requiresAuthentication(intent)
         ? endUnauthenticated(intents, intent.id)
         : payment.answer;
     });
   }
-  // One that has not ended may still succeed: it counts more than one that has ended without.
+  // An intent that has not ended may still succeed, so it takes precedence over one that ended without success.
   const kinds = ['succeeded', 'unknown'] as const;
   const [first] = kinds.flatMap((kind) => found.filter(({ answer }) => answer.kind === kind));
   return first ?? found[0];

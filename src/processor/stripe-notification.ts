@@ -5,20 +5,20 @@ import type { NoNotification, Notification, RefundNews } from './processor.js';
 import { answerOfIntent, answerOfRefund } from './stripe-answers.js';
 import { paidRefundOf } from './stripe-ledger.js';
 
-/** What we follow, and which object each is about (source: Stripe's "Types of events"). */
-const FOLLOWED: ReadonlyMap<unknown, 'intent' | 'refund' | 'charge'> = new Map([
+/** The event types that we use, and the object of each (source: Stripe's "Types of events"). */
+const USED_TYPES: ReadonlyMap<unknown, 'intent' | 'refund' | 'charge'> = new Map([
   ['payment_intent.succeeded', 'intent'],
   ['payment_intent.payment_failed', 'intent'],
   ['payment_intent.canceled', 'intent'],
   ['refund.created', 'refund'],
   ['refund.updated', 'refund'],
   ['refund.failed', 'refund'],
-  // Older endpoints have these two only. Since 2022-11-15 the charge does not include its refunds.
+  // Older endpoints send only these two. Since 2022-11-15 the charge does not include its refunds.
   ['charge.refund.updated', 'refund'],
   ['charge.refunded', 'charge'],
 ]);
 
-/** An attacker may have recorded an older signature and sent it again. Stripe's own default, in seconds. */
+/** An older signature may be a captured one that is sent again. Stripe's default, in seconds. */
 const SIGNATURE_TOLERANCE_SECONDS = 300;
 
 /** Reads a webhook's body once its signature is verified. */
@@ -29,7 +29,7 @@ export function readSigned(
   secret: string | undefined,
 ): Notification | RefundNews | NoNotification {
   if (secret === undefined) return 'no secret';
-  // The SDK would read bytes that are not UTF-8 as U+FFFD, and skip a byte order mark: other bytes under one signature.
+  // The SDK would read invalid UTF-8 as U+FFFD and skip a byte order mark: other bytes under the same signature.
   if (!isUtf8(raw)) return 'not JSON';
   const text = raw.toString('utf8');
   try {
@@ -46,18 +46,18 @@ export function readSigned(
 }
 
 /**
- * What an event of Stripe's says about a charge or refund of ours. Ours are known by the shape of our own ids in the
- * metadata, here as in reconciliation: another program may use the same words. A fence's intent has none of these ids,
- * so that its cancel is never taken for the end of its charge. A refund without them may still be of a payment of ours:
- * a person made it in the dashboard.
- * @returns `irrelevant` for somebody else's object, and for news that end nothing: there is nothing to keep of them.
+ * What a Stripe event says about one of our charges or refunds. Ours are recognised by the shape of our ids in the
+ * metadata, as in reconciliation, because another program may use the same metadata names. A fence's intent has none
+ * of these ids, so its cancel never ends the charge. A refund without them may still belong to one of our payments: a
+ * person made it in the dashboard.
+ * @returns `irrelevant` for an object of another program, and for an event that ends nothing: neither is stored.
  */
 export function notificationOf(
   event: unknown,
 ): Notification | RefundNews | 'irrelevant' | 'not an event' {
   if (!isObject(event) || typeof event.type !== 'string') return 'not an event';
   const { id, type } = event;
-  const about = FOLLOWED.get(type);
+  const about = USED_TYPES.get(type);
   if (about === undefined) return 'irrelevant';
   const object = isObject(event.data) ? event.data.object : undefined;
   if (!isName(id) || !isObject(object)) return 'not an event';
@@ -76,11 +76,11 @@ export function notificationOf(
       ? answerOfRefund(object as unknown as Stripe.Refund)
       : answerOfIntent(object as unknown as Stripe.PaymentIntent);
   if (answer.kind === 'unknown') return 'irrelevant';
-  const told = { id, type, account, charge, reference, amount, currency, answer };
-  return about === 'refund' ? { ...told, refund: refund as string } : told;
+  const notification = { id, type, account, charge, reference, amount, currency, answer };
+  return about === 'refund' ? { ...notification, refund: refund as string } : notification;
 }
 
-/** A charge of the processor's, some of which has gone back; its metadata are a copy of its payment's, or nobody's. */
+/** A charge at the processor that was partly or fully refunded. Its metadata, if any, is a copy of the payment's. */
 function refundedNews(object: Json, id: string, type: string): RefundNews | 'irrelevant' {
   const { payment_intent: payment, amount_refunded: refunded } = object;
   if (!isName(payment) || !isAmount(refunded)) return 'irrelevant';
@@ -102,7 +102,7 @@ function foreignRefundNews(
   return { id, type, payment, about: { ...about, createdAt } };
 }
 
-/** The codes that say why something failed become text of ours. */
+/** Whether the status and failure codes are valid names, because they become part of our texts. */
 function hasReadableEnd({ status, last_payment_error, failure_reason }: Json): boolean {
   const { code, decline_code } = isObject(last_payment_error) ? last_payment_error : {};
   return (
@@ -116,7 +116,7 @@ function isObject(value: unknown): value is Json {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** An id or a code: what PostgreSQL can keep and a log can show. */
+/** An id or a code that PostgreSQL can store and a log may show. */
 function isName(value: unknown): value is string {
   return typeof value === 'string' && /^\w{1,255}$/.test(value);
 }

@@ -3,16 +3,22 @@ import {
   answerOfError,
   answerOfIntent,
   answerOfRefund,
-  asksForAuthentication,
+  NOTHING_BEGUN,
+  requiresAuthentication,
+  unknownYet,
 } from './stripe-answers.js';
 import { fenceKey } from './stripe-fence.js';
-import { paidRefundOf, paymentOf } from './stripe-ledger.js';
+import { paidRefundOf, paymentOf, secondsOf } from './stripe-ledger.js';
 import { lookInLedger } from './stripe-look.js';
 import { readSigned } from './stripe-notification.js';
 import { endUnauthenticated, intentOfAuthenticationError } from './unauthenticated.js';
-import { deadlineHttpClient, inTime, isLapse, type Call } from './deadline-http-client.js';
+import {
+  deadlineHttpClient,
+  withDeadline,
+  isDeadlineExceeded,
+  type Call,
+} from './deadline-http-client.js';
 import { elapsedMs } from '../database/clock.js';
-import { nameOf } from '../log/fault.js';
 import {
   Processor,
   type FenceAnswer,
@@ -31,39 +37,23 @@ import {
 export interface StripeOptions {
   name: string;
   secretKey: string;
-  /** Absent for Stripe itself. */
+  /** Absent: Stripe itself. */
   baseUrl?: URL;
-  /** For a call with all the SDK's own attempts in it, in ms. */
+  /** For one call including all the SDK's attempts, in ms. */
   timeoutMs: number;
-  /** Signs the processor's notifications. Absent: none is believed. */
+  /** Signs the processor's notifications. Absent: all are refused. */
   webhookSecret?: string;
 }
 
-/** The SDK's own repeats; they share the call's deadline. More would only crowd a processor in trouble. */
+/** The SDK's own retries; they share the call's deadline. More would overload a processor in trouble. */
 const SDK_RETRIES = 2;
-/** How far the processor's clock may differ from the database's when the ledger is searched, in seconds. */
+/** The largest difference between the processor's clock and the database's when the ledger is searched, in seconds. */
 const CLOCK_SKEW_SECONDS = 300;
 
-/** Of a page of its ledger: a processor that does not answer is asked again by whoever wanted to know. */
+/** For pages of its ledger: no SDK retries, because the caller retries. */
 const ONE_ATTEMPT: Stripe.RequestOptions = { maxNetworkRetries: 0 };
 
-/** Why a question about something under way was not answered says nothing of the thing itself. */
-function unknownYet(error: unknown): ProcessorAnswer {
-  return {
-    kind: 'unknown',
-    reason: `under way, but not to be seen: ${nameOf(error)}`,
-    stored: false,
-  };
-}
-
-/** The deadline came before the first attempt, or between attempts that had ended without effect. */
-const NOTHING_BEGUN: ProcessorAnswer = {
-  kind: 'refused',
-  reason: 'the deadline passed before an attempt could begin',
-  alarm: false,
-};
-
-/** Stripe by its official SDK: test mode, live mode or the local sandbox. */
+/** Stripe through its official SDK: test mode, live mode or the local sandbox. */
 export class StripeProcessor extends Processor {
   readonly name: string;
   private readonly stripe: Stripe;
@@ -110,9 +100,9 @@ export class StripeProcessor extends Processor {
         .create(parameters, { idempotencyKey: key })
         .catch(intentOfAuthenticationError);
       try {
-        // A key replays the first answer for ever, also one that was not final: then its object tells.
+        // A key replays the first answer forever, even one that was not final. Then read the object itself.
         if (intent.status === 'processing') intent = await paymentIntents.retrieve(intent.id);
-        if (!asksForAuthentication(intent)) return answerOfIntent(intent);
+        if (!requiresAuthentication(intent)) return answerOfIntent(intent);
         return await endUnauthenticated(paymentIntents, intent.id);
       } catch (error) {
         return unknownYet(error);
@@ -135,13 +125,13 @@ export class StripeProcessor extends Processor {
   }
 
   async refundsOf(payment_intent: string, notAfter?: number): Promise<PaidRefund[]> {
-    return inTime(this.call(notAfter), async () => {
+    return withDeadline(this.call(notAfter), async () => {
       const found: PaidRefund[] = [];
       try {
         for await (const refund of this.stripe.refunds.list({ payment_intent, limit: 100 }))
           found.push(paidRefundOf(refund));
       } catch (error) {
-        // A payment that is not in this ledger has no refunds there.
+        // A payment that is not in this ledger has no refunds in it.
         const { StripeInvalidRequestError } = Stripe.errors;
         if (!(error instanceof StripeInvalidRequestError && error.code === 'resource_missing'))
           throw error;
@@ -162,7 +152,7 @@ export class StripeProcessor extends Processor {
     const { gte, lte } = secondsOf(span);
     const created = { gte: gte - CLOCK_SKEW_SECONDS, lte: lte + CLOCK_SKEW_SECONDS };
     return lookInLedger(this.stripe.paymentIntents, chargeId, created, async (run) =>
-      inTime(this.call(await nextDeadline()), run),
+      withDeadline(this.call(await nextDeadline()), run),
     );
   }
 
@@ -171,7 +161,7 @@ export class StripeProcessor extends Processor {
   }
 
   async payment(reference: string): Promise<Payment | undefined> {
-    return inTime(this.call(), async () => {
+    return withDeadline(this.call(), async () => {
       try {
         return paymentOf(await this.stripe.paymentIntents.retrieve(reference));
       } catch (error) {
@@ -201,24 +191,20 @@ export class StripeProcessor extends Processor {
     for await (const intent of list) yield paymentOf(intent);
   }
 
-  /** One call, its outcome whatever happens, and its doubts. */
+  /** Runs one call. Every result, error or doubt becomes an answer. */
   private async ask(
     notAfter: number,
     run: () => Promise<ProcessorAnswer>,
   ): Promise<ProcessorAnswer> {
     const call = this.call(notAfter);
-    const answer = await inTime(call, run).catch((error: unknown) =>
-      isLapse(error) && !call.inDoubt ? NOTHING_BEGUN : answerOfError(error),
+    const answer = await withDeadline(call, run).catch((error: unknown) =>
+      isDeadlineExceeded(error) && !call.inDoubt ? NOTHING_BEGUN : answerOfError(error),
     );
-    // Refused or timed out at last, but an attempt before may have arrived, or was told a stored failure.
+    // The last attempt was refused or timed out, but an earlier one may have arrived, or got a stored failure.
     if (answer.kind === 'unknown' || (answer.kind === 'refused' && call.inDoubt)) {
       const stored = call.stored || (answer.kind === 'unknown' && answer.stored);
       return { kind: 'unknown', reason: answer.reason, stored };
     }
     return answer;
   }
-}
-
-function secondsOf({ from, to }: Span): { gte: number; lte: number } {
-  return { gte: Math.floor(from.getTime() / 1000), lte: Math.ceil(to.getTime() / 1000) };
 }

@@ -2,24 +2,24 @@ import Stripe from 'stripe';
 import type { ProcessorAnswer } from './processor.js';
 import {
   answerOfIntent,
-  asksForAuthentication,
+  requiresAuthentication,
   authenticationRequired,
   UNAUTHENTICATED,
 } from './stripe-answers.js';
 
 type PaymentIntents = Stripe['paymentIntents'];
 
-/** The intent of an attempt to pay that failed because the bank asks for 3-D Secure. @throws any other error */
+/** The intent of a payment that failed because the bank requires 3-D Secure. @throws any other error */
 export function intentOfAuthenticationError(error: unknown): Stripe.PaymentIntent {
   const intent = error instanceof Stripe.errors.StripeCardError ? error.payment_intent : undefined;
-  if (intent === undefined || !asksForAuthentication(intent)) throw error;
+  if (intent === undefined || !requiresAuthentication(intent)) throw error;
   return intent;
 }
 
 /**
- * Cancels an intent that asks for 3-D Secure, so that it cannot be completed after its charge has failed. May be
- * repeated by any process; one that was completed meanwhile has succeeded.
- * @throws what the SDK throws, if it is not known whether it is canceled.
+ * Cancels an intent that requires 3-D Secure, so that it cannot be completed after its charge has failed. Any process
+ * may repeat it. An intent that was completed meanwhile has succeeded.
+ * @throws what the SDK throws, if we do not know whether it is canceled.
  */
 export async function endUnauthenticated(
   intents: PaymentIntents,
@@ -29,7 +29,7 @@ export async function endUnauthenticated(
     .cancel(id, { cancellation_reason: UNAUTHENTICATED })
     .catch((error: unknown) => {
       if (!(error instanceof Stripe.errors.StripeInvalidRequestError)) throw error;
-      return intents.retrieve(id); // it has ended: canceled before, or paid
+      return intents.retrieve(id); // it is final: canceled before, or paid
     });
   return intent.status === 'canceled' ? authenticationRequired(id) : answerOfIntent(intent);
 }

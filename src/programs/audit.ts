@@ -8,16 +8,15 @@ import { StripeProcessor } from '../processor/stripe-processor.js';
 import { readingOptions, withDatabase } from '../database/database.js';
 import { run } from './run-program.js';
 
-// `npm run audit`: compares the rows of DATABASE_URL (or of the `npm start` that runs here) with src/audit/*.sql, and
-// with the ledger of the configured processor.
-// One line for each finding. Exit code: 0 nothing found, 1 something found, 2 could not look, 64 usage,
-// 78 configuration.
+// `npm run audit`: compares the rows of DATABASE_URL (or of the running `npm start`) with src/audit/*.sql, and with the
+// ledger of the configured processor. Prints one line for each finding. Exit code: 0 no finding, 1 findings, 2 could
+// not check, 64 usage, 78 configuration.
 
 const USAGE = `Usage: npm run audit
 
 Looks for broken invariants in our rows and in the processor's ledger. Prints one line for each finding:
 invariant, account, id, detail. Changes nothing, takes no arguments.`;
-const COULD_NOT_LOOK = 2;
+const COULD_NOT_CHECK = 2;
 
 const args = process.argv.slice(2);
 if (args.length > 0) endWithUsage(USAGE, args);
@@ -32,8 +31,8 @@ await run(async (config) => {
     process.exitCode = findings.length > 0 ? 1 : 0;
   } catch (error) {
     const { message, code } = error as { message?: string; code?: string };
-    console.error(`the audit could not be made: ${message || code || String(error)}`);
-    process.exitCode = COULD_NOT_LOOK;
+    console.error(`the audit could not run: ${message || code || String(error)}`);
+    process.exitCode = COULD_NOT_CHECK;
   }
 }, commandEnvironment);
 

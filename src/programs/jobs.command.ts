@@ -11,16 +11,16 @@ import { CommandError, requireSchema } from '../database/command.js';
 /** What `npm run jobs -- --help` prints. */
 export const JOBS_USAGE = `Usage: npm run jobs -- <command>
 
-  list              what waits for a person: jobs, charges and refunds that have failed too often,
-                    payments and refunds at the processor that our books do not account for
-  retry <id>        that job, charge or refund is tried again, from its first attempt on
-  retry all         all of them are
+  list              shows what needs a person: jobs, charges and refunds that have failed too often,
+                    and payments and refunds at the processor that our books do not contain
+  retry <id>        tries that job, charge or refund again, with its attempts counted from zero
+  retry all         tries all of them again
   resolve <processor reference> <what was done>
                     closes that payment: its alarm ends, its row stays`;
 
 /**
  * @returns the lines to print.
- * @throws CommandError when there is no such command, or nothing that it could do.
+ * @throws CommandError if the command is unknown, or has nothing to act on.
  */
 export async function runJobsCommand(
   db: Database,

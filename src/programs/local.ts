@@ -6,17 +6,17 @@ import { banner } from '../local/banner.js';
 import { localSettings } from '../local/settings.js';
 import { CannotStart, LocalStack } from '../local/stack.js';
 import { ChildRefusesConfiguration } from '../local/supervisor.js';
-import { faultOf } from '../log/fault.js';
+import { redactError } from '../log/redacted-error.js';
 import { operatorError } from './operator-error.js';
 
-// `npm start`: PostgreSQL, sandbox, worker and API on one machine, each a process of its own, kept
-// running until Ctrl-C. Proved by test/local/.
+// `npm start`: PostgreSQL, sandbox, worker and API on one machine, each in its own process, kept running until
+// Ctrl-C. Proof: test/local/.
 
-// A terminal that was closed cannot be written to; we still have processes to stop.
+// Writes to a closed terminal fail; ignore that, because the child processes must still be stopped.
 process.stdout.on('error', () => undefined);
 process.stderr.on('error', () => undefined);
 
-// Our children are started again from our own build: build/build.mjs removes none that a live process names here.
+// Children are restarted from the same build. build/build.mjs keeps a build while a live process is listed here.
 const users = fileURLToPath(new URL('../../in-use/', import.meta.url));
 mkdirSync(users, { recursive: true });
 writeFileSync(`${users}${process.pid}`, '');
@@ -27,15 +27,15 @@ let signals = 0;
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
   process.on(signal, () => {
     signals++;
-    // The third time not even PostgreSQL is waited for; its watchdog stops it when we are gone.
+    // The third signal does not even wait for PostgreSQL; its watchdog stops it after we exit.
     if (signals > 2) process.exit(1);
-    if (signals > 1) return stack?.hurry();
-    console.log(`\n${signal}: stopping. Once more to hurry.`);
+    if (signals > 1) return stack?.killChildren();
+    console.log(`\n${signal}: stopping. Repeat to stop at once.`);
     void end(0);
   });
 }
 
-// The shell's PGSSLMODE and the like are about another server than the one that we bring.
+// The shell's PGSSLMODE and the like are meant for another server than our own.
 if (!process.env.DATABASE_URL) ignorePgVariables();
 
 try {
@@ -48,7 +48,7 @@ try {
   const databaseUrl = await stack.start();
   console.log(banner(settings, databaseUrl, process.uptime()));
 } catch (error) {
-  // After a signal whatever was under way fails, and `end` is already at work.
+  // After a signal, any step in progress fails, and `end` is already running.
   if (signals === 0) {
     report(error);
     await end(isConfiguration(error) ? EXIT_CONFIGURATION : 1);
@@ -56,7 +56,7 @@ try {
 }
 
 async function end(code: number): Promise<void> {
-  // Some of what is waited for keeps no event loop alive; without this Node would leave with code 13.
+  // Some awaited work keeps no event loop alive; without this timer Node would exit with code 13.
   setInterval(() => undefined, 1_000);
   await stack?.stop();
   process.exit(code);
@@ -69,5 +69,5 @@ function isConfiguration(error: unknown): boolean {
 function report(error: unknown): void {
   if (error instanceof ChildRefusesConfiguration) return; // it has printed its line
   const forTheUser = error instanceof CannotStart || error instanceof ConfigurationError;
-  console.error(forTheUser ? error.message : JSON.stringify(faultOf(error)));
+  console.error(forTheUser ? error.message : JSON.stringify(redactError(error)));
 }

@@ -10,33 +10,33 @@ import { MigrationLockLost, MigrationOutOfTime } from '../database/migrate.js';
 
 export interface OperatorError {
   line: string;
-  /** 78 tells a supervisor that starting again will not help. */
+  /** 78 tells a supervisor that a restart will not help. */
   exitCode: number;
 }
 
-const LASTING = [ConfigurationError, UnfitDatabase, MigrationOutOfTime];
+const PERMANENT = [ConfigurationError, UnfitDatabase, MigrationOutOfTime];
 
-/** A supervisor may try again. */
-const PASSING = [
+/** A restart may help. */
+const TEMPORARY = [
   ReadOnlyDatabase,
   MigrationLockLost,
   MigrationBlocked,
-  // Nest's own refusals, and the engine's, name our classes and routes and nothing else.
+  // Refusals of Nest and of the engine, whose messages contain only our classes and routes.
   RuntimeException,
   IdempotencyMisconfigured,
 ];
 
-/** What the operator can repair is one line, in every program. All else is a fault of ours: undefined. */
+/** What the operator can repair becomes one line, in every program. Undefined for anything else: our own fault. */
 export function operatorError(error: unknown): OperatorError | undefined {
   const isOneOf = (classes: (abstract new (...args: never[]) => Error)[]) =>
     classes.some((each) => error instanceof each);
-  if (isOneOf(LASTING)) return { line: (error as Error).message, exitCode: EXIT_CONFIGURATION };
-  if (isOneOf(PASSING)) return { line: (error as Error).message, exitCode: 1 };
+  if (isOneOf(PERMANENT)) return { line: (error as Error).message, exitCode: EXIT_CONFIGURATION };
+  if (isOneOf(TEMPORARY)) return { line: (error as Error).message, exitCode: 1 };
   const line = portRefusal(error) ?? databaseRefusal(error);
   return line === undefined ? undefined : { line, exitCode: EXIT_CONFIGURATION };
 }
 
-/** Why nothing can listen there. A connection to PostgreSQL fails with the same codes. */
+/** Why the port cannot be used. Checks the syscall, because a connection to PostgreSQL fails with the same codes. */
 function portRefusal(error: unknown): string | undefined {
   const {
     code = '',

@@ -2,7 +2,7 @@ import { parseArgs } from 'node:util';
 import { endWithUsage } from './run-command.js';
 import type { Config } from '../config.js';
 import { commandEnvironment } from '../local/running.js';
-import { nameOf } from '../log/fault.js';
+import { nameOf } from '../log/redacted-error.js';
 import { databaseOptions, withDatabase, type Database } from '../database/database.js';
 import { toUtc } from '../http/input/rules.js';
 import type { Span } from '../processor/processor.js';
@@ -10,16 +10,16 @@ import { StripeProcessor } from '../processor/stripe-processor.js';
 import { reconcile } from '../reconciliation/reconcile.js';
 import { run } from './run-program.js';
 
-// `npm run reconcile`: run it after a restore from a backup or a failover that lost commits, before clients are let in.
-// One line for each difference, what was repaired included.
-// Exit code: 0 none, 1 some, 2 the ledger could not be read, 64 usage, 78 configuration.
+// `npm run reconcile`: run it after a restore from a backup, or a failover that lost commits, before clients can
+// connect. Prints one line for each difference, repaired ones included. Exit code: 0 no difference, 1 differences, 2
+// the ledger could not be read, 64 usage, 78 configuration.
 
 const USAGE = `Usage: npm run reconcile -- [--from <time>] [--to <time>]
 
-Holds the processor's ledger of that span against the charges and refunds here, both ways, and
-rebuilds those that are missing here. Times are ISO 8601; the default is the last 30 days.`;
+Compares the processor's ledger of that period with the charges and refunds here, in both directions,
+and rebuilds those that are missing here. Times are ISO 8601; the default is the last 30 days.`;
 const DAYS_MS = 30 * 24 * 3_600_000;
-const COULD_NOT_LOOK = 2;
+const COULD_NOT_READ = 2;
 
 const args = process.argv.slice(2);
 const span = spanOf(args) ?? endWithUsage(USAGE, args);
@@ -45,7 +45,7 @@ async function repair(
     );
     if (elsewhere > 0) {
       console.log(
-        `${elsewhere} payments and refunds name accounts that are not here: another installation's, or lost`,
+        `${elsewhere} payments and refunds name accounts that do not exist here: they belong to another installation, or the accounts were lost`,
       );
     }
     console.log(
@@ -54,11 +54,11 @@ async function repair(
     process.exitCode = differences > 0 ? 1 : 0;
   } catch (error) {
     console.error(`could not reconcile: ${nameOf(error)}`);
-    process.exitCode = COULD_NOT_LOOK;
+    process.exitCode = COULD_NOT_READ;
   }
 }
 
-/** As the API reads times: without an offset it is UTC. An Invalid Date if it is none. */
+/** Reads times as the API does: without an offset they are UTC. An Invalid Date if the text is not a time. */
 function timeOf(text: string): Date {
   return new Date(toUtc(text) ?? NaN);
 }
@@ -72,7 +72,7 @@ function spanOf(args: string[]): Span | undefined {
     const now = new Date();
     const to = values.to === undefined ? now : timeOf(values.to);
     const from = values.from === undefined ? new Date(to.getTime() - DAYS_MS) : timeOf(values.from);
-    // False as well if one is no time.
+    // Also false if one is an Invalid Date.
     return from <= to ? { from, to: to < now ? to : now } : undefined;
   } catch {
     return undefined;

@@ -1,11 +1,11 @@
 import { commandEnvironment } from '../local/running.js';
-import { EXIT_USAGE, outcomeOf } from '../database/command.js';
+import { EXIT_USAGE, captureOutput } from '../database/command.js';
 import { databaseOptions, withDatabase, type Database } from '../database/database.js';
 import { run } from './run-program.js';
 
 /**
- * Runs `npm run <program> -- <args>` on the database, that of `npm start` if none is named, and prints its lines.
- * Exit code: 0 done, 1 refused, 64 usage, 78 configuration.
+ * Runs `npm run <program> -- <args>` on the configured database, or on that of the running `npm start`, and prints
+ * its lines. Exit code: 0 done, 1 refused, 64 usage, 78 configuration.
  */
 export async function runCommand(
   usage: string,
@@ -15,14 +15,14 @@ export async function runCommand(
   if (args.length === 0 || args.includes('--help')) endWithUsage(usage, args);
   await run(async ({ databaseUrl: url }) => {
     const { text, exitCode } = await withDatabase(databaseOptions(url, 1), (db) =>
-      outcomeOf(() => command(db, args)),
+      captureOutput(() => command(db, args)),
     );
     (exitCode === 0 ? console.log : console.error)(text);
     process.exitCode = exitCode;
   }, commandEnvironment);
 }
 
-/** Ends a command that is used wrongly, or asked how it is used. */
+/** Ends a command with its usage: after --help, or after wrong arguments. */
 export function endWithUsage(usage: string, args: string[]): never {
   const asked = args.includes('--help');
   (asked ? console.log : console.error)(usage);

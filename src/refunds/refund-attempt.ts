@@ -1,6 +1,6 @@
 import { elapsedMs } from '../database/clock.js';
 import type { Database, Queryable } from '../database/database.js';
-import { nameOf } from '../log/fault.js';
+import { nameOf } from '../log/redacted-error.js';
 import type { Processor, ProcessorAnswer } from '../processor/processor.js';
 import type { Refund } from './refund.entity.js';
 import { findPendingRefund } from './refund.queries.js';

@@ -16,7 +16,7 @@ import {
 } from '../idempotency/operation.js';
 import { elapsedMs } from '../database/clock.js';
 import { Database, type Queryable, type Tx } from '../database/database.js';
-import { nameOf } from '../log/fault.js';
+import { nameOf } from '../log/redacted-error.js';
 import { objectNotFound, Problem } from '../http/problems/problem.js';
 import { Processor } from '../processor/processor.js';
 import { refundAmount } from './refund.arithmetic.js';

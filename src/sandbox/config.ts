@@ -1,36 +1,36 @@
 import { once } from 'node:events';
 
-/** What the sandbox needs to know before it starts. Times carry their unit in the name. */
+/** The sandbox's settings. Each time has its unit in its name. */
 export interface SandboxConfig {
   databaseUrl: string;
   /** 0 takes a free port. */
   port: number;
   host: string;
-  /** How long a stored answer is remembered, from the moment it was stored, in seconds. */
+  /** How long a stored answer is kept, from the moment it was stored, in seconds. */
   keyTtlSeconds: number;
-  /** Absent: no event is sent. */
+  /** Absent: events are not sent. */
   webhook?: WebhookConfig;
 }
 
-/** Where events go, and how badly. */
+/** Where events are sent, and which faults the delivery has. */
 export interface WebhookConfig {
   url: string;
   secret: string;
-  /** Between what happened and the first attempt to tell it. */
+  /** From the event to the first attempt to send it. */
   delayMs: number;
-  /** Up to so much is added to the delay, for each event another amount: they arrive out of order. */
+  /** A random addition to each delay, up to this value, so that events arrive out of order. */
   shuffleMs: number;
-  /** How often each event is sent at once. */
+  /** How many copies of each event are sent together. */
   copies: number;
 }
 
-/** A variable is missing or makes no sense; the message names it and is fit to print as it is. */
+/** A variable is missing or invalid. The message names it and can be printed unchanged. */
 export class SandboxConfigError extends Error {}
 
 const DAY_SECONDS = 24 * 60 * 60;
 const YEAR_SECONDS = 365 * DAY_SECONDS;
 
-/** The environment of this process; `npm start` completes it by a message as soon as the database is there. */
+/** The environment of this process. `npm start` sends the rest in a message when the database is ready. */
 export async function ownEnvironment(): Promise<NodeJS.ProcessEnv> {
   if (!process.argv.includes('env-by-message') || !process.connected) return process.env;
   const [later] = (await once(process, 'message')) as [NodeJS.ProcessEnv];
@@ -38,8 +38,8 @@ export async function ownEnvironment(): Promise<NodeJS.ProcessEnv> {
 }
 
 /**
- * Reads the configuration from the environment. This is the only place of the sandbox that does.
- * @throws SandboxConfigError naming the variable and the mend
+ * Reads the settings. No other file of the sandbox reads the environment.
+ * @throws SandboxConfigError that names the variable and the repair
  */
 export function readSandboxConfig(env: NodeJS.ProcessEnv = process.env): SandboxConfig {
   const databaseUrl = env.SANDBOX_DATABASE_URL || env.DATABASE_URL;
@@ -57,7 +57,10 @@ export function readSandboxConfig(env: NodeJS.ProcessEnv = process.env): Sandbox
   };
 }
 
-/** `pg` reads PGOPTIONS only where it is given no options, and the ledger always has some: it adds them to these. */
+/**
+ * `pg` reads PGOPTIONS only if no options are set. The ledger always sets some, so PGOPTIONS must be added to the
+ * URL.
+ */
 function withPgOptions(databaseUrl: string, options: string | undefined): string {
   if (!options || !URL.canParse(databaseUrl)) return databaseUrl;
   const url = new URL(databaseUrl);
@@ -67,7 +70,7 @@ function withPgOptions(databaseUrl: string, options: string | undefined): string
 
 function readWebhook(env: NodeJS.ProcessEnv): WebhookConfig | undefined {
   const numbers = {
-    // Longer than the client of a payment waits for its answer (PROCESSOR_TIMEOUT_MS), so that the answer is first.
+    // Longer than the client waits for its answer (PROCESSOR_TIMEOUT_MS), so that the answer comes first.
     delayMs: integer(env, 'SANDBOX_WEBHOOK_DELAY_MS', 8_500, 0, DAY_SECONDS * 1000),
     shuffleMs: integer(env, 'SANDBOX_WEBHOOK_SHUFFLE_MS', 0, 0, DAY_SECONDS * 1000),
     copies: integer(env, 'SANDBOX_WEBHOOK_COPIES', 1, 1, 100),
@@ -82,7 +85,7 @@ function readWebhook(env: NodeJS.ProcessEnv): WebhookConfig | undefined {
   }
   if (!secret) {
     throw new SandboxConfigError(
-      'SANDBOX_WEBHOOK_SECRET is missing: set it to the PROCESSOR_WEBHOOK_SECRET of whoever listens at SANDBOX_WEBHOOK_URL',
+      'SANDBOX_WEBHOOK_SECRET is missing: set it to the PROCESSOR_WEBHOOK_SECRET of the server at SANDBOX_WEBHOOK_URL',
     );
   }
   return { url, secret, ...numbers };

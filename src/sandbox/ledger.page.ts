@@ -1,11 +1,11 @@
 import type pg from 'pg';
 
-/** More do not fit on a screen. The sums below them are of the whole ledger. */
+/** More would not fit on a screen. The sums cover the whole ledger. */
 const NEWEST = 50;
 
 const COLUMNS = ['created', 'payment', 'status', 'amount', 'currency', 'refunded', 'charge'];
 
-/** `GET /ledger`: what customers paid, as a table for people. Not part of Stripe's protocol. */
+/** `GET /ledger`: what customers paid, as a text table. Not part of Stripe's protocol. */
 export async function ledgerPage(pool: pg.Pool): Promise<string> {
   const { rows } = await pool.query<string[]>({
     rowMode: 'array',
@@ -18,7 +18,7 @@ export async function ledgerPage(pool: pg.Pool): Promise<string> {
        COALESCE(sum(amount_received), 0) AS taken, COALESCE(sum(amount_refunded), 0) AS refunded
      FROM sandbox.payment_intents`,
   );
-  // Metadata is a client's text: nothing of it may steer a terminal.
+  // Metadata is client text: replace characters that could control a terminal.
   const lines = [COLUMNS, ...rows].map((row) => row.map((cell) => cell.replaceAll(/[^!-~]/g, '?')));
   const widths = COLUMNS.map((_, i) => Math.max(...lines.map((row) => row[i]!.length)));
   const table = lines.map((row) => row.map((cell, i) => cell.padEnd(widths[i]!)).join('  '));

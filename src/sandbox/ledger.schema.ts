@@ -6,11 +6,11 @@ import {
   SESSION_OPTIONS,
 } from './ledger.session.js';
 
-/** A connection inside an open transaction. It is the first parameter of all that runs in it. */
+/** A connection in an open transaction. First parameter of every function that runs in it. */
 export type Tx = pg.PoolClient;
 
-// One advisory lock for "create the schema": CREATE ... IF NOT EXISTS alone fails with a duplicate
-// key in the catalogue when two processes start on an empty database at once.
+// One advisory lock for creating the schema: CREATE … IF NOT EXISTS alone fails with a duplicate key in the catalogue
+// when two processes start on an empty database at once.
 const SCHEMA_LOCK = '4242000001';
 
 const TABLES = `
@@ -58,7 +58,7 @@ CREATE TABLE IF NOT EXISTS sandbox.refunds (
   CONSTRAINT refunds_of_a_payment FOREIGN KEY (payment_intent) REFERENCES sandbox.payment_intents (id),
   CONSTRAINT refunds_amount_positive CHECK (amount > 0)
 );
--- A ledger of an earlier version knows only refunds that succeed at once. The condition keeps the lock away from every
+-- A ledger of an earlier version has only refunds that succeed at once. The condition avoids the table lock at every
 -- later boot.
 DO $$ BEGIN
   IF NOT EXISTS (SELECT FROM pg_attribute
@@ -95,7 +95,7 @@ CREATE INDEX IF NOT EXISTS idempotency_keys_oldest ON sandbox.idempotency_keys (
 CREATE TABLE IF NOT EXISTS sandbox.events (
   id              text PRIMARY KEY,
   type            text NOT NULL,
-  -- The bytes that are sent and signed, each time the same.
+  -- The bytes that are signed and sent, the same in each attempt.
   body            text NOT NULL,
   created_at      timestamptz NOT NULL DEFAULT clock_timestamp(),
   attempts        integer NOT NULL DEFAULT 0,
@@ -107,7 +107,7 @@ CREATE INDEX IF NOT EXISTS events_newest ON sandbox.events (created_at DESC, id 
 CREATE INDEX IF NOT EXISTS events_undelivered ON sandbox.events (give_up_at) WHERE delivered_at IS NULL;
 `;
 
-/** The user's options, which are in the URL, and then ours, so that ours win. */
+/** The user's options from the URL, followed by ours, so that ours win. */
 function target(databaseUrl: string) {
   const url = new URL(databaseUrl);
   const options = `${url.searchParams.get('options') ?? ''} ${SESSION_OPTIONS}`.trim();
@@ -115,7 +115,7 @@ function target(databaseUrl: string) {
   return { connectionString: url.href, options };
 }
 
-/** Opens the pool and makes sure that the tables exist. Safe when several processes start at once. */
+/** Opens the pool and creates the tables if they are missing. Safe when several processes start at once. */
 export async function openLedger(databaseUrl: string): Promise<pg.Pool> {
   const pool = new pg.Pool({
     ...target(databaseUrl),
@@ -126,10 +126,10 @@ export async function openLedger(databaseUrl: string): Promise<pg.Pool> {
       void requireFitSession(client)
         .then(({ pid }) => nameStatements(client, pid))
         .then(() => done(), done),
-    // After a failover, or a change of a role's settings, old sessions are gone this soon.
+    // After a failover or a change of role settings, old sessions end within this time.
     maxLifetimeSeconds: 300,
   });
-  // Without a listener an idle connection that PostgreSQL closes would end the process.
+  // Without a listener, an idle connection that PostgreSQL closes would end the process.
   pool.on('error', () => undefined);
   try {
     await inTransaction(pool, async (tx) => {
@@ -143,10 +143,10 @@ export async function openLedger(databaseUrl: string): Promise<pg.Pool> {
   return pool;
 }
 
-/** Runs `work` in one transaction: committed when it returns, rolled back when it throws. */
+/** Runs `work` in one transaction: commits when it returns, rolls back when it throws. */
 export async function inTransaction<T>(pool: pg.Pool, work: (tx: Tx) => Promise<T>): Promise<T> {
   const tx = await pool.connect();
-  // A connection lost between two statements is reported by an event; the next statement fails.
+  // A connection lost between two statements emits an event; the next statement then fails.
   const ignore = (): void => undefined;
   tx.on('error', ignore);
   let broken: Error | undefined;
@@ -156,7 +156,7 @@ export async function inTransaction<T>(pool: pg.Pool, work: (tx: Tx) => Promise<
     await tx.query('COMMIT');
     return result;
   } catch (error) {
-    if (isReadOnly(error)) broken = error; // the pool closes it: another session may write
+    if (isReadOnly(error)) broken = error; // the pool closes it; another session may be able to write
     await tx.query('ROLLBACK').catch((lost: Error) => (broken ??= lost));
     throw error;
   } finally {

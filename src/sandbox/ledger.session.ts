@@ -3,8 +3,8 @@ import type pg from 'pg';
 import { SandboxConfigError } from './config.js';
 
 /**
- * What the ledger's statements rely on, whatever the server, the database or the role has set. Above READ COMMITTED a
- * replay would look for its key in a snapshot that is older than its lock, and charge again.
+ * Settings that the ledger's statements need, whatever the server, the database or the role has set. Above READ
+ * COMMITTED, a replay would read its key in a snapshot from before its lock, and charge again.
  */
 const MEANING: Record<string, string> = {
   datestyle: 'ISO',
@@ -18,13 +18,13 @@ const MEANING: Record<string, string> = {
 
 /**
  * Every transaction here takes milliseconds. A process that is stopped inside one (SIGSTOP, a suspended laptop) must
- * not keep a key locked for the others.
+ * not keep a key locked for others.
  */
 const LIMITS_MS = { idle_in_transaction_session_timeout: 5_000, statement_timeout: 10_000 };
 
 /**
- * As start-up parameters they win over what a role or a database has set. `options` is the one that PgBouncer has to
- * ignore.
+ * Start-up parameters win over the settings of a role or database. PgBouncer must be set to ignore the parameter
+ * `options`.
  */
 export const SESSION_OPTIONS = Object.entries({ ...MEANING, ...LIMITS_MS })
   .map(([name, value]) => `-c ${name}=${String(value).replaceAll(' ', '\\ ')}`)
@@ -36,9 +36,9 @@ const LOOK = `SELECT pg_backend_pid()::text AS pid, current_user AS user, curren
     .join(', ')}`;
 
 /**
- * Looks at what is in force in a new session; what is refused never enters the pool.
- * @returns the server process that the session says it is.
- * @throws SandboxConfigError with the repair; an error with SQLSTATE 25006 if the session may not write.
+ * Checks the settings of a new session; an unfit session does not enter the pool.
+ * @returns the process id of the session's server process.
+ * @throws SandboxConfigError with the repair; an error with SQLSTATE 25006 if the session is read-only.
  */
 export async function requireFitSession(client: pg.ClientBase): Promise<{ pid: number }> {
   const { rows } = await client.query<Record<string, string>>(LOOK);
@@ -56,9 +56,9 @@ export async function requireFitSession(client: pg.ClientBase): Promise<{ pid: n
 }
 
 /**
- * Lets a session parse and plan each statement once, by its name: a tenth to a third of what a payment costs PostgreSQL.
- * Not behind a pooler, which names a process of its own making: there each transaction may have another session.
- * @param pid what the session itself says, by `requireFitSession`.
+ * Prepares each statement of a session once, under a name: saves a tenth to a third of what a payment costs
+ * PostgreSQL. Not behind a pooler, which reports its own process id: there, each transaction may get another session.
+ * @param pid the session's own process id, from `requireFitSession`.
  */
 export function nameStatements(client: pg.ClientBase, pid: number): void {
   if (pid !== (client as { processID?: number }).processID) return;
@@ -78,7 +78,7 @@ function nameOf(text: string): string {
   return name;
 }
 
-/** SQLSTATE read_only_sql_transaction: the session's server has become a standby, or the database read-only. */
+/** SQLSTATE read_only_sql_transaction: the server is now a standby, or the database was set read-only. */
 const READ_ONLY = '25006';
 
 export function isReadOnly(error: unknown): error is Error {

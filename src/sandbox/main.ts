@@ -1,13 +1,11 @@
 import { ownEnvironment, readSandboxConfig, SandboxConfigError } from './config.js';
 import { startSandbox, type Sandbox } from './sandbox.server.js';
-import { stopInGoodOrder } from './stop.js';
+import { stopCleanly } from './stop.js';
 
-/** EX_CONFIG of sysexits.h. Starting again will not help, so a supervisor must not try. */
+/** EX_CONFIG of sysexits.h: a restart will not help, so a supervisor must not try. */
 const EXIT_CONFIG = 78;
 
-stopInGoodOrder(await start(), (error) =>
-  fail(`the sandbox did not stop cleanly: ${text(error)}`, 1),
-);
+stopCleanly(await start(), (error) => fail(`the sandbox did not stop cleanly: ${text(error)}`, 1));
 
 async function start(): Promise<Sandbox> {
   try {

@@ -59,7 +59,7 @@ export async function lockIntent(tx: Tx, id: string, param = 'intent'): Promise<
   return rows[0];
 }
 
-/** Takes the money or says why not. The caller holds the row and has checked its status. */
+/** Takes the money, or declines. The caller has locked the row and checked its status. */
 export async function confirmIntent(
   tx: Tx,
   intent: IntentRow,
@@ -116,7 +116,7 @@ export async function cancelIntent(tx: Tx, id: string, reason: string | null): P
   return canceled;
 }
 
-/** A refund that fails takes its amount off again: a negative one. */
+/** Adds to the refunded amount. A refund that fails later passes a negative amount. */
 export async function addRefunded(tx: Tx, id: string, amount: number): Promise<IntentRow> {
   const { rows } = await tx.query<IntentRow>(
     `UPDATE sandbox.payment_intents SET amount_refunded = amount_refunded + $2 WHERE id = $1 RETURNING *`,
@@ -148,7 +148,7 @@ function declineOf(
 }
 
 async function update(tx: Tx, id: string, set: Partial<Omit<IntentRow, 'id'>>): Promise<IntentRow> {
-  // The columns are keys of our own literals, never input.
+  // The column names are keys of our own literals, never input.
   const columns = Object.keys(set).map((column, i) => `${column} = $${i + 2}`);
   const { rows } = await tx.query<IntentRow>(
     `UPDATE sandbox.payment_intents SET ${columns.join(', ')} WHERE id = $1 RETURNING *`,

@@ -2,13 +2,13 @@ import { randomInt } from 'node:crypto';
 import type Stripe from 'stripe';
 
 export type IntentStatus =
-  | 'requires_payment_method' // made without one, or declined: confirm it with another
-  | 'requires_confirmation' // has a payment method, nothing is taken yet
-  | 'requires_action' // the bank asks for 3-D Secure, which nobody can pass in the sandbox
+  | 'requires_payment_method' // created without one, or declined: confirm it with another
+  | 'requires_confirmation' // has a payment method; nothing is taken yet
+  | 'requires_action' // the bank requires 3-D Secure, which the sandbox cannot complete
   | 'succeeded' // final: amount_received has been taken
   | 'canceled'; // final: nothing was taken and nothing will be
 
-/** A row of the ledger. Amounts are bigint, which the driver gives as text. */
+/** A row of the ledger. Amounts are bigint, which the driver returns as text. */
 export interface IntentRow {
   id: string;
   amount: string;
@@ -30,8 +30,8 @@ export interface IntentRow {
 }
 
 /**
- * Stripe's PaymentIntent. `created` is unix seconds, amounts are in the minor unit. The types of this file are the
- * SDK's own: a member that Stripe always sends and this leaves out does not compile.
+ * Stripe's PaymentIntent. `created` is in unix seconds, amounts are in minor units. The types are the SDK's own:
+ * leaving out a required member does not compile.
  */
 export function intentObject(row: IntentRow, expand: string[] = []): Stripe.PaymentIntent {
   return {
@@ -83,7 +83,7 @@ export function intentObject(row: IntentRow, expand: string[] = []): Stripe.Paym
   };
 }
 
-/** Stripe's Charge, one for each intent: its newest attempt. */
+/** Stripe's Charge. Here an intent has one: its newest attempt. */
 export function chargeObject(row: IntentRow): Stripe.Charge | null {
   if (!row.latest_charge) return null;
   const paid = row.status === 'succeeded';
@@ -135,7 +135,7 @@ export function chargeObject(row: IntentRow): Stripe.Charge | null {
 
 const ID_ALPHABET = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz';
 
-/** An id as Stripe's look: the prefix and 24 random characters. */
+/** An id in Stripe's format: the prefix and 24 random characters. */
 export function newId(prefix: string): string {
   return prefix + Array.from({ length: 24 }, () => ID_ALPHABET[randomInt(62)]).join('');
 }

@@ -12,7 +12,7 @@ export function readIntent(params: Params): NewIntent {
   const currency = params.requiredText('currency').toLowerCase();
   if (!isCurrency(currency)) {
     throw invalidRequest(
-      `Invalid currency: ${currency.slice(0, 100)}. It is not ISO 4217's, not taken, or Stripe counts it in another minor unit, which this sandbox refuses.`,
+      `Invalid currency: ${currency.slice(0, 100)}. It is not an ISO 4217 code, not supported, or counted in another minor unit by Stripe, which this sandbox refuses.`,
       'currency',
     );
   }

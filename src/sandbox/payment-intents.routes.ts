@@ -86,7 +86,7 @@ const planCreate: Plan = async (_tx, params) => {
   }
   const { paymentMethod } = intent;
   if (!confirm) {
-    // Nothing is taken, so nothing goes wrong either: misbehaviour belongs to the charge.
+    // Nothing is taken, so nothing misbehaves: misbehaviour belongs to the payment.
     return {
       misbehaviour: 'none',
       run: async (tx) => ok(await insertIntent(tx, intent), expand),
@@ -114,7 +114,7 @@ const planConfirm: Plan = async (tx, params, path) => {
   return {
     misbehaviour: confirmable ? misbehaviourOf(expected) : 'none',
     run: async (tx) => {
-      // Read again: a slow confirmation runs in a later transaction than the look above.
+      // Read again, because a slow confirmation runs in a later transaction than the read above.
       const intent = await lockIntent(tx, id);
       const paymentMethod = given ?? intent.payment_method;
       if (isFinal(intent)) {
@@ -160,7 +160,7 @@ const planCancel: Plan = async (tx, params, path) => {
   };
 };
 
-/** An answer, not a throw: execution has begun, so Stripe stores it under the key. */
+/** Returned, not thrown: execution has begun, so Stripe stores this answer under the key. */
 function unexpectedState(intent: IntentRow, message: string): Answer {
   const payment_intent = intentObject(intent);
   return {

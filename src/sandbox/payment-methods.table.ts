@@ -1,14 +1,14 @@
 import type Stripe from 'stripe';
 
 /**
- * How the first request that charges, with an idempotency key not seen before, goes wrong; its
- * repeats are ordinary replays. Without a key every request is a first one.
- * - `none`: it does not.
- * - `response_lost`: charges and commits, then closes the connection without an answer.
- * - `timeout`: charges and commits, then never answers and keeps the connection open.
- * - `unavailable_once`: 429; nothing is charged, nothing is stored. The next one with the key works.
- * - `error_after_charge`: charges, then answers 500; that 500 is what is stored and replayed.
- * - `slow`: charges and answers after `slowMs` (3 s); until then the key is in use.
+ * How the first payment request under a new idempotency key misbehaves. Its repeats are ordinary replays. Without a
+ * key, every request counts as the first.
+ * - `none`: not at all.
+ * - `response_lost`: charges and commits, then closes the connection without a response.
+ * - `timeout`: charges and commits, then never responds and keeps the connection open.
+ * - `unavailable_once`: 429; nothing is charged or stored. The next request with the key works.
+ * - `error_after_charge`: charges, then responds 500; this 500 is stored and replayed.
+ * - `slow`: charges and responds after `slowMs` (3 s); until then the key is in use.
  */
 export type Misbehaviour =
   'none' | 'response_lost' | 'timeout' | 'unavailable_once' | 'error_after_charge' | 'slow';
@@ -22,10 +22,13 @@ export interface Decline {
 export interface PaymentMethod {
   brand: 'visa' | 'mastercard';
   last4: string;
-  /** `authenticate`: the bank wants 3-D Secure, which nobody can pass here. */
+  /** `authenticate`: the bank requires 3-D Secure, which the sandbox cannot complete. */
   outcome: 'approve' | 'authenticate' | Decline;
   misbehaviour: Misbehaviour;
-  /** What its refunds become a moment after they were made (docs.stripe.com/testing#refunds). Absent: they succeed at once. */
+  /**
+   * What happens to its refunds a moment after creation (docs.stripe.com/testing#refunds). Absent: they succeed at
+   * once.
+   */
   refunds?: 'fail_later' | 'succeed_later';
 }
 
@@ -52,7 +55,7 @@ const EXPIRED_CARD: Decline = {
   message: 'Your card has expired.',
 };
 
-/** Everything that the sandbox does by its input. The `pm_card_` names are Stripe's own. */
+/** All inputs that change the sandbox's behaviour. The `pm_card_` names are Stripe's own. */
 const PAYMENT_METHODS: ReadonlyMap<string, PaymentMethod> = new Map<string, PaymentMethod>([
   ['pm_card_visa', VISA],
   ['pm_card_mastercard', { ...VISA, brand: 'mastercard', last4: '4444' }],
@@ -85,7 +88,7 @@ export function refundsOf(name: string | null): PaymentMethod['refunds'] {
   return PAYMENT_METHODS.get(name ?? '')?.refunds;
 }
 
-/** A PaymentMethod object. Its id is the name it was asked for by; Stripe makes a new one here. */
+/** A PaymentMethod object. Its id is the name from the request; Stripe would create a new id. */
 export function paymentMethodObject(name: string): Stripe.PaymentMethod {
   const method = PAYMENT_METHODS.get(name);
   return {
@@ -107,7 +110,7 @@ export function paymentMethodObject(name: string): Stripe.PaymentMethod {
       three_d_secure_usage: null,
       wallet: null,
     },
-    created: 0, // a fixed name, not made at any time
+    created: 0, // a fixed name has no creation time
     customer: null,
     customer_account: null,
     livemode: false,

@@ -30,17 +30,17 @@ export interface RefundRow {
   created_at: Date;
 }
 
-/** How long a refund that becomes something else keeps its first status. */
+/** How long such a refund keeps its first status. */
 const TURNS_AFTER = "interval '1 second'";
 const REASONS = ['duplicate', 'fraudulent', 'requested_by_customer'] as const;
 
-/** Filters of the list, each with the column of a payment that it names. */
+/** Filters of the list, each with the payment column that it refers to. */
 const FILTERS = [
   ['payment_intent', 'id'],
   ['charge', 'latest_charge'],
 ] as const;
 
-/** docs.stripe.com/api/refunds: create, retrieve, list. What a refund becomes later is in refunds.turning.ts. */
+/** docs.stripe.com/api/refunds: create, retrieve, list. Later changes of a refund: refunds.turning.ts. */
 export function refundsRouter(options: IdempotencyOptions): Router {
   const { pool } = options;
   const router = Router();
@@ -56,7 +56,7 @@ export function refundsRouter(options: IdempotencyOptions): Router {
     for (const [filter, column] of FILTERS) {
       const id = params.text(filter);
       if (id === undefined) continue;
-      // By what does not exist: a mistake, not an empty list.
+      // A filter by an object that does not exist is an error, not an empty list.
       const payment = `SELECT 1 FROM sandbox.payment_intents WHERE ${column} = $1`;
       if (!(await pool.query(payment, [id])).rowCount) throw noSuch(400, filter, id, filter);
       where.push([filter, id]);
@@ -83,7 +83,7 @@ export function refundsRouter(options: IdempotencyOptions): Router {
   return router;
 }
 
-/** A refund goes wrong in the way in which its payment did: the method is the only input left. */
+/** A refund misbehaves as its payment did, because the payment method is the only input that selects a fault. */
 const planRefund: Plan = async (tx, params) => {
   params
     .without(MISSING_PARAMETERS.createRefund)
@@ -97,8 +97,8 @@ const planRefund: Plan = async (tx, params) => {
   return {
     misbehaviour: status === 'succeeded' ? misbehaviourOf(payment_method) : 'none',
     run: async (runTx) => {
-      // The lock makes the refunds of a payment follow each other. Taken again, because a slow one
-      // runs in a later transaction and what is left may have changed.
+      // The lock serialises the refunds of a payment. It is taken again because a slow refund runs in a later
+      // transaction, when the remaining amount may have changed.
       const intent = await lockIntent(runTx, id, 'payment_intent');
       const left = Number(intent.amount_received) - Number(intent.amount_refunded);
       const refused = refusal(intent, left, amount ?? left);
@@ -107,7 +107,7 @@ const planRefund: Plan = async (tx, params) => {
   };
 };
 
-/** Outcomes, not throws: execution has begun, so they are stored under the key. */
+/** Returned, not thrown: execution has begun, so they are stored under the key. */
 function refusal(intent: IntentRow, left: number, amount: number): Answer | undefined {
   const refuse = (message: string, code?: string, param?: string): Answer => ({
     status: 400,
@@ -159,7 +159,7 @@ async function refund(
   return { status: 200, body };
 }
 
-/** The SDK's own type: a member that Stripe always sends and this leaves out does not compile. */
+/** The SDK's own type: leaving out a required member does not compile. */
 export function refundObject(row: RefundRow): Stripe.Refund {
   return {
     id: row.id,

@@ -6,13 +6,13 @@ import { chargeObject } from './payment-intents.object.js';
 import { refundObject, type RefundRow } from './refunds.routes.js';
 import { insertEvent } from './webhooks/events.ledger.js';
 
-/** How often it looks for refunds that are due, in ms. */
+/** How often it looks for due refunds, in ms. */
 const POLL_MS = 500;
 
 /**
- * Refunds that become something else after the answer has left (docs.stripe.com/testing#refunds):
- * `pm_card_refundFail` succeeds at first and then fails, `pm_card_pendingRefund` is pending at first and then succeeds.
- * The time is in the ledger, so that any sandbox on it goes on after a kill.
+ * Changes refunds after their response was sent (docs.stripe.com/testing#refunds): those of `pm_card_refundFail`
+ * first succeed and then fail, those of `pm_card_pendingRefund` are first pending and then succeed. The due time is
+ * in the ledger, so after a kill any sandbox on it continues.
  */
 export function startTurning(pool: pg.Pool, onFailure: (error: unknown) => void) {
   const stopping = new AbortController();
@@ -38,7 +38,7 @@ async function turnDue(pool: pg.Pool): Promise<void> {
 }
 
 async function turn(tx: Tx, { id, payment_intent }: RefundRow): Promise<void> {
-  // The payment's lock first, as when a refund is made.
+  // Locks the payment first, in the same order as when a refund is created.
   await lockIntent(tx, payment_intent);
   const { rows } = await tx.query<RefundRow>(
     `UPDATE sandbox.refunds SET turns_at = NULL,
@@ -48,7 +48,7 @@ async function turn(tx: Tx, { id, payment_intent }: RefundRow): Promise<void> {
     [id],
   );
   const [refund] = rows;
-  if (!refund) return; // another sandbox was faster
+  if (!refund) return; // another sandbox has changed it
   if (refund.status === 'failed') {
     const intent = await addRefunded(tx, payment_intent, -Number(refund.amount));
     await insertEvent(tx, 'refund.failed', refundObject(refund));

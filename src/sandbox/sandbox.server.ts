@@ -32,14 +32,14 @@ export interface SandboxOptions extends Partial<SandboxConfig> {
   databaseUrl: string;
   /** How long `pm_lab_slow` takes, in milliseconds. Default 3000. */
   slowMs?: number;
-  /** How `pm_lab_slow` waits so long. Whoever wants to end it, and no clock, gives a wait of his own. */
+  /** How `pm_lab_slow` waits. Tests pass a wait that they end themselves. */
   sleep?: (ms: number) => Promise<unknown>;
 }
 
 export interface Sandbox {
   url: string;
   port: number;
-  /** Lets running requests finish (a slow one takes 3 s), then closes everything. */
+  /** Waits for requests in flight (a slow one takes 3 s), then closes everything. */
   close(): Promise<void>;
 }
 
@@ -47,9 +47,9 @@ const PRUNE_EVERY_MS = 60_000;
 const STOP_MARGIN_MS = 2_000;
 
 /**
- * Starts a processor that speaks the part of Stripe's API that we use. Its ledger is the schema
- * `sandbox` of the database, which it creates itself; several may run on one ledger.
- * @throws an error with `code: 'EADDRINUSE'` and `port` if the port is taken; whatever pg reports
+ * Starts a processor that implements the part of Stripe's API that we use. It creates its ledger, the schema
+ * `sandbox` of the database. Several sandboxes may share one ledger.
+ * @throws an error with `code: 'EADDRINUSE'` and `port` if the port is taken; any error of pg
  */
 export async function startSandbox(options: SandboxOptions): Promise<Sandbox> {
   const { databaseUrl, port = 0, host = '127.0.0.1', keyTtlSeconds = 86_400 } = options;
@@ -125,7 +125,7 @@ async function isUp(pool: pg.Pool): Promise<boolean> {
   );
 }
 
-/** Any test key will do; all share one ledger. A key is never echoed or logged. */
+/** Accepts any test key; all share one ledger. A key is never echoed or logged. */
 function authenticate(req: Request, _res: Response, next: NextFunction): void {
   const [scheme = '', credentials = ''] = (req.headers.authorization ?? '').split(' ');
   const key =
@@ -143,7 +143,7 @@ function authenticate(req: Request, _res: Response, next: NextFunction): void {
   next();
 }
 
-/** Stripe tells by which version of its API it has answered. Objects here have the shape of the SDK's version. */
+/** Stripe reports the API version that it answered with. Objects here have the shape of the SDK's version. */
 function echoVersion(req: Request, res: Response, next: NextFunction): void {
   const version = req.get('stripe-version') ?? Stripe.API_VERSION;
   if (!/^\d{4}-\d{2}-\d{2}(\.\w+)?( *;[ -~]*)?$/.test(version)) {
@@ -183,7 +183,7 @@ function answerError(error: unknown, req: Request, res: Response, _next: NextFun
   res.status(status).set(headers).json(errorBody(body));
 }
 
-/** What was rolled back and is nobody's doing: the same request may be sent again. */
+/** For faults of the sandbox: everything rolled back, so the same request may be sent again. */
 const INTERNAL = new StripeError(500, {
   type: 'api_error',
   message: 'Something went wrong in the sandbox; see its log.',
@@ -191,7 +191,7 @@ const INTERNAL = new StripeError(500, {
 
 function asRefusal(error: unknown): StripeError | undefined {
   if (error instanceof StripeError) return error;
-  // Express and its body parser mark what the client did wrong by a status.
+  // Express and its body parser mark client errors with a status.
   const { status } = error as { status?: unknown };
   if (typeof status !== 'number' || status < 400 || status > 499) return undefined;
   return new StripeError(status, {
@@ -201,8 +201,8 @@ function asRefusal(error: unknown): StripeError | undefined {
 }
 
 /**
- * One JSON line on stderr. Neither headers nor bodies nor the error's message, which may quote them: the class, the
- * SQLSTATE and the frames of the stack.
+ * Logs one JSON line on stderr: the class, the SQLSTATE and the stack frames. No headers, no bodies, and no error
+ * message, which may quote them.
  */
 function logFailure(during: string, error: unknown, requestId?: unknown): void {
   const { name, code, stack, message } = Object(error) as Partial<Error & { code: unknown }>;
@@ -214,16 +214,16 @@ function logFailure(during: string, error: unknown, requestId?: unknown): void {
   process.stderr.write(`${JSON.stringify(line)}\n`);
 }
 
-async function closeServer(server: Server, held: Set<Response>, patienceMs: number): Promise<void> {
+async function closeServer(server: Server, held: Set<Response>, timeoutMs: number): Promise<void> {
   const closed = once(server, 'close');
   server.close();
-  // A kept-alive connection becomes idle only when its last answer has left, and a request that
-  // runs now may end as one that is never answered: look again and again.
+  // A keep-alive connection becomes idle only after its last response, and a request in flight may end as one that is
+  // never answered. So check repeatedly.
   const sweep = setInterval(() => {
     for (const res of held) res.destroy();
     server.closeIdleConnections();
   }, 50);
-  const force = setTimeout(() => server.closeAllConnections(), patienceMs);
+  const force = setTimeout(() => server.closeAllConnections(), timeoutMs);
   await closed;
   clearInterval(sweep);
   clearTimeout(force);

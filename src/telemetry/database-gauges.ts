@@ -9,8 +9,10 @@ import { POOL_OPTIONS } from '../database/database.js';
 import { Draining } from '../http/draining.js';
 import { Metrics } from './metrics.js';
 
-/** Larger, and a scrape outlasts Prometheus' own 10 s; smaller, and a busy server counts as absent. */
-const PATIENCE_MS = 2_000;
+/**
+ * With a longer timeout a scrape could exceed Prometheus' own 10 s; with a shorter one a busy server counts as down.
+ */
+const TIMEOUT_MS = 2_000;
 
 const FIGURES = `
   SELECT count(record.key)::int AS unfinished,
@@ -39,7 +41,7 @@ interface Figures {
   oldest: number;
   needing_attention: number;
   parked: number;
-  /** Of the last run; null if there was none. */
+  /** From the last run; null if there was none. */
   differences: number | null;
   mended: number;
   reconciled: number | null;
@@ -47,10 +49,10 @@ interface Figures {
   oldest_due_job: number;
 }
 
-/** What `pg` tells of a pool; TypeORM's driver keeps it as `master`. */
+/** The counters of a `pg` pool. TypeORM's driver keeps the pool as `master`. */
 type PoolCounts = Pick<pg.Pool, 'totalCount' | 'idleCount' | 'waitingCount'>;
 
-/** Figures that live in the database, read when somebody asks. */
+/** Gauges from the database, read at each scrape. */
 @Injectable()
 export class DatabaseGauges implements OnApplicationShutdown {
   private readonly client: pg.Pool;
@@ -62,20 +64,20 @@ export class DatabaseGauges implements OnApplicationShutdown {
     private readonly draining: Draining,
   ) {
     const { url } = dataSource.options as { url: string };
-    // A connection of its own: when the pool is exhausted, the operator wants to see the rest all the more.
+    // Its own connection, because the other gauges matter most when the pool is exhausted.
     this.client = new pg.Pool({
       ...POOL_OPTIONS,
       ...connectionTarget(url, POOL_OPTIONS.options),
       max: 1,
       idleTimeoutMillis: 30_000,
-      connectionTimeoutMillis: PATIENCE_MS,
-      query_timeout: PATIENCE_MS,
+      connectionTimeoutMillis: TIMEOUT_MS,
+      query_timeout: TIMEOUT_MS,
       application_name: 'charge-once metrics',
     });
-    this.client.on('error', () => undefined); // an idle connection was lost; the next reading makes another
+    this.client.on('error', () => undefined); // an idle connection was lost; the next scrape opens another
   }
 
-  /** Never fails: without the database its figures are left out, because an old one would look like a live one. */
+  /** Never fails. Without the database its gauges are absent, because a stale value would look current. */
   refresh(): Promise<void> {
     return (this.reading ??= this.read().finally(() => (this.reading = undefined)));
   }

@@ -4,8 +4,9 @@ import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom
 const SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 
 /**
- * What this process counts. Every label has a bounded set of values: operations, route templates, states and kinds,
- * never a path, an id or a text of a client's. A registry of its own, because tests run several processes in one.
+ * The metrics of this process. Every label has a bounded set of values: operations, route templates, states and
+ * kinds, but never a path, an id or a client's text. It has its own registry, because tests run several processes in
+ * one.
  */
 @Injectable()
 export class Metrics {
@@ -13,14 +14,14 @@ export class Metrics {
 
   readonly outcomes = new Counter({
     name: 'charge_once_key_outcomes_total',
-    help: 'What became of requests, and of attempts of the sweep, under their idempotency keys',
+    help: 'Results of requests, and of attempts of the sweep, under their idempotency keys',
     labelNames: ['operation', 'outcome'] as const,
     registers: [this.registry],
   });
 
   readonly requests = new Histogram({
     name: 'charge_once_http_request_duration_seconds',
-    help: 'HTTP requests by route template; status "aborted" is a client that left before its answer',
+    help: 'HTTP requests by route template; status "aborted": the client disconnected before its response',
     labelNames: ['method', 'route', 'status'] as const,
     buckets: SECONDS,
     registers: [this.registry],
@@ -28,7 +29,7 @@ export class Metrics {
 
   readonly processorCalls = new Histogram({
     name: 'charge_once_processor_call_duration_seconds',
-    help: 'Calls to the processor, all attempts of its SDK included, by the kind of its answer',
+    help: 'Calls to the processor, including all attempts of its SDK, by kind of answer',
     labelNames: ['call', 'answer'] as const,
     buckets: SECONDS,
     registers: [this.registry],
@@ -36,49 +37,49 @@ export class Metrics {
 
   readonly databaseUp = this.gauge(
     'charge_once_database_up',
-    'Whether the database answered when this page was made; without it the gauges of its rows are left out',
+    'Whether the database responded to this scrape; if not, the gauges of its rows are absent',
   );
   readonly unfinished = this.gauge(
     'charge_once_unfinished_records',
-    'Idempotency records without an outcome, of all processes',
+    'Idempotency records without an outcome, from all processes',
   );
   readonly oldestUnfinished = this.gauge(
     'charge_once_oldest_unfinished_seconds',
-    'Age of the oldest of them, by the database’s clock; 0 if there is none. Alarm when it grows beyond minutes',
+    'Age of the oldest unfinished record, by the database’s clock; 0 if there is none. Alarm when it exceeds minutes',
   );
   readonly needingAttention = this.gauge(
     'charge_once_records_needing_attention',
-    'Records that recovery has stopped repeating, after failures of our own: alarm on any, `npm run jobs -- list` names them',
+    'Records that the sweep no longer retries, after faults of our own. Alarm on any; `npm run jobs -- list` shows them',
   );
   readonly parked = this.gauge(
     'charge_once_parked_payments',
-    'Payments and refunds at the processor that our books do not account for, and that are open: alarm on any, `npm run jobs -- list` names them',
+    'Open payments and refunds at the processor that our books do not contain. Alarm on any; `npm run jobs -- list` shows them',
   );
   readonly reconciliation = this.gauge(
     'charge_once_reconciliation_differences',
-    'What the last `npm run reconcile` has found between the processor’s ledger and ours, mended or not; absent if it never ran',
+    'Differences between the processor’s ledger and our books in the last `npm run reconcile`, repaired or not; absent if it never ran',
   );
   readonly reconciliationMended = this.gauge(
     'charge_once_reconciliation_mended',
-    'What `npm run reconcile` has ever mended: lost charges and refunds rebuilt, late payments parked. Alarm when it grows',
+    'Repairs by `npm run reconcile` so far: lost charges and refunds rebuilt, late payments parked. Alarm when it grows',
   );
   readonly reconciliationAge = this.gauge(
     'charge_once_reconciliation_age_seconds',
-    'How long ago that was, by the database’s clock',
+    'Age of the last `npm run reconcile`, by the database’s clock',
   );
   readonly parkedJobs = this.gauge(
     'charge_once_parked_jobs',
-    'Jobs that have failed too often: alarm on any, `npm run jobs -- list` tells which',
+    'Jobs that have failed too often (dead letters). Alarm on any; `npm run jobs -- list` shows them',
   );
   readonly oldestDueJob = this.gauge(
     'charge_once_oldest_due_job_seconds',
-    'How long the oldest job, event or delivery that is due has been waiting; 0 if none does. Alarm when it grows beyond minutes',
+    'Waiting time of the oldest due job, event or delivery; 0 if there is none. Alarm when it exceeds minutes',
   );
   readonly draining = this.gauge('charge_once_draining', 'Whether this process is stopping');
 
   readonly pool = new Gauge({
     name: 'charge_once_database_pool_connections',
-    help: 'Connections of the pool (total, of these idle), and callers that wait for one',
+    help: 'Connections of the pool (total and idle), and callers that wait for one',
     labelNames: ['state'] as const,
     registers: [this.registry],
   });

@@ -2,25 +2,25 @@ import { AsyncLocalStorage, AsyncResource } from 'node:async_hooks';
 import { Injectable, Logger } from '@nestjs/common';
 import type { NextFunction, Request, Response } from 'express';
 import { Draining } from '../http/draining.js';
-import type { Fault } from '../log/fault.js';
+import type { RedactedError } from '../log/redacted-error.js';
 import { RequestWatch } from '../http/request-watch.js';
 import { Metrics } from './metrics.js';
 
-/** What the engine tells of a request while it runs. */
+/** What the engine reports about a request while it runs. */
 interface RequestFacts {
   outcome?: string;
   resource?: string;
-  /** The line is written: the client has its answer, or has left. */
+  /** The log line is written: the client has its response, or has disconnected. */
   ended: boolean;
 }
 
 const METHODS = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']);
-/** Asked every few seconds by machines; of interest only when they go wrong. */
+/** Health checks and scrapes run every few seconds, and matter only when they fail. */
 const PROBES = new Set(['/health/live', '/health/ready', '/metrics']);
 
 /**
- * One line for each request when it ends, made of facts that we name ourselves: ids, templates, codes, numbers.
- * No header, no body and no URL gets in, so that nothing has to be taken out.
+ * One log line for each request when it ends, made only of named fields: ids, templates, codes, numbers. No header,
+ * body or URL is logged, so nothing needs to be filtered out.
  */
 @Injectable()
 export class RequestLog extends RequestWatch {
@@ -34,7 +34,7 @@ export class RequestLog extends RequestWatch {
     super();
   }
 
-  /** The request in whose course this is called; undefined in the sweep. */
+  /** The request that the current code runs for; undefined in the sweep. */
   facts(): RequestFacts | undefined {
     return this.current.getStore();
   }
@@ -43,7 +43,7 @@ export class RequestLog extends RequestWatch {
     const began = performance.now();
     const facts: RequestFacts = { ended: false };
     this.closeWhenDraining(response);
-    // Bound: the socket emits this outside the request's context, and the line would lose its trace.
+    // Bound, because the socket emits this outside the request's context, and the line would have no trace id.
     response.once(
       'close',
       AsyncResource.bind(() => {
@@ -54,7 +54,10 @@ export class RequestLog extends RequestWatch {
     this.current.run(facts, next);
   }
 
-  /** Asked when the head is written: a request that was in flight when the process was told to stop counts as well. */
+  /**
+   * Checked when the response headers are written, so that it includes requests that were in flight when the stop
+   * began.
+   */
   private closeWhenDraining(response: Response): void {
     const writeHead = response.writeHead.bind(response) as (...head: unknown[]) => Response;
     response.writeHead = (...head: unknown[]) => {
@@ -68,7 +71,7 @@ export class RequestLog extends RequestWatch {
     const route = templateOf(request);
     const status = response.writableFinished ? response.statusCode : 'aborted';
     this.metrics.requests.observe({ method, route, status: String(status) }, durationMs / 1000);
-    const problem = response.locals.problem as { code: string; fault?: Fault } | undefined;
+    const problem = response.locals.problem as { code: string; fault?: RedactedError } | undefined;
     this.log[levelOf(status, route)]({
       msg: 'request',
       request_id: request.requestId,
@@ -84,7 +87,7 @@ export class RequestLog extends RequestWatch {
   }
 }
 
-/** `/charges/{id}/refunds`: the router's own text. */
+/** For example `/charges/{id}/refunds`, from the router. */
 function templateOf(request: Request): string {
   const { path } = (request.route ?? {}) as { path?: unknown };
   return typeof path === 'string' ? path.replaceAll(/:(\w+)/g, '{$1}') : 'unmatched';

@@ -20,7 +20,7 @@ class ProcessorMetrics extends ProcessorObserver {
   }
 }
 
-/** What an operator sees: logs, metrics, and whether the process is on its way out. */
+/** What an operator sees: logs, metrics, and whether the process is stopping. */
 @Global()
 @Module({})
 export class TelemetryModule {

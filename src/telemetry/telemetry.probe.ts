@@ -11,7 +11,7 @@ import { RequestLog } from './request-log.js';
 
 type KeyedIntent = Intent & { operation: string };
 
-/** Turns what the engine announces into fields of the request's line, log lines of the sweep, and counters. */
+/** Turns the engine's events into fields of the request's log line, log lines of the sweep, and counters. */
 @Injectable()
 export class TelemetryProbe extends EngineProbe {
   private readonly log = new Logger('Engine');
@@ -25,7 +25,7 @@ export class TelemetryProbe extends EngineProbe {
   }
 
   override reached(point: ProbePoint): void {
-    // From here to `ended` there is work that a client who hangs up must not cut short.
+    // From here to `ended`, shutdown waits for this request even if its client hangs up.
     const request = this.requests.facts();
     if (point === 'before-perform' && request) this.draining.add(request);
   }
@@ -35,14 +35,14 @@ export class TelemetryProbe extends EngineProbe {
     const request = this.requests.facts();
     if (request) {
       request.outcome = outcome;
-      // Another intent's id stands for nothing that exists.
+      // The id derived from a reused key names no object of this request.
       if (outcome !== 'reused') request.resource = intent.id;
       this.draining.remove(request);
     }
-    // The sweep has no request; a client that hung up has had its line.
+    // The sweep has no request, and the log line of a client that hung up is already written.
     if (!request || request.ended) {
       this.log.log({
-        msg: request ? 'ended without its client' : 'recovery',
+        msg: request ? 'ended after its client disconnected' : 'recovery',
         request_id: intent.requestId,
         account: intent.accountId,
         operation: intent.operation,
@@ -53,7 +53,7 @@ export class TelemetryProbe extends EngineProbe {
   }
 }
 
-/** Telemetry first, then another probe: a lab fault that kills the process has been counted and logged by then. */
+/** Calls telemetry first, then another probe, so that a lab fault is counted and logged before it kills the process. */
 export function telemetryThen(Last: Type<EngineProbe>): Type<EngineProbe> {
   @Injectable()
   class TelemetryThenLast extends EngineProbe {

@@ -76,7 +76,7 @@ describe('an API process that is told to stop in the middle of a charge', () => 
     await expect(hungUp).rejects.toThrow();
     expect(await states(site, 'hung-up-1')).toEqual(['completed']);
     expect(logged).toContainEqual(
-      expect.objectContaining({ msg: 'ended without its client', outcome: 'executed' }),
+      expect.objectContaining({ msg: 'ended after its client disconnected', outcome: 'executed' }),
     );
   });
 

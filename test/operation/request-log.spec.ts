@@ -152,7 +152,10 @@ describe('traceparent', () => {
     await until(async () => lines().length === 1);
     open();
     await until(async () => lines().length === 2);
-    expect(lines().map(({ msg }) => msg)).toEqual(['request', 'ended without its client']);
+    expect(lines().map(({ msg }) => msg)).toEqual([
+      'request',
+      'ended after its client disconnected',
+    ]);
     const resource = String(lines()[1]!.resource);
     expect(gate.headersOf(resource)).toMatchObject({ traceparent });
   });

@@ -6,7 +6,7 @@ import { once } from 'node:events';
 const sandboxFolder = `${process.env.CHARGE_ONCE_TEST_BUILD}/modules/src/sandbox`;
 const { readSandboxConfig } = await import(`${sandboxFolder}/config.js`);
 const { startSandbox } = await import(`${sandboxFolder}/sandbox.server.js`);
-const { stopInGoodOrder } = await import(`${sandboxFolder}/stop.js`);
+const { stopCleanly } = await import(`${sandboxFolder}/stop.js`);
 
 const told = once(process, 'message'); // heard also by a payment that begins to wait only after it
 const sandbox = await startSandbox({
@@ -14,6 +14,6 @@ const sandbox = await startSandbox({
   slowMs: 3_600_000,
   sleep: () => told,
 });
-stopInGoodOrder(sandbox, (error) => {
+stopCleanly(sandbox, (error) => {
   throw error;
 });

@@ -12,24 +12,24 @@ import {
 } from '../problems/http.problems.js';
 
 const LIMIT_BYTES = 64 * 1024;
-/** For webhooks that we receive: they hold whole objects of the sender. */
+/** For received webhooks, which contain whole objects of the sender. */
 const RAW_LIMIT_BYTES = 1024 * 1024;
-/** Deeper bodies overflow the stack of whatever walks them next: canonicalisation, validation. */
+/** A deeper body would overflow the stack in canonicalisation or validation. */
 const MAX_DEPTH = 32;
 
 const BODY = Symbol('BODY');
-/** The handler works without a body; an absent one is `{}`. */
+/** The body is optional; an absent one becomes `{}`. */
 export const OptionalBody = () => SetMetadata(BODY, 'optional');
-/** The handler gets the bytes as they came, up to 1 MiB: a signature is over them, not over what they mean. */
+/** The handler gets the raw bytes, up to 1 MiB, because a signature covers the bytes. */
 export const RawBody = () => SetMetadata(BODY, 'raw');
 
 /**
- * Reads and checks the body of POST and PUT. A guard, not a parser in front of the router, so that
- * unknown routes, the API key and the rate limit answer first.
+ * Reads and checks the body of POST and PUT. A guard, not a parser before the router, so that unknown routes, the API
+ * key and the rate limit are checked first.
  */
 @Injectable()
 export class BodyGuard implements CanActivate {
-  // Not express.json(): it looks at the type before the size, reads UTF-16 too, and takes nothing for `{}`.
+  // Not express.json(): it checks the type before the size, accepts UTF-16, and reads an empty body as `{}`.
   private readonly receiveJson = receiver(LIMIT_BYTES);
   private readonly receiveRaw = receiver(RAW_LIMIT_BYTES);
 
@@ -83,7 +83,7 @@ function isEmpty(request: Request): boolean {
 function isJsonInUtf8(contentType: string | undefined): boolean {
   try {
     const { essence, params } = new MIMEType(contentType ?? '');
-    const charset = params.get('charset') ?? 'utf-8'; // of JSON there is no other (RFC 8259, section 8.1)
+    const charset = params.get('charset') ?? 'utf-8'; // JSON has no other charset (RFC 8259, section 8.1)
     return essence === 'application/json' && /^utf-?8$/i.test(charset);
   } catch {
     return false;
@@ -98,7 +98,7 @@ function parseObject(bytes: Buffer): object {
   return value;
 }
 
-/** What JSON.parse would let through or read in its own way: `malformed_json` names each. */
+/** Refuses what JSON.parse would accept or change. The details of `malformed_json` name each case. */
 function checkJson(bytes: Buffer): void {
   if (!isUtf8(bytes)) throw malformed('the body is not UTF-8');
   const members: Set<string>[] = [];
@@ -131,7 +131,7 @@ function checkJson(bytes: Buffer): void {
       onLiteralValue: (value: unknown) => {
         if (typeof value === 'string') checkText(value);
         if (typeof value === 'number' && !Number.isFinite(value))
-          throw malformed('a number is beyond range');
+          throw malformed('a number is out of range');
       },
       onError: () => {
         throw malformed('the body is not JSON');
@@ -142,8 +142,8 @@ function checkJson(bytes: Buffer): void {
 }
 
 function checkText(text: string): void {
-  if (text.includes('\0')) throw malformed('a string has U+0000 in it'); // PostgreSQL cannot store it
-  if (!text.isWellFormed()) throw malformed('a string has a lone surrogate in it'); // would become U+FFFD on the wire
+  if (text.includes('\0')) throw malformed('a string contains U+0000'); // PostgreSQL cannot store it
+  if (!text.isWellFormed()) throw malformed('a string contains a lone surrogate'); // would become U+FFFD on the wire
 }
 
 function malformed(why: string): Problem {
@@ -163,6 +163,6 @@ function asProblem(error: unknown, limitBytes: number): Error {
   }
   if (status === 415) return unsupportedType();
   // `request.aborted`, `request.size.invalid`, and data that does not decompress.
-  if (status === 400) return malformed('it did not arrive whole, or does not decompress');
+  if (status === 400) return malformed('it is incomplete or cannot be decompressed');
   return new Error('the body parser failed', { cause: error });
 }

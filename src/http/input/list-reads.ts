@@ -5,19 +5,20 @@ import { Shares } from '../shares.js';
 import { RATE_LIMITED } from '../problems/http.problems.js';
 
 /**
- * Lists take no more than this part of a pool's connections. Larger, and slow lists hold up writes; smaller, and
- * lists wait although connections are free.
+ * The largest part of the pool that lists may use. With more, slow lists would delay writes; with less, lists would
+ * wait although connections are free.
  */
-const PART_OF_THE_POOL = 1 / 3;
+const MAX_POOL_SHARE = 1 / 3;
 
 export const LISTS_POOL_SIZE = Symbol('LISTS_POOL_SIZE');
 
-/** How long a list waits for its turn, in ms: longer than a page takes, shorter than a client waits. */
-const PATIENCE_MS = 2_000;
+/** How long a list waits for its turn, in ms: longer than reading a page takes, shorter than a client waits. */
+const TURN_TIMEOUT_MS = 2_000;
 
 /**
- * The turns of the lists that one process reads. An account takes half of them at most, so that another account's list
- * waits for none of its. One that waits holds no connection. Proof: test/white-box/operation/lists.spec.ts.
+ * Limits the lists that one process reads at the same time. One account gets at most half of the turns, so its lists
+ * do not block those of other accounts. A waiting list holds no connection. Proof:
+ * test/white-box/operation/lists.spec.ts.
  */
 @Injectable()
 export class ListReads {
@@ -28,10 +29,10 @@ export class ListReads {
     private readonly db: Database,
     @Inject(LISTS_POOL_SIZE) poolSize: number,
   ) {
-    this.turns = new Shares(Math.max(1, Math.floor(poolSize * PART_OF_THE_POOL)));
+    this.turns = new Shares(Math.max(1, Math.floor(poolSize * MAX_POOL_SHARE)));
   }
 
-  /** @throws Problem `rate_limited` when no turn has come in time; nothing was read. */
+  /** @throws Problem `rate_limited` if it gets no turn in time; nothing was read. */
   async inTurn<T>(accountId: string, read: (db: Database) => Promise<T>): Promise<T> {
     const leave = this.turns.take([accountId]) ?? (await this.turnOf(accountId));
     try {
@@ -54,7 +55,7 @@ export class ListReads {
         stopWaiting();
         const detail = 'Too many lists are being read at once. Read one after the other.';
         reject(new Problem(RATE_LIMITED, detail, { headers: { 'Retry-After': '1' } }));
-      }, PATIENCE_MS);
+      }, TURN_TIMEOUT_MS);
       const stopWaiting = () => {
         clearTimeout(tooLate);
         this.waiting.delete(tryAgain);

@@ -33,18 +33,18 @@ export class ListQuery {
   ending_before?: string;
 }
 
-/** What to list: `table` and `columns` are ours, every value of the client goes into `values`. */
+/** What to list. `table` and `columns` come from our code; every value from the client goes into `values`. */
 export interface Listing<Row, Wire> {
   table: string;
   columns: string;
-  /** The object that the list belongs to, if not the account: a cursor must be in its list, too. */
+  /** The object that the list belongs to, if not the account. The cursor must be in the same list. */
   of?: { column: string; id: string };
-  /** Conditions beside these, with `$2`, `$3`, … for `values`. A cursor may have moved out of them since. */
+  /** Further conditions, with `$2`, `$3`, … for `values`. The row of a cursor may no longer meet them. */
   where: string[];
   values: unknown[];
   /**
-   * Conditions of which each row meets exactly one: the list is merged from one list for each. So one index, with the
-   * column that they are about before the time, serves the list with that filter and without it.
+   * Conditions of which each row meets exactly one. The list is merged from one list per condition, so one index
+   * (that column, then the time) serves the list both with that filter and without it.
    */
   oneOf?: string[];
   url: string;
@@ -52,9 +52,10 @@ export interface Listing<Row, Wire> {
 }
 
 /**
- * One page. The cursor is compared in SQL, with the database's microseconds: in JavaScript two rows of the
- * same millisecond would swallow each other.
- * @throws Problem `validation_failed` when the cursor names nothing in this list, `rate_limited` when too many are read.
+ * One page. SQL compares the cursor with the database's microseconds; in JavaScript, two rows of the same millisecond
+ * could hide each other.
+ * @throws Problem `validation_failed` if the cursor is not in this list, `rate_limited` if too many lists are being
+ *   read.
  */
 export async function page<Row, Wire>(
   lists: ListReads,

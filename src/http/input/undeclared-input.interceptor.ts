@@ -14,8 +14,8 @@ import { jsonPointer } from './validation.js';
 import { validationFailed } from '../problems/problem.js';
 
 /**
- * Query parameters and members of a body on a route that takes none are unknown ones. The pipe sees only what a
- * handler has declared. An interceptor, and one that runs within the engine's, so that a used key answers first.
+ * Refuses query parameters, and body members, on a route that declares none; the pipe sees only what a handler
+ * declares. It is an interceptor inside the engine's, so that a used key is answered first.
  */
 @Injectable()
 export class UndeclaredInputInterceptor implements NestInterceptor {
@@ -46,7 +46,7 @@ function membersOf(body: unknown): string[] {
     : [];
 }
 
-/** Nest keeps what `@Query()` and `@Body()` declare under names such as `4:1`: kind and position. */
+/** Nest stores the declarations of `@Query()` and `@Body()` under names such as `4:1`: kind and position. */
 function declares(context: ExecutionContext, kind: RouteParamtypes): boolean {
   const declared = Reflect.getMetadata(
     ROUTE_ARGS_METADATA,

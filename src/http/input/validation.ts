@@ -11,10 +11,10 @@ import { isText } from './rules.js';
 
 type Dto = new () => object;
 
-/** A member that may be left out. Unlike `@IsOptional()` it does not let `null` pass. */
+/** An optional member. Unlike `@IsOptional()` it refuses `null`. */
 export const MayBeAbsent = () => ValidateIf((_dto, value) => value !== undefined);
 
-/** Nested objects of a DTO, by member: class-validator alone does not say which class a plain value is meant as. */
+/** The DTO classes of nested objects, by member: class-validator does not know the class of a plain value. */
 const nestedClasses = new Map<Dto, Map<string, Dto>>();
 
 /** An array whose elements are of another DTO class. Combine with `@ValidateNested({ each: true })`. */
@@ -26,19 +26,19 @@ export function ElementsOf(element: Dto): PropertyDecorator {
   };
 }
 
-/** The class of an array's elements, as `@ElementsOf` has it. */
+/** The class of an array's elements, set by `@ElementsOf`. */
 export function elementOf(owner: Dto, member: string): Dto | undefined {
   return nestedClasses.get(owner)?.get(member);
 }
 
 /**
- * Turns bodies and query strings into DTOs, strictly: unknown members, `null` and repeated parameters are refused.
- * Not Nest's ValidationPipe, which drops `constructor` and `__proto__` silently and lets `null` pass.
+ * Turns bodies and query strings into DTOs, strictly: it refuses unknown members, `null` and repeated parameters. Not
+ * Nest's ValidationPipe, which silently drops `constructor` and `__proto__` and accepts `null`.
  */
 @Injectable()
 export class StrictValidationPipe implements PipeTransform {
   async transform(value: unknown, { metatype, type }: ArgumentMetadata): Promise<unknown> {
-    // PostgreSQL has no text with U+0000 in it, so nothing can be named so; nor is anything named by no text.
+    // PostgreSQL stores no U+0000, so no object has such an id. The empty text names no object either.
     if (type === 'param' && String(value).includes('\0')) return '';
     if (type === 'param' || type === 'custom' || !metatype || metatype === Object) return value;
     const errors: InputError[] = [];
@@ -52,18 +52,18 @@ export class StrictValidationPipe implements PipeTransform {
 }
 
 function singleValues(query: unknown, errors: InputError[]): object {
-  const single = Object.create(null) as Record<string, unknown>; // `__proto__` is a name like any other
+  const single = Object.create(null) as Record<string, unknown>; // so that `__proto__` is an ordinary name
   for (const [name, value] of Object.entries(query as object)) {
     if (Array.isArray(value))
       errors.push({ pointer: jsonPointer('', name), detail: 'is given more than once' });
     else if (String(value).includes('\0'))
-      errors.push({ pointer: jsonPointer('', name), detail: 'has U+0000 in it' });
+      errors.push({ pointer: jsonPointer('', name), detail: 'contains U+0000' });
     else single[name] = value;
   }
   return single;
 }
 
-/** Copies known members only and reports the others; nothing is dropped in silence. */
+/** Copies only known members, and reports each of the others. */
 function instantiate(dtoClass: Dto, plain: unknown, path: string, errors: InputError[]): unknown {
   if (typeof plain !== 'object' || plain === null || Array.isArray(plain)) return plain;
   const known = membersOf(dtoClass);
@@ -89,7 +89,7 @@ function elements(
     const at = `${path}/${index}`;
     if (typeof each === 'object' && each !== null && !Array.isArray(each))
       return instantiate(element, each, at, errors);
-    // Said here, because class-validator takes a list in a list for valid.
+    // Reported here, because class-validator accepts a list inside a list.
     errors.push({ pointer: at, detail: 'must be an object' });
     return each;
   });
@@ -107,7 +107,7 @@ function collect(broken: ValidationError[], path: string, errors: InputError[]):
       errors.push(...brokenPairs(value, at));
       continue;
     }
-    // Decorators are told from the last to the first; the first says what kind of value is wanted.
+    // class-validator lists constraints from the last decorator to the first; the first one names the type.
     for (const detail of Object.values(constraints ?? {}).reverse()) {
       errors.push({ pointer: at, detail: withoutName(detail, property) });
     }
@@ -115,7 +115,9 @@ function collect(broken: ValidationError[], path: string, errors: InputError[]):
   }
 }
 
-/** class-validator's own texts begin with the name, which the pointer has; a text of ours may have it further on. */
+/**
+ * class-validator's texts begin with the member's name, which the pointer already has. Ours may contain it elsewhere.
+ */
 function withoutName(detail: string, property: string): string {
   for (const [start, rest] of [
     [`${property} `, ''],
@@ -126,7 +128,7 @@ function withoutName(detail: string, property: string): string {
   return detail;
 }
 
-/** One reason per place is enough to act on. */
+/** One error for each pointer is enough. */
 function firstPerPointer(errors: InputError[]): InputError[] {
   const seen = new Set<string>();
   return errors.filter(({ pointer: at }) => !seen.has(at) && seen.add(at));
@@ -150,7 +152,7 @@ export function IsMetadata(): PropertyDecorator {
       propertyName: String(member),
       validator: {
         validate: (value: unknown) => brokenPairs(value, '').length === 0,
-        defaultMessage: () => 'is no metadata', // the pipe says which pair
+        defaultMessage: () => 'is not valid metadata', // the pipe reports the pair
       },
     });
 }

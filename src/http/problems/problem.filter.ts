@@ -8,7 +8,7 @@ import {
   isConnectionLost,
   isRolledBack,
 } from '../../idempotency/errors.js';
-import { faultOf } from '../../log/fault.js';
+import { redactError } from '../../log/redacted-error.js';
 import { INTERNAL_ERROR, METHOD_NOT_ALLOWED } from './http.problems.js';
 import { Problem, PROBLEM_TYPE, problemBody, type ProblemLike } from './problem.js';
 import { NOT_FOUND, OUTCOME_UNKNOWN } from '../../idempotency/problem-types.js';
@@ -27,7 +27,7 @@ export class ProblemFilter implements ExceptionFilter {
     // For the request's log line.
     response.locals.problem = {
       code: problem.code,
-      ...(problem.status >= 500 && cause !== undefined && { fault: faultOf(cause) }),
+      ...(problem.status >= 500 && cause !== undefined && { fault: redactError(cause) }),
     };
     if (response.headersSent) {
       response.destroy();

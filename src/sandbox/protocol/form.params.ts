@@ -9,14 +9,14 @@ const METADATA_MAX_VALUE = 500;
 const TEXT_MAX = 5_000;
 
 /**
- * The parameters of one request, from a form body or a query string, kept flat: `created[gte]` is
- * the name of a parameter here, not a path into an object. So no input can build a deep object or
- * reach a prototype, and a repeated scalar has one meaning, the last one given.
+ * The parameters of one request, from a form body or a query string, kept flat: `created[gte]` is a name, not a path
+ * into an object. So no input can build a deep object or reach a prototype. Of a repeated scalar the last value
+ * counts.
  */
 export class Params {
   private constructor(private readonly pairs: readonly (readonly [string, string])[]) {}
 
-  /** @throws StripeError 400 for a NUL, which PostgreSQL's text cannot hold */
+  /** @throws StripeError 400 for a NUL, which PostgreSQL cannot store in text */
   static parse(encoded: string): Params {
     const pairs = [...new URLSearchParams(encoded)];
     if (pairs.some(([name, value]) => name.includes('\0') || value.includes('\0'))) {
@@ -25,14 +25,14 @@ export class Params {
     return new Params(pairs);
   }
 
-  /** Of the query string of a request's path. */
+  /** From the query string of a request's path. */
   static ofQuery(originalUrl: string): Params {
     const start = originalUrl.indexOf('?');
     return Params.parse(start < 0 ? '' : originalUrl.slice(start + 1));
   }
 
   /**
-   * Refuses parameters that Stripe has here and the sandbox has not, nested or not.
+   * Refuses parameters that Stripe has but the sandbox lacks, nested or not.
    * @throws StripeError 400
    */
   without(missing: Readonly<Record<string, unknown>>): this {
@@ -44,8 +44,8 @@ export class Params {
   }
 
   /**
-   * Refuses every parameter that is not named. `x[]` allows a list, `x[*]` a hash.
-   * @throws StripeError 400 `parameter_unknown`, or for a single value where a list is wanted
+   * Refuses every parameter that is not listed. `x[]` allows a list, `x[*]` a hash.
+   * @throws StripeError 400 `parameter_unknown`, or for a single value instead of a list
    */
   only(...allowed: string[]): this {
     for (const [name] of this.pairs) {
@@ -151,11 +151,11 @@ export class Params {
     if (pairs.size > METADATA_MAX_PAIRS) {
       throw invalidRequest(`Metadata can have up to ${METADATA_MAX_PAIRS} keys`, 'metadata');
     }
-    // fromEntries defines own properties, so that a key named __proto__ is a key like any other.
+    // fromEntries defines own properties, so `__proto__` is an ordinary key.
     return Object.fromEntries(pairs);
   }
 
-  /** The same for the same parameters in any order; the order within a list counts. */
+  /** Equal for equal parameters in any order; the order within a list matters. */
   fingerprint(): string {
     const sorted = this.pairs.toSorted(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0));
     return createHash('sha256').update(JSON.stringify(sorted)).digest('hex');
@@ -167,7 +167,7 @@ function asList(name: string): string {
   return name.replace(/\[\d+\]$/, '[]');
 }
 
-/** What cannot be an id never reaches PostgreSQL, which refuses a NUL, for example. */
+/** Refuses an impossible id before PostgreSQL sees it; a NUL, for example, would be an error there. */
 export function refuseImpossibleId(noun: string, param: string): RequestParamHandler {
   return (_req, _res, next, id: string) => {
     if (!/^\w{1,100}$/.test(id)) throw noSuch(404, noun, id, param);

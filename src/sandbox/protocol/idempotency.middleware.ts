@@ -14,41 +14,41 @@ import {
 import { errorBody, invalidRequest, rateLimited } from './stripe.errors.js';
 
 /**
- * Stripe's idempotency (docs.stripe.com/api/idempotent_requests): the answer is stored under the
- * key in the very transaction that moves the money, so that there is never one without the other.
+ * Stripe's idempotency (docs.stripe.com/api/idempotent_requests): the answer is stored under the key in the same
+ * transaction that moves the money, so neither exists without the other.
  *
- * Two things say that a key is in use:
- * - while a transaction works on it, an advisory lock of that transaction. PostgreSQL frees it when
- *   the connection closes, so a killed process leaves nothing behind;
- * - while a slow request waits with no transaction open, a row `running` with a lease. A process
- *   killed then blocks the key until the lease ends, a few seconds; the next request takes the row
- *   over. A sleeper who wakes up after that finds another request id in the row and writes nothing.
+ * A key is in use in two cases:
+ * - A transaction works on it: the transaction holds an advisory lock. PostgreSQL releases it when the connection
+ *   closes, so a killed process leaves nothing behind.
+ * - A slow request waits without a transaction: a row `running` has a lease. If the process is killed, the key is
+ *   blocked until the lease ends, a few seconds later. Then the next request takes over the row. The old process, if
+ *   it only slept, finds another request id in the row and writes nothing.
  */
 export interface IdempotencyOptions {
   pool: pg.Pool;
   keyTtlSeconds: number;
   /** How long `slow` takes, in milliseconds. */
   slowMs: number;
-  /** What `slow` waits with. */
+  /** The wait function of `slow`. */
   sleep: (ms: number) => Promise<unknown>;
-  /** Answers that are never sent; whoever stops the server closes their connections. */
+  /** Responses that are never sent; `close` closes their connections. */
   held: Set<Response>;
 }
 
-/** An outcome: stored under the key whatever its status is. */
+/** An outcome: stored under the key, whatever its status is. */
 export interface Answer {
   status: number;
   body: object;
 }
 
-/** What a POST is going to do, decided before anything is written. */
+/** What a POST will do, decided before anything is written. */
 export interface Work {
   misbehaviour: Misbehaviour;
-  /** Takes effect at most once for a remembered key. What it returns is stored; a throw is not. */
+  /** Takes effect at most once while the key is remembered. The returned answer is stored; an error is not. */
   run(tx: Tx): Promise<Answer>;
 }
 
-/** Validates and looks up. What it throws leaves the key unused. */
+/** Validates and reads. If it throws, the key stays unused. */
 export type Plan = (tx: Tx, params: Params, path: Record<string, string>) => Promise<Work>;
 
 type Begun =
@@ -57,13 +57,13 @@ type Begun =
   | { next: 'answer'; work: Work; stored: Stored }
   | { next: 'execute'; work: Work };
 
-// What is longer here is only the time for which a killed process blocks its key; what is shorter
-// lets a duplicate take over from a process that is merely busy. That costs an answer, not money.
+// A longer margin only blocks the key longer after a kill. With a shorter one, a duplicate could take over from a
+// process that is merely busy. That costs an answer, not money.
 const LEASE_MARGIN_MS = 2_000;
 
 const KEY_MAX_CHARACTERS = 255;
 
-/** Makes the handler of a POST from a plan. The body has been read as text by then. */
+/** Creates the handler of a POST from a plan. The body has already been read as text. */
 export function idempotent(options: IdempotencyOptions, plan: Plan): RequestHandler {
   const { pool, slowMs } = options;
   return async (req, res) => {
@@ -94,7 +94,7 @@ export function idempotent(options: IdempotencyOptions, plan: Plan): RequestHand
     if (begun.next === 'replay') return send(res, attempt, begun.stored);
     const stored =
       begun.next === 'answer' ? begun.stored : await executeLater(options, attempt, begun.work);
-    // The payment and its answer are committed: a crash from here on loses an answer, never money.
+    // The payment and its answer are committed: a crash from here on loses only the response.
     switch (begun.work.misbehaviour) {
       case 'response_lost':
         res.destroy();
@@ -113,7 +113,7 @@ export function idempotent(options: IdempotencyOptions, plan: Plan): RequestHand
   };
 }
 
-/** Does the work and stores its answer, in the caller's transaction. */
+/** Runs the work and stores its answer, in the caller's transaction. */
 async function execute(tx: Tx, attempt: Attempt, work: Work): Promise<Stored> {
   const outcome = await work.run(tx);
   const answer = work.misbehaviour === 'error_after_charge' ? API_ERROR : outcome;
@@ -122,7 +122,7 @@ async function execute(tx: Tx, attempt: Attempt, work: Work): Promise<Stored> {
   return { status: answer.status, body, requestId: attempt.requestId };
 }
 
-/** As `execute`, after a wait that holds no connection and no transaction. */
+/** Like `execute`, after a wait that holds no connection and no transaction. */
 async function executeLater(
   { pool, slowMs, sleep }: IdempotencyOptions,
   attempt: Attempt,
@@ -135,7 +135,7 @@ async function executeLater(
       return execute(tx, attempt, work);
     });
   } catch (error) {
-    // Nothing happened, so the key is free at once. If this fails too, the lease frees it.
+    // Nothing happened, so release the key at once. If this fails too, the lease releases it.
     await freeRunning(pool, attempt).catch(() => undefined);
     throw error;
   }
@@ -162,7 +162,7 @@ function readKey(req: Request): string | undefined {
   const lines = req.headersDistinct['idempotency-key'];
   if (!lines) return undefined;
   const [key] = lines;
-  // Node joins repeated lines by a comma, which would pass for one key: count them instead.
+  // Node joins repeated header lines with a comma, which would look like one key. So count the lines.
   if (lines.length > 1 || !key) {
     throw invalidRequest('Send exactly one Idempotency-Key, and not an empty one.');
   }

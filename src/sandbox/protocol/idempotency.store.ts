@@ -2,11 +2,11 @@ import type pg from 'pg';
 import type { Tx } from '../ledger.schema.js';
 import { keyInUse, keyReused } from './stripe.errors.js';
 
-/** One request, as far as idempotency is concerned. */
+/** The data of one request that idempotency needs. */
 export interface Attempt {
-  /** Absent: nothing is looked up or stored, and every request is a first one. */
+  /** Absent: nothing is looked up or stored, and every request counts as the first. */
   key: string | undefined;
-  /** Unique, so it also says whose a `running` row is. */
+  /** Unique, so it also identifies the owner of a `running` row. */
   requestId: string;
   endpoint: string;
   fingerprint: string;
@@ -21,13 +21,13 @@ export interface Stored {
 export type Earlier = { state: 'unseen' | 'refused' } | { state: 'completed'; stored: Stored };
 
 /**
- * Takes the key for this transaction and says what was made of it before.
+ * Locks the key for this transaction and returns what happened under it before.
  * @throws StripeError 409 while another request runs, 400 if the key was used for something else
  */
 export async function claim(tx: Tx, attempt: Attempt, keyTtlSeconds: number): Promise<Earlier> {
   const { key } = attempt;
   if (key === undefined) return { state: 'unseen' };
-  // A statement of its own: the SELECT below must take its snapshot when the lock is held.
+  // A separate statement: the SELECT below must take its snapshot after the lock is held.
   const lock = await tx.query<{ taken: boolean }>(
     'SELECT pg_try_advisory_xact_lock(hashtextextended($1, 4242)) AS taken',
     [key],
@@ -60,7 +60,7 @@ export async function claim(tx: Tx, attempt: Attempt, keyTtlSeconds: number): Pr
   return { state: 'completed', stored };
 }
 
-/** Writes the key's row, whatever it said before. The caller has claimed the key. */
+/** Writes the key's row, whatever it contained. The caller has locked the key. */
 export async function write(
   tx: Tx,
   attempt: Attempt,
@@ -91,12 +91,12 @@ export async function write(
 }
 
 /**
- * Makes sure that a `running` row is still this attempt's, until the transaction ends.
- * @throws StripeError 409 if the lease had run out and another request took the key over
+ * Checks that a `running` row still belongs to this attempt, and locks it until the transaction ends.
+ * @throws StripeError 409 if the lease ran out and another request took over the key
  */
 export async function lockRunning(tx: Tx, { key, requestId }: Attempt): Promise<void> {
   if (key === undefined) return;
-  // Waits for a duplicate that is looking at the key right now, and keeps others out.
+  // Waits for a duplicate that is reading the key now, and blocks others.
   await tx.query('SELECT pg_advisory_xact_lock(hashtextextended($1, 4242))', [key]);
   const { rowCount } = await tx.query(
     `SELECT 1 FROM sandbox.idempotency_keys
@@ -106,7 +106,7 @@ export async function lockRunning(tx: Tx, { key, requestId }: Attempt): Promise<
   if (rowCount === 0) throw keyInUse(key);
 }
 
-/** Gives a key back whose work did not take place. */
+/** Releases a key whose work did not happen. */
 export async function freeRunning(pool: pg.Pool, { key, requestId }: Attempt): Promise<void> {
   await pool.query(
     `DELETE FROM sandbox.idempotency_keys WHERE key = $1 AND request_id = $2 AND state = 'running'`,
@@ -114,7 +114,7 @@ export async function freeRunning(pool: pg.Pool, { key, requestId }: Attempt): P
   );
 }
 
-/** Deletes what is too old to be believed. Reading checks the age itself and never relies on this. */
+/** Deletes expired keys. Reads check the age themselves and do not depend on this. */
 export async function pruneKeys(pool: pg.Pool, keyTtlSeconds: number): Promise<void> {
   await pool.query(
     `DELETE FROM sandbox.idempotency_keys

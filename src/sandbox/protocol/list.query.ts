@@ -2,12 +2,12 @@ import type pg from 'pg';
 import type { Params } from './form.params.js';
 import { invalidRequest, noSuch } from './stripe.errors.js';
 
-/** A table of the ledger that can be listed: it has `id` and `created_at`. */
+/** A ledger table that can be listed: it has `id` and `created_at`. */
 interface ListedTable {
   table: 'sandbox.payment_intents' | 'sandbox.refunds' | 'sandbox.events';
-  /** How Stripe calls the object in "No such ...". */
+  /** Stripe's name for the object in "No such ...". */
   noun: string;
-  /** Further conditions. Column and operator are ours, never input. A list means any of its values. */
+  /** Further conditions. Column and operator come from our code, never from input. A list means any of its values. */
   where?: readonly [column: string, value: string | string[], operator?: '=' | 'LIKE'][];
 }
 
@@ -22,13 +22,13 @@ export const LIST_PARAMS = [
   ...CREATED_BOUNDS,
 ];
 
-// Unix seconds of the year 5138; to_timestamp() is exact far beyond it.
+// The unix time of the year 5138; to_timestamp() is exact far beyond it.
 const MAX_SECONDS = 99_999_999_999;
 
 /**
- * One page, newest first by (created_at, id), which is a total order, so that pages neither skip
- * nor repeat a row of the same instant. `created` compares whole unix seconds, as the objects
- * show them. Cursors are resolved in SQL: a JavaScript Date would lose the microseconds.
+ * One page, newest first by (created_at, id). This is a total order, so pages neither skip nor repeat rows of the
+ * same instant. `created` compares whole unix seconds, as the objects show them. SQL resolves the cursors: a
+ * JavaScript Date would lose the microseconds.
  */
 export async function listPage<Row extends pg.QueryResultRow>(
   db: pg.Pool,
@@ -62,7 +62,7 @@ export async function listPage<Row extends pg.QueryResultRow>(
         `(SELECT created_at, id FROM ${table} WHERE id = ${bind(cursor)})`,
     );
   }
-  // Before a cursor the nearest rows are wanted, so they are read upwards and turned round.
+  // `ending_before` needs the rows nearest to the cursor, so they are read in ascending order and reversed.
   const direction = before === undefined ? 'DESC' : 'ASC';
   const { rows } = await db.query<Row>(
     `SELECT * FROM ${table}
@@ -75,7 +75,7 @@ export async function listPage<Row extends pg.QueryResultRow>(
   return { rows: page, hasMore: rows.length > limit };
 }
 
-/** Turns conditions on whole seconds into half-open ones on the exact time. */
+/** Converts conditions on whole seconds to half-open intervals of the exact time. */
 function createdRange(params: Params): [operator: '>=' | '<', seconds: number][] {
   if (params.has('created') && CREATED_BOUNDS.some((name) => params.has(name)))
     throw invalidRequest('Invalid created: give a timestamp or bounds, not both.', 'created');

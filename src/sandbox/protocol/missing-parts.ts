@@ -1,7 +1,7 @@
 import type Stripe from 'stripe';
 
 /**
- * What Stripe has and this sandbox lacks: the error says so, and differs from that for a typo. Source: the paths and
+ * Parts of Stripe's API that this sandbox lacks. Their error says so, unlike that for a typo. Source: the paths and
  * parameter types of the official SDK; tsc checks the parameters, test/white-box/sandbox/surface.spec.ts the paths.
  */
 const RESOURCES: ReadonlySet<string> = new Set(
@@ -16,7 +16,7 @@ const RESOURCES: ReadonlySet<string> = new Set(
   webhook_endpoints`.split(/\s+/),
 );
 
-/** Of the resources that are here. */
+/** Missing routes of resources that exist here. */
 const ROUTES: readonly RegExp[] = [
   /^GET \/v1\/payment_intents\/search$/,
   /^GET \/v1\/payment_intents\/\w+\/amount_details_line_items$/,
@@ -33,7 +33,7 @@ export function isMissingPart(method: string, path: string): boolean {
   return ROUTES.some((route) => route.test(`${method} ${path}`));
 }
 
-/** Every parameter of Stripe's but those that are here. One that is left out does not compile. */
+/** All of Stripe's parameters except those that exist here. Leaving one out does not compile. */
 type Missing<Parameters, Here extends keyof Parameters> = Record<
   Exclude<keyof Parameters, Here>,
   number

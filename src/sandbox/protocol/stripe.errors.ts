@@ -14,8 +14,8 @@ export interface ErrorBody {
 }
 
 /**
- * A refusal that took no effect: whoever throws it inside a transaction rolls that back, and it is
- * never stored under an idempotency key. An outcome, a decline for example, is returned instead.
+ * A refusal without effect. Thrown in a transaction, it rolls back, and is not stored under an idempotency key. An
+ * outcome, for example a decline, is returned instead.
  */
 export class StripeError extends Error {
   constructor(
@@ -27,7 +27,7 @@ export class StripeError extends Error {
   }
 }
 
-/** The body to send. `doc_url` is added wherever there is a code, as Stripe does. */
+/** The response body. It has `doc_url` if there is a code, as at Stripe. */
 export function errorBody(error: ErrorBody): { error: ErrorBody } {
   if (!error.code) return { error };
   const page = error.code.replaceAll('_', '-');
@@ -43,7 +43,7 @@ export function missingParameter(param: string): StripeError {
 }
 
 /**
- * @param status 404 when the path names the object, 400 when a parameter does
+ * @param status 404 if the path names the object, 400 if a parameter does
  * @param noun as Stripe writes it: `payment_intent`, but `PaymentMethod`
  */
 export function noSuch(status: 400 | 404, noun: string, id: string, param: string): StripeError {
@@ -55,7 +55,7 @@ export function noSuch(status: 400 | 404, noun: string, id: string, param: strin
   });
 }
 
-/** Stripe has it, the sandbox has not. @param what a request, a parameter, a header. */
+/** For a part that Stripe has but the sandbox lacks. @param what a request, a parameter, a header. */
 export function missingPart(status: 400 | 404, what: string, param?: string): StripeError {
   return new StripeError(status, {
     type: 'invalid_request_error',
@@ -87,7 +87,7 @@ export function rateLimited(): StripeError {
   });
 }
 
-/** Stripe tells it by `code`: a program must not decide by `type`, which says nothing here. */
+/** Stripe identifies this error by `code`; a program cannot use `type`, which is unspecific here. */
 export function keyInUse(key: string): StripeError {
   return new StripeError(409, {
     type: 'idempotency_error',

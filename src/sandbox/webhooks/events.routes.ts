@@ -7,13 +7,13 @@ import { invalidRequest, noSuch } from '../protocol/stripe.errors.js';
 import { eventObject, type EventRow, sendAgain } from './events.ledger.js';
 
 /**
- * docs.stripe.com/api/events: retrieve, list. And `retry`, which is behind `stripe events resend`: an event is sent
- * again at once, so that anybody can see it come twice, late, or after a later one:
+ * docs.stripe.com/api/events: retrieve and list. Also `retry`, the request behind `stripe events resend`: it sends an
+ * event again at once, to try out duplicate, late or reordered events:
  *
  *     curl -u sk_test_any: http://127.0.0.1:4242/v1/events
  *     curl -u sk_test_any: -X POST http://127.0.0.1:4242/v1/events/evt_…/retry
  *
- * @param sends whether this sandbox has anywhere to send events to.
+ * @param sends whether this sandbox has a URL to send events to.
  */
 export function eventsRouter(pool: pg.Pool, sends: boolean): Router {
   const router = Router();
@@ -53,11 +53,11 @@ export function eventsRouter(pool: pg.Pool, sends: boolean): Router {
 }
 
 /** Stripe's limit. */
-const MOST_TYPES = 20;
+const MAX_TYPES = 20;
 
 /**
- * `type` is a name or a group, `charge.*`; `types` is names alone. A wildcard that would find nothing is refused, so that
- * a filter which is mistaken does not look like a ledger where nothing happened.
+ * `type` is a name or a group such as `charge.*`; `types` contains only names. A wildcard that cannot match is
+ * refused, so that a wrong filter does not look like an empty ledger.
  * @throws StripeError 400
  */
 function typesOf(params: Params): [column: 'type', value: string | string[], operator?: 'LIKE'][] {
@@ -65,8 +65,8 @@ function typesOf(params: Params): [column: 'type', value: string | string[], ope
   const types = params.list('types');
   if (type !== undefined && types.length > 0)
     throw invalidRequest('You may only specify one of these parameters: type, types.', 'type');
-  if (types.length > MOST_TYPES)
-    throw invalidRequest(`Invalid array: must have at most ${MOST_TYPES} elements`, 'types');
+  if (types.length > MAX_TYPES)
+    throw invalidRequest(`Invalid array: must have at most ${MAX_TYPES} elements`, 'types');
   if (types.includes(''))
     throw invalidRequest(
       'You passed an empty string in types.',

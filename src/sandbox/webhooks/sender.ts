@@ -5,22 +5,22 @@ import Stripe from 'stripe';
 import type { WebhookConfig } from '../config.js';
 import { markDelivered, takeDue } from './events.ledger.js';
 
-/** How often it looks, in ms: what is added to the delay of an event. The pause grows while there are no events. */
+/** How often it polls, in ms. This adds to the delay of an event. The pause grows while there are no events. */
 const POLL_MS = { busy: 100, idle: 500 };
-/** How long it waits after the ledger could not be read, in ms. */
-const PAUSE_MS = 1_000;
-/** One that never answers holds up no more than its place, and for no longer than this, in ms. */
-const PATIENCE_MS = 10_000;
-const AT_ONCE = 50;
+/** The pause after the ledger could not be read, in ms. */
+const ERROR_PAUSE_MS = 1_000;
+/** The timeout of one attempt, in ms. A receiver that never responds blocks only its own slot. */
+const TIMEOUT_MS = 10_000;
+const MAX_CONCURRENT = 50;
 
 export interface Sender {
-  /** Leaves attempts that have not ended; they are made again. */
+  /** Aborts the attempts in flight; they are repeated after the next start. */
   stop(): Promise<void>;
 }
 
 /**
- * Sends each event until it is answered with 2xx: at least once, in no promised order, by any number of processes.
- * @param onFailure told when the ledger could not be read or written.
+ * Sends each event until it gets a 2xx response: at least once, in no guaranteed order, from any number of processes.
+ * @param onFailure called when the ledger could not be read or written.
  */
 export function startSending(
   pool: pg.Pool,
@@ -28,20 +28,20 @@ export function startSending(
   onFailure: (error: unknown) => void,
 ): Sender {
   const stopping = new AbortController();
-  // Each attempt listens while it lasts, and so does the pause; Node takes more than ten for a leak.
-  setMaxListeners(AT_ONCE * webhook.copies + 1, stopping.signal);
-  const underWay = new Map<string, Promise<void>>();
+  // Each attempt, and the pause, adds one listener; Node warns of a leak above ten.
+  setMaxListeners(MAX_CONCURRENT * webhook.copies + 1, stopping.signal);
+  const inFlight = new Map<string, Promise<void>>();
 
   let pollMs = POLL_MS.busy;
   const sendDue = async () => {
-    const room = AT_ONCE - underWay.size;
-    const due = room > 0 ? await takeDue(pool, webhook, [...underWay.keys()], room) : [];
-    pollMs = underWay.size + due.length > 0 ? POLL_MS.busy : Math.min(pollMs * 1.5, POLL_MS.idle);
+    const room = MAX_CONCURRENT - inFlight.size;
+    const due = room > 0 ? await takeDue(pool, webhook, [...inFlight.keys()], room) : [];
+    pollMs = inFlight.size + due.length > 0 ? POLL_MS.busy : Math.min(pollMs * 1.5, POLL_MS.idle);
     for (const { id, body } of due) {
       const attempt = deliver(id, body).catch(onFailure);
-      underWay.set(
+      inFlight.set(
         id,
-        attempt.finally(() => underWay.delete(id)),
+        attempt.finally(() => inFlight.delete(id)),
       );
     }
   };
@@ -50,7 +50,7 @@ export function startSending(
       post(webhook, body, stopping.signal),
     );
     const taken = await Promise.all(copies);
-    // Dies here: it is sent once more.
+    // Crash here: the event is sent once more.
     if (taken.every(Boolean)) await markDelivered(pool, id);
   };
   const running = (async () => {
@@ -59,7 +59,7 @@ export function startSending(
         () => pollMs,
         (error: unknown) => {
           onFailure(error);
-          return PAUSE_MS;
+          return ERROR_PAUSE_MS;
         },
       );
       await sleep(pauseMs, undefined, { signal: stopping.signal }).catch(() => undefined);
@@ -70,21 +70,21 @@ export function startSending(
     async stop() {
       stopping.abort();
       await running;
-      await Promise.all(underWay.values());
+      await Promise.all(inFlight.values());
     },
   };
 }
 
-/** One attempt, signed now, as an old signature is refused. @returns whether it was answered with 2xx. */
+/** One attempt, signed now because old signatures are refused. @returns whether the response was 2xx. */
 async function post(
   { url, secret }: WebhookConfig,
   body: string,
   stopped: AbortSignal,
 ): Promise<boolean> {
-  // Not `AbortSignal.any` with `AbortSignal.timeout`: in Node 20 that time limit can be collected, and never comes.
+  // Not `AbortSignal.any` with `AbortSignal.timeout`: Node 20 may garbage collect that timeout, and it never fires.
   const end = new AbortController();
   const abort = () => end.abort();
-  const timer = setTimeout(abort, PATIENCE_MS);
+  const timer = setTimeout(abort, TIMEOUT_MS);
   stopped.addEventListener('abort', abort);
   if (stopped.aborted) abort();
   const signature = Stripe.webhooks.generateTestHeaderString({ payload: body, secret });
@@ -99,7 +99,7 @@ async function post(
     await response.body?.cancel();
     return response.ok;
   } catch {
-    return false; // nobody is there, or nobody answers: the ledger has the time of the next attempt
+    return false; // no connection or no response: the ledger has the time of the next attempt
   } finally {
     clearTimeout(timer);
     stopped.removeEventListener('abort', abort);

@@ -4,7 +4,7 @@ import { findCharge, findChargePaidBy } from '../../charges/charge.queries.js';
 import type { OurPayment } from '../../charges/rebuild-charge.js';
 import { Completer } from '../../idempotency/completer.js';
 import { Database, type Tx } from '../../database/database.js';
-import { nameOf } from '../../log/fault.js';
+import { nameOf } from '../../log/redacted-error.js';
 import { Problem } from '../../http/problems/problem.js';
 import {
   Processor,

@@ -10,8 +10,8 @@ import {
 } from '@nestjs/common';
 import { EventSubscribers } from '../../events/events.js';
 import { Database } from '../../database/database.js';
-import { Loop, type Poll } from '../../idempotency/loop.js';
-import { UnderWay } from '../../idempotency/under-way.js';
+import { Loop, type PollPauses } from '../../idempotency/loop.js';
+import { InFlight } from '../../idempotency/in-flight.js';
 import { Shares } from '../../http/shares.js';
 import { Deliveries } from './deliveries.js';
 import { listDueDeliveries } from './delivery.queries.js';
@@ -26,7 +26,7 @@ export interface DeliveryLoopOptions {
 export const DELIVERY_LOOP_OPTIONS = Symbol('DELIVERY_LOOP_OPTIONS');
 
 /** Longer leaves slots empty, and delays a delivery; shorter is only more queries. */
-const POLL: Poll = { busyMs: 10, idleMs: 200 };
+const POLL: PollPauses = { busyMs: 10, idleMs: 200 };
 const FAILED_PAUSE_MS = 1_000;
 
 /**
@@ -40,7 +40,7 @@ export class DeliveryLoop
   private readonly log = new Logger(DeliveryLoop.name);
   private readonly loop = new Loop(DeliveryLoop.name, POLL, () => this.startDue());
   private readonly stopping = new AbortController();
-  private readonly underWay = new UnderWay();
+  private readonly inFlight = new InFlight();
   private readonly shares: Shares;
   private stopped: Promise<void> | undefined;
 
@@ -71,19 +71,19 @@ export class DeliveryLoop
   private async stop(): Promise<void> {
     const cut = setTimeout(() => this.stopping.abort(), this.options.stopMs);
     await this.loop.stop();
-    await this.underWay.ended();
+    await this.inFlight.ended();
     clearTimeout(cut);
   }
 
   /** @returns whether any is due. */
   private async startDue(): Promise<boolean> {
-    const room = this.options.concurrency - this.underWay.size;
+    const room = this.options.concurrency - this.inFlight.size;
     if (room === 0) return false;
     const due = await listDueDeliveries(this.db, room, this.shares.full());
     if (this.loop.isStopped) return false;
     for (const { account_id, id, endpoint_id } of due) {
-      const leave = this.underWay.has(id) ? undefined : this.shares.take([account_id, endpoint_id]);
-      if (leave) this.underWay.start(id, this.deliver(account_id, id).finally(leave));
+      const leave = this.inFlight.has(id) ? undefined : this.shares.take([account_id, endpoint_id]);
+      if (leave) this.inFlight.start(id, this.deliver(account_id, id).finally(leave));
     }
     return due.length > 0;
   }

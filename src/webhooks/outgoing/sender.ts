@@ -1,7 +1,7 @@
 import { request as httpRequest, type IncomingMessage } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import { Webhook } from 'standardwebhooks';
-import { endAfter } from '../../http/end-after.js';
+import { abortAfter } from '../../http/abort-after.js';
 import {
   AddressRefused,
   checkBeforeConnecting,
@@ -67,7 +67,7 @@ export async function send(
   const signatures = message.secrets.map((secret) =>
     new Webhook(secret).sign(message.id, now, message.body),
   );
-  const { signal, release } = endAfter(limits.timeoutMs, stopping, new TookTooLong());
+  const { signal, release } = abortAfter(limits.timeoutMs, stopping, new TookTooLong());
   try {
     const url = new URL(message.url);
     checkBeforeConnecting(url, policy);

@@ -111,7 +111,7 @@ test('the log names, once, an old transaction for whose end an index build waits
   await dump.end();
   expect(lines).toEqual([
     expect.stringMatching(
-      /^A migration waits for a lock: pid \d+, pg_dump, idle in transaction, for \d\d:\d\d:\d\d\. It goes on when that transaction ends\.$/,
+      /^A migration waits for a lock: pid \d+, pg_dump, idle in transaction, for \d\d:\d\d:\d\d\. It continues when that transaction ends\.$/,
     ),
   ]);
 });

@@ -71,7 +71,7 @@ describe('a database with another installation, in another schema,', () => {
     await session.query('CREATE SCHEMA staging');
     await useSchema('staging');
     const belongsTo =
-      /belongs to the installation in the schema "public", this one is in "staging"/;
+      /belongs to the installation in the schema "public", but this one is in "staging"/;
     await expect(migrate(url)).rejects.toThrow(belongsTo);
     // Its queue is older than the marks.
     await session.query('COMMENT ON SCHEMA graphile_worker IS NULL');

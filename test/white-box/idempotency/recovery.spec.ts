@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { QueryFailedError } from 'typeorm';
-import { listNeedingAttention, repeatAgain } from '../../../src/idempotency/attention.js';
+import { listNeedingAttention, returnToSweep } from '../../../src/idempotency/attention.js';
 import { SETTLE_MS } from '../../../src/idempotency/engine-options.js';
 import type { Database, Tx } from '../../../src/idempotency/database.js';
 import type { Completer } from '../../../src/idempotency/completer.js';
@@ -401,11 +401,11 @@ describe('a record that needs attention', () => {
     const [needing] = (await listNeedingAttention(db)).filter(
       ({ resource_id }) => resource_id === `th_${key}`,
     );
-    const both = [repeatAgain(db, needing!), repeatAgain(db, needing!)];
+    const both = [returnToSweep(db, needing!), returnToSweep(db, needing!)];
     expect((await Promise.all(both)).sort()).toEqual([false, true]);
     expect(await sweepUntilItStops()).toBe(MAX_FAILURES);
     expect(await record()).toMatchObject({ needs_attention: true });
-    await repeatAgain(db, needing!);
+    await returnToSweep(db, needing!);
     beats.settle = async () => DONE;
     expect(await sweep()).toBe(1);
     expect(await ask()).toBe('done');

@@ -6,7 +6,7 @@ import {
   IdempotencyKeyExpired,
   IdempotencyRequestInProgress,
 } from '../../../src/idempotency/errors.js';
-import { extendLease, takeOutOfCount } from '../../../src/idempotency/lease.js';
+import { extendLease, uncountAttempt } from '../../../src/idempotency/lease.js';
 import type { Answer, Operation, Write } from '../../../src/idempotency/operation.js';
 import { claimOf, type Claim, type KeyedRequest } from '../../../src/idempotency/record.entity.js';
 import { findRecord, insertOrFindRecord, seizeRecord } from '../../../src/idempotency/records.js';
@@ -205,7 +205,7 @@ describe('while the settle waits for the record', () => {
       'an attempt is taken out of the count',
       async (tx) => {
         await db.query('UPDATE idempotency_records SET failures = 1 WHERE key = $1', [key]);
-        await takeOutOfCount(tx, { ...(await claim()), bySweep: true });
+        await uncountAttempt(tx, { ...(await claim()), bySweep: true });
       },
     ],
   ])('%s, and the claim holds: it settles once', async (_, change) => {

@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 import { DataSource } from 'typeorm';
 import { runAccountCommand } from '../../../src/accounts/account.commands.js';
-import { outcomeOf } from '../../../src/database/command.js';
+import { captureOutput } from '../../../src/database/command.js';
 import { databaseOptions, TypeOrmDatabase } from '../../../src/database/database.js';
 import { built } from '../../support/build.js';
 import { startService, type Service } from '../../support/service.js';
@@ -23,7 +23,7 @@ afterAll(async () => {
 
 /** The command as its program runs it, without the program. */
 async function account(...args: string[]) {
-  const { text, exitCode } = await outcomeOf(() =>
+  const { text, exitCode } = await captureOutput(() =>
     runAccountCommand(new TypeOrmDatabase(db), args, async () => ''),
   );
   return { exit: exitCode, output: text };
@@ -83,7 +83,7 @@ describe('npm run account', () => {
   it.each([
     [['create'], 64, 'That is no command'],
     [['create', ' '], 64, '1 to 255 characters'],
-    [['create', 'two\nlines'], 64, 'visible'],
+    [['create', 'two\nlines'], 64, 'control characters'],
     [['add-key', 'acct_nobody'], 1, 'There is no account acct_nobody'],
     [['revoke', 'sk_test_unknown'], 1, 'No account has this key'],
     [['revoke', 'acct_nobody', '12345678'], 1, 'There is no account'],

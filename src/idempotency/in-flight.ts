@@ -1,8 +1,8 @@
-/** Work that a loop has started and does not wait for, by name: what is slow holds up nothing else. */
-export class UnderWay {
+/** Work that a loop has started and does not wait for, by name, so that slow work does not delay the rest. */
+export class InFlight {
   private readonly work = new Map<string, Promise<void>>();
 
-  /** @param onEnded called when some of it has ended, and its name is free again. */
+  /** @param onEnded called when some work has ended and its name is free again. */
   constructor(private readonly onEnded: () => void = () => undefined) {}
 
   get size(): number {
@@ -26,7 +26,7 @@ export class UnderWay {
     this.work.set(name, ended);
   }
 
-  /** Resolves when all that is under way now has ended. */
+  /** Resolves when all work that is now in flight has ended. */
   async ended(): Promise<void> {
     await Promise.all(this.work.values());
   }

@@ -1,33 +1,32 @@
 /**
- * An error as a log may show it: what it is and where it was thrown, never its message. A message may quote what a
- * customer sent (PostgreSQL's `detail` holds the key values, JSON.parse the text that it stumbled on), and no list
- * of patterns finds that. Who keeps only what is known to be harmless does not have to remember anything.
- * Proof: test/operation/secrets.spec.ts.
+ * An error as a log may show it: its class and where it was thrown, never its message. A message may quote customer
+ * data (PostgreSQL's `detail` holds key values, JSON.parse quotes its input), and no list of patterns finds all of
+ * it. Allow-list, not deny-list. Proof: test/operation/secrets.spec.ts.
  */
-export interface Fault {
+export interface RedactedError {
   /** The class. */
   error: string;
-  /** SQLSTATE, an errno, or a code of Node's. */
+  /** SQLSTATE, an errno, or a code of Node. */
   code?: string;
-  /** Of PostgreSQL: names out of the schema. */
+  /** From PostgreSQL: names in the schema. */
   constraint?: string;
   table?: string;
-  /** The frames of the stack. */
+  /** Stack frames. */
   at?: string[];
-  cause?: Fault;
+  cause?: RedactedError;
 }
 
-/** Deep enough for request, driver and network; a cause that is its own cause ends. */
+/** Deep enough for request, driver and network. The limit also ends a cause that is its own cause. */
 const MAX_CAUSES = 4;
 const MAX_FRAMES = 12;
 const IDENTIFIER = /^\w{1,63}$/;
 
-export function faultOf(error: unknown, depth = 0): Fault {
+export function redactError(error: unknown, depth = 0): RedactedError {
   if (!(error instanceof Error)) return { error: typeof error };
   const facts = error as Error & Partial<Record<'code' | 'constraint' | 'table', unknown>>;
   // TypeORM keeps the driver's error beside the query and its parameters.
   const cause = (error as { driverError?: unknown }).driverError ?? error.cause ?? firstOf(error);
-  const fault: Fault = { error: identifier(error.constructor.name) ?? 'Error' };
+  const fault: RedactedError = { error: identifier(error.constructor.name) ?? 'Error' };
   for (const name of ['code', 'constraint', 'table'] as const) {
     const value = identifier(facts[name]);
     if (value !== undefined) fault[name] = value;
@@ -35,18 +34,18 @@ export function faultOf(error: unknown, depth = 0): Fault {
   const at = framesOf(error.stack, error.message);
   if (at.length > 0) fault.at = at;
   if (cause !== undefined && cause !== error && depth < MAX_CAUSES) {
-    fault.cause = faultOf(cause, depth + 1);
+    fault.cause = redactError(cause, depth + 1);
   }
   return fault;
 }
 
-/** An error in a word or two, for a sentence in a log. */
+/** The class of an error and its code, for a sentence in a log. */
 export function nameOf(error: unknown): string {
-  const { error: name, code, cause } = faultOf(error);
+  const { error: name, code, cause } = redactError(error);
   return [name, code ?? cause?.code].filter(Boolean).join(' ');
 }
 
-/** The lines of a stack that are frames; the message before them is cut off, whatever it looks like. */
+/** The stack frames; the message before them is removed, whatever it contains. */
 export function framesOf(stack: string | undefined, message = ''): string[] {
   if (stack === undefined) return [];
   const end = message === '' ? 0 : stack.indexOf(message) + message.length;
