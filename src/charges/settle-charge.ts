@@ -12,7 +12,7 @@ import { cardDeclined } from './charge.problems.js';
 import { endCharge, endedCharge, writeChargeEnd, type ChargeEnd } from './charge.queries.js';
 import type { Ending } from './give-up.js';
 
-/** The third beat of a charge: one write, unless it pays an order. */
+/** The third beat of a charge: a single statement, unless the charge pays an order. */
 export function settlementOf(charge: Charge, end: ChargeEnd, intent: Intent): Settlement {
   if (charge.order_id !== null) {
     return {
@@ -52,7 +52,7 @@ function endOfCharge(charge: Charge): NewEvent {
   };
 }
 
-/** How a charge ends by what the processor said; undefined if it does not end by that. */
+/** The charge's end for an answer of the processor; undefined if the answer is not final. */
 export function endOf(answer: Ending): ChargeEnd | undefined {
   switch (answer.kind) {
     case 'succeeded':
@@ -73,7 +73,7 @@ export function endOf(answer: Ending): ChargeEnd | undefined {
   }
 }
 
-/** The answer that a charge's end stands for, from its row alone. */
+/** The stored answer of an ended charge, from its row alone. */
 export function chargeAnswer(charge: Charge, requestId: string): Answer {
   if (charge.status === 'succeeded')
     return created(chargeLink(charge.id).url, chargeToWire(charge));

@@ -3,18 +3,18 @@ import type { Tx } from '../database/database.js';
 import type { Refund } from './refund.entity.js';
 import { findRefund, type RefundEnd } from './refund.queries.js';
 
-/** How a refund that has ended contradicts an end that is told of it; undefined if it does not. */
+/** How an ended refund contradicts an end that the processor reports; undefined if it does not. */
 export function refundMisfitOf(refund: Refund, end: RefundEnd): Misfit | undefined {
   const same = refund.processor_reference === end.reference;
   if (end.status === 'failed') {
-    return undefined; // it ends a pending one, reverses one that has succeeded, and adds nothing to one that has failed
+    return undefined; // a failure ends a pending refund, reverses a succeeded one, and changes no failed one
   }
   if (refund.status === 'failed') return 'refund_succeeded_after_failed';
   return same ? undefined : 'second_refund';
 }
 
 /**
- * Keeps a refund that succeeded, unless ours, which has ended, accounts for it.
+ * Parks a succeeded refund, unless our ended refund accounts for it.
  * @returns the line for the log, if it was parked now.
  */
 export async function parkRefundUnlessAccountedFor(
@@ -25,7 +25,8 @@ export async function parkRefundUnlessAccountedFor(
   const refund = await findRefund(tx, account_id, id);
   const reason = refund && refundMisfitOf(refund, end);
   if (!reason) return undefined;
-  // It failed there afterwards, and that was told first. A refund never goes the other way.
+  // The failure came after this success but was reported first. At the processor a refund never goes from failed to
+  // succeeded.
   if (refund.status === 'failed' && refund.processor_reference === end.reference) return undefined;
   const { charge_id, amount, currency } = refund;
   const processor_reference = end.reference;

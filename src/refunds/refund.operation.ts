@@ -36,7 +36,7 @@ import {
 import { endBesideTheOthers, lookForRefund } from './refunds-at-processor.js';
 import { refundAnswer, refundEndOf, settleRefund } from './settle-refund.js';
 
-/** What may be parked for a refund that failed. */
+/** Reasons that show that a failed refund may have given money back. */
 const RETURNED_AFTER_ALL: readonly Misfit[] = [
   'refund_succeeded_after_failed',
   'amount_mismatch',
@@ -44,18 +44,18 @@ const RETURNED_AFTER_ALL: readonly Misfit[] = [
   'never_applied',
 ];
 
-/** A pending refund, as the second beat needs it. */
+/** A pending refund and when it was reserved. */
 export interface Attempt {
   refund: Refund;
-  /** As that of a charge's attempt: by `elapsedMs()`, so that a process that sleeps afterwards notices. */
+  /** On the clock of `elapsedMs()`, which goes on while the process sleeps. */
   reservedAt: number;
-  /** Until when it may call, by `elapsedMs()`, if that is sooner than its lease allows. */
+  /** An earlier deadline than the lease's, on the clock of `elapsedMs()`. */
   notAfter?: number;
 }
 
 /**
- * `POST /charges/{id}/refunds` in three beats, like a charge. The charge's row lock keeps racing refunds from giving
- * back more than was taken; a CHECK constraint repeats the rule. Proof: test/refunds/.
+ * `POST /charges/{id}/refunds` in three beats, like a charge. The row lock of the charge keeps concurrent refunds from
+ * giving back more than was taken; a CHECK constraint repeats the rule. Proof: test/refunds/.
  */
 @Injectable()
 export class RefundOperation implements Operation<Attempt, RefundEnd> {
@@ -124,7 +124,7 @@ export class RefundOperation implements Operation<Attempt, RefundEnd> {
     return { ...refundLink(id), failed, createdAt: refund.created_at };
   }
 
-  /** Writes the pending refund with its exact parameters. The charge is locked. */
+  /** Writes the pending refund with its exact parameters. The caller holds the charge's lock. */
   reserve(
     tx: Tx,
     charge: Charge,
@@ -145,7 +145,7 @@ export class RefundOperation implements Operation<Attempt, RefundEnd> {
     });
   }
 
-  /** What is to go back, fixed now. @throws Problem 409 */
+  /** The amount to refund, fixed now. @throws Problem 409 */
   private async amountOf(tx: Tx, charge: Charge, wanted: number | undefined): Promise<number> {
     if (charge.status === 'pending')
       throw refundWaitsFor(chargeLink(charge.id), 'The charge has not ended yet.');
@@ -182,15 +182,15 @@ export class RefundOperation implements Operation<Attempt, RefundEnd> {
     const attempt = await loadPendingRefund(db, accountId, id);
     if (attempt) return attempt;
     const refund = await findRefund(db, accountId, id);
-    // A process of the release before settles a refund that we owe without its record: only the answer is missing.
+    // The previous release settles a refund that we owe without its record: only the stored answer is missing.
     if (refund && refund.cause !== null) return { refund, reservedAt: elapsedMs() };
     throw new Error(`${id} has an unfinished record but is not pending`);
   }
 
   /**
-   * Asks the processor for the refund; any number of times, by any process.
-   * @param deadline by `elapsedMs()`, in ms: when all its calls must have ended. What is not known by then leaves the
-   *   refund pending; the next attempt is told at once what this one has waited for.
+   * Asks the processor for the refund. Any process may repeat it.
+   * @param deadline in ms on the clock of `elapsedMs()`: when all calls must have ended. What is unknown then stays
+   * pending; the next attempt gets at once the answer that this one waited for.
    */
   private async perform(attempt: Attempt, deadline: number): Promise<Performed<RefundEnd>> {
     const { refund } = attempt;
@@ -218,9 +218,9 @@ export class RefundOperation implements Operation<Attempt, RefundEnd> {
   }
 
   /**
-   * A refund is never given up. While the processor surely remembers its key, it is sent. After that its ledger is read
-   * first; finding nothing opens a new window, since whoever has sent the refund meanwhile did so after the look. No
-   * attempt begins after its window, however long this process sleeps here: it would be a second refund.
+   * A refund is never abandoned. While the processor is sure to remember the key, send the refund. Later, read the
+   * ledger first; if it shows nothing, a new window opens, because any other sender sent it after that look. No attempt
+   * starts after its window, even if this process sleeps here: it would be a second refund.
    */
   private async ask({ refund, reservedAt }: Attempt, deadline: number): Promise<ProcessorAnswer> {
     if (refund.processor !== this.processor.name) {
@@ -231,7 +231,7 @@ export class RefundOperation implements Operation<Attempt, RefundEnd> {
     const look = () => lookForRefund(this.db, this.processor, refund, deadline);
     let windowEnd = reservedAt + keyWindowMs;
     if (elapsedMs() >= windowEnd) {
-      windowEnd = elapsedMs() + keyWindowMs; // from before the look
+      windowEnd = elapsedMs() + keyWindowMs; // measured before the look
       try {
         const found = await look();
         if (found) return found;
@@ -246,18 +246,16 @@ export class RefundOperation implements Operation<Attempt, RefundEnd> {
   }
 }
 
-/** A pending refund with its age by the database's clock; undefined if there is none, or it has ended. */
 async function loadPendingRefund(
   db: Queryable,
   accountId: string,
   id: string,
 ): Promise<Attempt | undefined> {
-  const asked = elapsedMs(); // before: a process that sleeps while it is told counts the refund as older
+  const asked = elapsedMs(); // before the query: if the process sleeps during it, the refund counts as older
   const refund = await findPendingRefund(db, accountId, id);
   return refund && { refund, reservedAt: asked - refund.age_ms };
 }
 
-/** How a refund has ended; undefined while it is pending. */
 function endOf({ status, failure_code, processor_reference }: Refund): RefundEnd | undefined {
   if (status === 'succeeded') return { status, reference: processor_reference ?? '' };
   if (status === 'failed')
