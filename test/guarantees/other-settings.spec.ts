@@ -166,8 +166,8 @@ describe('in a database with other settings', () => {
     await migrate(service.databaseUrl);
     await checkDatabase(service.databaseUrl, true);
     const commands = await Promise.all([
-      runToEnd('audit.cli.js', env),
-      runToEnd('reconcile.cli.js', env),
+      runToEnd('audit.js', env),
+      runToEnd('reconcile.js', env),
       runToEnd('account.js', env, ['list']),
     ]);
     for (const command of commands) expect(command).toMatchObject({ exit: 0 });

@@ -58,27 +58,27 @@ describe('while `npm start` runs, in another terminal', () => {
   });
 
   it.each<[string, string[], RegExp]>([
-    ['audit.cli.js', [], /^\d+ invariants, 0 findings, sandbox$/],
-    ['reconcile.cli.js', [], /^1 payments and 0 refunds of sandbox, 0 differences$/],
-    ['jobs.cli.js', ['list'], /^0 parked$/],
+    ['audit.js', [], /^\d+ invariants, 0 findings, sandbox$/],
+    ['reconcile.js', [], /^1 payments and 0 refunds of sandbox, 0 differences$/],
+    ['jobs.js', ['list'], /^0 parked$/],
     ['account.js', ['list'], /^acct_\w+ {2}acme\n/],
   ])('%s finds its database and its sandbox', async (script, args, says) => {
-    expect(await run(built(`src/${script}`), args)).toEqual({
+    expect(await run(built(`src/programs/${script}`), args)).toEqual({
       code: 0,
       output: expect.stringMatching(says),
     });
   });
 
   it.each([
-    ['audit.cli', '--no-such-option', 64],
-    ['audit.cli', '--help', 0],
-    ['reconcile.cli', '--no-such-option', 64],
-    ['jobs.cli', '--no-such-option', 64],
-    ['jobs.cli', '--help', 0], // the same for account
+    ['audit', '--no-such-option', 64],
+    ['audit', '--help', 0],
+    ['reconcile', '--no-such-option', 64],
+    ['jobs', '--no-such-option', 64],
+    ['jobs', '--help', 0], // the same for account
     ['account', '--no-such-option', 64],
   ])('%s %s ends with %i, says how it is used, and does nothing', async (name, option, code) => {
-    const output = expect.stringContaining(`Usage: npm run ${name.replace('.cli', '')}`);
-    expect(await run(built(`src/${name}.js`), [option])).toEqual({ code, output });
+    const output = expect.stringContaining(`Usage: npm run ${name}`);
+    expect(await run(built(`src/programs/${name}.js`), [option])).toEqual({ code, output });
   });
 
   it('TypeORM finds the one data source, and every migration applied', async () => {

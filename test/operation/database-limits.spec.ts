@@ -36,7 +36,7 @@ async function seen(): Promise<Record<string, number>> {
 
 describe('statement, lock and idle timeouts and the connection check', () => {
   it('are in force in the sessions that charge', async () => {
-    const api = await startProgram('main.js', site.env);
+    const api = await startProgram('api.js', site.env);
     expect((await charge(site, api.url, 'limits-1')).status).toBe(201);
     expect(await seen()).toEqual(SESSION_LIMITS_MS);
     await api.stop();
@@ -120,7 +120,7 @@ ignore_startup_parameters = options
         'idle_in_transaction_session_timeout',
       ]),
     );
-    const api = await startProgram('main.js', { ...site.env, DATABASE_URL: url });
+    const api = await startProgram('api.js', { ...site.env, DATABASE_URL: url });
     expect((await charge(site, api.url, 'limits-2')).status).toBe(201);
     const logged = api.lines().filter(({ context }) => context === 'Database');
     expect(logged.map(({ msg }) => msg)).toEqual(warnings);
@@ -138,7 +138,7 @@ ignore_startup_parameters = options
        WHERE datname = current_database() AND pid <> pg_backend_pid() AND application_name <> ''`,
     );
     await until(async () => (await checkDatabase(url, true)).length === 0);
-    const api = await startProgram('main.js', { ...site.env, DATABASE_URL: url });
+    const api = await startProgram('api.js', { ...site.env, DATABASE_URL: url });
     expect((await charge(site, api.url, 'limits-3')).status).toBe(201);
     expect(await seen()).toEqual(SESSION_LIMITS_MS);
     await api.stop();

@@ -34,7 +34,7 @@ describe('an API process that is told to stop in the middle of a charge', () => 
 
   /** All that a stop may find under way, in one process. */
   beforeAll(async () => {
-    const api = await startProgram('main.js', site.env);
+    const api = await startProgram('api.js', site.env);
     idle = connect(api.port, '127.0.0.1');
     await once(idle, 'connect');
     agent = new Agent({ keepAlive: true });
@@ -92,7 +92,7 @@ describe('an API process that is told to stop in the middle of a charge', () => 
 
 describe('an API process that is told to stop', () => {
   it('says that it is not ready before it closes its door', async () => {
-    const api = await startProgram('main.js', { ...site.env, DRAIN_DELAY_MS: '6000' });
+    const api = await startProgram('api.js', { ...site.env, DRAIN_DELAY_MS: '6000' });
     expect((await send(`${api.url}/health/ready`)).status).toBe(200);
     const exit = api.stop();
     await until(async () => (await send(`${api.url}/health/ready`)).status === 503);
@@ -110,7 +110,7 @@ describe('an API process that is told to stop', () => {
   it('hands over what outlasts its grace period, and another process finishes it', async () => {
     const before = await payments(site);
     const env = { ...site.env, STOP_GRACE_MS: '0', PROCESSOR_TIMEOUT_MS: '1500' };
-    const api = await startProgram('main.js', env);
+    const api = await startProgram('api.js', env);
     const answer = charge(site, api.url, 'handed-over-1', SLOW);
     answer.catch(() => undefined);
     await reserved(site, 'handed-over-1');

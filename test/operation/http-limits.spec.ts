@@ -15,7 +15,7 @@ let api: Program;
 beforeAll(async () => {
   site = await openSite();
   const limits = { HTTP_HEADERS_TIMEOUT_MS: '1500', HTTP_REQUEST_TIMEOUT_MS: '3000' };
-  api = await startProgram('main.js', {
+  api = await startProgram('api.js', {
     ...site.env,
     ...limits,
     HTTP_KEEP_ALIVE_TIMEOUT_MS: '500',

@@ -35,7 +35,7 @@ export async function runToEnd(script: string, env: Record<string, string>, args
 
 /** Starts `src/<script>` of the build and waits until it is ready. */
 export async function startProgram(
-  script: 'main.js' | 'worker.js',
+  script: 'api.js' | 'worker.js',
   env: Record<string, string>,
 ): Promise<Program> {
   const port = await freePort();
@@ -51,7 +51,7 @@ export async function startProgram(
 }
 
 function start(script: string, env: Record<string, string>, args: string[] = []) {
-  const child = spawn(process.execPath, [built(`src/${script}`), ...args], {
+  const child = spawn(process.execPath, [built(`src/programs/${script}`), ...args], {
     env: { PATH: process.env.PATH, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });

@@ -20,7 +20,7 @@ let gate: Gate;
 beforeAll(async () => {
   site = await openSite(4_000); // while a slow charge runs, two others have to arrive
   gate = await startGate(() => site.sandboxUrl);
-  api = await startProgram('main.js', { ...site.env, PROCESSOR_URL: gate.url });
+  api = await startProgram('api.js', { ...site.env, PROCESSOR_URL: gate.url });
 });
 afterAll(async () => {
   await api.stop();

@@ -82,7 +82,7 @@ test('after a restore from an older backup nobody who retries is charged again',
     DATABASE_URL: databaseUrl,
     PROCESSOR_URL: sandboxUrl,
   };
-  const reconciled = await runToEnd('reconcile.cli.js', env);
+  const reconciled = await runToEnd('reconcile.js', env);
   expect(reconciled.output.split('\n').map((line) => line.split('  ')[0])).toEqual([
     'charge_rebuilt',
     'charge_rebuilt',
@@ -113,7 +113,7 @@ test('after a restore from an older backup nobody who retries is charged again',
     const { body } = await send(`${api}/orders/order-1`);
     return body.status === 'paid' && body.charge === paid.body.id && body.fulfillment !== null;
   });
-  expect((await runToEnd('reconcile.cli.js', env)).exit).toBe(0);
-  const audited = await runToEnd('audit.cli.js', env);
+  expect((await runToEnd('reconcile.js', env)).exit).toBe(0);
+  const audited = await runToEnd('audit.js', env);
   expect([audited.exit, audited.output]).toEqual([0, expect.stringContaining(' 0 findings')]);
 });

@@ -155,7 +155,7 @@ describe('the configuration', () => {
   });
 });
 
-describe.each(['main.js', 'worker.js'])('the process %s', (program) => {
+describe.each(['api.js', 'worker.js'])('the process %s', (program) => {
   it('ends with 78 and the one line of a refusal', async () => {
     const env = { STRIPE_SECRET_KEY: 'sk_live_s3cret', DATABASE_URL };
     const { code, output } = await start(program, env);
@@ -171,7 +171,7 @@ function start(
   env: Record<string, string>,
 ): Promise<{ code: unknown; output: string }> {
   return new Promise((done) => {
-    const file = built(`src/${program}`);
+    const file = built(`src/programs/${program}`);
     execFile(process.execPath, [file], { env }, (error, stdout, stderr) =>
       done({ code: error?.code, output: stdout + stderr }),
     );

@@ -122,7 +122,7 @@ describe('a payment is parked, counted and not applied', () => {
 });
 
 describe('a parked payment that a person resolves', () => {
-  const command = (...args: string[]) => runToEnd('jobs.cli.js', service.env, args);
+  const command = (...args: string[]) => runToEnd('jobs.js', service.env, args);
   const openNow = async () => (await command('list')).output;
   const declinedCard = { payment_method: 'pm_card_visa_chargeDeclined' };
 
@@ -161,7 +161,7 @@ describe('a parked payment that a person resolves', () => {
       status: 409,
       body: { code: 'idempotency_key_expired', retry: 'no' },
     });
-    const audit = await runToEnd('audit.cli.js', service.env, []);
+    const audit = await runToEnd('audit.js', service.env, []);
     expect(audit.output).not.toMatch(new RegExp(`${reference}|${failed.id}`));
   });
 

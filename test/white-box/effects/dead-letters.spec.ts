@@ -35,7 +35,7 @@ afterAll(async () => {
 });
 
 /** `npm run jobs -- …`: a program of its own takes most of a second, and is started where its exit code is the subject. */
-const program = (...args: string[]) => runToEnd('jobs.cli.js', shop.env, args);
+const program = (...args: string[]) => runToEnd('jobs.js', shop.env, args);
 const command = async (...args: string[]) =>
   (await runJobsCommand(new TypeOrmDatabase(db), args)).map((line) => `${line}\n`).join('');
 
@@ -145,7 +145,7 @@ describe('a charge that recovery cannot settle, by a fault of ours,', () => {
         `^${id}  POST /charges  acct_\\w+  \\d+ attempts since .*Z  the log .*\n1 parked\n$`,
       ),
     );
-    const audit = await runToEnd('audit.cli.js', shop.env, []);
+    const audit = await runToEnd('audit.js', shop.env, []);
     expect(audit).toMatchObject({ exit: 1, output: expect.stringContaining(id) });
     expect(audit.output).toContain('record_needs_attention');
 
@@ -251,7 +251,7 @@ describe('the command', () => {
 
   test('says so when there is no schema', async () => {
     const { href } = Object.assign(new URL(shop.databaseUrl), { pathname: '/postgres' });
-    const { exit, output } = await runToEnd('jobs.cli.js', { ...shop.env, DATABASE_URL: href }, [
+    const { exit, output } = await runToEnd('jobs.js', { ...shop.env, DATABASE_URL: href }, [
       'list',
     ]);
     expect([exit, output]).toEqual([1, 'The database is empty. Run `npm run migrate` first.\n']);

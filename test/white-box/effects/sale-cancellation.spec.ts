@@ -340,7 +340,7 @@ describe('a refund that the processor refuses', () => {
       'UPDATE graphile_worker._private_jobs SET attempts = max_attempts WHERE id = $1',
       [job!.id],
     );
-    expect((await runToEnd('jobs.cli.js', shop.env, ['retry', job!.id])).exit).toBe(0);
+    expect((await runToEnd('jobs.js', shop.env, ['retry', job!.id])).exit).toBe(0);
     await expectCanceled(purchase);
     expect(await bookedOf(purchase)).toEqual([
       refused,
@@ -364,7 +364,7 @@ describe('a refund that the processor refuses', () => {
       `UPDATE sandbox.payment_intents SET amount_refunded = 0 WHERE id = (SELECT payment_intent FROM sandbox.refunds WHERE id = $1)`,
       [reference],
     );
-    expect((await runToEnd('reconcile.cli.js', shop.env)).output).toContain(
+    expect((await runToEnd('reconcile.js', shop.env)).output).toContain(
       `refund_failed_after_it_had_succeeded`,
     );
     await drained(shop.db);

@@ -24,7 +24,7 @@ const ENV = { PROCESSOR_URL: 'http://127.0.0.1:9', PORT: '0', WORKER_PORT: '0' }
 async function expectRefusal(
   env: Record<string, string>,
   says: RegExp,
-  { exit = 78, scripts = ['main.js'] } = {},
+  { exit = 78, scripts = ['api.js'] } = {},
 ) {
   for (const script of scripts) {
     const result = await runToEnd(script, { ...ENV, ...env });
@@ -87,7 +87,7 @@ describe('API and worker refuse to start', () => {
   it('on a server that runs without fsync', async () => {
     const database = await freshDatabase(); // the tests' cluster is such a server
     await expectRefusal({ DATABASE_URL: database.url }, /^The database runs with fsync=off: /, {
-      scripts: ['main.js', 'worker.js'],
+      scripts: ['api.js', 'worker.js'],
     });
     await expectRefusalHere(
       { DATABASE_URL: database.url, ALLOW_UNSAFE_DATABASE: '1', NODE_ENV: 'production' },
@@ -165,7 +165,7 @@ describe('API and worker refuse to start', () => {
   it('but not on a fit one, which `npm run migrate` makes of an empty one', async () => {
     const made = await runToEnd('migrate.js', { DATABASE_URL: durable('empty') });
     expect(made).toEqual({ exit: 0, output: 'The database is up to date.\n' });
-    const api = await startProgram('main.js', { ...ENV, DATABASE_URL: durable('empty') });
+    const api = await startProgram('api.js', { ...ENV, DATABASE_URL: durable('empty') });
     expect((await send(`${api.url}/health/ready`)).status).toBe(200);
     expect(api.output()).not.toContain('not in force');
     expect(await api.stop('SIGINT')).toBe(0);

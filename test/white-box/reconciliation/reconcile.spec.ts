@@ -429,7 +429,7 @@ test.each(['{}', '{"charge": "order_5", "refund": "RMA-17"}'])(
 
 describe('the command', () => {
   const command = (args: string[] = [], env = service.env) =>
-    runToEnd('reconcile.cli.js', env, args);
+    runToEnd('reconcile.js', env, args);
 
   test('prints what differs, ends with 1, and the metrics count it', async () => {
     const { id } = (await charge(api, newKey())).body;
