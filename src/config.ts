@@ -31,7 +31,7 @@ export interface Config {
   givingUp: { deadlineMs: number; keyWindowMs: number };
   /** Jobs at once, in each place. */
   jobs: {
-    concurrency: Record<'inside' | 'mail' | 'processor', number>;
+    concurrency: Record<'database' | 'mail' | 'processor', number>;
     lockMs: number;
   };
   /**
@@ -121,7 +121,7 @@ export function loadConfig(env: Env = process.env): Config {
     givingUp: givingUp(env),
     jobs: {
       concurrency: {
-        inside: jobConcurrency,
+        database: jobConcurrency,
         mail: jobConcurrency,
         processor: jobConcurrency,
       },

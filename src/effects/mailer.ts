@@ -6,12 +6,12 @@ import { endAfter } from '../http/end-after.js';
 
 export interface MailOptions {
   from: string;
-  /** `smtp://user:password@host:port`. Without it, messages are files in `directory`, for people to look at. */
+  /** `smtp://user:password@host:port`. Without it, messages become files in `directory`. */
   smtpUrl?: string;
   directory: string;
 }
 
-/** A message. The same `messageId` is the same message: a mail program shows it once, the folder keeps it once. */
+/** One `messageId` is one message: a mail program shows it once, and `directory` has one file for it. */
 export interface Mail {
   messageId: string;
   to: string;
@@ -19,9 +19,9 @@ export interface Mail {
   text: string;
 }
 
-/** For the whole of a message, in ms: longer than an honest mail server needs, shorter than the message's lease. */
+/** For the whole message, in ms: longer than a healthy mail server needs, shorter than the message's lease. */
 export const MAIL_TIMEOUT_MS = 20_000;
-/** For one step of the dialogue, in ms. */
+/** For one step of the SMTP dialogue, in ms. */
 const STEP_TIMEOUT_MS = 10_000;
 
 export class Mailer {
@@ -29,7 +29,7 @@ export class Mailer {
 
   /**
    * @param stopping ends the dialogue early.
-   * @throws Error if the mail server did not take it; it may have, if the end came after the message's last line.
+   * @throws Error if the mail server did not confirm the message. It may still have taken it.
    */
   async send(mail: Mail, stopping: AbortSignal): Promise<void> {
     const { smtpUrl } = this.options;
@@ -46,9 +46,9 @@ export class Mailer {
     }).sendMail(message);
     await mkdir(directory, { recursive: true });
     const file = join(directory, `${message.messageId.replaceAll(/[<>]/g, '')}.eml`);
-    const half = `${file}.${randomUUID()}`;
-    await writeFile(half, eml as Buffer);
-    await rename(half, file); // a crash leaves no half message
+    const partial = `${file}.${randomUUID()}`;
+    await writeFile(partial, eml as Buffer);
+    await rename(partial, file); // a crash leaves no partial message
   }
 }
 
@@ -62,8 +62,8 @@ async function sendBySmtp(
     connectionTimeout: STEP_TIMEOUT_MS, // greeting and TLS included
     socketTimeout: STEP_TIMEOUT_MS,
   });
-  // A server that answers each step in time and needs for ever all the same would outlast the lease. The signal ends the
-  // connection: a dialogue that nobody waits for any more could still hand the message over.
+  // A server that answers each step in time but never finishes would outlast the lease. The signal ends the connection,
+  // so that an abandoned dialogue cannot deliver the message later.
   const tooLate = new Error(`the mail server took more than ${MAIL_TIMEOUT_MS} ms`);
   const { signal, release } = endAfter(MAIL_TIMEOUT_MS, stopping, tooLate);
   try {

@@ -12,7 +12,7 @@ import type { Queryable } from '../database/database.js';
 import { orderLink, orderToWire, type OrderContent } from './order.entity.js';
 import { findOrder, insertOrder } from './order.queries.js';
 
-/** `POST /orders`: nobody is called outside, so work and stored answer commit in one beat. Two clicks, one order. */
+/** `POST /orders` calls no other service: the order and the stored answer commit in one beat. Two clicks, one order. */
 @Injectable()
 export class OrderOperation implements Operation {
   readonly name = 'POST /orders';

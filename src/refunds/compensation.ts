@@ -17,11 +17,11 @@ import {
   findPendingRefund,
   findRefund,
   findRefundsOfCause,
-  findRefundsOnTheirWay,
+  listPendingRefunds,
   type RefundEnd,
 } from './refund.queries.js';
 import { RefundOperation, type Attempt } from './refund.operation.js';
-import { catchUpWithRefunds } from './refunds-at-processor.js';
+import { importRefunds } from './refunds-at-processor.js';
 
 /** No client can send a key with this character (RFC 8941: printable ASCII). */
 const INTERNAL = '§';
@@ -61,8 +61,9 @@ export class Compensation implements Operation<Attempt, RefundEnd> {
    * Refunds all that is left of a charge, once for each cause. After a refusal the processor's ledger decides:
    * - nothing is left, because an operator refunded it at the processor: done;
    * - less is left than was asked for: ask for that, as `cause#2` and so on;
-   * - as much is left as before: ask again only with `askAgain`. All calls share the deadline of one, so that the job
-   *   ends before the queue hands it to another worker.
+   * - as much is left as before: ask again only with `askAgain`.
+   *
+   * All calls share the deadline of one, so that the job ends before the queue hands it to another worker.
    * @param askAgain whether a refund that was refused before may be asked for once more.
    * @throws Error while the outcome is unknown, or if an operator must look. Call again.
    */
@@ -72,20 +73,20 @@ export class Compensation implements Operation<Attempt, RefundEnd> {
     cause: string,
     askAgain = false,
   ): Promise<void> {
-    const debt = { accountId, chargeId, cause, deadline: this.processor.deadline() };
-    let mayAskAgain = askAgain && (await this.wasRefused(debt));
-    let refused = await this.attempt(debt);
+    const owed = { accountId, chargeId, cause, deadline: this.processor.deadline() };
+    let mayAskAgain = askAgain && (await this.wasRefused(owed));
+    let refused = await this.attempt(owed);
     while (refused) {
-      const left = await this.leftByLedger(refused, debt.deadline);
+      const left = await this.leftByLedger(refused, owed.deadline);
       if (left === 0) return;
       if (left >= refused.amount && !mayAskAgain)
         throw new Error(`${refused.id} failed: ${refused.failure_code}; a person must look`);
       mayAskAgain = false;
-      refused = await this.attempt(debt, { after: refused, left });
+      refused = await this.attempt(owed, { after: refused, left });
     }
   }
 
-  private async wasRefused({ accountId, chargeId, cause }: Debt): Promise<boolean> {
+  private async wasRefused({ accountId, chargeId, cause }: OwedRefund): Promise<boolean> {
     const made = await findRefundsOfCause(this.db, accountId, chargeId, cause);
     return made.at(-1)?.status === 'failed';
   }
@@ -96,10 +97,10 @@ export class Compensation implements Operation<Attempt, RefundEnd> {
    * @returns the refund if the processor refused it; undefined if the money went back or nothing was left.
    */
   private async attempt(
-    debt: Debt,
+    owed: OwedRefund,
     next?: { after: Refund; left: number },
   ): Promise<Refund | undefined> {
-    const { accountId, chargeId, cause } = debt;
+    const { accountId, chargeId, cause } = owed;
     const made = await findRefundsOfCause(this.db, accountId, chargeId, cause);
     const newest = made.at(-1);
     const isMade = newest !== undefined && newest.id !== next?.after.id;
@@ -115,7 +116,7 @@ export class Compensation implements Operation<Attempt, RefundEnd> {
           requestId: randomUUID(),
           ...NO_REQUEST,
         },
-        this.plan(debt, name, next?.left),
+        this.plan(owed, name, next?.left),
         WAIT_MS,
       );
     } catch (error) {
@@ -127,16 +128,16 @@ export class Compensation implements Operation<Attempt, RefundEnd> {
     return refund?.status === 'failed' ? refund : undefined;
   }
 
-  private plan(debt: Debt, name: string, left = Infinity) {
-    const { accountId, chargeId, cause, deadline } = debt;
+  private plan(owed: OwedRefund, name: string, left = Infinity) {
+    const { accountId, chargeId, cause, deadline } = owed;
     return {
       reserve: async (tx, { id }) => {
         const begun = elapsedMs();
         const charge = await lockCharge(tx, accountId, chargeId);
         if (!charge) throw new Error(`cannot refund ${chargeId}: there is no such charge`);
         // An in-flight refund may fail. How much is left to refund is known only when it has ended.
-        const onItsWay = await findRefundsOnTheirWay(tx, accountId, chargeId);
-        const other = onItsWay.find((refund) => refund.id !== id);
+        const inFlight = await listPendingRefunds(tx, accountId, chargeId);
+        const other = inFlight.find((refund) => refund.id !== id);
         if (other) throw new Error(`${other.id} has not ended yet; the job will be retried`);
         const amount = Math.min(charge.amount - charge.amount_refunded, left);
         // The previous release reserved such refunds without a record. This transaction writes the record.
@@ -163,7 +164,7 @@ export class Compensation implements Operation<Attempt, RefundEnd> {
     const charge = await findCharge(this.db, account_id, charge_id);
     if (!charge) throw new Error(`cannot refund ${charge_id}: there is no such charge`);
     let left = charge.amount;
-    const { listed, undecided } = await catchUpWithRefunds(this.db, this.processor, charge, {
+    const { listed, undecided } = await importRefunds(this.db, this.processor, charge, {
       notAfter,
     });
     if (undecided[0]) throw undecided[0].because; // the job will be retried
@@ -177,7 +178,7 @@ export class Compensation implements Operation<Attempt, RefundEnd> {
   }
 }
 
-interface Debt {
+interface OwedRefund {
   accountId: string;
   chargeId: string;
   cause: string;

@@ -7,7 +7,7 @@ import type { PaidRefund, Processor } from '../processor/processor.js';
 import { refundLink, type Refund } from './refund.entity.js';
 import {
   findRefundByReference,
-  findRefundsOnTheirWay,
+  listPendingRefunds,
   insertPendingRefund,
   type RefundEnd,
 } from './refund.queries.js';
@@ -32,7 +32,7 @@ const CLOCK_SKEW_MS = 300_000;
  * Whether a refund without our names may be this one of ours: names can be edited away at the processor. It may if it
  * has the same amount and is not older.
  */
-export function mayBe(
+export function mayBeSame(
   refund: Refund,
   { amount, createdAt }: Pick<PaidRefund, 'amount' | 'createdAt'>,
 ): boolean {
@@ -86,8 +86,8 @@ export async function bookForeignRefund(
 ): Promise<Refund | undefined> {
   await lockCharge(tx, account_id, charge_id);
   if (await findRefundByReference(tx, account_id, paid.reference)) return undefined;
-  const onTheirWay = await findRefundsOnTheirWay(tx, account_id, charge_id);
-  const pending = onTheirWay.find((ours) => ours.id !== refused && mayBe(ours, paid));
+  const inFlight = await listPendingRefunds(tx, account_id, charge_id);
+  const pending = inFlight.find((ours) => ours.id !== refused && mayBeSame(ours, paid));
   if (pending) throw new RefundUndecided(pending);
   const id = foreignRefundId(account_id, paid.reference);
   return writeEnded(tx, processor, { account_id, charge_id, id }, paid, end);

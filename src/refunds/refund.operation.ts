@@ -29,11 +29,11 @@ import { refundWaitsFor } from './refund.problems.js';
 import {
   findPendingRefund,
   findRefund,
-  findRefundsOnTheirWay,
+  listPendingRefunds,
   insertPendingRefund,
   type RefundEnd,
 } from './refund.queries.js';
-import { endBesideTheOthers, lookForRefund } from './refunds-at-processor.js';
+import { checkAgainstOtherRefunds, lookForRefund } from './refunds-at-processor.js';
 import { refundAnswer, refundEndOf, settleRefund } from './settle-refund.js';
 
 /** Reasons that show that a failed refund may have given money back. */
@@ -154,15 +154,15 @@ export class RefundOperation implements Operation<Attempt, RefundEnd> {
         extensions: { resource: chargeLink(charge.id) },
       });
     }
-    const onTheirWay = await findRefundsOnTheirWay(tx, charge.account_id, charge.id);
-    const pending = onTheirWay.reduce((sum, { amount }) => sum + amount, 0);
+    const inFlight = await listPendingRefunds(tx, charge.account_id, charge.id);
+    const pending = inFlight.reduce((sum, { amount }) => sum + amount, 0);
     const amount = refundAmount(
       { amount: charge.amount, refunded: charge.amount_refunded, pending },
       wanted,
     );
     if (amount === 'pending') {
       throw refundWaitsFor(
-        refundLink(onTheirWay[0]!.id),
+        refundLink(inFlight[0]!.id),
         'Another refund of this charge has not ended yet.',
       );
     }
@@ -198,10 +198,10 @@ export class RefundOperation implements Operation<Attempt, RefundEnd> {
     const ended = endOf(refund);
     if (ended) return { ended: true, outcome: ended };
     let answer = await this.ask(attempt, deadline);
-    const told = refundEndOf(answer);
-    if (told) {
+    const end = refundEndOf(answer);
+    if (end) {
       try {
-        const outcome = await endBesideTheOthers(db, processor, refund, told, deadline);
+        const outcome = await checkAgainstOtherRefunds(db, processor, refund, end, deadline);
         if (outcome) return { ended: true, outcome };
         answer = unknown('refused while another refund of the charge has not ended');
       } catch (error) {

@@ -52,7 +52,7 @@ export async function findPendingRefund(
 }
 
 /** The refunds in flight of a charge, oldest first. The caller holds the charge's lock, so that none is added. */
-export async function findRefundsOnTheirWay(
+export async function listPendingRefunds(
   tx: Tx,
   accountId: string,
   chargeId: string,

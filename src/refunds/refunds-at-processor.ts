@@ -6,7 +6,7 @@ import type { PaidRefund, Processor, ProcessorAnswer } from '../processor/proces
 import {
   bookForeignRefund,
   isOurRefund,
-  mayBe,
+  mayBeSame,
   rebuildRefund,
   RefundUndecided,
 } from './rebuild-refund.js';
@@ -30,7 +30,7 @@ export type RefundRepair =
  * yet.
  * @throws the SDK's error if the list cannot be read.
  */
-export async function catchUpWithRefunds(
+export async function importRefunds(
   db: Database,
   processor: Processor,
   charge: Charge,
@@ -44,7 +44,7 @@ export async function catchUpWithRefunds(
   for (const paid of failedFirst(listed)) {
     try {
       const repair = await db.transaction((tx) =>
-        catchUpWith(tx, processor, charge, paid, refused),
+        importRefund(tx, processor, charge, paid, refused),
       );
       if (repair?.kind === 'reversed' && repair.alarm) log.error(repair.alarm);
     } catch (because) {
@@ -73,7 +73,7 @@ export async function lookForRefund(
   const named = listed.find((paid) => paid.refund === id);
   if (named) return named.answer;
   for (const paid of listed) {
-    if (isOurRefund(paid) || !mayBe(refund, paid)) continue;
+    if (isOurRefund(paid) || !mayBeSame(refund, paid)) continue;
     if (!(await findRefundByReference(db, account_id, paid.reference))) return paid.answer;
   }
   return undefined;
@@ -93,7 +93,7 @@ export function failedFirst<Refund extends PaidRefund>(refunds: readonly Refund[
  * latter.
  * @throws RefundUndecided while it may be a pending one of ours.
  */
-export async function catchUpWith(
+export async function importRefund(
   tx: Tx,
   processor: Processor,
   charge: Pick<Charge, 'account_id' | 'id'>,
@@ -126,7 +126,7 @@ export async function catchUpWith(
  * @returns undefined while a refund in flight at the processor may be the reason of the refusal.
  * @throws the SDK's error if the list cannot be read: then nothing has been decided.
  */
-export async function endBesideTheOthers(
+export async function checkAgainstOtherRefunds(
   db: Database,
   processor: Processor,
   { account_id, id, charge_id, amount, cause }: Refund,
@@ -144,7 +144,7 @@ export async function endBesideTheOthers(
   const refused = end.status === 'failed' && end.reference === null && cause === null;
   const doubtful = refused || (end.status === 'succeeded' && amount > left);
   if (!doubtful) return end;
-  const { listed, undecided } = await catchUpWithRefunds(db, processor, charge, {
+  const { listed, undecided } = await importRefunds(db, processor, charge, {
     notAfter,
     ...(refused ? { refused: id } : {}),
   });
@@ -155,6 +155,6 @@ export async function endBesideTheOthers(
   const leftNow = gone.reduce((left, { paid }) => left - paid.amount, (await now()).left);
   if (amount > leftNow) return { ...end, failureCode: EXCEEDS };
   const open = listed.filter(({ answer }) => answer.kind === 'unknown');
-  const onItsWay = open.reduce((sum, refund) => sum + refund.amount, 0);
-  return amount > leftNow - onItsWay ? undefined : end;
+  const inFlight = open.reduce((sum, refund) => sum + refund.amount, 0);
+  return amount > leftNow - inFlight ? undefined : end;
 }

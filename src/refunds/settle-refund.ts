@@ -46,11 +46,11 @@ export function refundEndOf(answer: ProcessorAnswer): RefundEnd | undefined {
  * The processor's answer does not fit our other refunds of the charge: our books are behind. The caller reads the
  * processor's list outside of the transaction, then tries again.
  */
-export class RefundsBehind extends Error {}
+export class RefundsOutOfDate extends Error {}
 
 /**
  * The third beat: refund, charge and event change together. Lock order: record, charge, refund.
- * @throws RefundsBehind if the refunds would exceed the charge: an earlier refund must have failed at the processor.
+ * @throws RefundsOutOfDate if the refunds would exceed the charge: an earlier refund must have failed at the processor.
  */
 export async function settleRefund(
   tx: Tx,
@@ -64,7 +64,7 @@ export async function settleRefund(
   const refund = await endRefund(tx, accountId, id, end);
   if (refund.status === 'succeeded') {
     if (before.amount_refunded + refund.amount > before.amount)
-      throw new RefundsBehind(`${id} succeeded, but ${chargeId} has less than that left`);
+      throw new RefundsOutOfDate(`${id} succeeded, but ${chargeId} has less than that left`);
     const charge = await addRefunded(tx, before, refund.amount);
     await recordEvent(tx, {
       accountId,

@@ -137,7 +137,9 @@ describe('two workers at once', () => {
     const { purchase, answer } = await handOver();
     await addJob(shop.db, 'send-receipt', await payloadOf(purchase));
     await until(async () =>
-      (await jobs(shop.db)).some((job) => /another process sends/.test(job.last_error ?? '')),
+      (await jobs(shop.db)).some((job) =>
+        /another process holds the lease/.test(job.last_error ?? ''),
+      ),
     );
     answer();
     await until(async () => (await rowsOf(purchase))[0]?.sent === true);
