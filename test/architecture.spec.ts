@@ -9,7 +9,7 @@ interface Violation {
   rule: { name: string; severity: string };
 }
 
-/** In a process of its own, as `npm run lint` does: its configuration is CommonJS, these tests are not. */
+/** In its own process, as in `npm run lint`: its configuration is CommonJS, these tests are not. */
 function violationsIn(...folders: string[]): Promise<string[]> {
   const program = resolve('node_modules/dependency-cruiser/bin/dependency-cruise.mjs');
   const options = ['--config', '.dependency-cruiser.cjs', '--output-type', 'json'];
@@ -59,7 +59,7 @@ describe('the import table', () => {
     );
   });
 
-  it('has its fixture in folders that the source has, too', async () => {
+  it('has its fixture in folders that exist in the source', async () => {
     const folders = await readdir(FIXTURE);
     expect(await readdir('src')).toEqual(expect.arrayContaining(folders));
   });
@@ -72,8 +72,8 @@ describe('the import table', () => {
 });
 
 describe('the tests', () => {
-  it('run programs of their own build, not of `dist`, which `npm start` may replace meanwhile', async () => {
-    const names = await readdir('test', { recursive: true }); // two have a `dist` of their own
+  it('run programs of their own build, not of `dist`, which `npm start` may replace', async () => {
+    const names = await readdir('test', { recursive: true }); // two have their own `dist`
     const files = names
       .filter((name) => /^(?!lift|build).*\.(ts|mjs)$/.test(name))
       .map((name) => join('test', name));
@@ -83,7 +83,7 @@ describe('the tests', () => {
 });
 
 describe('a test outside white-box/', () => {
-  it('imports nothing of the source: it sees the service as its users do, over HTTP and in PostgreSQL', async () => {
+  it('imports nothing of the source: it uses HTTP and PostgreSQL, as users do', async () => {
     const names = await readdir('test', { recursive: true });
     const files = names
       .filter((name) => name.endsWith('.spec.ts') && !name.startsWith('white-box'))
@@ -95,7 +95,7 @@ describe('a test outside white-box/', () => {
 });
 
 describe('the engine', () => {
-  it('knows no noun of payments: it can be lifted out with its migrations', async () => {
+  it('names no payment: it can be reused with its migrations', async () => {
     const folder = 'src/idempotency';
     const paths = (await readdir(folder)).map((name) => join(folder, name));
     const nouns = /charge|refund|payment|\bpa(?:ys?|ying|id)\b|\bcards?\b|money|processor|stripe/gi;
