@@ -12,7 +12,7 @@ import {
   type PendingCharge,
 } from './incoming.support.js';
 
-/** What is well signed and cannot be read. Each is refused or dropped, and none breaks the route. */
+/** Correctly signed but unreadable bodies. Each is refused or dropped, and none breaks the route. */
 let service: Service;
 let charge: PendingCharge;
 beforeAll(async () => {
@@ -47,7 +47,7 @@ describe('a signed body', () => {
     });
   });
 
-  test('is taken up to 1 MiB, and refused from the next byte on', async () => {
+  test('is accepted up to 1 MiB, and refused from the next byte on', async () => {
     const full = padded(LIMIT_BYTES);
     expect(Buffer.byteLength(full)).toBe(LIMIT_BYTES);
     expect((await deliver(service.apiUrl, full)).status).toBe(200);
@@ -56,7 +56,7 @@ describe('a signed body', () => {
     expect(over.body.detail).toContain('1024 KiB');
   });
 
-  test('may be deeper than what clients may send', async () => {
+  test('may be nested deeper than clients’ bodies', async () => {
     const depth = 10_000;
     const deep = `${'['.repeat(depth)}${']'.repeat(depth)}`;
     const text = JSON.stringify(event('ping', {})).replace('{}', `{"deep":${deep}}`);
@@ -143,7 +143,7 @@ describe('a signed body', () => {
     },
   );
 
-  test('with all of Unicode in it is applied', async () => {
+  test('with any Unicode in it is applied', async () => {
     const metadata = {
       charge: charge.id,
       account: charge.account,
@@ -151,7 +151,7 @@ describe('a signed body', () => {
     };
     const told = event(
       'payment_intent.succeeded',
-      intent(charge, { description: '\u0000 日本 \uD800', metadata }), // escaped, as JSON.stringify does
+      intent(charge, { description: '\u0000 日本 \uD800', metadata }), // escaped, as by JSON.stringify
     );
     await tell(service.apiUrl, told);
     expect(await statesOf(service, told.id)).toEqual(['applied']);
