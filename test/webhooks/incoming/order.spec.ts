@@ -320,7 +320,7 @@ describe('among waiting notifications', () => {
   });
 });
 
-describe('old news', () => {
+describe('an old notification', () => {
   test('of a failure, after the success, changes nothing', async () => {
     const pending = await leavePending(service, 'failed after succeeded', 'losing');
     const paid = await paymentOf(service, pending);
