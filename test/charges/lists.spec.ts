@@ -72,8 +72,8 @@ describe('a page', () => {
   );
 
   it('is empty for an account without charges', async () => {
-    const nobody = await makeAccount(app.db, 'Nobody');
-    const { body } = await call(app, '/charges', { apiKey: nobody.apiKey });
+    const empty = await makeAccount(app.db, 'Nobody');
+    const { body } = await call(app, '/charges', { apiKey: empty.apiKey });
     expect(body).toEqual({ object: 'list', data: [], has_more: false, url: '/charges' });
   });
 });

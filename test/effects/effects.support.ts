@@ -110,14 +110,14 @@ export async function effectsOf(shop: Shop, { sku, order, email, charge }: Purch
     onHand: Number(rows[0]?.on_hand),
     held: Number(rows[0]?.held),
     shipments: await count('fulfillments WHERE order_id = $1', order),
-    told: await count(
+    webhooks: await count(
       `events WHERE type = 'fulfillment.created' AND data #>> '{object,order}' = $1`,
       order,
     ),
   };
 }
 
-export const ONE_OF_EACH = { mails: 1, bookings: 1, onHand: 8, held: 0, shipments: 1, told: 1 };
+export const ONE_OF_EACH = { mails: 1, bookings: 1, onHand: 8, held: 0, shipments: 1, webhooks: 1 };
 
 /** Adds a job as the code does. */
 export async function addJob(db: pg.Pool, task: string, payload: object): Promise<string> {

@@ -124,7 +124,7 @@ describe('without the dedupe of the effects (control)', () => {
     const all = await effectsOfAll(shop, receiver, endpoint);
     expect(all.size).toBe(orders.length);
     for (const effects of all.values()) {
-      expect(effects).toMatchObject({ charges: 1, told: ONE_OF_EACH.told });
+      expect(effects).toMatchObject({ charges: 1, webhooks: ONE_OF_EACH.webhooks });
       expect(effects.movements).toBeGreaterThan(ONE_OF_EACH.movements);
       expect(effects.shipments.length).toBeGreaterThan(1);
       expect(effects.copiesTooMany).toBeGreaterThan(0);

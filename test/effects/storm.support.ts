@@ -139,7 +139,7 @@ export const ONE_OF_EACH = {
   movements: 2,
   shipments: ['handed_over'],
   shown: true,
-  told: ['charge.succeeded', 'fulfillment.created'],
+  webhooks: ['charge.succeeded', 'fulfillment.created'],
   requestsTooMany: 0,
 };
 
@@ -178,7 +178,7 @@ export async function effectsOfAll(
           movements,
           shipments,
           shown: shown.get(id) === fulfillment_id && fulfillment_id !== null,
-          told: news.map(({ type }) => type).sort(),
+          webhooks: news.map(({ type }) => type).sort(),
           requestsTooMany: news.reduce((sum, { tooMany }) => sum + tooMany, 0),
         },
       ];

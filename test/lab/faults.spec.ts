@@ -140,8 +140,8 @@ describe('with LAB=1', () => {
       hashApiKey(demo),
     ]);
     await delay(1_000); // real time: a process caches a key for this long
-    const nobody = await post(app, '/lab/naive/charges', CHARGE, { apiKey: null });
-    expectProblem(nobody, 401, 'unauthorized', 'after_fix');
+    const anonymous = await post(app, '/lab/naive/charges', CHARGE, { apiKey: null });
+    expectProblem(anonymous, 401, 'unauthorized', 'after_fix');
   });
 
   it('the naive route sends the processor description and metadata, but no id of ours', async () => {
@@ -154,10 +154,10 @@ describe('with LAB=1', () => {
     const reply = await fetch(app.sandboxUrl + path, {
       headers: { authorization: 'Bearer sk_test_x' },
     });
-    const told = (await reply.json()) as { description: string; metadata: object };
-    expect(told).toMatchObject({ description, metadata: { colour: 'blue', k0: 'v' } });
-    expect(told.metadata).toMatchObject({ naive_charge: made.body.id });
-    expect(told.metadata).not.toHaveProperty('charge');
+    const reported = (await reply.json()) as { description: string; metadata: object };
+    expect(reported).toMatchObject({ description, metadata: { colour: 'blue', k0: 'v' } });
+    expect(reported.metadata).toMatchObject({ naive_charge: made.body.id });
+    expect(reported.metadata).not.toHaveProperty('charge');
   });
 
   it('the naive route takes the price from an order but neither holds nor pays it', async () => {

@@ -104,7 +104,7 @@ describe('an order refuses', () => {
     ],
     ['no currency', { items: [ITEM] }, ['/currency']],
     ['a currency in capitals', { ...ORDER, currency: 'EUR' }, ['/currency']],
-    ['a currency that nobody has', { ...ORDER, currency: 'zzz' }, ['/currency']],
+    ['an unknown currency', { ...ORDER, currency: 'zzz' }, ['/currency']],
     [
       'a currency that the processor counts otherwise',
       { ...ORDER, currency: 'isk' },

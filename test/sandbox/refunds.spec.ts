@@ -121,11 +121,11 @@ describe('a refund', () => {
     expect(failure_reason).toBe(last === 'failed' ? 'expired_or_canceled_card' : undefined);
     const intent = await stripe.paymentIntents.retrieve(id, { expand: ['latest_charge'] });
     expect(intent.latest_charge).toMatchObject({ amount_refunded: back });
-    const told = (await stripe.events.list({ limit: 20 })).data
+    const reported = (await stripe.events.list({ limit: 20 })).data
       .filter(({ data }) => (data.object as { id?: string }).id === made.id)
       .map(({ type }) => type);
     const failed = last === 'failed' ? ['refund.failed'] : [];
-    expect(told.sort()).toEqual(
+    expect(reported.sort()).toEqual(
       ['charge.refund.updated', 'refund.created', ...failed, 'refund.updated'].sort(),
     );
   });

@@ -8,11 +8,11 @@ const { readSandboxConfig } = await import(`${sandboxFolder}/config.js`);
 const { startSandbox } = await import(`${sandboxFolder}/sandbox.server.js`);
 const { stopInGoodOrder } = await import(`${sandboxFolder}/stop.js`);
 
-const told = once(process, 'message'); // also ends a payment that starts to wait later
+const message = once(process, 'message'); // also ends a payment that starts to wait later
 const sandbox = await startSandbox({
   ...readSandboxConfig(),
   slowMs: 3_600_000,
-  sleep: () => told,
+  sleep: () => message,
 });
 stopInGoodOrder(sandbox, (error) => {
   throw error;

@@ -1,7 +1,7 @@
 import { expect } from '@jest/globals';
 
 /** One answer to a keyed request, and what its `retry` promised. */
-interface Told {
+interface PromisedAnswer {
   status: number;
   code: string;
   retry: string | undefined;
@@ -10,7 +10,7 @@ interface Told {
   text: string;
 }
 
-const told = new Map<string, Told[]>();
+const answersByRequest = new Map<string, PromisedAnswer[]>();
 /** `same_key` answers without Retry-After. */
 const withoutPatience: string[] = [];
 
@@ -32,7 +32,7 @@ export function hear(
   > & { resource?: { id: string } };
   const named = pathname.endsWith('/refunds') ? body.refund : (body.charge ?? body.resource?.id);
   const name = JSON.stringify([pathname, key, request]);
-  const answers = told.get(name) ?? [];
+  const answers = answersByRequest.get(name) ?? [];
   answers.push({
     status,
     text,
@@ -40,7 +40,7 @@ export function hear(
     retry: status < 300 ? undefined : String(body.retry),
     object: status < 300 ? body.id : named,
   });
-  told.set(name, answers);
+  answersByRequest.set(name, answers);
 }
 
 interface Reply {
@@ -69,7 +69,7 @@ const isNotOurs = (path: string) => path.startsWith('/v1/') || path.includes('/n
  */
 export function expectPromisesKept(moved: ReadonlySet<string> = new Set()): void {
   expect(withoutPatience).toEqual([]);
-  for (const [request, answers] of told) {
+  for (const [request, answers] of answersByRequest) {
     const about = { request, answers: answers.map(({ status, code }) => `${status} ${code}`) };
     // `new_key` is never right while money may have moved: it would move twice. If there is an object, some answer
     // named it.
@@ -90,6 +90,6 @@ export function expectPromisesKept(moved: ReadonlySet<string> = new Set()): void
 
 /** Call before a test uses another database, or makes a server break its promises on purpose. */
 export function forgetPromises(): void {
-  told.clear();
+  answersByRequest.clear();
   withoutPatience.length = 0;
 }

@@ -5,8 +5,8 @@ import { once } from 'node:events';
 const src = `${process.env.CHARGE_ONCE_TEST_BUILD}/src`;
 await import(`${src}/worker.module.js`);
 
-const told = once(process, 'message');
+const message = once(process, 'message');
 process.send('loaded');
-const [port] = await told;
+const [port] = await message;
 process.env.WORKER_PORT = String(port);
 await import(`${src}/worker.js`);

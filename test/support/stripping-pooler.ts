@@ -15,12 +15,12 @@ export async function startStrippingPooler(databaseUrl: string) {
       upstream.write(withoutOptions(startUp));
       client.pipe(upstream);
     });
-    let told = false;
+    let sawKey = false;
     upstream.on('data', (data) => {
       // BackendKeyData is the server's first message with this type and length: type, length, process, secret.
-      const at = told ? -1 : data.indexOf(Buffer.from([0x4b, 0, 0, 0, 12]));
+      const at = sawKey ? -1 : data.indexOf(Buffer.from([0x4b, 0, 0, 0, 12]));
       if (at >= 0) {
-        told = true;
+        sawKey = true;
         data.writeInt32BE(data.readInt32BE(at + 5) ^ 0x2a, at + 5);
       }
       client.write(data);

@@ -102,7 +102,7 @@ describe('an endpoint that is made again with the same id', () => {
       service.db.query('UPDATE webhook_endpoints SET deleted_at = now() WHERE id = $1', [id]),
   };
   test.each(Object.entries(deletes))(
-    'after it %s signs with its new secret alone, and is told nothing of before',
+    'after it %s signs with its new secret alone, and gets no earlier events',
     async (how, remove) => {
       const [key, path] = [randomUUID(), `/${randomUUID()}`];
       const hooks = { url: receiver.url + path, events: ['charge.succeeded'] };

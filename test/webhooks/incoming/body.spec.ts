@@ -88,8 +88,8 @@ describe('a signed body', () => {
     ['an id that is a number', { id: 17 }],
     ['an id that is too long', { id: `evt_${'x'.repeat(300)}` }],
   ])('about a charge of ours with %s is refused', async (_what, changes) => {
-    const told = { ...event('payment_intent.succeeded', intent(charge)), ...changes };
-    expect((await deliver(service.apiUrl, JSON.stringify(told))).status).toBe(400);
+    const sent = { ...event('payment_intent.succeeded', intent(charge)), ...changes };
+    expect((await deliver(service.apiUrl, JSON.stringify(sent))).status).toBe(400);
     await nothingIsStored();
   });
 
@@ -108,8 +108,8 @@ describe('a signed body', () => {
     ],
     ['a failure that is no text', { status: 'canceled', last_payment_error: { code: {} } }],
   ])('about a payment of ours with %s is refused', async (_what, changes) => {
-    const told = event('payment_intent.succeeded', intent(charge, changes));
-    expect((await deliver(service.apiUrl, JSON.stringify(told))).status).toBe(400);
+    const sent = event('payment_intent.succeeded', intent(charge, changes));
+    expect((await deliver(service.apiUrl, JSON.stringify(sent))).status).toBe(400);
     await nothingIsStored();
   });
 
@@ -149,12 +149,12 @@ describe('a signed body', () => {
       account: charge.account,
       note: 'ǅ \u{1F469}\u200D\u{1F680} ﷽ \u202E',
     };
-    const told = event(
+    const sent = event(
       'payment_intent.succeeded',
       intent(charge, { description: '\u0000 日本 \uD800', metadata }), // escaped, as by JSON.stringify
     );
-    await tell(service.apiUrl, told);
-    expect(await statesOf(service, told.id)).toEqual(['applied']);
+    await tell(service.apiUrl, sent);
+    expect(await statesOf(service, sent.id)).toEqual(['applied']);
     expect(await statusOf(service, charge.id)).toBe('succeeded');
   });
 });

@@ -17,7 +17,7 @@ import {
   statesOf,
   statusOf,
   tell,
-  told,
+  eventTypesOf,
   type PendingCharge,
   type StripeEvent,
 } from './incoming.support.js';
@@ -47,7 +47,7 @@ async function lostPayment(key: string): Promise<{ pending: PendingCharge; news:
 
 async function expectAppliedOnce({ id }: PendingCharge, news: StripeEvent, key: string) {
   expect(await statesOf(service, news.id)).toEqual(['applied']);
-  expect(await told(service, id)).toEqual(['charge.succeeded']);
+  expect(await eventTypesOf(service, id)).toEqual(['charge.succeeded']);
   expect(await statusOf(service, id)).toBe('succeeded');
   const replay = await charge(service.apiUrl, key);
   expect(replay).toMatchObject({ status: 201, body: { id } });
@@ -137,7 +137,7 @@ describe('an API process that is killed (SIGKILL) inside the transaction', () =>
       await until(async () => (await heldUp()) === 0);
       expect(await statesOf(service, news.id)).toEqual([]);
       expect(await statusOf(service, pending.id)).toBe('pending');
-      expect(await told(service, pending.id)).toEqual([]);
+      expect(await eventTypesOf(service, pending.id)).toEqual([]);
 
       await tell(other.url, news);
       await tell(service.apiUrl, news);

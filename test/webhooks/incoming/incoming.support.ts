@@ -122,7 +122,7 @@ export async function statesOf({ db }: Service, eventId: string): Promise<string
 }
 
 /** The types of our events about an object, which merchants get. */
-export async function told({ db }: Service, cause: string): Promise<string[]> {
+export async function eventTypesOf({ db }: Service, cause: string): Promise<string[]> {
   const { rows } = await db.query<{ type: string }>(
     'SELECT type FROM events WHERE cause = $1 ORDER BY type',
     [cause],

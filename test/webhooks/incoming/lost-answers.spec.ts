@@ -5,7 +5,7 @@ import { charge, chargeUntilAnswered, lookUp, send } from '../../support/raw-cli
 import { startSandboxProcess } from '../../support/sandbox-process.js';
 import type { Running, Service } from '../../support/service.js';
 import { until } from '../../support/until.js';
-import { SECRET, startListening, statusOf, told } from './incoming.support.js';
+import { SECRET, startListening, statusOf, eventTypesOf } from './incoming.support.js';
 
 /** A processor that sends webhooks about payments whose answer was lost. A separate process where it is killed. */
 let service: Service;
@@ -65,7 +65,7 @@ describe('a charge whose answer was lost', () => {
       expect(retry.headers['idempotent-replayed']).toBe('true');
       expect((await lookUp(apiUrl, payment_method)).body.attempts).toBe(1);
       expect(await paymentsOf(sandboxUrl, id)).toHaveLength(1);
-      expect(await told(service, id)).toEqual(['charge.succeeded']);
+      expect(await eventTypesOf(service, id)).toEqual(['charge.succeeded']);
     },
   );
 
@@ -149,7 +149,7 @@ describe('a processor that sends everything at once, three times, in any order',
       const again = await charge(apiUrl, key, method);
       expect([again.status, again.text]).toEqual([end.status, end.text]);
       const id = end.status === 201 ? end.body.id : end.body.charge;
-      expect(await told(service, id)).toEqual([
+      expect(await eventTypesOf(service, id)).toEqual([
         end.status === 201 ? 'charge.succeeded' : 'charge.failed',
       ]);
     }
@@ -187,7 +187,7 @@ describe('a processor that is killed while its notifications are not accepted', 
     expect(await statusOf(service, body.charge)).toBe('pending');
     await startTelling();
     await until(async () => (await statusOf(service, body.charge)) === 'succeeded');
-    expect(await told(service, body.charge)).toEqual(['charge.succeeded']);
+    expect(await eventTypesOf(service, body.charge)).toEqual(['charge.succeeded']);
     await allTaken();
   });
 });

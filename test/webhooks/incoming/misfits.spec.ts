@@ -16,7 +16,7 @@ import {
   statesOf,
   statusOf,
   tell,
-  told,
+  eventTypesOf,
   type PendingCharge,
   type StripeEvent,
 } from './incoming.support.js';
@@ -57,7 +57,7 @@ describe('a payment is parked, counted and not applied', () => {
     const wrong = event('payment_intent.succeeded', intent(pending, changes));
     await expectParked(wrong, pending.id, 'amount_mismatch');
     expect(await statusOf(service, pending.id)).toBe('pending');
-    expect(await told(service, pending.id)).toEqual([]);
+    expect(await eventTypesOf(service, pending.id)).toEqual([]);
 
     // A wrong failure does not end it, either.
     const failure = event('payment_intent.payment_failed', declined(pending, changes));
@@ -76,7 +76,7 @@ describe('a payment is parked, counted and not applied', () => {
     const late = event('payment_intent.succeeded', intent(failed));
     await expectParked(late, failed.id, 'succeeded_after_failed');
     expect((await getCharge(service.apiUrl, failed.id)).text).toBe(before);
-    expect(await told(service, failed.id)).toEqual(['charge.failed']);
+    expect(await eventTypesOf(service, failed.id)).toEqual(['charge.failed']);
     // The customer may have paid, so the answer offers no new key.
     await expireIn(service.db, 'succeeds after it failed', -1);
     const declinedCard = { payment_method: 'pm_card_visa_chargeDeclined' };
@@ -92,7 +92,7 @@ describe('a payment is parked, counted and not applied', () => {
     const second = event('payment_intent.succeeded', intent(paid));
     await expectParked(second, paid.id, 'second_payment');
     expect((await getCharge(service.apiUrl, paid.id)).text).toBe(before);
-    expect(await told(service, paid.id)).toEqual(['charge.succeeded']);
+    expect(await eventTypesOf(service, paid.id)).toEqual(['charge.succeeded']);
   });
 
   test('if two payments for one pending charge are reported at once: one of them pays it', async () => {
@@ -107,7 +107,7 @@ describe('a payment is parked, counted and not applied', () => {
     expect(await parked(service, pending.id)).toMatchObject([
       { reference: other.id, reason: 'second_payment' },
     ]);
-    expect(await told(service, pending.id)).toEqual(['charge.succeeded']);
+    expect(await eventTypesOf(service, pending.id)).toEqual(['charge.succeeded']);
   });
 
   test('if its charge was reserved for another processor', async () => {

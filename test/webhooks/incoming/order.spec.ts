@@ -19,7 +19,7 @@ import {
   statesOf,
   statusOf,
   tell,
-  told,
+  eventTypesOf,
   parked,
   parkedInMetrics,
 } from './incoming.support.js';
@@ -128,7 +128,7 @@ describe('a notification before the charge', () => {
     });
     worker = await service.startWorker();
     await until(async () => (await statesOf(service, early.id))[0] === 'applied');
-    expect(await told(service, id)).toEqual(['charge.failed']);
+    expect(await eventTypesOf(service, id)).toEqual(['charge.failed']);
   }
 
   test('that does not exist waits and is applied when it appears; the client gets the answer', async () => {
@@ -146,7 +146,7 @@ describe('a notification before the charge', () => {
     const retry = await charge(service.apiUrl, 'restored');
     expect(retry).toMatchObject({ status: 201, body: { id: pending.id, status: 'succeeded' } });
     expect(retry.headers['idempotent-replayed']).toBe('true');
-    expect(await told(service, pending.id)).toEqual(['charge.succeeded']);
+    expect(await eventTypesOf(service, pending.id)).toEqual(['charge.succeeded']);
   });
 
   test('that its client makes again is paid once', async () => {
@@ -158,7 +158,7 @@ describe('a notification before the charge', () => {
     expect(again).toMatchObject({ status: 201, body: { id: pending.id } });
     await startWorkerWithoutProcessor();
     await until(async () => (await statesOf(service, early.id))[0] === 'applied');
-    expect(await told(service, pending.id)).toEqual(['charge.succeeded']);
+    expect(await eventTypesOf(service, pending.id)).toEqual(['charge.succeeded']);
   });
 
   test('that never appears: the notification is removed after thirty days', async () => {
@@ -194,7 +194,7 @@ describe('a notification before the charge', () => {
     const before = (await getCharge(service.apiUrl, of.id)).text;
     await tell(service.apiUrl, old);
     expect((await getCharge(service.apiUrl, of.id)).text).toBe(before);
-    expect(await told(service, of.id)).toEqual(['charge.succeeded']);
+    expect(await eventTypesOf(service, of.id)).toEqual(['charge.succeeded']);
   });
 
   test('that could not be applied for thirty days is parked and counted', async () => {
@@ -330,7 +330,7 @@ describe('an old notification', () => {
     await tell(service.apiUrl, old);
     expect(await statesOf(service, old.id)).toEqual(['applied']);
     expect((await getCharge(service.apiUrl, pending.id)).text).toBe(before);
-    expect(await told(service, pending.id)).toEqual(['charge.succeeded']);
+    expect(await eventTypesOf(service, pending.id)).toEqual(['charge.succeeded']);
   });
 
   test('of an end that the client already knows changes nothing, however often it arrives', async () => {
@@ -343,7 +343,7 @@ describe('an old notification', () => {
       expect(await statesOf(service, again.id)).toEqual(['applied']);
     }
     expect((await charge(service.apiUrl, 'old news')).text).toBe(reply.text);
-    expect(await told(service, id)).toEqual(['charge.succeeded']);
+    expect(await eventTypesOf(service, id)).toEqual(['charge.succeeded']);
   });
 });
 
@@ -396,7 +396,7 @@ describe('a refund', () => {
     expect(retry).toMatchObject({ status: 201, body: { id, status: 'succeeded' } });
     expect(retry.headers['idempotent-replayed']).toBe('true');
     expect((await getCharge(service.apiUrl, chargeId)).body.amount_refunded).toBe(500);
-    expect(await told(service, id)).toEqual(['charge.refunded']);
+    expect(await eventTypesOf(service, id)).toEqual(['charge.refunded']);
     // A later notification changes nothing.
     const later = event('refund.updated', object);
     await tell(service.apiUrl, later);

@@ -20,7 +20,7 @@ import {
   statesOf,
   statusOf,
   tell,
-  told,
+  eventTypesOf,
   type StripeEvent,
 } from './incoming.support.js';
 
@@ -69,7 +69,7 @@ async function expectOneEnd(id: string, key: string, replies: Reply[], body = {}
   expect(replay).toMatchObject({ status: 201, body: { id, status: 'succeeded' } });
   expect(replay.headers['idempotent-replayed']).toBe('true');
   for (const reply of replies) expect(reply.text).toBe(replay.text);
-  expect(await told(service, id)).toEqual(['charge.succeeded']);
+  expect(await eventTypesOf(service, id)).toEqual(['charge.succeeded']);
   expect(await paymentsOf(service.sandboxUrl, id)).toHaveLength(1);
   expect(await parked(service, id)).toEqual([]);
 }

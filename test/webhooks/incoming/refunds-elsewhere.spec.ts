@@ -17,7 +17,7 @@ import {
   statesOf,
   statusOf,
   tell,
-  told,
+  eventTypesOf,
 } from './incoming.support.js';
 
 /** Money that moves without us: refunds made at the processor, and refunds that fail after they had succeeded. */
@@ -111,7 +111,7 @@ describe('a refund made at the processor', () => {
       },
     ]);
     const [booked] = await refunds();
-    expect(await told(service, booked!.id)).toEqual(['charge.refunded']);
+    expect(await eventTypesOf(service, booked!.id)).toEqual(['charge.refunded']);
 
     const rest = await refund(service.apiUrl, id, newKey());
     expect([rest.status, rest.body.amount]).toEqual([201, 700]);
@@ -133,7 +133,7 @@ describe('a refund made at the processor', () => {
     await tell(service.apiUrl, event('refund.created', await atTheDesk(payment, 200)));
     expect(await statusOf(service, pending.id)).toBe('succeeded');
     expect((await getCharge(service.apiUrl, pending.id)).body.amount_refunded).toBe(200);
-    expect(await told(service, pending.id)).toEqual(['charge.succeeded']);
+    expect(await eventTypesOf(service, pending.id)).toEqual(['charge.succeeded']);
   });
 
   test('whose charge cannot be read at the processor is not lost: the notification is sent again', async () => {
@@ -344,7 +344,7 @@ describe('a refund of ours whose metadata are removed at the processor', () => {
     for (const each of news) await tell(service.apiUrl, each);
     expect((await refunds()).map(({ id }) => id)).toEqual([refundId]);
     expect(await refunded()).toBe(500);
-    expect(await told(service, refundId)).toEqual(['charge.refunded']);
+    expect(await eventTypesOf(service, refundId)).toEqual(['charge.refunded']);
   });
 
   test('counts once when the notification and its key arrive at once, at two processes', async () => {
@@ -400,8 +400,8 @@ describe('a refund of ours whose metadata are removed at the processor', () => {
       failure_code: 'counted_as_another_refund',
       processor_reference: null,
     });
-    expect(await told(service, booked)).toEqual(['charge.refunded', 'refund.failed']);
-    expect(await told(service, refundId)).toEqual(['charge.refunded']);
+    expect(await eventTypesOf(service, booked)).toEqual(['charge.refunded', 'refund.failed']);
+    expect(await eventTypesOf(service, refundId)).toEqual(['charge.refunded']);
     await tell(service.apiUrl, { ...news, id: `${news.id}x` });
     expect(await refunded()).toBe(500);
   });
@@ -440,7 +440,7 @@ describe('a refund that fails after it had succeeded', () => {
     await Promise.all([news, again, news].map((each) => tell(service.apiUrl, each)));
     expect(await show()).toMatchObject({ status: 'failed', failure_code: 'lost_or_stolen_card' });
     expect(await refunded()).toBe(0);
-    expect(await told(service, refundId)).toEqual(['charge.refunded', 'refund.failed']);
+    expect(await eventTypesOf(service, refundId)).toEqual(['charge.refunded', 'refund.failed']);
     expect(await statesOf(service, news.id)).toEqual(['applied']);
     const { rows } = await service.db.query(
       `SELECT data -> 'object' AS object FROM events WHERE cause = $1 AND type = 'refund.failed'`,

@@ -22,8 +22,8 @@ let news: { id: string; text: string };
 beforeAll(async () => {
   service = await startListening();
   charge = await leavePending(service, 'forged');
-  const told = event('payment_intent.succeeded', intent(charge, { description: 'Gâteau 🎂 & co' }));
-  news = { id: told.id, text: JSON.stringify(told) };
+  const sent = event('payment_intent.succeeded', intent(charge, { description: 'Gâteau 🎂 & co' }));
+  news = { id: sent.id, text: JSON.stringify(sent) };
 });
 afterAll(() => service.stop());
 

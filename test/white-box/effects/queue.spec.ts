@@ -59,8 +59,8 @@ test('an event exists if and only if what it reports was committed', async () =>
     const happening = { accountId: account!.id, type: 'charge.failed', cause, object: {} } as const;
     await recordEvent(tx, happening);
     await recordEvent(tx, happening); // recorded twice
-    const told = await tx.query('SELECT id FROM events WHERE cause = $1', [cause]);
-    expect(told).toHaveLength(1);
+    const recorded = await tx.query('SELECT id FROM events WHERE cause = $1', [cause]);
+    expect(recorded).toHaveLength(1);
     throw new Error('and now something else fails');
   });
   await expect(tell).rejects.toThrow('something else');

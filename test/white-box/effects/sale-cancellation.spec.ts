@@ -378,8 +378,10 @@ describe('a refund that the processor refuses', () => {
     expect(await findings()).toEqual(
       expect.arrayContaining(['refund_owed_but_refused', 'order_canceled_but_not_refunded']),
     );
-    const { rows: told } = await shop.db.query('SELECT type FROM events WHERE cause = $1', [id]);
-    expect(told.map(({ type }) => type).sort()).toEqual(['charge.refunded', 'refund.failed']);
+    const { rows: reported } = await shop.db.query('SELECT type FROM events WHERE cause = $1', [
+      id,
+    ]);
+    expect(reported.map(({ type }) => type).sort()).toEqual(['charge.refunded', 'refund.failed']);
     const again = await refund(shop.apiUrl, purchase.charge, randomUUID());
     expect([again.status, again.body.amount]).toEqual([201, 1200]);
     expect(await findings()).toEqual([]);

@@ -94,7 +94,7 @@ describe('the fingerprint', () => {
     ['true and "true"', { a: true }, { a: 'true' }],
     ['an object and an array', { a: {} }, { a: [] }],
     ['composed and decomposed letters', { a: 'é' }, { a: 'e\u0301' }],
-    ['where a member stands', { a: { b: 1 } }, { a: {}, b: 1 }],
+    ['where a member is', { a: { b: 1 } }, { a: {}, b: 1 }],
     ['case', { a: 'X' }, { a: 'x' }],
   ])('distinguishes %s', (_what, one, other) => {
     expect(of(one)).not.toBe(of(other));
@@ -118,7 +118,10 @@ describe('the member hashes', () => {
   it('name exactly the members that differ, never their values', () => {
     fc.assert(
       fc.property(body, body, (before, after) => {
-        const told = mismatchedMembers(memberHashes('ch_1', before), memberHashes('ch_1', after));
+        const reported = mismatchedMembers(
+          memberHashes('ch_1', before),
+          memberHashes('ch_1', after),
+        );
         const differ = [...new Set([...Object.keys(before), ...Object.keys(after)])].filter(
           (name) =>
             !Object.hasOwn(before, name) ||
@@ -128,7 +131,7 @@ describe('the member hashes', () => {
         const pointers = differ.map(
           (name) => `/${name.replaceAll('~', '~0').replaceAll('/', '~1')}`,
         );
-        expect(told).toEqual(pointers.sort());
+        expect(reported).toEqual(pointers.sort());
       }),
     );
   });

@@ -362,18 +362,18 @@ describe('an attempt that extends its lease', () => {
   });
 
   test('learns that another holder has taken over, and leaves that lease unchanged', async () => {
-    let told: number | undefined = NaN;
+    let leftMs: number | undefined = NaN;
     beats.perform = async (_work, _intent, _leftMs, extendLease) => {
       beats.perform = async () => OPEN;
       await letTimePass();
       expect(await ask()).toBe('no outcome yet');
-      told = await extendLease();
+      leftMs = await extendLease();
       expect(await record()).toMatchObject({ free: true, attempts: 2 });
       beats.perform = async () => ({ ended: true, outcome: 'outcome' });
       return OPEN;
     };
     expect(await ask()).toBe('done'); // continues as a duplicate
-    expect(told).toBeUndefined();
+    expect(leftMs).toBeUndefined();
     expect((await record()).attempts).toBe(3);
   });
 });

@@ -43,10 +43,10 @@ async function start(webhook: Partial<WebhookConfig> | null = {}): Promise<Sandb
 
 /** Another one for the same receiver. */
 async function join(webhook: Partial<WebhookConfig> | null = {}): Promise<Sandbox> {
-  const told = { url: receiver.url, secret: SECRET, delayMs: 0, shuffleMs: 0, copies: 1 };
+  const defaults = { url: receiver.url, secret: SECRET, delayMs: 0, shuffleMs: 0, copies: 1 };
   const sandbox = await startSandbox({
     databaseUrl: database.url,
-    ...(webhook && { webhook: { ...told, ...webhook } }),
+    ...(webhook && { webhook: { ...defaults, ...webhook } }),
   });
   running.push(sandbox);
   return sandbox;
@@ -256,7 +256,7 @@ describe('on request, a notification is sent', () => {
     expect(new Set(idsSeen()).size).toBe(1);
   });
 
-  it('once, unless told otherwise', async () => {
+  it('once by default', async () => {
     const sandbox = await start();
     for (let i = 0; i < 10; i++) await pay(sandbox);
     await arrived(10);

@@ -23,7 +23,7 @@ import {
   statesOf,
   statusOf,
   tell,
-  told,
+  eventTypesOf,
   type PendingCharge,
   type StripeEvent,
 } from '../../../webhooks/incoming/incoming.support.js';
@@ -72,7 +72,7 @@ describe('a canceled payment', () => {
     const retry = await charge(service.apiUrl, 'canceled by hand');
     expectFailedForGood(retry);
     expect(retry.headers['idempotent-replayed']).toBe('true');
-    expect(await told(service, pending.id)).toEqual(['charge.failed']);
+    expect(await eventTypesOf(service, pending.id)).toEqual(['charge.failed']);
   });
 
   test('frees its order and the stock that it held', async () => {
@@ -109,7 +109,7 @@ describe('a canceled payment', () => {
     const before = (await getCharge(service.apiUrl, paid.id)).text;
     await tell(service.apiUrl, canceled(paid));
     expect((await getCharge(service.apiUrl, paid.id)).text).toBe(before);
-    expect(await told(service, paid.id)).toEqual(['charge.succeeded']);
+    expect(await eventTypesOf(service, paid.id)).toEqual(['charge.succeeded']);
   });
 
   test('found in the ledger by giving up ends the charge as well, instead of leaving it pending for ever', async () => {
@@ -179,17 +179,17 @@ describe('a payment that asks for 3-D Secure after it was processing', () => {
     const pending = await asksLater('asks later');
     expect(await charge(service.apiUrl, 'asks later')).toMatchObject(declinedForIt);
     expect((await paymentOf(service, pending)).status).toBe('canceled');
-    expect(await told(service, pending.id)).toEqual(['charge.failed']);
+    expect(await eventTypesOf(service, pending.id)).toEqual(['charge.failed']);
   });
 
   test('ends the same by the notification of our own cancel, if we die before the settle', async () => {
-    const pending = await asksLater('asks later and is told');
+    const pending = await asksLater('asks later and gets an answer');
     const { processor, prepared } = await asked(pending);
     await processor.pay(pending.id, prepared);
     const [cancel] = await eventsOf('payment_intent.canceled', { charge: pending.id });
     await tell(service.apiUrl, cancel!);
     expect(await statesOf(service, cancel!.id)).toEqual(['applied']);
-    const retry = await charge(service.apiUrl, 'asks later and is told');
+    const retry = await charge(service.apiUrl, 'asks later and gets an answer');
     expect(retry).toMatchObject(declinedForIt);
     expect(retry.headers['idempotent-replayed']).toBe('true');
   });

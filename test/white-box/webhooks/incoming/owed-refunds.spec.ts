@@ -13,7 +13,7 @@ import {
   startListening,
   statesOf,
   tell,
-  told,
+  eventTypesOf,
 } from '../../../webhooks/incoming/incoming.support.js';
 
 /** A refund that we owe: a job makes it with a key of ours, and the processor may report it before the job does. */
@@ -62,7 +62,7 @@ test('is settled by the notification, and the job finds it done', async () => {
   expect(await statesOf(service, news.id)).toEqual(['applied']);
   await again();
   expect((await getCharge(service.apiUrl, chargeId)).body.amount_refunded).toBe(1200);
-  expect(await told(service, id)).toEqual(['charge.refunded']);
+  expect(await eventTypesOf(service, id)).toEqual(['charge.refunded']);
 });
 
 test('that fails after it had succeeded is logged, even if it was parked before for another reason', async () => {
@@ -136,7 +136,7 @@ describe('beside processes of the previous release, which had no records for suc
     await again();
     expect(await recordOf(id)).toEqual([{ state: 'completed', response_status: 201 }]);
     expect((await getCharge(service.apiUrl, chargeId)).body.amount_refunded).toBe(1200);
-    expect(await told(service, id)).toEqual(['charge.refunded']);
+    expect(await eventTypesOf(service, id)).toEqual(['charge.refunded']);
   });
 
   test('a refund that they settled gets its answer, and the job ends', async () => {
