@@ -1,15 +1,15 @@
-const BASE_MS = 200; // less would hammer a server that has just come back
+const BASE_MS = 200; // a smaller value would overload a server that has just restarted
 const CAP_MS = 10_000;
 const PATIENCE_MS = 15_000; // for one attempt: longer than the server waits for its processor
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
-/** The attempt did not come to an end: ask again later, with the same key. */
+/** The attempt has no outcome yet. Retry later with the same key. */
 export class OutcomeUnknown extends Error {}
 
 /** Charges once, however often it is called with this key. Returns the status and the body. */
 export async function chargeOnce({ api, apiKey, key, body, attempts = 8, sleep = pause }) {
   if (!key) throw new TypeError('the purchase has no key');
-  // Built before the first attempt: what cannot be sent is the caller's error, not a lost request.
+  // Built before the first attempt: an invalid request is the caller's error, not a lost response.
   const url = new URL(`${api}/charges`);
   const headers = new Headers({
     Authorization: `Bearer ${apiKey}`,
@@ -32,16 +32,16 @@ async function send(url, request) {
     return {
       status: response.status,
       retryAfter: Number(response.headers.get('Retry-After')) || 0,
-      body: await response.json().catch(() => undefined), // a proxy's page, or cut off on the way
+      body: await response.json().catch(() => undefined), // a proxy's page, or a truncated answer
     };
   } catch {
     return undefined; // no answer
   }
 }
 
-/** Whether the same request with the same key is the next step. A problem says so itself. */
+/** Whether to send the same request with the same key again. The `retry` member of a problem decides. */
 function mayRepeat(answer) {
-  if (!answer?.body || typeof answer.body !== 'object') return true; // lost, or not from the API
+  if (!answer?.body || typeof answer.body !== 'object') return true; // no answer, or not from the API
   const { status, body } = answer;
   if (status < 400) return false;
   if (body.retry !== undefined) return body.retry === 'same_key';

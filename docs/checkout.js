@@ -1,5 +1,5 @@
-// The key is made when the page is loaded and kept until the purchase has ended: a reload, a second click and a
-// lost answer all find the same one. Your server holds the API key; it gets the order and the key from here.
+// The page creates the key when it loads and keeps it until the purchase has ended: after a reload, a second click or a
+// lost answer it sends the same key. Your server has the API key; the page sends it the order and this key.
 const form = document.querySelector('#checkout');
 const result = document.querySelector('#result');
 const slot = `charge key of ${form.dataset.order}`;
@@ -31,7 +31,7 @@ form.addEventListener('submit', async (event) => {
   if (answer.status === 201) {
     result.textContent = 'Paid. Thank you.';
   } else if (answer.retry === 'new_key') {
-    if (sessionStorage.getItem(slot) !== key) return; // late: said before, and the next attempt may be running
+    if (sessionStorage.getItem(slot) !== key) return; // a late answer: the next attempt may be running
     sessionStorage.removeItem(slot); // this attempt has ended, nothing was taken
     result.textContent = 'The card was declined. Try another one.';
   } else if (answer.code === 'order_already_paid') {

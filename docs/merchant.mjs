@@ -8,18 +8,18 @@ export async function pay(request, response, { api, apiKey }) {
   const purchase = read(await text(request));
   if (!purchase) {
     const detail = 'Send order, payment_method and key as JSON.';
-    return answer(400, { retry: 'after_fix', detail }); // nothing was sent on
+    return answer(400, { retry: 'after_fix', detail }); // not sent to the API
   }
   const { key, ...body } = purchase;
   try {
     const charge = await chargeOnce({ api, apiKey, key, body });
     answer(charge.status, charge.body);
   } catch {
-    answer(504, { retry: 'same_key' }); // not known yet; the page keeps its key
+    answer(504, { retry: 'same_key' }); // outcome unknown; the page keeps its key
   }
 }
 
-/** The three texts that a payment needs, or undefined. */
+/** The three strings that a payment needs; undefined if one is missing. */
 function read(json) {
   try {
     const { order, payment_method, key } = JSON.parse(json);

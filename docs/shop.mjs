@@ -1,10 +1,10 @@
-// `npm run shop`, beside `npm start`: the checkout page and its server. Try a double click, a reload and a second tab.
+// `npm run shop`, while `npm start` runs: the checkout page and its server. Try a double click, a reload, a second tab.
 import { randomUUID } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import { pay } from './merchant.mjs';
 
-// In a terminal that has the settings of `npm start`, PORT is the API's.
+// PORT is the API's port, so that the settings of `npm start` work here, too.
 const api = process.env.API_URL || `http://127.0.0.1:${process.env.PORT || 3000}`;
 const apiKey = process.env.API_KEY || 'sk_test_acme';
 const port = Number(process.env.SHOP_PORT || 3003);
@@ -19,7 +19,7 @@ async function ask(path, init) {
   return body;
 }
 
-/** Each visit of `/` is a new purchase; its address is the order's, so that a reload and a second tab are the same. */
+/** Each visit of `/` is a new purchase. The address names the order: a reload or a second tab is the same purchase. */
 async function newOrder(response) {
   const items = [{ sku: 'mug', quantity: 1, unit_amount: 1999 }];
   const id = `order_${randomUUID()}`;
@@ -55,7 +55,7 @@ const shop = createServer((request, response) => {
     console.error(`${api}: ${error.message}`);
     if (!response.headersSent) response.writeHead(502, { 'Content-Type': 'text/plain' });
     response.end(
-      `${api} does not answer as expected; does \`npm start\` run there? PORT or API_URL names another place.`,
+      `${api} does not answer as expected. Is \`npm start\` running? PORT or API_URL sets another address.`,
     );
   });
 });

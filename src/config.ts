@@ -40,7 +40,7 @@ export interface Config {
   abandonLimits: { deadlineMs: number; keyWindowMs: number };
   /** Concurrent jobs of each kind. */
   jobs: {
-    concurrency: Record<'inside' | 'mail' | 'processor', number>;
+    concurrency: Record<'database' | 'mail' | 'processor', number>;
     lockMs: number;
   };
   /**
@@ -128,7 +128,7 @@ export function loadConfig(env: Env = process.env): Config {
     abandonLimits: abandonLimits(env),
     jobs: {
       concurrency: {
-        inside: jobConcurrency,
+        database: jobConcurrency,
         mail: jobConcurrency,
         processor: jobConcurrency,
       },

@@ -9,7 +9,7 @@ interface Violation {
   rule: { name: string; severity: string };
 }
 
-/** In a process of its own, as `npm run lint` does: its configuration is CommonJS, these tests are not. */
+/** In its own process, as in `npm run lint`: its configuration is CommonJS, these tests are not. */
 function violationsIn(...folders: string[]): Promise<string[]> {
   const program = resolve('node_modules/dependency-cruiser/bin/dependency-cruise.mjs');
   const options = ['--config', '.dependency-cruiser.cjs', '--output-type', 'json'];
@@ -59,7 +59,7 @@ describe('the import table', () => {
     );
   });
 
-  it('has its fixture in folders that the source has, too', async () => {
+  it('has its fixture in folders that exist in the source', async () => {
     const folders = await readdir(FIXTURE);
     expect(await readdir('src')).toEqual(expect.arrayContaining(folders));
   });
@@ -72,8 +72,8 @@ describe('the import table', () => {
 });
 
 describe('the tests', () => {
-  it('run programs of their own build, not of `dist`, which `npm start` may replace meanwhile', async () => {
-    const names = await readdir('test', { recursive: true }); // two have a `dist` of their own
+  it('run programs of their own build, not of `dist`, which `npm start` may replace', async () => {
+    const names = await readdir('test', { recursive: true }); // two have their own `dist`
     const files = names
       .filter((name) => /^(?!lift|build).*\.(ts|mjs)$/.test(name))
       .map((name) => join('test', name));
@@ -83,7 +83,7 @@ describe('the tests', () => {
 });
 
 describe('a test outside white-box/', () => {
-  it('imports nothing of the source: it sees the service as its users do, over HTTP and in PostgreSQL', async () => {
+  it('imports nothing of the source: it uses HTTP and PostgreSQL, as users do', async () => {
     const names = await readdir('test', { recursive: true });
     const files = names
       .filter((name) => name.endsWith('.spec.ts') && !name.startsWith('white-box'))
@@ -107,7 +107,7 @@ async function paymentNounsIn(paths: string[]): Promise<string[]> {
 }
 
 describe('the engine', () => {
-  it('knows no noun of payments: it can be lifted out with its migration', async () => {
+  it('names no payment: it can be reused with its migration', async () => {
     const folder = 'src/idempotency';
     const paths = (await readdir(folder)).map((name) => join(folder, name));
     const migration = 'migrations/1796083202000-idempotency-records.ts';
@@ -116,18 +116,15 @@ describe('the engine', () => {
 });
 
 describe('http/, database/ and log/', () => {
-  it.each(['http', 'database', 'log'])(
-    'src/%s knows no noun of payments or orders',
-    async (room) => {
-      const folder = join('src', room);
-      const names = await readdir(folder, { recursive: true });
-      const paths = names.filter((name) => name.endsWith('.ts')).map((name) => join(folder, name));
-      expect(paths.length).toBeGreaterThan(2);
-      expect(await paymentNounsIn(paths)).toEqual([]);
-      const texts = await Promise.all(paths.map((path) => readFile(path, 'utf8')));
-      expect(
-        paths.filter((_, i) => /\b(?:an|no|each) order\b|\borders\b/i.test(texts[i]!)),
-      ).toEqual([]);
-    },
-  );
+  it.each(['http', 'database', 'log'])('src/%s names no payment and no order', async (room) => {
+    const folder = join('src', room);
+    const names = await readdir(folder, { recursive: true });
+    const paths = names.filter((name) => name.endsWith('.ts')).map((name) => join(folder, name));
+    expect(paths.length).toBeGreaterThan(2);
+    expect(await paymentNounsIn(paths)).toEqual([]);
+    const texts = await Promise.all(paths.map((path) => readFile(path, 'utf8')));
+    expect(paths.filter((_, i) => /\b(?:an|no|each) order\b|\borders\b/i.test(texts[i]!))).toEqual(
+      [],
+    );
+  });
 });

@@ -65,7 +65,7 @@ async function build(): Promise<void> {
 }
 
 describe('npm run build', () => {
-  it('lets a program start its children again from the build that it was started from', async () => {
+  it('a program restarts its children from the build that it was started from', async () => {
     await build();
     const program = spawn(process.execPath, ['dist/src/programs/api.js'], {
       cwd: home,
@@ -96,7 +96,7 @@ describe('npm run build', () => {
     expect((await stat(join(before, 'src/programs/worker.js'))).ctimeMs).toBe(ctimeMs);
   });
 
-  it('leaves what was built before if the compiler finds a fault', async () => {
+  it('keeps the earlier build if the compiler finds an error', async () => {
     const before = await target();
     await edit('export const wrong = ;');
     expect(await run('build/build.mjs')).toEqual({
@@ -113,7 +113,7 @@ describe('npm run build', () => {
     expect((await run('dist/src/programs/worker.js')).output).toMatch(/^version 3 /);
   });
 
-  it('replaces a folder that something else has built', async () => {
+  it('replaces a folder that another tool has built', async () => {
     const before = await target();
     await rm(join(home, 'dist'));
     await mkdir(join(home, 'dist/src'), { recursive: true });
@@ -125,7 +125,7 @@ describe('npm run build', () => {
     const present = basename(await target());
     const [used = '', unused = ''] = (await builds()).filter((name) => name !== present);
     await writeFile(join(home, '.build', used, 'in-use', String(process.pid)), '');
-    // Neither ours nor whole, as from an editor or a cache that was restored in part.
+    // Neither ours nor complete, as from an editor or a partly restored cache.
     await writeFile(join(home, '.build/.DS_Store'), '');
     await mkdir(join(home, '.build/0123456789abcdef'));
     await rm(join(home, '.build/cache'), { recursive: true });

@@ -9,7 +9,7 @@ const readme = await readFile('README.md', 'utf8');
 
 interface Step {
   commands: string;
-  /** What the README says that the commands print; `…` stands for anything. */
+  /** The output that the README shows; `…` matches anything. */
   printed: string;
 }
 
@@ -19,7 +19,7 @@ function tour(): Step[] {
   return [...steps].map(([, commands = '', printed = '']) => ({ commands, printed }));
 }
 
-/** Runs the steps in one shell, as a reader would, and gives what each has printed. */
+/** Runs the steps in one shell, as a reader would, and returns the output of each. */
 async function runInOneShell(steps: string[], env: Record<string, string>): Promise<string[]> {
   const shell = spawn('bash', ['-s'], {
     env: { PATH: process.env.PATH, HOME: process.env.HOME, ...env },
@@ -43,7 +43,7 @@ describe('the tour of the README', () => {
     await stack?.stop();
   });
 
-  test('prints what the README says', async () => {
+  test('prints what the README shows', async () => {
     const steps = tour();
     expect(steps).toHaveLength(5);
     if (!stack) throw new Error('the stack did not start');
@@ -62,7 +62,7 @@ describe('the tour of the README', () => {
 });
 
 describe('the README', () => {
-  test('leaves no block of the tour without what it prints', () => {
+  test('shows the output of each block of the tour', () => {
     expect(readme.match(/^```bash/gm)).toHaveLength(tour().length);
   });
 

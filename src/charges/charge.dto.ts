@@ -5,7 +5,7 @@ import { IsMetadata, MayBeAbsent } from '../http/input/validation.js';
 import { FitsCurrency, IsCurrency, MAX_AMOUNT } from '../money/amounts.js';
 import { CHARGE_STATES, type ChargeStatus } from './charge.states.js';
 
-/** Amount and currency may come from the order, if there is one. */
+/** Optional for a charge that pays an order: the order gives amount and currency. */
 const UnlessOrdered = () =>
   ValidateIf((dto: CreateCharge, value) => value !== undefined || dto.order === undefined);
 

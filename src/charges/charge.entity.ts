@@ -15,15 +15,14 @@ export interface Charge {
   metadata: Record<string, string>;
   failure_code: string | null;
   decline_code: string | null;
-  /** Which processor it was reserved for. */
+  /** The processor that the charge was reserved for. No other may take it. */
   processor: string;
-  /** The exact parameters, as JSON text: every repeat sends these. */
+  /** The exact parameters, as JSON text. Every attempt sends these. */
   processor_parameters: string;
   processor_reference: string | null;
   created_at: Date;
 }
 
-/** A charge as the API shows it. */
 export function chargeToWire(charge: Charge) {
   return {
     id: charge.id,

@@ -40,19 +40,19 @@ import { isAnythingParked, parkUnlessAccountedFor, type Discrepancy } from './pa
 import { chargeAnswer, endOf, settleCharge, settlementOf } from './settle-charge.js';
 import { linkTo } from '../http/resource-link.js';
 
-/** A pending charge, as the second beat needs it. */
+/** A pending charge and when it was reserved. */
 interface Attempt {
   charge: Charge;
   /**
-   * By `elapsedMs()`, from the age that the database's clock told; may be negative. A process that sleeps
-   * after it has read it notices.
+   * On the clock of `elapsedMs()`, computed from the age by the database's clock. May be negative. The clock goes on
+   * while the process sleeps.
    */
   reservedAt: number;
 }
 
 /**
- * `POST /charges` in three beats: reserve the pending charge, let the processor take the money under the charge's
- * own id, settle. Proof: test/guarantees/.
+ * `POST /charges` in three beats: reserve the pending charge; let the processor take the money under the charge's own
+ * id; settle. Proof: test/guarantees/.
  */
 @Injectable()
 export class ChargeOperation implements Operation<Attempt, ChargeEnd> {
@@ -87,11 +87,11 @@ export class ChargeOperation implements Operation<Attempt, ChargeEnd> {
     operations.register(this);
   }
 
-  /** The first beat: one write, unless the charge pays an order. */
+  /** The first beat: a single statement, unless the charge pays an order. */
   plan(accountId: string, request: CreateCharge): Plan<Attempt> {
     if (request.order !== undefined) return this.planForOrder(accountId, request, request.order);
     const begun = elapsedMs();
-    const terms = request as Required<CreateCharge>; // amount and currency: required without an order
+    const terms = request as Required<CreateCharge>; // validation requires both without an order
     return {
       insert: (intent) => {
         const charge = this.newCharge(intent, request, terms);
@@ -107,12 +107,13 @@ export class ChargeOperation implements Operation<Attempt, ChargeEnd> {
     return {
       reserve: async (tx, intent) => {
         const begun = elapsedMs();
-        // Read without a lock; the hold below fails if it has changed since. Locks go charge, order, stock, everywhere.
+        // Read without a lock. `holdOrder` fails if the order has changed since. Lock order everywhere: charge, order,
+        // stock.
         const order = await payableOrder(tx, accountId, request, orderId);
         const terms = { amount: order.total, currency: order.currency };
         const { id } = intent;
         const charge = await insertPendingCharge(tx, this.newCharge(intent, request, terms, order));
-        // The id is taken (this intent has made its charge before) or, by the unique index, the order.
+        // Either the id is taken (this intent has its charge already), or the order has a live charge (unique index).
         if (!charge) throw (await whyNotPayable(tx, order)) ?? new ReserveRaced();
         if (!(await holdOrder(tx, order, id)))
           throw (await whyNotPayable(tx, order)) ?? new ReserveRaced();
@@ -126,7 +127,9 @@ export class ChargeOperation implements Operation<Attempt, ChargeEnd> {
     };
   }
 
-  /** The parameters for the processor are fixed here; no later change of code alters them. */
+  /**
+   * Fixes the parameters for the processor. A later release must not change them: the processor would refuse its key.
+   */
   private newCharge(
     { accountId, id }: Intent,
     request: CreateCharge,
@@ -138,7 +141,7 @@ export class ChargeOperation implements Operation<Attempt, ChargeEnd> {
       amount,
       currency,
       payment_method,
-      // An empty one is ours to keep; Stripe would refuse the charge for it.
+      // Stripe refuses an empty description.
       ...(description && { description }),
       metadata: { charge: id, account: accountId, ...(order && { order: order.id }) },
     };
@@ -166,9 +169,9 @@ export class ChargeOperation implements Operation<Attempt, ChargeEnd> {
   }
 
   private async load(db: Queryable, { accountId, id }: Intent): Promise<Attempt> {
-    const asked = elapsedMs(); // before: a process that sleeps while it is told counts the charge as older
+    const asked = elapsedMs(); // before the query: if the process sleeps during it, the charge counts as older
     const charge = await findPendingCharge(db, accountId, id);
-    if (!charge) throw new Error(`${id} has an unfinished record but is not pending`); // the auditor looks for this, too
+    if (!charge) throw new Error(`${id} has an unfinished record but is not pending`); // the audit reports this, too
     return { charge, reservedAt: asked - charge.age_ms };
   }
 
@@ -178,7 +181,7 @@ export class ChargeOperation implements Operation<Attempt, ChargeEnd> {
     if (outcome) {
       if (answer.kind === 'abandoned') {
         this.log.warn(
-          `${charge.id} is abandoned: nothing was taken before its deadline, nothing can be after it`,
+          `${charge.id} is abandoned: nothing was taken before its deadline, and nothing can be taken now`,
         );
       }
       return { ended: true, outcome };
@@ -192,20 +195,20 @@ export class ChargeOperation implements Operation<Attempt, ChargeEnd> {
     });
   }
 
-  /** Asks the processor what became of the charge, which makes it happen while its time lasts. */
+  /** Sends the payment again, or reads its result. After the deadline: abandons the charge. */
   private async ask(charge: Charge, times: AttemptTimes): Promise<Ending> {
     if (charge.processor !== this.processor.name) {
       const reason = `reserved for ${charge.processor}, this process has ${this.processor.name}`;
       return { kind: 'refused', reason, alarm: true };
     }
     const { deadlineMs, keyWindowMs } = this.abandonLimits;
-    // After its window the original is never repeated, whatever the deadline says: it would be a new payment.
+    // After the key's window the original is never repeated: the processor could take it for a new payment.
     const end = times.reservedAt + Math.min(deadlineMs, keyWindowMs);
     if (elapsedMs() >= end) return abandon(this.processor, charge, times, this.abandonLimits);
     const notAfter = Math.min(end, times.deadline);
     const answer = await this.processor.pay(charge.id, charge.processor_parameters, notAfter);
     if (answer.kind !== 'unknown' || !answer.stored) return answer;
-    // The processor will repeat this failure for ever; its ledger may know better already.
+    // The processor replays this stored failure on every repeat. Its ledger may already show the result.
     const span = {
       from: charge.created_at,
       to: new Date(charge.created_at.getTime() + this.abandonLimits.deadlineMs),
@@ -216,7 +219,7 @@ export class ChargeOperation implements Operation<Attempt, ChargeEnd> {
   }
 }
 
-/** What may be parked for a charge that failed. */
+/** Reasons that show that a failed charge may have taken money. */
 const TAKEN_AFTER_ALL: readonly Discrepancy[] = [
   'succeeded_after_failed',
   'second_payment',

@@ -41,7 +41,7 @@ function newValues(charge: NewCharge): unknown[] {
 
 const NEW_VALUES = `$1::bigint, $2, $3, $4, $5, $6, $7::json, $8, $9, 'pending'`;
 
-/** The same insert as data, for the statement that writes the record. Both have the same time. */
+/** The insert as one part of the statement that writes the record. Record and charge get the same time. */
 export function writePendingCharge(charge: NewCharge): Write {
   return { sql: WRITE_PENDING, values: newValues(charge) };
 }
@@ -50,7 +50,7 @@ const WRITE_PENDING = `object AS (
   INSERT INTO charges (${NEW_COLUMNS}, created_at)
   SELECT account_id, resource_id, ${NEW_VALUES}, first_seen_at FROM record RETURNING id)`;
 
-/** The row that `writePendingCharge` inserts. */
+/** The row that `writePendingCharge` inserts, without a query. */
 export function pendingCharge(charge: NewCharge, createdAt: Date): Charge {
   return {
     ...charge,
@@ -64,8 +64,8 @@ export function pendingCharge(charge: NewCharge, createdAt: Date): Charge {
 }
 
 /**
- * @returns undefined if the id is taken (this intent has made its charge before), or if the order has a live charge:
- * one INSERT meets both guards, and waits for a transaction that is about to decide either.
+ * Waits for a concurrent transaction that has inserted the same id or the same order.
+ * @returns undefined if the id is taken (this intent has its charge already), or the order has a live charge.
  */
 export async function insertPendingCharge(tx: Tx, charge: NewCharge): Promise<Charge | undefined> {
   const rows = await tx.query<Charge>(
@@ -89,8 +89,8 @@ export async function findCharge(
 }
 
 /**
- * The charge that a payment has paid, of whatever account: what is done at the processor's desk names no account.
- * @param reference the processor's, of the payment.
+ * The charge of a payment, in any account: events about refunds made at the processor name no account.
+ * @param reference the payment's, at the processor.
  */
 export async function findChargePaidBy(
   db: Database,
@@ -105,7 +105,7 @@ export async function findChargePaidBy(
   return rows[0];
 }
 
-/** @returns the id of the rebuilt charge that has paid the order without the order showing it. */
+/** @returns the id of the rebuilt charge that paid the order while the order does not show it. */
 export async function findChargeOfLostOrder(
   tx: Tx,
   accountId: string,
@@ -118,8 +118,8 @@ export async function findChargeOfLostOrder(
   return rows[0]?.id;
 }
 
-// A pending charge is named by its primary key and `settled_at IS NULL` (a CHECK holds that to its status): for
-// `status = 'pending'` PostgreSQL would walk the partial index of live charges. Proof: test/operation/plans.spec.ts.
+// Look pending charges up by primary key and `settled_at IS NULL` (a CHECK ties it to the status). With `status =
+// 'pending'` PostgreSQL would scan the partial index of live charges. Proof: test/operation/plans.spec.ts.
 
 /** @returns the charge with its age by the database's clock, in ms. */
 export async function findPendingCharge(
@@ -141,7 +141,7 @@ export type ChargeEnd =
   | { status: 'succeeded'; reference: string }
   | { status: 'failed'; failureCode: string; declineCode: string | null; reference: string | null };
 
-/** What an end writes; in the order of the parameters of `END`. */
+/** In the order of the parameters of `END`. */
 function columnsOf(end: ChargeEnd) {
   const failed = end.status === 'failed' ? end : undefined;
   return {
@@ -152,7 +152,7 @@ function columnsOf(end: ChargeEnd) {
   };
 }
 
-/** The row after that end. */
+/** The row that `writeChargeEnd` leaves, without a query. */
 export function endedCharge(charge: Charge, end: ChargeEnd): Charge {
   return { ...charge, ...columnsOf(end) };
 }
@@ -160,7 +160,7 @@ export function endedCharge(charge: Charge, end: ChargeEnd): Charge {
 const END = `UPDATE charges
   SET status = $1, processor_reference = $2, failure_code = $3, decline_code = $4, settled_at = now()`;
 
-/** Moves a pending charge to its end, and writes the event; for the statement that completes the record. */
+/** Ends a pending charge and writes its event, as parts of the statement that completes the record. */
 export function writeChargeEnd(end: ChargeEnd, event: NewEvent): Write {
   return { sql: WRITE_END, values: [...Object.values(columnsOf(end)), ...eventValues(event)] };
 }
@@ -171,7 +171,7 @@ const WRITE_END = `object AS (
   RETURNING charges.account_id
 ), event AS (${insertEvents('object', 5)})`;
 
-/** Moves a pending charge to its end. Throws, and so rolls everything back, if it is not pending. */
+/** Ends a pending charge. Throws if it is not pending, so that the transaction rolls back. */
 export async function endCharge(
   tx: Tx,
   accountId: string,
@@ -182,11 +182,11 @@ export async function endCharge(
     `${END} WHERE account_id = $5 AND id = $6 AND settled_at IS NULL RETURNING ${CHARGE_COLUMNS}`,
     [...Object.values(columnsOf(end)), accountId, id],
   );
-  if (!rows[0]) throw new Error(`${id} is not pending, so that it cannot end as ${end.status}`);
+  if (!rows[0]) throw new Error(`${id} is not pending: it cannot end as ${end.status}`);
   return rows[0];
 }
 
-/** Locks a charge, so that what is done about it is decided one after the other. */
+/** Locks a charge. Serializes all writes about it and its refunds. */
 export async function lockCharge(
   tx: Tx,
   accountId: string,
@@ -199,7 +199,10 @@ export async function lockCharge(
   return rows[0];
 }
 
-/** Counts a refund in, or out again with a negative amount. A CHECK constraint refuses more than the charge, or less than none. */
+/**
+ * Adds to the refunded amount; a negative amount takes a failed refund out again. A CHECK keeps it between 0 and the
+ * charge's amount.
+ */
 export async function addRefunded(tx: Tx, charge: Charge, amount: number): Promise<Charge> {
   const rows = await tx.query<Charge>(
     `UPDATE charges SET amount_refunded = amount_refunded + $3 WHERE account_id = $1 AND id = $2

@@ -3,9 +3,9 @@
  *
  * | state | moved on by | after a crash |
  * |---|---|---|
- * | `pending` | whoever holds the idempotency record, or the processor's webhook | stays; any process goes on |
- * | `succeeded` | nobody (`amount_refunded` grows, and falls when a refund fails after all) | stays |
- * | `failed` | nobody | stays |
+ * | `pending` | the holder of the idempotency record, or the processor's webhook | stays; any process continues it |
+ * | `succeeded` | final (`amount_refunded` grows, and falls when a succeeded refund fails later) | stays |
+ * | `failed` | final | stays |
  */
 export const CHARGE_STATES = {
   pending: ['succeeded', 'failed'],

@@ -9,7 +9,7 @@ import { NOT_FOUND } from '../idempotency/problem-types.js';
 import { ORDER_ALREADY_PAID } from '../orders/order.problems.js';
 import { linkTo } from '../http/resource-link.js';
 
-/** The order that a charge is to pay. @throws Problem 404, 400 or 409. */
+/** The order, if this request can pay it. @throws Problem 404, 400 or 409. */
 export async function payableOrder(
   tx: Tx,
   accountId: string,
@@ -40,7 +40,7 @@ export async function payableOrder(
   return order;
 }
 
-/** Why an order that was open when it was read cannot be paid now. */
+/** Why an order cannot be paid now although it was open when it was read. */
 export async function whyNotPayable(
   tx: Tx,
   { account_id, id }: Order,
@@ -48,7 +48,7 @@ export async function whyNotPayable(
   const order = await findOrder(tx, account_id, id);
   const closed = order && whyOrderIsClosed(order);
   if (closed) return closed;
-  // Paid before a restore: the order does not show it, its charge was rebuilt from the processor's ledger.
+  // The order was paid before a restore and does not show it. Its charge was rebuilt from the processor's ledger.
   const charge = await findChargeOfLostOrder(tx, account_id, id);
   if (charge === undefined) return undefined;
   return new Problem(ORDER_ALREADY_PAID, 'The order is paid.', {

@@ -8,8 +8,8 @@ import {
 } from '../processor/processor.problems.js';
 
 /**
- * The processor's answer ends nothing: the object stays pending, and recovery continues. Charges and refunds share this.
- * @param texts for the client that waits: `unknown` if an attempt may have had an effect, `nothing` if none has.
+ * The processor gave no final answer: the object stays pending, and recovery continues it. For charges and refunds.
+ * @param texts for the waiting client: `unknown` if an attempt may have had an effect, `nothing` if none had.
  */
 export function staysPending<Outcome>(
   id: string,

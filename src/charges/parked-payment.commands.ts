@@ -2,7 +2,7 @@ import { CommandError } from '../database/command.js';
 import type { Database } from '../database/database.js';
 import type { Discrepancy, ParkedPayment } from './parked-payments.js';
 
-/** What has happened, and what the person does about it. */
+/** What happened, and what the operator must do. Printed by `npm run jobs -- list`. */
 export const WHAT_TO_DO: Record<Discrepancy, string> = {
   succeeded_after_failed: 'the customer has paid a charge that failed: honour it, or refund it',
   second_payment: 'the customer has paid the charge a second time: refund one payment',
@@ -13,8 +13,8 @@ export const WHAT_TO_DO: Record<Discrepancy, string> = {
 };
 
 /**
- * @param whatToDo for each reason, those of refunds included.
- * @returns a line for each that is open, oldest first.
+ * @param whatToDo for each reason, including those of refunds.
+ * @returns one line for each open payment or refund, oldest first.
  */
 export async function listOpenPayments(
   db: Database,
@@ -39,7 +39,7 @@ export async function listOpenPayments(
 
 /**
  * Closes a parked payment or refund. Idempotent: the first resolution stays.
- * @param reference the processor's. It may be parked in two accounts if its metadata were edited.
+ * @param reference the processor's. Two accounts can have it parked if its metadata was edited.
  * @returns the lines to print.
  */
 export async function resolvePayment(
@@ -57,7 +57,7 @@ export async function resolvePayment(
     );
   }
   const lines: string[] = [];
-  // Each by itself: a transaction touches one account only.
+  // A transaction touches one account only.
   for (const { account_id } of found) {
     const closed = await db.query(
       `UPDATE parked_payments SET resolved_at = now(), resolution = $3

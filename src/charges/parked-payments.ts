@@ -10,10 +10,10 @@ export type Discrepancy =
   | 'another_processor'
   | 'never_applied';
 
-/** A row of `parked_payments`: for a person to look at, never applied, never deleted. */
+/** A row of `parked_payments`: money that needs an operator. Never applied to a charge, never deleted. */
 export interface ParkedPayment {
   account_id: string;
-  /** Of the payment, or of the refund. */
+  /** The processor's id of the payment or refund. */
   processor_reference: string;
   charge_id: string;
   amount: number;
@@ -22,17 +22,17 @@ export interface ParkedPayment {
   reason: string;
 }
 
-/** Why a charge that has ended does not account for a payment that succeeded; undefined if it does. */
+/** Why an ended charge does not account for a succeeded payment; undefined if it does. */
 export function discrepancyOf(charge: Charge, reference: string): Discrepancy | undefined {
   if (charge.status === 'failed') return 'succeeded_after_failed';
   return charge.processor_reference === reference ? undefined : 'second_payment';
 }
 
 /**
- * Whether money may have moved for something of a charge although our books say that it failed: then nobody may be
- * sent for another attempt. (A row of a refund names its charge only; a refund may be taken for its neighbour here.)
- * A row that a person has resolved counts too: the money has moved all the same.
- * @param reasons those that are about the payment, or about refunds.
+ * Whether money may have moved for a charge or refund that our books call failed: then the API must not offer
+ * `new_key`. Resolved rows count too, because that money moved. Rows name only the charge, so one failed refund may
+ * count for another of the same charge.
+ * @param reasons those about the payment, or those about refunds.
  */
 export async function isAnythingParked(
   db: Queryable,
@@ -48,8 +48,8 @@ export async function isAnythingParked(
 }
 
 /**
- * Keeps what does not fit; once, however often it is reported.
- * @returns the line for the log, if it was parked now.
+ * Parks a payment or refund. Idempotent.
+ * @returns the line for the log, if it was parked or opened again now.
  */
 export async function parkPayment(tx: Tx, payment: ParkedPayment): Promise<string | undefined> {
   const { account_id, processor_reference, charge_id, amount, currency, reason } = payment;
@@ -65,8 +65,9 @@ export async function parkPayment(tx: Tx, payment: ParkedPayment): Promise<strin
 }
 
 /**
- * What a person has done about one reason is no answer to another. The same reason again is a repeated report.
- * @returns how it was resolved; undefined if it stays as it is.
+ * Opens a resolved row again if a new reason arrives: the old resolution does not answer it. The same reason again is a
+ * duplicate report.
+ * @returns the old resolution; undefined if nothing changed.
  */
 async function reopen(tx: Tx, payment: ParkedPayment): Promise<string | undefined> {
   const { account_id, processor_reference, amount, currency, reason } = payment;
@@ -86,7 +87,7 @@ async function reopen(tx: Tx, payment: ParkedPayment): Promise<string | undefine
   return row.resolution;
 }
 
-/** As `parkPayment`, for a payment that succeeded, unless its charge, which has ended, accounts for it. */
+/** Parks a succeeded payment, unless its ended charge accounts for it. */
 export async function parkUnlessAccountedFor(
   tx: Tx,
   { account_id, id: charge_id }: Pick<Charge, 'account_id' | 'id'>,

@@ -19,18 +19,18 @@ export function isOurPayment(payment: Payment): payment is OurPayment {
   return account !== undefined && isDerivedId('ch', charge) && amount <= MAX_AMOUNT;
 }
 
-/** The order is gone, has another total, is held, paid or canceled, or its stock is short. */
+/** The order is missing, has another total, is held, paid or canceled, or its stock is short. */
 export class OrderCannotTakeIt extends Error {}
 
 /** What a rebuilt charge is to its order: its payment; its payment on the guard's list only; or nothing. */
 export type OrderRelation = 'paid' | 'guarded' | 'none';
 
 /**
- * Makes the row of a charge that was lost (a restore from an older backup, a failover that lost commits) from what the
- * processor took, under its own id: from then on a late retry of its key finds it and cannot charge again. What follows
- * from a charge follows from this one, too; who has had it before knows it by the same names.
+ * Writes the row of a lost charge (a restore from an older backup, a failover that lost commits) from the processor's
+ * payment. The row has its old id, so a late retry of the key finds it and cannot charge again. Events, receipts and
+ * shipments follow as for any charge; their ids are the old ones, so receivers recognise duplicates.
  *
- * @returns false if the charge is there, or, with a relation, another live charge of the order.
+ * @returns false if the charge exists, or, with a relation, if the order has another live charge.
  * @throws OrderCannotTakeIt with the relation `paid`.
  */
 export async function rebuildCharge(
@@ -43,7 +43,7 @@ export async function rebuildCharge(
   const order = relation === 'paid' ? await openOrder(tx, payment) : undefined;
   const lost = relation === 'guarded' ? payment.order : undefined;
   if (!(await insertRebuilt(tx, processor, payment, order?.id, lost))) {
-    // By its id: somebody was faster. Else by the order, which has another live charge.
+    // If the row exists, another process inserted it first. Otherwise the order has another live charge.
     if (order && !(await findCharge(tx, accountId, id))) throw new OrderCannotTakeIt();
     return false;
   }
@@ -54,7 +54,7 @@ export async function rebuildCharge(
 }
 
 /**
- * Marks the order paid that an earlier run had to leave, now that it is there and can take the charge.
+ * Marks the order paid if an earlier run could not, because the order was missing or could not take the charge.
  * @returns false if there is nothing to mark. @throws OrderCannotTakeIt
  */
 export async function payLostOrder(tx: Tx, payment: OurPayment): Promise<boolean> {

@@ -13,7 +13,7 @@ import type { Ending } from './abandon.js';
 import { CHARGE_FAILED } from './charge.problems.js';
 import { linkTo } from '../http/resource-link.js';
 
-/** The third beat of a charge: one write, unless it pays an order. */
+/** The third beat of a charge: a single statement, unless the charge pays an order. */
 export function settlementOf(charge: Charge, end: ChargeEnd, intent: Intent): Settlement {
   if (charge.order_id !== null) {
     return {
@@ -53,7 +53,7 @@ function endOfCharge(charge: Charge): NewEvent {
   };
 }
 
-/** How a charge ends by what the processor said; undefined if it does not end by that. */
+/** The charge's end for an answer of the processor; undefined if the answer is not final. */
 export function endOf(answer: Ending): ChargeEnd | undefined {
   switch (answer.kind) {
     case 'succeeded':
@@ -74,7 +74,7 @@ export function endOf(answer: Ending): ChargeEnd | undefined {
   }
 }
 
-/** The answer that a charge's end stands for, from its row alone. */
+/** The stored answer of an ended charge, from its row alone. */
 export function chargeAnswer(charge: Charge, requestId: string): Answer {
   if (charge.status === 'succeeded')
     return created(linkTo('charge', charge.id).url, chargeToWire(charge));

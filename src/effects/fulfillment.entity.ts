@@ -1,12 +1,12 @@
 /**
- * The steps of a shipment. Each is one compare-and-set, so that a worker that is killed, or two at once, go on from
- * where the row stands.
+ * The steps of a shipment. Each is one compare-and-set: after a crash, or with two workers at once, the work continues
+ * from the row's step.
  *
  * | step | moved on by | after a crash |
  * |---|---|---|
- * | `picking` | the job `advance-fulfillment`: orders a label, under a name derived from the order | stays; done again |
- * | `labelled` | the same job: hands the parcel over | stays; done again |
- * | `handed_over` | nobody | stays |
+ * | `picking` | the job `advance-fulfillment`: orders a label, under a name derived from the order | stays; the job repeats it |
+ * | `labelled` | the same job: hands the parcel over | stays; the job repeats it |
+ * | `handed_over` | final | stays |
  */
 export const FULFILLMENT_STEPS = {
   picking: 'labelled',

@@ -14,10 +14,7 @@ const FULFILL_ORDER = 'fulfill-order';
 const ADVANCE_FULFILLMENT = 'advance-fulfillment';
 const COLUMNS = 'account_id, id, order_id, charge_id, step, tracking_number, created_at';
 
-/**
- * A paid order leaves the house once: stock booked, one shipment, its steps one after the other.
- * Proof: test/effects/fulfillments.spec.ts.
- */
+/** Ships a paid order once: books the stock, creates one shipment, and runs its steps in order. */
 @Injectable()
 export class Fulfillments {
   constructor(
@@ -38,7 +35,7 @@ export class Fulfillments {
     );
   }
 
-  /** Books the stock and makes the shipment, both or neither; the order's lock lets one worker in at a time. */
+  /** Books the stock and creates the shipment, both or neither. The order's lock admits one worker at a time. */
   private async fulfill(sale: Sale): Promise<void> {
     const { accountId, orderId, chargeId } = sale;
     await this.db.transaction(async (tx) => {
@@ -51,7 +48,7 @@ export class Fulfillments {
          ON CONFLICT DO NOTHING RETURNING ${COLUMNS}`,
         [accountId, id, orderId, chargeId],
       );
-      if (!made) return; // told again: an order has one shipment
+      if (!made) return; // repeated: an order has one shipment
       await setFulfillment(tx, order, id);
       await recordEvent(tx, {
         accountId,
@@ -65,7 +62,7 @@ export class Fulfillments {
     });
   }
 
-  /** Walks the steps that are left. */
+  /** Runs the remaining steps. */
   private async advance(accountId: string, id: string): Promise<void> {
     const { db } = this;
     const there = await db.query('SELECT 1 FROM fulfillments WHERE account_id = $1 AND id = $2', [
@@ -73,9 +70,9 @@ export class Fulfillments {
       id,
     ]);
     if (there.length === 0) throw new Error(`${id} has a job but no row`);
-    await moveOn(db, accountId, id, 'picking', 'labelled', orderLabel(id));
-    // Dies here: the next run finds the label and goes on.
-    await moveOn(db, accountId, id, 'labelled', 'handed_over', orderLabel(id));
+    await advanceStep(db, accountId, id, 'picking', 'labelled', orderLabel(id));
+    // Dies here: the next run finds the label and continues.
+    await advanceStep(db, accountId, id, 'labelled', 'handed_over', orderLabel(id));
   }
 }
 
@@ -85,8 +82,8 @@ function consequences({ type, account_id, data }: Event) {
   return [{ job: FULFILL_ORDER, payload: { account: account_id, order: id, charge } }];
 }
 
-/** Compare-and-set: a step that was taken before is not taken again. */
-async function moveOn(
+/** Compare-and-set: a repeated step changes nothing. */
+async function advanceStep(
   db: Database,
   accountId: string,
   id: string,
@@ -101,7 +98,7 @@ async function moveOn(
   );
 }
 
-/** The carrier's answer to an order under our own name for it: asked twice, it is the same label. */
+/** Simulates a carrier: the label is ordered under our id, so a repeated order gets the same label. */
 function orderLabel(fulfillmentId: string): string {
   return `TRACK-${createHash('sha256').update(fulfillmentId).digest('hex').slice(0, 12).toUpperCase()}`;
 }

@@ -7,14 +7,14 @@ import { abortAfter } from '../http/abort-after.js';
 
 export interface MailOptions {
   from: string;
-  /** `smtp://user:password@host:port`. Without it, messages are files in `directory`, for people to look at. */
+  /** `smtp://user:password@host:port`. Without it, messages become files in `directory`. */
   smtpUrl?: string;
   directory: string;
 }
 
 export const MAIL_OPTIONS = Symbol('MAIL_OPTIONS');
 
-/** A message. The same `messageId` is the same message: a mail program shows it once, the folder keeps it once. */
+/** One `messageId` is one message: a mail program shows it once, and `directory` has one file for it. */
 export interface Mail {
   messageId: string;
   to: string;
@@ -22,9 +22,9 @@ export interface Mail {
   text: string;
 }
 
-/** For the whole of a message, in ms: longer than an honest mail server needs, shorter than the message's lease. */
+/** For the whole message, in ms: longer than a healthy mail server needs, shorter than the message's lease. */
 export const MAIL_TIMEOUT_MS = 20_000;
-/** For one step of the dialogue, in ms. */
+/** For one step of the SMTP dialogue, in ms. */
 const STEP_TIMEOUT_MS = 10_000;
 
 @Injectable()
@@ -33,7 +33,7 @@ export class Mailer {
 
   /**
    * @param stopping ends the dialogue early.
-   * @throws Error if the mail server did not take it; it may have, if the end came after the message's last line.
+   * @throws Error if the mail server did not confirm the message. It may still have taken it.
    */
   async send(mail: Mail, stopping: AbortSignal): Promise<void> {
     const { smtpUrl } = this.options;
@@ -50,9 +50,9 @@ export class Mailer {
     }).sendMail(message);
     await mkdir(directory, { recursive: true });
     const file = join(directory, `${message.messageId.replaceAll(/[<>]/g, '')}.eml`);
-    const half = `${file}.${randomUUID()}`;
-    await writeFile(half, eml as Buffer);
-    await rename(half, file); // a crash leaves no half message
+    const partial = `${file}.${randomUUID()}`;
+    await writeFile(partial, eml as Buffer);
+    await rename(partial, file); // a crash leaves no partial message
   }
 }
 
@@ -66,8 +66,8 @@ async function sendBySmtp(
     connectionTimeout: STEP_TIMEOUT_MS, // greeting and TLS included
     socketTimeout: STEP_TIMEOUT_MS,
   });
-  // A server that answers each step in time and needs for ever all the same would outlast the lease. The signal ends the
-  // connection: a dialogue that nobody waits for any more could still hand the message over.
+  // A server that answers each step in time but never finishes would outlast the lease. The signal ends the connection,
+  // so that an abandoned dialogue cannot deliver the message later.
   const tooLate = new Error(`the mail server took more than ${MAIL_TIMEOUT_MS} ms`);
   const { signal, release } = abortAfter(MAIL_TIMEOUT_MS, stopping, tooLate);
   try {

@@ -8,14 +8,14 @@ import { MAIL_TIMEOUT_MS, Mailer } from './mailer.js';
 
 const SEND_RECEIPT = 'send-receipt';
 
-/** Longer than the mailer's time-out, in ms; a sender that is silent for longer is taken for dead. */
+/** Longer than the mailer's timeout, in ms. A sender that takes longer counts as dead. */
 const LEASE_MS = 30_000;
 
 /**
- * One receipt for a charge. A mail server cannot be asked whether it has a message, so that a crash between sending and
- * recording leaves a choice: send again (perhaps twice) or not (perhaps never). Chosen: at least once, because a lost
- * receipt is a complaint; under a `Message-ID` derived from the event, so that a doubtful second copy is recognised as
- * the same message. Everywhere else in the flow it is exactly one. Proof: test/white-box/effects/receipts.spec.ts.
+ * One receipt for a charge. A mail server cannot be asked whether it has a message. After a crash between sending and
+ * recording, the choice is to send again (perhaps twice) or not (perhaps never). We send at least once, because a lost
+ * receipt is a complaint. The `Message-ID` is derived from the event, so mail programs recognise a second copy. All
+ * other steps happen exactly once. Proof: test/white-box/effects/receipts.spec.ts.
  */
 @Injectable()
 export class Receipts {
@@ -48,16 +48,16 @@ export class Receipts {
     const epoch = await claim(db, event, messageId, to);
     if (epoch === 'sent') return;
     if (!(await isLeaseLongEnough(db, event, messageId, epoch)))
-      throw new Error(`slept with the right to send ${messageId}; it passes to another`);
+      throw new Error(`slept while holding the lease for ${messageId}; the job will be retried`);
     try {
       await this.mailer.send({ messageId, to, ...receiptOf(event) }, stopping);
     } catch (error) {
-      // Whether it arrived is not known for sure; waiting for the lease to end would not tell either.
-      await giveBack(db, event, messageId, epoch);
+      // The message may have arrived. Waiting for the lease to expire would not tell, so end it now.
+      await endLease(db, event, messageId, epoch);
       throw error;
     }
-    // Dies here: sent, not recorded. The lease runs out and the same message is sent again under the same Message-ID.
-    // Whoever has been overtaken here records as well: one copy is known to have been taken.
+    // Dies here: sent, not recorded. The lease expires, and the same message is sent again under the same Message-ID. A
+    // sender whose lease was taken over records its success, too: the mail server took one copy.
     await db.query(
       `UPDATE sent_emails SET sent_at = now(), lease_expires_at = NULL
        WHERE account_id = $1 AND message_id = $2 AND sent_at IS NULL`,
@@ -85,14 +85,14 @@ async function recipientOf(
   if (receipt_email !== null) return receipt_email;
   if (order === null) return undefined;
   const bought = await findOrder(db, account_id, order);
-  if (!bought) throw new Error(`the order ${order} is gone, and with it the recipient`);
+  if (!bought) throw new Error(`the order ${order}, which has the recipient, is gone`);
   return bought.email ?? undefined;
 }
 
 /**
- * The right to send a message, for the time of a lease.
- * @returns the epoch of the claim, or that it was sent.
- * @throws Error while another process sends: the job is retried.
+ * Takes a lease for sending a message.
+ * @returns the epoch of the lease, or `sent`.
+ * @throws Error while another process holds the lease: the job is retried.
  */
 async function claim(
   db: Database,
@@ -119,10 +119,10 @@ async function claim(
     [event.account_id, messageId],
   );
   if (held?.sent) return 'sent';
-  throw new Error(`another process sends ${messageId}, or has died; its lease has not ended yet`);
+  throw new Error(`another process holds the lease for ${messageId}; the job will be retried`);
 }
 
-/** Whether the claim outlasts the sending, for a process that slept since it was made. */
+/** Whether the lease lasts longer than sending can take. False for a process that slept since its claim. */
 async function isLeaseLongEnough(
   db: Database,
   { account_id }: Event,
@@ -137,8 +137,8 @@ async function isLeaseLongEnough(
   return rows.length > 0;
 }
 
-/** Ends the lease of a claim that came to nothing, so that the next run need not wait for its end. */
-async function giveBack(
+/** Ends the lease after a failed attempt, so that the next one need not wait for it to expire. */
+async function endLease(
   db: Database,
   event: Event,
   messageId: string,

@@ -17,14 +17,16 @@ export interface Sale {
 }
 
 /**
- * The saga of a sale that cannot be delivered: a correction took the stock after it had been promised and paid.
- * 1. The decision is written down, by whoever finds out: from here on the order is not shipped, also if the stock
- *    comes back meanwhile and the job that ships is run once more.
- * 2. The money goes back, once: the refund's cause is unique. If the processor refuses that, because a person has given
- *    it back there, the saga goes on; if for another reason, a person who has mended that sets the job going again.
- * 3. The order is canceled and the rest of its hold is let go.
- * Each step may be repeated; a crash between them is mended by the job's next run.
- * Proof: test/white-box/effects/sale-cancellation.spec.ts.
+ * The saga of a sale that cannot be delivered: a correction of the stock took what was held and paid for.
+ *
+ * 1. The job that finds this out writes the decision down. From here on the order is not shipped, even if stock arrives
+ *    and the shipping job runs again.
+ * 2. The refund is made once, because its cause is unique. If the processor refuses it because an operator has refunded
+ *    the charge there, the saga continues. After another refusal an operator fixes the reason and retries the job.
+ * 3. The order is canceled and the rest of its hold is released.
+ *
+ * Each step may be repeated; after a crash the next run of the job continues. Proof:
+ * test/white-box/effects/sale-cancellation.spec.ts.
  */
 @Injectable()
 export class SaleCancellation {
@@ -49,7 +51,7 @@ export class SaleCancellation {
 
   private async cancel({ accountId, orderId, chargeId }: Sale, askAgain: boolean): Promise<void> {
     await this.compensation.refundOnce(accountId, chargeId, `out_of_stock:${chargeId}`, askAgain);
-    // Dies here: the money is back, the order still says paid; the next run finds the refund ended and goes on.
+    // Dies here: the money is back, the order still says paid. The next run finds the refund ended and continues.
     await this.db.transaction(async (tx) => {
       const order = await lockSoldOrder(tx, accountId, orderId, chargeId);
       if (order.status === 'canceled') return; // done before
@@ -59,7 +61,7 @@ export class SaleCancellation {
   }
 }
 
-/** The first step, in the transaction that found the sale impossible. The order is locked. */
+/** The first step, in the transaction that found the stock missing. The caller holds the order's lock. */
 export async function decideCancellation(
   tx: Tx,
   { accountId, orderId, chargeId }: Sale,
@@ -74,7 +76,7 @@ export async function decideCancellation(
   await enqueue(tx, [{ job: CANCEL_SALE, payload }]);
 }
 
-/** Whether that was decided before. The order is locked. */
+/** The caller holds the order's lock. */
 export async function isCancellationDecided(
   tx: Tx,
   { accountId, orderId }: Sale,

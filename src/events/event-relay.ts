@@ -13,28 +13,28 @@ import { enqueue, JobRegistry, type NewJob } from '../jobs/jobs.js';
 import type { Event } from './event.entity.js';
 import { EVENT_COLUMNS, EventSubscribers, findEvent } from './events.js';
 
-/** Longer delays webhooks; shorter makes smaller batches, and costs idle CPU. */
+/** In ms. Larger: webhooks start later. Smaller: batches are smaller and idle CPU grows. */
 const POLL: PollPauses = { busyMs: 10, idleMs: 200 };
 const FAILED_PAUSE_MS = 1_000;
-/** How many of the oldest events a run looks at; accounts that are under way are left out. */
+/** How many of the oldest events one round reads, without those of accounts in flight. */
 const CANDIDATES = 200;
-/** Events of one transaction. Larger, and it holds its locks longer; smaller, and a burst takes more round trips. */
+/** Events of one transaction. Larger: locks are held longer. Smaller: a burst takes more round trips. */
 const BATCH = 50;
-/** Accounts that are relayed side by side. Each takes a connection. */
+/** Accounts relayed at once. Each uses a connection. */
 const AT_ONCE = 3;
 
 const FAN_OUT = 'fan-out-event';
 
 /**
- * Relays the outbox: turns each event into the jobs of its consequences. It reads events that are not relayed yet by a
- * partial index, never by a cursor, because transactions commit in another order than their events are numbered.
- * Any number of processes may run it. Proof: test/white-box/effects/relay.spec.ts.
+ * Relays the outbox: turns each event into the jobs that follow from it. Finds new events by a partial index, not by a
+ * cursor: transactions commit in another order than their events are numbered, so a cursor would skip some. Any number
+ * of processes may run it. Proof: test/white-box/effects/relay.spec.ts.
  */
 @Injectable()
 export class EventRelay implements OnApplicationBootstrap, BeforeApplicationShutdown {
   private readonly log = new Logger(EventRelay.name);
   private readonly loop = new Loop(EventRelay.name, POLL, () => this.relay());
-  /** Accounts: one that is slow, or that waits for a lock, holds up no other. When one has ended, more of it may wait. */
+  /** Accounts in flight. A slow or locked account does not delay the others. When one ends, it may have more events. */
   private readonly inFlight = new InFlight(() => this.loop.wake());
 
   constructor(
@@ -72,12 +72,15 @@ export class EventRelay implements OnApplicationBootstrap, BeforeApplicationShut
       await this.relayOf(accountId, ids);
       this.subscribers.relayed();
     } catch (error) {
-      this.log.warn(`events of ${accountId} are relayed later`, error);
+      this.log.warn(`events of ${accountId} will be relayed later`, error);
       await delay(FAILED_PAUSE_MS);
     }
   }
 
-  /** An event whose fan-out fails holds up no other: the queue retries it, and finally makes it a dead letter. */
+  /**
+   * If the batch fails, relays each event alone. One that still fails becomes a job, which the queue retries and
+   * finally makes a dead letter.
+   */
   private async relayOf(accountId: string, ids: string[]): Promise<void> {
     try {
       await this.db.transaction(async (tx) => {
@@ -85,7 +88,7 @@ export class EventRelay implements OnApplicationBootstrap, BeforeApplicationShut
         for (const event of await markRelayed(tx, accountId, ids))
           jobs.push(...(await this.subscribers.jobsOf(tx, event)));
         await enqueue(tx, jobs);
-        // Dies here: nothing is relayed and nothing is enqueued; the next run of any worker does both.
+        // Dies here: no event is relayed and no job enqueued. The next round of any worker does both.
       });
     } catch (error) {
       if (isTransient(error)) throw error;
@@ -108,7 +111,10 @@ export class EventRelay implements OnApplicationBootstrap, BeforeApplicationShut
   }
 }
 
-/** Candidates, oldest first; across accounts, so without locks. The account of the oldest event comes first. */
+/**
+ * The oldest events of accounts that are not busy, grouped by account, the oldest first. Across accounts, so without
+ * locks.
+ */
 async function listWaiting(db: Database, limit: number, busy: readonly string[]) {
   return db.query<{ account_id: string; ids: string[] }>(
     `SELECT account_id, array_agg(id ORDER BY created_at) AS ids
@@ -120,8 +126,8 @@ async function listWaiting(db: Database, limit: number, busy: readonly string[])
 }
 
 /**
- * Of two relays, one gets an event; the other passes over it. NO KEY: a row that refers to the event, of a resend for
- * example, holds up no relay.
+ * Marks events as relayed; skips those that another relay has locked. NO KEY UPDATE, because a new row that refers to
+ * an event (a resend) locks it FOR KEY SHARE: it must not make the relay skip the event.
  */
 async function markRelayed(tx: Tx, accountId: string, ids: string[]): Promise<Event[]> {
   return tx.query<Event>(

@@ -12,12 +12,12 @@ import { objectNotFound } from '../http/problems/problem.js';
 import { eventLink, eventToWire, type Event } from './event.entity.js';
 import { findEvent } from './events.js';
 
-/** Tells the endpoints of an event's account again. Whoever delivers registers itself here. */
+/** Sends an event again. Outgoing webhooks register one. */
 export type Resender = (tx: Tx, event: Event, resendId: string) => Promise<void>;
 
 /**
- * `POST /events/{id}/resend`: one beat. The row in `event_resends` has the derived id, so that a late retry of the
- * click does not send again after its key has expired.
+ * `POST /events/{id}/resend`, in one beat. The row in `event_resends` has the derived id: a late retry of the request
+ * does not send again, even after its key has expired.
  */
 @Injectable()
 export class EventResendOperation implements Operation {

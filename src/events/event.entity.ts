@@ -1,6 +1,6 @@
 import type { ResourceLink } from '../idempotency/errors.js';
 
-/** What merchants can be told. Past tense: it has happened, and has been committed. */
+/** Past tense: each event reports something that has been committed. */
 export const EVENT_TYPES = [
   'charge.succeeded',
   'charge.failed',
@@ -13,12 +13,12 @@ export const EVENT_TYPES = [
 
 export type EventType = (typeof EVENT_TYPES)[number];
 
-/** A row of `events`. `data` is a snapshot, as the API would have shown it then. */
+/** A row of `events`. `data` is a snapshot of the object, as the API showed it then. */
 export interface Event {
   account_id: string;
   id: string;
   type: EventType;
-  /** The id of what caused it: with the type, the name of the event. */
+  /** The id of the object that caused it. Cause and type identify the event. */
   cause: string;
   data: { object: Record<string, unknown> };
   created_at: Date;

@@ -6,19 +6,18 @@ import type { Event, EventType } from './event.entity.js';
 
 export const EVENT_COLUMNS = 'account_id, id, type, cause, data, created_at';
 
-/** What has happened, and to which object. */
 export interface NewEvent {
   accountId: string;
   type: EventType;
-  /** The id of the cause. The same cause and type are the same event, however often it is recorded. */
+  /** The id of the cause. One cause and type make one event, however often it is recorded. */
   cause: string;
   /** The object as the API shows it now. */
   object: object;
 }
 
 /**
- * Writes the event in the caller's transaction: it exists if and only if what it reports was committed. The row is the
- * outbox: the relay finds it there (event-relay.ts), so that a transaction that moves money enqueues and notifies nothing.
+ * Writes the event in the caller's transaction: it exists if and only if that commits. The row is the outbox; the relay
+ * finds it (event-relay.ts). A transaction that moves money therefore enqueues no job and notifies no process.
  */
 export async function recordEvent(tx: Tx, event: NewEvent): Promise<void> {
   await tx.query(`WITH object AS (SELECT $5::text AS account_id) ${insertEvents('object', 1)}`, [
@@ -27,7 +26,7 @@ export async function recordEvent(tx: Tx, event: NewEvent): Promise<void> {
   ]);
 }
 
-/** The same as part of a statement: one event for each row of `source`, whose accounts it takes. */
+/** The INSERT as part of a larger statement: one event for each row of `source`, in that row's account. */
 export function insertEvents(source: string, firstParameter: number): string {
   const [id, type, cause, data] = [0, 1, 2, 3].map((offset) => `$${firstParameter + offset}`);
   return `INSERT INTO events (account_id, id, type, cause, data)
@@ -52,13 +51,13 @@ export async function findEvent(
   return rows[0];
 }
 
-/** Returns the jobs that follow from an event. Runs in a transaction, may write to its own tables, and may run again. */
+/** Returns the jobs that follow from an event. Runs in a transaction, may write its own tables, and may run again. */
 export type Subscriber = (tx: Tx, event: Event) => Promise<NewJob[]>;
 
-/** Called after a relay's commit. */
+/** Called after the relay has committed. */
 export type RelayListener = () => void;
 
-/** Effects and webhooks subscribe, so that what happens need not know what follows. */
+/** Effects and webhooks subscribe here, so that charges and orders do not depend on them. */
 @Injectable()
 export class EventSubscribers {
   private readonly subscribers: Subscriber[] = [];
@@ -72,12 +71,12 @@ export class EventSubscribers {
     this.listeners.push(listener);
   }
 
-  /** A hint to those that poll their own rows: what they wait for may be there. */
+  /** Wakes the loops that poll rows written by subscribers. */
   relayed(): void {
     for (const listener of this.listeners) listener();
   }
 
-  /** The jobs of all consequences. Called twice, it may return them twice: each effect knows its cause and runs once. */
+  /** May return the same jobs when it runs again: each effect is identified by its cause and happens once. */
   async jobsOf(tx: Tx, event: Event): Promise<NewJob[]> {
     const jobs: NewJob[] = [];
     for (const subscriber of this.subscribers) jobs.push(...(await subscriber(tx, event)));

@@ -13,38 +13,32 @@ import type pg from 'pg';
 import { Loop } from '../idempotency/loop.js';
 import { Database } from '../database/database.js';
 import { QUEUE_SCHEMA } from '../database/queue-owner.js';
-import {
-  JOB_PLACES,
-  JobRegistry,
-  type JobPlace,
-  type Payload,
-  type RegisteredJob,
-} from './jobs.js';
+import { JOB_POOLS, JobRegistry, type JobPool, type Payload, type RegisteredJob } from './jobs.js';
 import { openQueuePool, untilIdle } from './queue-pool.js';
-import { freeAbandonedJobs, giveBack, spreadNextRun } from './queue-tables.js';
+import { addRetryJitter, freeAbandonedJobs, unlockJobs } from './queue-tables.js';
 
 export interface JobRunnerOptions {
   databaseUrl: string;
-  /** How many jobs this process runs at once, in each place. A slot that waits holds no connection. */
-  concurrency: Record<JobPlace, number>;
+  /** How many jobs of each pool this process runs at once. An idle slot holds no connection. */
+  concurrency: Record<JobPool, number>;
   /**
-   * How long a job may hold its lock, in ms. Every job ends by itself long before; one that is locked longer belonged
-   * to a process that was killed, or that sleeps. Shorter runs slow jobs twice; longer delays the rescue.
+   * How long a job may hold its lock, in ms. Every job ends long before; a longer lock belongs to a process that was
+   * killed or sleeps. Smaller: slow jobs run twice. Larger: the rescue comes later.
    */
   lockMs: number;
-  /** How long jobs may go on after the process was told to stop, in ms; what has not ended then is given back. */
+  /** How long jobs may run after the process is asked to stop, in ms. Then they are unlocked for other processes. */
   stopMs: number;
 }
 
 export const JOB_RUNNER_OPTIONS = Symbol('JOB_RUNNER_OPTIONS');
 
-/** Abandoned locks are looked for this many times in the life of a lock. */
+/** How many rescue rounds fit in the life of a lock. */
 const RESCUES_PER_LOCK = 6;
 
 /**
- * How often each slot asks the queue without a notification, in ms. New jobs are heard by LISTEN within milliseconds; this
- * is for retries whose time has come, and for a pooler in transaction mode, where LISTEN hears nothing. Shorter costs
- * idle CPU: fifteen slots that ask every second take 1.5 % of a core.
+ * How often each slot polls, in ms. LISTEN announces new jobs within milliseconds; polling serves retries that are due,
+ * and a pooler in transaction mode, where LISTEN does not work. Smaller costs idle CPU: fifteen slots that poll every
+ * second use 1.5 % of a core.
  */
 const POLL_MS = 2_000;
 
@@ -56,9 +50,9 @@ export class JobRunner
   private readonly log = new Logger(JobRunner.name);
   private readonly rescuer: Loop;
   private readonly runners: Runner[] = [];
-  /** By these names the queue knows who has locked what. */
+  /** The names under which our workers lock jobs. */
   private readonly lockNames: string[] = [];
-  private pool: pg.Pool | undefined;
+  private connections: pg.Pool | undefined;
   private stopped: Promise<void> | undefined;
 
   constructor(
@@ -73,12 +67,12 @@ export class JobRunner
 
   async onApplicationBootstrap(): Promise<void> {
     const { databaseUrl, concurrency } = this.options;
-    this.pool = openQueuePool(databaseUrl, concurrency.inside + 5);
-    for (const place of JOB_PLACES) await this.startRunner(this.pool, place);
+    this.connections = openQueuePool(databaseUrl, concurrency.database + 5);
+    for (const pool of JOB_POOLS) await this.startRunner(this.connections, pool);
     this.rescuer.start();
   }
 
-  /** Before the other modules wait for what they have under way: no new job begins from here on. */
+  /** Runs before other modules wait for their work in flight: from here on, no new job starts. */
   onModuleDestroy(): void {
     this.stopped ??= this.stop();
   }
@@ -87,7 +81,7 @@ export class JobRunner
     await this.stopped;
   }
 
-  private async startRunner(pgPool: pg.Pool, place: JobPlace): Promise<void> {
+  private async startRunner(pgPool: pg.Pool, pool: JobPool): Promise<void> {
     const events = new EventEmitter();
     events.on('pool:create', ({ workerPool }: { workerPool: { id: string } }) =>
       this.lockNames.push(workerPool.id),
@@ -96,64 +90,64 @@ export class JobRunner
       pgPool,
       schema: QUEUE_SCHEMA,
       events,
-      concurrency: this.options.concurrency[place],
+      concurrency: this.options.concurrency[pool],
       pollInterval: POLL_MS,
       noHandleSignals: true,
-      noPreparedStatements: true, // the connection does that, where it may
+      noPreparedStatements: true, // the connection decides (a pooler may forbid them)
       gracefulShutdownAbortTimeout: this.options.stopMs / 2,
       logger: this.queueLogger(),
       taskList: Object.fromEntries(
-        this.jobs.of(place).map((registered) => [registered.name, this.task(registered)]),
+        this.jobs.of(pool).map((registered) => [registered.name, this.task(registered)]),
       ),
     });
     this.runners.push(runner);
     const ended = () => {
-      // Unhandled on purpose: the process ends, and its supervisor starts another one.
-      if (!this.stopped) throw new Error(`the queue’s runner for jobs ${place} has ended`);
+      // Deliberately unhandled: the process ends, and its supervisor starts a new one.
+      if (!this.stopped) throw new Error(`the queue’s runner for ${pool} jobs has ended`);
     };
     void runner.promise.then(ended, ended);
   }
 
   private task({ handler }: RegisteredJob): Task {
     return async (payload, { job, abortSignal }) => {
-      setMaxListeners(0, abortSignal); // one for all jobs that run, each of which may listen
+      setMaxListeners(0, abortSignal); // all running jobs share this signal; no warning for many listeners
       try {
         await handler(payload as Payload, abortSignal, job.attempts);
       } catch (error) {
-        await spreadNextRun(this.db, job).catch((failed: unknown) =>
-          this.log.warn(`job ${job.id} comes back as the queue has it`, failed),
+        await addRetryJitter(this.db, job).catch((failed: unknown) =>
+          this.log.warn(`job ${job.id} is retried without jitter`, failed),
         );
         throw error;
       }
     };
   }
 
-  /** Waits for what runs; gives back what takes longer, so that another process need not wait for its lock to end. */
+  /** Waits for running jobs, then unlocks the rest so that other processes need not wait for the locks to expire. */
   private async stop(): Promise<void> {
-    const { pool } = this;
-    if (!pool) return;
-    const finished = this.finish(pool).then(() => true);
+    const { connections } = this;
+    if (!connections) return;
+    const finished = this.finish(connections).then(() => true);
     if (await Promise.race([finished, delay(this.options.stopMs, false, { ref: false })])) return;
-    // Dies here: the locks run out, and the rescuer of another process frees the jobs.
-    await giveBack(pool, this.lockNames);
-    this.log.warn('what was running is given back to the queue');
+    // Dies here: the locks expire, and the rescuer of another process frees the jobs.
+    await unlockJobs(connections, this.lockNames);
+    this.log.warn('the jobs that were still running are back in the queue');
   }
 
-  private async finish(pool: pg.Pool): Promise<void> {
+  private async finish(connections: pg.Pool): Promise<void> {
     await Promise.all([this.rescuer.stop(), ...this.runners.map((runner) => runner.stop())]);
-    await untilIdle(pool);
-    await pool.end();
+    await untilIdle(connections);
+    await connections.end();
   }
 
   private queueLogger(): QueueLogger {
     return new QueueLogger(() => (level, message, meta) => {
       if (!['error', 'warning'].includes(level)) return;
       const { error, job } = (meta ?? {}) as { error?: unknown; job?: Partial<Job> };
-      // Slots that wait hold no connection.
+      // The warning does not apply: idle slots hold no connection.
       if (message.includes('maxPoolSize')) return;
-      // Its text of a failed job quotes the error's message, and that may quote a customer.
+      // The library's message quotes the error, which may quote a customer's data.
       if (error === undefined) this.log.warn(message);
-      else if (job === undefined) this.log.warn('the queue could not do its work', error);
+      else if (job === undefined) this.log.warn('the queue failed', error);
       else
         this.log.warn(`job ${job?.id} (${job?.task_identifier}), attempt ${job?.attempts}`, error);
     });

@@ -5,14 +5,14 @@ import {
 } from '../idempotency/attention.js';
 import { CommandError } from '../database/command.js';
 import type { Database } from '../database/database.js';
-import { IS_PARKED, listParkedJobs } from './queue-tables.js';
+import { IS_DEAD_LETTER, listDeadLetters } from './queue-tables.js';
 
-/** An id of the queue, or the derived id of a record. */
+/** The queue's id of a job, or the derived id of a record. */
 const ID = /^(?:\d{1,18}|[a-z]+_[0-9a-v]{32})$/;
 
-/** @returns a line for each job and record that waits for a person. */
+/** @returns one line for each dead letter and each record that needs an operator. */
 export async function listParked(db: Database): Promise<string[]> {
-  const parked = await listParkedJobs(db);
+  const deadLetters = await listDeadLetters(db);
   const records = await listNeedingAttention(db);
   return [
     ...records.map(({ resource_id, operation, account_id, attempts, first_seen_at, died }) =>
@@ -24,13 +24,13 @@ export async function listParked(db: Database): Promise<string[]> {
         died ? 'its process died in the last one' : 'the log names the error of each',
       ].join('  '),
     ),
-    ...parked.map(({ id, task, payload, attempts, last_error, created_at }) =>
+    ...deadLetters.map(({ id, task, payload, attempts, last_error, created_at }) =>
       [
         id,
         task,
         JSON.stringify(payload),
         `${attempts} attempts since ${created_at.toISOString()}`,
-        // A job whose process was killed each time has no error to tell.
+        // A job whose process died in every attempt has no error.
         last_error ?? 'never came to its end',
       ].join('  '),
     ),
@@ -52,7 +52,7 @@ export async function retry(db: Database, which: string): Promise<string[]> {
   return retried.map((id) => `Retrying ${id}`).concat(`${retried.length} to be tried again`);
 }
 
-/** Each is set going by itself: a transaction touches one account only. */
+/** A transaction touches one account only. */
 async function retryRecords(db: Database, which: string): Promise<string[]> {
   const retried: string[] = [];
   const wanted = ({ resource_id }: RecordNeedingAttention) =>
@@ -66,7 +66,7 @@ async function retryRecords(db: Database, which: string): Promise<string[]> {
 async function retryJobs(db: Database, which: string): Promise<string[]> {
   const rows = await db.query<{ id: string }>(
     `SELECT id::text FROM graphile_worker.reschedule_jobs(
-       ARRAY(SELECT id FROM graphile_worker.jobs WHERE ${IS_PARKED} AND ($1 = 'all' OR id::text = $1)),
+       ARRAY(SELECT id FROM graphile_worker.jobs WHERE ${IS_DEAD_LETTER} AND ($1 = 'all' OR id::text = $1)),
        run_at => now(), attempts => 0)
      ORDER BY id`,
     [which],

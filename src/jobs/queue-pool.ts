@@ -5,15 +5,15 @@ import { isTransient } from '../idempotency/errors.js';
 import { connectionTarget } from '../database/connection-target.js';
 import { POOL_OPTIONS } from '../database/database.js';
 
-/** PostgreSQL's "not now" (cannot_connect_now): what graphile-worker tries again at, up to a hundred times. */
-const NOT_NOW = '57P03';
+/** SQLSTATE cannot_connect_now: graphile-worker retries it, up to a hundred times. */
+const RETRYABLE = '57P03';
 
 /**
- * A pool of its own for the queue: it has connections that listen, and a busy queue takes none from the sweep.
+ * The queue's own pool: some connections LISTEN, and a busy queue must not take connections from the sweep.
  *
- * graphile-worker takes a connection that is lost while it completes a job for a fault and rejects a promise that
- * nobody holds, which ends the process with all that it has under way. So what passes by itself, a plan that a change
- * of the schema has made stale included, is told to it as NOT_NOW.
+ * If a connection is lost while graphile-worker completes a job, the library rejects a promise that no code handles,
+ * which would end the process with all its work. Passing errors, including a plan made stale by a schema change, are
+ * therefore presented to it as retryable.
  */
 export function openQueuePool(databaseUrl: string, max: number): pg.Pool {
   const log = new Logger('JobQueue');
@@ -25,28 +25,30 @@ export function openQueuePool(databaseUrl: string, max: number): pg.Pool {
   });
   pool.on('error', (error) => log.warn('the queue lost a connection', error));
   pool.on('connect', (client) => {
-    client.on('error', () => {}); // told by the pool, above
-    client.query = patiently(client.query.bind(client));
+    client.on('error', () => {}); // the pool logs it, above
+    client.query = asRetryable(client.query.bind(client));
   });
-  pool.connect = patiently(pool.connect.bind(pool));
+  pool.connect = asRetryable(pool.connect.bind(pool));
   return pool;
 }
 
-/** Resolves when nobody uses the pool: the queue does not wait for what it writes at the end of a job. */
+/** The queue does not wait for its own last writes at the end of a job. */
 export async function untilIdle(pool: pg.Pool): Promise<void> {
   while (pool.waitingCount > 0 || pool.idleCount < pool.totalCount) await delay(10);
 }
 
-/** The same function; where it returns a promise, what will pass by itself is rejected as NOT_NOW. */
-function patiently<F extends (...args: never[]) => unknown>(call: F): F {
+/**
+ * Wraps a function: if its promise rejects with a passing error, the error gets the code that graphile-worker retries.
+ */
+function asRetryable<F extends (...args: never[]) => unknown>(call: F): F {
   return ((...args: Parameters<F>) => {
     const result = call(...args);
-    return result instanceof Promise ? result.catch(rejectAsNotNow) : result;
+    return result instanceof Promise ? result.catch(rejectAsRetryable) : result;
   }) as F;
 }
 
-function rejectAsNotNow(error: unknown): never {
+function rejectAsRetryable(error: unknown): never {
   if (!isTransient(error)) throw error;
   const { message } = error as Error;
-  throw Object.assign(new Error(message, { cause: error }), { code: NOT_NOW });
+  throw Object.assign(new Error(message, { cause: error }), { code: RETRYABLE });
 }

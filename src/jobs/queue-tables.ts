@@ -1,16 +1,15 @@
 import type { Database } from '../database/database.js';
 
 /**
- * What graphile-worker has no function for, written on its private tables. Only src/audit/*.sql reads them, too. They may
- * change with any release: the version is pinned, and test/white-box/effects/queue.spec.ts fails if a statement no longer
- * fits.
+ * The statements on graphile-worker's private tables, because the library has no function for them. Only src/audit/*.sql
+ * reads the tables, too. A release may change them: the version is pinned, and test/white-box/effects/queue.spec.ts
+ * fails if one does.
  */
 const JOBS = 'graphile_worker._private_jobs';
 
 /**
- * Frees the jobs that were locked longer ago than that: their process was killed, or sleeps. The library does the same
- * after four hours, which it does not let us choose. (Its `force_unlock_workers` would free whatever else the same
- * process is running, too.)
+ * Frees jobs whose lock is older than `lockMs`: their process was killed, or sleeps. The library does the same only
+ * after a fixed four hours. Its `force_unlock_workers` would also free the other jobs of the same process.
  */
 export async function freeAbandonedJobs(db: Database, lockMs: number): Promise<void> {
   await db.query(
@@ -21,10 +20,10 @@ export async function freeAbandonedJobs(db: Database, lockMs: number): Promise<v
 }
 
 /**
- * Puts the next run of a failing job off by up to half of the queue's own back-off, so that a thousand jobs that failed
- * together do not all come back together. The queue counts its back-off from `run_at`.
+ * Delays the next run of a failing job by up to half of the queue's backoff, so that jobs that failed together are not
+ * retried together. The queue counts its backoff from `run_at`.
  */
-export async function spreadNextRun(
+export async function addRetryJitter(
   db: Database,
   { id, attempts }: { id: string; attempts: number },
 ): Promise<void> {
@@ -35,11 +34,8 @@ export async function spreadNextRun(
   );
 }
 
-/**
- * Gives all that these workers have locked back to the queue, as if it had not begun. (The library's
- * `force_unlock_workers` would count an attempt.)
- */
-export async function giveBack(
+/** Unlocks the jobs of these workers without counting an attempt. The library's `force_unlock_workers` counts one. */
+export async function unlockJobs(
   db: { query(sql: string, values: unknown[]): Promise<unknown> },
   lockNames: readonly string[],
 ): Promise<void> {
@@ -49,8 +45,8 @@ export async function giveBack(
   );
 }
 
-/** A job that has used up its attempts: nobody runs it until a person says so. */
-export interface ParkedJob {
+/** A job that has used up its attempts. It runs again only if an operator retries it. */
+export interface DeadLetter {
   id: string;
   task: string;
   payload: Record<string, unknown>;
@@ -59,13 +55,13 @@ export interface ParkedJob {
   created_at: Date;
 }
 
-/** A locked one is running for the last time, or its process was killed in that: it is parked when the lock is gone. */
-export const IS_PARKED = 'attempts >= max_attempts AND locked_at IS NULL';
+/** A locked job is in its last attempt, or died in it. It becomes a dead letter when the lock is gone. */
+export const IS_DEAD_LETTER = 'attempts >= max_attempts AND locked_at IS NULL';
 
-export async function listParkedJobs(db: Database): Promise<ParkedJob[]> {
+export async function listDeadLetters(db: Database): Promise<DeadLetter[]> {
   return db.query(
     `SELECT jobs.id::text, jobs.task_identifier AS task, private.payload, jobs.attempts, jobs.last_error, jobs.created_at
-     FROM (SELECT * FROM graphile_worker.jobs WHERE ${IS_PARKED}) AS jobs
+     FROM (SELECT * FROM graphile_worker.jobs WHERE ${IS_DEAD_LETTER}) AS jobs
      JOIN ${JOBS} AS private USING (id)
      ORDER BY jobs.created_at, jobs.id`,
   );

@@ -35,7 +35,7 @@ export class PutOrderItem {
   unit_amount: number;
 }
 
-/** The whole order, for PUT and POST alike. */
+/** The whole order, for PUT and POST. */
 export class PutOrder {
   @IsCurrency()
   currency: string;
@@ -57,8 +57,8 @@ export class PutOrder {
 }
 
 /**
- * The content in its one form: what is left out is `null` or empty.
- * @throws Problem `validation_failed` if the total is no amount.
+ * Normalizes the content: absent members become `null` or empty.
+ * @throws Problem `validation_failed` if the total is not a valid amount.
  */
 export function contentOf({ currency, items, email, metadata }: PutOrder): OrderContent {
   const total = totalOf({ items });
@@ -73,7 +73,7 @@ export function contentOf({ currency, items, email, metadata }: PutOrder): Order
   }
   return {
     currency,
-    // JSON knows a -0, which is 0 everywhere but in a comparison by Object.is.
+    // Turns JSON's -0 into 0; `Object.is` distinguishes them.
     items: items.map(({ sku, quantity, unit_amount }) => ({
       sku,
       quantity,

@@ -7,7 +7,7 @@ export interface OrderItem {
   unit_amount: number;
 }
 
-/** What a client decides about an order; two orders are the same if this is. */
+/** What the client sets. Two orders are equal if this is. */
 export interface OrderContent {
   currency: string;
   items: OrderItem[];
@@ -21,7 +21,7 @@ export interface Order extends OrderContent {
   id: string;
   status: OrderStatus;
   total: number;
-  /** The pending charge that holds the order, or the one that paid it. */
+  /** The pending charge that holds the order, or the charge that paid it. */
   charge_id: string | null;
   fulfillment_id: string | null;
   version: number;

@@ -32,7 +32,7 @@ export async function insertOrder(
   return rows[0];
 }
 
-/** New content for an open order that no charge holds. @returns undefined if it has moved on. */
+/** Replaces the content of an open order that no charge holds. @returns undefined if the order has changed since. */
 export async function updateOrder(
   db: Database,
   order: Order,
@@ -48,7 +48,7 @@ export async function updateOrder(
   return rows[0];
 }
 
-/** Cancels an open order that no charge holds. @returns undefined if it has moved on. */
+/** Cancels an open order that no charge holds. @returns undefined if the order has changed since. */
 export async function cancelOrder(tx: Tx, order: Order): Promise<Order | undefined> {
   const rows = await tx.query<Order>(
     `UPDATE orders SET status = 'canceled', version = version + 1, updated_at = now()
@@ -60,8 +60,8 @@ export async function cancelOrder(tx: Tx, order: Order): Promise<Order | undefin
 }
 
 /**
- * A charge takes the order, as it was read: from here until its end nobody edits, cancels or pays it.
- * @returns false if the order has moved on since.
+ * Holds the order, as it was read, for a charge. Until the charge ends, no client can edit, cancel or pay the order.
+ * @returns false if the order has changed since.
  */
 export async function holdOrder(tx: Tx, order: Order, chargeId: string): Promise<boolean> {
   const held = await tx.query(
@@ -73,7 +73,7 @@ export async function holdOrder(tx: Tx, order: Order, chargeId: string): Promise
   return held.length === 1;
 }
 
-/** The end of the charge that holds the order: paid, or open and free again. */
+/** Ends the hold when the charge ends: the order is paid, or open and free again. */
 export async function endHold(
   tx: Tx,
   accountId: string,
@@ -87,14 +87,14 @@ export async function endHold(
      RETURNING ${ORDER_COLUMNS}`,
     [accountId, id, chargeId, paid ? 'paid' : 'open', paid ? chargeId : null],
   );
-  if (!rows[0]) throw new Error(`order ${id} is not held by ${chargeId}`); // rolls the settling back
+  if (!rows[0]) throw new Error(`order ${id} is not held by ${chargeId}`); // rolls the settle back
   return rows[0];
 }
 
 /**
- * Locks the order that a charge has paid, so that what follows from its payment is done one after the other. Its sale
- * may have been canceled since.
- * @throws Error if the charge has paid no such order: a job about it is not done.
+ * Locks the order that a charge paid, so that shipment and cancellation run one after the other. The sale may have been
+ * canceled since.
+ * @throws Error if the charge paid no such order: the job stays in the queue.
  */
 export async function lockSoldOrder(
   tx: Tx,
@@ -111,7 +111,6 @@ export async function lockSoldOrder(
   return rows[0];
 }
 
-/** The order shows its shipment. */
 export async function setFulfillment(tx: Tx, order: Order, fulfillmentId: string): Promise<void> {
   await tx.query(
     `UPDATE orders SET fulfillment_id = $3, version = version + 1, updated_at = now()
@@ -120,7 +119,7 @@ export async function setFulfillment(tx: Tx, order: Order, fulfillmentId: string
   );
 }
 
-/** Cancels a paid order whose charge goes back, because it cannot be delivered. The lock is held by the caller. */
+/** Cancels a paid order that cannot be delivered, after its refund. The caller holds the order's lock. */
 export async function cancelPaidOrder(tx: Tx, order: Order): Promise<Order> {
   const rows = await tx.query<Order>(
     `UPDATE orders SET status = 'canceled', version = version + 1, updated_at = now()
@@ -131,7 +130,7 @@ export async function cancelPaidOrder(tx: Tx, order: Order): Promise<Order> {
   return rows[0];
 }
 
-/** The sum of an order, in minor units. */
+/** In minor units. */
 export function totalOf({ items }: Pick<OrderContent, 'items'>): number {
   return items.reduce((sum, { quantity, unit_amount }) => sum + quantity * unit_amount, 0);
 }

@@ -8,15 +8,15 @@ import { isOurRefund, type OurRefund } from '../refunds/rebuild-refund.js';
 import { repairPayment, repairRefund, repairRefundOfPayment, type Note } from './repair.js';
 
 /**
- * How much further than the span the ledger is read, in ms: a charge of its last second may be taken minutes later.
- * More than the longest CHARGE_DEADLINE_SECONDS; shorter reports charges whose payment lies just outside.
+ * How far beyond the span the ledger is read, in ms: a charge reserved in its last second may be taken minutes later.
+ * Longer than the longest CHARGE_DEADLINE_SECONDS; shorter reports charges whose payment lies just outside.
  */
 const MARGIN_MS = 2 * 3_600_000;
 
 export interface Reconciliation {
   payments: number;
   refunds: number;
-  /** Payments and refunds of accounts that are not here: another installation's, or lost with their accounts. */
+  /** Payments and refunds of accounts that this database does not have: another installation's, or lost accounts. */
   elsewhere: number;
   /** What differed, what was repaired included. */
   differences: number;
@@ -72,9 +72,9 @@ export async function reconcile(
 }
 
 /**
- * Oldest first, and payments before refunds: each finds what it builds on. Refunds that failed come before those that
- * succeeded, because they make room.
- * @returns how many were skipped, because their account is not here.
+ * Oldest first, payments before refunds, because a refund needs its charge. Failed refunds before succeeded ones,
+ * because a failure frees the amount that a success may use.
+ * @returns how many were skipped because this database does not have their account.
  */
 async function repairAll(
   db: Database,
@@ -108,7 +108,7 @@ async function repairAll(
   return elsewhere;
 }
 
-/** Refunds whose payment says whose they are. */
+/** For refunds without our ids: their payment names the charge. */
 async function repairByPayment(
   db: Database,
   processor: Processor,
@@ -124,7 +124,7 @@ async function repairByPayment(
   }
 }
 
-/** The charges whose rows do not show that refund as the processor does, by its reference: one query, and no lock. */
+/** The charges that lack a refund, or show it in another state, by the refund's reference. One query, no locks. */
 async function chargesWithout(
   db: Database,
   processor: Processor,
@@ -157,7 +157,10 @@ function noteOf(
   return (tx, what) => add(tx, { invariant: what, account_id: paid.account, id, detail });
 }
 
-/** What our rows show already, as nearly all do: one query in place of several for each, and no lock. */
+/**
+ * The references that our rows show already, which is nearly all of them. One query instead of several for each; no
+ * locks.
+ */
 async function accountedFor(
   db: Database,
   { payments, refunds }: { payments: OurPayment[]; refunds: OurRefund[] },

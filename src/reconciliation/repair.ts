@@ -11,7 +11,7 @@ import {
 import type { Database, Tx } from '../database/database.js';
 import type { PaidRefund, Processor } from '../processor/processor.js';
 import { rebuildRefund, RefundUndecided, type OurRefund } from '../refunds/rebuild-refund.js';
-import { catchUpWith, type RefundRepair } from '../refunds/refunds-at-processor.js';
+import { importRefund, type RefundRepair } from '../refunds/refunds-at-processor.js';
 
 /** What was repaired. The ones with an order say what became of it. */
 export type Repair =
@@ -68,7 +68,7 @@ function relationOf({ order }: OurPayment, returned: boolean): OrderRelation {
   return returned ? 'guarded' : 'paid';
 }
 
-/** The money was taken whatever became of the order: better a charge alone than none. */
+/** The money was taken: a charge without its order is better than none. */
 async function rebuildAlone(
   db: Database,
   processor: Processor,
@@ -78,8 +78,8 @@ async function rebuildAlone(
   await db.transaction(async (tx) => {
     let rebuilt = await rebuildCharge(tx, processor, payment, 'guarded');
     if (!rebuilt) {
-      // The order has another live charge. While that is pending the order may come free again, and then this one must
-      // guard it: left for the next run, the comparison tells. If it has succeeded, the order was paid twice.
+      // The order has another live charge. If that is pending, the order may become free again, and this charge must
+      // then guard it: the next run decides. If it has succeeded, the order was paid twice.
       if (await isHeld(tx, payment)) return;
       rebuilt = await rebuildCharge(tx, processor, payment, 'none');
     }
@@ -126,7 +126,7 @@ export async function repairRefundOfPayment(
 ): Promise<void> {
   try {
     await db.transaction(async (tx) => {
-      const repair = await catchUpWith(tx, processor, charge, paid);
+      const repair = await importRefund(tx, processor, charge, paid);
       if (repair) await noteOf(repair.id)(tx, REPAIRS[repair.kind]);
     });
   } catch (error) {
@@ -134,7 +134,7 @@ export async function repairRefundOfPayment(
   }
 }
 
-/** A person looks after what is parked; the lab's naive lane has rows of its own. */
+/** Parked payments are an operator's task; the lab's naive lane has its own rows. */
 async function isSpokenFor(db: Database, { account, reference }: OurPayment) {
   const rows = await db.query(
     `SELECT 1 FROM parked_payments WHERE account_id = $1 AND processor_reference = $2

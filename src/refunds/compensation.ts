@@ -17,26 +17,26 @@ import {
   findPendingRefund,
   findRefund,
   findRefundsOfCause,
-  findRefundsOnTheirWay,
+  listPendingRefunds,
   type RefundEnd,
 } from './refund.queries.js';
 import type { Attempt } from './refund-attempt.js';
 import { RefundOperation } from './refund.operation.js';
-import { catchUpWithRefunds } from './refunds-at-processor.js';
+import { importRefunds } from './refunds-at-processor.js';
 
 /** No client can send a key with this character (RFC 8941: printable ASCII). */
 const INTERNAL = '§';
-/** The cause is the whole intent: the same key never has another request. */
+/** The cause is the whole intent, so one key never carries two requests. */
 const NO_REQUEST = { fingerprint: Buffer.alloc(0), members: {} };
-/** A refund that another process works on: the job comes back. */
+/** The job does not wait for a refund that another process works on: the queue retries it. */
 const WAIT_MS = 0;
 
 /**
- * A refund that we owe, without a client's request. It runs through the engine like a client's, under a key that its
- * cause names; the job that calls this is repeated until it returns, and the sweep continues what was reserved.
+ * A refund that we owe, without a client's request. It runs through the engine like a client's; its key contains the
+ * cause. The job that calls this is retried until it returns; the sweep continues what was reserved.
  *
- * One that fails after it had succeeded, when the job is gone, is not asked for again: `reverseRefund` parks it, the
- * event `refund.failed` reports it to the merchant, and the audit names it until the money has gone back.
+ * If such a refund fails after it had succeeded, no job is left to ask again. `reverseRefund` parks it, the event
+ * `refund.failed` reports it to the merchant, and the audit names it until the money has gone back.
  */
 @Injectable()
 export class Compensation implements Operation<Attempt, RefundEnd> {
@@ -59,12 +59,14 @@ export class Compensation implements Operation<Attempt, RefundEnd> {
   }
 
   /**
-   * Gives back all that is left of a charge, once per cause. One that the processor refuses is not asked for again
-   * under its name; what its ledger says then decides. Nothing left (a person was faster, at the processor's own desk):
-   * done. Less than was asked for: that is asked for, under the next name. As much as before: only with `askAgain`.
-   * All its calls of the processor end within the time of one, so that the job ends before the queue frees it.
+   * Refunds all that is left of a charge, once for each cause. After a refusal the processor's ledger decides:
+   * - nothing is left, because an operator refunded it at the processor: done;
+   * - less is left than was asked for: ask for that, as `cause#2` and so on;
+   * - as much is left as before: ask again only with `askAgain`.
+   *
+   * All calls share the deadline of one, so that the job ends before the queue hands it to another worker.
    * @param askAgain whether a refund that was refused before may be asked for once more.
-   * @throws Error while the outcome is open, or if a person must look; call again.
+   * @throws Error while the outcome is unknown, or if an operator must look. Call again.
    */
   async refundOnce(
     accountId: string,
@@ -72,34 +74,34 @@ export class Compensation implements Operation<Attempt, RefundEnd> {
     cause: string,
     askAgain = false,
   ): Promise<void> {
-    const debt = { accountId, chargeId, cause, deadline: this.processor.deadline() };
-    let mayAskAgain = askAgain && (await this.wasRefused(debt));
-    let refused = await this.attempt(debt);
+    const owed = { accountId, chargeId, cause, deadline: this.processor.deadline() };
+    let mayAskAgain = askAgain && (await this.wasRefused(owed));
+    let refused = await this.attempt(owed);
     while (refused) {
-      const left = await this.leftByLedger(refused, debt.deadline);
+      const left = await this.leftByLedger(refused, owed.deadline);
       if (left === 0) return;
       if (left >= refused.amount && !mayAskAgain)
         throw new Error(`${refused.id} failed: ${refused.failure_code}; a person must look`);
       mayAskAgain = false;
-      refused = await this.attempt(debt, { after: refused, left });
+      refused = await this.attempt(owed, { after: refused, left });
     }
   }
 
-  private async wasRefused({ accountId, chargeId, cause }: Debt): Promise<boolean> {
+  private async wasRefused({ accountId, chargeId, cause }: OwedRefund): Promise<boolean> {
     const made = await findRefundsOfCause(this.db, accountId, chargeId, cause);
     return made.at(-1)?.status === 'failed';
   }
 
   /**
-   * Brings the newest refund for a cause to its end.
-   * @param next makes another one first, unless another process has made one since that one was refused.
-   * @returns it, if the processor refused it. Otherwise nothing was left to give back, or it has gone back.
+   * Runs the newest refund for a cause to its end.
+   * @param next make another refund first, unless another process has already made one after the refused one.
+   * @returns the refund if the processor refused it; undefined if the money went back or nothing was left.
    */
   private async attempt(
-    debt: Debt,
+    owed: OwedRefund,
     next?: { after: Refund; left: number },
   ): Promise<Refund | undefined> {
-    const { accountId, chargeId, cause } = debt;
+    const { accountId, chargeId, cause } = owed;
     const made = await findRefundsOfCause(this.db, accountId, chargeId, cause);
     const newest = made.at(-1);
     const isMade = newest !== undefined && newest.id !== next?.after.id;
@@ -115,31 +117,31 @@ export class Compensation implements Operation<Attempt, RefundEnd> {
           requestId: randomUUID(),
           ...NO_REQUEST,
         },
-        this.plan(debt, name, next?.left),
+        this.plan(owed, name, next?.left),
         WAIT_MS,
       );
     } catch (error) {
       if (error instanceof NothingLeft) return undefined;
-      if (!(error instanceof IdempotencyKeyExpired)) throw error; // it ended long ago: its row says how
+      if (!(error instanceof IdempotencyKeyExpired)) throw error; // it ended long ago; read its row
     }
     const refund = await findRefund(this.db, accountId, id);
     if (refund?.status === 'pending') throw new Error(`${id} is pending, but has no record`);
     return refund?.status === 'failed' ? refund : undefined;
   }
 
-  private plan(debt: Debt, name: string, left = Infinity) {
-    const { accountId, chargeId, cause, deadline } = debt;
+  private plan(owed: OwedRefund, name: string, left = Infinity) {
+    const { accountId, chargeId, cause, deadline } = owed;
     return {
       reserve: async (tx, { id }) => {
         const begun = elapsedMs();
         const charge = await lockCharge(tx, accountId, chargeId);
-        if (!charge) throw new Error(`${chargeId} is to be given back, but is not there`);
-        // A client's refund on its way may fail: what is left to give back is known when it has ended.
-        const onItsWay = await findRefundsOnTheirWay(tx, accountId, chargeId);
-        const other = onItsWay.find((refund) => refund.id !== id);
-        if (other) throw new Error(`${other.id} has not ended yet; the job comes back`);
+        if (!charge) throw new Error(`cannot refund ${chargeId}: there is no such charge`);
+        // An in-flight refund may fail. How much is left to refund is known only when it has ended.
+        const inFlight = await listPendingRefunds(tx, accountId, chargeId);
+        const other = inFlight.find((refund) => refund.id !== id);
+        if (other) throw new Error(`${other.id} has not ended yet; the job will be retried`);
         const amount = Math.min(charge.amount - charge.amount_refunded, left);
-        // Reserved without a record, by a process of the release before: it gets the record that is being written.
+        // The previous release reserved such refunds without a record. This transaction writes the record.
         const made = await findPendingRefund(tx, accountId, id);
         if (made)
           return { work: { refund: made, reservedAt: begun - made.age_ms, notAfter: deadline } };
@@ -147,28 +149,29 @@ export class Compensation implements Operation<Attempt, RefundEnd> {
         if (amount <= 0) throw new NothingLeft();
         const terms = { id, amount, reason: cause, cause: name };
         const refund = await this.refunds.reserve(tx, charge, terms);
-        if (!refund) throw new Error(`another refund for ${cause} was made; the job comes back`);
+        if (!refund)
+          throw new Error(`another refund for ${cause} was made; the job will be retried`);
         return { work: { refund, reservedAt: begun, notAfter: deadline } };
       },
     } satisfies TransactionPlan<Attempt>;
   }
 
   /**
-   * What the processor could still give back of a refused refund's charge, after refunds that were made there without
-   * us have been written down.
-   * @throws Error while one of them has not ended; what the SDK throws, if the ledger cannot be read.
+   * How much of a refused refund's charge the processor could still give back. First books the refunds that were made
+   * at the processor.
+   * @throws Error while one of those has not ended; the SDK's error if the ledger cannot be read.
    */
   private async leftByLedger({ account_id, charge_id }: Refund, notAfter: number): Promise<number> {
     const charge = await findCharge(this.db, account_id, charge_id);
-    if (!charge) throw new Error(`${charge_id} is to be given back, but is not there`);
+    if (!charge) throw new Error(`cannot refund ${charge_id}: there is no such charge`);
     let left = charge.amount;
-    const { listed, undecided } = await catchUpWithRefunds(this.db, this.processor, charge, {
+    const { listed, undecided } = await importRefunds(this.db, this.processor, charge, {
       notAfter,
     });
-    if (undecided[0]) throw undecided[0].because; // the job comes back
+    if (undecided[0]) throw undecided[0].because; // the job will be retried
     for (const paid of listed) {
       if (paid.answer.kind === 'unknown')
-        throw new Error(`${paid.reference} has not ended yet; the job comes back`);
+        throw new Error(`${paid.reference} has not ended yet; the job will be retried`);
       if (paid.answer.kind === 'succeeded') left -= paid.amount;
     }
     const { amount, amount_refunded } = (await findCharge(this.db, account_id, charge_id))!;
@@ -176,13 +179,13 @@ export class Compensation implements Operation<Attempt, RefundEnd> {
   }
 }
 
-interface Debt {
+interface OwedRefund {
   accountId: string;
   chargeId: string;
   cause: string;
-  /** Of this run, by `elapsedMs()`, in ms. */
+  /** The deadline of this run, in ms on the clock of `elapsedMs()`. */
   deadline: number;
 }
 
-/** The reserve's answer to a debt that is paid: it undoes itself. */
+/** The charge is already refunded. Rolls the reserve back. */
 class NothingLeft extends Error {}

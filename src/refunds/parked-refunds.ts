@@ -14,18 +14,18 @@ export const WHAT_TO_DO_ABOUT_REFUNDS: Record<RefundDiscrepancy, string> = {
   owed_refund_failed: 'the customer was NOT refunded: refund with a new key, or pay another way',
 };
 
-/** How a refund that has ended contradicts an end that is told of it; undefined if it does not. */
+/** How an ended refund contradicts an end that the processor reports; undefined if it does not. */
 export function refundDiscrepancyOf(refund: Refund, end: RefundEnd): RefundDiscrepancy | undefined {
   const same = refund.processor_reference === end.reference;
   if (end.status === 'failed') {
-    return undefined; // it ends a pending one, reverses one that has succeeded, and adds nothing to one that has failed
+    return undefined; // a failure ends a pending refund, reverses a succeeded one, and changes no failed one
   }
   if (refund.status === 'failed') return 'refund_succeeded_after_failed';
   return same ? undefined : 'second_refund';
 }
 
 /**
- * Keeps a refund that succeeded, unless ours, which has ended, accounts for it.
+ * Parks a succeeded refund, unless our ended refund accounts for it.
  * @returns the line for the log, if it was parked now.
  */
 export async function parkRefundUnlessAccountedFor(
@@ -36,7 +36,8 @@ export async function parkRefundUnlessAccountedFor(
   const refund = await findRefund(tx, account_id, id);
   const reason = refund && refundDiscrepancyOf(refund, end);
   if (!reason) return undefined;
-  // It failed there afterwards, and that was told first. A refund never goes the other way.
+  // The failure came after this success but was reported first. At the processor a refund never goes from failed to
+  // succeeded.
   if (refund.status === 'failed' && refund.processor_reference === end.reference) return undefined;
   const { charge_id, amount, currency } = refund;
   const processor_reference = end.reference;

@@ -8,30 +8,33 @@ import type { PaidRefund, Processor } from '../processor/processor.js';
 import type { Refund } from './refund.entity.js';
 import {
   findRefundByReference,
-  findRefundsOnTheirWay,
+  listPendingRefunds,
   insertPendingRefund,
   type RefundEnd,
 } from './refund.queries.js';
 import { foreignRefundId, settleRefund } from './settle-refund.js';
 import { linkTo } from '../http/resource-link.js';
 
-/** A refund that names one of ours. */
+/** A refund whose metadata names one of ours. */
 export type OurRefund = PaidRefund & { refund: string; charge: string; account: string };
 
-/** Whether a refund names one that we could have made. */
+/** Whether a refund names one that we could have made. Other programs may use the same metadata keys. */
 export function isOurRefund(paid: PaidRefund): paid is OurRefund {
   const { refund, charge, account } = paid;
   return account !== undefined && isDerivedId('ch', charge) && isDerivedId('re', refund);
 }
 
-/** How far the processor's clock may differ from the database's, in ms. */
+/**
+ * How far the processor's clock may differ from the database's, in ms. Smaller: a refund of ours may count as a foreign
+ * one.
+ */
 const CLOCK_SKEW_MS = 300_000;
 
 /**
- * Whether a refund that names none of ours may be this one of ours, whose names were edited away at the processor's
- * desk: it is of the same amount, and not older.
+ * Whether a refund without our names may be this one of ours: names can be edited away at the processor. It may if it
+ * has the same amount and is not older.
  */
-export function mayBe(
+export function mayBeSame(
   refund: Refund,
   { amount, createdAt }: Pick<PaidRefund, 'amount' | 'createdAt'>,
 ): boolean {
@@ -41,8 +44,8 @@ export function mayBe(
 }
 
 /**
- * A refund that names none of ours may be one of ours that is pending. Its holder or the sweep ends that one; until
- * then the processor sends its notification again.
+ * A refund without our names may be a pending one of ours. The holder of that one or the sweep ends it; until then the
+ * processor repeats its notification.
  */
 export class RefundUndecided extends Problem {
   constructor(pending: Refund) {
@@ -54,8 +57,8 @@ export class RefundUndecided extends Problem {
 }
 
 /**
- * Makes the row of a succeeded refund that was lost, as `rebuildCharge` does for a charge.
- * @returns false if there is nothing to do, or if it does not fit its charge; the comparison then tells.
+ * Writes the row of a lost refund that succeeded, as `rebuildCharge` does for a charge.
+ * @returns false if the row exists or does not fit its charge. The comparison with the processor reports the latter.
  */
 export async function rebuildRefund(
   tx: Tx,
@@ -67,12 +70,12 @@ export async function rebuildRefund(
 }
 
 /**
- * Makes the row of a refund that was made at the processor's own desk. It is a fact: a pending refund of ours of
- * another amount does not stand in its way, because the processor refuses the one that comes second.
- * @param end how it ended there. One that failed is written down as well, so that a late notification of its success
- *   finds it ended.
- * @param refused the refund of ours that the processor has just refused under its own key: it is not this one.
- * @returns undefined if it was there, or does not fit its charge.
+ * Writes the row of a refund that was made at the processor, not through this API. A pending refund of ours with
+ * another amount does not block it: the processor refuses the second of the two.
+ * @param end how it ended there. A failed one is written too, so that a late notification of its success finds it
+ * ended.
+ * @param refused the refund of ours that the processor has just refused under its own key: this is not that one.
+ * @returns undefined if the row exists, or does not fit its charge.
  * @throws RefundUndecided while it may be a pending one of ours.
  */
 export async function bookForeignRefund(
@@ -85,8 +88,8 @@ export async function bookForeignRefund(
 ): Promise<Refund | undefined> {
   await lockCharge(tx, account_id, charge_id);
   if (await findRefundByReference(tx, account_id, paid.reference)) return undefined;
-  const onTheirWay = await findRefundsOnTheirWay(tx, account_id, charge_id);
-  const pending = onTheirWay.find((ours) => ours.id !== refused && mayBe(ours, paid));
+  const inFlight = await listPendingRefunds(tx, account_id, charge_id);
+  const pending = inFlight.find((ours) => ours.id !== refused && mayBeSame(ours, paid));
   if (pending) throw new RefundUndecided(pending);
   const id = foreignRefundId(account_id, paid.reference);
   return writeEnded(tx, processor, { account_id, charge_id, id }, paid, end);
@@ -118,6 +121,6 @@ async function writeEnded(
     }),
     rebuiltFrom: paid.createdAt,
   });
-  if (!refund) return undefined; // it was there all the time
+  if (!refund) return undefined; // it exists already
   return settleRefund(tx, charge_id, end, { accountId: account_id, id });
 }

@@ -6,30 +6,29 @@ import type { Refund } from './refund.entity.js';
 import { findPendingRefund } from './refund.queries.js';
 import { lookForRefund } from './refunds-at-processor.js';
 
-/** A pending refund, as the second beat needs it. */
+/** A pending refund and when it was reserved. */
 export interface Attempt {
   refund: Refund;
-  /** As that of a charge's attempt: by `elapsedMs()`, so that a process that sleeps afterwards notices. */
+  /** On the clock of `elapsedMs()`, which goes on while the process sleeps. */
   reservedAt: number;
-  /** Until when it may call, by `elapsedMs()`, if that is sooner than its lease allows. */
+  /** An earlier deadline than the lease's, on the clock of `elapsedMs()`. */
   notAfter?: number;
 }
 
-/** A pending refund with its age by the database's clock; undefined if there is none, or it has ended. */
 export async function loadPendingRefund(
   db: Queryable,
   accountId: string,
   id: string,
 ): Promise<Attempt | undefined> {
-  const asked = elapsedMs(); // before: a process that sleeps while it is told counts the refund as older
+  const asked = elapsedMs(); // before the query: if the process sleeps during it, the refund counts as older
   const refund = await findPendingRefund(db, accountId, id);
   return refund && { refund, reservedAt: asked - refund.age_ms };
 }
 
 /**
- * A refund is never abandoned. While the processor surely remembers its key, it is sent. After that its ledger is read
- * first; finding nothing opens a new window, since whoever has sent the refund meanwhile did so after the look. No
- * attempt begins after its window, however long this process sleeps here: it would be a second refund.
+ * A refund is never abandoned. While the processor is sure to remember the key, send the refund. Later, read the
+ * ledger first; if it shows nothing, a new window opens, because any other sender sent it after that look. No attempt
+ * starts after its window, even if this process sleeps here: it would be a second refund.
  */
 export async function askForRefund(
   db: Database,
@@ -45,7 +44,7 @@ export async function askForRefund(
   const look = () => lookForRefund(db, processor, refund, deadline);
   let windowEnd = reservedAt + keyWindowMs;
   if (elapsedMs() >= windowEnd) {
-    windowEnd = elapsedMs() + keyWindowMs; // from before the look
+    windowEnd = elapsedMs() + keyWindowMs; // measured before the look
     try {
       const found = await look();
       if (found) return found;

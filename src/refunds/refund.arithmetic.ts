@@ -1,17 +1,17 @@
-/** A charge's money, in minor units. */
+/** The amounts of a charge, in minor units. */
 export interface Refundable {
   amount: number;
-  /** Given back already. */
+  /** Sum of the succeeded refunds. */
   refunded: number;
-  /** Reserved by refunds that have not ended. */
+  /** Sum of the refunds in flight. */
   pending: number;
 }
 
 /**
- * How much a refund may take, given what has gone back and what is on its way.
+ * How much a refund may give back.
  *
  * @param wanted in minor units; undefined means all that is left.
- * @returns the amount, or why there is none: `exceeds` can never change, `pending` may (a refund on its way may fail).
+ * @returns the amount, or why there is none. `exceeds` is final; `pending` is not, because a refund in flight may fail.
  */
 export function refundAmount(
   { amount, refunded, pending }: Refundable,
@@ -19,7 +19,7 @@ export function refundAmount(
 ): number | 'exceeds' | 'pending' {
   const left = amount - refunded;
   if (left === 0 || (wanted ?? 0) > left) return 'exceeds';
-  // All that is left is not known before those on their way have ended.
+  // How much is left is known only when the refunds in flight have ended.
   if (wanted === undefined) return pending > 0 ? 'pending' : left;
   return wanted > left - pending ? 'pending' : wanted;
 }

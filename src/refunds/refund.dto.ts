@@ -6,7 +6,7 @@ import { MAX_AMOUNT } from '../money/amounts.js';
 import { MayBeAbsent } from '../http/input/validation.js';
 
 export class CreateRefund {
-  /** Absent means all that is left, fixed when the refund is reserved. */
+  /** Absent means all that is left. The reserve fixes the amount. */
   @MayBeAbsent()
   @IsInt({ message: 'must be an integer, in the minor unit of the currency' })
   @Min(1)
@@ -18,7 +18,10 @@ export class CreateRefund {
   reason?: string;
 }
 
-/** The rule of an amount that depends on the charge. @throws Problem `validation_failed` */
+/**
+ * The amount must be a multiple of the currency's step. The request does not name the currency; the charge does.
+ * @throws Problem `validation_failed`
+ */
 export function refuseUnlessWhole({ currency }: { currency: string }, amount = 0): void {
   const step = stepOf(currency);
   if (amount % step === 0) return;

@@ -1,15 +1,15 @@
 /**
- * The states of a refund: as a charge's, but never abandoned, because the money is owed.
+ * The states of a refund: as a charge's, but never abandoned, because we owe the money.
  *
  * | state | moved on by | after a crash |
  * |---|---|---|
- * | `pending` | whoever holds the idempotency record, or the processor's webhook | stays; any process goes on |
- * | `succeeded` | the processor's word that it failed after all: its webhook, reconciliation, or its list that is read when another refund is refused | stays |
- * | `failed` | nobody | stays |
+ * | `pending` | the holder of the idempotency record, or the processor's webhook | stays; any process continues it |
+ * | `succeeded` | the processor's report that it failed later: webhook, reconciliation, or its list, read when another refund is refused | stays |
+ * | `failed` | final | stays |
  *
- * At the processor a refund moves in this order only, so that a late `succeeded` never undoes a `failed`. One that was
- * made at the processor's own desk is booked as it ended there; it is never `pending` here. If it turns out to be one of
- * ours, whose names were edited away there, it fails, and the row of ours takes over its reference and its sum.
+ * At the processor a refund moves only in this order, so a late `succeeded` never undoes a `failed`. A refund made at
+ * the processor is booked as it ended there and is never `pending` here. If it turns out to be one of ours without its
+ * names, that row fails, and our row takes over its reference and its amount.
  */
 export const REFUND_STATES = {
   pending: ['succeeded', 'failed'],
@@ -27,15 +27,14 @@ export interface Refund {
   currency: string;
   reason: string | null;
   /**
-   * Of a refund that we make ourselves: one that lives for a cause; each that follows a refused one has its number
-   * behind it (`…#2`). Null for a client's.
+   * Why we owe this refund; null for a client's. A refund that follows a refused one has a number at the end (`…#2`).
    */
   cause: string | null;
   failure_code: string | null;
   processor: string;
-  /** When it failed after it had succeeded, and its amount came back to what can be refunded. Null otherwise. */
+  /** When it failed after it had succeeded, so that its amount can be refunded again. Null otherwise. */
   reversed_at: Date | null;
-  /** The exact parameters, as JSON text: every repeat sends these. */
+  /** The exact parameters, as JSON text. Every attempt sends these. */
   processor_parameters: string;
   processor_reference: string | null;
   created_at: Date;

@@ -26,17 +26,17 @@ import type { Refund } from './refund.entity.js';
 import { refundWaitsFor } from './refund.problems.js';
 import {
   findRefund,
-  findRefundsOnTheirWay,
+  listPendingRefunds,
   insertPendingRefund,
   type RefundEnd,
 } from './refund.queries.js';
 import { askForRefund, loadPendingRefund, unknownAnswer, type Attempt } from './refund-attempt.js';
-import { endBesideTheOthers } from './refunds-at-processor.js';
+import { checkAgainstOtherRefunds } from './refunds-at-processor.js';
 import { refundAnswer, refundEndOf, settleRefund } from './settle-refund.js';
 import { CHARGE_NOT_REFUNDABLE, REFUND_EXCEEDS_CHARGE } from './refund.problems.js';
 import { linkTo } from '../http/resource-link.js';
 
-/** What may be parked for a refund that failed. */
+/** Reasons that show that a failed refund may have given money back. */
 const RETURNED_AFTER_ALL: readonly (Discrepancy | RefundDiscrepancy)[] = [
   'refund_succeeded_after_failed',
   'amount_mismatch',
@@ -45,8 +45,8 @@ const RETURNED_AFTER_ALL: readonly (Discrepancy | RefundDiscrepancy)[] = [
 ];
 
 /**
- * `POST /charges/{id}/refunds` in three beats, like a charge. The charge's row lock keeps racing refunds from giving
- * back more than was taken; a CHECK constraint repeats the rule. Proof: test/refunds/.
+ * `POST /charges/{id}/refunds` in three beats, like a charge. The row lock of the charge keeps concurrent refunds from
+ * giving back more than was taken; a CHECK constraint repeats the rule. Proof: test/refunds/.
  */
 @Injectable()
 export class RefundOperation implements Operation<Attempt, RefundEnd> {
@@ -115,7 +115,7 @@ export class RefundOperation implements Operation<Attempt, RefundEnd> {
     return { ...linkTo('refund', id), failed, createdAt: refund.created_at };
   }
 
-  /** Writes the pending refund with its exact parameters. The charge is locked. */
+  /** Writes the pending refund with its exact parameters. The caller holds the charge's lock. */
   reserve(
     tx: Tx,
     charge: Charge,
@@ -136,7 +136,7 @@ export class RefundOperation implements Operation<Attempt, RefundEnd> {
     });
   }
 
-  /** What is to go back, fixed now. @throws Problem 409 */
+  /** The amount to refund, fixed now. @throws Problem 409 */
   private async amountOf(tx: Tx, charge: Charge, wanted: number | undefined): Promise<number> {
     if (charge.status === 'pending')
       throw refundWaitsFor(linkTo('charge', charge.id), 'The charge has not ended yet.');
@@ -145,15 +145,15 @@ export class RefundOperation implements Operation<Attempt, RefundEnd> {
         extensions: { resource: linkTo('charge', charge.id) },
       });
     }
-    const onTheirWay = await findRefundsOnTheirWay(tx, charge.account_id, charge.id);
-    const pending = onTheirWay.reduce((sum, { amount }) => sum + amount, 0);
+    const inFlight = await listPendingRefunds(tx, charge.account_id, charge.id);
+    const pending = inFlight.reduce((sum, { amount }) => sum + amount, 0);
     const amount = refundAmount(
       { amount: charge.amount, refunded: charge.amount_refunded, pending },
       wanted,
     );
     if (amount === 'pending') {
       throw refundWaitsFor(
-        linkTo('refund', onTheirWay[0]!.id),
+        linkTo('refund', inFlight[0]!.id),
         'Another refund of this charge has not ended yet.',
       );
     }
@@ -173,15 +173,15 @@ export class RefundOperation implements Operation<Attempt, RefundEnd> {
     const attempt = await loadPendingRefund(db, accountId, id);
     if (attempt) return attempt;
     const refund = await findRefund(db, accountId, id);
-    // A process of the release before settles a refund that we owe without its record: only the answer is missing.
+    // The previous release settles a refund that we owe without its record: only the stored answer is missing.
     if (refund && refund.cause !== null) return { refund, reservedAt: elapsedMs() };
     throw new Error(`${id} has an unfinished record but is not pending`);
   }
 
   /**
-   * Asks the processor for the refund; any number of times, by any process.
-   * @param deadline by `elapsedMs()`, in ms: when all its calls must have ended. What is not known by then leaves the
-   *   refund pending; the next attempt is told at once what this one has waited for.
+   * Asks the processor for the refund. Any process may repeat it.
+   * @param deadline in ms on the clock of `elapsedMs()`: when all calls must have ended. What is unknown then stays
+   * pending; the next attempt gets at once the answer that this one waited for.
    */
   private async perform(attempt: Attempt, deadline: number): Promise<Performed<RefundEnd>> {
     const { refund } = attempt;
@@ -195,10 +195,10 @@ export class RefundOperation implements Operation<Attempt, RefundEnd> {
       this.abandonLimits.keyWindowMs,
       deadline,
     );
-    const told = refundEndOf(answer);
-    if (told) {
+    const end = refundEndOf(answer);
+    if (end) {
       try {
-        const outcome = await endBesideTheOthers(db, processor, refund, told, deadline);
+        const outcome = await checkAgainstOtherRefunds(db, processor, refund, end, deadline);
         if (outcome) return { ended: true, outcome };
         answer = unknownAnswer('refused while another refund of the charge has not ended');
       } catch (error) {
@@ -215,7 +215,6 @@ export class RefundOperation implements Operation<Attempt, RefundEnd> {
   }
 }
 
-/** How a refund has ended; undefined while it is pending. */
 function endOf({ status, failure_code, processor_reference }: Refund): RefundEnd | undefined {
   if (status === 'succeeded') return { status, reference: processor_reference ?? '' };
   if (status === 'failed')

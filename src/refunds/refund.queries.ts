@@ -8,7 +8,7 @@ export type NewRefund = Omit<
   Refund,
   'status' | 'failure_code' | 'processor_reference' | 'reversed_at' | 'created_at'
 > & {
-  /** When the processor gave the money back, of a refund that is rebuilt from its ledger. */
+  /** Only for a refund rebuilt from the processor's ledger: when the processor made it. */
   rebuiltFrom?: Date;
 };
 
@@ -24,7 +24,7 @@ export async function findRefund(
   return rows[0];
 }
 
-/** The row of a refund by the processor's name for it. */
+/** @param reference the processor's id of the refund. */
 export async function findRefundByReference(
   db: Queryable,
   accountId: string,
@@ -51,8 +51,8 @@ export async function findPendingRefund(
   return rows[0];
 }
 
-/** What is on its way back for a charge, oldest first. The charge is locked, so that nothing is added meanwhile. */
-export async function findRefundsOnTheirWay(
+/** The refunds in flight of a charge, oldest first. The caller holds the charge's lock, so that none is added. */
+export async function listPendingRefunds(
   tx: Tx,
   accountId: string,
   chargeId: string,
@@ -64,7 +64,9 @@ export async function findRefundsOnTheirWay(
   );
 }
 
-/** The first refund for a cause, and those that followed because the one before was refused: `cause#2` and so on. */
+/**
+ * The refunds for a cause, in the order in which they were made: `cause`, then `cause#2` after a refusal, and so on.
+ */
 export async function findRefundsOfCause(
   db: Queryable,
   accountId: string,
@@ -79,7 +81,7 @@ export async function findRefundsOfCause(
   );
 }
 
-/** @returns undefined if the id or the cause is taken: this refund was made before. */
+/** @returns undefined if the id or the cause is taken: the refund exists. */
 export async function insertPendingRefund(tx: Tx, refund: NewRefund): Promise<Refund | undefined> {
   const rows = await tx.query<Refund>(
     `INSERT INTO refunds (account_id, id, charge_id, status, amount, currency, reason, processor, processor_parameters,
@@ -108,7 +110,7 @@ export type RefundEnd =
   | { status: 'succeeded'; reference: string }
   | { status: 'failed'; failureCode: string; reference: string | null };
 
-/** Moves a pending refund to its end. Throws, and so rolls everything back, if it is not pending. */
+/** Ends a pending refund. Throws if it is not pending, so that the transaction rolls back. */
 export async function endRefund(
   tx: Tx,
   accountId: string,
@@ -120,11 +122,11 @@ export async function endRefund(
      WHERE account_id = $1 AND id = $2 AND status = 'pending' RETURNING ${REFUND_COLUMNS}`,
     [accountId, id, end.status, end.reference, end.status === 'failed' ? end.failureCode : null],
   );
-  if (!rows[0]) throw new Error(`${id} is not pending, so that it cannot end as ${end.status}`);
+  if (!rows[0]) throw new Error(`${id} is not pending: it cannot end as ${end.status}`);
   return rows[0];
 }
 
-/** Takes the processor's name from a refund that turned out to be another one; fails it, if it had succeeded. */
+/** Removes the processor's reference from a refund that turned out to be another one. Fails it if it had succeeded. */
 export async function releaseReference(
   tx: Tx,
   { account_id, id }: Pick<Refund, 'account_id' | 'id'>,
@@ -141,8 +143,8 @@ export async function releaseReference(
 }
 
 /**
- * Fails a refund that had succeeded under that name of the processor's.
- * @returns undefined if it has not succeeded, or not under that name: then nothing changes.
+ * Fails a refund that had succeeded with that reference of the processor.
+ * @returns undefined if no such refund has succeeded; then nothing changes.
  */
 export async function reverseSucceeded(
   tx: Tx,

@@ -6,7 +6,7 @@ import type { PaidRefund, Processor, ProcessorAnswer } from '../processor/proces
 import {
   bookForeignRefund,
   isOurRefund,
-  mayBe,
+  mayBeSame,
   rebuildRefund,
   RefundUndecided,
 } from './rebuild-refund.js';
@@ -16,22 +16,21 @@ import { EXCEEDS, refundEndOf, reverseRefund } from './settle-refund.js';
 
 const log = new Logger('RefundsAtProcessor');
 
-/** What one refund at the processor has changed in our books. */
+/** The change that one refund at the processor made in our books. */
 export type RefundRepair =
   | { kind: 'rebuilt' | 'booked'; id: string }
   | { kind: 'reversed'; id: string; alarm: string | undefined };
 
 /**
- * Reads the refunds of a charge at the processor and writes down what our books do not know: those made at its own
- * desk, those that failed after they had succeeded, those that a restore has lost. Called outside of any transaction;
- * each refund is written in one of its own, under the charge's lock, so that any number of processes may do it at once
- * and be killed anywhere.
- * @param within `notAfter` as for the calls of the processor; `refused` as for `bookForeignRefund`.
- * @returns all of them, as the processor has them now; with those that may be pending ones of ours, and so are not
- *   written down yet.
- * @throws what the SDK throws, if the list cannot be read.
+ * Reads the refunds of a charge at the processor and books what is missing here: refunds made there, refunds that
+ * failed after they had succeeded, refunds lost in a restore. Call it outside of any transaction. Each refund is
+ * written in its own transaction under the charge's lock, so that concurrent runs and crashes are safe.
+ * @param within `notAfter` as for the processor's calls; `refused` as for `bookForeignRefund`.
+ * @returns all refunds of the charge at the processor, and those that may be pending ones of ours and are not booked
+ * yet.
+ * @throws the SDK's error if the list cannot be read.
  */
-export async function catchUpWithRefunds(
+export async function importRefunds(
   db: Database,
   processor: Processor,
   charge: Charge,
@@ -45,7 +44,7 @@ export async function catchUpWithRefunds(
   for (const paid of failedFirst(listed)) {
     try {
       const repair = await db.transaction((tx) =>
-        catchUpWith(tx, processor, charge, paid, refused),
+        importRefund(tx, processor, charge, paid, refused),
       );
       if (repair?.kind === 'reversed' && repair.alarm) log.error(repair.alarm);
     } catch (because) {
@@ -57,9 +56,9 @@ export async function catchUpWithRefunds(
 }
 
 /**
- * A refund of ours in the processor's ledger, for the time when its key no longer tells. If no refund names it, the one
- * that may be it and that no row accounts for is taken for it: asking again would give the money back twice.
- * @throws what the SDK throws, if the list cannot be read.
+ * Finds a refund of ours in the processor's ledger when its key may be forgotten. If none carries our name, one of the
+ * same amount that no row accounts for is taken for it: asking again could give the money back twice.
+ * @throws the SDK's error if the list cannot be read.
  */
 export async function lookForRefund(
   db: Database,
@@ -69,31 +68,32 @@ export async function lookForRefund(
 ): Promise<ProcessorAnswer | undefined> {
   const { account_id, charge_id, id } = refund;
   const payment = (await findCharge(db, account_id, charge_id))?.processor_reference;
-  if (payment == null) throw new Error(`${charge_id} is to be given back, but took no money`);
+  if (payment == null) throw new Error(`cannot refund ${charge_id}: it took no money`);
   const listed = await processor.refundsOf(payment, notAfter);
   const named = listed.find((paid) => paid.refund === id);
   if (named) return named.answer;
   for (const paid of listed) {
-    if (isOurRefund(paid) || !mayBe(refund, paid)) continue;
+    if (isOurRefund(paid) || !mayBeSame(refund, paid)) continue;
     if (!(await findRefundByReference(db, account_id, paid.reference))) return paid.answer;
   }
   return undefined;
 }
 
-/** What failed makes room: the processor may have given the same money back again since. */
+/** Failed refunds first: they free the amount that a later refund may have used again. */
 export function failedFirst<Refund extends PaidRefund>(refunds: readonly Refund[]): Refund[] {
   const failed = refunds.filter(({ answer }) => refundEndOf(answer)?.status === 'failed');
   return [...failed, ...refunds.filter((refund) => !failed.includes(refund))];
 }
 
 /**
- * Brings our books up to one refund at the processor. One of ours that is on its way is left to whoever works on it.
- * @param charge the one that its payment has paid.
+ * Books one refund at the processor. Leaves a refund of ours in flight to its own attempt.
+ * @param charge the one that took the payment.
  * @param refused as for `bookForeignRefund`.
- * @returns undefined if there was nothing to do, or if it does not fit; the comparison then tells.
+ * @returns undefined if nothing was to do, or the refund does not fit. The comparison with the processor reports the
+ * latter.
  * @throws RefundUndecided while it may be a pending one of ours.
  */
-export async function catchUpWith(
+export async function importRefund(
   tx: Tx,
   processor: Processor,
   charge: Pick<Charge, 'account_id' | 'id'>,
@@ -111,7 +111,7 @@ export async function catchUpWith(
     return reversed && { kind: 'reversed', id: known.id, alarm: reversed.alarm };
   }
   if (isOurRefund(paid)) {
-    if (end.status === 'failed') return undefined; // nothing had been counted
+    if (end.status === 'failed') return undefined; // it was never counted
     if (paid.account !== charge.account_id || paid.charge !== charge.id) return undefined;
     const rebuilt = await rebuildRefund(tx, processor, paid);
     return rebuilt ? { kind: 'rebuilt', id: paid.refund } : undefined;
@@ -121,12 +121,12 @@ export async function catchUpWith(
 }
 
 /**
- * What the end of a refund, as the processor told it, means beside the other refunds of its charge. If it does not fit
- * our books, they are behind, and catch up first: so that the next refund is reserved from what is true.
- * @returns undefined while a refund that was made at the desk, which may be why it was refused, has not ended there.
- * @throws what the SDK throws, if the list cannot be read: then nothing has been decided.
+ * Checks the processor's answer against the other refunds of the charge. If the answer does not fit our books, they are
+ * behind: book the processor's refunds first, so that the next refund is reserved from correct amounts.
+ * @returns undefined while a refund in flight at the processor may be the reason of the refusal.
+ * @throws the SDK's error if the list cannot be read: then nothing has been decided.
  */
-export async function endBesideTheOthers(
+export async function checkAgainstOtherRefunds(
   db: Database,
   processor: Processor,
   { account_id, id, charge_id, amount, cause }: Refund,
@@ -135,26 +135,26 @@ export async function endBesideTheOthers(
 ): Promise<RefundEnd | undefined> {
   const now = async () => {
     const charge = await findCharge(db, account_id, charge_id);
-    if (!charge) throw new Error(`${charge_id} is to be given back, but is not there`);
+    if (!charge) throw new Error(`cannot refund ${charge_id}: there is no such charge`);
     return { charge, left: charge.amount - charge.amount_refunded };
   };
   const { charge, left } = await now();
-  // Refused without a refund of its own at the processor (one that we owe looks after that itself, when it has ended),
-  // or more than our books allow.
+  // Either refused without a refund at the processor (`Compensation` checks the ones that we owe by itself), or more
+  // than our books allow.
   const refused = end.status === 'failed' && end.reference === null && cause === null;
   const doubtful = refused || (end.status === 'succeeded' && amount > left);
   if (!doubtful) return end;
-  const { listed, undecided } = await catchUpWithRefunds(db, processor, charge, {
+  const { listed, undecided } = await importRefunds(db, processor, charge, {
     notAfter,
     ...(refused ? { refused: id } : {}),
   });
   if (end.status === 'succeeded') return end;
-  // What may be another pending one of ours has gone back all the same. To wait for that one could last for ever: it
-  // may have been refused as well, and wait for this one.
+  // An undecided refund that succeeded has returned its money, too. Do not wait for the pending refund that it may be:
+  // that one may have been refused as well and wait for this one.
   const gone = undecided.filter(({ paid }) => paid.answer.kind === 'succeeded');
   const leftNow = gone.reduce((left, { paid }) => left - paid.amount, (await now()).left);
   if (amount > leftNow) return { ...end, failureCode: EXCEEDS };
   const open = listed.filter(({ answer }) => answer.kind === 'unknown');
-  const onItsWay = open.reduce((sum, refund) => sum + refund.amount, 0);
-  return amount > leftNow - onItsWay ? undefined : end;
+  const inFlight = open.reduce((sum, refund) => sum + refund.amount, 0);
+  return amount > leftNow - inFlight ? undefined : end;
 }

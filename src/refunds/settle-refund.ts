@@ -20,17 +20,17 @@ import {
 import { REFUND_FAILED } from './refund.problems.js';
 import { linkTo } from '../http/resource-link.js';
 
-/** The failure code of a refund that the processor refused because of what had gone back without us. */
+/** Failure code: the processor refused the refund because of refunds that our books did not have. */
 export const EXCEEDS = 'refund_exceeds_charge';
-/** The failure code of a refund that was booked as made at the desk, and then was found to be one of ours. */
+/** Failure code: the refund was booked as made at the processor and then turned out to be one of ours. */
 const COUNTED_ELSEWHERE = 'counted_as_another_refund';
 
-/** The id of a refund that names none of ours: the processor's reference names it. */
+/** The id of a refund that was made at the processor, derived from its reference there. */
 export function foreignRefundId(accountId: string, reference: string): string {
   return deriveId('re', accountId, 'made at the processor', reference);
 }
 
-/** How a refund ends by what the processor said; undefined if it does not end by that. */
+/** The refund's end for an answer of the processor; undefined if the answer is not final. */
 export function refundEndOf(answer: ProcessorAnswer): RefundEnd | undefined {
   switch (answer.kind) {
     case 'succeeded':
@@ -46,28 +46,28 @@ export function refundEndOf(answer: ProcessorAnswer): RefundEnd | undefined {
 }
 
 /**
- * The processor's word does not fit what our books say of the other refunds of the charge: they are behind. Whoever
- * meets this reads the processor's list, outside of any transaction, and tries again.
+ * The processor's answer does not fit our other refunds of the charge: our books are behind. The caller reads the
+ * processor's list outside of the transaction, then tries again.
  */
-export class RefundsBehind extends Error {}
+export class RefundsOutOfDate extends Error {}
 
 /**
- * The third beat: refund, charge and event move together. Locks go record, charge, refund, as in the first beat.
- * @throws RefundsBehind if more would have gone back than was taken: an earlier refund must have failed since.
+ * The third beat: refund, charge and event change together. Lock order: record, charge, refund.
+ * @throws RefundsOutOfDate if the refunds would exceed the charge: an earlier refund must have failed at the processor.
  */
 export async function settleRefund(
   tx: Tx,
   chargeId: string,
-  told: RefundEnd,
+  reported: RefundEnd,
   { accountId, id }: Pick<Intent, 'accountId' | 'id'>,
 ): Promise<Refund> {
   const locked = await lockCharge(tx, accountId, chargeId);
-  if (!locked) throw new Error(`${id} gives back ${chargeId}, which is not there`);
-  const { charge: before, end } = await takeOver(tx, locked, id, told);
+  if (!locked) throw new Error(`${id} refunds ${chargeId}: there is no such charge`);
+  const { charge: before, end } = await takeOver(tx, locked, id, reported);
   const refund = await endRefund(tx, accountId, id, end);
   if (refund.status === 'succeeded') {
     if (before.amount_refunded + refund.amount > before.amount)
-      throw new RefundsBehind(`${id} succeeded, but ${chargeId} has not so much left`);
+      throw new RefundsOutOfDate(`${id} succeeded, but ${chargeId} has less than that left`);
     const charge = await addRefunded(tx, before, refund.amount);
     await recordEvent(tx, {
       accountId,
@@ -82,9 +82,9 @@ export async function settleRefund(
 }
 
 /**
- * The same refund may have been booked as made at the processor's desk: its names were edited away there, and ours was
- * not pending here, as after a restore. The row of ours takes over its reference and how it ended; its sum is counted
- * once. The charge is locked.
+ * The same refund may be booked already as made at the processor: its names were edited away there, and ours was not
+ * pending here, for example after a restore. Our row takes over its reference and its end; the amount counts once. The
+ * caller holds the charge's lock.
  */
 async function takeOver(
   tx: Tx,
@@ -107,12 +107,12 @@ async function takeOver(
 }
 
 /**
- * A refund that had succeeded failed after all: the bank sent the money back. Its amount can be refunded again. One
- * that we owed is parked as well, because nothing asks for it a second time by itself: the same card would most likely
- * fail again, and an order that was canceled for it has no job left. A person refunds it with a key of their own, or
- * pays the customer in another way.
- * @param end the processor's word, with its name for the refund.
- * @returns the refund, with the line for the log if we owed it; undefined if it was done before, or had not succeeded.
+ * A succeeded refund failed later: the bank returned the money, and its amount can be refunded again. A refund that we
+ * owed is parked as well, because nothing asks for it again: the same card would probably fail again, and the job of
+ * the canceled order is done. An operator refunds it with a new key, or pays the customer another way.
+ * @param end the processor's failure, with its reference for the refund.
+ * @returns the refund, with the line for the log if we owed it; undefined if it had not succeeded, or was reversed
+ * before.
  */
 export async function reverseRefund(
   tx: Tx,
@@ -145,7 +145,7 @@ async function recordFailed(tx: Tx, refund: Refund): Promise<void> {
   });
 }
 
-/** The answer that a refund's end stands for, from its row alone. */
+/** The stored answer of an ended refund, from its row alone. */
 export function refundAnswer(refund: Refund, requestId: string): Answer {
   if (refund.status === 'succeeded')
     return created(linkTo('refund', refund.id).url, refundToWire(refund));

@@ -1,4 +1,4 @@
-/** A row of `products`: what is there, and how much of it is promised to charges that have not ended. */
+/** A row of `products`: the stock, and how much of it is held for pending charges and unshipped orders. */
 export interface Product {
   account_id: string;
   sku: string;

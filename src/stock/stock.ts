@@ -1,7 +1,6 @@
 import type { Database, Tx } from '../database/database.js';
 import type { Product } from './product.entity.js';
 
-/** How many of a sku. */
 export interface Quantity {
   sku: string;
   quantity: number;
@@ -36,7 +35,7 @@ export async function insertProduct(
   return rows[0];
 }
 
-/** Counts the stock anew. Compare-and-set on the version; @returns undefined if it has moved on. */
+/** Sets the counted stock. Compare-and-set on the version; @returns undefined if the product has changed since. */
 export async function updateProduct(
   tx: Tx,
   before: Product,
@@ -52,9 +51,9 @@ export async function updateProduct(
 }
 
 /**
- * Promises stock to a charge. A sku without a product is not tracked.
- * Locks the products in the order of their skus, so that two orders with the same skus cannot deadlock.
- * @returns the skus of which there is too little; then nothing was held.
+ * Holds stock for a charge. A sku without a product is not tracked. Locks the products in the order of their skus, so
+ * that two orders with the same skus cannot deadlock.
+ * @returns the skus with too little stock; then nothing was held.
  */
 export async function holdStock(
   tx: Tx,
@@ -86,7 +85,7 @@ export async function holdStock(
   return [];
 }
 
-/** Gives back what is left of a charge's promise. Told again, it does nothing: the movement's key names its cause. */
+/** Releases what a charge still holds. Idempotent: the movement's key contains its cause. */
 export async function releaseStock(tx: Tx, accountId: string, cause: string): Promise<void> {
   await lockHeldProducts(tx, accountId, cause);
   const released = await tx.query<Quantity>(
@@ -107,8 +106,8 @@ export async function releaseStock(tx: Tx, accountId: string, cause: string): Pr
 }
 
 /**
- * Books what a charge had been promised: it leaves the shelf. Told again, it does nothing.
- * @returns false if a correction of the stock has made that impossible; then nothing was booked.
+ * Books what a charge holds: it leaves the stock. Idempotent.
+ * @returns false if a correction left too little stock; then nothing was booked.
  */
 export async function bookStock(tx: Tx, accountId: string, cause: string): Promise<boolean> {
   await lockHeldProducts(tx, accountId, cause);
@@ -140,7 +139,7 @@ export async function bookStock(tx: Tx, accountId: string, cause: string): Promi
   return true;
 }
 
-/** Locks in the order of the skus, as everywhere. What is read after it, by a statement of its own, is current. */
+/** Locks in the order of the skus. A later statement of the same transaction sees current rows. */
 async function lockHeldProducts(tx: Tx, accountId: string, cause: string): Promise<void> {
   await tx.query(
     `SELECT 1 FROM products WHERE account_id = $1 AND sku IN (
@@ -150,7 +149,7 @@ async function lockHeldProducts(tx: Tx, accountId: string, cause: string): Promi
   );
 }
 
-/** A count that differs is a movement as well, so that the sum of all movements is what is there. */
+/** A corrected count is a movement as well, so that the movements always add up to the stock. */
 async function adjust(
   tx: Tx,
   { account_id, sku, version }: Product,

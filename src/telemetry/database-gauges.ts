@@ -3,7 +3,7 @@ import pg from 'pg';
 import type { Gauge } from 'prom-client';
 import { DataSource } from 'typeorm';
 import { NEEDS_ATTENTION } from '../idempotency/attention.js';
-import { IS_PARKED } from '../jobs/queue-tables.js';
+import { IS_DEAD_LETTER } from '../jobs/queue-tables.js';
 import { connectionTarget } from '../database/connection-target.js';
 import { POOL_OPTIONS } from '../database/database.js';
 import { Draining } from '../http/draining.js';
@@ -19,7 +19,7 @@ const FIGURES = `
     COALESCE(EXTRACT(EPOCH FROM clock_timestamp() - min(first_seen_at)), 0)::float8 AS oldest,
     (SELECT count(*)::int FROM idempotency_records WHERE ${NEEDS_ATTENTION}) AS needing_attention,
     (SELECT count(*)::int FROM parked_payments WHERE resolved_at IS NULL) AS parked,
-    (SELECT count(*)::int FROM graphile_worker.jobs WHERE ${IS_PARKED}) AS parked_jobs,
+    (SELECT count(*)::int FROM graphile_worker.jobs WHERE ${IS_DEAD_LETTER}) AS parked_jobs,
     (SELECT COALESCE(EXTRACT(EPOCH FROM clock_timestamp() - min(due_at)), 0)::float8 FROM (
        SELECT min(run_at) AS due_at FROM graphile_worker.jobs
          WHERE run_at <= now() AND locked_at IS NULL AND attempts < max_attempts

@@ -45,13 +45,13 @@ describe('the API key', () => {
     );
   });
 
-  it('that was revoked is refused a second later, like an unknown one', async () => {
+  it('that was revoked is refused after one second, like an unknown one', async () => {
     const revoked = await addApiKey(new TypeOrmDatabase(app.db), app.acme.id);
     expect((await as(`Bearer ${revoked}`)).status).toBe(200);
     await app.db.query('UPDATE api_keys SET revoked_at = now() WHERE key_hash = $1', [
       sha256(revoked),
     ]);
-    await delay(1_000); // real time: it is the promise
+    await delay(1_000); // real time: one second is the promise
     const bytes = async (apiKey: string) => {
       const { text, body } = await as(`Bearer ${apiKey}`);
       return text.replace(body.request_id, '');
@@ -59,7 +59,7 @@ describe('the API key', () => {
     expect(await bytes(revoked)).toBe(await bytes('sk_test_nobody'));
   });
 
-  it('is kept as its hash only', async () => {
+  it('is stored only as its hash', async () => {
     const rows: object[] = await app.db.query('SELECT * FROM api_keys WHERE account_id = $1', [
       app.acme.id,
     ]);
@@ -70,7 +70,7 @@ describe('the API key', () => {
 });
 
 describe('two keys of one account', () => {
-  it('see the same charges and share the idempotency keys: a renewed key retries safely', async () => {
+  it('see the same charges and share idempotency keys, so a retry with a new API key is safe', async () => {
     const renewed = await addApiKey(new TypeOrmDatabase(app.db), app.acme.id);
     const key = randomUUID();
     const first = await post(app, '/charges', CHARGE, { key });
@@ -80,7 +80,7 @@ describe('two keys of one account', () => {
     expect((await call(app, `/charges/${first.body.id}`, { apiKey: renewed })).status).toBe(200);
   });
 
-  it('of two accounts share nothing: the same key is another charge', async () => {
+  it('of two accounts share nothing: the same idempotency key makes another charge', async () => {
     const key = randomUUID();
     const ours = await post(app, '/charges', CHARGE, { key });
     const theirs = await post(app, '/charges', CHARGE, { key, apiKey: app.globex.apiKey });
@@ -102,7 +102,7 @@ describe('no API key is needed', () => {
     },
   );
 
-  it.each(['/charges', '/charges/ch_1', '/idempotency-keys/a'])('but for %s', async (path) => {
+  it.each(['/charges', '/charges/ch_1', '/idempotency-keys/a'])('except for %s', async (path) => {
     expect((await call(app, path, { apiKey: null })).status).toBe(401);
     const answer = await sendRaw(app.port, head(`GET ${path}`, {}));
     expect(answer.headers['www-authenticate']).toBe('Bearer');

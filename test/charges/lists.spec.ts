@@ -17,7 +17,7 @@ beforeAll(async () => {
     apiKey: owner.apiKey,
     body: { currency: 'eur', items: [{ sku: 'tea', quantity: 1, unit_amount: 1 }] },
   });
-  // Three to a microsecond, twenty to a millisecond: neither Date nor the time alone tells them apart.
+  // Three in each microsecond, twenty in each millisecond: neither Date nor the time alone distinguishes them.
   const rows: { id: string; created_at: string }[] = await app.db.query(
     `INSERT INTO charges (account_id, id, status, amount, currency, payment_method, metadata, order_id,
        processor, processor_parameters, processor_reference, failure_code, settled_at, created_at)
@@ -72,14 +72,14 @@ describe('a page', () => {
   );
 
   it('is empty for an account without charges', async () => {
-    const nobody = await makeAccount(app.db, 'Nobody');
-    const { body } = await call(app, '/charges', { apiKey: nobody.apiKey });
+    const empty = await makeAccount(app.db, 'Nobody');
+    const { body } = await call(app, '/charges', { apiKey: empty.apiKey });
     expect(body).toEqual({ object: 'list', data: [], has_more: false, url: '/charges' });
   });
 });
 
 describe('the cursors', () => {
-  it.each([1, 7, 10, 59])('lead through all by %i, forwards', async (limit) => {
+  it.each([1, 7, 10, 59])('page through all by %i, forwards', async (limit) => {
     const seen: string[] = [];
     for (let page = await list(`?limit=${limit}`); ;) {
       seen.push(...page.ids);
@@ -89,7 +89,7 @@ describe('the cursors', () => {
     expect(seen).toEqual(newestFirst);
   });
 
-  it.each([1, 7, 10, 59])('lead through all by %i, backwards', async (limit) => {
+  it.each([1, 7, 10, 59])('page through all by %i, backwards', async (limit) => {
     const seen: string[] = [newestFirst.at(-1) ?? ''];
     for (;;) {
       const page = await list(`?limit=${limit}&ending_before=${seen[0]}`);
@@ -118,7 +118,7 @@ describe('the cursors', () => {
     },
   );
 
-  it('of another account are answered like those never issued', async () => {
+  it('of another account get the same answer as unknown ones', async () => {
     const id = newestFirst[3];
     const answer = async (cursor: string | undefined) => {
       const { text, body } = await call(app, `/charges?starting_after=${cursor}`);
@@ -137,7 +137,7 @@ describe('the filters', () => {
     for (const charge of body.data) expect(charge.status).toBe(status);
   });
 
-  it('page on within what they leave', async () => {
+  it('apply to every page', async () => {
     const all = (await list('?limit=100&order=order-a')).ids;
     expect(all).toHaveLength(ROWS / 3 + 1);
     const first = await list('?limit=4&order=order-a');
@@ -218,7 +218,7 @@ describe('the filters', () => {
     expect(await refused(query)).toEqual([pointer]);
   });
 
-  it('all that is wrong is told at once', async () => {
+  it('all errors are reported at once', async () => {
     expect((await refused('limit=0&status=x&nonsense=1&order=a&order=b')).sort()).toEqual([
       '/limit',
       '/nonsense',

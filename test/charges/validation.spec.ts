@@ -43,7 +43,7 @@ describe('amount', () => {
     },
   );
 
-  it('refuses every other type, and being left out', async () => {
+  it('refuses every other type, and absence', async () => {
     for (const amount of [...WRONG_TYPES, '', undefined])
       expect(await refused({ amount })).toEqual(['/amount']);
   });
@@ -62,7 +62,7 @@ describe('currency', () => {
   );
 
   it.each(['isk', 'ugx', 'mga', 'xau', 'xdr', 'xts', 'xxx'])(
-    'refuses %s, which the processor does not count as ISO 4217 does, or is no money',
+    'refuses %s, which is no money or has other decimals at the processor than in ISO 4217',
     async (currency) => {
       expect(await refused({ currency })).toEqual(['/currency']);
       const naive = await post(app, '/lab/naive/charges', { ...CHARGE, currency });
@@ -73,7 +73,7 @@ describe('currency', () => {
     },
   );
 
-  it('of three decimals takes and refunds what ends in 0, and refuses what does not', async () => {
+  it('with three decimals accepts and refunds only amounts that end in 0', async () => {
     expect(await refused({ currency: 'kwd', amount: 5124 })).toEqual(['/amount']);
     const paid = await charge({ currency: 'kwd', amount: 5120 });
     expect(paid.status).toBe(201);
@@ -87,7 +87,7 @@ describe('currency', () => {
     expect((await post(app, refunds, {})).body).toMatchObject({ amount: 5010 });
   });
 
-  it('refuses every other type, and being left out', async () => {
+  it('refuses every other type, and absence', async () => {
     for (const currency of [...WRONG_TYPES, ['eur'], undefined])
       expect(await refused({ currency })).toEqual(['/currency']);
   });
@@ -108,7 +108,7 @@ describe('texts', () => {
       expect(await refused({ description })).toEqual(['/description']);
   });
 
-  it('a character is a code point, so that an emoji counts for as many as it has', async () => {
+  it('a character is a code point, so an emoji may count as several', async () => {
     const fits = EMOJI.repeat(333) + '😀';
     expect((await charge({ description: fits })).body).toMatchObject({ description: fits });
     expect(await refused({ description: `${fits}x` })).toEqual(['/description']);
@@ -191,7 +191,7 @@ describe('members', () => {
     ]);
   });
 
-  it('that are wrong are all told at once, each once', async () => {
+  it('that are wrong are all reported, each once', async () => {
     const pointers = await refused({
       amount: 'x',
       currency: 'EUR',
@@ -216,7 +216,7 @@ describe('members', () => {
     );
   });
 
-  it('of an empty object are missed', async () => {
+  it('that are missing in an empty object are reported', async () => {
     const { body } = await post(app, '/charges', {});
     expect(body.errors.map(({ pointer }: { pointer: string }) => pointer).sort()).toEqual([
       '/amount',
@@ -248,7 +248,7 @@ describe('order', () => {
     }
   });
 
-  it('does not excuse an amount that is wrong', async () => {
+  it('does not make a wrong amount valid', async () => {
     expect(await refused({ order: 'ord-none', amount: 0, currency: null })).toEqual([
       '/currency',
       '/amount',

@@ -27,7 +27,7 @@ afterAll(async () => {
   await service.stop();
 });
 
-/** A visit of the shop's first page makes an order. */
+/** Visiting the shop's first page makes an order. */
 async function newOrder(): Promise<string> {
   const { status, headers } = await fetch(`${shopUrl}/`, { redirect: 'manual' });
   expect(status).toBe(303);
@@ -62,7 +62,7 @@ describe('npm run shop', () => {
     ['no key', JSON.stringify({ ...sound, key: undefined })],
     ['a key that no header can carry', JSON.stringify({ ...sound, key: 'a\nb' })],
     ['no order', JSON.stringify({ ...sound, order: undefined })],
-  ])('tells a client that sends %s to correct it, not to repeat it', async (_what, body) => {
+  ])('answers after_fix, not same_key, to a client that sends %s', async (_what, body) => {
     const answer = await fetch(`${shopUrl}/pay`, { method: 'POST', body });
     expect([answer.status, await answer.json()]).toEqual([
       400,
@@ -72,11 +72,11 @@ describe('npm run shop', () => {
 });
 
 describe('the checkout page', () => {
-  /** What becomes of the answer to a tab's request number `nr`, counted from 0. */
+  /** What happens to the answer of a tab's request number `nr`, counted from 0. */
   type Road = (nr: number) => Promise<void>;
   const losing: Road = () => Promise.reject(new TypeError('network error'));
 
-  /** A browser's tab, as far as the script needs one. `load` is a visit or a reload. */
+  /** As much of a browser tab as the script needs. `load` is a visit or a reload. */
   function tab(order: string) {
     const kept = new Map<string, string>();
     const sessionStorage = {
@@ -123,7 +123,7 @@ describe('the checkout page', () => {
     return { load, sent, kept };
   }
 
-  test('loads the script, which is no other than the one that is tested', () => {
+  test('loads the script that this file tests', () => {
     expect(html).toContain('<script type="module" src="checkout.js"></script>');
     expect(html).toContain('id="checkout" data-order="');
     expect(html).toContain('id="result"');
@@ -134,7 +134,7 @@ describe('the checkout page', () => {
     const order = await newOrder();
     const browser = tab(order);
     expect(browser.load()).toHaveProperty('pay');
-    expect(browser.kept.size).toBe(1); // made at load, before anything is sent
+    expect(browser.kept.size).toBe(1); // made when the page loads, before any request
     expect(await browser.load(losing).pay()).toContain('not be charged twice');
     expect(await browser.load().pay()).toBe('Paid. Thank you.');
     expect(new Set(browser.sent).size).toBe(1);
@@ -160,7 +160,7 @@ describe('the checkout page', () => {
     expect(new Set(browser.sent).size).toBe(2);
   });
 
-  test('keeps the key of the next attempt when a decline of the last one comes late', async () => {
+  test('keeps the key of the next attempt when the decline of the previous one arrives late', async () => {
     const browser = tab(await newOrder());
     const resolvers: (() => void)[] = [];
     const arrivals = [0, 1, 2, 3].map(
@@ -179,13 +179,13 @@ describe('the checkout page', () => {
     arrive(3);
     expect(await next).toBe('Paid. Thank you.');
     arrive(2);
-    expect(await later).toBe('Paid. Thank you.'); // and not that the card was declined
+    expect(await later).toBe('Paid. Thank you.'); // not "the card was declined"
     const [ended, current] = new Set(browser.sent);
     expect(browser.sent).toEqual([ended, ended, ended, current]);
     expect([...browser.kept.values()]).toEqual([current]);
   });
 
-  test('in a second tab is told that the order is paid', async () => {
+  test('shows in a second tab that the order is paid', async () => {
     const order = await newOrder();
     await tab(order).load().pay();
     expect(await tab(order).load().pay()).toBe('This order is paid already.');

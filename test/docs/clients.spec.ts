@@ -17,7 +17,7 @@ let service: Service;
 let proxy: Awaited<ReturnType<typeof lossyProxy>>;
 let chargeOnce: ChargeOnce;
 beforeAll(async () => {
-  service = await startService({ slowMs: 1_500 }); // longer than the one second that curl waits
+  service = await startService({ slowMs: 1_500 }); // longer than curl's timeout of one second
   proxy = await lossyProxy(service.apiUrl);
   ({ chargeOnce } = await loadRecipe<{ chargeOnce: ChargeOnce }>('charge-once'));
 });
@@ -53,10 +53,10 @@ describe('curl', () => {
     return { printed, complaints, code };
   }
 
-  test('with a key repeats until it has the answer, and takes the money once', async () => {
+  test('with a key retries until it has the answer, and the money is taken once', async () => {
     const { printed, complaints, code } = await curl('curl-with-a-key');
     expect({ code, complaints }).toMatchObject({ code: 0 });
-    expect(complaints).toContain('timed out'); // or the test would prove nothing
+    expect(complaints).toContain('timed out'); // otherwise the test would prove nothing
     const charge = JSON.parse(printed) as { id: string; status: string };
     expect(charge.status).toBe('succeeded');
     expect(await paidFor(charge.id)).toBe(1);
@@ -70,7 +70,7 @@ describe('curl', () => {
 });
 
 describe('fetch', () => {
-  /** Notes the pauses and takes none. */
+  /** Records the pauses without waiting. */
   function noted() {
     const pauses: number[] = [];
     return { pauses, sleep: async (ms: number) => void pauses.push(ms) };
@@ -87,7 +87,7 @@ describe('fetch', () => {
     expect(await paidFor(body.id ?? '')).toBe(1);
   });
 
-  test('waits for as long as Retry-After says, and a random while that may double each time', async () => {
+  test('waits for Retry-After plus a random time whose limit doubles with each attempt', async () => {
     const later = {
       status: 503,
       headers: { 'retry-after': '3', 'content-type': 'application/problem+json' },
@@ -123,7 +123,7 @@ describe('fetch', () => {
   test.each([
     ['no key', undefined],
     ['a key that no header can carry', 'a\nb'],
-  ])('throws at %s: it is no lost request, and `undefined` is no key', async (_what, key) => {
+  ])('throws for %s: it is no lost request, and `undefined` is no key', async (_what, key) => {
     const { pauses, sleep } = noted();
     const before = proxy.keys.length;
     const request = { api: proxy.url, apiKey, key: key as string, body: CARD, sleep };
@@ -152,7 +152,7 @@ describe('fetch', () => {
     expect(await paidFor(answer.body.id ?? '')).toBe(1);
   });
 
-  test('does not repeat what a proxy refuses for good', async () => {
+  test('does not repeat a final refusal of a proxy', async () => {
     const { pauses, sleep } = noted();
     proxy.next({ status: 403, body: JSON.stringify({ message: 'not you' }) });
     const answer = await chargeOnce({
@@ -165,7 +165,7 @@ describe('fetch', () => {
     expect([answer.status, pauses]).toEqual([403, []]);
   });
 
-  test('says that the outcome is unknown when its patience ends; the same key finds it later', async () => {
+  test('reports an unknown outcome after its last attempt; the same key finds it later', async () => {
     const key = randomUUID();
     const before = (await payments()).length;
     const request = { api: proxy.url, apiKey, key, body: CARD, attempts: 2, sleep: noted().sleep };

@@ -14,7 +14,7 @@ import { send } from '../support/raw-client.js';
 import { loadRecipe, recipe } from '../support/recipes.js';
 import { startService, type Service } from '../support/service.js';
 
-// The recipes that keep a key where it survives a crash: a purchase's row, a phone's disk.
+// The recipes that store a key where it survives a crash: in a purchase's row, on a phone's disk.
 
 const apiKey = 'sk_test_acme';
 const CARD = { amount: 1999, currency: 'usd', payment_method: 'pm_card_visa' };
@@ -89,7 +89,7 @@ describe('the queue worker', () => {
     expect(purchase).toMatchObject({ attempt: 1, charge: paid.body.id });
   });
 
-  test('delivers again while the charge that paid the order is not seen to have succeeded', async () => {
+  test('repeats the job until the charge that paid the order has succeeded', async () => {
     const { purchase, deliver } = await orderOf();
     const resource = { object: 'charge', id: 'ch_x', url: '/charges/ch_x' };
     const paid = { code: 'order_already_paid', retry: 'no', detail: 'paid', resource };
@@ -128,7 +128,7 @@ describe('the queue worker', () => {
     expect(purchase).not.toHaveProperty('charge');
   });
 
-  test('leaves a fault of the worker itself to the dead-letter queue', async () => {
+  test('lets the worker’s own errors go to the dead-letter queue', async () => {
     const { purchase, deliver } = await orderOf();
     purchase.payment = { order: purchase.id };
     await expect(deliver()).rejects.toThrow(purchase.id);
@@ -165,7 +165,9 @@ describe('the queue worker', () => {
   });
 });
 
-/** The app, with a file as its disk. With an order it buys, by two taps at once; without, it starts and resumes. */
+/**
+ * The app, with a file as its disk. With an order, it buys with two taps at once; without one, it starts and resumes.
+ */
 const APP = `import { readFileSync, writeFileSync } from 'node:fs';
 import { phone } from './phone.mjs';
 const [shop, order, method] = process.argv.slice(2);
@@ -192,7 +194,7 @@ describe('the phone', () => {
   let home: string;
   let shop: Server;
   let shopUrl: string;
-  /** Happens when the charge is made, before the phone has its answer. */
+  /** Runs when the charge is made, before the phone has its answer. */
   let beforeAnswer = () => {};
 
   beforeAll(async () => {
@@ -224,7 +226,7 @@ describe('the phone', () => {
     await writeFile(join(home, 'disk.json'), '{}');
   });
 
-  /** One life of the app. */
+  /** One run of the app. */
   function live(...args: string[]) {
     const app = spawn(process.execPath, ['app.mjs', shopUrl, ...args], { cwd: home });
     const printed = text(app.stdout);
@@ -243,7 +245,7 @@ describe('the phone', () => {
     expect(await disk()).toEqual({});
   });
 
-  test('that is killed after the charge and before the answer finds its key at the next start', async () => {
+  test('that is killed between charge and answer finds its key at the next start', async () => {
     const order = await newOrder();
     const app = live(order, 'pm_card_visa');
     beforeAnswer = app.kill;

@@ -45,7 +45,7 @@ async function run(command: string, args: string[], env = {}): Promise<Printed> 
   return JSON.parse(await text(child.stdout)) as Printed;
 }
 
-/** A driver calls the recipe once with (api, apiKey, key, body) and counts its pauses instead of taking them. */
+/** A driver calls the recipe once with (api, apiKey, key, body) and counts its pauses instead of waiting. */
 interface Language {
   name: string;
   there: boolean;
@@ -155,7 +155,7 @@ for (const language of languages) {
       ]);
     });
 
-    test('says that the outcome is unknown when its patience ends', async () => {
+    test('reports an unknown outcome after its last attempt', async () => {
       const key = randomUUID();
       const { error, pauses } = await language.call('http://127.0.0.1:9', apiKey, key, CARD);
       expect([error, pauses]).toEqual([`no outcome yet for ${key}`, 8]);

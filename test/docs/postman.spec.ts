@@ -26,9 +26,9 @@ interface Assertion {
 interface Report {
   code: number | null;
   printed: string;
-  /** What the scripts asserted, and whether it held. */
+  /** Each assertion of the scripts, and whether it held. */
   assertions: Assertion[];
-  /** The last value of the variable `run`, as it was sent. */
+  /** The last value of the variable `run` in a request. */
   run: string;
 }
 
@@ -46,7 +46,7 @@ afterAll(async () => {
   await rm(home, { recursive: true, force: true });
 });
 
-/** Newman as a program of its own, as `npx newman run` would. */
+/** Newman as its own process, as `npx newman run` starts it. */
 async function newman(service: Service, run: Run = {}): Promise<Report> {
   const { collection: file = COLLECTION, folder, iterations = 1 } = run;
   const report = join(home, 'report.json');
@@ -72,7 +72,7 @@ async function newman(service: Service, run: Run = {}): Promise<Report> {
   return { code, printed, assertions, run: raw.match(/purchase-[0-9a-f]{8}/g)?.at(-1) ?? '' };
 }
 
-/** The collection as an app keeps it, with the values of its last run. Newman has no export of them. */
+/** The collection with the variables of its last run, as an app stores it. Newman cannot export them. */
 async function withKept(run: string): Promise<string> {
   const kept = structuredClone(collection);
   for (const variable of kept.variable) if (variable.key === 'run') variable.value = run;
@@ -90,7 +90,7 @@ interface RawReport {
   };
 }
 
-/** Every assertion held, the ledger was read, and the late retry was skipped aloud. */
+/** Checks that every assertion held, the ledger was read, and the late retry was reported as skipped. */
 function expectHeld({ code, printed, assertions }: Report, iterations: number): void {
   expect(assertions.filter(({ failed }) => failed)).toEqual([]);
   if (code !== 0) throw new Error(printed);
@@ -103,7 +103,7 @@ function expectHeld({ code, printed, assertions }: Report, iterations: number): 
   expect(count('SKIPPED: the late retry')).toBe(iterations);
 }
 
-/** Sent only where keys expire soon. */
+/** Sent only if keys expire soon. */
 const LATE = ['Look the key up until it has expired', 'Retry'];
 
 describe('the Postman collection', () => {
@@ -123,9 +123,9 @@ describe('the Postman collection', () => {
     ]);
   });
 
-  // Bruno's importer translates line by line: `await` where a function is not async does not even parse, and a
-  // variable that is set as a collection's is not found by `pm.variables.get`.
-  test('has scripts that other programs can import', () => {
+  // Bruno's importer translates line by line: `await` in a function that is not async does not parse, and
+  // `pm.variables.get` does not find a variable that was set on the collection.
+  test('has scripts that other tools can import', () => {
     const scripts = collection.item
       .flatMap(({ item }) => item)
       .flatMap(({ event }) => event.map(({ script }) => script.exec.join('\n')));
@@ -143,7 +143,7 @@ describe('the Postman collection', () => {
     expect(scripts.filter((each) => /^.+pm\.sendRequest/m.test(each))).toEqual([]);
   });
 
-  test('holds against the running system, in each iteration and with the variables of the last run', async () => {
+  test('passes against the running system, in each iteration and with the variables of the last run', async () => {
     const service = await startService({ env: { PROCESSOR_TIMEOUT_MS: '2000' } });
     try {
       const twice = await newman(service, { iterations: 2 });

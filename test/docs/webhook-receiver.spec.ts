@@ -14,7 +14,7 @@ const page = await readFile('docs/webhook-receiver.md', 'utf8');
 const block = (name: string) =>
   new RegExp(`^\`\`\`\\w+ ${name}\\n([^]*?)^\`\`\`$`, 'm').exec(page)![1]!;
 
-/** The receiver of the page, as a process of its own, with its tables beside ours. */
+/** The page's receiver as its own process, with its tables in our database. */
 let service: Service;
 let worker: Running;
 let home: string;
@@ -24,7 +24,7 @@ let receiver: ChildProcess;
 beforeAll(async () => {
   service = await startService();
   await service.db.query(block('schema'));
-  home = await mkdtemp(join('node_modules', '.receiver-')); // where its imports are found
+  home = await mkdtemp(join('node_modules', '.receiver-')); // so that its imports are found
   const port = await freePort();
   url = `http://127.0.0.1:${port}/`;
   const made = await send(`${service.apiUrl}/webhook-endpoints`, {
@@ -93,7 +93,7 @@ test('a charge is one parcel, however often its event is sent again', async () =
   expect(await parcels()).toBe(1);
 });
 
-/** One message of ours; each call delivers it. */
+/** One message of ours. Each call delivers it. */
 function signed(): () => Promise<Response> {
   const id = `evt_${randomUUID()}`;
   const body = JSON.stringify({ type: 'charge.succeeded', data: { object: { id: 'ch_1' } } });
@@ -106,19 +106,19 @@ function signed(): () => Promise<Response> {
   return () => fetch(url, { method: 'POST', headers, body });
 }
 
-/** One message, sent by hand twenty times at once. */
+/** One message, sent twenty times at once. */
 async function flood(): Promise<number[]> {
   const deliver = signed();
   const answers = Array.from({ length: 20 }, () => deliver());
   return (await Promise.all(answers)).map(({ status }) => status);
 }
 
-test('twenty at once are one parcel, and each is told that it is done', async () => {
+test('twenty deliveries at once make one parcel, and each gets 204', async () => {
   expect(new Set(await flood())).toEqual(new Set([204]));
   expect(await parcels()).toBe(1);
 });
 
-test('a duplicate leaves the connection of the pool as it was', async () => {
+test('a duplicate leaves the pooled connection usable', async () => {
   const connections = async () => {
     const { rows } = await service.db.query<{ pid: number }>(
       `SELECT pid FROM pg_stat_activity WHERE application_name = 'receiver' ORDER BY pid`,
@@ -136,12 +136,12 @@ test('a duplicate leaves the connection of the pool as it was', async () => {
 test.each([
   ['forged', { 'webhook-id': 'evt_1', 'webhook-timestamp': '1', 'webhook-signature': 'v1,x' }],
   ['not signed', {}],
-])('a message that is %s is the sender’s fault: 400', async (_how, headers) => {
+])('a message that is %s gets 400', async (_how, headers) => {
   expect((await fetch(url, { method: 'POST', headers, body: '{}' })).status).toBe(400);
   expect(await parcels()).toBe(0);
 });
 
-test('without the look at webhook-id it is twenty parcels (control)', async () => {
+test('without the check of webhook-id, twenty deliveries make twenty parcels (control)', async () => {
   receiver.kill();
   await once(receiver, 'exit');
   const naive = block('receiver').replace('if (seen.rowCount === 1) ', '');

@@ -11,20 +11,20 @@ import {
   type WorkerProcess,
 } from '../support/worker-process.js';
 
-/** The API in this process, a mail server, and as many worker processes as a test starts. */
+/** The API in this process, a mail server, and the worker processes that a test starts. */
 export interface Shop extends Service {
   mail: MailCatcher;
   startWorkerProcess(env?: Record<string, string>): Promise<WorkerProcess>;
-  /** For one that must be there soon: what it takes over from gives up after a time limit, asleep or not. */
+  /** Use it if a worker must run soon: the sleeping one holds a lease that ends. */
   prepareWorkerProcess(): Promise<StandbyWorker>;
-  /** Puts every worker to sleep meanwhile: one that is left awake does the jobs of those that sleep. */
+  /** Stops every worker meanwhile: one left running would do the jobs of the stopped ones. */
   whileWorkersSleep<T>(work: () => Promise<T>): Promise<T>;
 }
 
 export async function startShop(env: Record<string, string> = {}): Promise<Shop> {
   const mail = await startMailCatcher();
   const service = await startService({
-    // Long enough that a job which is merely slow is not freed; what a test takes over, it has aged.
+    // Long enough that a slow job is not freed. A test ages the jobs that it wants to take over.
     env: { SMTP_URL: mail.url, JOB_LOCK_SECONDS: '15', ...env },
   });
   const alive = new Set<WorkerProcess>();
@@ -66,7 +66,7 @@ export async function startShop(env: Record<string, string> = {}): Promise<Shop>
   };
 }
 
-/** A thing in stock, an order for it, and the charge that paid the order. */
+/** A product, an order for it, and the charge that paid the order. */
 export interface Purchase {
   sku: string;
   order: string;
@@ -74,7 +74,7 @@ export interface Purchase {
   charge: string;
 }
 
-/** Buys two of ten. Nobody follows up on it unless a worker runs. */
+/** Buys two of ten. Nothing follows unless a worker runs. */
 export async function buy({ apiUrl }: Service, more: { email?: null } = {}): Promise<Purchase> {
   const name = randomUUID().slice(0, 8);
   const [sku, order, email] = [`sku-${name}`, `order-${name}`, `${name}@shop.test`];
@@ -94,7 +94,7 @@ export async function buy({ apiUrl }: Service, more: { email?: null } = {}): Pro
   return { sku, order, email, charge: paid.body.id };
 }
 
-/** What there is of each effect; one of each is right. */
+/** Counts each effect. One of each is correct. */
 export async function effectsOf(shop: Shop, { sku, order, email, charge }: Purchase) {
   const count = async (sql: string, ...values: unknown[]) =>
     (await shop.db.query<{ n: number }>(`SELECT count(*)::int AS n FROM ${sql}`, values)).rows[0]!
@@ -104,22 +104,22 @@ export async function effectsOf(shop: Shop, { sku, order, email, charge }: Purch
     [sku],
   );
   return {
-    // By Message-ID: a worker that is killed at the wrong moment leaves two copies of one message (receipts.spec.ts).
+    // By Message-ID: a worker killed at the wrong moment leaves two copies of one message (receipts.spec.ts).
     mails: new Set(shop.mail.of(email).map(({ messageId }) => messageId)).size,
     bookings: await count(`stock_movements WHERE cause = $1 AND kind = 'book'`, charge),
     onHand: Number(rows[0]?.on_hand),
     held: Number(rows[0]?.held),
     shipments: await count('fulfillments WHERE order_id = $1', order),
-    told: await count(
+    webhooks: await count(
       `events WHERE type = 'fulfillment.created' AND data #>> '{object,order}' = $1`,
       order,
     ),
   };
 }
 
-export const ONE_OF_EACH = { mails: 1, bookings: 1, onHand: 8, held: 0, shipments: 1, told: 1 };
+export const ONE_OF_EACH = { mails: 1, bookings: 1, onHand: 8, held: 0, shipments: 1, webhooks: 1 };
 
-/** Adds a job as the code does, in the caller's own words. */
+/** Adds a job as the code does. */
 export async function addJob(db: pg.Pool, task: string, payload: object): Promise<string> {
   const { rows } = await db.query<{ id: string }>(
     `SELECT id::text FROM graphile_worker.add_job($1, $2::json, max_attempts => 25)`,
@@ -137,7 +137,7 @@ export interface QueuedJob {
   last_error: string | null;
 }
 
-/** What is in the queue, parked jobs included. */
+/** All jobs in the queue, including dead letters. */
 export async function jobs(db: pg.Pool, task?: string): Promise<QueuedJob[]> {
   const { rows } = await db.query<QueuedJob>(
     `SELECT id::text, task_identifier AS task, payload, jobs.attempts, jobs.locked_at IS NOT NULL AS locked,
@@ -149,13 +149,13 @@ export async function jobs(db: pg.Pool, task?: string): Promise<QueuedJob[]> {
   return rows;
 }
 
-/** An attempt that is under way, or whose process was killed; in a query of `webhook_deliveries AS delivery`. */
+/** An attempt in flight, or one whose process was killed; for queries of `webhook_deliveries AS delivery`. */
 export const IS_UNDER_WAY = `delivery.status = 'pending' AND EXISTS (
   SELECT 1 FROM webhook_attempts AS attempt
   WHERE attempt.account_id = delivery.account_id AND attempt.delivery_id = delivery.id
     AND attempt.number = delivery.attempts AND response_status IS NULL AND error IS NULL)`;
 
-/** One statement, so that nothing is missed on its way from an event to its jobs and deliveries. */
+/** One statement, so that nothing is missed between an event and its jobs and deliveries. */
 const LEFT = `
   SELECT 'event' AS kind, id, type AS what FROM events WHERE relayed_at IS NULL
   UNION ALL SELECT 'job', id::text, task_identifier || COALESCE(': ' || last_error, '') FROM graphile_worker.jobs
@@ -164,8 +164,8 @@ const LEFT = `
     WHERE status = 'pending' AND (next_attempt_at <= now() OR ${IS_UNDER_WAY})`;
 
 /**
- * Resolves when nothing is left to do now: events are relayed, the queue is empty, and no delivery is due or under way.
- * A delivery that waits for the time of its next attempt is not waited for.
+ * Resolves when no work is due: events are relayed, the queue is empty, and no delivery is due or in flight. Does not
+ * wait for deliveries whose next attempt comes later.
  */
 export function drained(db: pg.Pool, timeoutMs?: number): Promise<void> {
   return until(async () => {
@@ -176,7 +176,7 @@ export function drained(db: pg.Pool, timeoutMs?: number): Promise<void> {
 }
 
 /**
- * As if an hour passed for the process that holds a job, a message or a delivery now. PostgreSQL is the only clock.
+ * Moves locks and leases an hour into the past. PostgreSQL is the only clock.
  * @param only these jobs, and no message or delivery.
  */
 export async function letLocksRunOut(db: pg.Pool, only?: string[]): Promise<void> {
@@ -194,7 +194,7 @@ export async function letLocksRunOut(db: pg.Pool, only?: string[]): Promise<void
   );
 }
 
-/** Ends back-offs and pauses: what waits for its next attempt runs now, without waiting for the runner's poll. */
+/** Ends backoffs and pauses: waiting attempts run now, without waiting for the next poll. */
 export async function skipPauses(db: pg.Pool): Promise<void> {
   await db.query(
     `WITH due AS (
@@ -205,7 +205,7 @@ export async function skipPauses(db: pg.Pool): Promise<void> {
   await db.query(`SELECT pg_notify('jobs:insert', '{"r":' || random() || ',"count":100}')`);
 }
 
-/** Locks rows, so that whoever wants them waits; the returned function lets go. */
+/** Locks rows, so that other writers wait. The returned function releases them. */
 export async function lockRows(
   databaseUrl: string,
   sql: string,
@@ -219,12 +219,12 @@ export async function lockRows(
   return () => client.end();
 }
 
-/** Resolves when statements of somebody else wait for a lock. */
+/** Resolves when statements of other sessions wait for a lock. */
 export function somebodyWaits(db: pg.Pool, sql: string, count = 1): Promise<void> {
   return until(async () => (await waiting(db, sql)) >= count);
 }
 
-/** Resolves when none of them does any more. */
+/** Resolves when none of them waits any more. */
 export function nobodyWaits(db: pg.Pool, sql: string): Promise<void> {
   return until(async () => (await waiting(db, sql)) === 0);
 }
@@ -239,8 +239,8 @@ async function waiting(db: pg.Pool, sql: string): Promise<number> {
 }
 
 /**
- * Whoever writes such a row waits: at once, or at the COMMIT. The returned function lets go.
- * @param when of the trigger, as `NEW.step = 'handed_over'`.
+ * Makes each writer of such a row wait: at once, or at its COMMIT. The returned function releases them.
+ * @param when the trigger's condition, such as `NEW.step = 'handed_over'`.
  */
 export async function holdWriters(
   { databaseUrl, db }: Shop,

@@ -23,7 +23,7 @@ import {
   type Shop,
 } from './effects.support.js';
 
-/** A paid order books its stock and leaves the house once, whatever becomes of the workers that see to it. */
+/** A paid order books its stock and is shipped once, whatever happens to the workers. */
 let shop: Shop;
 let worker: WorkerProcess;
 beforeAll(async () => {
@@ -53,7 +53,7 @@ async function shipmentOf({ order }: Purchase) {
 const lockOrder = ({ order }: Purchase) =>
   lockRows(shop.databaseUrl, 'SELECT 1 FROM orders WHERE id = $1', [order]);
 
-/** An order that is paid, and locked before any worker hears of it. */
+/** A paid order, locked before any worker sees it. */
 const buyAndLockTheOrder = (before: (purchase: Purchase) => Promise<unknown> = async () => {}) =>
   shop.whileWorkersSleep(async () => {
     const purchase = await buy(shop);
@@ -61,7 +61,10 @@ const buyAndLockTheOrder = (before: (purchase: Purchase) => Promise<unknown> = a
     return { purchase, letGo: await lockOrder(purchase) };
   });
 
-/** Another worker, in this process, does what the present one has not finished; only what is killed or sleeps is a process. */
+/**
+ * A second worker, in this process, finishes the work of the first. Only workers that are killed or stopped are
+ * processes.
+ */
 async function takeOver(): Promise<Running> {
   await letLocksRunOut(shop.db);
   return shop.startWorker();
@@ -106,12 +109,12 @@ describe('the same job', () => {
   });
 });
 
-describe('a worker that falls asleep, is overtaken and wakes up', () => {
+describe('a worker that sleeps, loses its job to another and wakes up', () => {
   test('after its commit: one of each effect', async () => {
     const letGo = await holdWriters(shop, 'fulfillments', 'commit');
     const purchase = await buy(shop);
     await somebodyWaits(shop.db, 'COMMIT');
-    expect(await jobs(shop.db, 'advance-fulfillment')).toEqual([]); // comes with the shipment, not before it
+    expect(await jobs(shop.db, 'advance-fulfillment')).toEqual([]); // set together with the shipment
     await worker.sleep();
     await letGo(); // the server commits; the worker does not know
     await until(async () => (await effectsOf(shop, purchase)).shipments === 1);
@@ -122,12 +125,12 @@ describe('a worker that falls asleep, is overtaken and wakes up', () => {
     await second.stop();
   });
 
-  test('in its transaction: its session is ended, another worker does it, the sleeper nothing', async () => {
+  test('in its transaction: its session is ended, another worker does the job, the sleeper does nothing', async () => {
     const { purchase, letGo } = await buyAndLockTheOrder();
     await somebodyWaits(shop.db, 'FROM orders');
     await worker.sleep();
-    await letGo(); // the order is the sleeper's now
-    // What idle_in_transaction_session_timeout does after its time.
+    await letGo(); // the sleeper holds the order now
+    // As idle_in_transaction_session_timeout would.
     await until(async () => {
       const { rows } = await shop.db.query(
         `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
@@ -146,13 +149,13 @@ describe('a worker that falls asleep, is overtaken and wakes up', () => {
 });
 
 describe('a worker that is killed', () => {
-  /** By the one that the next test kills. */
+  /** By the worker that the next test kills. */
   async function takeOverByProcess(): Promise<WorkerProcess> {
     await letLocksRunOut(shop.db);
     return shop.startWorkerProcess();
   }
 
-  test('in the middle of the transaction has done nothing; the next one does it', async () => {
+  test('in the middle of the transaction has no effect; the next one does the job', async () => {
     const letGo = await holdWriters(shop, 'fulfillments', 'write');
     const purchase = await buy(shop);
     await somebodyWaits(shop.db, 'INSERT INTO fulfillments'); // the stock is booked, in its transaction
@@ -167,7 +170,7 @@ describe('a worker that is killed', () => {
     await expectOneOfEach(purchase);
   });
 
-  test('after the commit, before the queue hears of it: one of each effect', async () => {
+  test('after the commit, before the queue knows: one of each effect', async () => {
     const { purchase, letGo: letOrderGo } = await buyAndLockTheOrder();
     await somebodyWaits(shop.db, 'FROM orders');
     const [job] = await jobs(shop.db, 'fulfill-order');
@@ -187,7 +190,7 @@ describe('a worker that is killed', () => {
     await expectOneOfEach(purchase);
   });
 
-  test('between two steps of the shipment: it goes on from where it stands, with the label that it has', async () => {
+  test('between two steps of the shipment: the next one continues with the same label', async () => {
     const letGo = await holdWriters(shop, 'fulfillments', 'write', `NEW.step = 'handed_over'`);
     const purchase = await buy(shop);
     await somebodyWaits(shop.db, 'UPDATE fulfillments');

@@ -19,11 +19,11 @@ import {
 
 // Slow: eight worker processes, and pauses between kills.
 
-/** `npm run storm` makes them a thousand: a minute or two on two processors that have nothing else to do. */
+/** `npm run storm` makes a thousand: one to two minutes on two idle processors. */
 const ORDERS = Number(process.env.STORM_ORDERS ?? 100);
-/** One worker is killed after so many, and not before a second has passed. Of a hundred orders: three. */
+/** One worker is killed after each such number of orders, but at most one a second. For a hundred orders: three. */
 const ORDERS_A_KILL = Math.min(50, Math.ceil(ORDERS / 3));
-/** Three that run, and one for each kill, as far as there is memory for them. */
+/** Three that run, and one standby for each kill, as far as memory allows. */
 const PREPARED = Math.min(20, 3 + Math.floor(ORDERS / ORDERS_A_KILL));
 jest.setTimeout(600_000);
 
@@ -35,7 +35,7 @@ async function open(): Promise<void> {
   shop = await startShop({
     RATE_LIMIT_PER_SECOND: '100000',
     RATE_LIMIT_BURST: '100000',
-    JOB_LOCK_SECONDS: '3', // of a worker that was killed a job is free soon
+    JOB_LOCK_SECONDS: '3', // frees the jobs of killed workers soon
   });
   endpoint = await newEndpoint(shop, receiver, ['charge.succeeded', 'fulfillment.created']);
 }
@@ -54,7 +54,7 @@ describe('a storm of orders with a worker killed every second', () => {
   let workers: Workers;
   beforeAll(async () => {
     await open();
-    // As far away as merchants are, so that whoever is killed has deliveries under way.
+    // Slow, as a distant merchant, so that killed workers have deliveries in flight.
     receiver.answer(endpoint.path, (response) => setTimeout(() => response.end(), 100));
     await loseAcknowledgements(shop, 20);
     workers = await prepareWorkers(shop.env, PREPARED);
@@ -72,13 +72,13 @@ describe('a storm of orders with a worker killed every second', () => {
     await bought;
     expect(kills).toBeGreaterThan(1);
 
-    // Nobody is alive: an hour for whoever holds a lock or a lease can pass without an injustice.
+    // No worker is alive, so an hour may pass for every lock and lease.
     await letLocksRunOut(shop.db);
     await skipPauses(shop.db);
     await shop.startWorkerProcess();
-    await drained(shop.db, 300_000); // also of what is parked
+    await drained(shop.db, 300_000); // including dead letters
 
-    // It was one: jobs were run twice, and workers were killed between an effect and its record.
+    // Proof that it was a storm: jobs ran twice, and workers were killed between an effect and its record.
     expect(await count('lost_acknowledgements')).toBeGreaterThan(orders.length / 10);
     const doubtful = await count(
       'webhook_attempts WHERE response_status IS NULL AND error IS NULL',
@@ -94,7 +94,7 @@ describe('a storm of orders with a worker killed every second', () => {
     await expectCleanBooks(shop);
   });
 
-  /** What is there is what there was, less what was sold. */
+  /** The stock is the initial stock minus what was sold. */
   async function expectStockToAddUp(): Promise<void> {
     const sold = new Map<string, number>();
     for (const { sku, quantity } of orders.flatMap(({ items }) => items))
@@ -124,7 +124,7 @@ describe('without the dedupe of the effects (control)', () => {
     const all = await effectsOfAll(shop, receiver, endpoint);
     expect(all.size).toBe(orders.length);
     for (const effects of all.values()) {
-      expect(effects).toMatchObject({ charges: 1, told: ONE_OF_EACH.told });
+      expect(effects).toMatchObject({ charges: 1, webhooks: ONE_OF_EACH.webhooks });
       expect(effects.movements).toBeGreaterThan(ONE_OF_EACH.movements);
       expect(effects.shipments.length).toBeGreaterThan(1);
       expect(effects.copiesTooMany).toBeGreaterThan(0);

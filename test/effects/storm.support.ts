@@ -12,7 +12,7 @@ import {
 import type { TestEndpoint } from '../webhooks/webhooks.support.js';
 import { IS_UNDER_WAY, letLocksRunOut, skipPauses, type Shop } from './effects.support.js';
 
-/** Twenty things, and of each more than all orders together want. */
+/** Twenty products, each with more stock than all orders need. */
 const SKUS = Array.from({ length: 20 }, (_, i) => `sku-${i}`);
 export const ON_HAND = 10_000;
 const CLIENTS = 4;
@@ -24,7 +24,7 @@ export interface Order {
   items: { sku: string; quantity: number; unit_amount: number }[];
 }
 
-/** Each wants two of the things, so that the orders meet at the same rows, one way round or the other. */
+/** Each wants two products, so that orders compete for the same rows, in both directions. */
 export function makeOrders(count: number): Order[] {
   return Array.from({ length: count }, (_, i) => ({
     id: `order-${i}`,
@@ -37,7 +37,7 @@ export function makeOrders(count: number): Order[] {
   }));
 }
 
-/** The customers: each order is put and paid, over HTTP, some at a time. */
+/** The customers: each order is created and paid over HTTP, several at a time. */
 export async function buyAll(
   { apiUrl }: Shop,
   orders: Order[],
@@ -62,13 +62,13 @@ export async function buyAll(
 }
 
 export interface Workers {
-  /** Kills one a second (SIGKILL), and starts another in its place, while `goesOn`. In the end none is alive. */
+  /** Kills one worker a second (SIGKILL) and starts another, while `goesOn`. At the end none is alive. */
   killEverySecond(goesOn: (kills: number) => Promise<boolean>): Promise<number>;
 }
 
 /**
- * Three workers, and so many more that stand by: loading the code of one takes most of a processor for a second, and a
- * storm that waits for that is a breeze.
+ * Three workers, and standbys whose code is loaded: loading takes most of a processor for a second, which would slow
+ * the storm.
  */
 export async function prepareWorkers(env: Record<string, string>, count: number): Promise<Workers> {
   const reserve: StandbyWorker[] = [];
@@ -80,7 +80,7 @@ export async function prepareWorkers(env: Record<string, string>, count: number)
     async killEverySecond(goesOn) {
       let kills = 0;
       for (; await goesOn(kills); kills++) {
-        await alive.shift()!.kill(); // two are left until the next one is ready
+        await alive.shift()!.kill(); // two remain until the next one is ready
         const [next] = await Promise.all([start(), delay(KILL_EVERY_MS)]);
         alive.push(next);
       }
@@ -92,9 +92,8 @@ export async function prepareWorkers(env: Record<string, string>, count: number)
 }
 
 /**
- * The queue forgets, once, that a job was done: as if each n-th worker had been killed after the effect and before the
- * acknowledgement. Such a job is locked until the rescuer frees it, and then run again; its lock has run out already,
- * since it is the lock of a job that no worker runs any more.
+ * The queue forgets once that a job was done, as if each n-th worker had been killed between effect and
+ * acknowledgement. The job gets an expired lock, so the rescuer frees it and it runs again.
  */
 export async function loseAcknowledgements({ db }: Shop, eachNth: number): Promise<void> {
   await db.query('CREATE TABLE lost_acknowledgements (job bigint PRIMARY KEY)');
@@ -109,7 +108,9 @@ export async function loseAcknowledgements({ db }: Shop, eachNth: number): Promi
     FOR EACH ROW WHEN (OLD.id % ${eachNth} = 0) EXECUTE FUNCTION lose_acknowledgement()`);
 }
 
-/** Resolves when nothing is left to do. While all that is left waits for its time or for a lease, an hour passes. */
+/**
+ * Resolves when nothing is left to do. If everything left waits for its time or a lease, moves the clock by an hour.
+ */
 export function drainedInTime({ db }: Shop): Promise<void> {
   return until(async () => {
     const { rows } = await db.query<{ left: number; busy: number }>(
@@ -128,7 +129,7 @@ export function drainedInTime({ db }: Shop): Promise<void> {
   });
 }
 
-/** What there is of each effect of an order that two movements of stock belong to. */
+/** The effects of one order, which has two movements of stock. */
 export const ONE_OF_EACH = {
   status: 'paid',
   charges: 1,
@@ -138,11 +139,11 @@ export const ONE_OF_EACH = {
   movements: 2,
   shipments: ['handed_over'],
   shown: true,
-  told: ['charge.succeeded', 'fulfillment.created'],
+  webhooks: ['charge.succeeded', 'fulfillment.created'],
   requestsTooMany: 0,
 };
 
-/** The same for each order, by what the mail server, the receiver, the database and the API have of it. */
+/** The same for each order, counted at the mail server, the receiver, the database and the API. */
 export async function effectsOfAll(
   shop: Shop,
   receiver: Receiver,
@@ -172,12 +173,12 @@ export async function effectsOfAll(
           charges,
           receipts: epochs.length,
           messages: new Set(mails.map(({ messageId }) => messageId)).size,
-          // A claim of the message may have ended with its worker; each sends one copy at most.
+          // Each claim sends at most one copy, and may have ended with its worker.
           copiesTooMany: Math.max(0, mails.length - (epochs[0] ?? 0)),
           movements,
           shipments,
           shown: shown.get(id) === fulfillment_id && fulfillment_id !== null,
-          told: news.map(({ type }) => type).sort(),
+          webhooks: news.map(({ type }) => type).sort(),
           requestsTooMany: news.reduce((sum, { tooMany }) => sum + tooMany, 0),
         },
       ];
@@ -209,7 +210,9 @@ async function shownFulfillments({ apiUrl }: Shop): Promise<Map<string, string |
   return shown;
 }
 
-/** By order, what its merchant has heard, deduplicated by `webhook-id` as in docs/webhook-receiver.md. */
+/**
+ * For each order, the events that its merchant received, deduplicated by `webhook-id` as in docs/webhook-receiver.md.
+ */
 async function hear({ db }: Shop, receiver: Receiver, { id, path, secret }: TestEndpoint) {
   const { rows } = await db.query<{ event_id: string; doubtful: number }>(
     `SELECT event_id, count(*) FILTER (
@@ -226,7 +229,7 @@ async function hear({ db }: Shop, receiver: Receiver, { id, path, secret }: Test
     const [id, seconds, signature] = ['id', 'timestamp', 'signature'].map((name) =>
       String(headers[`webhook-${name}`]),
     ) as [string, string, string];
-    // Not `verify`: it takes now for the time of arrival, and a storm may last longer than its five minutes.
+    // Not `verify`: it compares with the current time, and a storm may last longer than its five minutes.
     expect(signature).toBe(webhook.sign(id, new Date(Number(seconds) * 1000), body));
     const { type, data } = JSON.parse(body) as HeardEvent;
     const news = seen.get(id) ?? { order: data.object.order ?? data.object.id, type, requests: 0 };
@@ -234,7 +237,7 @@ async function hear({ db }: Shop, receiver: Receiver, { id, path, secret }: Test
   }
   const heard = new Map<string, { type: string; tooMany: number }[]>();
   for (const [id, { order, type, requests }] of seen) {
-    // An attempt of which nobody knows how it ended may have arrived; one more has.
+    // An attempt without a recorded end may have arrived, which makes one more.
     const tooMany = Math.max(0, requests - 1 - (doubtful.get(id) ?? 0));
     heard.set(order, [...(heard.get(order) ?? []), { type, tooMany }]);
   }

@@ -8,13 +8,13 @@ import { startService, type Service } from '../support/service.js';
 import { until } from '../support/until.js';
 
 /**
- * A charge that pays no order is written by one statement for each beat. The API dies (kill -9) after it has sent the
- * statement and before it has read the answer: PostgreSQL has done all of it or nothing.
+ * A charge that pays no order needs one statement for each beat. The API dies (kill -9) after it sent the statement and
+ * before it read the answer: PostgreSQL has executed all of it or nothing.
  */
 let service: Service;
 let idOf: (key: string) => string;
 beforeAll(async () => {
-  // A retry waits for the end of the lease in one request.
+  // Long enough for one retry to wait until the lease expires.
   service = await startService({ env: { IDEMPOTENCY_WAIT_MS: '30000' } });
   const account = await service.db.query(`SELECT id FROM accounts WHERE name = 'acme'`);
   idOf = (key) => deriveId('ch', account.rows[0].id, 'POST /charges', key);
@@ -29,7 +29,9 @@ afterAll(async () => {
 
 interface Case {
   beat: Beat;
-  /** `undone`: the server notices the death while the statement runs. `committed`: the statement ends before the death. */
+  /**
+   * `undone`: the server notices the death while the statement runs. `committed`: the statement ends before the death.
+   */
   end: 'undone' | 'committed';
   rows: 'none' | 'pending' | 'settled';
   paid: 0 | 1;
@@ -50,7 +52,7 @@ async function crash(of: Case): Promise<void> {
   const doomed = await service.startApiProcess();
   const held = await holdStatements({ ...service, apiUrl: doomed.url, beat, keys, idOf });
   if (end === 'committed') {
-    process.kill(doomed.pid, 'SIGSTOP'); // it cannot read the answers
+    process.kill(doomed.pid, 'SIGSTOP'); // so that it cannot read the answers
     await held.release();
     const state = beat === 'reserve' ? 'in_progress' : 'completed';
     await until(async () => (await recordsIn(state, keys)) === keys.length);
@@ -70,7 +72,7 @@ async function recordsIn(state: string, keys: string[]): Promise<number | null> 
 describe.each(CASES)('a kill -9 of the API, $beat sent and $end', (of) => {
   beforeAll(() => crash(of));
 
-  test('leaves both rows as they are after the statement, or as before it', async () => {
+  test('leaves both rows written or both unwritten', async () => {
     for (const key of [retried(of), left(of)]) {
       const found = await lookUp(service.apiUrl, key);
       const charged = await getCharge(service.apiUrl, idOf(key));
@@ -85,7 +87,7 @@ describe.each(CASES)('a kill -9 of the API, $beat sent and $end', (of) => {
     }
   });
 
-  test('then a retry with the same key: one charge', async () => {
+  test('a retry with the same key gets one charge', async () => {
     const key = retried(of);
     const retry = await chargeUntilAnswered(service.apiUrl, key);
     expect(retry).toMatchObject({ status: 201, body: { id: idOf(key), status: 'succeeded' } });
@@ -100,7 +102,7 @@ describe.each(CASES)('a kill -9 of the API, $beat sent and $end', (of) => {
 });
 
 test.each(CASES)(
-  '$beat sent and $end, then no retry: the worker ends what was begun',
+  '$beat sent and $end, without a retry: the worker finishes the charge',
   async (of) => {
     const worker = await service.startWorker();
     const key = left(of);

@@ -8,15 +8,18 @@ import { endLeases } from '../support/time.js';
 import { until } from '../support/until.js';
 import { chargeOf, waysPast, type Way } from '../support/ways.js';
 
-/** What is true after a kill -9 at a point: rows of ours, payments at the processor. */
+/** What is true after a kill -9 at a point: our rows, and the payments at the processor. */
 interface Truth {
   rows: 'none' | 'pending' | 'settled';
   paid: 0 | 1;
-  /** What brings an attempt to this point, where an ordinary charge does not pass it. */
+  /** The card that makes an attempt pass this point, if an ordinary charge does not. */
   paymentMethod?: string;
 }
 
-/** The whole of the guarantee, arrow by arrow. A point without a line here does not compile. It is the same both ways. */
+/**
+ * The whole guarantee, point by point. A point without a line here does not compile. Both ways of writing give the
+ * same.
+ */
 const MATRIX: Record<ProbePoint, Truth> = {
   received: { rows: 'none', paid: 0 },
   'before-reserve': { rows: 'none', paid: 0 },
@@ -30,7 +33,7 @@ const MATRIX: Record<ProbePoint, Truth> = {
   released: { rows: 'pending', paid: 0, paymentMethod: 'pm_lab_unavailable_once' },
 };
 
-/** A charge is settled this soon after a crash, with or without a retry, in ms: the lease, and what follows. */
+/** In ms. A charge is settled this soon after a crash, with or without a retry. */
 const LEASE_MS = 10_000;
 const PROMISED_MS = LEASE_MS + 5_000;
 
@@ -39,10 +42,10 @@ let survivor: Running;
 let idOf: (key: string) => string;
 const retried = (way: Way, point: ProbePoint) => `${way} ${point} retried`;
 const left = (way: Way, point: ProbePoint) => `${way} ${point} left alone`;
-/** What the request of a key says. */
+/** The request body of each key. */
 const bodies = new Map<string, Record<string, unknown>>();
 const bodyOf = (key: string) => bodies.get(key)!;
-/** One statement passes no point while it runs: crash-in-statement.spec.ts. */
+/** A single statement passes no point while it runs: see crash-in-statement.spec.ts. */
 const CASES = PROBE_POINTS.flatMap((point) => waysPast(point).map((way) => [way, point] as const));
 
 beforeAll(async () => {
@@ -54,7 +57,9 @@ beforeAll(async () => {
   await endLeasesOfTheDead();
 });
 
-/** One API process runs two charges of each way up to each point, and dies: one kill -9, thirty-four deaths. */
+/**
+ * One API process runs two charges of each way to each point, and dies: one kill -9, thirty-four interrupted charges.
+ */
 async function crashEverywhere(): Promise<void> {
   const doomed = await service.startApiProcess({ diesWith: 2 * CASES.length });
   const sent = CASES.flatMap(([way, point]) =>
@@ -71,7 +76,7 @@ async function crashEverywhere(): Promise<void> {
   expect(await doomed.death).toBe('SIGKILL');
 }
 
-/** They end by themselves as soon as is promised; not waited for. */
+/** Leases end by themselves within the promised time; the test does not wait for that. */
 async function endLeasesOfTheDead(): Promise<void> {
   const { rows } = await service.db.query<{ seconds: number }>(
     `SELECT EXTRACT(EPOCH FROM max(lease_expires_at) - clock_timestamp())::float8 AS seconds
@@ -86,29 +91,32 @@ afterAll(() => expectCleanBooks(service));
 afterAll(() => service.stop());
 
 describe('a kill -9 of the API', () => {
-  test.each(CASES)('written by %s, at %s leaves what the matrix says', async (way, point) => {
-    for (const key of [retried(way, point), left(way, point)]) {
-      const { rows, paid } = MATRIX[point];
-      const found = await lookUp(survivor.url, key);
-      const charged = await getCharge(survivor.url, idOf(key));
-      if (rows === 'none') {
-        expect([found.status, charged.status]).toEqual([404, 404]);
-      } else {
-        const state = rows === 'settled' ? 'completed' : 'in_progress';
-        const status = rows === 'settled' ? 'succeeded' : 'pending';
-        expect(found.body).toMatchObject({ state, resource: { id: idOf(key) } });
-        expect(charged.body).toMatchObject({ id: idOf(key), status });
+  test.each(CASES)(
+    'written by %s, at %s leaves the rows and payments of the matrix',
+    async (way, point) => {
+      for (const key of [retried(way, point), left(way, point)]) {
+        const { rows, paid } = MATRIX[point];
+        const found = await lookUp(survivor.url, key);
+        const charged = await getCharge(survivor.url, idOf(key));
+        if (rows === 'none') {
+          expect([found.status, charged.status]).toEqual([404, 404]);
+        } else {
+          const state = rows === 'settled' ? 'completed' : 'in_progress';
+          const status = rows === 'settled' ? 'succeeded' : 'pending';
+          expect(found.body).toMatchObject({ state, resource: { id: idOf(key) } });
+          expect(charged.body).toMatchObject({ id: idOf(key), status });
+        }
+        expect(await paymentsOf(service.sandboxUrl, idOf(key))).toHaveLength(paid);
       }
-      expect(await paymentsOf(service.sandboxUrl, idOf(key))).toHaveLength(paid);
-    }
-  });
+    },
+  );
 
-  test.each(CASES)('written by %s, at %s, then a retry: one charge', async (way, point) => {
+  test.each(CASES)('written by %s, at %s: a retry gets one charge', async (way, point) => {
     const key = retried(way, point);
     const truth = MATRIX[point];
     const retry = await chargeUntilAnswered(survivor.url, key, bodyOf(key));
     expect(retry).toMatchObject({ status: 201, body: { id: idOf(key), status: 'succeeded' } });
-    // The record was reserved by the request that died, or else this one is the first.
+    // Either the request that died has reserved the record, or this retry does.
     expect('original-request-id' in retry.headers).toBe(truth.rows !== 'none');
     expect('idempotent-replayed' in retry.headers).toBe(truth.rows === 'settled');
 
@@ -129,7 +137,7 @@ describe('a kill -9 of the API, then no retry', () => {
     await service.startWorker();
   });
 
-  test.each(CASES)('written by %s, at %s: the worker ends what was begun', async (way, point) => {
+  test.each(CASES)('written by %s, at %s: the worker finishes the charge', async (way, point) => {
     const key = left(way, point);
     const truth = MATRIX[point];
     if (truth.rows === 'none') {
@@ -147,7 +155,7 @@ describe('a kill -9 of the API, then no retry', () => {
       expect(await paymentsOf(service.sandboxUrl, idOf(key))).toHaveLength(1);
     }
 
-    // Whoever comes much later with the key gets this charge; where there is none, it is made now.
+    // A late retry gets this charge; if there is none, it makes one now.
     const late = await charge(survivor.url, key, bodyOf(key));
     expect(late).toMatchObject({ status: 201, body: { id: idOf(key), status: 'succeeded' } });
     expect('idempotent-replayed' in late.headers).toBe(truth.rows !== 'none');

@@ -6,8 +6,8 @@ import { charge, chargeUntilAnswered, getCharge, send } from '../support/raw-cli
 import { startStack, type Stack } from '../support/stack.js';
 import { until } from '../support/until.js';
 
-// Slow: real leases run out, four seconds each, and each kill loads a program.
-// The whole of `npm start`: whatever of it is killed comes back, and every charge comes to its end.
+// Slow: real leases expire, four seconds each, and each kill loads a program again. This is the whole of `npm start`:
+// each killed program restarts, and every charge ends.
 let stack: Stack;
 let db: pg.Pool;
 beforeAll(async () => {
@@ -20,7 +20,7 @@ afterAll(async () => {
   await stack.stop();
 });
 
-/** The id of the object made under a key; the API may be down at the moment. */
+/** The id of the object that a key made. The API may be down at the moment. */
 async function idOf(key: string): Promise<string> {
   const { rows } = await db.query(`SELECT resource_id FROM idempotency_records WHERE key = $1`, [
     key,
@@ -28,7 +28,7 @@ async function idOf(key: string): Promise<string> {
   return rows[0].resource_id;
 }
 
-/** The API as its supervisor has started it again. */
+/** Waits until the supervisor has restarted the API. */
 async function apiIsBack(): Promise<void> {
   await until(async () => (await send(`${stack.apiUrl}/health/ready`)).status === 200);
 }
@@ -43,7 +43,7 @@ test.each([
   'crash-after-reserve',
   'crash-after-processor',
   'crash-after-settle',
-])('Lab-Fault: %s kills the API; the client that asks again is charged once', async (fault) => {
+])('Lab-Fault: %s kills the API; the client that retries is charged once', async (fault) => {
   const before = await stack.apiPid();
   const crashing = charge(stack.apiUrl, fault, {}, { headers: { 'lab-fault': fault } });
   await expect(crashing).rejects.toThrow();
@@ -58,7 +58,7 @@ test('a kill -9 of the worker during recovery delays the charge, and it is charg
   const slow = { payment_method: 'pm_lab_slow' };
   const headers = { 'lab-fault': 'crash-after-reserve' };
   await expect(charge(stack.apiUrl, 'recovery', slow, { headers })).rejects.toThrow();
-  // The worker has claimed the charge: it waits for the processor, which takes 3 s.
+  // The worker has claimed the charge and waits for the processor, which takes 3 s.
   await until(async () => {
     const { rows } = await db.query(
       `SELECT resource_id FROM idempotency_records WHERE key = 'recovery' AND epoch > 1`,
@@ -74,7 +74,7 @@ test('a kill -9 of the worker during recovery delays the charge, and it is charg
   expect(retry.headers['idempotent-replayed']).toBe('true');
 });
 
-test('a kill -9 of the processor during a slow charge: it comes back, and the charge is paid once', async () => {
+test('a kill -9 of the processor during a slow charge: it restarts, and the charge is paid once', async () => {
   await apiIsBack();
   const slow = { payment_method: 'pm_lab_slow' };
   const cut = charge(stack.apiUrl, 'cut', slow);

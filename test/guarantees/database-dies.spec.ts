@@ -22,8 +22,8 @@ import { until } from '../support/until.js';
 import { chargeOf, IN_A_TRANSACTION, type Way } from '../support/ways.js';
 
 /**
- * PostgreSQL is killed (kill -9) at each point that a charge passes. A cluster of its own, with full durability: one that
- * forgets commits would prove nothing. The processor keeps its ledger elsewhere, as Stripe does.
+ * PostgreSQL is killed (kill -9) at each point that a charge passes. The cluster is this file's own, with full
+ * durability: one that loses commits would prove nothing. The processor keeps its ledger elsewhere, as Stripe does.
  */
 let service: Service;
 let home: string;
@@ -32,7 +32,7 @@ let api: ApiProcess;
 beforeAll(async () => {
   service = await startService();
   home = await mkdtemp(join(tmpdir(), 'charge-once-dies-'));
-  await chmod(home, 0o755); // under root the server is another user's
+  await chmod(home, 0o755); // under root, the server runs as another user
   await copyCluster(join(home, 'postgres'));
   server = await startEmbeddedPostgres({
     dataDir: join(home, 'postgres'),
@@ -82,7 +82,7 @@ async function query<Row extends pg.QueryResultRow>(
   values: unknown[] = [],
 ): Promise<Row[]> {
   const client = new pg.Client({ connectionString: server.url });
-  client.on('error', () => undefined); // it may be killed along with the others
+  client.on('error', () => undefined); // the kill may end this session, too
   await client.connect();
   try {
     return (await client.query<Row>(sql, values)).rows;
@@ -96,10 +96,9 @@ const sessionsOf = async (pid: number) =>
 const endLeases = () =>
   query(`UPDATE idempotency_records SET lease_expires_at = now() WHERE state = 'in_progress'`);
 
-/** What a charge sends that is written in this way. */
 const bodyOf = (way: Way, key: string) => chargeOf(way, api.url, key);
 
-/** A charge that has come as far as that point, and no further. */
+/** Starts a charge and holds it at that point. */
 async function stopAt(
   point: ProbePoint,
   key: string,
@@ -109,10 +108,10 @@ async function stopAt(
   await api.napAt(point, how);
   const reply = charge(api.url, key, body);
   await api.asleep();
-  return [reply]; // in an array, because it is not to be awaited yet
+  return [reply]; // in an array, so that it is not awaited yet
 }
 
-/** A charge whose one statement is in its middle. */
+/** Starts a charge and holds it inside its single statement. */
 async function stopWithin(beat: Beat, key: string): Promise<Promise<Reply>[]> {
   const [account] = await query<{ id: string }>(`SELECT id FROM accounts WHERE name = 'acme'`);
   const idOf = () => deriveId('ch', account!.id, 'POST /charges', key);
@@ -134,17 +133,17 @@ describe.each(Object.keys(KILLS) as (keyof typeof KILLS)[])('kill -9 of %s', (vi
     killAt(point),
   );
 
-  test.each(IN_A_TRANSACTION)('at %s of a charge that pays an order is the same', (point) =>
+  test.each(IN_A_TRANSACTION)('at %s of a charge that pays an order: the same', (point) =>
     killAt(point, 'a transaction'),
   );
 
-  // Told by an event between two statements, not by the failure of the next one.
-  test.each(IN_A_TRANSACTION)('at %s is the same when the API hears of it at once', (point) =>
+  // The `end` event reports the loss between two statements, before the next one can fail.
+  test.each(IN_A_TRANSACTION)('at %s, when the API notices at once: the same', (point) =>
     killAt(point, 'a transaction', 'noticing'),
   );
 
   test.each(['reserve', 'settle'] as const)(
-    'in the middle of the one statement of %s is the same',
+    'inside the single statement of %s: the same',
     async (beat) => {
       const key = `${victim} within ${beat}`;
       const [reply] = await stopWithin(beat, key);
@@ -173,9 +172,9 @@ describe.each(Object.keys(KILLS) as (keyof typeof KILLS)[])('kill -9 of %s', (vi
   }
 });
 
-describe('a server that stays away for longer than a request waits', () => {
+describe('a server that is down for longer than a request waits', () => {
   test.each([
-    // One statement that breaks with its connection may have been executed; a BEGIN does nothing.
+    // A single statement whose connection breaks may have been executed; a BEGIN has no effect.
     ['before-reserve', 'one statement', undefined, 503, 'outcome_unknown', 404],
     ['before-reserve', 'one statement', 'noticing', 503, 'database_unavailable', 404],
     ['before-reserve', 'a transaction', undefined, 503, 'database_unavailable', 404],
@@ -183,7 +182,7 @@ describe('a server that stays away for longer than a request waits', () => {
     ['after-perform', 'one statement', undefined, 503, 'outcome_unknown', 200],
     ['settle-written', 'a transaction', undefined, 503, 'outcome_unknown', 200],
   ] as const)(
-    'at %s, written by %s (%s), is %d %s, and the retry ends it',
+    'at %s, written by %s (%s): %d %s, and the retry finishes the charge',
     async (point, way, how, status, code, found) => {
       const key = `away ${point} ${way} ${how}`;
       const body = await bodyOf(way, key);
@@ -199,7 +198,7 @@ describe('a server that stays away for longer than a request waits', () => {
     ['reserve', 404],
     ['settle', 200],
   ] as const)(
-    'in the middle of the one statement of %s is 503 outcome_unknown, and the retry ends it',
+    'inside the single statement of %s: 503 outcome_unknown, and the retry finishes the charge',
     async (beat, found) => {
       const key = `away within ${beat}`;
       const [reply] = await stopWithin(beat, key);
@@ -210,7 +209,7 @@ describe('a server that stays away for longer than a request waits', () => {
     },
   );
 
-  /** @param found the status of a lookup of the key, when the server is back. */
+  /** @param found the status of a lookup of the key after the restart. */
   async function expectRetryEnds(key: string, found: 200 | 404, body = {}): Promise<void> {
     await restartServer();
     await until(async () => (await lookUp(api.url, key)).status === found);
@@ -220,14 +219,14 @@ describe('a server that stays away for longer than a request waits', () => {
     expect(await paymentsOf(service.sandboxUrl, ended.body.id)).toHaveLength(1);
   }
 
-  test('during the settling of a stored answer changes nothing: acknowledged is acknowledged', async () => {
+  test('during settles loses no acknowledged answer', async () => {
     const keys = Array.from({ length: 30 }, (_, i) => `busy ${i}`);
     const acknowledged = new Map<string, Reply>();
     const clients = keys.map(async (key) => {
       const reply = await charge(api.url, key).catch(() => undefined);
       if (reply?.status === 201) acknowledged.set(key, reply);
     });
-    await until(async () => acknowledged.size > 3); // in the middle of it
+    await until(async () => acknowledged.size > 3); // while charges run
     await killServer();
     await Promise.all(clients);
     await restartServer();
@@ -240,7 +239,7 @@ describe('a server that stays away for longer than a request waits', () => {
   });
 });
 
-test('a server that comes back as a standby is not used until it is promoted', async () => {
+test('a server that restarts as a standby is not used until it is promoted', async () => {
   await server.stop();
   await writeFile(join(server.dataDir, 'standby.signal'), '');
   await restartServer();

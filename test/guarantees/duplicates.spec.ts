@@ -7,7 +7,7 @@ const FIFTY = Array.from({ length: 50 });
 
 let service: Service;
 beforeAll(async () => {
-  // However slow the winner is, nobody is told 409 because of it.
+  // Long enough that no duplicate gets 409 because the first request is slow.
   service = await startService({ env: { IDEMPOTENCY_WAIT_MS: '30000' } });
 });
 afterAll(() => expectCleanBooks(service));
@@ -22,7 +22,7 @@ function expectOneAnswer(replies: Reply[]): void {
 }
 
 describe('fifty requests at once with one key', () => {
-  test('make one charge and one payment, and get one answer', async () => {
+  test('make one charge and one payment, and all get the same answer', async () => {
     const { apiUrl, sandboxUrl } = service;
     const replies = await Promise.all(FIFTY.map(() => charge(apiUrl, 'fifty')));
     expectOneAnswer(replies);
@@ -31,7 +31,7 @@ describe('fifty requests at once with one key', () => {
     expect((await lookUp(apiUrl, 'fifty')).body).toMatchObject({ state: 'completed', attempts: 1 });
   });
 
-  test('do so over two processes on one database, too', async () => {
+  test('do the same across two processes on one database', async () => {
     const { sandboxUrl } = service;
     const [one, two] = await Promise.all([service.startApiProcess(), service.startApiProcess()]);
     const replies = await Promise.all(
@@ -47,7 +47,7 @@ describe('fifty requests at once with one key', () => {
 });
 
 describe('while the first request runs', () => {
-  /** Leaves a charge at the processor's door, and hands out the way to let it in. */
+  /** Holds a charge at the processor; returns the function that lets it pass. */
   async function inFlight(key: string, apiUrl = service.apiUrl) {
     const open = service.gate.close();
     const first = charge(apiUrl, key);
@@ -70,11 +70,11 @@ describe('while the first request runs', () => {
     });
     expect(refused.text).not.toMatch(/1200|1300/);
     expect((await first).status).toBe(201);
-    // … and afterwards it is still another request.
+    // The same after the first request has ended.
     expect((await charge(service.apiUrl, 'other body', changed)).status).toBe(422);
   });
 
-  test('Prefer: wait=0 answers 409 at once and says when to come back', async () => {
+  test('Prefer: wait=0 gets 409 at once, with Retry-After', async () => {
     const { first, open } = await inFlight('no wait');
     const refused = await charge(service.apiUrl, 'no wait', {}, { headers: { prefer: 'wait=0' } });
     open();
@@ -92,7 +92,7 @@ describe('while the first request runs', () => {
     ['wait=31', 'wait=30'],
     ['wait=999999999', 'wait=30'],
     ['respond-async, wait=7', 'wait=7'],
-  ])('Prefer: %s waits for the answer as %s', async (prefer, applied) => {
+  ])('Prefer: %s waits for the answer: %s', async (prefer, applied) => {
     const { first, open } = await inFlight(applied + prefer.length);
     const second = charge(service.apiUrl, applied + prefer.length, {}, { headers: { prefer } });
     open();
@@ -101,7 +101,7 @@ describe('while the first request runs', () => {
     expect(reply.headers['preference-applied']).toBe(applied);
   });
 
-  test('a duplicate waits no longer than it is configured to', async () => {
+  test('a duplicate waits no longer than IDEMPOTENCY_WAIT_MS', async () => {
     const impatient = await service.startApi({ IDEMPOTENCY_WAIT_MS: '50' });
     const { first, open } = await inFlight('configured');
     const refused = await charge(impatient.url, 'configured');
@@ -116,10 +116,10 @@ describe('while the first request runs', () => {
   });
 });
 
-test('when the first ends without an answer, one waiter takes over and the others get its answer', async () => {
+test('if the first request ends without an answer, one duplicate takes over and the others get its answer', async () => {
   const { apiUrl, sandboxUrl, gate } = service;
   const open = gate.close();
-  // The first attempt charges at the processor, which never answers.
+  // The first attempt charges, but the processor never answers.
   const impatient = await service.startApi({ PROCESSOR_TIMEOUT_MS: '4000' });
   const stuck = { payment_method: 'pm_lab_timeout' };
   const first = charge(impatient.url, 'takeover', stuck);

@@ -6,7 +6,7 @@ import { charge, getCharge, lookUp } from '../support/raw-client.js';
 import { startService, type Service } from '../support/service.js';
 import { until } from '../support/until.js';
 
-describe('a client that hangs up', () => {
+describe('a client that disconnects', () => {
   let service: Service;
   beforeAll(async () => {
     service = await startService();
@@ -24,7 +24,7 @@ describe('a client that hangs up', () => {
     await expect(gone).rejects.toThrow();
     open();
 
-    // No retry and no worker: the request itself goes on to its end.
+    // There is no retry and no worker: the request itself continues to its end.
     await until(async () => (await lookUp(apiUrl, 'gone')).body.state === 'completed');
     const retry = await charge(apiUrl, 'gone');
     expect(retry.status).toBe(201);
@@ -34,7 +34,7 @@ describe('a client that hangs up', () => {
     expect((await lookUp(apiUrl, 'gone')).body.attempts).toBe(1);
   });
 
-  test('while it waits for another’s answer does not disturb that one', async () => {
+  test('while it waits for another request’s answer does not disturb that request', async () => {
     const { apiUrl, sandboxUrl, gate } = service;
     const open = gate.close();
     const first = charge(apiUrl, 'waiters');
@@ -49,7 +49,7 @@ describe('a client that hangs up', () => {
     expect(await paymentsOf(sandboxUrl, (await first).body.id)).toHaveLength(1);
   });
 
-  test('in the middle of its body has sent nothing: the key is unused', async () => {
+  test('in the middle of its body leaves the key unused', async () => {
     const { apiUrl, sandboxUrl } = service;
     const before = (await ledger(sandboxUrl)).length;
     const { hostname, port } = new URL(apiUrl);

@@ -23,7 +23,7 @@ afterAll(async () => {
   }
 });
 
-/** A client that waits as long as it may. */
+/** The longest wait that a client may ask for. */
 const PATIENT = { headers: { prefer: 'wait=30' } };
 
 async function expectOneCharge(replies: Reply[], key: string): Promise<void> {
@@ -38,7 +38,7 @@ async function expectOneCharge(replies: Reply[], key: string): Promise<void> {
 }
 
 describe.each([2, 4])('%d processes', (count) => {
-  test('get one key at once, forty times: one charge, one answer', async () => {
+  test('handle forty concurrent requests with one key: one charge, one answer', async () => {
     const key = `${count} at once`;
     const replies = await Promise.all(
       Array.from({ length: 40 }, (_, i) => charge(four[i % count]!.url, key, {}, PATIENT)),
@@ -46,7 +46,7 @@ describe.each([2, 4])('%d processes', (count) => {
     await expectOneCharge(replies, key);
   });
 
-  test('get twenty keys at once, each on every process: twenty charges', async () => {
+  test('handle twenty keys at once, each on every process: twenty charges', async () => {
     const keys = Array.from({ length: 20 }, (_, i) => `${count} each ${i}`);
     await Promise.all(
       keys.map(async (key) => {
@@ -81,7 +81,7 @@ describe('a process that dies in the middle of a charge', () => {
   });
 
   test.each(CASES)(
-    'at %s, written by %s: the waiting requests take over when its lease ends, and one charges',
+    'at %s, written by %s: when its lease expires, one of the waiting requests takes over and charges',
     async (point, way) => {
       const key = `${point} ${way}`;
       const waiting = four.map(({ url }) => charge(url, key, bodies.get(key), PATIENT));
@@ -95,7 +95,7 @@ describe('a process that dies in the middle of a charge', () => {
   );
 });
 
-test('two workers sweep side by side: every unfinished charge is finished, each attempt by one of them', async () => {
+test('two workers sweep at once: every unfinished charge ends, and one worker makes each attempt', async () => {
   const { apiUrl, db, gate, sandboxUrl } = service;
   const keys = Array.from({ length: 20 }, (_, i) => `swept ${i}`);
   gate.be('losing');
@@ -133,7 +133,7 @@ if (!pgbouncer)
     await bouncer.stop();
   });
 
-  test('forty at once with one key make one charge', async () => {
+  test('forty concurrent requests with one key make one charge', async () => {
     const replies = await Promise.all(
       Array.from({ length: 40 }, (_, i) => charge(two![i % 2]!.url, 'bounced', {}, PATIENT)),
     );
@@ -148,7 +148,7 @@ if (!pgbouncer)
     expect(new Set(replies.map(({ body }) => body.id)).size).toBe(60);
   });
 
-  test('a lost answer, a decline and a crash end as they do without it', async () => {
+  test('a lost answer, a decline and a crash end as without a pooler', async () => {
     const [one, other] = two as [ApiProcess, ApiProcess];
     const lost = charge(one.url, 'lost', {}, { headers: { 'lab-fault': 'lose-response' } });
     await expect(lost).rejects.toThrow();

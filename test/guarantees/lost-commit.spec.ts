@@ -8,8 +8,8 @@ import { until } from '../support/until.js';
 import { chargeOf, WAYS, type Way } from '../support/ways.js';
 
 /**
- * The connection to PostgreSQL breaks around a COMMIT, or around the one statement that commits itself. The API does not
- * know whether it took effect: so it reads the record again, and never repeats the commit blindly.
+ * The connection to PostgreSQL breaks around a COMMIT, or around the single statement that commits itself. The API does
+ * not know whether it took effect, so it reads the record again. It never repeats the commit blindly.
  */
 let service: ProxiedService['service'];
 let proxy: ProxiedService['proxy'];
@@ -28,26 +28,25 @@ afterAll(async () => {
 
 const BEATS: Beat[] = ['reserve', 'settle'];
 const CASES = WAYS.flatMap((way) => BEATS.map((beat) => ({ way, beat })));
-/** What a charge sends that is written in this way. */
 const bodyOf = (way: Way, key: string) => chargeOf(way, service.apiUrl, key);
 const executionsOf = async (key: string) => (await lookUp(service.apiUrl, key)).body.attempts;
 
 describe.each(CASES)('around the commit of $beat, written by $way', ({ way, beat }) => {
-  test('its answer is lost: the record is read again, and the client gets its 201', async () => {
+  test('if its answer is lost, the record is read again, and the client gets its 201', async () => {
     const key = `answer ${beat} ${way}`;
     const body = await bodyOf(way, key);
     const lost = proxy.lose('answer', beat);
     const reply = await charge(api.url, key, body);
     await lost;
     expect(reply.status).toBe(201);
-    expect(reply.headers).not.toHaveProperty('idempotent-replayed'); // it made the answer
+    expect(reply.headers).not.toHaveProperty('idempotent-replayed'); // this request made the answer
     expect((await charge(service.apiUrl, key, body)).text).toBe(reply.text);
     expect(await executionsOf(key)).toBe(1);
     expect(service.gate.attempts(reply.body.id)).toBe(1);
     expect(await paymentsOf(service.sandboxUrl, reply.body.id)).toHaveLength(1);
   });
 
-  test('it never arrives: the beat is done again, and the client gets its 201', async () => {
+  test('if it never arrives, the beat runs again, and the client gets its 201', async () => {
     const key = `commit ${beat} ${way}`;
     const body = await bodyOf(way, key);
     const lost = proxy.lose('commit', beat);
@@ -55,13 +54,13 @@ describe.each(CASES)('around the commit of $beat, written by $way', ({ way, beat
     await lost;
     expect(reply.status).toBe(201);
     expect(await executionsOf(key)).toBe(1);
-    // The second beat has to be repeated if its outcome was not written: a replay for the processor.
+    // If its outcome was not written, the second beat runs again: a replay for the processor.
     expect(service.gate.attempts(reply.body.id)).toBe(beat === 'settle' ? 2 : 1);
     expect(await paymentsOf(service.sandboxUrl, reply.body.id)).toHaveLength(1);
   });
 
   test.each(['answer', 'commit'] as const)(
-    'and the database stays away (%s lost): 503 outcome_unknown, and the retry ends it',
+    'if the database stays down (%s lost): 503 outcome_unknown, and the retry finishes the charge',
     async (loss) => {
       const { apiUrl, sandboxUrl } = service;
       const key = `away ${beat} ${loss} ${way}`;
@@ -77,7 +76,7 @@ describe.each(CASES)('around the commit of $beat, written by $way', ({ way, beat
       expect(Number(reply.headers['retry-after'])).toBeGreaterThanOrEqual(1);
       const committed = loss === 'answer' || beat === 'settle';
       expect((await lookUp(apiUrl, key)).status).toBe(committed ? 200 : 404);
-      // What was reserved is held by a lease of ten seconds; by the database's clock they are over.
+      // A reserved record has a lease of ten seconds; this moves it into the past.
       await service.db.query(
         `UPDATE idempotency_records SET lease_expires_at = now() WHERE key = $1 AND state = 'in_progress'`,
         [key],
@@ -100,7 +99,7 @@ describe.each(WAYS)('written by %s', (way) => {
     expect(service.gate.attempts(reply.body.id)).toBe(1);
   });
 
-  test('the answer of a decline is lost: it is stored, and the card is tried once', async () => {
+  test('a decline whose commit’s answer is lost is stored, and the card is tried once', async () => {
     const key = `decline ${way}`;
     const body = { ...(await bodyOf(way, key)), payment_method: 'pm_card_visa_chargeDeclined' };
     const lost = proxy.lose('answer', 'settle');
@@ -111,7 +110,7 @@ describe.each(WAYS)('written by %s', (way) => {
     expect(service.gate.attempts(reply.body.charge)).toBe(1);
   });
 
-  test('twenty duplicates share one charge while the answer to its commit is lost', async () => {
+  test('twenty duplicates share one charge when the answer to its commit is lost', async () => {
     const key = `duplicates ${way}`;
     const body = await bodyOf(way, key);
     const lost = proxy.lose('answer', 'settle');
@@ -125,8 +124,8 @@ describe.each(WAYS)('written by %s', (way) => {
   });
 });
 
-describe('before anything was sent', () => {
-  test('a connection that breaks is not noticed by the client', async () => {
+describe('before any statement was sent', () => {
+  test('the client does not notice a broken connection', async () => {
     const order = await bodyOf('a transaction', 'begin');
     const lost = proxy.lose('begin');
     expect((await charge(api.url, 'begin', order)).status).toBe(201);
@@ -136,18 +135,18 @@ describe('before anything was sent', () => {
   });
 
   test.each(WAYS)(
-    'a database that stays away is 503 database_unavailable: this request did nothing (%s)',
+    'a database that stays down is 503 database_unavailable: this request had no effect (%s)',
     async (way) => {
       const key = `nothing ${way}`;
       const body = await bodyOf(way, key);
       await charge(api.url, `${key}, but its account is known`);
-      // One statement has no BEGIN before it: it was not sent only if there is no connection.
+      // A single statement has no BEGIN before it. It is certainly unsent only if there is no connection.
       let lost: Promise<void> | undefined;
       if (way === 'one statement') await endConnections('for good');
       else lost = proxy.lose('begin').then(() => proxy.down());
       const reply = await charge(api.url, key, body);
       await lost;
-      // Also where the account is asked for, before the engine:
+      // The same where the guard reads the account, before the engine:
       const refused = await charge(api.url, key, body);
       proxy.up();
       for (const { status, body, headers } of [reply, refused]) {
@@ -163,7 +162,7 @@ describe('before anything was sent', () => {
     },
   );
 
-  /** Ends the connections of the API, and waits until it has noticed. */
+  /** Ends the API's connections and waits until it has noticed. */
   async function endConnections(how?: 'for good'): Promise<void> {
     proxy.down();
     const { master } = api.dataSource.driver as unknown as { master: pg.Pool };

@@ -3,7 +3,7 @@ import { expectCleanBooks, ledger, paymentsOf } from '../support/books.js';
 import { charge, getCharge, lookUp, send } from '../support/raw-client.js';
 import { startService, type Service } from '../support/service.js';
 
-/** The promise that names the project: the answer is lost, the client asks again, the customer pays once. */
+/** The promise behind the project's name: the answer is lost, the client retries, the customer pays once. */
 describe('a lost response', () => {
   let service: Service;
   beforeAll(async () => {
@@ -13,7 +13,7 @@ describe('a lost response', () => {
   afterAll(() => service.stop());
   const lose = (what: string) => ({ headers: { 'lab-fault': what } });
 
-  test('charges once, and the retry is told what happened', async () => {
+  test('charges once, and the retry gets the stored answer', async () => {
     const { apiUrl, sandboxUrl } = service;
     await expect(charge(apiUrl, 'lost', {}, lose('lose-response'))).rejects.toThrow(/hang up/);
     const retry = await charge(apiUrl, 'lost');
@@ -25,7 +25,7 @@ describe('a lost response', () => {
     expect(await paymentsOf(sandboxUrl, retry.body.id)).toHaveLength(1);
   });
 
-  test('may be lost as often as it likes', async () => {
+  test('can be lost many times', async () => {
     const { apiUrl, sandboxUrl } = service;
     for (let i = 0; i < 5; i++) {
       await expect(charge(apiUrl, 'often', {}, lose('lose-response'))).rejects.toThrow();
@@ -35,7 +35,7 @@ describe('a lost response', () => {
     expect(await paymentsOf(sandboxUrl, retry.body.id)).toHaveLength(1);
   });
 
-  test('of a decline declines once: the card is not tried again', async () => {
+  test('of a decline does not try the card again', async () => {
     const { apiUrl, sandboxUrl } = service;
     const declined = { payment_method: 'pm_card_visa_chargeDeclined' };
     await expect(charge(apiUrl, 'no', declined, lose('lose-response'))).rejects.toThrow();
@@ -47,7 +47,7 @@ describe('a lost response', () => {
     expect(tried).toHaveLength(1);
   });
 
-  test('charges twice without the engine, counted in the processor’s ledger: the control', async () => {
+  test('charges twice without the engine (control, counted in the processor’s ledger)', async () => {
     const { apiUrl, sandboxUrl } = service;
     const naively = (fault: Record<string, string>) =>
       send(`${apiUrl}/lab/naive/charges`, {
@@ -70,7 +70,7 @@ describe('a lost request', () => {
   afterAll(() => expectCleanBooks(service));
   afterAll(() => service.stop());
 
-  test('does nothing, and the retry is the first one', async () => {
+  test('has no effect, and the retry is the first request', async () => {
     const { apiUrl, sandboxUrl } = service;
     const lost = charge(apiUrl, 'lost request', {}, { headers: { 'lab-fault': 'lose-request' } });
     await expect(lost).rejects.toThrow();

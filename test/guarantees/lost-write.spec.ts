@@ -4,8 +4,8 @@ import { startProxiedService, type ProxiedService } from '../support/proxied-ser
 import { charge, lookUp, send, type Reply, type Send } from '../support/raw-client.js';
 
 /**
- * The connection to PostgreSQL breaks under a request without a key. There is no record in which to look up what became
- * of it, so the answer says no more than is known.
+ * The connection to PostgreSQL breaks during a request without a key. No record shows what happened, so the answer
+ * claims no more than is known.
  */
 let service: ProxiedService['service'];
 let proxy: ProxiedService['proxy'];
@@ -26,7 +26,7 @@ function expectLost(reply: Reply, code: 'outcome_unknown' | 'database_unavailabl
   expect(Number(reply.headers['retry-after'])).toBeGreaterThanOrEqual(1);
 }
 
-describe('a write whose acknowledgement is lost is 503 outcome_unknown, and the retry finds it done', () => {
+describe('a write whose acknowledgement is lost: 503 outcome_unknown, and the retry finds it done', () => {
   test.each<[string, Send, RegExp | undefined, number]>([
     ['/orders/put', ORDER, /^INSERT INTO orders/, 200],
     ['/products/put', PRODUCT, undefined, 200],
@@ -61,7 +61,7 @@ describe('a write whose acknowledgement is lost is 503 outcome_unknown, and the 
     expect((await send(`${api.url}/webhook-endpoints/${made.id}`, DELETE)).status).toBe(204);
   });
 
-  test('a create-only PUT: its retry is 412, and GET shows whose the order is', async () => {
+  test('a create-only PUT: its retry gets 412, and GET shows the order', async () => {
     const create = { ...ORDER, headers: { 'if-none-match': '*' } };
     const lost = proxy.lose('answer', /^INSERT INTO orders/);
     const reply = await send(`${api.url}/orders/created`, create);
@@ -75,7 +75,7 @@ describe('a write whose acknowledgement is lost is 503 outcome_unknown, and the 
   });
 });
 
-describe('what did nothing for certain is 503 database_unavailable', () => {
+describe('a request that certainly had no effect: 503 database_unavailable', () => {
   test('a GET', async () => {
     const lost = proxy.lose('answer', /FROM orders/);
     const reply = await send(`${api.url}/orders`);
@@ -90,8 +90,8 @@ describe('what did nothing for certain is 503 database_unavailable', () => {
     expectLost(reply, 'database_unavailable');
   });
 
-  test.each(['PUT', 'POST'])('a %s that is lost while its caller is looked up', async (method) => {
-    const apiKey = await newApiKey(); // a known one is not looked up for a second
+  test.each(['PUT', 'POST'])('a %s that fails while its API key is looked up', async (method) => {
+    const apiKey = await newApiKey(); // a new key: a known one is cached for a second
     const lost = proxy.lose('answer', /FROM api_keys/);
     const reply =
       method === 'PUT'

@@ -11,7 +11,7 @@ import { startService, type Running, type Service } from '../support/service.js'
 import { startStrippingPooler } from '../support/stripping-pooler.js';
 import { until } from '../support/until.js';
 
-/** What a database may have for all its sessions; each breaks something of a session that relies on the defaults. */
+/** Settings that a database may have for all sessions. Each breaks a session that relies on the defaults. */
 const OTHER_SETTINGS: Record<keyof typeof SESSION_MEANING | 'timezone', string> = {
   datestyle: 'SQL, DMY',
   intervalstyle: 'sql_standard',
@@ -41,7 +41,7 @@ async function setForNewSessions(settings: Record<string, string>): Promise<void
     await service.db.query(`ALTER DATABASE ${name} SET ${setting} = '${value}'`);
 }
 
-/** An API and a sandbox whose sessions begin now. */
+/** An API and a sandbox with new sessions. */
 async function restart(): Promise<Running> {
   await (
     await service.stopSandbox()
@@ -59,7 +59,7 @@ describe.each(['read committed', 'repeatable read', 'serializable'])(
     });
     afterAll(() => api.stop());
 
-    test('of six refunds of 600 on a charge of 1000 at once, one is reserved', async () => {
+    test('of six concurrent refunds of 600 on a charge of 1000, one is reserved', async () => {
       const { body } = await charge(api.url, `refunded ${level}`, { amount: 1000 });
       const gate = await service.db.connect();
       await gate.query('BEGIN');
@@ -67,7 +67,7 @@ describe.each(['read committed', 'repeatable read', 'serializable'])(
       const refunds = Array.from({ length: 6 }, (_, i) =>
         refund(api.url, body.id, `refund ${i} ${level}`, { amount: 600 }),
       );
-      // Each has begun its transaction, and none has seen another's refund.
+      // Each transaction has started, and none has seen another's refund.
       await until(async () => {
         const { rowCount } = await service.db.query(
           `SELECT 1 FROM pg_stat_activity WHERE datname = $1 AND wait_event_type = 'Lock'`,
@@ -89,7 +89,7 @@ describe.each(['read committed', 'repeatable read', 'serializable'])(
       expect(rows).toEqual([{ amount: 600 }]);
     });
 
-    test('of thirty requests with one key, all get the answer of one charge', async () => {
+    test('thirty requests with one key all get the answer of one charge', async () => {
       const key = `thirty ${level}`;
       const replies = await Promise.all(Array.from({ length: 30 }, () => charge(api.url, key)));
       expect(replies.map(({ status }) => status)).toEqual(Array(30).fill(201));
@@ -105,7 +105,7 @@ describe('in a database with other settings', () => {
   let worker: Running;
   let mail: string;
   beforeAll(async () => {
-    // The sessions write down what holds in them, as they begin.
+    // Each new session records its settings.
     await service.db.query(
       `CREATE TABLE begun (application text, ${Object.keys(SESSION_MEANING)
         .map((setting) => `${setting} text`)
@@ -156,7 +156,7 @@ describe('in a database with other settings', () => {
       return rows.length === 1;
     }));
 
-  test('every connection of every program has the settings that it relies on', async () => {
+  test('every connection of every program has the settings that the program relies on', async () => {
     const env = {
       DATABASE_URL: service.databaseUrl,
       PROCESSOR_URL: service.sandboxUrl,
@@ -191,7 +191,7 @@ describe('in a database with other settings', () => {
     ]);
   });
 
-  test('behind a pooler that ignores start-up parameters, the boot is refused with the repair', async () => {
+  test('behind a pooler that ignores start-up parameters, a program refuses to start and prints the fix', async () => {
     const pooler = await startStrippingPooler(service.databaseUrl);
     const { rows } = await service.db.query('SELECT current_user AS user');
     try {
@@ -201,7 +201,7 @@ describe('in a database with other settings', () => {
         );
         await service.db.query(`ALTER DATABASE ${name} SET ${setting} = '${value}'`);
       }
-      expect(await checkDatabase(pooler.url, true)).not.toEqual([]); // the limits are missed as well
+      expect(await checkDatabase(pooler.url, true)).not.toEqual([]); // the limits are missing, too
     } finally {
       pooler.close();
     }

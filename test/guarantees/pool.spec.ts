@@ -12,7 +12,7 @@ describe('a pool of two connections', () => {
   afterAll(() => expectCleanBooks(service));
   afterAll(() => service.stop());
 
-  test('serves fifty waiters on one slow charge and ten other charges: all finish', async () => {
+  test('serves fifty duplicates of one slow charge and ten other charges: all finish', async () => {
     const { apiUrl, sandboxUrl } = service;
     const slow = { payment_method: 'pm_lab_slow' };
     const first = charge(apiUrl, 'slow', slow);
@@ -37,7 +37,7 @@ describe('a pool of two connections', () => {
        WHERE application_name = 'charge-once' AND datname = current_database() GROUP BY state`,
     );
     expect(rows).toEqual([{ state: 'idle', count: 2 }]);
-    // Whoever held a pooled connection now would make these wait for ever.
+    // A request that held a pooled connection now would block these forever.
     const found = await Promise.all(
       charges.map((_, i) => lookUp(apiUrl, `held ${i}`).then(({ body }) => body.state)),
     );
@@ -49,13 +49,13 @@ describe('a pool of two connections', () => {
     }
   });
 
-  test('is free while fifty wait for one answer', async () => {
+  test('is free while fifty duplicates wait for one answer', async () => {
     const { apiUrl, gate } = service;
     const open = gate.close();
     const first = charge(apiUrl, 'waited for');
     await gate.held(1);
     const waiters = Array.from({ length: 50 }, () => charge(apiUrl, 'waited for'));
-    // Meanwhile another intent comes through from one end to the other, but for the processor.
+    // Meanwhile another charge runs through, up to the processor.
     const other = charge(apiUrl, 'passes');
     await gate.held(2);
     open();

@@ -4,10 +4,10 @@ import { charge, chargeUntilAnswered, getCharge, lookUp } from '../support/raw-c
 import { startService, type Running, type Service } from '../support/service.js';
 
 let service: Service;
-/** The SDK's own repeats are to come within its deadline. */
+/** The SDK's own retries must fit within its deadline. */
 let patient: Running;
 beforeAll(async () => {
-  // What is lost is lost by a first attempt that has arrived, also on a machine that pauses for seconds.
+  // Long enough that the first attempt arrives before its answer is lost, even on a slow machine.
   service = await startService({ env: { PROCESSOR_TIMEOUT_MS: '5000' } });
   patient = await service.startApi({ PROCESSOR_TIMEOUT_MS: '30000' });
 });
@@ -17,7 +17,7 @@ afterAll(() => service.stop());
 const by = (payment_method: string) => ({ payment_method });
 
 describe('a processor that', () => {
-  test('charges and loses its answer is asked again: 201 and one payment', async () => {
+  test('charges and loses its answer is called again: 201 and one payment', async () => {
     const { sandboxUrl, gate } = service;
     const reply = await charge(patient.url, 'lost', by('pm_lab_response_lost'));
     expect(reply).toMatchObject({ status: 201, body: { status: 'succeeded' } });
@@ -25,7 +25,7 @@ describe('a processor that', () => {
     expect(await paymentsOf(sandboxUrl, reply.body.id)).toHaveLength(1);
   });
 
-  test('charges and never answers leaves the charge pending (504); the same key ends it', async () => {
+  test('charges and never answers leaves the charge pending (504); a retry ends it', async () => {
     const { apiUrl, sandboxUrl } = service;
     const unknown = await charge(apiUrl, 'silent', by('pm_lab_timeout'));
     expect(unknown).toMatchObject({
@@ -43,7 +43,7 @@ describe('a processor that', () => {
     expect(await paymentsOf(sandboxUrl, id)).toHaveLength(1);
   });
 
-  test('charges and says 500 for ever is looked up in its ledger: 201 and one payment', async () => {
+  test('charges and answers 500 forever: its ledger shows the payment, 201', async () => {
     const { sandboxUrl } = service;
     const reply = await charge(patient.url, 'five hundred', by('pm_lab_error_after_charge'));
     expect(reply).toMatchObject({ status: 201, body: { status: 'succeeded' } });
@@ -52,7 +52,7 @@ describe('a processor that', () => {
     expect(reply.body.processor_reference).toBe(payment?.id);
   });
 
-  test('refuses (429) has charged nothing (503); the same key ends it', async () => {
+  test('refuses (429) has charged nothing (503); a retry ends it', async () => {
     const { apiUrl, sandboxUrl } = service;
     const refused = await charge(apiUrl, 'busy', by('pm_lab_unavailable_once'));
     expect(refused).toMatchObject({
@@ -66,7 +66,7 @@ describe('a processor that', () => {
   });
 });
 
-describe('a definite no is stored and replayed', () => {
+describe('a final refusal is stored and replayed', () => {
   test.each([
     ['pm_card_visa_chargeDeclined', 'card_declined', { decline_code: 'generic_decline' }],
     [
@@ -117,8 +117,8 @@ test('a payment that asks for 3-D Secure is canceled, so that it cannot be compl
 });
 
 describe('a processor that is down', () => {
-  test('has charged nothing: 503, pending, and 201 when it is back', async () => {
-    // Not through the gate: nobody listens on the processor's port.
+  test('has charged nothing: 503, pending, and 201 when it is up again', async () => {
+    // Not through the gate: no process listens on the processor's port.
     const api = await service.startApi({
       PROCESSOR_URL: service.sandboxUrl,
       PROCESSOR_TIMEOUT_MS: '8000',
@@ -136,8 +136,8 @@ describe('a processor that is down', () => {
     await api.stop();
   });
 
-  test('after an attempt in doubt is still 504: what was unknown does not become nothing', async () => {
-    // Long enough for all the SDK's attempts to be refused: this attempt on its own is "nothing happened".
+  test('after an attempt with an unknown outcome: still 504, never "nothing happened"', async () => {
+    // Long enough for all attempts of the SDK to be refused. Alone, this attempt would mean "nothing happened".
     const direct = await service.startApi({
       PROCESSOR_URL: service.sandboxUrl,
       PROCESSOR_TIMEOUT_MS: '8000',
@@ -154,7 +154,7 @@ describe('a processor that is down', () => {
     await direct.stop();
   });
 
-  test('is asked again by the worker, so that the charge ends without a retry', async () => {
+  test('is called again by the worker, so the charge ends without a retry', async () => {
     const { apiUrl, sandboxUrl } = service;
     const left = await charge(apiUrl, 'left', by('pm_lab_timeout'));
     expect(left.status).toBe(504);
@@ -166,7 +166,7 @@ describe('a processor that is down', () => {
   });
 });
 
-test('what the processor is told is amount, currency, and who and what it is for', async () => {
+test('the processor gets amount, currency, account, charge and order', async () => {
   const { apiUrl, sandboxUrl } = service;
   const { body } = await charge(apiUrl, 'told', { amount: 4321, currency: 'jpy' });
   const [told] = (await ledger(sandboxUrl)).filter(({ metadata }) => metadata.charge === body.id);

@@ -29,7 +29,7 @@ function expectReplay(again: Reply, first: Reply): void {
 
 describe('a replay is the same bytes', () => {
   const metadata = {
-    // Members that JavaScript reorders, and text that an encoder could escape another way.
+    // Members that JavaScript reorders, and text that an encoder could escape differently.
     zebra: 'last',
     '10': 'ten',
     '2': 'two',
@@ -56,7 +56,7 @@ describe('a replay is the same bytes', () => {
     await restarted.kill();
   });
 
-  test('whatever the order of the members and the white space', async () => {
+  test('for any order of the members and any white space', async () => {
     const one =
       '{"amount":500,"currency":"eur","payment_method":"pm_card_visa","metadata":{"a":"1","b":"2"}}';
     const two = `{ "metadata" : {"b":"\\u0032",\n "a":"1"},
@@ -66,7 +66,7 @@ describe('a replay is the same bytes', () => {
     expectReplay(await charge(service.apiUrl, 'order', {}, { body: two }), first);
   });
 
-  test('with a key in quotes and with the bare one', async () => {
+  test('for the quoted and the unquoted form of the key', async () => {
     const first = await charge(service.apiUrl, 'abc-1');
     expectReplay(await charge(service.apiUrl, '"abc-1"'), first);
     const other = await charge(service.apiUrl, 'ABC-1');
@@ -85,7 +85,7 @@ describe('a replay is the same bytes', () => {
   });
 });
 
-describe('another request under a used key is 422 and makes nothing', () => {
+describe('another request with a used key is 422 and creates nothing', () => {
   const base = { metadata: { a: '1' }, description: 'one' };
   beforeAll(async () => {
     expect((await charge(service.apiUrl, 'used', base)).status).toBe(201);
@@ -107,7 +107,7 @@ describe('another request under a used key is 422 and makes nothing', () => {
   });
 
   test('the order of an array matters', async () => {
-    // No charge has an array; a used key is judged before the body is validated.
+    // A charge has no array, but a used key is checked before the body is validated.
     const reply = await charge(service.apiUrl, 'used', { ...base, metadata: ['b', 'a'] });
     expect(reply.status).toBe(422);
   });
@@ -122,7 +122,7 @@ describe('another request under a used key is 422 and makes nothing', () => {
 });
 
 describe('a key belongs to one account', () => {
-  test('two accounts with one key have two charges, and neither sees the other’s', async () => {
+  test('two accounts with the same key have two charges, and neither sees the other’s', async () => {
     const { apiUrl, sandboxUrl } = service;
     const globex = { apiKey: 'sk_test_globex' };
     const ours = await charge(apiUrl, 'shared');
@@ -138,7 +138,7 @@ describe('a key belongs to one account', () => {
     expect((await lookUp(apiUrl, 'acme only', globex.apiKey)).status).toBe(404);
   });
 
-  test('another account’s charge is the same 404 as one that never was', async () => {
+  test('another account’s charge is the same 404 as one that does not exist', async () => {
     const { apiUrl } = service;
     const ours = await charge(apiUrl, 'private');
     const foreign = await getCharge(apiUrl, ours.body.id, 'sk_test_globex');

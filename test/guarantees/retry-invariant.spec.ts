@@ -7,15 +7,14 @@ import { startStack, type Stack } from '../support/stack.js';
 import { until } from '../support/until.js';
 
 /**
- * A client that is a machine: it knows nothing but `retry`, and obeys it through a storm of lost requests, lost answers,
- * a processor that misbehaves and an API that is killed. STORM_SEED=<number> repeats a storm's choices; `npm run storm`
- * has a longer one.
+ * A client that knows only `retry` and obeys it, during a storm of lost requests, lost answers, processor faults and
+ * kills of the API. STORM_SEED=<number> repeats a storm's choices; `npm run storm` runs a longer one.
  */
 const SEED = Number(process.env.STORM_SEED ?? Math.floor(Math.random() * 2 ** 31));
 const CLIENTS = 4;
-/** No new purchase begins after this, in ms. What was begun is brought to its end. */
+/** In ms. No new purchase starts after this; those that have started are finished. */
 const STORM_MS = Number(process.env.STORM_SECONDS ?? 8) * 1000;
-/** A purchase that has not ended this long after the storm never will, in ms. */
+/** In ms. A purchase that has not ended this long after the storm counts as stuck. */
 const PATIENCE_MS = 60_000;
 
 const METHODS = [
@@ -44,7 +43,7 @@ afterAll(async () => {
   await stack.stop();
 });
 
-/** mulberry32: small, fast, and the same choices for the same seed. */
+/** mulberry32: small, fast, and deterministic for a seed. */
 function randomFrom(seed: number): () => number {
   let state = seed;
   return () => {
@@ -55,7 +54,7 @@ function randomFrom(seed: number): () => number {
   };
 }
 
-describe('what every file holds its answers against', () => {
+describe('the check that every test file applies to its answers', () => {
   const tell = (...answers: [status: number, body: Record<string, unknown>][]) => {
     for (const [status, body] of answers) {
       const headers = body.retry === 'same_key' ? { 'retry-after': '1' } : {};
@@ -71,7 +70,7 @@ describe('what every file holds its answers against', () => {
   };
   const PAID = { id: 'ch_paid' };
 
-  test('passes what is true', () => {
+  test('passes if all promises are kept', () => {
     const failed = { retry: 'new_key', charge: 'ch_failed' };
     expect(tell([503, { retry: 'same_key' }], [201, PAID], [201, PAID])).not.toThrow();
     expect(tell([402, failed], [402, failed])).not.toThrow();
@@ -84,7 +83,7 @@ describe('what every file holds its answers against', () => {
     expect(tell([201, PAID], [201, { ...PAID, amount: 1 }])).toThrow();
     expect(tell([402, { retry: 'new_key' }], [201, { id: 'ch_other' }])).toThrow();
   });
-  test('fails for a repetition that is asked for without saying when, with or without a key', () => {
+  test('fails for a `same_key` without Retry-After, with or without a key', () => {
     const body = { retry: 'same_key' };
     for (const key of ['key', undefined]) {
       hear('http://api/charges', key, {}, { status: 500, headers: {}, body, text: '{}' });
@@ -92,7 +91,7 @@ describe('what every file holds its answers against', () => {
     }
     expect(tell([500, body])).not.toThrow();
   });
-  test('fails for a no that became a yes', () => {
+  test('fails for a final refusal that later became a success', () => {
     expect(tell([409, { retry: 'no' }], [201, PAID])).toThrow();
   });
 });
@@ -105,7 +104,7 @@ interface Purchase {
   end: Reply;
 }
 
-test(`obeying retry alone pays each purchase once or not at all (STORM_SEED=${SEED})`, async () => {
+test(`a client that obeys only retry pays each purchase once or not at all (STORM_SEED=${SEED})`, async () => {
   const stormEnds = performance.now() + STORM_MS;
   const purchases = (
     await Promise.all(
@@ -125,7 +124,7 @@ test(`obeying retry alone pays each purchase once or not at all (STORM_SEED=${SE
       ...about,
       paid: end.status === 201 ? [amount] : [],
     });
-    // The outcome is the same whoever asks, also when the storm is over.
+    // Every later request with the key gets the same outcome.
     const again = await charge(stack.apiUrl, key, { amount, payment_method: method });
     expect({ ...about, text: again.text }).toEqual({ ...about, text: end.text });
   }
@@ -134,7 +133,7 @@ test(`obeying retry alone pays each purchase once or not at all (STORM_SEED=${SE
   await expectCleanBooks(stack);
 });
 
-/** One customer after the other, each with a key of its own. */
+/** Purchases in sequence, each with its own key. */
 async function client(name: string, random: () => number, until: number): Promise<Purchase[]> {
   const pick = <T>(list: readonly T[]) => list[Math.floor(random() * list.length)]!;
   const made: Purchase[] = [];
@@ -147,7 +146,7 @@ async function client(name: string, random: () => number, until: number): Promis
       const fault = roll < 0.35 ? pick(FAULTS) : roll < 0.41 ? pick(CRASHES) : undefined;
       const headers = fault && performance.now() < until ? { 'lab-fault': fault } : {};
       const body = { amount, payment_method: method };
-      // A broken connection says nothing, so that it means the same as `same_key`.
+      // A broken connection means the same as `same_key`.
       const reply = await charge(stack.apiUrl, key, body, { headers }).catch(() => undefined);
       const again = reply === undefined || reply.body.retry === 'same_key';
       if (!again) {
@@ -163,7 +162,7 @@ async function client(name: string, random: () => number, until: number): Promis
   return made;
 }
 
-/** What crashed before its client came back is finished by the worker. */
+/** The worker finishes requests whose client has not retried. */
 async function everythingEnded(): Promise<void> {
   await until(async () => {
     const entries = await ledger(stack.sandboxUrl);

@@ -5,7 +5,7 @@ import { startService, type Service } from '../support/service.js';
 import { endLease } from '../support/time.js';
 import { until } from '../support/until.js';
 
-describe('a request that slept past the end of its lease', () => {
+describe('a request that slept until its lease had expired', () => {
   let service: Service;
   beforeAll(async () => {
     service = await startService();
@@ -13,7 +13,7 @@ describe('a request that slept past the end of its lease', () => {
   afterAll(() => expectCleanBooks(service));
   afterAll(() => service.stop());
 
-  test('and the one that took over: one writes, the other answers with what is stored', async () => {
+  test('and the request that took over: one writes, the other replays the stored answer', async () => {
     const { apiUrl, sandboxUrl, gate } = service;
     const wake = gate.close();
     const sleeper = charge(apiUrl, 'slept');
@@ -23,7 +23,7 @@ describe('a request that slept past the end of its lease', () => {
     const successor = charge(apiUrl, 'slept');
     await gate.held(2);
 
-    wake(); // the processor answers the sleeper first
+    wake(); // the processor answers the sleeping request first
     await until(async () => {
       const { rows } = await service.db.query('SELECT 1 FROM sandbox.payment_intents');
       return rows.length === 1;
@@ -33,14 +33,14 @@ describe('a request that slept past the end of its lease', () => {
 
     expect([late.status, answer.status]).toEqual([201, 201]);
     expect(late.text).toBe(answer.text);
-    // Whoever is first with the fact that the money was taken writes it; the other finds it done.
+    // The first writer stores the success; the second finds it done.
     const replays = [late, answer].filter(({ headers }) => 'idempotent-replayed' in headers);
     expect(replays).toHaveLength(1);
     expect(await paymentsOf(sandboxUrl, answer.body.id)).toHaveLength(1);
     expect((await lookUp(apiUrl, 'slept')).body).toMatchObject({ state: 'completed', attempts: 2 });
   });
 
-  test('does not answer 504 for a charge that somebody else has settled', async () => {
+  test('does not answer 504 for a charge that another request has settled', async () => {
     const impatient = await service.startApi({ PROCESSOR_TIMEOUT_MS: '5000' });
     const { apiUrl, gate } = service;
     const open = gate.close();
@@ -51,7 +51,7 @@ describe('a request that slept past the end of its lease', () => {
     const answer = await charge(apiUrl, 'late 504');
     expect(answer.status).toBe(201);
 
-    const late = await sleeper; // its own call has met the deadline at the gate
+    const late = await sleeper; // its own call ran into the deadline at the gate
     expect(late).toMatchObject({ status: 201, text: answer.text });
     expect(late.headers['idempotent-replayed']).toBe('true');
     open();

@@ -8,8 +8,8 @@ import { age, forgetAtProcessor } from '../support/time.js';
 import { until } from '../support/until.js';
 
 /**
- * A process that stops (SIGSTOP, a paused virtual machine, a long garbage collection), is overtaken, and goes on as if
- * nothing had happened. It must not take money that others have given up, nor write over what they wrote.
+ * A process stops (SIGSTOP, a paused virtual machine, a long garbage collection), loses its lease, and continues as if
+ * nothing had happened. It must not take money for an abandoned charge, nor overwrite what others wrote.
  */
 let service: Service;
 let sleeper: ApiProcess;
@@ -29,13 +29,13 @@ const PAST_THE_DEADLINE = 301;
 const PAST_THE_LEASE = 15;
 const PAST_THE_SPAN = 2 * 3600;
 
-/** What one request that fell asleep is about, and what it answers at last. */
+/** A request in the sleeping process, and its late answer. */
 interface Asleep {
   id: string;
   reply: Promise<Reply>;
 }
 
-/** Sends a charge to a process that falls asleep at that point. */
+/** Sends a charge to a process that stops at that point. */
 async function fallAsleep(at: ProbePoint, key: string, process = sleeper): Promise<Asleep> {
   await process.napAt(at);
   const reply = charge(process.url, key);
@@ -65,7 +65,7 @@ describe('a process asleep just before its call to the processor', () => {
   test('finds the fence when it wakes up after the charge was given up, and takes nothing', async () => {
     const { apiUrl, db, gate, sandboxUrl } = service;
     const { id, reply } = await fallAsleep('before-perform', 'fenced');
-    // By the database's clock only: the sleeper believes that it is in time, and sends its call.
+    // By the database's clock only: the sleeping process still believes that it has time, and sends its call.
     await age(db, id, PAST_THE_DEADLINE);
     worker = await service.startWorker();
     await until(async () => (await statusOf(id)) === 'failed');
@@ -100,7 +100,7 @@ describe('a process asleep just before its call to the processor', () => {
     expect(await paymentsOf(sandboxUrl, id)).toEqual([]);
   });
 
-  test('charges once together with the one that has taken over: both send the same call', async () => {
+  test('and the process that took over charge once: both send the same call', async () => {
     const { apiUrl, db, sandboxUrl } = service;
     const { id, reply } = await fallAsleep('before-perform', 'taken over');
     await age(db, id, PAST_THE_LEASE);
@@ -116,7 +116,7 @@ describe('a process asleep just before its call to the processor', () => {
 
 describe('a process asleep after the processor answered', () => {
   test.each(['the worker', 'a retry'])(
-    'is overtaken by %s: one writes, the other replays',
+    'loses its lease to %s: one writes, the other replays',
     async (who) => {
       const { apiUrl, db, sandboxUrl } = service;
       const { id, reply } = await fallAsleep('after-perform', who);
@@ -150,10 +150,10 @@ describe('a process asleep after the processor answered', () => {
     expect(await paymentsOf(sandboxUrl, id)).toHaveLength(1);
   });
 
-  test('brings a success for a charge that has failed: it is parked, once, and an alarm is logged', async () => {
+  test('reports a success for a failed charge: the payment is parked once, and an alarm is logged', async () => {
     const { db } = service;
     const { id, reply } = await fallAsleep('after-perform', 'parked');
-    // The processor forgets the key, which defeats the fence, and the payment stands where nobody looks.
+    // The processor forgets the key, which defeats the fence, and the payment is outside of the span that is read.
     await forgetAtProcessor(db, id);
     await db.query(
       `UPDATE sandbox.payment_intents SET created_at = created_at - $2 * interval '1 second'
@@ -169,7 +169,7 @@ describe('a process asleep after the processor answered', () => {
     const { rows: parked } = await db.query('SELECT * FROM parked_payments');
     const { rows: paid } = await db.query<{ id: string }>(
       `DELETE FROM sandbox.payment_intents WHERE metadata ->> 'charge' = $1 RETURNING id`,
-      [id], // deleted, so that the books of this file are clean
+      [id], // so that the books of this file are clean
     );
     expect(parked).toEqual([
       expect.objectContaining({

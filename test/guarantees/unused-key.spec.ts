@@ -10,7 +10,7 @@ beforeAll(async () => {
 afterAll(() => expectCleanBooks(service));
 afterAll(() => service.stop());
 
-describe('what is refused before anything is written leaves the key unused', () => {
+describe('a request that is refused before a write leaves the key unused', () => {
   const raw = (body: string, headers = {}): Send => ({ body, headers });
   test.each<[string, number, string, Record<string, unknown>, Send]>([
     ['an amount of zero', 400, 'validation_failed', { amount: 0 }, {}],
@@ -53,7 +53,7 @@ describe('what is refused before anything is written leaves the key unused', () 
 });
 
 describe('GET /idempotency-keys/{key}', () => {
-  test('is 404, then in progress, then completed', async () => {
+  test('is 404 before, then in progress, then completed', async () => {
     const { apiUrl, gate } = service;
     const unused = await lookUp(apiUrl, 'story');
     expect(unused).toMatchObject({ status: 404, body: { code: 'not_found' } });
@@ -79,7 +79,7 @@ describe('GET /idempotency-keys/{key}', () => {
       expires_at: null,
     });
 
-    await charge(apiUrl, 'story'); // a replay is no attempt
+    await charge(apiUrl, 'story'); // a replay counts no attempt
     const completed = await lookUp(apiUrl, 'story');
     expect(completed.body).toEqual({
       ...running.body,
@@ -112,7 +112,7 @@ describe('GET /idempotency-keys/{key}', () => {
     });
   });
 
-  test('finds a key with quotes and a comma, which only the quoted form can carry', async () => {
+  test('finds a key with quotes and a comma, which needs the quoted form', async () => {
     const { apiUrl } = service;
     const made = await charge(apiUrl, String.raw`"say \"a, b\""`);
     expect(made.status).toBe(201);
@@ -124,7 +124,7 @@ describe('GET /idempotency-keys/{key}', () => {
     ['not ASCII', 'schlüssel'],
     ['a control character', 'a\nb'],
     ['NUL', 'a\0b'],
-  ])('is 404 for what cannot be a key: %s', async (_what, key) => {
+  ])('is 404 for an invalid key: %s', async (_what, key) => {
     const reply = await lookUp(service.apiUrl, key);
     expect(reply).toMatchObject({ status: 404, body: { code: 'not_found' } });
   });

@@ -16,10 +16,10 @@ afterAll(() => app.stop());
 
 const send = (body: unknown, options: Call = {}) => post(app, '/charges', body, options);
 
-/** A valid charge with one member more, written as JSON text. */
+/** A valid charge with one additional member, as JSON text. */
 const withMember = (member: string) => JSON.stringify(CHARGE).replace(/}$/, `,${member}}`);
 
-/** A valid charge, filled up with white space. */
+/** A valid charge, padded with white space. */
 const padded = (bytes: number) => JSON.stringify(CHARGE).padEnd(bytes);
 
 function headers(more: Record<string, string> = {}): Record<string, string> {
@@ -105,14 +105,14 @@ describe('the size of a body', () => {
     expect((await sendRaw(app.port, start, framed, '1\r\n \r\n0\r\n\r\n')).status).toBe(413);
   });
 
-  it('is that of the unpacked bytes when it is compressed', async () => {
+  it('counts the decompressed bytes', async () => {
     const gzip = { 'Content-Encoding': 'gzip' };
     expect((await raw(gzipSync(padded(LIMIT_BYTES)), gzip)).status).toBe(201);
     expect((await raw(gzipSync(padded(LIMIT_BYTES + 1)), gzip)).status).toBe(413);
     expect(await raw('not gzip at all', gzip)).toMatchObject({ status: 400 });
   });
 
-  it('is looked at before the type and before the content', async () => {
+  it('is checked before the type and the content', async () => {
     const reply = await send('x'.repeat(LIMIT_BYTES + 1), {
       headers: { 'content-type': 'text/plain' },
     });
@@ -171,7 +171,7 @@ describe('malformed_json', () => {
     });
   });
 
-  it('is not the answer to 32 levels, nor to a pair of surrogates', async () => {
+  it('is not the answer to 32 levels or to a surrogate pair', async () => {
     expect((await send(deep(32))).body).toMatchObject({ code: 'validation_failed' });
     expect((await send(withMember('"description":"\\ud83d\\ude00"'))).body).toMatchObject({
       description: '😀',
@@ -204,8 +204,8 @@ describe('names that every JavaScript object has', () => {
   });
 });
 
-describe('a client that goes away in the middle of a body', () => {
-  it('leaves the key unused and the server well', async () => {
+describe('a client that disconnects in the middle of a body', () => {
+  it('leaves the key unused and the server running', async () => {
     const some = headers({ 'Content-Length': '1000' });
     const socket = connect(app.port, '127.0.0.1');
     await once(socket, 'connect');

@@ -6,7 +6,7 @@ import { EngineProbe } from '../support/internals.js';
 import { startApp, type TestApp } from '../support/app.js';
 import { call, CHARGE, post } from '../support/client.js';
 
-/** A way to PostgreSQL that can be cut, as a network can. */
+/** A connection to PostgreSQL that can be cut, as a network can. */
 async function startGate(databaseUrl: string) {
   const target = new URL(databaseUrl);
   const sockets = new Set<Socket>();
@@ -70,7 +70,7 @@ describe('without its database the API', () => {
     expect(logged).toHaveLength(1);
   });
 
-  it('still lives, shows its problem pages and tells unknown routes', async () => {
+  it('is still live, serves its problem pages and answers unknown routes', async () => {
     expect((await call(app, '/health/live')).status).toBe(200);
     expect((await call(app, '/problems/database_unavailable')).status).toBe(200);
     expect((await call(app, '/nowhere')).status).toBe(404);
@@ -85,14 +85,14 @@ describe('without its database the API', () => {
     expect(log).not.toContain(new URL(gate.url).password || 'no password here');
   });
 
-  it('charges again when the database is back', async () => {
+  it('charges again when the database is up', async () => {
     gate.mend();
     expect((await post(app, '/charges', CHARGE)).status).toBe(201);
     gate.cut();
   });
 });
 
-/** A fault of ours in the middle of a request. */
+/** An error of ours in the middle of a request. */
 class BrokenProbe extends EngineProbe {
   override reached(): void {
     throw new TypeError('cannot read the secret sauce of /srv/app/sauce.ts');
@@ -106,7 +106,7 @@ describe('a fault of ours', () => {
   });
   afterAll(() => app.stop());
 
-  it('is a 500 that says nothing, and a log line that says all but secrets', async () => {
+  it('is a 500 without details, and a log line with all details except secrets', async () => {
     const key = `key-${randomUUID()}`;
     const body = { ...CHARGE, payment_method: CARD, ...SECRET };
     const reply = await post(app, '/charges', body, { key });
@@ -119,7 +119,7 @@ describe('a fault of ours', () => {
     const [line = '', ...more] = app.logs.filter((each) => each.includes(reply.body.request_id));
     expect(more).toEqual([]);
     expect(line).toContain('TypeError');
-    expect(line).toContain('BrokenProbe.reached'); // where, in place of a text that may hold anything
+    expect(line).toContain('BrokenProbe.reached'); // the place, instead of a text that may contain anything
     expect(line).not.toContain('secret sauce');
     for (const secret of [app.acme.apiKey, key, CARD, ...Object.values(SECRET)])
       expect(line).not.toContain(secret);

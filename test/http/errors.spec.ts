@@ -14,7 +14,7 @@ const TOO_LARGE = ' '.repeat(64 * 1024 + 1);
 const UNKNOWN = 'sk_test_nobody';
 const text = { 'content-type': 'text/plain' };
 
-describe('of several errors the first of the table is the answer', () => {
+describe('of several errors, the first in the table is the answer', () => {
   const bad = { amount: 0, nonsense: true };
   const rows: [string, number, string, string, string, Call][] = [
     [
@@ -168,7 +168,7 @@ describe('405', () => {
     ['/problems', 'PUT', 'GET, HEAD'],
     ['/problems/not_found', 'PATCH', 'GET, HEAD'],
     ['/idempotency-keys/a', 'POST', 'GET, HEAD'],
-  ])('%s has no %s and says what it has', async (path, method, allow) => {
+  ])('%s has no %s; Allow lists its methods', async (path, method, allow) => {
     const reply = await call(app, path, { method });
     expectProblem(reply, 405, 'method_not_allowed', 'no');
     expect(reply.headers.get('Allow')).toBe(allow);
@@ -229,7 +229,7 @@ describe('paths', () => {
     },
   );
 
-  it('a stranger’s charge is answered as one that was never made', async () => {
+  it('another account’s charge gets the same answer as one that does not exist', async () => {
     const made = await post(app, '/charges', CHARGE);
     const strange = await call(app, `/charges/${made.body.id}`, { apiKey: app.globex.apiKey });
     const never = await call(app, `/charges/ch_${'0'.repeat(32)}`, { apiKey: app.globex.apiKey });
@@ -239,7 +239,7 @@ describe('paths', () => {
     expect(names(strange)).toEqual(names(never));
   });
 
-  it('a query string that does not decode is no fault of ours', async () => {
+  it('a query string that cannot be decoded is no 500', async () => {
     const reply = await call(app, '/charges?status=%zz&%ff=%00');
     expectProblem(reply, 400, 'validation_failed', 'after_fix');
   });

@@ -25,13 +25,13 @@ describe('a member that is a list of objects', () => {
     ['too much in it', Array.from({ length: 101 }, () => ITEM), '/items'],
     ['an object in its place', { 0: ITEM }, '/items'],
     ['a list of lists in its place', [[ITEM]], '/items/0'],
-  ])('with %s is refused at its place', async (_what, items, pointer) => {
+  ])('with %s is refused with its pointer', async (_what, items, pointer) => {
     const { status, body } = await put(items);
     expect({ status, code: body.code }).toEqual({ status: 400, code: 'validation_failed' });
     expect(body.errors[0].pointer).toBe(pointer);
   });
 
-  it('with objects in it is taken', async () => {
+  it('with objects in it is accepted', async () => {
     expect((await put(Array.from({ length: 100 }, () => ITEM))).status).toBe(201);
   });
 });

@@ -55,7 +55,7 @@ describe('with LAB=1', () => {
     expectProblem(reply, 400, 'validation_failed', 'after_fix');
   });
 
-  it('lose-request runs nothing, and the retry charges once', async () => {
+  it('lose-request has no effect, and the retry charges once', async () => {
     const before = await ledger();
     const key = randomUUID();
     await lost('/charges', CHARGE, { key, headers: fault('lose-request') });
@@ -67,7 +67,7 @@ describe('with LAB=1', () => {
     expect((await ledger()).processor.payments).toBe(before.processor.payments + 1);
   });
 
-  it('lose-response commits everything, and the retry charges no second time', async () => {
+  it('lose-response commits everything, and the retry charges nothing more', async () => {
     const before = await ledger();
     const key = randomUUID();
     await lost('/charges', CHARGE, { key, headers: fault('lose-response') });
@@ -79,7 +79,7 @@ describe('with LAB=1', () => {
     expect(after.difference).toBe(0);
   });
 
-  it('lose-response on the naive route charges twice: the control', async () => {
+  it('lose-response on the naive route charges twice (control)', async () => {
     const before = await ledger();
     await lost('/lab/naive/charges', CHARGE, { headers: fault('lose-response') });
     expect((await post(app, '/lab/naive/charges', CHARGE)).status).toBe(201);
@@ -102,7 +102,7 @@ describe('with LAB=1', () => {
     expect(difference).toBe(processor.amount - merchant.amount - naive.amount);
   });
 
-  it('the ledger is a table for people as well', async () => {
+  it('the ledger is also an HTML table', async () => {
     const { merchant, naive, processor, difference } = await ledger();
     const { text } = await call(app, '/lab/ledger.txt', { apiKey: null });
     expect(text.split('\n').map((line) => line.trim().split(/ +/))).toEqual([
@@ -115,7 +115,7 @@ describe('with LAB=1', () => {
     ]);
   });
 
-  it('/ has links to the ledger and to what is said of the lab', async () => {
+  it('/ links to the ledger and to the lab’s documentation', async () => {
     const { body } = await call(app, '/', { apiKey: null });
     expect(body).toMatchObject({
       lab: '/docs#/Lab',
@@ -124,7 +124,7 @@ describe('with LAB=1', () => {
     });
   });
 
-  it('the naive route charges for the account of the API key, else for acme', async () => {
+  it('the naive route charges for the account of the API key; without one, for acme', async () => {
     const demo = await addApiKey(new TypeOrmDatabase(app.db), app.acme.id, 'sk_test_acme');
     const owners = async () =>
       (await app.db.query('SELECT account_id FROM naive_charges ORDER BY created_at')).map(
@@ -139,12 +139,12 @@ describe('with LAB=1', () => {
     await app.db.query('UPDATE api_keys SET revoked_at = now() WHERE key_hash = $1', [
       hashApiKey(demo),
     ]);
-    await delay(1_000); // real time: a process believes a key that it has found for so long
-    const nobody = await post(app, '/lab/naive/charges', CHARGE, { apiKey: null });
-    expectProblem(nobody, 401, 'unauthorized', 'after_fix');
+    await delay(1_000); // real time: a process caches a key for this long
+    const anonymous = await post(app, '/lab/naive/charges', CHARGE, { apiKey: null });
+    expectProblem(anonymous, 401, 'unauthorized', 'after_fix');
   });
 
-  it('the naive route tells the processor description and metadata, but no name of ours', async () => {
+  it('the naive route sends the processor description and metadata, but no id of ours', async () => {
     const description = 'Two cups';
     const pairs = Array.from({ length: 48 }, (_, i): [string, string] => [`k${i}`, 'v']);
     const metadata = { colour: 'blue', charge: 'ch_1', ...Object.fromEntries(pairs) };
@@ -154,13 +154,13 @@ describe('with LAB=1', () => {
     const reply = await fetch(app.sandboxUrl + path, {
       headers: { authorization: 'Bearer sk_test_x' },
     });
-    const told = (await reply.json()) as { description: string; metadata: object };
-    expect(told).toMatchObject({ description, metadata: { colour: 'blue', k0: 'v' } });
-    expect(told.metadata).toMatchObject({ naive_charge: made.body.id });
-    expect(told.metadata).not.toHaveProperty('charge');
+    const reported = (await reply.json()) as { description: string; metadata: object };
+    expect(reported).toMatchObject({ description, metadata: { colour: 'blue', k0: 'v' } });
+    expect(reported.metadata).toMatchObject({ naive_charge: made.body.id });
+    expect(reported.metadata).not.toHaveProperty('charge');
   });
 
-  it('the naive route takes the price from an order, and neither holds nor pays it', async () => {
+  it('the naive route takes the price from an order but neither holds nor pays it', async () => {
     const items = [{ sku: 'cup', quantity: 2, unit_amount: 350 }];
     const order = { currency: 'eur', items };
     expect((await call(app, '/orders/naive-1', { method: 'PUT', body: order })).status).toBe(201);

@@ -10,7 +10,7 @@ import {
 } from './lifted-app.js';
 import { startPrinter, type Printer } from './printer.js';
 
-/** The application that src/idempotency/README.md shows, built from that page and from nothing else of ours. */
+/** The application of src/idempotency/README.md, built only from that page. */
 let built: Awaited<ReturnType<typeof buildLiftedApp>>;
 let database: Awaited<ReturnType<typeof emptyDatabase>>;
 let printer: Printer;
@@ -40,7 +40,7 @@ const invite = (key: string, body: object = { email: 'ann@example.com' }) =>
 const badge = (key: string, name = 'Ann', headers = {}) => send('/badges', key, { name }, headers);
 const lookUp = async (key: string) => (await send(`/idempotency-keys/${key}`)).body;
 
-/** How many objects there are: of a wrong key, two. */
+/** Counts the objects; without the engine there would be two. */
 async function count(table: 'invitations' | 'badges', value: string): Promise<number> {
   const column = table === 'invitations' ? 'email' : 'name';
   const { rowCount } = await database.db.query(`SELECT 1 FROM ${table} WHERE ${column} = $1`, [
@@ -76,7 +76,7 @@ describe.each(KINDS)('an operation with $kind', ({ path, member, table }) => {
     expect(await count(table, value)).toBe(2); // another key is another intent
   });
 
-  test('runs once for fifty at once', async () => {
+  test('runs once for fifty concurrent requests', async () => {
     const value = `fifty ${path}`;
     const fifty = Array.from({ length: 50 }, () =>
       send(path, `fifty${path}`, { [member]: value }, { prefer: 'wait=30' }),
@@ -116,7 +116,7 @@ describe.each(KINDS)('an operation with $kind', ({ path, member, table }) => {
   });
 });
 
-test('nothing is run again under an expired key, before and after the reaper', async () => {
+test('an expired key runs nothing again, before and after the reaper', async () => {
   const expired = await Promise.all(
     KINDS.map(async ({ path, member, table }) => {
       const [key, value] = [`expired-${table}`, `expired ${path}`];
@@ -136,7 +136,7 @@ test('nothing is run again under an expired key, before and after the reaper', a
     }
   };
   await expectExpired();
-  await app.kill('SIGTERM'); // in good order, and the next one reaps when it starts
+  await app.kill('SIGTERM'); // a graceful stop; the next process reaps when it starts
   app = await start();
   await until(async () => {
     const left = await database.db.query('SELECT 1 FROM idempotency_records WHERE key = ANY($1)', [
@@ -148,13 +148,13 @@ test('nothing is run again under an expired key, before and after the reaper', a
 });
 
 test('an invitation whose transaction fails leaves the key unused', async () => {
-  const nul = await invite('fails', { email: 'a\u0000b' }); // PostgreSQL takes no such text
+  const nul = await invite('fails', { email: 'a\u0000b' }); // PostgreSQL rejects this text
   expect(nul.status).toBe(500);
   expect((await invite('fails')).status).toBe(201);
 });
 
 describe('while the printer works', () => {
-  test('a duplicate waits for the answer, and is told 409 when it will not wait', async () => {
+  test('a duplicate waits for the answer, or gets 409 if it does not want to wait', async () => {
     const open = printer.close();
     const first = badge('waits', 'Waits');
     await printer.held(1);
@@ -185,14 +185,14 @@ describe('while the printer works', () => {
   });
 });
 
-test('a definite no of the printer is an outcome: stored and replayed', async () => {
+test('a final refusal of the printer is an outcome: stored and replayed', async () => {
   const first = await badge('refused badge', '');
   expect(first).toMatchObject({ status: 201, body: { status: 'refused' } });
   expect((await badge('refused badge', '')).text).toBe(first.text);
   expect(printer.asked(String(first.body.id))).toBe(1);
 });
 
-test('an answer that says nothing is not stored: the same key goes on, and the badge is printed once', async () => {
+test('an unknown outcome is not stored: the same key continues, and the badge is printed once', async () => {
   printer.failNext();
   expect((await badge('unknown', 'Unknown')).status).toBe(503);
   const again = await badge('unknown', 'Unknown');
@@ -201,7 +201,7 @@ test('an answer that says nothing is not stored: the same key goes on, and the b
 });
 
 describe('after a kill -9 between reserve and settle', () => {
-  /** Two badges that are reserved, and whose printing nobody knows about. */
+  /** Two reserved badges whose printing has an unknown outcome. */
   beforeAll(async () => {
     const open = printer.close();
     const lost = [badge('retry', 'Retry'), badge('sweep', 'Sweep')].map((sent) =>
@@ -212,7 +212,7 @@ describe('after a kill -9 between reserve and settle', () => {
     expect(await Promise.all(lost)).toEqual(['no answer', 'no answer']);
     open();
     await until(async () => printed('Retry') === 1 && printed('Sweep') === 1);
-    // However slowly the next process starts: this lease is not over, and its sweep is to leave the badge alone.
+    // Longer than a slow start of the next process, so that its sweep leaves this badge alone.
     await record(
       `lease_expires_at = clock_timestamp() + interval '1 hour', next_attempt_at = clock_timestamp() + interval '1 hour'`,
       'retry',
@@ -221,7 +221,7 @@ describe('after a kill -9 between reserve and settle', () => {
     app = await start();
   });
 
-  test('the retry goes on from the row', async () => {
+  test('the retry continues from the row', async () => {
     expect(await badge('retry', 'Retry', { prefer: 'wait=0' })).toMatchObject({
       status: 409,
       body: { code: 'idempotency_request_in_progress', retry: 'same_key' },
@@ -235,7 +235,7 @@ describe('after a kill -9 between reserve and settle', () => {
     expect(printer.asked(String(answer.body.id))).toBe(2);
   });
 
-  test('the sweep ends it without a retry', async () => {
+  test('the sweep finishes it without a retry', async () => {
     await until(async () => (await lookUp('sweep')).state === 'completed');
     expect(await lookUp('sweep')).toMatchObject({ status: 201, attempts: 2 });
     expect([await count('badges', 'Sweep'), printed('Sweep')]).toEqual([1, 1]);

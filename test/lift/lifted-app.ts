@@ -28,7 +28,7 @@ function packages(page: string): string[] {
   return words.filter((word) => word[0] !== '-').map((word) => word.replace(/(?<=.)@.*/, ''));
 }
 
-/** Does what src/idempotency/README.md says, in an empty directory, and compiles. */
+/** Follows src/idempotency/README.md in an empty directory, and compiles. */
 export async function buildLiftedApp() {
   const home = await mkdtemp(join(tmpdir(), 'charge-once-lift-'));
   const page = await readFile(join(ENGINE, 'README.md'), 'utf8');
@@ -36,7 +36,7 @@ export async function buildLiftedApp() {
   await mkdir(join(home, 'migrations'));
   await cp(MIGRATION, join(home, MIGRATION));
   for (const [path, content] of files(page)) await writeFile(join(home, path), content);
-  // What the page does not name is not there: an import of anything else fails.
+  // Only what the page names is there: any other import fails.
   for (const name of packages(page)) {
     const link = join(home, 'node_modules', name);
     await mkdir(dirname(link), { recursive: true });
@@ -51,7 +51,7 @@ export async function buildLiftedApp() {
   return { home, remove: () => rm(home, { recursive: true, force: true }) };
 }
 
-/** A database with nothing in it: the application makes its tables itself. */
+/** An empty database: the application creates its tables itself. */
 export async function emptyDatabase() {
   const name = `lift_${randomBytes(5).toString('hex')}`;
   const admin = new pg.Client({ connectionString: testDatabaseUrl('postgres') });

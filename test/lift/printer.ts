@@ -4,18 +4,18 @@ import type { AddressInfo } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { until } from '../support/until.js';
 
-/** Somebody outside: prints a badge for each id once, whoever asks and however often. */
+/** An external service: prints one badge for each id, however often it is asked. */
 export interface Printer {
   url: string;
-  /** What was printed, in order. */
+  /** The printed badges, in order. */
   printed: { id: string; name: string }[];
   /** How often it was asked to print this badge. */
   asked(id: string): number;
-  /** The next request is done, and answered by an error that says nothing about it. */
+  /** The next request has its effect, but gets an error that does not say so. */
   failNext(): void;
-  /** From now on requests wait at the door; the returned function lets them in. */
+  /** From now on requests wait. The returned function releases them. */
   close(): () => void;
-  /** Resolves when that many requests wait. */
+  /** Resolves when `count` requests wait. */
   held(count: number): Promise<void>;
   stop(): Promise<void>;
 }

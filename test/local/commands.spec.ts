@@ -8,7 +8,7 @@ import { buildEnv, built, builtModule } from '../support/build.js';
 import { charge } from '../support/raw-client.js';
 import { startStack, type Stack } from '../support/stack.js';
 
-/** As a shell has them that works with another server. */
+/** Variables of a shell that is set up for another server. */
 const PG = {
   PGHOST: '192.0.2.1',
   PGPORT: '1',
@@ -24,7 +24,7 @@ let dataDir: string;
 let stack: Stack;
 beforeAll(async () => {
   dataDir = await mkdtemp(join(tmpdir(), 'charge-once-commands-'));
-  await chmod(dataDir, 0o755); // under root PostgreSQL is another user
+  await chmod(dataDir, 0o755); // under root, PostgreSQL runs as another user
   stack = await startStack({ embedded: true, dataDir, env: PG });
 });
 afterAll(async () => {
@@ -37,7 +37,7 @@ interface Result {
   output: string;
 }
 
-/** What `npm run …` runs, in a terminal where only DATA_DIR is set, as for `npm start`. */
+/** What `npm run …` runs, in a terminal with only DATA_DIR set, as for `npm start`. */
 function run(script: string, args: string[] = [], env: Record<string, string> = {}) {
   return new Promise<Result>((done) => {
     execFile(
@@ -74,9 +74,9 @@ describe('while `npm start` runs, in another terminal', () => {
     ['audit', '--help', 0],
     ['reconcile', '--no-such-option', 64],
     ['jobs', '--no-such-option', 64],
-    ['jobs', '--help', 0], // the same for account
+    ['jobs', '--help', 0], // the same for `account`
     ['account', '--no-such-option', 64],
-  ])('%s %s ends with %i, says how it is used, and does nothing', async (name, option, code) => {
+  ])('%s %s exits with %i, prints its usage, and does nothing', async (name, option, code) => {
     const output = expect.stringContaining(`Usage: npm run ${name}`);
     expect(await run(built(`src/programs/${name}.js`), [option])).toEqual({ code, output });
   });
@@ -91,7 +91,7 @@ describe('while `npm start` runs, in another terminal', () => {
     expect(shown.output).not.toContain('[ ]');
   });
 
-  it('a DATABASE_URL that is set is the one that counts', async () => {
+  it('a DATABASE_URL that is set is used', async () => {
     const env = { DATABASE_URL: 'postgres://u:p@127.0.0.1:9/x', PGSSLMODE: 'disable' };
     const listed = await run(built('src/programs/jobs.js'), ['list'], env);
     expect(listed).toEqual({
@@ -100,7 +100,7 @@ describe('while `npm start` runs, in another terminal', () => {
     });
   });
 
-  it('its password is in a file that only its user reads', async () => {
+  it('its password is in a file that only its user can read', async () => {
     const folder = join(dataDir, 'running');
     const [name = '', ...others] = await readdir(folder);
     expect([name, others]).toEqual([`${stack.supervisorPid}.json`, []]);
@@ -119,13 +119,13 @@ describe('while `npm start` runs, in another terminal', () => {
 });
 
 describe('when `npm start` was killed', () => {
-  it('nothing of it runs on, and a command says in one line that none runs', async () => {
+  it('none of its processes continue, and a command says in one line that none runs', async () => {
     const names = ['api', 'worker', 'sandbox', 'postgres'] as const;
     const pids = await Promise.all(names.map((name) => stack.pid(name)));
     signal(stack.supervisorPid, 'SIGKILL');
     for (const pid of [stack.supervisorPid, ...pids])
       expect(await waitForDeath(pid, 15_000)).toBe(true);
-    expect(await readdir(join(dataDir, 'running'))).toHaveLength(1); // what it has left behind
+    expect(await readdir(join(dataDir, 'running'))).toHaveLength(1); // the killed process left this
     expect(await run(built('src/programs/audit.js'))).toEqual({
       code: 78,
       output: expect.stringMatching(

@@ -24,7 +24,7 @@ let children: ChildProcess[];
 
 beforeEach(async () => {
   home = await mkdtemp(join(tmpdir(), 'charge-once-postgres-'));
-  await chmod(home, 0o755); // mkdtemp makes it 0700, and under root the server is another user's
+  await chmod(home, 0o755); // mkdtemp makes it 0700, and under root, the server runs as another user
   started = [];
   children = [];
 });
@@ -51,7 +51,7 @@ async function query(server: EmbeddedPostgres, sql: string): Promise<Record<stri
   }
 }
 
-/** A process of its own that starts the server; resolves with the server's pid. */
+/** A separate process that starts the server; resolves with the server's pid. */
 async function startElsewhere(): Promise<{ starter: ChildProcess; pid: number }> {
   const module = builtModule('src/local/embedded-postgres.js');
   const script = `
@@ -68,7 +68,7 @@ async function startElsewhere(): Promise<{ starter: ChildProcess; pid: number }>
   return { starter, pid: Number(line) };
 }
 
-/** The pids of the shells that wait to stop the server when its starter dies. */
+/** The pids of the shells that stop the server when its starter dies. */
 async function watchdogsOf(pid: number): Promise<number[]> {
   const found: number[] = [];
   for (const entry of (await readdir('/proc')).filter((name) => /^\d+$/.test(name))) {
@@ -78,8 +78,8 @@ async function watchdogsOf(pid: number): Promise<number[]> {
   return found;
 }
 
-describe('the embedded PostgreSQL, begun from nothing,', () => {
-  it('is one server for three starters at once: UTF-8, on the loopback only, durable, for who has the password', async () => {
+describe('the embedded PostgreSQL, without data,', () => {
+  it('is one server for three concurrent starts: UTF-8, loopback only, durable, with a password', async () => {
     const servers = await Promise.all([start(), start(), start()]);
     expect(new Set(servers.map((server) => server.pid)).size).toBe(1);
     expect(servers.filter((server) => !server.adopted)).toHaveLength(1);
@@ -108,7 +108,7 @@ describe('the embedded PostgreSQL, begun from nothing,', () => {
     await expect(stranger.connect()).rejects.toMatchObject({ code: '28P01' });
   });
 
-  it('says so when the directory holds something else', async () => {
+  it('reports a directory that contains something else', async () => {
     await mkdir(join(home, 'photos'));
     await expect(start(join(home, 'photos'))).rejects.toThrow(
       /photos exists and holds no PostgreSQL/,
@@ -126,7 +126,7 @@ describe('the embedded PostgreSQL, begun from nothing,', () => {
     expect(await query(second, 'SELECT answer FROM kept')).toEqual([{ answer: 42 }]);
     await second.stop();
 
-    // What stands in the asked place is still the handle on the data.
+    // The requested path is still the handle on the data.
     await rm(join(home, 'postgres'));
     const third = await start();
     expect(third.dataDir).not.toBe(first.dataDir);
@@ -137,10 +137,10 @@ describe('the embedded PostgreSQL, begun from nothing,', () => {
   });
 });
 
-describe('the embedded PostgreSQL, whose data exist,', () => {
+describe('the embedded PostgreSQL, with data,', () => {
   beforeEach(() => copyCluster(join(home, 'postgres')));
 
-  it('keeps its data through a kill -9 and between starts, and stops without a trace', async () => {
+  it('keeps its data through a kill -9 and between starts, and leaves no process', async () => {
     const killed = await start();
     await query(killed, 'CREATE TABLE kept AS SELECT 42 AS answer');
     process.kill(killed.pid, 'SIGKILL');
@@ -178,15 +178,15 @@ describe('the embedded PostgreSQL, whose data exist,', () => {
     expect(await query(adopter, 'SELECT 1 AS one')).toEqual([{ one: 1 }]);
     await adopter.stop();
     expect(await isAlive(pid)).toBe(false);
-    await until(async () => (await watchdogsOf(pid)).length === 0); // killed, and gone when it has been scheduled
+    await until(async () => (await watchdogsOf(pid)).length === 0); // killed, and gone once it is scheduled
   });
 
-  it('starts although the lock of a dead server names a pid that is somebody else’s now', async () => {
+  it('starts although the lock of a dead server names a pid that another process has now', async () => {
     const first = await start();
     const lock = await readFile(join(first.dataDir, 'postmaster.pid'), 'utf8');
     await first.stop();
     const { uid, gid } = await stat(first.dataDir);
-    // The same user: PostgreSQL takes any live process of its own user for a postmaster.
+    // The same user: PostgreSQL treats any live process of its own user as a postmaster.
     const other = spawn('sleep', ['600'], { uid, gid });
     children.push(other);
     await once(other, 'spawn');
@@ -197,7 +197,7 @@ describe('the embedded PostgreSQL, whose data exist,', () => {
     expect(other.exitCode).toBeNull();
   });
 
-  it('says what the server said when it cannot start', async () => {
+  it('prints the server’s message when it cannot start', async () => {
     const dataDir = join(home, 'postgres');
     const options = { dataDir, database: 'app', extraSettings: { no_such_setting: '1' } };
     await expect(startEmbeddedPostgres(options)).rejects.toThrow(/no_such_setting/);

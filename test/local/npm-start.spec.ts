@@ -14,7 +14,7 @@ import { charge } from '../support/raw-client.js';
 import { type Program, type Stack, type StackOptions, startStack } from '../support/stack.js';
 import { until } from '../support/until.js';
 
-// Slow: each `npm start` loads four programs, and PostgreSQL begins from nothing once.
+// Slow: each `npm start` loads four programs, and one start includes initdb.
 let stacks: Stack[] = [];
 let homes: string[] = [];
 
@@ -33,7 +33,7 @@ async function start(options: StackOptions = {}): Promise<Stack> {
 
 async function temporaryDirectory(): Promise<string> {
   const home = await mkdtemp(join(tmpdir(), 'charge-once-data-'));
-  await chmod(home, 0o755); // under root PostgreSQL is another user
+  await chmod(home, 0o755); // under root, PostgreSQL runs as another user
   homes.push(home);
   return home;
 }
@@ -56,11 +56,11 @@ async function query(url: string, sql: string): Promise<unknown[]> {
   }
 }
 
-describe('npm start with a PostgreSQL of its own', () => {
+describe('npm start with its own PostgreSQL', () => {
   const all: Program[] = ['api', 'worker', 'sandbox', 'postgres'];
 
-  // One after the other on one DATA_DIR: each start costs seven seconds of CPU time. SIGHUP: the last test of this file.
-  it('begins from nothing, keeps its data, and leaves no process however it ends', async () => {
+  // All on one DATA_DIR, because each start costs seven seconds of CPU time. SIGHUP: see the last test of this file.
+  it('starts without data, keeps its data, and leaves no process however it ends', async () => {
     const dataDir = await temporaryDirectory();
     const first = await start({ embedded: 'from nothing', dataDir });
     const pids = await pidsOf(first, all);
@@ -71,7 +71,7 @@ describe('npm start with a PostgreSQL of its own', () => {
     const second = await start({ embedded: true, dataDir });
     const kept = () => query(second.databaseUrl, 'SELECT answer FROM kept');
     expect(await kept()).toEqual([{ answer: 42 }]);
-    // A killed PostgreSQL is back at the same address.
+    // A killed PostgreSQL restarts at the same address.
     await second.restarted('postgres', await second.kill('postgres'));
     await until(async () => (await kept()).length === 1);
     await until(() => isReady(second.apiUrl));
@@ -160,29 +160,29 @@ if (!pgbouncer)
     await database.drop();
   });
 
-  it('comes up with the setting that the README names, the sandbox included', async () => {
+  it('starts with the setting that the README names, including the sandbox', async () => {
     const stack = await startBehind();
     expect((await charge(stack.apiUrl, 'bounced')).status).toBe(201);
   });
 
-  it('names that setting where it is missing', async () => {
+  it('names that setting if it is missing', async () => {
     await expect(startBehind('extra_float_digits')).rejects.toThrow(
       /\nThe pooler .* Set ignore_startup_parameters = options in PgBouncer\.\n$/,
     );
   });
 });
 
-describe('npm start on a database that exists, with the options of the shell', () => {
+describe('npm start on an existing database, with the options of the shell', () => {
   let database: Awaited<ReturnType<typeof freshDatabase>>;
   let stack: Stack;
 
   beforeAll(async () => {
     database = await freshDatabase();
-    // A connection without the options finds nothing.
+    // A connection without the options finds no tables.
     await query(database.url, 'DROP SCHEMA public, graphile_worker CASCADE');
     await query(database.url, 'CREATE SCHEMA shop');
     stack = await startStack({
-      embedded: true, // `startStack` makes no other database
+      embedded: true, // `startStack` must not make another database
       env: {
         ...{ DATABASE_URL: database.url, PGOPTIONS: '-c search_path=shop' },
         ...{ SANDBOX_WEBHOOK_DELAY_MS: '0', ALLOW_UNSAFE_DATABASE: '1' },
@@ -195,7 +195,7 @@ describe('npm start on a database that exists, with the options of the shell', (
     await database.drop();
   });
 
-  it('brings a killed API, worker and sandbox back at the same address', async () => {
+  it('restarts a killed API, worker and sandbox at the same address', async () => {
     const urls = { api: stack.apiUrl, worker: stack.workerUrl, sandbox: stack.sandboxUrl };
     for (const name of ['api', 'worker', 'sandbox', 'api'] as const) {
       const victim = await stack.kill(name);
@@ -229,12 +229,12 @@ describe('npm start on a database that exists, with the options of the shell', (
     expect(stack.output()).not.toMatch(/42P01|42704/);
   });
 
-  it('answers what it has accepted before it stops', async () => {
+  it('answers accepted requests before it stops', async () => {
     const headers = { authorization: 'Bearer sk_test_acme', 'content-type': 'application/json' };
     const charge = fetch(`${stack.apiUrl}/charges`, {
       method: 'POST',
       headers: { ...headers, 'idempotency-key': 'slow-1' },
-      // The sandbox takes 3 s for it: it must outlive the API.
+      // The sandbox takes 3 s for it, so it must outlive the API.
       body: '{"amount":1999,"currency":"usd","payment_method":"pm_lab_slow"}',
     });
     await until(async () => {
@@ -242,10 +242,10 @@ describe('npm start on a database that exists, with the options of the shell', (
       return ((await key.json()) as { state?: string }).state === 'in_progress';
     });
     const pids = await pidsOf(stack, ['api', 'worker', 'sandbox']);
-    const stopped = stack.stop('SIGHUP'); // as when a terminal is closed
+    const stopped = stack.stop('SIGHUP'); // sent when a terminal is closed
     expect((await charge).status).toBe(201);
     expect(await stopped).toBe(0);
     expect(await Promise.all(pids.map(isAlive))).toEqual(pids.map(() => false));
-    expect(stack.output()).not.toContain('is killed'); // it stopped by itself, in time
+    expect(stack.output()).not.toContain('is killed'); // it stopped by itself in time
   });
 });

@@ -12,10 +12,10 @@ afterAll(async () => {
 
 const get = (path: string) => call(app, path, { apiKey: null });
 
-test('the page loads everything from this server, and nothing stands in it', async () => {
+test('the page loads everything from this server and has no inline code', async () => {
   const page = await get('/docs');
   expect(page.headers.get('Content-Security-Policy')).toContain("default-src 'self'");
-  // Scripts and styles in the page would not run under that policy, nor would handlers and style attributes.
+  // Under that policy, inline scripts, styles and handlers would not run.
   expect(page.text).not.toMatch(/<script>|<script [^>]*>[^<]|<style|\son\w+=|\sstyle=/);
   const loaded = [...page.text.matchAll(/(?:src|href)="([^"]*)"/g)].map(([, path = '']) => path);
   expect(loaded).toHaveLength(4);
@@ -25,7 +25,7 @@ test('the page loads everything from this server, and nothing stands in it', asy
   }
 });
 
-test('the page shows our document and asks nobody else', async () => {
+test('the page shows our document and calls no other server', async () => {
   const { text } = await get('/docs/start.js');
   expect(text).toContain("url: '/openapi.json'");
   expect(text).toContain('validatorUrl: null');

@@ -10,9 +10,9 @@ const WEBHOOK_SECRET = 'whsec_every-answer';
 
 let app: TestApp;
 let limited: TestApp;
-/** Of its own: records are made older here, and other suites look at all of theirs. */
+/** Its own database: this file ages records, and other suites check all of theirs. */
 let database: Awaited<ReturnType<typeof freshDatabase>>;
-/** `POST /charges 201`, for every answer that was got and fitted. */
+/** `POST /charges 201`, for every answer that was received and fits. */
 const seen = new Set<string>();
 
 beforeAll(async () => {
@@ -67,7 +67,7 @@ const items = [{ sku: 'mug', quantity: 1, unit_amount: 1200 }];
 const ORDER = { currency: 'eur', items };
 const newId = () => `order_${randomUUID()}`;
 
-/** What makes each keyed route succeed. */
+/** The request that makes each keyed route succeed. */
 async function keyedRoutes(): Promise<[string, Record<string, string>, object | undefined][]> {
   const charge = await call('POST /charges', 201, {}, { body: CHARGE });
   const order = newId();
@@ -86,7 +86,7 @@ async function keyedRoutes(): Promise<[string, Record<string, string>, object | 
   ];
 }
 
-test('fits where a keyed request is made, repeated, reused and expired', async () => {
+test('fits when a keyed request is new, repeated, reused and expired', async () => {
   const keyed = await keyedRoutes();
   expect(keyed.map(([route]) => route).sort()).toEqual(
     operations
@@ -112,7 +112,7 @@ test('fits where a keyed request is made, repeated, reused and expired', async (
   }
 });
 
-test('fits where a payment ends otherwise', async () => {
+test('fits when a payment does not succeed', async () => {
   const pay = (method: string, more: object = {}) => ({
     ...CHARGE,
     payment_method: method,
@@ -139,7 +139,7 @@ test('fits where a payment ends otherwise', async () => {
   await call('POST /lab/naive/charges', 504, {}, { body: pay('pm_lab_timeout') });
 });
 
-test('fits where a request is conditional', async () => {
+test('fits when a request is conditional', async () => {
   const id = newId();
   const changed = { ...ORDER, email: 'b@example.com' };
   const product = { name: 'A mug', on_hand: 3 };
@@ -159,7 +159,7 @@ test('fits where a request is conditional', async () => {
   await call('DELETE /orders/{id}', 412, { id }, { headers: { 'if-match': '"stale"' } });
 });
 
-test('fits where something is looked up', async () => {
+test('fits when an object is read', async () => {
   const key = randomUUID();
   const { body } = await call('POST /charges', 201, {}, { body: CHARGE, key });
   await call('GET /charges/{id}', 200, { id: body.id });
@@ -196,7 +196,7 @@ test('fits where something is looked up', async () => {
   await call('GET /docs/{file}', 200, { file: 'start.js' }, { apiKey: null });
 });
 
-test('fits where the processor tells us something', async () => {
+test('fits when the processor sends a webhook', async () => {
   const payload = JSON.stringify({ id: 'evt_1', object: 'event', type: 'x', data: { object: {} } });
   const route = 'POST /webhooks/processor';
   await call(route, 400, {}, { body: payload, apiKey: null, key: null });
@@ -244,7 +244,7 @@ test.each(having(429))('fits where %s is sent too often', async (route) => {
     const reply = await send(limited, path.replaceAll(/\{\w+\}/g, 'x'), {
       method: route.split(' ')[0],
     });
-    if (reply.status !== 429) continue; // a token came in between
+    if (reply.status !== 429) continue; // the rate limiter gained a token meanwhile
     return void (await fits(route, reply));
   }
 });
@@ -255,7 +255,7 @@ async function fits(route: string, reply: Reply): Promise<void> {
   seen.add(`${route} ${reply.status}`);
 }
 
-test('fits where there is no such route, or no such method', async () => {
+test('fits when there is no such route or method', async () => {
   for (const [method, path] of [
     ['GET', '/nothing'],
     ['DELETE', '/charges'],
@@ -286,16 +286,17 @@ test.each(breakable)('$route has the faults that the document lists', async (eac
   ]);
 });
 
-test('leaves out no status but those that need a fault of ours or of the database', () => {
+test('covers every status except those that need an error of ours or of the database', () => {
   const all = operations.flatMap(({ route, operation }) =>
     Object.keys(operation.responses).map((status) => `${route} ${status}`),
   );
   const unseen = all.filter((each) => !seen.has(each) && !/ 50[03]$/.test(each));
   expect(unseen).toEqual([
-    // A refund that the processor refuses, or does not answer: test/refunds.
+    // A refund that the processor refuses or does not answer: see test/refunds.
     'POST /charges/{id}/refunds 402',
     'POST /charges/{id}/refunds 504',
-    // A refund of the desk's that may be a pending one of ours: test/webhooks/incoming/refunds-elsewhere.spec.ts.
+    // A refund made at the processor that may be a pending one of ours: see
+    // test/webhooks/incoming/refunds-elsewhere.spec.ts.
     'POST /webhooks/processor 409',
   ]);
 });

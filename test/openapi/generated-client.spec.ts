@@ -6,7 +6,7 @@ import openapiTS, { astToString, type OpenAPI3 } from 'openapi-typescript';
 import ts from 'typescript';
 import { document } from '../support/openapi.js';
 
-test('a client that is generated takes right calls and refuses wrong ones', async () => {
+test('a generated client compiles correct calls and rejects wrong ones', async () => {
   const generated = astToString(await openapiTS(document as unknown as OpenAPI3));
   const home = await mkdtemp(join(tmpdir(), 'charge-once-client-'));
   try {
@@ -16,7 +16,7 @@ test('a client that is generated takes right calls and refuses wrong ones', asyn
     const program = ts.createProgram([calls], {
       strict: true,
       noEmit: true,
-      skipLibCheck: true, // TypeScript's own declarations are not the subject, and take two thirds of the time
+      skipLibCheck: true, // TypeScript's own declarations are not tested here and would take two thirds of the time
       types: [],
       module: ts.ModuleKind.NodeNext,
       target: ts.ScriptTarget.ES2023,

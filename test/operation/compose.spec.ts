@@ -23,7 +23,7 @@ const services = Object.entries(compose.services);
 const servers = services.filter(([name]) => name !== 'migrate');
 const programs = services.filter(([name]) => name !== 'postgres');
 
-/** A version in full: `20` or `latest` is another program tomorrow. */
+/** A full version: `20` or `latest` changes over time. */
 const PINNED = /^[\w./-]+:\d+\.\d+(\.\d+)?-[a-z-]+$/;
 
 describe('docker-compose.yml', () => {
@@ -42,12 +42,12 @@ describe('docker-compose.yml', () => {
     else expect([build, image]).toEqual(['.', 'charge-once:local']);
   });
 
-  it.each(servers)('asks %s for its health and starts it again', (_name, service) => {
+  it.each(servers)('checks the health of %s and restarts it', (_name, service) => {
     expect(service.restart).toBe('unless-stopped');
     expect(service.healthcheck?.test.join(' ')).toMatch(/pg_isready|\/health\/ready/);
   });
 
-  it('migrates once, before whatever needs the schema', () => {
+  it('migrates once, before the programs that need the schema', () => {
     expect(compose.services.migrate?.restart).toBe('no');
     for (const name of ['api', 'worker'])
       expect(compose.services[name]?.depends_on?.migrate?.condition).toBe(
@@ -55,7 +55,7 @@ describe('docker-compose.yml', () => {
       );
   });
 
-  it.each(services)('mounts nothing of the host into %s', (_name, { volumes = [] }) => {
+  it.each(services)('mounts no host directory into %s', (_name, { volumes = [] }) => {
     for (const volume of volumes)
       expect(Object.keys(compose.volumes)).toContain(volume.split(':')[0]);
   });
@@ -73,7 +73,7 @@ describe('docker-compose.yml', () => {
     },
   );
 
-  it('holds no password', () => {
+  it('contains no password', () => {
     for (const [, value] of services.flatMap(([, { environment }]) =>
       Object.entries(environment),
     )) {
@@ -113,7 +113,7 @@ describe('Dockerfile', () => {
     ).toEqual([]);
   });
 
-  it('is given by .dockerignore what it copies, and nothing else', () => {
+  it('gets through .dockerignore only what it copies', () => {
     const rules = text('.dockerignore')
       .split('\n')
       .filter((line) => line && !line.startsWith('#'));

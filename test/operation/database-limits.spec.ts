@@ -13,7 +13,7 @@ const NAMES = Object.keys(SESSION_LIMITS_MS);
 let site: Site;
 beforeAll(async () => {
   site = await openSite();
-  // The programs write down what holds in their own sessions, at the moment of their own statement.
+  // The programs record the settings of their own sessions, during their own statements.
   await site.db.query(`CREATE TABLE seen (name text, setting bigint)`);
   await site.db.query(
     `CREATE FUNCTION note() RETURNS boolean LANGUAGE sql VOLATILE AS $$
@@ -42,14 +42,14 @@ describe('statement, lock and idle timeouts and the connection check', () => {
     await api.stop();
   });
 
-  it('end a transaction that its process has fallen asleep in', async () => {
+  it('end a transaction whose process sleeps', async () => {
     const { databaseUrl: connectionString } = site;
     const sleeper = new pg.Client({
       connectionString,
       options: '-c idle_in_transaction_session_timeout=100',
     });
     const lost = once(sleeper, 'error');
-    sleeper.on('error', () => undefined); // the connection's end comes as a second error
+    sleeper.on('error', () => undefined); // the end of the connection is a second error
     await sleeper.connect();
     await sleeper.query('BEGIN; LOCK TABLE charges');
     await lost;
@@ -91,7 +91,7 @@ pool_mode = transaction
 ignore_startup_parameters = options
 `,
     );
-    // It refuses to run as root.
+    // PgBouncer refuses to run as root.
     const nobody = process.getuid?.() === 0 ? { uid: 65534, gid: 65534 } : {};
     bouncer = spawn(PGBOUNCER, [join(home, 'pgbouncer.ini')], { stdio: 'ignore', ...nobody });
     target.port = String(port);
@@ -111,7 +111,7 @@ ignore_startup_parameters = options
     await rm(home, { recursive: true, force: true });
   });
 
-  it('are missed at boot, with the statements that mend it', async () => {
+  it('are checked at boot; the error contains the statements that set them', async () => {
     const warnings = await checkDatabase(url, true);
     expect(warnings.map((line) => line.split(' ')[0])).toEqual(
       expect.arrayContaining([
@@ -128,11 +128,11 @@ ignore_startup_parameters = options
     await site.db.query('TRUNCATE seen');
   });
 
-  it('are in force once the role, or the database, carries them', async () => {
+  it('are in force once the role or the database has them', async () => {
     const name = new URL(url).pathname.slice(1);
     for (const [setting, ms] of Object.entries(SESSION_LIMITS_MS))
       await site.db.query(`ALTER DATABASE ${name} SET ${setting} = ${ms}`);
-    bouncer.kill('SIGHUP'); // reload; its server connections are made anew below
+    bouncer.kill('SIGHUP'); // reload; its server connections are replaced below
     await site.db.query(
       `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
        WHERE datname = current_database() AND pid <> pg_backend_pid() AND application_name <> ''`,

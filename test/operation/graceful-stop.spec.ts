@@ -19,11 +19,11 @@ import {
 const SLOW = { payment_method: 'pm_lab_slow' };
 let site: Site;
 beforeAll(async () => {
-  site = await openSite(4_000); // a slow charge still runs when the process has been told to stop
+  site = await openSite(4_000); // a slow charge still runs when the process receives SIGTERM
 });
 afterAll(() => site.close());
 
-describe('an API process that is told to stop in the middle of a charge', () => {
+describe('an API process that gets SIGTERM in the middle of a charge', () => {
   let idle: Socket;
   let agent: Agent;
   let logged: LogLine[];
@@ -32,7 +32,7 @@ describe('an API process that is told to stop in the middle of a charge', () => 
   let hungUp: Promise<Reply>;
   let waited: [first: Reply, second: Reply];
 
-  /** All that a stop may find under way, in one process. */
+  /** Everything that may be in flight at a stop, in one process. */
   beforeAll(async () => {
     const api = await startProgram('api.js', site.env);
     idle = connect(api.port, '127.0.0.1');
@@ -46,7 +46,7 @@ describe('an API process that is told to stop in the middle of a charge', () => 
     hungUp.catch(() => undefined);
     const first = charge(site, api.url, 'waited-1', SLOW);
     for (const key of ['stopped-1', 'hung-up-1', 'waited-1']) await reserved(site, key);
-    await openSockets(api.url); // opens the connection that its gauges need
+    await openSockets(api.url); // opens the connection for the gauges
     const before = await openSockets(api.url);
     const second = charge(site, api.url, 'waited-1', SLOW, { headers: { prefer: 'wait=30' } });
     await until(async () => (await openSockets(api.url)) > before);
@@ -65,14 +65,14 @@ describe('an API process that is told to stop in the middle of a charge', () => 
   it('answers it, leaves nothing unfinished, and exits with 0 although idle connections are open', async () => {
     expect(answered).toMatchObject({
       status: 201,
-      headers: { connection: 'close' }, // the client's next request goes elsewhere
+      headers: { connection: 'close' }, // the client's next request goes to another process
       body: { status: 'succeeded' },
     });
     expect(exit).toBe(0);
     expect(await states(site, 'stopped-1')).toEqual(['completed']);
   });
 
-  it('finishes it although the client has hung up', async () => {
+  it('finishes it although the client has disconnected', async () => {
     await expect(hungUp).rejects.toThrow();
     expect(await states(site, 'hung-up-1')).toEqual(['completed']);
     expect(logged).toContainEqual(
@@ -80,7 +80,7 @@ describe('an API process that is told to stop in the middle of a charge', () => 
     );
   });
 
-  it('lets a waiting duplicate go with 409', async () => {
+  it('answers 409 to a waiting duplicate', async () => {
     const [first, second] = waited;
     expect(second).toMatchObject({
       status: 409,
@@ -90,8 +90,8 @@ describe('an API process that is told to stop in the middle of a charge', () => 
   });
 });
 
-describe('an API process that is told to stop', () => {
-  it('says that it is not ready before it closes its door', async () => {
+describe('an API process that gets SIGTERM', () => {
+  it('reports that it is not ready before it stops listening', async () => {
     const api = await startProgram('api.js', { ...site.env, DRAIN_DELAY_MS: '6000' });
     expect((await send(`${api.url}/health/ready`)).status).toBe(200);
     const exit = api.stop();
@@ -102,12 +102,12 @@ describe('an API process that is told to stop', () => {
       headers: { 'content-type': 'application/problem+json; charset=utf-8', connection: 'close' },
       body: { code: 'not_ready', retry: 'same_key' },
     });
-    // Whoever has not noticed yet is still served.
+    // Clients that have not noticed yet are still served.
     expect((await charge(site, api.url, 'late-1')).status).toBe(201);
     expect(await exit).toBe(0);
   });
 
-  it('hands over what outlasts its grace period, and another process finishes it', async () => {
+  it('leaves requests that outlast its grace period to another process, which finishes them', async () => {
     const before = await payments(site);
     const env = { ...site.env, STOP_GRACE_MS: '0', PROCESSOR_TIMEOUT_MS: '1500' };
     const api = await startProgram('api.js', env);
@@ -132,7 +132,7 @@ describe('an API process that is told to stop', () => {
   });
 });
 
-/** How many sockets the server holds, the asking one included. */
+/** How many sockets the server has open, including this one. */
 async function openSockets(url: string): Promise<number> {
   const { text } = await send(`${url}/metrics`);
   return Number(/^nodejs_active_resources\{type="TCPSocketWrap"\} (\d+)/m.exec(text)?.[1] ?? 0);

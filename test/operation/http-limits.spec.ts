@@ -30,8 +30,8 @@ async function open(text: string): Promise<{ socket: Socket; answer: Promise<str
   const socket = connect(api.port, '127.0.0.1');
   let received = '';
   socket.setEncoding('utf8').on('data', (data: string) => (received += data));
-  socket.on('error', () => undefined); // a reset is an end as well
-  // Not `once`, which rejects at a reset: what had arrived before it counts.
+  socket.on('error', () => undefined); // a reset also ends it
+  // Not `once`, which rejects at a reset: data that arrived before it counts.
   const answer = new Promise<string>((done) => socket.once('close', () => done(received)));
   await once(socket, 'connect');
   socket.write(text);
@@ -39,7 +39,7 @@ async function open(text: string): Promise<{ socket: Socket; answer: Promise<str
 }
 
 describe('a slow client', () => {
-  it('that drips in its head is cut off, while others are served', async () => {
+  it('that sends its head byte by byte is disconnected, while others are served', async () => {
     const { socket, answer } = await open('GET /health/live HTTP/1.1\r\nHost: test\r\n');
     const drip = setInterval(() => socket.write('X-Slow: loris\r\n'), 50);
     expect((await charge(site, api.url, 'beside-slowloris')).status).toBe(201);
@@ -47,7 +47,7 @@ describe('a slow client', () => {
     clearInterval(drip);
   });
 
-  it('that never ends its body is cut off, and has used no key', async () => {
+  it('that never ends its body is disconnected, and its key is unused', async () => {
     const head = [
       'POST /charges HTTP/1.1',
       'Host: test',
@@ -83,7 +83,7 @@ describe('a slow client', () => {
 
 describe('security headers', () => {
   it.each(['/health/live', '/problems', '/nowhere', '/charges', '/%zz'])(
-    'stand on %s',
+    'are on %s',
     async (path) => {
       const { headers } = await send(`${api.url}${path}`);
       expect(headers['content-security-policy']).toMatch(/^default-src 'self';/);
@@ -94,7 +94,7 @@ describe('security headers', () => {
     },
   );
 
-  it('leave the problem pages their style, which is a file of this server', async () => {
+  it('allow the problem pages their style sheet', async () => {
     for (const path of ['/problems', '/problems/card_declined', '/problems/not_ready']) {
       const page = await send(`${api.url}${path}`);
       expect(page.status).toBe(200);

@@ -16,18 +16,18 @@ import { untilReady } from '../support/until-ready.js';
 export interface Program {
   url: string;
   port: number;
-  /** All that it has printed. */
+  /** Its output so far. */
   output(): string;
-  /** The lines of it that are JSON. */
+  /** The JSON lines of the output. */
   lines(): LogLine[];
-  /** Sends a signal and resolves with the exit code, or with the signal's name if that ended it. */
+  /** Sends a signal and resolves with the exit code, or with the name of the signal that ended it. */
   stop(signal?: NodeJS.Signals): Promise<number | string>;
   exit: Promise<number | string>;
 }
 
 export type LogLine = Record<string, unknown> & { level: string; msg?: string };
 
-/** Runs to its end what is not expected to listen. */
+/** Runs a program that does not listen, to its end. */
 export async function runToEnd(script: string, env: Record<string, string>, args: string[] = []) {
   const program = start(script, env, args);
   return { exit: await program.exit, output: program.output() };
@@ -79,12 +79,12 @@ export interface Site {
   db: pg.Pool;
   accountId: string;
   apiKey: string;
-  /** For the programs that use this database and this processor. */
+  /** The environment of programs that use this database and this processor. */
   env: Record<string, string>;
   close(): Promise<void>;
 }
 
-/** A database, a processor and an account; the programs are the test's to start. */
+/** A database, a processor and an account. The test starts the programs. */
 export async function openSite(slowMs = 1_000): Promise<Site> {
   const database = await freshDatabase();
   const sandbox = await startSandbox({ databaseUrl: database.url, slowMs });
@@ -100,7 +100,7 @@ export async function openSite(slowMs = 1_000): Promise<Site> {
       DATABASE_URL: database.url,
       PROCESSOR_URL: sandbox.url,
       ALLOW_UNSAFE_DATABASE: '1',
-      PROCESSOR_TIMEOUT_MS: String(slowMs + 1_500), // what times out here is not waited for longer
+      PROCESSOR_TIMEOUT_MS: String(slowMs + 1_500), // no retries after a timeout
     },
     async close() {
       await sandbox.close();
@@ -135,7 +135,7 @@ export interface Send {
   signal?: AbortSignal;
 }
 
-/** One request; on a connection of its own unless an agent is given. */
+/** Sends one request, on its own connection unless an agent is given. */
 export async function send(url: string, options: Send = {}): Promise<Reply> {
   const { apiKey, key, body, agent = false, signal } = options;
   return new Promise((done, fail) => {
@@ -177,7 +177,7 @@ export function charge(
   return send(`${url}/charges`, { apiKey: site.apiKey, key, body, ...options });
 }
 
-/** Resolves when the key's record is there: the charge is reserved and on its way. */
+/** Resolves when the key's record exists: the charge is reserved and in flight. */
 export async function reserved(site: Site, key: string): Promise<void> {
   await until(async () => (await states(site, key)).length === 1);
 }
@@ -190,7 +190,7 @@ export async function states(site: Site, key: string): Promise<string[]> {
   return rows.map(({ state }) => state);
 }
 
-/** What the processor's ledger says was taken. */
+/** The payments in the processor's ledger. */
 export async function payments(site: Site): Promise<number> {
   const reply = await send(`${site.sandboxUrl}/v1/payment_intents?limit=100`, {
     apiKey: 'sk_test_auditor',

@@ -4,10 +4,10 @@ import { charge, getCharge } from '../support/raw-client.js';
 import { startService, type Service } from '../support/service.js';
 import { until } from '../support/until.js';
 
-/** What a charge costs PostgreSQL does not grow with the charges, or the jobs, that there are. */
+/** The cost of a charge in PostgreSQL does not grow with the number of charges or jobs. */
 let service: Service;
 beforeAll(async () => {
-  service = await startService({ env: { DATABASE_POOL_SIZE: '1' } }); // one session, which tells all it did at once
+  service = await startService({ env: { DATABASE_POOL_SIZE: '1' } }); // one session, which reports all its counters at once
 });
 afterAll(async () => {
   try {
@@ -19,7 +19,7 @@ afterAll(async () => {
 
 const CHARGES = 2_000;
 
-/** How often an index was used, or how many rows of a table were looked at, as PostgreSQL counts. */
+/** How often an index was used, or how many rows of a table were read, by PostgreSQL's statistics. */
 const count = async (sql: string) => {
   const { rows } = await service.db.query<{ name: string; count: number }>(sql);
   return Object.fromEntries(rows.map(({ name, count }) => [name, count]));
@@ -32,9 +32,9 @@ const rowsLookedAt = () =>
 const rowsUpdated = () =>
   count(`SELECT relname AS name, n_tup_upd::int AS count FROM pg_stat_user_tables`);
 
-test('a charge is found by its key, and touches the queue in nothing', async () => {
+test('a charge is found by its key, and does not touch the queue', async () => {
   const { apiUrl, db } = service;
-  // Enough that an index is worth its while, made from one.
+  // Enough rows, copied from one, for an index to pay off.
   await charge(apiUrl, 'before');
   for (const [table, names] of [
     ['charges', ['id', 'processor_reference']],
@@ -44,13 +44,13 @@ test('a charge is found by its key, and touches the queue in nothing', async () 
       INSERT INTO ${table} SELECT (jsonb_populate_record(one, jsonb_build_object(
         ${names.map((name) => `'${name}', '${name}' || n`).join(', ')}))).*
       FROM ${table} AS one, generate_series(2, ${CHARGES}) AS n`);
-  // Now PostgreSQL believes, and rightly, that hardly a record is unfinished and hardly a charge is pending.
+  // Now PostgreSQL knows that few records are unfinished and few charges are pending.
   await db.query('ANALYZE');
   const before = { scans: await scans(), rows: await rowsLookedAt(), updated: await rowsUpdated() };
   const { body } = await charge(apiUrl, 'measured');
   await charge(apiUrl, 'after');
   await until(async () => {
-    // A session reports its counters when it has worked, each when its lock is free: not all at once.
+    // A session reports its counters after its work, each when its lock is free: not all at once.
     await getCharge(apiUrl, body.id);
     const updated = await rowsUpdated();
     const used = await scans();

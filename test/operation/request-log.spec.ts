@@ -18,7 +18,7 @@ let site: Site;
 let api: Program;
 let gate: Gate;
 beforeAll(async () => {
-  site = await openSite(4_000); // while a slow charge runs, two others have to arrive
+  site = await openSite(4_000); // long enough for two other requests to arrive during a slow charge
   gate = await startGate(() => site.sandboxUrl);
   api = await startProgram('api.js', { ...site.env, PROCESSOR_URL: gate.url });
 });
@@ -28,7 +28,7 @@ afterAll(async () => {
   await site.close();
 });
 
-/** The line of a request, and the proof that there is one only. */
+/** The line of a request. Checks that there is only one. */
 async function lineOf(reply: Reply, program = api): Promise<LogLine> {
   const find = () =>
     program.lines().filter(({ request_id }) => request_id === reply.headers['request-id']);
@@ -38,7 +38,7 @@ async function lineOf(reply: Reply, program = api): Promise<LogLine> {
 }
 
 describe('the log', () => {
-  it('has one line for a request: who, what, what became of it, how long', async () => {
+  it('has one line for each request: account, route, outcome, duration', async () => {
     const reply = await charge(site, api.url, 'log-1');
     expect(await lineOf(reply)).toEqual({
       level: 'info',
@@ -57,7 +57,7 @@ describe('the log', () => {
     });
   });
 
-  it('tells a replay from a wait, a reuse, an expiry and a request in progress', async () => {
+  it('distinguishes a replay, a wait, a reuse, an expiry and a request in progress', async () => {
     const first = charge(site, api.url, 'log-2', { payment_method: 'pm_lab_slow' });
     await reserved(site, 'log-2');
     const body = { payment_method: 'pm_lab_slow' };
@@ -96,7 +96,7 @@ describe('the log', () => {
     });
   });
 
-  it('has the recovery of what was left open, by the worker and by a retry', async () => {
+  it('has the recovery of unfinished requests, by the worker and by a retry', async () => {
     const pending = await charge(site, api.url, 'log-3', { payment_method: 'pm_lab_timeout' });
     expect(await lineOf(pending)).toMatchObject({
       level: 'warn',
@@ -121,16 +121,16 @@ describe('the log', () => {
     await worker.stop();
   });
 
-  it('names routes by their templates, and what no route takes by nothing of the client’s', async () => {
+  it('names routes by their templates, and no part of an unknown path', async () => {
     const none = await send(`${api.url}/charges/ch_none`, { apiKey: site.apiKey });
     expect(await lineOf(none)).toMatchObject({ operation: 'GET /charges/{id}', status: 404 });
     const odd = await send(`${api.url}/x/%zz`, { method: 'PURGE' });
     expect(await lineOf(odd)).toMatchObject({ operation: 'OTHER unmatched', code: 'not_found' });
   });
 
-  it('leaves out health checks that go well, at the default level', async () => {
+  it('leaves out successful health checks, at the default level', async () => {
     const reply = await send(`${api.url}/health/ready`);
-    await lineOf(await send(`${api.url}/charges`)); // a later request, whose line is there
+    await lineOf(await send(`${api.url}/charges`)); // a later request, whose line has appeared
     expect(api.output()).not.toContain(String(reply.headers['request-id']));
     expect(api.output()).not.toContain('RoutesResolver');
   });
@@ -186,7 +186,7 @@ describe('a traceparent of a later version', () => {
     [`01-${ids}-01`, `00-${ids}-01`],
     [`01-${ids}-fe`, `00-${ids}-00`],
     [`cc-${ids}-03-what-it-adds`, `00-${ids}-01`],
-  ])('is read as version 00, and passed on so: %s', async (later, passedOn) => {
+  ])('is read and passed on as version 00: %s', async (later, passedOn) => {
     const reply = await charge(site, api.url, later, {}, { headers: { traceparent: later } });
     expect(await lineOf(reply)).toMatchObject({ trace_id: ids.slice(0, 32) });
     expect(gate.headersOf(String(reply.body.id))).toMatchObject({ traceparent: passedOn });
@@ -256,7 +256,7 @@ describe('GET /metrics', () => {
     await site.db.query(`DELETE FROM idempotency_records WHERE key = 'old'`);
   });
 
-  it('answers without a database: what is known, and charge_once_database_up 0', async () => {
+  it('answers without a database: the known figures, and charge_once_database_up 0', async () => {
     const name = new URL(site.databaseUrl).pathname.slice(1);
     const admin = new URL(site.databaseUrl);
     admin.pathname = '/postgres';

@@ -9,9 +9,9 @@ import { until } from '../support/until.js';
 import { logLines, send, type LogLine } from './operation.support.js';
 
 /**
- * Nothing that a customer or an operator would not want to read in a log stands in one. Each canary is sent where its
- * kind travels, through a run with successes, declines, refusals, faults and crashes; then every line of every
- * process is searched. PostgreSQL is made to refuse rows with an error that quotes them.
+ * No log contains secrets or customers' data. The test sends a canary wherever such a value travels, through successes,
+ * declines, refusals, faults and crashes, and then searches every line of every process. It makes PostgreSQL refuse
+ * rows with an error that quotes them.
  */
 const CANARY = {
   idempotencyKey: 'canary-key-7f3a1c',
@@ -40,7 +40,7 @@ describe('the output of all processes', () => {
         LOG_LEVEL: 'trace',
         PROCESSOR_TIMEOUT_MS: '1000',
         PROCESSOR_WEBHOOK_SECRET: CANARY.webhookSecret,
-        SANDBOX_WEBHOOK_DELAY_MS: '60000', // so that the worker's recovery is first, and has its line
+        SANDBOX_WEBHOOK_DELAY_MS: '60000', // so that the worker recovers it first and logs that
       },
     });
     password = new URL(stack.databaseUrl).password;
@@ -49,7 +49,7 @@ describe('the output of all processes', () => {
     await db.destroy();
     await run(stack, apiKey);
     await stack.stop();
-    // The banner of `npm start` shows demo keys and the embedded server's URL on purpose.
+    // The banner of `npm start` shows the demo keys and the embedded server's URL on purpose.
     output = stack.output();
   });
   afterAll(() => stack.stop());
@@ -58,13 +58,13 @@ describe('the output of all processes', () => {
     expect(linesWith(output, canary)).toEqual([]);
   });
 
-  it('has no API key and no password of the database', () => {
+  it('contains no API key and no database password', () => {
     expect(password.length).toBeGreaterThan(8);
     expect(linesWith(output, apiKey)).toEqual([]);
     expect(linesWith(output, password)).toEqual([]);
   });
 
-  it('has a line for each thing that happened, so that there was something to leak into', () => {
+  it('has a line for each kind of event, so that a leak would show', () => {
     const lines = logLines(output);
     const seen = (facts: Partial<LogLine>) =>
       expect(lines).toContainEqual(expect.objectContaining(facts));
@@ -84,7 +84,7 @@ describe('the output of all processes', () => {
     seen({ outcome: 'pending', code: 'processor_outcome_unknown' });
     expect(output).toMatch(/api \(pid \d+\) ended with SIGKILL/);
     expect(output).toContain('"msg":"recovery"');
-    // Both databases refused a row whose values stand in the error that pg makes of it.
+    // Both databases refused a row, and the values are in pg's error.
     expect(output).toContain('"code":"23514"');
     expect(output).toContain('"code":"22P02"');
     expect(lines.some(({ during, code }) => during === 'POST' && code === '23514')).toBe(true);
@@ -149,7 +149,7 @@ async function run(stack: Stack, apiKey: string): Promise<void> {
 
   const db = new pg.Client({ connectionString: stack.databaseUrl });
   await db.connect();
-  // A row that the sandbox's, then our own database refuses: `detail` of the error quotes it whole.
+  // A row that the sandbox's database and then ours refuse: the error's `detail` quotes it.
   await db.query(
     `ALTER TABLE sandbox.payment_intents ADD CONSTRAINT no_canaries CHECK (false) NOT VALID`,
   );
@@ -158,13 +158,13 @@ async function run(stack: Stack, apiKey: string): Promise<void> {
   await db.query(`ALTER TABLE charges ADD CONSTRAINT no_canaries CHECK (false) NOT VALID`);
   await charge();
   await db.query('ALTER TABLE charges DROP CONSTRAINT no_canaries');
-  // A value that stands in the message itself: invalid input syntax for type integer: "…".
+  // A value in the message itself: invalid input syntax for type integer: "…".
   await db.query(
     `ALTER TABLE charges ADD CONSTRAINT numbers CHECK (description::integer > 0) NOT VALID`,
   );
   await charge();
   await db.query('ALTER TABLE charges DROP CONSTRAINT numbers');
-  // The database throws everybody out, in the middle of what they do.
+  // The database ends all sessions, in the middle of their work.
   const slow = charge({ payment_method: 'pm_lab_slow' });
   await db.query(
     `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
@@ -174,7 +174,7 @@ async function run(stack: Stack, apiKey: string): Promise<void> {
   await slow;
 }
 
-/** Of a charge that is not there: it is kept, and says nothing in a log. */
+/** A notification for a charge that does not exist: it is stored, and logs nothing. */
 const notification = JSON.stringify({
   id: 'evt_canary',
   type: 'payment_intent.succeeded',

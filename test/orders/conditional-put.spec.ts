@@ -26,7 +26,7 @@ afterAll(() => service.stop());
 const statusAndCode = ({ status, body }: Reply) => [status, body.code];
 
 describe('PUT /orders/{id}', () => {
-  test('makes the order under the id that the client chose', async () => {
+  test('makes the order with the id that the client chose', async () => {
     const id = newId();
     const body = { ...ORDER, email: 'ann@example.com', metadata: { cart: '7' } };
     const made = await putOrder(api, id, body);
@@ -51,7 +51,7 @@ describe('PUT /orders/{id}', () => {
     expect([found.text, found.headers.etag]).toEqual([made.text, made.headers.etag]);
   });
 
-  test('with the same content again changes nothing, however it is written', async () => {
+  test('with the same content again changes nothing, in any notation', async () => {
     const id = newId();
     const made = await putOrder(api, id, { ...ORDER, metadata: { a: '1', b: '2' } });
     const [tea, cup] = ORDER.items;
@@ -66,7 +66,7 @@ describe('PUT /orders/{id}', () => {
     expect(reply.headers).not.toHaveProperty('location');
   });
 
-  test('takes -0 for the 0 that it is', async () => {
+  test('treats -0 as 0', async () => {
     const id = newId();
     const free = `{"currency":"eur","items":[{"sku":"a","quantity":1,"unit_amount":5},
       {"sku":"gift","quantity":1,"unit_amount":-0}]}`;
@@ -104,7 +104,7 @@ describe('PUT /orders/{id}', () => {
     expect((await getOrder(api, id)).body).toMatchObject({ total: 200, version: 2 });
   });
 
-  test('with the same content and a stale If-Match is 200: a retry of one’s own write', async () => {
+  test('with the same content and a stale If-Match is 200, because it is a retry', async () => {
     const id = newId();
     const made = await putOrder(api, id, orderOf(100));
     const known = { 'if-match': made.headers.etag };
@@ -114,13 +114,13 @@ describe('PUT /orders/{id}', () => {
     expect(retry.headers.etag).toBe(first.headers.etag);
   });
 
-  test('that comes late never puts an old state back', async () => {
+  test('that arrives late never restores an old state', async () => {
     const id = newId();
     const made = await putOrder(api, id, orderOf(100));
     const known = { 'if-match': made.headers.etag };
-    await putOrder(api, id, orderOf(200), known); // of A; its answer is lost
+    await putOrder(api, id, orderOf(200), known); // A's first attempt; its answer is lost
     const { etag } = (await getOrder(api, id)).headers;
-    await putOrder(api, id, orderOf(300), { 'if-match': etag }); // of B
+    await putOrder(api, id, orderOf(300), { 'if-match': etag }); // B's write
     const conditions: OutgoingHttpHeaders[] = [known, {}, { 'if-none-match': '*' }];
     for (const headers of conditions) {
       for (const old of [orderOf(100), orderOf(200)]) {
@@ -161,7 +161,7 @@ describe('If-Match', () => {
     '"old","now","next"',
     ', ,"now",',
     'W/"now", "now"',
-    // As a proxy that compresses gives it: nginx, Apache, Caddy.
+    // As a compressing proxy changes it: nginx, Apache, Caddy.
     'W/"now"',
     'W/"old", W/"now"',
     '"now-gzip"',
@@ -211,7 +211,7 @@ describe('If-Match', () => {
     '"old, "now""',
     '" now"',
     "'now'",
-  ])('%j is malformed: 400, which says so, and changes nothing', async (tags) => {
+  ])('%j is malformed: 400, and nothing changes', async (tags) => {
     const id = newId();
     const made = await putOrder(api, id, orderOf(100));
     const refusedAt = async (pointer: string, ask: Promise<Reply>) =>
@@ -246,7 +246,7 @@ describe('If-Match', () => {
   });
 });
 
-test('two writers with one If-Match, a hundred rounds: one wins, the other is told', async () => {
+test('two writers with one If-Match, a hundred rounds: one wins, the other gets 412', async () => {
   const id = newId();
   let { etag } = (await putOrder(api, id, orderOf(1))).headers;
   for (let round = 0; round < 100; round++) {

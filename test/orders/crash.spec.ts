@@ -16,7 +16,7 @@ import {
   putProduct,
 } from './orders.support.js';
 
-/** What is true of an order, and of the one thing in stock that it is for, after a kill -9 at a point. */
+/** The state of an order, and of the one product that it needs, after a kill -9 at a point. */
 const AFTER_CRASH: Partial<Record<ProbePoint, 'free' | 'held' | 'ended'>> = {
   'before-reserve': 'free',
   'reserve-written': 'free',
@@ -46,7 +46,7 @@ interface Left {
   key: string;
 }
 
-/** One API process runs two payments up to each point, and dies. */
+/** One API process runs two payments to each point, and dies. */
 async function crashEverywhere(): Promise<Left[]> {
   const left = await Promise.all(
     POINTS.flatMap((point) =>
@@ -73,7 +73,7 @@ async function crashEverywhere(): Promise<Left[]> {
 async function stateOf({ order, sku }: Left) {
   const { status, charge } = (await getOrder(service.apiUrl, order)).body;
   const { body } = await getProduct(service.apiUrl, sku);
-  // Held or, once a worker has run, booked: what is left for others is the same.
+  // Held or, once a worker has run, booked: the available stock is the same.
   const left = (body.on_hand as number) - (body.held as number);
   return { status, charged: charge !== null, left };
 }
@@ -103,7 +103,7 @@ test('a kill -9 at any point holds the order and its stock until the charge has 
   }
 
   await endLeases(service.db);
-  // Every other one is retried by its client; the worker alone finishes the rest.
+  // The client retries every other one; the worker alone finishes the rest.
   const retried = left.filter((_, i) => i % 4 < 2);
   await Promise.all(
     retried.map(async ({ order, key, end }) => {

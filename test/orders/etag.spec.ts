@@ -49,7 +49,7 @@ describe('If-None-Match on GET', () => {
 });
 
 describe('the ETag', () => {
-  /** Fails unless the tag, and the version with it, has moved exactly if the rest of what GET shows has. */
+  /** Fails unless ETag and version have changed if and only if the rest of the object has. */
   async function watch(read: (headers?: OutgoingHttpHeaders) => Promise<Reply>) {
     const shown = ({ body: { version: _, ...rest } }: Reply) => JSON.stringify(rest);
     let before = await read();
@@ -60,7 +60,7 @@ describe('the ETag', () => {
       expect(after.headers.etag).toBe(etagOf(after.body));
       expect(shown(after) !== shown(before)).toBe(moves);
       expect(after.body.version !== before.body.version).toBe(moves);
-      expect(!seen.has(after.headers.etag)).toBe(moves); // never one that it has had before
+      expect(!seen.has(after.headers.etag)).toBe(moves); // never an earlier one again
       const conditional = await read({ 'if-none-match': before.headers.etag });
       expect(conditional.status).toBe(moves ? 200 : 304);
       seen.add(after.headers.etag);
@@ -68,7 +68,7 @@ describe('the ETag', () => {
     };
   }
 
-  test('of an order moves when it is edited, held, released, paid, shipped or canceled, and only then', async () => {
+  test('of an order changes when it is edited, held, released, paid, shipped or canceled, and only then', async () => {
     const id = newId();
     const { etag } = (await putOrder(api, id, orderOf(100))).headers;
     const expectMoved = await watch((headers) => getOrder(api, id, headers));
@@ -115,7 +115,7 @@ describe('the ETag', () => {
     await expectCanceledMoved(false);
   });
 
-  test('of a product moves when it is counted anew, held, released or booked, and only then', async () => {
+  test('of a product changes when it is counted, held, released or booked, and only then', async () => {
     const [sku, id] = [newId('sku'), newId()];
     const { etag } = (await putProduct(api, sku, 5)).headers;
     const expectMoved = await watch((headers) => getProduct(api, sku, headers));
@@ -144,7 +144,7 @@ describe('the ETag', () => {
   });
 });
 
-describe('after a restore from an older backup, when the version number has come back with other content', () => {
+describe('differs after a restore, when an earlier version number has other content', () => {
   test.each<[string, number, (id: string, lost?: string) => Promise<Reply>]>([
     ['is not fresh', 200, (id, lost) => getOrder(api, id, { 'if-none-match': lost })],
     ['edits nothing', 412, (id, lost) => putOrder(api, id, orderOf(400), { 'if-match': lost })],
@@ -176,7 +176,7 @@ describe('after a restore from an older backup, when the version number has come
     const lost = await putProduct(api, sku, 6, known);
     await service.db.query('UPDATE products SET on_hand = 5, version = 1 WHERE sku = $1', [sku]);
     await service.db.query(
-      `DELETE FROM stock_movements WHERE sku = $1 AND cause = 'version 2'`, // not in the backup either
+      `DELETE FROM stock_movements WHERE sku = $1 AND cause = 'version 2'`, // also missing in the backup
       [sku],
     );
     expect((await getProduct(api, sku)).text).toBe(made.text);

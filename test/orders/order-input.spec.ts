@@ -104,7 +104,7 @@ describe('an order refuses', () => {
     ],
     ['no currency', { items: [ITEM] }, ['/currency']],
     ['a currency in capitals', { ...ORDER, currency: 'EUR' }, ['/currency']],
-    ['a currency that nobody has', { ...ORDER, currency: 'zzz' }, ['/currency']],
+    ['an unknown currency', { ...ORDER, currency: 'zzz' }, ['/currency']],
     [
       'a currency that the processor counts otherwise',
       { ...ORDER, currency: 'isk' },
@@ -189,7 +189,7 @@ describe('an id of a client', () => {
     expect(product.body.errors).toEqual([{ pointer: '/sku', detail: expect.any(String) }]);
   });
 
-  test.each(['%00', 'a%00b'])('that is %s names nothing', async (path) => {
+  test.each(['%00', 'a%00b'])('that is %s finds no order', async (path) => {
     const reply = await send(`${api}/orders/${path}`);
     const unknown = await send(`${api}/orders/never-made`);
     expect({ ...reply.body, request_id: '' }).toEqual({ ...unknown.body, request_id: '' });
@@ -219,14 +219,14 @@ describe('a product', () => {
     expect((await send(`${api}/products/${sku}`)).status).toBe(404);
   });
 
-  test('may be out of stock from the beginning', async () => {
+  test('may start without stock', async () => {
     const sku = newId('sku');
     expect((await putProduct(api, sku, 0)).status).toBe(201);
     expect((await putProduct(api, sku, -0)).status).toBe(200);
   });
 });
 
-/** So many pairs, with keys and values of so many characters. */
+/** This many pairs, with keys and values of these lengths. */
 function pairs(count: number, keyLength: number, valueLength: number): Record<string, string> {
   return Object.fromEntries(
     Array.from({ length: count }, (_, i) => [

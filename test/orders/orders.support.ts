@@ -1,7 +1,7 @@
 import type { OutgoingHttpHeaders } from 'node:http';
 import { send, type Reply, type Send } from '../support/raw-client.js';
 
-/** An order of 25.00: two of one thing and one of another. */
+/** An order of 25.00: two of one product and one of another. */
 export const ORDER = {
   currency: 'eur',
   items: [
@@ -10,7 +10,7 @@ export const ORDER = {
   ],
 };
 
-/** The same order with another price, and so with another total. */
+/** The same order with another price, so with another total. */
 export function orderOf(unitAmount: number, sku = 'tea', quantity = 1) {
   return { currency: 'eur', items: [{ sku, quantity, unit_amount: unitAmount }] };
 }
@@ -48,7 +48,7 @@ export function cancelOrder(
   return send(`${apiUrl}/orders/${encodeURIComponent(id)}`, { method: 'DELETE', headers });
 }
 
-/** A charge for an order, with amount and currency left to the order. */
+/** A charge for an order; the order gives amount and currency. */
 export function pay(
   apiUrl: string,
   order: string,
@@ -79,8 +79,8 @@ export function getProduct(
 }
 
 /**
- * A header from a pattern in which `now` stands for what is between the quotes of the current tag, and `NOW` for the
- * same with its letters in the other case: `W/"now"`.
+ * A header from a pattern: `now` becomes what is between the quotes of the current tag, `NOW` the same with its letters
+ * in the other case. Example: `W/"now"`.
  */
 export function tagged(pattern: string, { headers: { etag } }: Reply): string {
   const now = /^"([\w-]+)"$/.exec(etag ?? '')?.[1];

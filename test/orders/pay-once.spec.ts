@@ -15,7 +15,7 @@ beforeAll(async () => {
   other = await service.startApi();
 });
 afterAll(async () => {
-  await expectCleanBooks({ ...service, ttlSeconds: 0 }); // the tests move the clocks of their records
+  await expectCleanBooks({ ...service, ttlSeconds: 0 }); // the tests age their records
   await service.stop();
 });
 
@@ -25,14 +25,14 @@ async function newOrder(total = 1000): Promise<string> {
   return id;
 }
 
-/** What the customer paid for an order, whatever the charges say. */
+/** The succeeded payments of an order, from the processor's ledger. */
 async function capturesOf(order: string) {
   const payments = await paymentsAtProcessor(service.sandboxUrl);
   return payments.filter(({ metadata }) => metadata.order === order);
 }
 
 describe('fifty clients with fifty keys and one order', () => {
-  test('make one charge and one payment; the others are told of that charge', async () => {
+  test('make one charge and one payment; the other answers name that charge', async () => {
     const order = await newOrder();
     const replies = await Promise.all(
       FIFTY.map((_, i) => pay(i % 2 ? api : other.url, order, newId('key'))),
@@ -56,7 +56,7 @@ describe('fifty clients with fifty keys and one order', () => {
     expect(body.data).toMatchObject([{ id, status: 'succeeded' }]);
   });
 
-  test('while the first is at the processor, all others are payment_pending, and their keys stay unused', async () => {
+  test('while the first is at the processor, the others get payment_pending, and their keys stay unused', async () => {
     const order = await newOrder();
     const open = service.gate.close();
     const first = pay(api, order, newId('key'));
@@ -72,7 +72,7 @@ describe('fifty clients with fifty keys and one order', () => {
       expect(refused.body.resource).toMatchObject({ id });
     }
     expect((await send(`${api}/idempotency-keys/${keys[0]}`)).status).toBe(404);
-    // The same request with the same key, as it was told: now for good.
+    // The same request with the same key, as `retry` said: now final.
     expect((await pay(api, order, keys[0]!)).body.code).toBe('order_already_paid');
     expect(await capturesOf(order)).toHaveLength(1);
   });
@@ -93,7 +93,7 @@ describe('a charge that fails', () => {
     const paid = await pay(api, order, newId('key'));
     expect(paid).toMatchObject({ status: 201, body: { order, amount: 1000, currency: 'eur' } });
     expect(await capturesOf(order)).toHaveLength(1);
-    expect((await pay(api, order, key, card)).text).toBe(declined.text); // a snapshot, for ever
+    expect((await pay(api, order, key, card)).text).toBe(declined.text); // a snapshot that never changes
   });
 
   test('leaves the order free to be edited and canceled', async () => {
@@ -119,7 +119,7 @@ describe('amount and currency', () => {
     const errors = refused.body.errors as { pointer: string }[];
     expect(errors.map(({ pointer }) => pointer)).toEqual(pointers);
     expect((await getOrder(api, order)).body).toMatchObject({ charge: null, version: 1 });
-    expect((await pay(api, order, key)).status).toBe(201); // the key had stayed unused
+    expect((await pay(api, order, key)).status).toBe(201); // the key was still unused
   });
 
   test('of an order older than the table of currencies are refused', async () => {
@@ -135,7 +135,7 @@ describe('amount and currency', () => {
     expect((await pay(api, order, key)).status).toBe(201);
   });
 
-  test('that are the order’s may be said', async () => {
+  test('may be sent if they match the order', async () => {
     const order = await newOrder();
     const said = { amount: 1000, currency: 'eur' };
     expect((await pay(api, order, newId('key'), said)).status).toBe(201);
@@ -143,7 +143,7 @@ describe('amount and currency', () => {
 });
 
 describe('a charge whose outcome is not known', () => {
-  test('blocks edit, cancel and any other charge until it is', async () => {
+  test('blocks edit, cancel and any other charge until it is known', async () => {
     const impatient = await service.startApi({ PROCESSOR_TIMEOUT_MS: '3000' });
     const order = await newOrder();
     const key = newId('key');
@@ -165,7 +165,7 @@ describe('a charge whose outcome is not known', () => {
       });
       expect(Number(refused.headers['retry-after'])).toBeGreaterThanOrEqual(1);
     }
-    expect((await putOrder(api, order, orderOf(1000))).status).toBe(200); // the same content is no change
+    expect((await putOrder(api, order, orderOf(1000))).status).toBe(200); // the same content is not a change
 
     expect((await pay(api, order, key, stuck)).status).toBe(201);
     expect((await getOrder(api, order)).body).toMatchObject({ status: 'paid', charge: id });
@@ -174,7 +174,7 @@ describe('a charge whose outcome is not known', () => {
   });
 });
 
-test('a late retry after the key has expired is told so, not that the order is paid', async () => {
+test('a late retry with an expired key gets idempotency_key_expired, not order_already_paid', async () => {
   const order = await newOrder();
   const [key, failedKey] = [newId('key'), newId('key')];
   const declined = { payment_method: 'pm_card_visa_chargeDeclined' };

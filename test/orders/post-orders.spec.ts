@@ -41,7 +41,7 @@ describe('POST /orders', () => {
     expect((await getOrder(api, first.body.id)).text).toBe(first.text);
   });
 
-  test('fifty at once over two instances make one order', async () => {
+  test('fifty concurrent requests over two instances make one order', async () => {
     const key = newId('key');
     const before = await countOrders();
     const replies = await Promise.all(
@@ -54,7 +54,7 @@ describe('POST /orders', () => {
     expect(await countOrders()).toBe(before + 1);
   });
 
-  test('the replay is a snapshot with the ETag of then; GET shows today', async () => {
+  test('the replay is a snapshot with its ETag; GET shows the current order', async () => {
     const key = newId('key');
     const { body, text, headers } = await post(key);
     const edited = await putOrder(api, body.id, orderOf(100), { 'if-match': headers.etag });
@@ -81,7 +81,7 @@ describe('POST /orders', () => {
     expect((await post(key, orderOf(100))).status).toBe(201);
   });
 
-  test('after the key has expired the order still stands in the way of a second', async () => {
+  test('after the key has expired the order still prevents a second one', async () => {
     const key = newId('key');
     const { body } = await post(key);
     await service.db.query(
@@ -120,7 +120,7 @@ describe('DELETE /orders/{id}', () => {
     expect((await getOrder(api, id)).body.version).toBe(2);
   });
 
-  test('under a stale If-Match is 412; again under the one that canceled it is 204', async () => {
+  test('with a stale If-Match is 412; a repeat with the If-Match that canceled is 204', async () => {
     const id = newId();
     const stale = { 'if-match': (await putOrder(api, id, orderOf(100))).headers.etag };
     const edited = await putOrder(api, id, orderOf(200), stale);
@@ -131,7 +131,7 @@ describe('DELETE /orders/{id}', () => {
     expect((await cancelOrder(api, id, current)).status).toBe(204);
   });
 
-  test('a canceled order takes neither other content nor a charge; the same content is 200', async () => {
+  test('a canceled order accepts neither new content nor a charge; the same content is 200', async () => {
     const id = newId();
     await putOrder(api, id);
     await cancelOrder(api, id);

@@ -25,7 +25,7 @@ interface ChargeSeen {
   amount: number;
 }
 
-/** One round: the order is canceled, edited and paid at the same moment, on two instances. */
+/** One round: the order is canceled, edited and paid at once, on two instances. */
 async function round(nr: number): Promise<'paid' | 'canceled'> {
   const id = newId();
   const [before, after] = [1000 + nr, 5000 + nr];
@@ -37,7 +37,7 @@ async function round(nr: number): Promise<'paid' | 'canceled'> {
     () => pay(here, id, newId('key')),
     () => pay(there, id, newId('key')),
   ];
-  // Who is first differs from round to round.
+  // The first request differs from round to round.
   const turned = [...racers.slice(nr % 4), ...racers.slice(0, nr % 4)];
   const replies = await Promise.all(turned.map((start) => start()));
   const [canceled, edited, ...payments] = racers.map((start) => replies[turned.indexOf(start)]!);
@@ -46,7 +46,7 @@ async function round(nr: number): Promise<'paid' | 'canceled'> {
   const list = await send(`${api}/charges?order=${id}`);
   const charges = list.body.data as ChargeSeen[];
   const paid = payments.filter(({ status }) => status === 201);
-  expect(charges).toHaveLength(paid.length); // a refused payment leaves nothing behind
+  expect(charges).toHaveLength(paid.length); // a refused payment leaves no row
   if (order.status === 'canceled') {
     expect([canceled!.status, order.charge, paid.length]).toEqual([204, null, 0]);
     for (const { status, body } of payments) {
@@ -56,7 +56,7 @@ async function round(nr: number): Promise<'paid' | 'canceled'> {
     return 'canceled';
   }
   expect([order.status, canceled!.status, paid.length]).toEqual(['paid', 409, 1]);
-  // Changed before it was held, or not at all.
+  // Changed before it was held, or not changed.
   const total = edited!.status === 200 ? after : before;
   expect([200, 409, 412]).toContain(edited!.status);
   expect(order).toMatchObject({ total, charge: paid[0]!.body.id });
@@ -64,10 +64,10 @@ async function round(nr: number): Promise<'paid' | 'canceled'> {
   return 'paid';
 }
 
-test('cancel, edit and pay at the same moment, sixty rounds: never a canceled or changed order with a charge', async () => {
+test('cancel, edit and pay at once, sixty rounds: no canceled or changed order has a charge', async () => {
   const ends = new Map<string, number>();
   let nr = 0;
-  // Four rounds at a time: other rounds' requests shuffle the order in which these are served.
+  // Four rounds at a time: requests of other rounds shuffle the order of execution.
   const lane = async () => {
     while (nr < 60) {
       const end = await round(nr++);
@@ -75,7 +75,7 @@ test('cancel, edit and pay at the same moment, sixty rounds: never a canceled or
     }
   };
   await Promise.all([lane(), lane(), lane(), lane()]);
-  // The race was one: each side has won.
+  // Proof of a race: each side has won at least once.
   expect(ends.get('paid')).toBeGreaterThan(0);
   expect(ends.get('canceled')).toBeGreaterThan(0);
 
@@ -92,7 +92,7 @@ test('cancel, edit and pay at the same moment, sixty rounds: never a canceled or
 });
 
 describe('an order that is edited after a charge has read it and before it holds it', () => {
-  /** Lets the charge read the order, stops it at its hold, changes the order, and lets it go on. */
+  /** Lets the charge read the order, holds it before `holdOrder`, changes the order, and releases the charge. */
   async function editMeanwhile(
     id: string,
     charge: Record<string, unknown>,
@@ -103,7 +103,7 @@ describe('an order that is edited after a charge has read it and before it holds
       await db.query('BEGIN');
       await change(db);
       const reply = pay(api, id, newId('key'), charge);
-      // The charge has read the old row, which is all that it can see, and waits for this one.
+      // The charge has read the old row, the only visible one, and waits for this change.
       await until(async () => {
         const waiting = await service.db.query(
           `SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'UPDATE orders SET charge_id%'
@@ -131,7 +131,7 @@ describe('an order that is edited after a charge has read it and before it holds
     expect((await getOrder(api, id)).body).toMatchObject({ status: 'paid', total: 7000 });
   });
 
-  test('is not charged if the old total was named', async () => {
+  test('is not charged if the request names the old total', async () => {
     const id = newId();
     await putOrder(api, id, orderOf(1000));
     const reply = await editMeanwhile(id, { amount: 1000 }, edit(id));
@@ -146,7 +146,7 @@ describe('an order that is edited after a charge has read it and before it holds
       db.query(`UPDATE orders SET status = 'canceled', version = version + 1 WHERE id = $1`, [id]),
     );
     expect(reply).toMatchObject({ status: 409, body: { code: 'order_canceled' } });
-    // Canceled by hand it has no event, which the auditor would report.
+    // Canceled by SQL, it has no event, which the audit would report.
     await service.db.query(`UPDATE orders SET status = 'open' WHERE id = $1`, [id]);
   });
 });

@@ -29,7 +29,7 @@ afterAll(async () => {
   await service.stop();
 });
 
-/** What is there is what was counted less what was sold; what is held is what was promised and not given back. */
+/** On hand is what was counted minus what was sold. Held is what was held minus what was released or booked. */
 async function expectMovementsAddUp(): Promise<void> {
   const { rows } = await service.db.query(`
     SELECT sku, on_hand::int, held::int,
@@ -72,7 +72,7 @@ describe('stock', () => {
     expect((await getProduct(api, sku)).body).toMatchObject({ on_hand: 5, held: 0 });
   });
 
-  test('that is held or sold is out of reach for others', async () => {
+  test('that is held or sold is not available to others', async () => {
     const sku = await newProduct(5);
     expect((await pay(api, await orderFor([sku, 3]), newId('key'))).status).toBe(201);
     const short = await pay(api, await orderFor([sku, 3]), newId('key'));
@@ -80,7 +80,7 @@ describe('stock', () => {
     expect((await pay(api, await orderFor([sku, 2]), newId('key'))).status).toBe(201);
   });
 
-  test('too little is 402, stored, and nothing was asked of the processor', async () => {
+  test('that is too low is a stored 402, without a call to the processor', async () => {
     const [plenty, scarce] = [await newProduct(100), await newProduct(1)];
     const { etag } = (await getProduct(api, scarce)).headers;
     const order = await orderFor([plenty, 2], [scarce, 2]);
@@ -101,7 +101,7 @@ describe('stock', () => {
     expect([await heldOf(plenty), await heldOf(scarce)]).toEqual([0, 0]); // all or nothing
     expect((await getOrder(api, order)).body).toMatchObject({ status: 'open', charge: null });
 
-    // A later delivery does not change the answer of this key; another key buys.
+    // New stock does not change this key's answer; another key buys.
     expect((await putProduct(api, scarce, 2, { 'if-match': etag })).status).toBe(200);
     const replay = await pay(api, order, key);
     expect([replay.status, replay.text]).toEqual([402, failed.text]);
@@ -109,7 +109,7 @@ describe('stock', () => {
     expect((await pay(api, order, newId('key'))).status).toBe(201);
   });
 
-  test('of one sku in two items is wanted twice', async () => {
+  test('of one sku in two items is needed twice', async () => {
     const sku = await newProduct(3);
     expect((await pay(api, await orderFor([sku, 2], [sku, 2]), newId('key'))).status).toBe(402);
     expect((await pay(api, await orderFor([sku, 1], [sku, 2]), newId('key'))).status).toBe(201);
@@ -122,13 +122,13 @@ describe('stock', () => {
     const open = service.gate.close();
     const declined = pay(api, order, newId('key'), DECLINED);
     await service.gate.held(1);
-    await putProduct(api, sku, 1); // appears while the charge runs
+    await putProduct(api, sku, 1); // the product appears while the charge runs
     open();
     expect((await declined).status).toBe(402);
     expect((await getProduct(api, sku)).body).toMatchObject({ on_hand: 1, held: 0 });
   });
 
-  test('of another account is another stock', async () => {
+  test('of another account is separate', async () => {
     const sku = await newProduct(1);
     const order = newId();
     const theirs = { apiKey: 'sk_test_globex' };
@@ -137,7 +137,7 @@ describe('stock', () => {
     expect(await heldOf(sku)).toBe(0);
   });
 
-  test('may be counted below what is held: then nobody gets more, and what is there stays above zero', async () => {
+  test('may be counted below what is held: then no charge gets more, and stock never goes below zero', async () => {
     const sku = await newProduct(5);
     expect((await pay(api, await orderFor([sku, 3]), newId('key'))).status).toBe(201);
     expect((await putProduct(api, sku, 2, { 'if-match': '*' })).status).toBe(200);
@@ -149,7 +149,7 @@ describe('stock', () => {
     }
   });
 
-  test('a count that does not know of a hold is stale', async () => {
+  test('a count that was read before a hold is stale', async () => {
     const sku = await newProduct(5);
     const { etag } = (await getProduct(api, sku)).headers;
     await pay(api, await orderFor([sku, 1]), newId('key'));
@@ -184,12 +184,12 @@ test('fifty buyers of the last copy: one charge succeeds, the others were never 
   const taken = (await ledger(service.sandboxUrl)).filter(({ metadata }) =>
     orders.has(String((metadata as { order?: string }).order)),
   );
-  expect(taken).toHaveLength(1); // so that nobody has to be refunded
+  expect(taken).toHaveLength(1); // so that no customer needs a refund
   const refunds = await send(`${service.sandboxUrl}/v1/refunds`);
   expect(refunds.body.data).toEqual([]);
 });
 
-test('orders with the same two skus in opposite order never wait for each other in a circle', async () => {
+test('orders with the same two skus in opposite order never deadlock', async () => {
   const [a, b] = [await newProduct(10_000), await newProduct(10_000)];
   const before = await deadlocks();
   for (let round = 0; round < 8; round++) {
@@ -210,7 +210,7 @@ test('orders with the same two skus in opposite order never wait for each other 
   expect([await heldOf(a), await heldOf(b)]).toEqual([bought, 2 * bought]);
 });
 
-/** Deadlocks that PostgreSQL has had to break in this database; the statistics are flushed when a backend is idle. */
+/** The number of deadlocks in this database; an idle backend flushes its statistics. */
 async function deadlocks(): Promise<number> {
   const { rows } = await service.db.query(
     `SELECT deadlocks::int FROM pg_stat_database WHERE datname = current_database()`,
@@ -218,7 +218,7 @@ async function deadlocks(): Promise<number> {
   return rows[0].deadlocks;
 }
 
-test('buyers, declines and recounts at once: the movements add up and nothing goes below zero', async () => {
+test('concurrent charges, declines and counts: the movements add up and nothing goes below zero', async () => {
   const sku = await newProduct(20);
   await Promise.all(
     FIFTY.map(async (_, i) => {

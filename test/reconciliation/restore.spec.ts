@@ -9,7 +9,7 @@ import { forgetPromises } from '../support/retry-promise.js';
 import { startService, type Service } from '../support/service.js';
 import { until } from '../support/until.js';
 
-/** The processor is another company: its ledger is not in our backup. */
+/** The processor is another company, so our backup does not contain its ledger. */
 let theirs: TestDatabase;
 let ours: TestDatabase;
 let backup: TestDatabase | undefined;
@@ -34,7 +34,7 @@ async function taken(sandboxUrl: string): Promise<number> {
   return (await paymentsAtProcessor(sandboxUrl)).length;
 }
 
-/** A day passes at the processor: it has forgotten the keys. */
+/** A day passes at the processor, so it has forgotten the keys. */
 async function forgetKeys(): Promise<void> {
   const client = new pg.Client({ connectionString: theirs.url });
   await client.connect();
@@ -42,7 +42,7 @@ async function forgetKeys(): Promise<void> {
   await client.end();
 }
 
-test('after a restore from an older backup nobody who retries is charged again', async () => {
+test('after a restore from an older backup, retries do not charge again', async () => {
   const order = { currency: 'eur', items: [{ sku: 'cup', quantity: 1, unit_amount: 800 }] };
   const ofOrder = { amount: undefined, currency: undefined, order: 'order-1' };
 
@@ -66,7 +66,7 @@ test('after a restore from an older backup nobody who retries is charged again',
   ]);
   expect(await taken(lost.sandboxUrl)).toBe(4);
   await lost.stop();
-  forgetPromises(); // of answers that are lost with their records
+  forgetPromises(); // promises of answers whose records the restore has lost
 
   const restored = await start(backup);
   const { apiUrl: api, sandboxUrl, databaseUrl } = restored;
@@ -105,7 +105,7 @@ test('after a restore from an older backup nobody who retries is charged again',
   }
   expect((await refund(api, alone.body.id, 'back', { amount: 300 })).status).toBe(409);
   expect((await charge(api, 'kept')).text).toBe(kept.text);
-  // Nothing was taken under it, so that it is free again; and it is declined again.
+  // Nothing was taken with this key, so it is unused again, and the retry is declined again.
   const decline = await charge(api, 'declined', { payment_method: 'pm_card_visa_chargeDeclined' });
   expect([decline.status, decline.body.charge]).toEqual([402, declined.body.charge]);
   expect(await taken(sandboxUrl)).toBe(4);

@@ -5,7 +5,7 @@ import { newCharge, newKey, refund, refundFaults, refundsAtProcessor } from './r
 
 let service: Service;
 let api: string;
-/** An API that soon stops waiting, for a processor that never answers. */
+/** An API with a short timeout, for a processor that never answers. */
 let impatient: Running;
 beforeAll(async () => {
   service = await startService({ slowMs: 300 });
@@ -22,7 +22,7 @@ const gone = async (charge: string) =>
 
 const apiFor = (method: string) => (method === 'pm_lab_timeout' ? impatient.url : api);
 
-/** A charge by a card whose refunds go wrong as its payment did. */
+/** A charge by a card whose refunds fail as its payment did. */
 async function chargeBy(paymentMethod: string): Promise<string> {
   const body = { payment_method: paymentMethod };
   const reply = await chargeUntilAnswered(apiFor(paymentMethod), newKey('charge'), body);
@@ -32,10 +32,10 @@ async function chargeBy(paymentMethod: string): Promise<string> {
 
 describe('a processor that misbehaves on a refund', () => {
   test.each<[string, [status: number, code: string] | undefined]>([
-    ['pm_lab_response_lost', undefined], // the SDK asks again
+    ['pm_lab_response_lost', undefined], // the SDK retries
     ['pm_lab_timeout', [504, 'processor_outcome_unknown']],
     ['pm_lab_unavailable_once', [503, 'processor_unavailable']],
-    ['pm_lab_error_after_charge', undefined], // told the same failure twice, the ledger is read
+    ['pm_lab_error_after_charge', undefined], // after the same failure twice, the ledger is read
     ['pm_lab_slow', undefined],
   ])('as with %s gives the money back once', async (method, first) => {
     const charge = await chargeBy(method);
@@ -55,7 +55,7 @@ describe('a processor that misbehaves on a refund', () => {
     expect((await getCharge(api, charge)).body.amount_refunded).toBe(500);
   });
 
-  test('and is not there at all: 503, and the refund waits for it', async () => {
+  test('and is down: 503, and the refund waits for it', async () => {
     const charge = await newCharge(api);
     const key = newKey();
     const bringBack = await service.stopSandbox();
@@ -69,9 +69,9 @@ describe('a processor that misbehaves on a refund', () => {
   });
 });
 
-test('a definite no of the processor is stored, and gives the reserved amount free', async () => {
+test('a final refusal by the processor is stored, and releases the reserved amount', async () => {
   const charge = await newCharge(api);
-  // Somebody has given money back in the processor's own dashboard: our books do not know.
+  // An operator has refunded in the processor's dashboard, which our books do not know.
   await service.db.query(
     `UPDATE sandbox.payment_intents SET amount_refunded = amount_refunded + 1000
      WHERE metadata ->> 'charge' = $1`,
@@ -90,7 +90,7 @@ test('a definite no of the processor is stored, and gives the reserved amount fr
 });
 
 describe('when the processor has forgotten the key of a refund', () => {
-  test('its ledger is read before anything is sent, and nothing goes back twice', async () => {
+  test('its ledger is read before a request is sent, and nothing goes back twice', async () => {
     const charge = await chargeBy('pm_lab_timeout');
     const key = newKey();
     const body = { amount: 400 };
@@ -115,10 +115,10 @@ describe('when the processor has forgotten the key of a refund', () => {
     expect(await gone(charge)).toEqual([1200]);
   });
 
-  test('a process that slept since it read the ledger for longer than a key lives sends nothing', async () => {
+  test('a process that slept longer than the key’s window after reading the ledger sends nothing', async () => {
     const charge = await chargeBy('pm_card_visa');
     const key = newKey();
-    // With a window of no length, each attempt comes too late.
+    // With a window of zero, each attempt is too late.
     const sleeper = await service.startApi({ PROCESSOR_KEY_WINDOW_SECONDS: '0' });
     expect((await refund(sleeper.url, charge, key)).status).toBe(503);
     expect((await refund(sleeper.url, charge, key)).status).toBe(503);
@@ -129,7 +129,7 @@ describe('when the processor has forgotten the key of a refund', () => {
   });
 });
 
-/** A pending refund is made a day older, which is longer than the processor remembers its key. */
+/** Ages a pending refund by a day, which is longer than the processor remembers its key. */
 async function ageByADay(charge: string): Promise<void> {
   await service.db.query(
     `UPDATE refunds SET created_at = created_at - interval '1 day' WHERE charge_id = $1`,

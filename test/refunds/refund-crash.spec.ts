@@ -7,7 +7,7 @@ import { endLeases } from '../support/time.js';
 import { until } from '../support/until.js';
 import { newCharge, newKey, refund, refundFaults, refundsAtProcessor } from './refunds.support.js';
 
-/** What is true after a kill -9: our row, and how often the money has gone back. */
+/** The state after a kill -9: our row, and how often the money went back. */
 const AFTER_CRASH = {
   'before-reserve': { status: undefined, gone: 0 },
   'reserve-written': { status: undefined, gone: 0 },
@@ -43,7 +43,7 @@ async function statusOf(charge: string): Promise<unknown> {
   return (body.data as { status: string }[])[0]?.status;
 }
 
-/** Two refunds of two charges at each point, killed there with the one process that ran them all. */
+/** Two refunds of two charges at each point. The one process that runs them all is killed. */
 async function crashEverywhere(): Promise<Map<Point, Left[]>> {
   const make = async (): Promise<Left> => ({ charge: await newCharge(api), key: newKey() });
   const left = new Map<Point, Left[]>();
@@ -70,7 +70,7 @@ describe('a kill -9 of the API during a refund', () => {
     left = await crashEverywhere();
   });
 
-  test.each(POINTS)('at %s, then a retry: the money goes back once', async (point) => {
+  test.each(POINTS)('at %s: with a retry, the money goes back once', async (point) => {
     const { status, gone: before } = AFTER_CRASH[point];
     const { charge, key } = left.get(point)![0]!;
     expect(await statusOf(charge)).toBe(status);
@@ -78,7 +78,7 @@ describe('a kill -9 of the API during a refund', () => {
     const counted = status === 'succeeded' ? 400 : 0;
     expect((await getCharge(api, charge)).body.amount_refunded).toBe(counted);
     if (status === 'pending') {
-      // What the dead process reserved stays reserved.
+      // The dead process' refund stays reserved.
       const rest = await refund(api, charge, newKey(), { amount: 801 });
       expect(rest).toMatchObject({ status: 409, body: { code: 'payment_pending' } });
     }
@@ -91,7 +91,7 @@ describe('a kill -9 of the API during a refund', () => {
     expect((await refund(api, charge, key, BODY)).text).toBe(retry.text);
   });
 
-  test.each(POINTS)('at %s, then no retry: the worker ends what was begun', async (point) => {
+  test.each(POINTS)('at %s: without a retry, the worker finishes the refund', async (point) => {
     worker ??= await service.startWorker();
     const { charge, key } = left.get(point)![1]!;
     const begun = AFTER_CRASH[point].status !== undefined;

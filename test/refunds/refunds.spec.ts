@@ -9,7 +9,7 @@ let service: Service;
 let api: string;
 let other: Running;
 beforeAll(async () => {
-  // However slow the winner is, nobody is told 409 because of it.
+  // Long enough that no duplicate gets 409 because the first request is slow.
   service = await startService({ env: { IDEMPOTENCY_WAIT_MS: '30000' } });
   api = service.apiUrl;
   other = await service.startApi();
@@ -23,7 +23,7 @@ const chargeLink = (id: string) => ({ object: 'charge', id, url: `/charges/${id}
 const atProcessor = (id: string) => refundsAtProcessor(service.sandboxUrl, id);
 
 describe('POST /charges/{id}/refunds', () => {
-  test('gives a part back', async () => {
+  test('refunds a part', async () => {
     const id = await newCharge(api);
     const key = newKey();
     const made = await refund(api, id, key, { amount: 500, reason: 'one cup was broken' });
@@ -66,12 +66,12 @@ describe('POST /charges/{id}/refunds', () => {
     const rest = await ask();
     expect(rest).toMatchObject({ status: 201, body: { amount: 900, reason: null } });
     expect((await ask()).text).toBe(rest.text);
-    // The same intent, however its emptiness is written.
+    // The same intent in every notation of "no amount".
     expect((await refund(api, id, key)).text).toBe(rest.text);
     expect((await getCharge(api, id)).body.amount_refunded).toBe(1200);
   });
 
-  test('to the last cent and not one more', async () => {
+  test('refunds up to the last cent and no more', async () => {
     const id = await newCharge(api);
     expect((await refund(api, id, newKey(), { amount: 1199 })).status).toBe(201);
     const key = newKey();
@@ -82,7 +82,7 @@ describe('POST /charges/{id}/refunds', () => {
         body: { code: 'refund_exceeds_charge', retry: 'no', resource: chargeLink(id) },
       });
     }
-    expect((await refund(api, id, key, { amount: 1 })).status).toBe(201); // the key had stayed unused
+    expect((await refund(api, id, key, { amount: 1 })).status).toBe(201); // the key was still unused
     for (const body of [{ amount: 1 }, {}]) {
       const refused = await refund(api, id, newKey(), body);
       expect(refused).toMatchObject({ status: 409, body: { code: 'refund_exceeds_charge' } });
@@ -150,7 +150,7 @@ describe('POST /charges/{id}/refunds', () => {
     expect((await getCharge(api, id)).body.amount_refunded).toBe(0);
   });
 
-  test('refuses what is no object, no JSON or no key', async () => {
+  test('refuses a body that is no JSON object, and a missing key', async () => {
     const id = await newCharge(api);
     const codes = [];
     for (const body of ['[]', '5', 'null', '{"amount":1,"amount":2}', '{']) {
@@ -171,7 +171,7 @@ describe('POST /charges/{id}/refunds', () => {
     expect(otherAmount).toMatchObject({ status: 422, body: { mismatched: ['/amount'] } });
   });
 
-  test('after its key has expired the refund still stands in the way of a second', async () => {
+  test('after its key has expired the refund still prevents a second one', async () => {
     const id = await newCharge(api);
     const key = newKey();
     const { body } = await refund(api, id, key, { amount: 600 });
@@ -189,7 +189,7 @@ describe('POST /charges/{id}/refunds', () => {
 });
 
 describe('while a refund is at the processor', () => {
-  test('what it took is reserved: more than the rest is payment_pending, more than all exceeds', async () => {
+  test('its amount is reserved: more than the rest is payment_pending, more than all is refund_exceeds_charge', async () => {
     const id = await newCharge(api);
     const open = service.gate.close();
     const first = refund(api, id, newKey(), { amount: 1000 });
@@ -211,7 +211,7 @@ describe('while a refund is at the processor', () => {
     }
     const tooMuch = await refund(api, id, newKey(), { amount: 1201 });
     expect(tooMuch.body.code).toBe('refund_exceeds_charge');
-    expect((await getCharge(api, id)).body.amount_refunded).toBe(0); // moves when it is settled
+    expect((await getCharge(api, id)).body.amount_refunded).toBe(0); // changes when the refund is settled
     const rest = refund(api, id, newKey(), { amount: 200 });
     await service.gate.held(2);
     open();

@@ -7,7 +7,7 @@ export function newKey(what = 'key'): string {
   return `${what}-${process.pid}-${++nr}`;
 }
 
-/** The id of a new charge that has succeeded, of 12.00 unless said otherwise. */
+/** The id of a new succeeded charge, of 12.00 by default. */
 export async function newCharge(
   apiUrl: string,
   changes: Record<string, unknown> = {},
@@ -35,7 +35,7 @@ export interface RefundEntry {
   metadata: { refund?: string; charge?: string };
 }
 
-/** What went back for a charge, by the processor's ledger: the ground truth. */
+/** The refunds of a charge in the processor's ledger: the ground truth. */
 export async function refundsAtProcessor(
   sandboxUrl: string,
   chargeId: string,
@@ -51,8 +51,8 @@ export async function refundsAtProcessor(
 }
 
 /**
- * The books of refunds: nothing is pending, each refund that succeeded went back once, for its amount, and
- * the charges say what their refunds add up to.
+ * Checks the refunds: none is pending, each succeeded one is in the ledger once with its amount, and each charge shows
+ * the sum of its refunds.
  */
 export async function refundFaults(db: Pool, sandboxUrl: string): Promise<unknown[]> {
   const { rows: pending } = await db.query(`SELECT id FROM refunds WHERE status = 'pending'`);

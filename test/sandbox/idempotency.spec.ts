@@ -28,7 +28,7 @@ beforeAll(async () => {
 });
 afterAll(() => sandbox.close());
 
-/** Those of one test only, and closed after it. */
+/** Processes of one test only, closed after it. */
 const others: Sandbox[] = [];
 afterEach(async () => {
   for (const other of others.splice(0)) await other.close();
@@ -38,7 +38,7 @@ function closing<S extends Sandbox>(other: S): S {
   return other;
 }
 
-/** A new key and a name for what is paid under it. */
+/** A new key, and a name for its payment. */
 function fresh(): void {
   test = randomUUID();
   key = `key-${test}`;
@@ -57,7 +57,7 @@ function expectReplay(second: Reply, first: Reply): void {
 }
 
 describe('a key', () => {
-  it('gives a repeat the stored answer, byte for byte, and charges once', async () => {
+  it('answers a repeat with the stored answer, byte for byte, and charges once', async () => {
     fresh();
     const first = await pay('pm_card_visa');
     expect(first.status).toBe(200);
@@ -65,7 +65,7 @@ describe('a key', () => {
     expect(await countPaid(test)).toBe(1);
   });
 
-  it('repeats without a key charge again: it is the key that protects', async () => {
+  it('repeats without a key charge again', async () => {
     fresh();
     for (let i = 0; i < 2; i++) {
       await post(sandbox, '/v1/payment_intents', payment('pm_card_visa', test));
@@ -80,14 +80,14 @@ describe('a key', () => {
     expectReplay(await pay('pm_card_visa_chargeDeclined'), first);
   });
 
-  it('does not mind the order of the parameters', async () => {
+  it('ignores the order of the parameters', async () => {
     fresh();
     const first = await pay('pm_card_visa');
     const turned = Object.fromEntries(Object.entries(payment('pm_card_visa', test)).reverse());
     expectReplay(await post(sandbox, '/v1/payment_intents', turned, { key }), first);
   });
 
-  it('belongs to its parameters and its path', async () => {
+  it('is bound to its parameters and its path', async () => {
     fresh();
     const first = await pay('pm_card_visa');
     const other = await pay('pm_card_visa', { amount: '1201' });
@@ -104,7 +104,7 @@ describe('a key', () => {
     expect(await countPaid(test)).toBe(1);
   });
 
-  it('is left unused by what fails validation or authentication', async () => {
+  it('stays unused if validation or authentication fails', async () => {
     fresh();
     expect((await pay('pm_card_visa', { amount: 'x' })).status).toBe(400);
     expect((await pay('pm_unknown')).status).toBe(400);
@@ -125,7 +125,7 @@ describe('a key', () => {
     expect(broken.body.error).toMatchObject({ type: 'idempotency_error' });
   });
 
-  it('is one for every API key, and case matters', async () => {
+  it('is the same for every API key, and case matters', async () => {
     fresh();
     const first = await pay('pm_card_visa');
     const form = payment('pm_card_visa', test);
@@ -135,7 +135,7 @@ describe('a key', () => {
     expect(await countPaid(test)).toBe(2);
   });
 
-  it('charges once when twenty requests come at once', async () => {
+  it('charges once for twenty concurrent requests', async () => {
     fresh();
     const replies = await Promise.all(Array.from({ length: 20 }, () => pay('pm_card_visa')));
     const answered = replies.filter(({ status }) => status === 200);
@@ -169,7 +169,7 @@ describe('a key', () => {
 });
 
 describe('the age of a key', () => {
-  it('makes it unseen after the time to live, though nothing has pruned it', async () => {
+  it('makes it unused after its time to live, even before it is deleted', async () => {
     const brief = closing(await start({ keyTtlSeconds: 60 }));
     fresh();
     const form = payment('pm_card_visa', test);
@@ -196,7 +196,7 @@ describe('methods that misbehave', () => {
     expect(await countPaid(test)).toBe(1);
   });
 
-  it('pm_lab_response_lost is survived by the SDK, whose own repeat has the same key', async () => {
+  it('pm_lab_response_lost is handled by the SDK, whose own retry has the same key', async () => {
     fresh();
     const intent = await sdk(sandbox.port).paymentIntents.create({
       amount: 1200,
@@ -222,7 +222,7 @@ describe('methods that misbehave', () => {
     expect(repeat.status).toBe(200);
     expect(repeat.headers.get('idempotent-replayed')).toBe('true');
     expect(await countPaid(test)).toBe(1);
-    // An answer would have come before that of the repeat.
+    // An answer would have arrived before that of the repeat.
     patience.abort();
     await unanswered;
   });
@@ -251,7 +251,7 @@ describe('methods that misbehave', () => {
     expect(await countPaid(test)).toBe(0);
   });
 
-  it('pm_lab_error_after_charge charges, and its 500 is replayed for ever', async () => {
+  it('pm_lab_error_after_charge charges, and its 500 is always replayed', async () => {
     fresh();
     const first = await pay('pm_lab_error_after_charge');
     expect(first.status).toBe(500);
@@ -284,7 +284,7 @@ describe('methods that misbehave', () => {
     expect(performance.now() - begun).toBeGreaterThanOrEqual(SLOW_MS);
   });
 
-  it('pm_lab_slow holds no connection: thirty at once leave the rest at work', async () => {
+  it('pm_lab_slow holds no connection: other requests run beside thirty slow ones', async () => {
     fresh();
     const held = closing(await startHeld());
     const keys = Array.from({ length: 30 }, () => randomUUID());
@@ -299,7 +299,7 @@ describe('methods that misbehave', () => {
     expect(await countPaid(test)).toBe(31);
   });
 
-  it('pm_lab_slow writes nothing when its lease ran out and another took over', async () => {
+  it('pm_lab_slow writes nothing if its lease expired and another request took over', async () => {
     fresh();
     const held = closing(await startHeld());
     const form = payment('pm_lab_slow', test);
@@ -314,7 +314,7 @@ describe('methods that misbehave', () => {
     expect(await countPaid(test)).toBe(1);
   });
 
-  it('a confirmation misbehaves as a creation does', async () => {
+  it('a confirmation has the same faults as a creation', async () => {
     fresh();
     const form = { ...payment('pm_lab_response_lost', test), confirm: 'false' };
     const made = await post(sandbox, '/v1/payment_intents', form);

@@ -3,7 +3,7 @@ import type Stripe from 'stripe';
 import type { Sandbox } from '../support/internals.js';
 import { errorOf, sdk, sql, start } from './sandbox.support.js';
 
-// A day of their own in the shared ledger, long before every other test's payments.
+// Their own day in the shared ledger, long before all other payments.
 const DAY = Date.UTC(2001, 1, 3) / 1000;
 const SECONDS = 10;
 const PER_SECOND = 3;
@@ -18,7 +18,7 @@ beforeAll(async () => {
   await sql('DELETE FROM sandbox.payment_intents WHERE created_at < to_timestamp($1)', [
     DAY + 86_400,
   ]);
-  // Three in the same microsecond of each second: only a total order can page through them.
+  // Three in the same microsecond of each second, so that only a total order can page through them.
   const { rows } = await sql(
     `INSERT INTO sandbox.payment_intents
        (id, amount, currency, status, payment_method_types, metadata, created_at)
@@ -43,7 +43,7 @@ describe('the list of payment intents', () => {
     expect(seen.map(({ id }) => id)).toEqual(newestFirst);
   });
 
-  it('has ten to a page and says whether there are more', async () => {
+  it('has ten on a page and says whether there are more', async () => {
     const page = await stripe.paymentIntents.list({ created: ofTheDay });
     expect(page).toMatchObject({ object: 'list', has_more: true, url: '/v1/payment_intents' });
     expect(page.data.map(({ id }) => id)).toEqual(newestFirst.slice(0, 10));
@@ -78,7 +78,7 @@ describe('the list of payment intents', () => {
     expect(page.data.map(({ created }) => created)).toEqual([DAY + 5, DAY + 5, DAY + 5]);
   });
 
-  it('refuses limits, cursors and parameters that make no sense', async () => {
+  it('refuses invalid limits, cursors and parameters', async () => {
     const newest = newestFirst[0];
     for (const [params, expected] of [
       [{ limit: 0 }, { param: 'limit' }],

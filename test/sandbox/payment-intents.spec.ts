@@ -68,7 +68,7 @@ describe('a payment through the official SDK', () => {
     });
   });
 
-  it('waits for the customer when authentication may be asked for', async () => {
+  it('waits for the customer if authentication may be required', async () => {
     const intent = await stripe.paymentIntents.create({
       ...card('pm_card_authenticationRequired'),
       error_on_requires_action: false,
@@ -89,7 +89,7 @@ describe('confirm and cancel', () => {
   const unconfirmed = (payment_method?: string): Promise<Stripe.PaymentIntent> =>
     stripe.paymentIntents.create({ amount: 500, currency: 'usd', payment_method });
 
-  it('takes nothing before the confirmation and the amount with it', async () => {
+  it('takes nothing before the confirmation, and the amount at it', async () => {
     const intent = await unconfirmed('pm_card_visa');
     expect(intent).toMatchObject({ status: 'requires_confirmation', amount_received: 0 });
     expect(await stripe.paymentIntents.confirm(intent.id)).toMatchObject({
@@ -117,7 +117,7 @@ describe('confirm and cancel', () => {
     expect(paid).toMatchObject({ status: 'succeeded', last_payment_error: null });
   });
 
-  it('cancels once, and never what was paid', async () => {
+  it('cancels once, and never a paid intent', async () => {
     const intent = await unconfirmed('pm_lab_timeout');
     const canceled = await stripe.paymentIntents.cancel(intent.id, {
       cancellation_reason: 'abandoned',
@@ -136,7 +136,7 @@ describe('confirm and cancel', () => {
     }
   });
 
-  it('charges once when many confirm the same intent at once', async () => {
+  it('charges once for many concurrent confirmations of one intent', async () => {
     const test = randomUUID();
     const intent = await stripe.paymentIntents.create({
       amount: 500,
@@ -239,7 +239,7 @@ describe('validation', () => {
 });
 
 describe('the protocol around it', () => {
-  it('takes a plain form POST with Basic authentication from somebody else', async () => {
+  it('accepts a plain form POST with Basic authentication, without the SDK', async () => {
     const basic = Buffer.from('sk_test_other:').toString('base64');
     const reply = await post(sandbox, '/v1/payment_intents', payment('pm_card_visa'), {
       headers: { authorization: `Basic ${basic}` },
@@ -282,7 +282,7 @@ describe('the protocol around it', () => {
       413,
     ],
     ['broken percent signs', 'amount=%E0%A4%A&%=%', 'application/x-www-form-urlencoded', 400],
-  ])('refuses %s and lives on', async (_what, body, type, status) => {
+  ])('refuses %s and keeps running', async (_what, body, type, status) => {
     const reply = await post(sandbox, '/v1/payment_intents', body, {
       headers: { 'content-type': type },
     });

@@ -24,7 +24,7 @@ import {
 import { startReceiver, type Receiver } from './webhook-receiver.js';
 
 const MAIN = built('src/sandbox/main.js');
-/** The same, but its slow payments end when it is sent a message, by no clock. */
+/** The same, but its slow payments end on a message, not by a clock. */
 const HELD = 'test/support/held-sandbox.mjs';
 const children: ChildProcess[] = [];
 
@@ -41,7 +41,7 @@ afterEach(async () => {
 });
 
 describe('the sandbox as a process', () => {
-  it('killed by SIGKILL while a key runs, takes the money once when the key is sent again', async () => {
+  it('killed by SIGKILL during a request, takes the money once when the key is sent again', async () => {
     const { url, child } = await run({}, HELD);
     const test = randomUUID();
     const form = payment('pm_lab_slow', test);
@@ -53,13 +53,13 @@ describe('the sandbox as a process', () => {
 
     const next = await run();
     const again = () => post(next, '/v1/payment_intents', form, { key: test });
-    expect((await again()).status).toBe(409); // until the lease of the dead one ends
+    expect((await again()).status).toBe(409); // until the lease of the dead process expires
     await endLease(test);
     expect((await onceUnlocked(again)).status).toBe(200);
     expect(await countPaid(test)).toBe(1);
   });
 
-  it('killed by SIGKILL after the commit, replays what it never answered', async () => {
+  it('killed by SIGKILL after the commit, replays the answer that it never sent', async () => {
     const { url, child } = await run();
     const test = randomUUID();
     const form = payment('pm_lab_timeout', test);
@@ -74,7 +74,7 @@ describe('the sandbox as a process', () => {
     expect(await countPaid(test)).toBe(1);
   });
 
-  it('finishes what runs on SIGTERM, leaves unanswered connections, and exits 0', async () => {
+  it('finishes running requests on SIGTERM, drops connections that get no answer, and exits 0', async () => {
     const { url, child } = await run({}, HELD);
     const pay = (method: string, key: string) =>
       post({ url }, '/v1/payment_intents', payment(method), { key });
@@ -84,13 +84,13 @@ describe('the sandbox as a process', () => {
     await waitForKey(...keys);
     const exit = once(child, 'exit');
     child.kill('SIGTERM');
-    await gone; // so it is stopping
+    await gone; // proof that it is stopping
     child.send('end what is slow');
     expect((await slow).body).toMatchObject({ status: 'succeeded' });
     expect(await exit).toEqual([0, null]);
   });
 
-  it('killed by SIGKILL before a notification was taken, goes on sending it', async () => {
+  it('killed by SIGKILL before a notification was accepted, sends it again', async () => {
     const receiver = await receive();
     const test = randomUUID();
     const ours = () => receiver.received.filter(({ body }) => body.includes(test));
@@ -101,7 +101,7 @@ describe('the sandbox as a process', () => {
     child.kill('SIGKILL');
     receiver.answer(200);
     await run(tellTo(receiver));
-    // Only an answer makes it delivered, and the one that was killed got none.
+    // Only an answer counts as delivery, and the killed process got none.
     const delivered =
       'SELECT id FROM sandbox.events WHERE body LIKE $1 AND delivered_at IS NOT NULL';
     await until(async () => (await sql(delivered, [`%${test}%`])).rowCount === 1);
@@ -120,7 +120,7 @@ describe('the sandbox as a process', () => {
     expect(await exit).toEqual([0, null]);
   });
 
-  it('stops when its parent is gone', async () => {
+  it('stops when its parent ends', async () => {
     const { child } = await run();
     const exit = once(child, 'exit');
     child.disconnect();
@@ -175,7 +175,7 @@ test.each([
 
 describe('closing a sandbox', () => {
   it('does not wait for connections that are never answered', async () => {
-    const sandbox = await start({ slowMs: 600_000 }); // for which it would wait
+    const sandbox = await start({ slowMs: 600_000 }); // it would wait for this
     const test = randomUUID();
     const unanswered = post(sandbox, '/v1/payment_intents', payment('pm_lab_timeout', test));
     const gone = expect(unanswered).rejects.toThrow();
@@ -186,7 +186,7 @@ describe('closing a sandbox', () => {
 });
 
 describe('the ledger', () => {
-  it('is made once although five start at once on an empty database', async () => {
+  it('is created once by five concurrent starts on an empty database', async () => {
     const name = `sandbox_${randomUUID().replaceAll('-', '')}`;
     await sql(`CREATE DATABASE ${name}`);
     const url = new URL(databaseUrl);
@@ -199,7 +199,7 @@ describe('the ledger', () => {
     expect(started.map(({ status }) => status)).toEqual(Array(5).fill('fulfilled'));
   });
 
-  it('is a table for people at /ledger, and no text of a client’s steers the terminal', async () => {
+  it('is a readable table at /ledger, and no client’s text controls the terminal', async () => {
     const sandbox = await start();
     try {
       const { body } = await post(sandbox, '/v1/payment_intents', {
@@ -225,7 +225,7 @@ describe('the ledger', () => {
     }
   });
 
-  it('is reached again after PostgreSQL has closed every connection', async () => {
+  it('is available again after PostgreSQL has closed every connection', async () => {
     const sandbox = await start();
     try {
       const ready = async (): Promise<number> =>
@@ -250,7 +250,7 @@ async function receive(): Promise<Receiver> {
   return receiver;
 }
 
-/** The settings of a sandbox that tells this receiver, at once. */
+/** The settings of a sandbox that sends webhooks to this receiver, without delay. */
 function tellTo({ url }: Receiver): Record<string, string> {
   return {
     SANDBOX_WEBHOOK_URL: url,
@@ -265,7 +265,7 @@ async function run(env: Record<string, string> = {}, program?: string): Promise<
   return started;
 }
 
-/** A port that somebody listens on until the test process ends. */
+/** A port that is in use until the test process ends. */
 async function takenPort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1').unref();
   await once(server, 'listening');

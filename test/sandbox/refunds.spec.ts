@@ -23,7 +23,7 @@ async function refunded(payment_intent: string): Promise<number> {
 }
 
 describe('a refund', () => {
-  it('gives back all that is left when no amount is named', async () => {
+  it('refunds all that is left if no amount is given', async () => {
     const { id, latest_charge } = await pay();
     await stripe.refunds.create({ payment_intent: id, amount: 300 });
     const rest = await stripe.refunds.create({
@@ -47,7 +47,7 @@ describe('a refund', () => {
     expect(intent.latest_charge).toMatchObject({ refunded: true, amount_refunded: 1000 });
   });
 
-  it('never exceeds what was received', async () => {
+  it('never exceeds the received amount', async () => {
     const { id } = await pay();
     const tooMuch = await errorOf(stripe.refunds.create({ payment_intent: id, amount: 1001 }));
     expect(tooMuch).toMatchObject({ statusCode: 400, param: 'amount' });
@@ -58,20 +58,20 @@ describe('a refund', () => {
     expect(await refunded(id)).toBe(1000);
   });
 
-  it('never exceeds it either when twenty come at once', async () => {
+  it('never exceeds it with twenty concurrent requests', async () => {
     const { id } = await pay();
     const results = await Promise.allSettled(
       Array.from({ length: 20 }, () => stripe.refunds.create({ payment_intent: id, amount: 300 })),
     );
     expect(results.filter(({ status }) => status === 'fulfilled')).toHaveLength(3);
     for (const result of results) {
-      // Refused by the lock's order, not by a constraint that a lost race ran into.
+      // The lock refuses them, not a constraint after a lost race.
       if (result.status === 'rejected') expect(result.reason).toMatchObject({ statusCode: 400 });
     }
     expect(await refunded(id)).toBe(900);
   });
 
-  it('needs a payment that exists and has succeeded', async () => {
+  it('needs a succeeded payment', async () => {
     const unpaid = await stripe.paymentIntents.create({ amount: 100, currency: 'eur' });
     expect(await errorOf(stripe.refunds.create({ payment_intent: unpaid.id }))).toMatchObject({
       statusCode: 400,
@@ -121,11 +121,11 @@ describe('a refund', () => {
     expect(failure_reason).toBe(last === 'failed' ? 'expired_or_canceled_card' : undefined);
     const intent = await stripe.paymentIntents.retrieve(id, { expand: ['latest_charge'] });
     expect(intent.latest_charge).toMatchObject({ amount_refunded: back });
-    const told = (await stripe.events.list({ limit: 20 })).data
+    const reported = (await stripe.events.list({ limit: 20 })).data
       .filter(({ data }) => (data.object as { id?: string }).id === made.id)
       .map(({ type }) => type);
     const failed = last === 'failed' ? ['refund.failed'] : [];
-    expect(told.sort()).toEqual(
+    expect(reported.sort()).toEqual(
       ['charge.refund.updated', 'refund.created', ...failed, 'refund.updated'].sort(),
     );
   });

@@ -9,30 +9,33 @@ import {
 import { freshDatabase } from '../support/database.js';
 import { until } from '../support/until.js';
 
-/** Where `start` and all that looks into the ledger find it. */
+/** The database of the ledger, for `start` and for the queries. */
 export let databaseUrl = process.env.DATABASE_URL ?? '';
 
-/** From now on a ledger of this file's own, with no other file's events in it. @returns what drops it. */
+/** Switches to a ledger of this file's own, without other files' events. @returns the function that drops it. */
 export async function useFreshLedger(): Promise<() => Promise<void>> {
   const database = await freshDatabase();
   databaseUrl = database.url;
   return () => database.drop();
 }
 
-/** Short: for tests in which nothing has to happen meanwhile. */
+/** Short, for tests in which nothing else must happen meanwhile. */
 export const SLOW_MS = 400;
 
 export function start(options: Partial<SandboxOptions> = {}): Promise<Sandbox> {
   return startSandbox({ databaseUrl, port: 0, slowMs: SLOW_MS, ...options });
 }
 
-/** Another one, whose slow payments end when the test says so, by no clock; their leases outlast any test. */
+/**
+ * Another sandbox, whose slow payments end when the test says so, not by a clock. Their leases are longer than any
+ * test.
+ */
 export async function startHeld(): Promise<Sandbox & { endSlow(): void }> {
   let endSlow = (): void => undefined;
   const ended = new Promise<void>((resolve) => (endSlow = resolve));
   const sandbox = await start({ slowMs: 3_600_000, sleep: () => ended });
   const close = (): Promise<void> => {
-    endSlow(); // it would wait for them
+    endSlow(); // a stop would wait for them
     return sandbox.close();
   };
   return { ...sandbox, endSlow, close };
@@ -57,7 +60,7 @@ export interface Reply {
   body: Record<string, never> & { error?: Record<string, unknown> };
 }
 
-/** A plain form POST, as somebody without the SDK would write it. */
+/** A plain form POST, as a client without the SDK would send it. */
 export async function post(
   sandbox: { url: string },
   path: string,
@@ -83,7 +86,7 @@ export async function post(
   return { status: response.status, headers: response.headers, text, body: JSON.parse(text) };
 }
 
-/** A confirmed payment of 12.00 in a test of its own, told apart in the shared ledger by `test`. */
+/** A confirmed payment of 12.00; `test` identifies it in the shared ledger. */
 export function payment(
   paymentMethod: string,
   test: string = randomUUID(),
@@ -97,7 +100,7 @@ export function payment(
   };
 }
 
-/** What a customer paid: the payments of one test that succeeded, counted in the ledger. */
+/** The succeeded payments of one test in the ledger. */
 export async function countPaid(test: string): Promise<number> {
   const { rows } = await sql(
     `SELECT count(*)::int AS paid FROM sandbox.payment_intents
@@ -107,7 +110,7 @@ export async function countPaid(test: string): Promise<number> {
   return rows[0].paid;
 }
 
-/** Returns as soon as the ledger knows the keys: a request with each has begun. */
+/** Resolves when the ledger has the keys: a request with each has started. */
 export async function waitForKey(...keys: string[]): Promise<void> {
   await until(async () => {
     const known = 'SELECT 1 FROM sandbox.idempotency_keys WHERE key = ANY($1)';
@@ -115,14 +118,14 @@ export async function waitForKey(...keys: string[]): Promise<void> {
   });
 }
 
-/** Ends the lease of a running key, as time would. */
+/** Ends the lease of a running key. */
 export async function endLease(key: string): Promise<void> {
   await sql('UPDATE sandbox.idempotency_keys SET lease_until = now() WHERE key = $1', [key]);
 }
 
 /**
- * Sends until the key is in use no more. Of a transaction whose end its client has not been told, others see the rows
- * a moment before its locks are gone.
+ * Sends until the key is no longer in use. After a COMMIT whose answer is not yet read, others see the rows a moment
+ * before its locks are released.
  */
 export async function onceUnlocked(send: () => Promise<Reply>): Promise<Reply> {
   let reply: Reply | undefined;
@@ -140,7 +143,7 @@ export async function sql(statement: string, values: unknown[] = []): Promise<pg
   }
 }
 
-/** What a rejected promise was rejected with; fails when it was not. */
+/** @returns the reason of a rejection; fails if the promise is fulfilled. */
 export async function errorOf(promise: Promise<unknown>): Promise<Stripe.errors.StripeError> {
   try {
     await promise;

@@ -3,7 +3,7 @@ import { createServer, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { text } from 'node:stream/consumers';
 
-/** One request as it came. */
+/** One request, unchanged. */
 export interface Received {
   path: string;
   id: string;
@@ -16,12 +16,12 @@ export interface Received {
 export interface Receiver {
   url: string;
   received: Received[];
-  /** How requests are answered from now on; 200 at first. */
+  /** Sets the answer from now on. Default: 200. */
   answer(how: number | ((response: ServerResponse, received: Received) => void)): void;
   stop(): Promise<void>;
 }
 
-/** Somebody who takes every notification without a second look: what arrives here is what was sent. */
+/** Accepts every notification without checks: what arrives here is what was sent. */
 export async function startReceiver(): Promise<Receiver> {
   const received: Received[] = [];
   let answer: (response: ServerResponse, received: Received) => void = (response) => response.end();
@@ -33,7 +33,7 @@ export async function startReceiver(): Promise<Receiver> {
       received.push(each);
       answer(response, each);
     };
-    // Whoever sends may be killed in the middle of it.
+    // The sender may be killed in the middle of a request.
     text(request).then(take, () => response.destroy());
   });
   server.listen(0, '127.0.0.1');

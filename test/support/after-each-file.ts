@@ -1,5 +1,5 @@
 import { afterAll } from '@jest/globals';
 import { expectPromisesKept } from './retry-promise.js';
 
-// `retry` is an invariant over every answer that any test sees.
+// Checks the promises of `retry` over every answer that a test received.
 afterAll(() => expectPromisesKept());

@@ -14,34 +14,34 @@ import { untilReady } from './until-ready.js';
 export interface ApiProcess {
   url: string;
   pid: number;
-  /** Resolves when the process has ended, with the signal that ended it. */
+  /** Resolves when the process has ended, with the signal that killed it. */
   death: Promise<NodeJS.Signals | null>;
   /**
-   * With `naps`: it falls asleep (SIGSTOP), once, at that point of the next request that gets there. `noticing`: awake
-   * again, it goes on after it has seen that its connection has ended, not with the next statement.
+   * Needs `naps`. The process stops (SIGSTOP) once, when the next request reaches that point. `noticing`: after SIGCONT
+   * it first sees that its connection has ended, before the next statement.
    */
   napAt(point: ProbePoint, how?: 'noticing'): Promise<void>;
-  /** Resolves when the process is asleep. */
+  /** Resolves when the process has stopped. */
   asleep(): Promise<void>;
   /** SIGCONT. */
   wake(): void;
-  /** Resolves when so many requests are where they are to die. */
+  /** Resolves when `count` requests have reached their `dieAt` points. */
   dying(count: number): Promise<void>;
-  /** What it has logged. */
+  /** Its log so far. */
   complaints(): string;
   kill(signal?: NodeJS.Signals): Promise<NodeJS.Signals | null>;
 }
 
 export interface ApiProcessOptions {
-  /** The settings; the caller's environment is not passed on. */
+  /** The settings. The process does not inherit the test's environment. */
   env: Record<string, string>;
-  /** It kills itself (SIGKILL) when so many requests are where they are to die (`dieAt`); never, if left out. */
+  /** Kills itself (SIGKILL) when this many requests have reached their `dieAt` points; if absent, never. */
   diesWith?: number;
-  /** Whether it can be sent to sleep by `napAt`. */
+  /** Whether `napAt` can stop it. */
   naps?: boolean;
 }
 
-/** Sends a request to its death: it stays at that point until all others are at theirs. */
+/** Headers of a request that must die at that point. It waits there until all the others have reached theirs. */
 export const dieAt = (point: ProbePoint) => ({ headers: { 'die-at': point } });
 
 /** One API process, without a supervisor. */
@@ -57,14 +57,14 @@ export async function startApiProcess(options: ApiProcessOptions): Promise<ApiPr
   const child = spawn(process.execPath, ['--enable-source-maps', resolve(script)], {
     env: {
       PATH: process.env.PATH,
-      ALLOW_UNSAFE_DATABASE: '1', // the tests' cluster is fast because it may forget
+      ALLOW_UNSAFE_DATABASE: '1', // the tests' cluster may lose commits, for speed
       ...env,
       PORT: String(port),
       NAP_FILE: napFile,
       ...buildEnv(),
       ...(diesWith !== undefined && { DIES_WITH: String(diesWith) }),
     },
-    // The channel closes when the test run is killed, and the process then ends by itself: see `serve`.
+    // If the test run is killed, the channel closes and the process ends by itself: see `serve`.
     stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
   });
   let complaints = '';

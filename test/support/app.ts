@@ -9,11 +9,11 @@ import { createHttpApp } from '../../src/http/http-process.js';
 import { startSandbox, type SandboxOptions } from '../../src/sandbox/sandbox.server.js';
 
 export interface AppOptions {
-  /** Where the application finds PostgreSQL, when that is another way than the test's own. */
+  /** The application's way to PostgreSQL, if it differs from the test's. */
   databaseUrl?: string;
-  /** Read as `process.env` would be, over a `DATABASE_URL` and `PROCESSOR_URL` that fit. */
+  /** Replaces `process.env`; has a suitable `DATABASE_URL` and `PROCESSOR_URL` already. */
   env?: Record<string, string>;
-  /** Told each point of the engine, in place of the default. */
+  /** Replaces the default probe of the engine. */
   probe?: Type<EngineProbe>;
   sandbox?: Partial<SandboxOptions>;
 }
@@ -29,20 +29,20 @@ export interface TestApp {
   port: number;
   sandboxUrl: string;
   databaseUrl: string;
-  /** Two accounts that nobody else uses. */
+  /** Two accounts that no other test uses. */
   acme: TestAccount;
   globex: TestAccount;
-  /** A connection of the test's own, beside the application's pool. */
+  /** The test's own connections, apart from the application's pool. */
   db: DataSource;
-  /** What the application has logged so far, a text for each call. */
+  /** The application's log so far, one text for each call. */
   logs: string[];
   stop(): Promise<void>;
 }
 
-/** A test that polls or floods means something else. */
+/** Tests that poll or flood are not about rate limits. */
 const NO_LIMIT = { RATE_LIMIT_PER_SECOND: '100000', RATE_LIMIT_BURST: '100000' };
 
-/** The API and its sandbox in this process, on free ports, over the PostgreSQL of the tests. */
+/** The API and its sandbox in this process, on free ports, on the tests' PostgreSQL. */
 export async function startApp(options: AppOptions = {}): Promise<TestApp> {
   const databaseUrl = options.env?.DATABASE_URL ?? process.env.DATABASE_URL ?? '';
   const db = await openDatabase(databaseUrl);
@@ -58,7 +58,7 @@ export async function startApp(options: AppOptions = {}): Promise<TestApp> {
   const app = await Promise.resolve()
     .then(() => createHttpApp(AppModule.forRoot(loadConfig(env), options.probe)))
     .catch(async (error: unknown) => {
-      await closeTheRest(); // else Jest waits for them for ever
+      await closeTheRest(); // otherwise Jest waits for them forever
       throw error;
     });
   const logs: string[] = [];

@@ -6,7 +6,7 @@ import { expectPromisesKept, forgetPromises } from './retry-promise.js';
 import { openDatabase } from './open-database.js';
 import { until } from './until.js';
 
-/** A payment or refund as the processor's ledger shows it. */
+/** A payment or refund in the processor's ledger. */
 export interface LedgerEntry {
   id: string;
   amount: number;
@@ -15,7 +15,7 @@ export interface LedgerEntry {
   metadata: { charge?: string; refund?: string; order?: string; account?: string; fence?: string };
 }
 
-/** The sandbox's whole ledger, by its public list. */
+/** The whole ledger of the sandbox, read through its public list. */
 export async function ledger(
   sandboxUrl: string,
   of: 'payment_intents' | 'refunds' = 'payment_intents',
@@ -33,12 +33,12 @@ export async function ledger(
   return entries;
 }
 
-/** What customers paid. */
+/** The succeeded payments. */
 export async function paymentsAtProcessor(sandboxUrl: string): Promise<LedgerEntry[]> {
   return (await ledger(sandboxUrl)).filter(({ status }) => status === 'succeeded');
 }
 
-/** What the customer paid for one charge: the ground truth. */
+/** The succeeded payments of one charge: the ground truth. */
 export async function paymentsOf(sandboxUrl: string, chargeId: string): Promise<LedgerEntry[]> {
   return (await paymentsAtProcessor(sandboxUrl)).filter(
     ({ metadata }) => metadata.charge === chargeId,
@@ -46,8 +46,8 @@ export async function paymentsOf(sandboxUrl: string, chargeId: string): Promise<
 }
 
 /**
- * Ends a file that makes charges: nothing stays unfinished (recovery may still be at work, and is waited for), every
- * invariant holds, the processor's ledger tells the same as ours, and what `retry` told any client was true.
+ * Call at the end of a file that makes charges. Waits until recovery has finished everything. Then checks that all
+ * invariants hold, that our books match the processor's ledger, and that every promise of `retry` was kept.
  * @param of.ttlSeconds IDEMPOTENCY_TTL_SECONDS of the API, if it was not the default.
  */
 export async function expectCleanBooks(of: {
@@ -79,7 +79,7 @@ export async function expectCleanBooks(of: {
     expectPromisesKept(
       new Set(moved.map(({ metadata }) => metadata.refund ?? metadata.charge ?? '')),
     );
-    forgetPromises(); // what follows in this file may be about another database
+    forgetPromises(); // the rest of the file may use another database
   } finally {
     await close();
   }

@@ -5,10 +5,10 @@ import { delimiter, join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { chromium, type Browser } from 'playwright-core';
 
-/** A real, headless Chromium: an installed one, else the one of the npm package (Linux on x64). */
+/** A real headless Chromium: an installed one, or else the one of the npm package (Linux on x64). */
 export async function startBrowser(): Promise<Browser> {
   const executablePath = installedChromium();
-  // Root has no sandbox. The pages are ours.
+  // Chromium's sandbox does not work as root. All pages are ours.
   const options = { args: ['--no-sandbox'] };
   if (executablePath !== undefined) return chromium.launch({ ...options, executablePath });
   const home = await unpackedChromium();
@@ -31,7 +31,7 @@ function installedChromium(): string | undefined {
 
 const CACHE = resolve('node_modules/.cache/charge-once');
 
-/** Unpacked once for each installation, aside and then renamed: two test workers may come here at once. */
+/** Unpacked once for each installation. Two test workers may do it at once, so unpack beside it, then rename. */
 async function unpackedChromium(): Promise<string> {
   const home = join(CACHE, 'chromium');
   if (existsSync(home)) return home;
@@ -42,7 +42,7 @@ async function unpackedChromium(): Promise<string> {
   const aside = await mkdtemp(join(CACHE, 'unpacking-'));
   try {
     await promisify(execFile)(process.execPath, ['test/support/unpack-chromium.mjs'], {
-      // AWS_LAMBDA_JS_RUNTIME: the package unpacks its libraries only where it takes the machine for Amazon's.
+      // AWS_LAMBDA_JS_RUNTIME: the package unpacks its libraries only on what it believes is AWS Lambda.
       env: { ...process.env, TMPDIR: aside, AWS_LAMBDA_JS_RUNTIME: 'nodejs22.x' },
     });
     await rename(aside, home).catch((error: NodeJS.ErrnoException) => {

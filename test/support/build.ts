@@ -1,16 +1,18 @@
 import { join } from 'node:path';
 
-/** A program of the build that this run tests, `src/programs/api.js`; global-setup.mjs makes it, and nothing changes it. */
+/**
+ * A program of the build under test, such as `src/programs/api.js`. global-setup.mjs makes the build; it never changes.
+ */
 export function built(program: string): string {
   return join(builtIn(), program);
 }
 
-/** A single module of that build, `src/config.js`. */
+/** A module of that build, such as `src/config.js`. */
 export function builtModule(file: string): string {
   return join(builtIn(), 'modules', file);
 }
 
-/** For the programs of test/support, which import from it. */
+/** For the programs in test/support, which import from the build. */
 export function buildEnv(): { CHARGE_ONCE_TEST_BUILD: string } {
   return { CHARGE_ONCE_TEST_BUILD: builtIn() };
 }
@@ -18,6 +20,6 @@ export function buildEnv(): { CHARGE_ONCE_TEST_BUILD: string } {
 function builtIn(): string {
   const folder = process.env.CHARGE_ONCE_TEST_BUILD;
   if (folder === undefined)
-    throw new Error('global-setup.mjs has not run: start the tests by npm test');
+    throw new Error('global-setup.mjs has not run: start the tests with npm test');
   return folder;
 }

@@ -16,16 +16,16 @@ export interface Reply {
 
 export interface Call {
   method?: string;
-  /** Sent as JSON, unless it is text or bytes already. */
+  /** Sent as JSON, unless it is a string or bytes. */
   body?: unknown;
-  /** The API key; acme's by default, null for none. */
+  /** The API key. Default: acme's; null sends none. */
   apiKey?: string | null;
-  /** The Idempotency-Key; a fresh one by default for a POST, null for none. */
+  /** The Idempotency-Key. Default: a new one for a POST; null sends none. */
   key?: string | null;
   headers?: Record<string, string>;
 }
 
-/** One request as a client of the API would make it. Every answer is one that the OpenAPI document promises. */
+/** Sends one request as a client would. Checks every answer against the OpenAPI document. */
 export async function call(app: TestApp, path: string, options: Call = {}): Promise<Reply> {
   const { method = 'GET', body, apiKey = app.acme.apiKey } = options;
   const key = options.key === undefined && method === 'POST' ? randomUUID() : options.key;
@@ -39,11 +39,11 @@ export async function call(app: TestApp, path: string, options: Call = {}): Prom
     .redirects(0)
     .ok(() => true)
     .buffer(true)
-    .parse(asText) // superagent would parse it, and a replay is compared byte by byte
-    .serialize((bytes: unknown) => bytes as string) // as they are, also when they are not UTF-8
+    .parse(asText) // as text: a replay is compared byte by byte
+    .serialize((bytes: unknown) => bytes as string) // unchanged, even if they are not UTF-8
     .send(asBody(body));
   const headers = new Headers(response.headers);
-  const text = typeof response.body === 'string' ? response.body : ''; // HEAD has none
+  const text = typeof response.body === 'string' ? response.body : ''; // HEAD has no body
   const isJson = /\bjson\b/.test(headers.get('content-type') ?? '');
   const parsed = isJson && text !== '' ? JSON.parse(text) : undefined;
   const reply = { status: response.status, headers, text, body: parsed };
@@ -79,7 +79,7 @@ function asText(
   );
 }
 
-/** Everything that every problem has, and that agrees with everything else. */
+/** Checks the members that every problem has, and that they agree with each other. */
 export function expectProblem(reply: Reply, status: number, code: string, retry: string): void {
   expect(reply.body).toMatchObject({ status, code, retry, type: `/problems/${code}` });
   expect(reply.status).toBe(status);

@@ -1,6 +1,6 @@
-// The API process with another probe: it dies by SIGKILL when DIES_WITH requests have reached the point that their header
-// `die-at` names; those that are there stay until then, so that one death hits them all, each at its own point.
-// From the build: a child process knows nothing of Jest's transforms.
+// The API process with another probe. It kills itself (SIGKILL) when DIES_WITH requests have reached the point that
+// their header `die-at` names. Requests wait there, so that one kill interrupts them all, each at its own point. Runs
+// from the build, because a child process has no Jest transforms.
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { subscribe } from 'node:diagnostics_channel';
 
@@ -11,7 +11,7 @@ const { run, startHttp } = await import(`${src}/programs/run-program.js`);
 const dieAt = new AsyncLocalStorage();
 subscribe('http.server.request.start', ({ request }) => dieAt.enterWith(request.headers['die-at']));
 let missing = Number(process.env.DIES_WITH);
-process.once('disconnect', () => process.exit(1)); // requests that wait for their death would hold up a graceful stop
+process.once('disconnect', () => process.exit(1)); // a graceful stop would wait for these requests
 
 class CrashProbe {
   reached(point) {

@@ -1,21 +1,21 @@
 import { once } from 'node:events';
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
 
-/** Which transaction is committed, told by what was sent since it began. */
+/** Which transaction is committed, recognised by the statements since its BEGIN. */
 export type Beat = 'reserve' | 'settle';
 
 /**
- * `begin`: nothing was sent. `commit`: it never arrives. `answer`: it takes effect, and nobody is told.
- * A beat that is one statement, outside of BEGIN and COMMIT, commits itself.
+ * `begin`: nothing was sent. `commit`: it never arrives. `answer`: it takes effect, but its answer is lost. A single
+ * statement outside of BEGIN and COMMIT commits itself.
  */
 export type Loss = 'begin' | 'commit' | 'answer';
 
-/** Stands between the API and PostgreSQL, and cuts the connection where a test wants it, once. */
+/** A proxy between the API and PostgreSQL that cuts the connection once, where a test wants it. */
 export interface DatabaseProxy {
   url: string;
   /**
-   * Resolves when it has happened.
-   * @param at the beat whose commit it is about, or the statement; the next commit of either beat if left out.
+   * Resolves when the connection was cut.
+   * @param at the beat whose commit it is about, or the statement. Default: the next commit of either beat.
    */
   lose(loss: Loss, at?: Beat | RegExp): Promise<void>;
   /** Ends all connections and refuses new ones, until `up`. */
@@ -55,7 +55,7 @@ export async function startDatabaseProxy(databaseUrl: string): Promise<DatabaseP
     upstream.on('data', (data) => {
       if (!silent) return void client.write(data);
       tail = Buffer.concat([tail, data]).subarray(-READY_FOR_QUERY_BYTES);
-      if (tail[0] !== 'Z'.charCodeAt(0)) return; // its rows may come before its commit
+      if (tail[0] !== 'Z'.charCodeAt(0)) return; // rows may arrive before the commit
       silent.done();
       cut();
     });
@@ -105,10 +105,10 @@ export async function startDatabaseProxy(databaseUrl: string): Promise<DatabaseP
   };
 }
 
-/** The server's last message about a statement outside of a transaction, and about a COMMIT: it has happened. */
+/** The server's last message after a statement outside of a transaction, or after a COMMIT: it has been executed. */
 const READY_FOR_QUERY_BYTES = 6;
 
-/** Follows one connection's transactions: which beat it is in, and whether this message commits it. */
+/** Follows the transactions of one connection: in which beat it is, and whether this message commits it. */
 function newTransactionReader(): (
   type: string,
   text: string,
@@ -120,7 +120,7 @@ function newTransactionReader(): (
     if (type === 'Q' && /^(BEGIN|START TRANSACTION)/.test(text)) inTransaction = true;
     if (text.includes('INSERT INTO idempotency_records')) beat = 'reserve';
     if (text.includes("SET state = 'completed'")) beat ??= 'settle';
-    // A statement is parsed, which does nothing, and bound, by which it runs.
+    // Parse has no effect; Bind is followed by the execution.
     const alone = type === 'B' && !inTransaction && beat !== undefined;
     const commits = type === 'Q' && text.startsWith('COMMIT');
     if (type === 'Q' && /^(COMMIT|ROLLBACK)/.test(text)) inTransaction = false;
@@ -129,8 +129,8 @@ function newTransactionReader(): (
 }
 
 /**
- * Cuts the frontend's stream into messages: one byte of type, four of length, which count themselves; the first message
- * has no type. Source: "Message Formats" in the PostgreSQL manual.
+ * Splits the frontend's stream into messages: one byte of type, then four of length, which include themselves. The
+ * first message has no type. Source: "Message Formats" in the PostgreSQL manual.
  */
 function newMessageReader(
   take: (type: string, text: string, bytes: Buffer) => unknown,
@@ -138,7 +138,7 @@ function newMessageReader(
   let pending = Buffer.alloc(0);
   let started = false;
   const prepared = new Map<string, string>();
-  /** The text of a query, of a statement that is parsed, or of one that was parsed before and is run again by its name. */
+  /** The text of a query, of a parsed statement, or of a statement that is executed again by its name. */
   const textOf = (type: string, bytes: Buffer): string => {
     const [first = '', second = ''] = bytes.toString('utf8', 5).split('\0', 2);
     if (type === 'P') prepared.set(first, second);

@@ -3,21 +3,21 @@ import { randomBytes } from 'node:crypto';
 import { promisify } from 'node:util';
 import pg from 'pg';
 
-/** The migrated database that every test database is a copy of; made by global-setup.mjs. */
+/** The migrated template of every test database. global-setup.mjs makes it. */
 export const TEMPLATE_DATABASE = 'charge_once_template';
 
-/** Connection string of another database on the tests' cluster. */
+/** The connection string of another database on the tests' cluster. */
 export function testDatabaseUrl(database: string): string {
   const url = new URL(adminUrl());
   url.pathname = `/${database}`;
   return url.href;
 }
 
-/** The name of this Jest worker's own database, which its first test file makes. */
+/** The name of this Jest worker's own database. Its first test file creates it. */
 export async function workerDatabase(): Promise<string> {
   const name = `worker_${process.env.JEST_WORKER_ID}`;
   if (process.env.CHARGE_ONCE_WORKER_DATABASE !== name) {
-    await asAdmin(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`); // of a worker that has died
+    await asAdmin(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`); // left by a worker that died
     await asAdmin(`CREATE DATABASE ${name} TEMPLATE ${TEMPLATE_DATABASE}`);
     process.env.CHARGE_ONCE_WORKER_DATABASE = name;
   }
@@ -29,12 +29,12 @@ export interface TestDatabase {
   drop(): Promise<void>;
 }
 
-/** A migrated, empty database for a suite that wants one of its own. */
+/** A new, migrated, empty database. */
 export async function freshDatabase(): Promise<TestDatabase> {
   return copyOf(TEMPLATE_DATABASE);
 }
 
-/** What a backup has of a database, which nobody may be connected to. */
+/** A copy of a database, like a restored backup. The database must have no connections. */
 export async function backUp({ url }: TestDatabase): Promise<TestDatabase> {
   return copyOf(new URL(url).pathname.slice(1));
 }
@@ -44,22 +44,22 @@ async function copyOf(template: string): Promise<TestDatabase> {
   await asAdmin(`CREATE DATABASE ${name} TEMPLATE ${template}`);
   return {
     url: testDatabaseUrl(name),
-    // FORCE: a killed process leaves connections that end only when the server notices.
+    // FORCE: the server notices the end of a killed process' connections only later.
     drop: () => asAdmin(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`),
   };
 }
 
 /**
- * Puts a stopped cluster there, whose database `charge_once` is migrated, for a test with a PostgreSQL of its own: a
- * start from nothing takes three seconds of CPU time, and is the subject of a few tests only.
+ * Copies a stopped cluster with the migrated database `charge_once`, for a test with its own PostgreSQL. Starting from
+ * nothing costs three seconds of CPU, and only a few tests are about that.
  */
 export async function copyCluster(dataDir: string): Promise<void> {
   await promisify(execFile)('cp', ['-a', fromGlobalSetup('CHARGE_ONCE_TEST_CLUSTER'), dataDir]);
 }
 
 /**
- * A test's own connections. `end` of a pool resolves before the server has let go of them, and the forced drop of the
- * database may still end one: nobody is to be woken by that.
+ * A test's own connections. `end` of a pool resolves before the server has closed them, so the forced drop of the
+ * database may still end one: ignore that error.
  */
 export function openPool(url: string, max = 2): pg.Pool {
   return new pg.Pool({ connectionString: url, max })
@@ -84,6 +84,6 @@ function adminUrl(): string {
 function fromGlobalSetup(name: string): string {
   const value = process.env[name];
   if (value === undefined)
-    throw new Error('global-setup.mjs has not run: start the tests by npm test');
+    throw new Error('global-setup.mjs has not run: start the tests with npm test');
   return value;
 }

@@ -11,32 +11,32 @@ import { buffer } from 'node:stream/consumers';
 import { until } from './until.js';
 
 /**
- * Stands between the API and the processor, so that a test decides when the processor's work begins: what is in
- * flight then stays in flight until the test has looked, with no race against a clock.
+ * A proxy between the API and the processor. A test decides when the processor works, so that a charge stays in flight
+ * for as long as the test needs, without a race against a clock.
  */
 export interface Gate {
   url: string;
   /** Resolves when `count` requests wait at the closed gate. */
   held(count: number): Promise<void>;
-  /** From now on requests wait; the returned function lets them all pass. */
+  /** From now on requests wait. The returned function releases them all. */
   close(): () => void;
-  /** From now on the processor does its work, and its answers wait; the returned function lets them all pass. */
+  /** From now on the processor works, but its answers wait. The returned function releases them all. */
   holdAnswers(): () => void;
-  /** From now on a page of the payments' ledger has that many entries, and waits for `before`; the returned function ends it. */
+  /**
+   * From now on a page of the payments' list has `size` entries and waits for `before`. The returned function ends
+   * that.
+   */
   page(size: number, before: () => Promise<unknown>): () => void;
-  /** How requests go through from now on. */
+  /** Sets what happens to requests from now on. */
   be(mood: Mood): void;
-  /** How many requests for a payment were made with this key. */
+  /** How many payment requests had this key. */
   attempts(key: string): number;
-  /** The headers of the last of them. */
+  /** The headers of the last one. */
   headersOf(key: string): IncomingHttpHeaders | undefined;
   stop(): Promise<void>;
 }
 
-/**
- * `open`: as if there were no gate. `losing`: the processor does its work, its answers are lost. `refusing`: nothing
- * gets through, and the caller is told so (429).
- */
+/** `open`: requests pass. `losing`: the processor works, but its answers are lost. `refusing`: the gate answers 429. */
 export type Mood = 'open' | 'losing' | 'refusing';
 
 export async function startGate(target: () => string): Promise<Gate> {
@@ -74,7 +74,7 @@ export async function startGate(target: () => string): Promise<Gate> {
     onward.on('response', (response) => {
       if (mood === 'losing') {
         response.resume();
-        // Not before its first byte: that, the SDK would try twice again, after pauses.
+        // Lose it after the first byte: before that, the SDK would retry twice, with pauses.
         answer.writeHead(200, { 'content-type': 'application/json', 'content-length': '100' });
         answer.write('{', () => answer.destroy());
         return;

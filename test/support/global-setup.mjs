@@ -11,23 +11,21 @@ import { stoppedCluster, TEMPLATE_DATABASE } from './stopped-cluster.mjs';
 const run = promisify(execFile);
 const PREFIX = 'charge-once-test-';
 
-/**
- * One cluster for the run: one that a server has run in could bring along what an earlier run, or another run at this
- * moment, did to it.
- */
+/** A new cluster for each run: a reused one could carry over changes of an earlier or parallel run. */
 export default async function globalSetup() {
-  // Programs and this set-up run from it, where Jest does not map `.js` to `.ts`. `dist` is left to who uses it.
+  // Programs and this setup run from the build, where Jest does not map `.js` to `.ts`. `dist` stays untouched for its
+  // users.
   const folder = (process.env.CHARGE_ONCE_TEST_BUILD = await build());
   const modules = `${folder}/modules/src`;
   const { startEmbeddedPostgres } = await import(`${modules}/local/embedded-postgres.js`);
   const { ignorePgVariables } = await import(`${modules}/config.js`);
-  ignorePgVariables(); // the shell's are about another server than the tests' own
-  if (await hasRoom(IN_MEMORY)) process.env.TMPDIR = IN_MEMORY; // for the tests' own directories, too
+  ignorePgVariables(); // the shell's variables are for another server
+  if (await hasRoom(IN_MEMORY)) process.env.TMPDIR = IN_MEMORY; // the tests' own directories are there, too
   await removeLeftovers();
   const home = join(tmpdir(), `${PREFIX}${process.pid}`);
   await rm(home, { recursive: true, force: true });
   await mkdir(home, { recursive: true });
-  await chmod(home, 0o755); // under root the server is another user's
+  await chmod(home, 0o755); // under root, the server runs as another user
   const start = (dataDir) =>
     startEmbeddedPostgres({
       dataDir,
@@ -35,7 +33,7 @@ export default async function globalSetup() {
       durable: false,
       extraSettings: { max_connections: '200' },
     });
-  // Tests with a server of their own copy it, too.
+  // Tests with their own server copy it, too.
   process.env.CHARGE_ONCE_TEST_CLUSTER = await stoppedCluster(home, async (dataDir) => {
     const making = await start(dataDir);
     const { migrate } = await import(`${modules}/database/migrate.js`);
@@ -51,15 +49,15 @@ export default async function globalSetup() {
 }
 
 /**
- * Where PostgreSQL's fsync costs nothing; a server that is killed finds there what it has written, as on a disk. On a
- * disk a dozen servers with full durability wait for each other, a third of the run's time.
+ * A RAM disk, where fsync costs nothing. A killed server finds its files there as on a disk. On a disk, a dozen servers
+ * with full durability would wait for each other, a third of the run's time.
  */
 const IN_MEMORY = '/dev/shm';
 
 async function hasRoom(folder) {
   if (!existsSync(folder)) return false;
   const { bavail, bsize } = await statfs(folder);
-  return bavail * bsize > 4e9; // in a container it often has 64 MB
+  return bavail * bsize > 4e9; // in a container it often has only 64 MB
 }
 
 async function asAdmin(server, statement) {
@@ -69,12 +67,12 @@ async function asAdmin(server, statement) {
   await client.end();
 }
 
-/** Clusters of runs that were killed. */
+/** Removes the clusters of killed runs. */
 async function removeLeftovers() {
   for (const name of await readdir(tmpdir())) {
     if (!name.startsWith(PREFIX)) continue;
     const path = join(tmpdir(), name);
-    // By age as well: a run in another container that shares this directory has pids of its own.
+    // By age as well: a run in another container may share this directory, and its pids mean nothing here.
     const age = Date.now() - ((await stat(path).catch(() => undefined))?.mtimeMs ?? Date.now());
     if (age > 3_600_000 && !isAlive(name.slice(PREFIX.length))) {
       await rm(path, { recursive: true, force: true }).catch(() => undefined);

@@ -4,12 +4,12 @@ import type { Gate } from './gate.js';
 import { charge, type Reply } from './raw-client.js';
 import { until } from './until.js';
 
-/** Charges whose statement has written the record, waits to write the charge, and has not ended. */
+/** Charges whose single statement has written the record, waits to write the charge, and has not ended. */
 export interface HeldStatements {
   replies: Promise<Reply>[];
-  /** How many of the service's statements wait for a lock. */
+  /** How many of these statements wait for the lock. */
   waiting(): Promise<number>;
-  /** Takes the lock away; idempotent. */
+  /** Releases the lock. Idempotent. */
   release(): Promise<void>;
 }
 
@@ -20,26 +20,26 @@ export interface HowToHold {
   beat: Beat;
   keys: string[];
   idOf: (key: string) => string;
-  /** What the charges send besides. */
+  /** Further members of the charges' bodies. */
   body?: Record<string, unknown>;
 }
 
 /**
- * Brings a charge for each key as far as the middle of the one statement that writes it, where no probe reaches:
- * another session has a lock on the charge.
+ * Starts a charge for each key and holds it inside the single statement that writes it, where no probe reaches: another
+ * session locks the charge's id.
  */
 export async function holdStatements(how: HowToHold): Promise<HeldStatements> {
   const { apiUrl, gate, beat, keys, idOf, body } = how;
   const ids = keys.map(idOf);
   const blocker = new pg.Client({ connectionString: how.databaseUrl });
-  blocker.on('error', () => undefined); // its server may be killed
+  blocker.on('error', () => undefined); // a test may kill its server
   await blocker.connect();
   await blocker.query('BEGIN');
   const send = () => keys.map((key) => charge(apiUrl, key, body));
 
   let replies: Promise<Reply>[];
   if (beat === 'reserve') {
-    // The same id, not committed: the INSERT must wait to know whether it is taken.
+    // The same id, uncommitted: the INSERT must wait until it is known whether the id is taken.
     await blocker.query(
       `INSERT INTO charges (account_id, id, status, amount, currency, payment_method, metadata, processor, processor_parameters)
        SELECT accounts.id, unnest($1::text[]), 'pending', 1, 'eur', 'pm', '{}', 'nobody', '{}' FROM accounts WHERE name = 'acme'`,
@@ -53,13 +53,12 @@ export async function holdStatements(how: HowToHold): Promise<HeldStatements> {
     await blocker.query('SELECT FROM charges WHERE id = ANY($1) FOR UPDATE', [ids]);
     open();
   }
-  for (const reply of replies) reply.catch(() => undefined); // looked at later
+  for (const reply of replies) reply.catch(() => undefined); // awaited later
   const waiting = () => statementsHeld(how.databaseUrl);
   await until(async () => (await waiting()) === keys.length);
   return { replies, waiting, release: () => blocker.end().catch(() => undefined) };
 }
 
-/** How many statements of the service wait for a lock. */
 export async function statementsHeld(databaseUrl: string): Promise<number> {
   const client = new pg.Client({ connectionString: databaseUrl });
   client.on('error', () => undefined);

@@ -1,4 +1,4 @@
-/** What black-box tests name of the inside: ids that they derive, points at which they crash, programs that they start. */
+/** The internals that black-box tests may name: derived ids, crash points, programs. */
 export { addApiKey, hashApiKey } from '../../src/accounts/accounts.js';
 export { ensureDemoAccounts } from '../../src/accounts/demo-accounts.js';
 export { deriveId } from '../../src/idempotency/identity.js';

@@ -2,13 +2,13 @@ import { createServer, request as send } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { buffer } from 'node:stream/consumers';
 
-/** What becomes of one exchange. `pass` when the list is over. */
+/** What happens to one exchange. `pass` after the last one given. */
 export type Fate =
   | 'lose-request'
   | 'lose-response'
   | { status: number; headers?: Record<string, string>; body: string };
 
-/** A network between a client and the API that loses what it is told to lose, in order. */
+/** A proxy between a client and the API that loses requests or answers as ordered. */
 export async function lossyProxy(target: string) {
   const fates: Fate[] = [];
   const keys: string[] = [];
@@ -34,9 +34,9 @@ export async function lossyProxy(target: string) {
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
-    /** Fates of the next exchanges. */
+    /** Sets the fates of the next exchanges. */
     next: (...more: Fate[]) => void fates.push(...more),
-    /** The keys that came by, one for each exchange. */
+    /** The key of each exchange. */
     keys,
     close: () => {
       server.closeAllConnections();

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { createServer, type AddressInfo, type Socket } from 'node:net';
 import { until } from './until.js';
 
-/** A message that the server has taken: from here on it is the recipient's, whatever its sender believes. */
+/** A message that the server has accepted. It counts as delivered, whatever its sender knows. */
 export interface CaughtMail {
   messageId: string;
   to: string;
@@ -10,22 +10,22 @@ export interface CaughtMail {
   raw: string;
 }
 
-/** An SMTP server (RFC 5321, as much of it as a sender needs) that keeps what it takes. */
+/** An SMTP server that keeps every message (RFC 5321, as much of it as a sender needs). */
 export interface MailCatcher {
   /** For SMTP_URL. */
   url: string;
   mails: CaughtMail[];
-  /** From now on messages are taken, but their senders are not told; the returned function tells them. */
+  /** From now on messages are accepted, but the confirmation waits. The returned function sends it. */
   hold(): () => void;
-  /** From now on nobody is greeted; the returned function greets those who have waited. */
+  /** From now on the greeting waits. The returned function greets all that have waited. */
   mute(): () => void;
-  /** From now on messages to this recipient are refused; undefined for none. */
+  /** From now on refuses messages to this recipient; undefined refuses none. */
   refuse(recipient: string | undefined): void;
-  /** Resolves when so many messages with such a recipient have been taken. */
+  /** Resolves when `count` messages to this recipient were accepted. */
   caught(to: string, count?: number): Promise<void>;
   /** How many senders are connected. */
   senders(): number;
-  /** Those of one recipient. */
+  /** The messages to one recipient. */
   of(to: string): CaughtMail[];
   stop(): Promise<void>;
 }

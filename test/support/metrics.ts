@@ -2,9 +2,9 @@ import { send } from './raw-client.js';
 import { until } from './until.js';
 
 /**
- * A figure of `GET /metrics`, once those that live in the database are there: for a server that is too slow they are
- * left out.
- * @param name without its prefix. @returns NaN if there is none.
+ * A figure of `GET /metrics`. Waits for the figures from the database, which are left out while the server is slow.
+ * @param name without its prefix.
+ * @returns NaN if there is none.
  */
 export async function metric(url: string, name: string): Promise<number> {
   let text = '';

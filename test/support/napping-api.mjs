@@ -1,6 +1,6 @@
-// The API process with another probe: where the file NAP_FILE names a point, it falls asleep there (SIGSTOP) once, and
-// goes on when it is sent SIGCONT. Where the file says `noticing` as well, it first sees what has happened to its
-// connections meanwhile, those that are in use and those that are not. From the build: a child process knows nothing of Jest's transforms.
+// The API process with another probe. When a request reaches the point that the file NAP_FILE names, the process stops
+// once (SIGSTOP) until SIGCONT. If the file also says `noticing`, it then first sees which of its connections have
+// ended, used and idle ones. Runs from the build, because a child process has no Jest transforms.
 import { readFileSync, rmSync } from 'node:fs';
 import { setImmediate } from 'node:timers/promises';
 import { DataSource } from 'typeorm';
@@ -16,13 +16,13 @@ class NappingProbe {
     try {
       wanted = readFileSync(process.env.NAP_FILE, 'utf8');
     } catch {
-      return; // no nap is ordered
+      return; // there is no such file
     }
     const [at, noticing] = wanted.split(' ');
     if (at !== point) return;
     rmSync(process.env.NAP_FILE);
     process.kill(process.pid, 'SIGSTOP');
-    // TypeORM lets go of a connection as soon as it hears of its end, between two statements as well.
+    // TypeORM drops a connection as soon as it hears of its end, even between two statements.
     const { driver } = app.get(DataSource);
     const { connectedQueryRunners, master } = driver;
     while (noticing && connectedQueryRunners.length + master.idleCount > 0) await setImmediate();

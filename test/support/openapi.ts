@@ -4,15 +4,15 @@ import { Ajv2020, type ValidateFunction } from 'ajv/dist/2020.js';
 import addFormats from 'ajv-formats';
 import type { OpenApiDocument, OpenApiOperation } from '../../src/openapi/document.js';
 
-/** An answer, however a test has got it. */
+/** An answer, from any of the tests' clients. */
 export interface Answered {
   status: number;
   headers: Headers | NodeJS.Dict<string | string[]>;
-  /** The body as it came. */
+  /** The body, unchanged. */
   text: string;
 }
 
-/** The document as it is checked in; a test of its own holds it to the code. */
+/** The checked-in document. Another test compares it with the code. */
 export const document = JSON.parse(
   await readFile(new URL('../../docs/openapi.json', import.meta.url), 'utf8'),
 ) as OpenApiDocument;
@@ -26,14 +26,14 @@ const HEADER_NAMES = Object.keys(document.components.headers)
   .map((name) => name.toLowerCase());
 
 /**
- * Fails unless the answer is one that the document promises: a status of the route, with its headers, its media
- * type and a body that fits the schema. 404 and 405 of what is no route are checked as well.
+ * Fails unless the document promises this answer: a status of the route, with its headers, media type and schema.
+ * Checks 404 and 405 for paths that are no route, too.
  */
 export function expectMatchesOpenApi(method: string, path: string, answer: Answered): void {
   expect(differences(method, path, answer)).toEqual([]);
 }
 
-/** What the document did not promise; empty if all is well. */
+/** What the document does not promise. Empty if all is correct. */
 export function differences(method: string, path: string, answer: Answered): string[] {
   const [pathname = ''] = path.split('?');
   const template = isRoute(pathname, answer) ? findTemplate(pathname) : undefined;
@@ -67,7 +67,7 @@ function operationOf(template: string, method: string): OpenApiOperation | undef
   return document.paths[template]?.[verb(method)];
 }
 
-/** The router gives up on a path that it cannot decode, and has no lab without LAB=1. */
+/** The router rejects a path that it cannot decode, and has no lab without LAB=1. */
 function isRoute(pathname: string, { status }: Answered): boolean {
   try {
     decodeURIComponent(pathname);

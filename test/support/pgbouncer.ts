@@ -9,15 +9,15 @@ import { freePort } from '../../src/local/ports.js';
 import { interruptOnExit } from '../../src/local/processes.js';
 import { until } from './until.js';
 
-/** Where the Debian package puts it, or wherever PATH says. */
+/** The path of the Debian package, or the one in PATH. */
 export function findPgbouncer(): string | undefined {
   const folders = [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin', '/usr/local/sbin'];
   return folders.map((folder) => join(folder, 'pgbouncer')).find((path) => existsSync(path));
 }
 
 /**
- * PgBouncer in transaction mode: each transaction may get another connection, and sessions do not exist.
- * @param ignored the start-up parameters that it ignores; by default those that the README names.
+ * PgBouncer in transaction mode: each transaction may use another connection; there are no sessions.
+ * @param ignored the start-up parameters that it ignores. Default: those that the README names.
  */
 export async function startPgbouncer(
   binary: string,
@@ -46,7 +46,7 @@ max_client_conn = 200
 ignore_startup_parameters = ${ignored}
 `,
   );
-  // It refuses to run as root, and then changes to another user.
+  // PgBouncer refuses to run as root.
   const asRoot = process.getuid?.() === 0 ? ['-u', 'nobody'] : [];
   const child = spawn(binary, ['-q', ...asRoot, config], { stdio: ['ignore', 'ignore', 'pipe'] });
   let said = '';

@@ -1,11 +1,11 @@
 import { startDatabaseProxy, type DatabaseProxy } from './database-proxy.js';
 import { startService, type Running, type Service } from './service.js';
 
-/** A service with a second API, whose way to PostgreSQL can be cut. */
+/** A service with a second API whose connections to PostgreSQL can be cut. */
 export interface ProxiedService {
   service: Service;
   proxy: DatabaseProxy;
-  /** The one behind the proxy. */
+  /** The API behind the proxy. */
   api: Running;
   stop: () => Promise<void>;
 }

@@ -5,7 +5,7 @@ import { expectMatchesOpenApi } from './openapi.js';
 import { hear } from './retry-promise.js';
 import { PATIENCE_MS } from './until.js';
 
-/** What the tests read of an answer; every other member is there as well. */
+/** The members that tests read. The others are there as well. */
 export interface Body {
   [member: string]: unknown;
   id: string;
@@ -18,23 +18,23 @@ export interface Body {
 export interface Reply {
   status: number;
   headers: IncomingHttpHeaders;
-  /** The bytes of the body. */
+  /** The body, byte for byte. */
   text: string;
   body: Body;
 }
 
 export interface Send {
   method?: 'GET' | 'POST' | 'PUT' | 'DELETE';
-  /** `null` sends none; the default is the first demo account's. */
+  /** `null` sends none. Default: the first demo account's. */
   apiKey?: string | null;
   key?: string;
   headers?: OutgoingHttpHeaders;
-  /** Sent as JSON; a string or bytes are sent as they stand. */
+  /** Sent as JSON, unless it is a string or bytes. */
   body?: unknown;
   signal?: AbortSignal;
 }
 
-/** One request on a connection of its own: a pooled one would carry the death of one server over to the next. */
+/** Sends one request on its own connection: a pooled one could still belong to a server that was killed. */
 export async function send(url: string, options: Send = {}): Promise<Reply> {
   const { apiKey = 'sk_test_acme', key, headers, body, signal } = options;
   const bytes =
@@ -60,7 +60,7 @@ export async function send(url: string, options: Send = {}): Promise<Reply> {
           const { statusCode: status = 0, headers: received } = response;
           const reply = { status, headers: received, text, body: parsed(text) };
           const { pathname, search } = new URL(url);
-          // What begins so is the processor's.
+          // `/v1/…` is the processor's API.
           if (!pathname.startsWith('/v1/'))
             expectMatchesOpenApi(sent.method, pathname + search, reply);
           hear(url, key, { apiKey, body }, reply);
@@ -72,7 +72,7 @@ export async function send(url: string, options: Send = {}): Promise<Reply> {
   });
 }
 
-/** `POST /charges` of 12.00, or of what `changes` say. */
+/** `POST /charges` of 12.00, with `changes`. */
 export async function charge(
   apiUrl: string,
   key: string,
@@ -84,8 +84,8 @@ export async function charge(
 }
 
 /**
- * A client that obeys the contract: after a broken connection, or an answer that says `same_key`, it sends the same
- * request with the same key again, until there is an answer for good.
+ * A client that obeys the contract: after a broken connection or `same_key`, it sends the same request with the same
+ * key until it has a final answer.
  */
 export async function chargeUntilAnswered(
   apiUrl: string,
@@ -119,6 +119,6 @@ function parsed(text: string): Body {
   try {
     return JSON.parse(text) as Body;
   } catch {
-    return {} as Body; // not JSON: the test looks at the text
+    return {} as Body; // not JSON: the test reads the text
   }
 }

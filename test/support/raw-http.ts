@@ -3,14 +3,14 @@ import { connect } from 'node:net';
 
 export interface RawAnswer {
   status: number;
-  /** Names in lower case; of a repeated header the last. */
+  /** Names in lower case. Of a repeated header, the last. */
   headers: Record<string, string>;
   text: string;
 }
 
 /**
- * Sends these very bytes and reads until the server closes the connection: for what a well-behaved
- * client refuses to send. The request should say `Connection: close`.
+ * Sends exactly these bytes and reads until the server closes the connection, for requests that a correct client
+ * refuses to send. The request should contain `Connection: close`.
  */
 export async function sendRaw(port: number, ...chunks: (string | Buffer)[]): Promise<RawAnswer> {
   const socket = connect(port, '127.0.0.1');
@@ -22,7 +22,7 @@ export async function sendRaw(port: number, ...chunks: (string | Buffer)[]): Pro
   return parse(Buffer.concat(received).toString('latin1'));
 }
 
-/** The head of a request, with the blank line that ends it. */
+/** The head of a request, including the blank line. */
 export function head(line: string, headers: Record<string, string | string[]>): string {
   const lines = Object.entries(headers).flatMap(([name, value]) =>
     [value].flat().map((each) => `${name}: ${each}`),

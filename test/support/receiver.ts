@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { text as readText } from 'node:stream/consumers';
 import { until } from './until.js';
 
-/** A request as a merchant's server got it. */
+/** A request that the merchant's server received. */
 export interface Received {
   path: string;
   headers: IncomingHttpHeaders;
@@ -12,25 +12,25 @@ export interface Received {
   body: string;
 }
 
-/** What it answers; 200 by default. */
+/** Answers a request. Default: 200. */
 export type Answer = (response: ServerResponse, received: Received) => unknown;
 
 /** A merchant's server. */
 export interface Receiver {
   url: string;
   port: number;
-  /** All that arrived, in order, duplicates included. */
+  /** All requests in order, including duplicates. */
   journal: Received[];
-  /** How many connections were opened, also those that never became a request. */
+  /** How many connections were opened, including those without a request. */
   connections(): number;
   at(path: string): Received[];
-  /** Resolves when so many requests have arrived there. */
+  /** Resolves when `count` requests have arrived at this path. */
   received(path: string, count?: number): Promise<void>;
-  /** From now on this path answers so. */
+  /** Sets this path's answer from now on. */
   answer(path: string, answer: Answer): void;
-  /** From now on requests to this path arrive, but are not answered; the returned function answers them with 200. */
+  /** From now on this path does not answer. The returned function answers all waiting requests with 200. */
   hold(path: string): () => void;
-  /** Breaks the connection of the n-th request that waits at this path. */
+  /** Breaks the connection of the n-th waiting request of this path. */
   drop(path: string, n: number): void;
   stop(): Promise<void>;
 }

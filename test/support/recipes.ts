@@ -12,7 +12,7 @@ export const recipes: ReadonlyMap<string, { language: string; code: string }> = 
   ),
 );
 
-/** How many blocks there are, named or not. */
+/** The number of all blocks, including unnamed ones. */
 export const blocks = [...page.matchAll(/^```\w/gm)].length;
 export { page };
 
@@ -33,7 +33,7 @@ export interface ChargeOnce {
   }): Promise<{ status: number; body: Record<string, string> }>;
 }
 
-/** Writes the JavaScript recipes side by side, as a reader would, and loads one. */
+/** Writes the JavaScript recipes into one folder, as a reader would, and loads one. */
 export async function loadRecipe<Exports>(name: string): Promise<Exports> {
   const home = await mkdtemp(join(tmpdir(), 'charge-once-recipes-'));
   try {

@@ -1,7 +1,7 @@
 import { relative } from 'node:path';
 import { DefaultReporter, VerboseReporter } from '@jest/reporters';
 
-/** Jest's own reporter; before each file it says how far the run is, and at the end which files took longest. */
+/** Jest's own reporter, with the progress before each file and the slowest files at the end. */
 const withProgress = (Reporter) =>
   class extends Reporter {
     onTestResult(test, result, results) {

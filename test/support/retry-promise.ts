@@ -1,7 +1,7 @@
 import { expect } from '@jest/globals';
 
-/** What `retry` promised to a client, for every keyed request that a test file sent. */
-interface Told {
+/** One answer to a keyed request, and what its `retry` promised. */
+interface PromisedAnswer {
   status: number;
   code: string;
   retry: string | undefined;
@@ -10,11 +10,11 @@ interface Told {
   text: string;
 }
 
-const told = new Map<string, Told[]>();
-/** Answers that ask for the same request again, and do not say when. */
+const answersByRequest = new Map<string, PromisedAnswer[]>();
+/** `same_key` answers without Retry-After. */
 const withoutPatience: string[] = [];
 
-/** Every answer comes here, in the order in which clients received them. Of a POST, with its key. */
+/** Records every answer to a POST with a key, in the order in which clients received them. */
 export function hear(
   url: string,
   key: string | null | undefined,
@@ -32,7 +32,7 @@ export function hear(
   > & { resource?: { id: string } };
   const named = pathname.endsWith('/refunds') ? body.refund : (body.charge ?? body.resource?.id);
   const name = JSON.stringify([pathname, key, request]);
-  const answers = told.get(name) ?? [];
+  const answers = answersByRequest.get(name) ?? [];
   answers.push({
     status,
     text,
@@ -40,7 +40,7 @@ export function hear(
     retry: status < 300 ? undefined : String(body.retry),
     object: status < 300 ? body.id : named,
   });
-  told.set(name, answers);
+  answersByRequest.set(name, answers);
 }
 
 interface Reply {
@@ -59,25 +59,25 @@ function retryAfter({ headers }: Reply): string {
   return String(headers instanceof Headers ? headers.get(name) : headers[name]);
 }
 
-/** The processor's, and the control, on purpose without any promise. */
+/** The processor's API, and the naive lane, which promises nothing. */
 const isNotOurs = (path: string) => path.startsWith('/v1/') || path.includes('/naive/');
 
 /**
- * What a machine that obeys `retry` relies on, held against all that was said: at the end of each file by
- * test/support/after-each-file.ts, and in files with clean books against the processor's ledger as well.
- *
- * @param moved the charges that a customer has paid for, and the refunds that came back.
+ * Checks what an automatic client relies on, against all recorded answers. Runs at the end of each file
+ * (test/support/after-each-file.ts); files with clean books check against the processor's ledger, too.
+ * @param moved the charges that customers have paid, and the succeeded refunds.
  */
 export function expectPromisesKept(moved: ReadonlySet<string> = new Set()): void {
   expect(withoutPatience).toEqual([]);
-  for (const [request, answers] of told) {
+  for (const [request, answers] of answersByRequest) {
     const about = { request, answers: answers.map(({ status, code }) => `${status} ${code}`) };
-    // Never while money may have moved: then it would move twice. Some answer has named the object, if there is one.
+    // `new_key` is never right while money may have moved: it would move twice. If there is an object, some answer
+    // named it.
     const done = answers.some(({ object, status }) => status < 300 || moved.has(object ?? ''));
     const newKey = answers.filter(({ retry }) => retry === 'new_key');
     expect({ ...about, newKey: done ? newKey : [] }).toEqual({ ...about, newKey: [] });
     const ends = answers.filter(({ status }) => status < 300 || status === 402);
-    // One intent has one outcome, to the byte, whoever asks and however often.
+    // One intent has one outcome: all its final answers are equal, byte for byte.
     expect({ ...about, outcomes: new Set(ends.map(({ text }) => text)).size }).toEqual({
       ...about,
       outcomes: Math.min(ends.length, 1),
@@ -88,8 +88,8 @@ export function expectPromisesKept(moved: ReadonlySet<string> = new Set()): void
   }
 }
 
-/** What follows is about another database, or about a server that was made to lie. */
+/** Call before a test uses another database, or makes a server break its promises on purpose. */
 export function forgetPromises(): void {
-  told.clear();
+  answersByRequest.clear();
   withoutPatience.length = 0;
 }

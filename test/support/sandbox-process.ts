@@ -11,9 +11,9 @@ export interface SandboxProcess {
 }
 
 /**
- * Another sandbox on the ledger in this database, as a process of its own; the ledger is told by all that share it.
+ * Another sandbox process on the ledger in this database. Several can share one ledger.
  * @param env SANDBOX_WEBHOOK_URL and so on.
- * @param program another one that starts a sandbox.
+ * @param program another program that starts a sandbox.
  */
 export async function startSandboxProcess(
   databaseUrl: string,

@@ -2,7 +2,7 @@ import Sequencer from '@jest/test-sequencer';
 
 const LAST = /\/storm\.spec\.ts$/;
 
-/** The storm takes all processors that there are: it comes last, when it takes them from hardly anybody. */
+/** The storm uses all processors, so it runs last, when it disturbs few other tests. */
 export default class extends Sequencer {
   sort(tests) {
     const sorted = super.sort(tests);

@@ -14,29 +14,28 @@ import { freshDatabase, openPool } from './database.js';
 import { startGate, type Gate } from './gate.js';
 
 export interface ServiceOptions {
-  /** Settings of the API and the worker, by their environment variables. */
+  /** Environment variables of the API and the worker. */
   env?: Record<string, string>;
   /** How long `pm_lab_slow` takes, in ms. */
   slowMs?: number;
-  /** A database that is left in place; by default one is made, and dropped in the end. */
+  /** A database to use and keep. Default: a new one, dropped at the end. */
   databaseUrl?: string;
-  /** The database of the processor's ledger; by default the same. */
+  /** The database of the processor's ledger. Default: the same one. */
   ledgerUrl?: string;
 }
 
-/** One running program inside this process. */
+/** A program that runs inside this process. */
 export interface Running {
   url: string;
-  /** Its pool. */
+  /** Its connection pool. */
   dataSource: DataSource;
   stop(): Promise<void>;
 }
 
 /**
- * API, sandbox and PostgreSQL as in `npm start`, talking over real sockets, but inside this process: started in a
- * fraction of a second. What a test kills is a process
- * of its own: `startApiProcess`, or a whole `startStack`. No worker runs unless it is
- * started, so that what a test sees is the doing of its own requests.
+ * API, sandbox and PostgreSQL as in `npm start`, over real sockets but inside this process, so that it starts quickly.
+ * Tests that kill a program use `startApiProcess` or `startStack`. No worker runs unless a test starts one: what a test
+ * sees is caused by its own requests.
  */
 export interface Service {
   apiUrl: string;
@@ -44,13 +43,13 @@ export interface Service {
   databaseUrl: string;
   db: pg.Pool;
   gate: Gate;
-  /** The settings of the programs. */
+  /** The environment of the programs. */
   env: Record<string, string>;
   startApi(env?: Record<string, string>): Promise<Running>;
   startWorker(env?: Record<string, string>): Promise<Running>;
-  /** Another API, as a process that can be killed. */
+  /** Another API in its own process, which a test can kill. */
   startApiProcess(options?: Partial<ApiProcessOptions>): Promise<ApiProcess>;
-  /** Stops the processor; the returned function brings it back where it was. */
+  /** Stops the processor. The returned function starts it again at the same address. */
   stopSandbox(): Promise<() => Promise<void>>;
   stop(): Promise<void>;
 }

@@ -13,17 +13,16 @@ import { untilReady } from './until-ready.js';
 export type Program = 'api' | 'worker' | 'sandbox' | 'postgres';
 
 export interface StackOptions {
-  /** On top of an environment that holds nothing of the caller's. */
+  /** Environment variables. The programs do not inherit the test's environment. */
   env?: Record<string, string>;
-  /** Connections of the API's pool, and of the worker's. */
+  /** The size of the API's pool and of the worker's. */
   pool?: number;
   /**
-   * A PostgreSQL of its own with default durability, for tests that kill it; the default is a
-   * database on the tests' cluster, which is faster and forgets commits when killed. `from nothing`: with a first
-   * start's initdb and migrations.
+   * Its own PostgreSQL with default durability, for tests that kill it. Default: a database on the tests' cluster,
+   * which is faster but loses commits when killed. `from nothing`: includes initdb and the migrations of a first start.
    */
   embedded?: boolean | 'from nothing';
-  /** With `embedded`: the DATA_DIR to start on, which is then left in place. */
+  /** With `embedded`: the DATA_DIR to use and keep. */
   dataDir?: string;
 }
 
@@ -32,21 +31,21 @@ export interface Stack {
   workerUrl: string;
   sandboxUrl: string;
   databaseUrl: string;
-  /** Of the present incarnation; it changes when the supervisor starts the program again. */
+  /** The current pid. It changes when the supervisor restarts the program. */
   pid(name: Program): Promise<number>;
   apiPid(): Promise<number>;
   workerPid(): Promise<number>;
-  /** Of `src/programs/local.ts` itself. */
+  /** The pid of `src/programs/local.ts` itself. */
   supervisorPid: number;
-  /** SIGKILL; resolves with the killed pid as soon as the signal is sent. */
+  /** Sends SIGKILL; resolves with the pid as soon as the signal is sent. */
   kill(name: Program): Promise<number>;
-  /** Resolves when the program runs under another pid than that one. */
+  /** Resolves when the program runs with another pid. */
   restarted(name: Program, killedPid: number): Promise<void>;
   /** All that the processes have printed so far. */
   output(): string;
   /**
-   * Sends the signal (SIGTERM by default) to the supervisor and resolves with its exit code; drops
-   * the database. Safe to call twice.
+   * Sends a signal (default: SIGTERM) to the supervisor and resolves with its exit code; drops the database.
+   * Idempotent.
    */
   stop(name?: NodeJS.Signals): Promise<number | null>;
 }
@@ -58,10 +57,10 @@ interface State {
   databaseUrl: string;
 }
 
-/** The whole of `npm start`, as processes of their own on free ports. */
+/** The whole of `npm start`: real processes on free ports. */
 export async function startStack(options: StackOptions = {}): Promise<Stack> {
   const home = await mkdtemp(join(tmpdir(), 'charge-once-stack-'));
-  await chmod(home, 0o755); // mkdtemp makes it 0700, and under root PostgreSQL is another user
+  await chmod(home, 0o755); // mkdtemp makes it 0700, and under root, PostgreSQL runs as another user
   const database = options.embedded ? undefined : await freshDatabase();
   const cluster = join(options.dataDir ?? join(home, '.data'), 'postgres');
   if (options.embedded === true && !options.env?.DATABASE_URL && !existsSync(cluster)) {
@@ -82,10 +81,10 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
         PORT: '0',
         WORKER_PORT: '0',
         SANDBOX_PORT: '0',
-        RATE_LIMIT_PER_SECOND: '100000', // a test that polls or floods means something else
+        RATE_LIMIT_PER_SECOND: '100000', // tests that poll or flood are not about rate limits
         RATE_LIMIT_BURST: '100000',
         CHARGE_ONCE_PIDS_FILE: pidsFile,
-        // The tests' cluster is fast because it may forget.
+        // The tests' cluster may lose commits, for speed.
         ...(database ? { DATABASE_URL: database.url, ALLOW_UNSAFE_DATABASE: '1' } : {}),
         ...(options.dataDir ? { DATA_DIR: options.dataDir } : {}),
         ...(options.pool ? { DATABASE_POOL_SIZE: String(options.pool) } : {}),

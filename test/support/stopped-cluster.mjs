@@ -6,8 +6,8 @@ import { basename, dirname, join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 
 /**
- * A stopped PostgreSQL cluster whose databases are migrated, for a run to copy: initdb and the migrations take most of a
- * short run's time. It is made anew when anything changes that it is made of, and no server ever runs in it.
+ * A stopped, migrated PostgreSQL cluster that each run copies, because initdb and the migrations take most of a short
+ * run. It is rebuilt when any of its inputs change. No server ever runs in the copy that is kept.
  */
 const CACHE = resolve('node_modules/.cache/charge-once-cluster');
 const MADE_OF = [
@@ -19,14 +19,14 @@ const MADE_OF = [
   ...readdirSync('migrations').map((name) => join('migrations', name)),
 ];
 
-/** The migrated database that each test database is a copy of. */
+/** The migrated template of each test database. */
 export const TEMPLATE_DATABASE = 'charge_once_template'; // as in database.ts
 
 const run = promisify(execFile);
 
 /**
  * @param make starts a server on a directory and migrates it.
- * @param home where it may run meanwhile.
+ * @param home the directory where it may run meanwhile.
  * @returns the directory, for `cp -a`.
  */
 export async function stoppedCluster(home, make) {
@@ -40,7 +40,7 @@ export async function stoppedCluster(home, make) {
   await mkdir(CACHE, { recursive: true });
   const draft = `${kept}.draft-${process.pid}`;
   await run('cp', ['-a', server.dataDir, draft]);
-  // Another run may have made the same at the same time.
+  // Another run may have made the same one at the same time.
   await rename(draft, kept).catch(() => rm(draft, { recursive: true }));
   await rm(server.dataDir, { recursive: true });
   for (const name of await readdir(CACHE))

@@ -2,8 +2,8 @@ import { once } from 'node:events';
 import { connect, createServer, type AddressInfo } from 'node:net';
 
 /**
- * What a client sees of a pooler in transaction mode that ignores start-up parameters: `options` never arrives, and the
- * process that it is told is none of the server's.
+ * Behaves like a pooler in transaction mode that ignores start-up parameters: `options` never arrives, and the process
+ * id that the client gets is not the server's.
  */
 export async function startStrippingPooler(databaseUrl: string) {
   const target = new URL(databaseUrl);
@@ -15,12 +15,12 @@ export async function startStrippingPooler(databaseUrl: string) {
       upstream.write(withoutOptions(startUp));
       client.pipe(upstream);
     });
-    let told = false;
+    let sawKey = false;
     upstream.on('data', (data) => {
-      // BackendKeyData is the first message of the server with this type and length: type, length, process, secret.
-      const at = told ? -1 : data.indexOf(Buffer.from([0x4b, 0, 0, 0, 12]));
+      // BackendKeyData is the server's first message with this type and length: type, length, process, secret.
+      const at = sawKey ? -1 : data.indexOf(Buffer.from([0x4b, 0, 0, 0, 12]));
       if (at >= 0) {
-        told = true;
+        sawKey = true;
         data.writeInt32BE(data.readInt32BE(at + 5) ^ 0x2a, at + 5);
       }
       client.write(data);
@@ -33,7 +33,7 @@ export async function startStrippingPooler(databaseUrl: string) {
   return { url: url.href, close: () => server.close() };
 }
 
-/** StartupMessage: length, version, then names and values, each ended by a zero byte, and one more. */
+/** StartupMessage: length, version, then names and values, each ended by a zero byte, and a final zero byte. */
 function withoutOptions(message: Buffer): Buffer {
   const parts = message.toString('utf8', 8).split('\0');
   const at = parts.findIndex((part, index) => index % 2 === 0 && part === 'options');

@@ -1,8 +1,7 @@
 import type pg from 'pg';
 
 /**
- * Moves what is known of one charge into the past, by SQL: PostgreSQL is the only clock. The processor's payments move
- * along, as if all of it had happened that much earlier.
+ * Moves one charge into the past by SQL, because PostgreSQL is the only clock. The processor's payments move with it.
  */
 export async function age(db: pg.Pool, chargeId: string, seconds: number): Promise<void> {
   await db.query(
@@ -25,16 +24,16 @@ export async function age(db: pg.Pool, chargeId: string, seconds: number): Promi
   );
 }
 
-/** As if the holder of an unfinished record had died, or slept for too long: its time is over, by the database's clock. */
+/** Ends the lease of an unfinished record, as if its holder had died or slept. */
 export async function endLease(db: pg.Pool, key: string): Promise<void> {
   const { rowCount } = await db.query(
     `UPDATE idempotency_records SET lease_expires_at = clock_timestamp() WHERE key = $1 AND state = 'in_progress'`,
     [key],
   );
-  if (rowCount !== 1) throw new Error(`${key} is held by nobody`);
+  if (rowCount !== 1) throw new Error(`${key} has no lease`);
 }
 
-/** The same of every unfinished record. */
+/** The same for every unfinished record. */
 export async function endLeases(db: pg.Pool): Promise<void> {
   await db.query(
     `UPDATE idempotency_records SET lease_expires_at = clock_timestamp()
@@ -42,7 +41,7 @@ export async function endLeases(db: pg.Pool): Promise<void> {
   );
 }
 
-/** Sets the moment at which a stored answer expires, in seconds from now; negative is in the past. */
+/** Sets when a stored answer expires, in seconds from now. Negative: in the past. */
 export async function expireIn(db: pg.Pool, key: string, seconds: number): Promise<void> {
   const { rowCount } = await db.query(
     `UPDATE idempotency_records SET expires_at = clock_timestamp() + $2 * interval '1 second'
@@ -52,8 +51,8 @@ export async function expireIn(db: pg.Pool, key: string, seconds: number): Promi
   if (rowCount !== 1) throw new Error(`${key} has no stored answer`);
 }
 
-/** The processor forgets a key, as Stripe does after a day. */
+/** Makes the processor forget a key, as Stripe does after a day. */
 export async function forgetAtProcessor(db: pg.Pool, key: string): Promise<void> {
   const { rowCount } = await db.query('DELETE FROM sandbox.idempotency_keys WHERE key = $1', [key]);
-  if (rowCount !== 1) throw new Error(`the processor never heard of ${key}`);
+  if (rowCount !== 1) throw new Error(`the processor does not know ${key}`);
 }

@@ -3,8 +3,8 @@ import { until } from './until.js';
 
 /**
  * Waits until a program that was just started answers.
- * @param printed what it has said so far.
- * @throws Error with that, if it ends instead.
+ * @param printed returns its output so far.
+ * @throws Error with that output if the program ends.
  */
 export async function untilReady(
   child: ChildProcess,

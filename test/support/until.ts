@@ -1,13 +1,16 @@
 import { setTimeout as delay } from 'node:timers/promises';
 
-/** Longer than several programs need to start on a starved machine, in ms. For hangs, not for speed. */
+/**
+ * In ms: longer than several programs need to start on an overloaded machine. It is there to end hangs, not to measure
+ * speed.
+ */
 export const PATIENCE_MS = 150_000;
 
-/** How long it pauses between two questions, in ms: less costs CPU time, most of all where a process is starting. */
+/** Pauses between two checks, in ms. Shorter costs CPU time, most of all while a process starts. */
 const PAUSE_MS = { first: 5, most: 50 };
 
 /**
- * Waits until a condition holds, asked again and again; an exception counts as "not yet".
+ * Waits until a condition holds. Checks it repeatedly; an exception counts as "not yet".
  * @throws Error after `timeoutMs`, with the last exception as its cause.
  */
 export async function until(
@@ -23,7 +26,7 @@ export async function until(
       cause = error;
     }
     if (Date.now() > deadline) {
-      throw new Error(`not so within ${timeoutMs} ms: ${condition.toString()}`, { cause });
+      throw new Error(`not true within ${timeoutMs} ms: ${condition.toString()}`, { cause });
     }
     await delay(pauseMs);
   }

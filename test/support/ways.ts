@@ -2,23 +2,23 @@ import type { ProbePoint } from '../../src/idempotency/operation.js';
 import { send } from './raw-client.js';
 
 /**
- * The two ways in which a charge is written. One that pays an order takes several statements for each beat, in a
- * transaction; any other takes one, which is a transaction of its own. What is promised of a charge is tested of both.
+ * The two ways in which a charge is written. A charge that pays an order needs several statements for each beat, in a
+ * transaction. Any other needs one statement, which commits itself. The guarantees are tested for both.
  */
 export const WAYS = ['one statement', 'a transaction'] as const;
 export type Way = (typeof WAYS)[number];
 
-/** Only a transaction has something between its beginning and its end: one statement is sent, or it is not. */
+/** Points inside a transaction. A single statement has none: it is sent or not. */
 export const IN_A_TRANSACTION = ['record-written', 'reserve-written', 'settle-written'] as const;
 
-/** The ways that pass a point. */
+/** The ways that pass this point. */
 export function waysPast(point: ProbePoint): readonly Way[] {
   return (IN_A_TRANSACTION as readonly ProbePoint[]).includes(point) ? ['a transaction'] : WAYS;
 }
 
 /**
- * Makes what a charge needs that is to be written in this way.
- * @returns what `charge` is to send besides.
+ * Makes what a charge that is written in this way needs.
+ * @returns the body members that `charge` must send.
  */
 export async function chargeOf(
   way: Way,

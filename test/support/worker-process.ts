@@ -12,17 +12,19 @@ import { untilReady } from './until-ready.js';
 export interface WorkerProcess {
   url: string;
   pid: number;
-  /** SIGSTOP; resolves when it has stopped. */
+  /** Sends SIGSTOP; resolves when the process has stopped. */
   sleep(): Promise<void>;
-  /** SIGCONT. */
+  /** Sends SIGCONT. */
   wake(): void;
-  /** Sends a signal (SIGKILL by default) and resolves with the exit code, or the name of the signal that ended it. */
+  /**
+   * Sends a signal (default: SIGKILL) and resolves with the exit code, or with the name of the signal that ended it.
+   */
   kill(signal?: NodeJS.Signals): Promise<number | string>;
-  /** All that it has printed. */
+  /** Its output so far. */
   output(): string;
 }
 
-/** @param env the settings; the caller's environment is not passed on. */
+/** @param env the settings. The process does not inherit the test's environment. */
 export async function startWorkerProcess(env: Record<string, string>): Promise<WorkerProcess> {
   const port = await freePort('127.0.0.1');
   return ready(
@@ -31,11 +33,11 @@ export async function startWorkerProcess(env: Record<string, string>): Promise<W
   );
 }
 
-/** A process that has loaded its code and waits to be told to start. */
+/** A process that has loaded its code and waits for the start command. */
 export interface StandbyWorker {
   /** Takes a fraction of a second. */
   start(): Promise<WorkerProcess>;
-  /** Instead: it is not needed. */
+  /** Ends the process without a start. */
   dismiss(): void;
 }
 
@@ -45,7 +47,7 @@ export async function prepareWorkerProcess(env: Record<string, string>): Promise
   if (loaded !== 'loaded') throw new Error(`the worker did not load its code: ${String(loaded)}`);
   return {
     async start() {
-      const port = await freePort('127.0.0.1'); // not earlier: until it listens, another may take it
+      const port = await freePort('127.0.0.1'); // chosen late: another program could take it before this one listens
       child.send(port);
       return ready(child, port);
     },
@@ -57,11 +59,11 @@ function spawnWorker(script: string, env: Record<string, string>): ChildProcess 
   return spawn(process.execPath, ['--enable-source-maps', resolve(script)], {
     env: {
       PATH: process.env.PATH,
-      ALLOW_UNSAFE_DATABASE: '1', // the tests' cluster is fast because it may forget
+      ALLOW_UNSAFE_DATABASE: '1', // the tests' cluster may lose commits, for speed
       ...env,
       ...buildEnv(),
     },
-    // The channel closes when the test run is killed, and the process then ends by itself: see `serve`.
+    // If the test run is killed, the channel closes and the process ends by itself: see `serve`.
     stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
   });
 }

@@ -25,7 +25,7 @@ import {
   type TestEndpoint,
 } from './webhooks.support.js';
 
-/** A delivery reaches its merchant at least once, under one webhook-id, whatever becomes of the workers. */
+/** A delivery reaches its merchant at least once, with one webhook-id, whatever happens to the workers. */
 let shop: Shop;
 let receiver: Receiver;
 let worker: WorkerProcess;
@@ -41,7 +41,7 @@ afterAll(async () => {
   await receiver.stop();
 });
 
-/** A delivery that has reached the receiver, whose worker waits for the answer. */
+/** A delivery that has reached the receiver; its worker waits for the answer. */
 async function underWay() {
   const endpoint = await newEndpoint(shop, receiver);
   const answer = receiver.hold(endpoint.path);
@@ -56,11 +56,11 @@ async function delivery(endpoint: TestEndpoint) {
 }
 
 const requests = ({ path }: TestEndpoint) => receiver.at(path).length;
-/** What a merchant makes of them who looks at the webhook-id, as docs/webhook-receiver.md does. */
+/** The events as a merchant sees them who deduplicates by webhook-id (docs/webhook-receiver.md). */
 const messages = ({ path }: TestEndpoint) =>
   new Set(receiver.at(path).map(({ headers }) => headers['webhook-id'])).size;
 
-/** A worker in this process; only what is killed or sleeps is a process. */
+/** A worker in this process. Only workers that are killed or stopped are processes. */
 async function takeOver(): Promise<Running> {
   await letLocksRunOut(shop.db);
   return shop.startWorker();
@@ -74,7 +74,7 @@ describe('two workers at once', () => {
   afterAll(() => second.stop());
   afterEach(() => shop.db.query('DROP FUNCTION IF EXISTS no_claim CASCADE'));
 
-  test('deliver once: both find it due, and one claims it', async () => {
+  test('deliver once: both see that it is due, and one claims it', async () => {
     const letGo = await holdWriters(shop, 'webhook_deliveries', 'write', 'NEW.attempts = 1');
     const endpoint = await newEndpoint(shop, receiver);
     await happen(shop);
@@ -85,7 +85,7 @@ describe('two workers at once', () => {
     expect(requests(endpoint)).toBe(1);
   });
 
-  test('deliver twice when a claim does not move its time (control)', async () => {
+  test('deliver twice if a claim does not move its time (control)', async () => {
     await shop.db.query(`
       CREATE FUNCTION no_claim() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
         NEW.next_attempt_at := OLD.next_attempt_at; RETURN NEW; END $$`);
@@ -100,7 +100,7 @@ describe('two workers at once', () => {
   });
 });
 
-test('a delivery that failed is not tried before its time, although others to its endpoint are', async () => {
+test('a failed delivery is not retried before its time, although others to its endpoint are sent', async () => {
   const endpoint = await newEndpoint(shop, receiver);
   receiver.answer(endpoint.path, (response) => response.writeHead(503, LATER).end());
   const first = await happen(shop);
@@ -118,7 +118,7 @@ test('a delivery that failed is not tried before its time, although others to it
   expect(requests(endpoint)).toBe(3);
 });
 
-test('an answer that comes after the delivery was given up counts: the receiver has it', async () => {
+test('a success that arrives after the delivery has failed counts: the receiver has it', async () => {
   const { endpoint, answer } = await underWay();
   await shop.db.query(
     `UPDATE webhook_deliveries SET status = 'failed', next_attempt_at = NULL WHERE status = 'pending'`,
@@ -128,18 +128,18 @@ test('an answer that comes after the delivery was given up counts: the receiver 
   await drained(shop.db);
 });
 
-describe('a worker that falls asleep, is overtaken and wakes up', () => {
+describe('a worker that sleeps, loses its lease and wakes up', () => {
   afterEach(() => worker.wake());
 
-  describe('by one that dies later', () => {
-    // Made in advance: the receiver's answer is not waited for as long as a program needs to load.
+  describe('to a worker that dies later', () => {
+    // Created in advance: loading a program takes longer than the wait for the receiver's answer.
     let standby: StandbyWorker;
     beforeEach(async () => {
       standby = await shop.prepareWorkerProcess();
     });
     afterEach(() => standby.dismiss()); // the second worker, if it runs
 
-    /** Another one makes an attempt, too, which the receiver does not answer, and dies when the test wants it. */
+    /** A second worker makes an attempt, which the receiver does not answer, and dies when the test wants it. */
     async function overtake(endpoint: TestEndpoint): Promise<WorkerProcess> {
       await worker.sleep();
       await letLocksRunOut(shop.db);
@@ -148,7 +148,7 @@ describe('a worker that falls asleep, is overtaken and wakes up', () => {
       return second;
     }
 
-    test('with a success: it counts, also if the other dies, and nobody delivers again', async () => {
+    test('with a success: it counts even if the other dies, and no worker delivers again', async () => {
       const { endpoint, answer } = await underWay();
       const second = await overtake(endpoint);
       await second.kill();
@@ -161,11 +161,11 @@ describe('a worker that falls asleep, is overtaken and wakes up', () => {
       expect(messages(endpoint)).toBe(1);
     });
 
-    test('with a failure: it leaves the delivery to the other, whose own end is made up for if it dies', async () => {
+    test('with a failure: the delivery belongs to the other; if that dies, it is retried', async () => {
       const { endpoint, answer } = await underWay();
       const second = await overtake(endpoint);
       receiver.answer(endpoint.path, (response) => response.end());
-      // The sleeper's request is answered badly, the other's never.
+      // The sleeper's request gets a failure, the other's none.
       worker.wake();
       receiver.drop(endpoint.path, 0);
       await until(async () => {
@@ -182,7 +182,7 @@ describe('a worker that falls asleep, is overtaken and wakes up', () => {
     });
   });
 
-  test('between its claim and its request: it may send the same message again, and nothing else', async () => {
+  test('between its claim and its request: it may repeat the message, nothing else', async () => {
     const letGo = await holdWriters(shop, 'webhook_deliveries', 'commit', 'NEW.attempts = 1');
     const endpoint = await newEndpoint(shop, receiver);
     await happen(shop);
@@ -204,7 +204,7 @@ describe('a worker that falls asleep, is overtaken and wakes up', () => {
     await second.stop();
   });
 
-  test('when the other has ended it: one success, nothing more is sent', async () => {
+  test('when the other has ended it: one success, nothing else is sent', async () => {
     const { endpoint, answer } = await underWay();
     await worker.sleep();
     answer();
@@ -226,7 +226,7 @@ describe('a worker that falls asleep, is overtaken and wakes up', () => {
 });
 
 describe('a worker that is killed', () => {
-  test('after the receiver got it and before the record: it comes again, as the same message', async () => {
+  test('between the receiver’s answer and the record: the same message is sent again', async () => {
     const { endpoint, answer } = await underWay();
     await worker.kill();
     answer();
@@ -234,7 +234,7 @@ describe('a worker that is killed', () => {
     await drained(shop.db);
     expect(await delivery(endpoint)).toMatchObject({ status: 'succeeded', attempts: 2 });
     expect(await attemptsOf(shop.db, (await delivery(endpoint)).id)).toEqual([
-      { number: 1, response_status: null, error: null }, // nobody knows
+      { number: 1, response_status: null, error: null }, // not recorded
       { number: 2, response_status: 200, error: null },
     ]);
     expect(requests(endpoint)).toBe(2);
@@ -243,12 +243,12 @@ describe('a worker that is killed', () => {
   });
 });
 
-describe('a worker that is told to stop', () => {
-  /** It has made no attempt: the receiver has not failed, and the schedule does not move. */
+describe('a worker that gets SIGTERM', () => {
+  /** The attempt does not count, because the receiver has not failed. */
   async function expectHandedOver(endpoint: TestEndpoint): Promise<void> {
     const interrupted = await delivery(endpoint);
     expect(interrupted).toMatchObject({ status: 'pending', attempts: 0 });
-    expect(interrupted.pause).toBeLessThanOrEqual(0); // due at once: no lease has to end
+    expect(interrupted.pause).toBeLessThanOrEqual(0); // due at once, without waiting for a lease
     expect(await attemptsOf(shop.db, interrupted.id)).toEqual([]);
     const next = await shop.startWorker();
     await drained(shop.db);
@@ -257,7 +257,7 @@ describe('a worker that is told to stop', () => {
     await next.stop();
   }
 
-  test('cuts a delivery short and hands it over', async () => {
+  test('interrupts a delivery, so that another worker can send it', async () => {
     const doomed = await shop.startWorkerProcess({ STOP_GRACE_MS: '3000' });
     const { endpoint, answer } = await underWay();
     expect(await doomed.kill('SIGTERM')).toBe(0);
@@ -265,7 +265,7 @@ describe('a worker that is told to stop', () => {
     await expectHandedOver(endpoint);
   });
 
-  test('does so also while a job does not end', async () => {
+  test('does the same while a job does not end', async () => {
     const doomed = await shop.startWorkerProcess({ STOP_GRACE_MS: '4000' });
     const endpoint = await newEndpoint(shop, receiver);
     const answer = receiver.hold(endpoint.path);

@@ -22,7 +22,7 @@ const rotate = (id: string, key = randomUUID(), apiKey?: string) =>
   send(`${api}/webhook-endpoints/${id}/rotate-secret`, { method: 'POST', key, apiKey });
 
 describe('POST /webhook-endpoints', () => {
-  test('makes an endpoint, and shows its secret here and in the replay only', async () => {
+  test('makes an endpoint, and shows its secret only here and in the replay', async () => {
     const key = randomUUID();
     const made = await postEndpoint(api, HOOKS, key);
     expect(made.status).toBe(201);
@@ -61,14 +61,14 @@ describe('POST /webhook-endpoints', () => {
     );
   });
 
-  test('with a key that has expired says so; with one whose endpoint was deleted makes it anew', async () => {
+  test('with an expired key is 409; if its endpoint was deleted, makes it again', async () => {
     const key = randomUUID();
     const made = await postEndpoint(api, HOOKS, key);
     await expireIn(service.db, key, -1);
     const late = await postEndpoint(api, HOOKS, key);
     expect(late).toMatchObject({ status: 409, body: { code: 'idempotency_key_expired' } });
     await send(`${api}/webhook-endpoints/${made.body.id}`, { method: 'DELETE' });
-    forgetPromises(); // no object is left, so that the key is unused again
+    forgetPromises(); // no object is left, so the key is unused
     const anew = await postEndpoint(api, HOOKS, key);
     expect(anew).toMatchObject({ status: 201, body: { id: made.body.id, status: 'enabled' } });
     expect(anew.body.secret).not.toBe(made.body.secret);
@@ -76,7 +76,7 @@ describe('POST /webhook-endpoints', () => {
 });
 
 describe('a webhook endpoint', () => {
-  test('is its account’s alone', async () => {
+  test('belongs to its account', async () => {
     const { id } = (await postEndpoint(api, HOOKS)).body;
     const other = { apiKey: 'sk_test_globex' };
     const url = `${api}/webhook-endpoints`;
@@ -91,7 +91,7 @@ describe('a webhook endpoint', () => {
     expect((await send(`${url}/${id}`)).status).toBe(200);
   });
 
-  test('is deleted once and for all', async () => {
+  test('is deleted for good', async () => {
     const { id } = (await postEndpoint(api, HOOKS)).body;
     const url = `${api}/webhook-endpoints/${id}`;
     for (const status of [204, 204])
@@ -103,7 +103,7 @@ describe('a webhook endpoint', () => {
 });
 
 describe('a rotation of the secret', () => {
-  test('shows the new one once for each key; the old one stays valid for a day', async () => {
+  test('shows the new secret once for each key; the old one stays valid for a day', async () => {
     const made = await postEndpoint(api, HOOKS);
     const key = randomUUID();
     const rotated = await rotate(made.body.id, key);
@@ -122,7 +122,7 @@ describe('a rotation of the secret', () => {
     ]);
   });
 
-  test('of ten at once leaves one secret that never ends', async () => {
+  test('ten times at once leaves one secret that never expires', async () => {
     const { id } = (await postEndpoint(api, HOOKS)).body;
     await Promise.all(Array.from({ length: 10 }, () => rotate(id)));
     const { rows } = await service.db.query(

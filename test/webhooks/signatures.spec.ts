@@ -44,8 +44,8 @@ const headersOf = ({ headers }: Received) => headers as Record<string, string>;
 const verify = (secret: string, received: Received, changes: Record<string, string> = {}) =>
   new Webhook(secret).verify(received.body, { ...headersOf(received), ...changes });
 
-describe('a delivery is signed as Standard Webhooks has it', () => {
-  test('so that the package verifies it with the endpoint’s secret', async () => {
+describe('a delivery is signed by Standard Webhooks', () => {
+  test('the package verifies it with the endpoint’s secret', async () => {
     const endpoint = await newEndpoint(service, receiver);
     const received = await delivered(endpoint);
     expect(verify(endpoint.secret, received)).toMatchObject({ type: 'charge.succeeded' });
@@ -53,7 +53,7 @@ describe('a delivery is signed as Standard Webhooks has it', () => {
     expect(received.headers['webhook-timestamp']).toMatch(/^\d{10}$/);
   });
 
-  test('and nothing else passes for it', async () => {
+  test('the package rejects anything else', async () => {
     const [endpoint, other] = [
       await newEndpoint(service, receiver),
       await newEndpoint(service, receiver),
@@ -76,12 +76,12 @@ describe('a delivery is signed as Standard Webhooks has it', () => {
       expect(() => verify(endpoint.secret, received, { [name]: value })).toThrow();
   });
 
-  test('anew at each try: the id stays, time and signature are its own', async () => {
+  test('each attempt has the same id and its own time and signature', async () => {
     const endpoint = await newEndpoint(service, receiver);
     receiver.answer(endpoint.path, (response) => response.writeHead(500).end());
     const first = await delivered(endpoint);
     receiver.answer(endpoint.path, (response) => response.end());
-    // The second that is part of the signature must be another one.
+    // The signature contains the time in seconds, so wait for the next second.
     const second = Number(first.headers['webhook-timestamp']);
     while (Math.floor(Date.now() / 1000) === second) await new Promise(setImmediate);
     await skipPauses(service.db);
@@ -94,7 +94,7 @@ describe('a delivery is signed as Standard Webhooks has it', () => {
   });
 });
 
-describe('an endpoint that is made anew under its id', () => {
+describe('an endpoint that is made again with the same id', () => {
   const deletes = {
     'was deleted': ({ id }: TestEndpoint) =>
       send(`${service.apiUrl}/webhook-endpoints/${id}`, { method: 'DELETE' }),
@@ -102,7 +102,7 @@ describe('an endpoint that is made anew under its id', () => {
       service.db.query('UPDATE webhook_endpoints SET deleted_at = now() WHERE id = $1', [id]),
   };
   test.each(Object.entries(deletes))(
-    'after it %s signs with its new secret alone, and is told nothing of before',
+    'after it %s signs with its new secret alone, and gets no earlier events',
     async (how, remove) => {
       const [key, path] = [randomUUID(), `/${randomUUID()}`];
       const hooks = { url: receiver.url + path, events: ['charge.succeeded'] };
@@ -126,7 +126,7 @@ describe('an endpoint that is made anew under its id', () => {
         ]);
         expect(await signing(first)).toBe(0);
       }
-      forgetPromises(); // no object is left, so that the key is unused again
+      forgetPromises(); // no object is left, so the key is unused
       const anew = await make();
       expect(anew.id).toBe(first.id);
       expect(await signing(anew)).toBe(1);
@@ -140,7 +140,7 @@ describe('an endpoint that is made anew under its id', () => {
     },
   );
 
-  /** How many of its secrets sign now. */
+  /** How many of its secrets are valid now. */
   async function signing({ id }: TestEndpoint): Promise<number> {
     const { rows } = await service.db.query(
       `SELECT 1 FROM webhook_secrets
@@ -174,7 +174,7 @@ describe('after a rotation', () => {
     await drained(service.db);
   });
 
-  test('and another, the first secret is withdrawn: never more than two sign', async () => {
+  test('and another, the first secret ends: at most two sign', async () => {
     const endpoint = await newEndpoint(service, receiver);
     const secrets: string[] = [];
     for (let i = 0; i < 3; i++) {

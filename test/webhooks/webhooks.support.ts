@@ -14,8 +14,8 @@ export interface TestEndpoint {
 }
 
 /**
- * An endpoint of its own path at the receiver, for the first demo account. As if it had been there for a minute: the
- * auditor, who is lenient for so long, then expects it to be told all that happens from now on.
+ * An endpoint with its own path at the receiver, for the first demo account. Its row is a minute old, because the audit
+ * expects deliveries only for endpoints older than that.
  */
 export async function newEndpoint(
   { apiUrl, db }: Service,
@@ -36,12 +36,12 @@ export function postEndpoint(apiUrl: string, body: unknown, key = randomUUID()):
   return send(`${apiUrl}/webhook-endpoints`, { key, body });
 }
 
-/** Nobody else's endpoints hear what comes next. */
+/** Removes all other endpoints, so that only new ones get events. */
 export async function forgetEndpoints(db: pg.Pool): Promise<void> {
   await db.query('UPDATE webhook_endpoints SET deleted_at = now() WHERE deleted_at IS NULL');
 }
 
-/** A charge that succeeds. @returns the id of the event that tells of it. */
+/** Makes a succeeded charge. @returns the id of its event. */
 export async function happen({ apiUrl, db }: Service): Promise<string> {
   const made = await charge(apiUrl, randomUUID());
   if (made.status !== 201) throw new Error(`not charged: ${made.text}`);
@@ -53,8 +53,8 @@ export async function happen({ apiUrl, db }: Service): Promise<string> {
 }
 
 /**
- * Headers of an answer after which nothing is tried again until the test says so (`skipPauses`). After a first answer
- * without them it would be in 4 s, on a slow machine before the test has looked.
+ * Headers of an answer after which no attempt follows until `skipPauses`. Without them the next one comes in 4 s, which
+ * may be before the test has looked.
  */
 export const LATER = { 'retry-after': '3600' };
 
@@ -63,7 +63,7 @@ export interface DeliveryRow {
   event_id: string;
   status: string;
   attempts: number;
-  /** From now until the next attempt, in seconds. Null at the end, and while an attempt is under way. */
+  /** Seconds until the next attempt. Null at the end, and during an attempt. */
   pause: number | null;
 }
 
@@ -83,7 +83,7 @@ export interface AttemptRow {
   error: string | null;
 }
 
-/** What came of an endpoint's first attempt, once it is written down; the second may follow before anybody looks. */
+/** The outcome of an endpoint's first attempt, once recorded. The second may follow before the test looks. */
 export async function firstAttempt(db: pg.Pool, endpoint: TestEndpoint): Promise<AttemptRow> {
   let first: AttemptRow | undefined;
   await until(async () => {
@@ -94,7 +94,7 @@ export async function firstAttempt(db: pg.Pool, endpoint: TestEndpoint): Promise
   return first!;
 }
 
-/** What came of each attempt. */
+/** The outcome of each attempt. */
 export async function attemptsOf(db: pg.Pool, deliveryId: string): Promise<AttemptRow[]> {
   const { rows } = await db.query<AttemptRow>(
     `SELECT number, response_status, error FROM webhook_attempts WHERE delivery_id = $1 ORDER BY number`,

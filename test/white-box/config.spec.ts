@@ -14,7 +14,7 @@ function refusal(env: Record<string, string | undefined>): string {
     expect(error).toBeInstanceOf(ConfigurationError);
     return (error as Error).message;
   }
-  throw new Error('the configuration was taken');
+  throw new Error('the configuration was accepted');
 }
 
 describe('the configuration', () => {
@@ -30,7 +30,7 @@ describe('the configuration', () => {
     });
   });
 
-  it('takes an empty variable for one that is not set', () => {
+  it('treats an empty variable as one that is not set', () => {
     const empty = Object.fromEntries(
       [
         'HOST',
@@ -92,7 +92,7 @@ describe('the configuration', () => {
     },
   );
 
-  it('repeats a charge only while the processor surely remembers its key', () => {
+  it('repeats a charge only while the processor is sure to remember its key', () => {
     const windowOf = (env: Record<string, string>) => load(env).abandonLimits.keyWindowMs;
     expect(windowOf({})).toBe(72_000_000);
     expect(windowOf({ SANDBOX_KEY_TTL_SECONDS: '24' })).toBe(20_000);
@@ -107,7 +107,7 @@ describe('the configuration', () => {
     );
   });
 
-  it('takes a test key for Stripe itself', () => {
+  it('accepts a test key for Stripe itself', () => {
     const { name, baseUrl } = load({ STRIPE_SECRET_KEY: 'sk_test_1' }).processor;
     expect({ name, baseUrl }).toEqual({ name: 'stripe_test', baseUrl: undefined });
   });
@@ -142,7 +142,7 @@ describe('the configuration', () => {
     expect(inProduction.processor).not.toHaveProperty('webhookSecret');
   });
 
-  it('repeats no password and no key in its refusals', () => {
+  it('shows no password and no key in its errors', () => {
     const secrets: Record<string, string>[] = [
       { DATABASE_URL: 'mysql://u:s3cret@h/d' },
       { DATABASE_URL: 'postgres://u:s3cret@h:port/d' },
@@ -157,7 +157,7 @@ describe('the configuration', () => {
 });
 
 describe.each(['api.js', 'worker.js'])('the process %s', (program) => {
-  it('ends with 78 and the one line of a refusal', async () => {
+  it('exits with 78 and one line', async () => {
     const env = { STRIPE_SECRET_KEY: 'sk_live_s3cret', DATABASE_URL };
     const { code, output } = await start(program, env);
     expect(output).toBe(`${refusal(env)}\n`);
@@ -166,7 +166,7 @@ describe.each(['api.js', 'worker.js'])('the process %s', (program) => {
   });
 });
 
-/** In an environment with nothing in it but this. */
+/** In an environment that contains only this. */
 function start(
   program: string,
   env: Record<string, string>,

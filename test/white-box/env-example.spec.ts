@@ -3,7 +3,7 @@ import { beforeAll, describe, expect, test } from '@jest/globals';
 import { loadConfig } from '../../src/config.js';
 import { readSandboxConfig } from '../../src/sandbox/config.js';
 
-/** The variables of .env.example with the values that they have there, commented out or not. */
+/** The variables of .env.example with their values there, commented out or not. */
 let example: Map<string, string>;
 let text: string;
 
@@ -11,10 +11,10 @@ beforeAll(async () => {
   text = await readFile('.env.example', 'utf8');
   const lines = [...text.matchAll(/^#?([A-Z_]+)=(.*)$/gm)];
   example = new Map(lines.map(([, name = '', value = '']) => [name, value]));
-  expect(lines).toHaveLength(example.size); // none twice
+  expect(lines).toHaveLength(example.size); // no duplicates
 });
 
-/** What the readers of the environment read: `env.NAME`, and `(env, 'NAME'` of their helpers. */
+/** The variables that the code reads: `env.NAME`, and `(env, 'NAME'` of the helpers. */
 async function variablesRead(): Promise<Set<string>> {
   const local = (await readdir('src/local')).map((name) => `local/${name}`);
   const files = ['config.ts', 'sandbox/config.ts', ...local];
@@ -39,11 +39,11 @@ describe('.env.example', () => {
     expect(readSandboxConfig(shown)).toEqual(readSandboxConfig({ DATABASE_URL }));
   });
 
-  test('changes nothing when it is taken as it stands', () => {
+  test('changes nothing when it is used unchanged', () => {
     expect(text).not.toMatch(/^[^#\n]/m);
   });
 
-  test('says of each variable what it means, and of each number its unit', () => {
+  test('explains each variable, and gives each number’s unit', () => {
     for (const [, comment, name, value] of text.matchAll(/((?:^# .*\n)*)^#([A-Z_]+)=(.*)$/gm)) {
       expect([name, comment]).toEqual([name, expect.stringMatching(/^# \S/)]);
       if (Number(value) > 0) {

@@ -7,9 +7,9 @@ import type { Notification, Processor } from '../../processor/processor.js';
 /**
  * | state | means | moved on by |
  * |---|---|---|
- * | `waiting` | what it is about is not there yet | the background process, or its 30 days: then it is removed |
- * | `applied` | the object has ended, by this or by a faster writer | removed after 30 days |
- * | `parked` | it contradicts our books, or could not be applied for 30 days: a row of `parked_payments` says how | nothing: a person resolves that row (`npm run jobs -- resolve`) |
+ * | `waiting` | its charge or refund does not exist yet | the background process; after 30 days it is removed |
+ * | `applied` | the object has ended, by this notification or another writer | removed after 30 days |
+ * | `parked` | it contradicts our books, or could not be applied for 30 days; a row of `parked_payments` says why | an operator resolves that row (`npm run jobs -- resolve`) |
  */
 export type State = 'applied' | 'waiting' | 'parked';
 
@@ -22,7 +22,7 @@ export function discrepancyOfTerms(
   return ours.amount === amount && ours.currency === currency ? undefined : 'amount_mismatch';
 }
 
-/** What does not fit: for a person to look at, never applied, never dropped. */
+/** Parks a notification that contradicts our books, for an operator. It is never applied and never dropped. */
 export async function parkNotification(
   tx: Tx,
   notification: Notification,

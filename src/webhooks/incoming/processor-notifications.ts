@@ -12,14 +12,14 @@ import {
   type ProcessorAnswer,
   type RefundNews,
 } from '../../processor/processor.js';
-import { RefundsBehind } from '../../refunds/settle-refund.js';
+import { RefundsOutOfDate } from '../../refunds/settle-refund.js';
 import { discrepancyOfTerms, parkNotification, type State } from './notification.states.js';
 import { RefundNotifications } from './refund-notifications.js';
 
 /**
- * What the processor tells us by itself: at least once, late, in any order, also before our own commit. Each event id
- * is applied once, in the transaction of its effect. It settles what is still pending exactly as the holder of the
- * lease would; whoever is second finds it done. Proof: test/webhooks/incoming/.
+ * Applies the processor's webhooks. They arrive at least once, late, in any order, and even before our own commit. Each
+ * event id is applied once, in the transaction of its effect. It settles a pending object exactly as the lease holder
+ * would; the second writer finds it done. Proof: test/webhooks/incoming/.
  */
 @Injectable()
 export class ProcessorNotifications {
@@ -33,7 +33,7 @@ export class ProcessorNotifications {
     private readonly refunds: RefundNotifications,
   ) {}
 
-  /** What names none of ours is found by its payment first. */
+  /** News without our ids are first matched by their payment. */
   async receive(news: Notification | RefundNews): Promise<void> {
     if (!('about' in news)) return this.take(news);
     const { id, type } = news;
@@ -44,30 +44,33 @@ export class ProcessorNotifications {
   }
 
   private take(notification: Notification): Promise<void> {
-    return this.orAfterALook(notification, (now) => this.insertAndApply(notification, now));
+    return this.retryAfterLook(notification, (now) => this.insertAndApply(notification, now));
   }
 
-  /** A transaction that finds that the processor must be asked is undone; it is run again with what is true now. */
-  private async orAfterALook(
+  /**
+   * If the transaction finds that the processor must be asked, it rolls back and runs again with the processor's
+   * answer.
+   */
+  private async retryAfterLook(
     notification: Notification,
     run: (now?: ProcessorAnswer) => Promise<void>,
   ): Promise<void> {
     try {
       await run();
     } catch (error) {
-      if (!(error instanceof RefundsBehind)) throw error;
+      if (!(error instanceof RefundsOutOfDate)) throw error;
       await run(await this.refunds.look(notification));
     }
   }
 
   /**
-   * Insert-or-find by the processor's event id, and its effect, in one transaction. Nothing is kept that names an
-   * account which is not here: the Stripe account is shared, and such a charge cannot appear.
+   * Inserts the event by the processor's id and applies it, in one transaction. Skips events that name an account which
+   * we do not have: another installation may share the Stripe account.
    */
   private async insertAndApply(notification: Notification, now?: ProcessorAnswer): Promise<void> {
     await this.db.transaction(async (tx) => {
       const { id, type, account, charge, refund } = notification;
-      // The same id, not committed yet, is waited for: it is applied here if its transaction is undone.
+      // Waits for an uncommitted insert of the same id. If that rolls back, the event is applied here.
       const inserted = await tx.query(
         `INSERT INTO processor_events (processor, id, type, account_id, charge_id, refund_id, state, fact)
          SELECT $1, $2, $3, id, $5, $6, 'waiting', $7::json FROM accounts WHERE id = $4
@@ -83,17 +86,17 @@ export class ProcessorNotifications {
         ],
       );
       if (inserted.length > 0) await this.applyAndRecord(tx, notification, now);
-      // Dies here: nothing was written, and the processor, which heard no 2xx, sends it again.
+      // Dies here: nothing was written. The processor got no 2xx and sends it again.
     });
-    // Dies here: it is applied; the next delivery of the id finds that.
+    // Dies here: it is applied. The next delivery of the same id changes nothing.
   }
 
-  /** Applies one that has waited; one that cannot be applied waits on, and stands in the way of no other. */
+  /** Applies a waiting notification. One that cannot be applied stays waiting and does not block the others. */
   async applyOne(fact: Notification): Promise<void> {
     try {
-      await this.orAfterALook(fact, (now) => this.lockAndApply(fact, now));
+      await this.retryAfterLook(fact, (now) => this.lockAndApply(fact, now));
     } catch (error) {
-      if (isConnectionLost(error)) throw error; // nothing else would go better now
+      if (isConnectionLost(error)) throw error; // the others would fail, too
       this.log.error(`${fact.id} cannot be applied to ${fact.charge}`, error);
     }
   }
@@ -132,14 +135,15 @@ export class ProcessorNotifications {
     const discrepancy = discrepancyOfTerms(this.processor, charge, notification);
     if (discrepancy) return parkNotification(tx, notification, discrepancy, this.log);
     const end = endOf(answer);
-    if (!end) throw new Error(`${notification.id} tells no end`);
+    if (!end) throw new Error(`${notification.id} reports no final state`);
     if (charge.status === 'pending') {
       if (await this.completer.settleFromOutside(tx, this.charges, account, id, end))
         return 'applied';
-      charge = await findCharge(tx, account, id); // somebody was faster
-      if (charge?.status === 'pending') throw new Error(`${id} is pending, but nobody works on it`);
+      charge = await findCharge(tx, account, id); // another writer was faster
+      if (charge?.status === 'pending')
+        throw new Error(`${id} is pending but has no unfinished record`);
     }
-    if (!charge || end.status !== 'succeeded') return 'applied'; // nothing was taken, or not by this attempt
+    if (!charge || end.status !== 'succeeded') return 'applied'; // a failure: this attempt took nothing
     const contradiction = discrepancyOf(charge, end.reference);
     return contradiction ? parkNotification(tx, notification, contradiction, this.log) : 'applied';
   }

@@ -16,19 +16,19 @@ import { refundDiscrepancyOf } from '../../refunds/parked-refunds.js';
 import { bookForeignRefund } from '../../refunds/rebuild-refund.js';
 import { RefundOperation } from '../../refunds/refund.operation.js';
 import { findRefund, findRefundByReference, type RefundEnd } from '../../refunds/refund.queries.js';
-import { catchUpWithRefunds } from '../../refunds/refunds-at-processor.js';
+import { importRefunds } from '../../refunds/refunds-at-processor.js';
 import {
   foreignRefundId,
   refundEndOf,
-  RefundsBehind,
+  RefundsOutOfDate,
   reverseRefund,
 } from '../../refunds/settle-refund.js';
 import { discrepancyOfTerms, parkNotification, type State } from './notification.states.js';
 import { PROCESSOR_UNAVAILABLE } from '../../processor/processor.problems.js';
 
 /**
- * What the processor tells of refunds: of ours, by our ids, and of those that somebody made at its own desk, which name
- * no more than their payment. Proof: test/webhooks/incoming/refunds-elsewhere.spec.ts.
+ * Applies the processor's webhooks about refunds: ours, by our ids, and those made at the processor, which name only
+ * their payment. Proof: test/webhooks/incoming/refunds-elsewhere.spec.ts.
  */
 @Injectable()
 export class RefundNotifications {
@@ -42,9 +42,9 @@ export class RefundNotifications {
   ) {}
 
   /**
-   * Finds the charge of ours whose payment was refunded. Outside of any transaction, because it may ask the processor.
-   * @param settle ends the charge by its payment: its own answer and notification may still be on their way.
-   * @returns what is to be applied; undefined if the payment is none of ours, or if nothing is left to apply.
+   * Finds our charge whose payment was refunded. Runs outside of any transaction, because it may ask the processor.
+   * @param settle ends the charge by its payment: its own answer and notification may not have arrived yet.
+   * @returns what is to be applied; undefined if the payment is not ours, or nothing is left to apply.
    */
   async identify(
     { id, type, payment, about }: RefundNews,
@@ -57,7 +57,7 @@ export class RefundNotifications {
     if (!charge) return undefined;
     if (!('reference' in about)) {
       if (about.refunded === charge.amount_refunded) return undefined;
-      const [undecided] = (await this.catchUp(charge)).undecided;
+      const [undecided] = (await this.importRefunds(charge)).undecided;
       if (undecided) throw undecided.because;
       return undefined;
     }
@@ -87,21 +87,21 @@ export class RefundNotifications {
     const charge = await findCharge(this.db, account, id);
     if (charge?.status === 'pending') await settle({ ...payment, account, charge: id });
     const paid = await findChargePaidBy(this.db, this.processor.name, reference);
-    // Lost rows are for reconciliation; a payment that was parked is in no charge, and so is what goes back of it.
+    // Reconciliation rebuilds lost rows. A parked payment belongs to no charge; neither do its refunds.
     if (!paid) this.log.warn(`a refund of ${reference}, which no charge shows: ${account}, ${id}`);
     return paid;
   }
 
   /**
-   * Applies news of a refund in the transaction that notes them.
-   * @param now what the processor says of the refund today, if it was asked.
-   * @throws RefundsBehind if it must be asked before this can be decided.
-   * @throws RefundUndecided while it may be a pending one of ours: the processor sends it again.
+   * Applies news of a refund, in the transaction that records them.
+   * @param now the processor's current answer about the refund, if it was asked.
+   * @throws RefundsOutOfDate if the processor must be asked first.
+   * @throws RefundUndecided while it may be a pending refund of ours: the processor sends the news again.
    */
   async apply(tx: Tx, news: Notification, now?: ProcessorAnswer): Promise<State> {
     const { account, refund: id = '' } = news;
     const end = refundEndOf(now ?? news.answer);
-    if (!end) throw new Error(`${news.id} tells no end`);
+    if (!end) throw new Error(`${news.id} reports no final state`);
     const isForeign = news.madeElsewhereAt !== undefined;
     const find = () =>
       isForeign ? findRefundByReference(tx, account, news.reference) : findRefund(tx, account, id);
@@ -111,18 +111,19 @@ export class RefundNotifications {
       if (await this.book(tx, news, end)) return 'applied';
       refund = await find(); // another writer was faster
       if (!refund) {
-        if (now === undefined) throw new RefundsBehind(`${news.reference} does not fit`);
+        if (now === undefined) throw new RefundsOutOfDate(`${news.reference} does not fit`);
         return parkNotification(tx, news, 'amount_mismatch', this.log);
       }
     }
-    const of = { ...news, charge: refund.charge_id }; // ours decides which charge it is about
+    const of = { ...news, charge: refund.charge_id }; // our row, not the metadata, names the charge
     const discrepancy = discrepancyOfTerms(this.processor, refund, news);
     if (discrepancy) return parkNotification(tx, of, discrepancy, this.log);
     if (refund.status === 'pending') {
       if (await this.completer.settleFromOutside(tx, this.refunds, account, id, end))
         return 'applied';
-      refund = (await findRefund(tx, account, id)) ?? refund; // somebody was faster
-      if (refund.status === 'pending') throw new Error(`${id} is pending, but nobody works on it`);
+      refund = (await findRefund(tx, account, id)) ?? refund; // another writer was faster
+      if (refund.status === 'pending')
+        throw new Error(`${id} is pending but has no unfinished record`);
     }
     if (end.status === 'failed') {
       const { reference } = news;
@@ -132,24 +133,24 @@ export class RefundNotifications {
     }
     const contradiction = refundDiscrepancyOf(refund, end);
     if (!contradiction) return 'applied';
-    // Told late, most likely: it succeeded, and then it failed. What it is now decides.
+    // Probably a late notification: it succeeded, then failed. Its current state at the processor decides.
     if (refund.processor_reference === end.reference && now === undefined)
-      throw new RefundsBehind(`${id} failed, and is told to have succeeded`);
+      throw new RefundsOutOfDate(`${id} failed, but a notification says that it succeeded`);
     return parkNotification(tx, of, contradiction, this.log);
   }
 
-  /** Asks the processor for all refunds of the charge, and lets our books catch up. @returns what this one is now. */
+  /** Books all refunds of the charge from the processor's list. @returns this refund's current answer. */
   async look({ account, charge, refund: id, reference, answer }: Notification) {
     const { db } = this;
     const refund = id === undefined ? undefined : await findRefund(db, account, id);
     const of = await findCharge(db, account, refund?.charge_id ?? charge);
     if (!of) return answer;
-    const { listed } = await this.catchUp(of);
+    const { listed } = await this.importRefunds(of);
     return listed.find((paid) => paid.reference === reference)?.answer ?? answer;
   }
 
-  private catchUp(charge: Charge) {
-    return catchUpWithRefunds(this.db, this.processor, charge).catch(cannotBeAsked);
+  private importRefunds(charge: Charge) {
+    return importRefunds(this.db, this.processor, charge).catch(cannotBeAsked);
   }
 
   private book(tx: Tx, news: Notification, end: RefundEnd) {
@@ -159,7 +160,7 @@ export class RefundNotifications {
   }
 }
 
-/** The processor sends the notification again. */
+/** Answers 503, so that the processor sends the notification again. */
 function cannotBeAsked(error: unknown): never {
   throw new Problem(PROCESSOR_UNAVAILABLE, `The processor cannot be asked: ${nameOf(error)}.`, {
     headers: { 'Retry-After': '1' },

@@ -12,18 +12,18 @@ import { Processor, type Notification } from '../../processor/processor.js';
 import { findRefund } from '../../refunds/refund.queries.js';
 import { ProcessorNotifications } from './processor-notifications.js';
 
-/** How often notifications that came before their charge are looked at, in ms. */
+/** How often notifications that arrived before their object are tried, in ms. */
 const INTERVAL_MS = 2_000;
 
 /**
- * How long a notification waits for its charge, which may come back from a backup, and how long an applied one is
- * remembered. Stripe redelivers for three days by itself, and has an event for 30 days from its creation, for a person
- * or a script to send again (docs.stripe.com/webhooks/process-undelivered-events). A copy of an old delivery is refused
- * by the time in its signature. Shorter, and an event could come again as a new one; it would find its object ended.
+ * How long a notification waits for its charge (which a restore may bring back), and how long an applied one is kept to
+ * recognise duplicates. Stripe redelivers for three days; an operator or script can resend an event for 30 days
+ * (docs.stripe.com/webhooks/process-undelivered-events). The signature's time rejects copies of old deliveries.
+ * Shorter: an old event could arrive as new; it would find its object ended.
  */
 const KEPT = "interval '30 days'";
 
-/** Whether what an event is about is there. */
+/** Whether the event's charge or refund exists. */
 const HAS_APPEARED = `CASE WHEN event.refund_id IS NULL
            THEN EXISTS (SELECT 1 FROM charges
              WHERE charges.account_id = event.account_id AND charges.id = event.charge_id)
@@ -31,37 +31,38 @@ const HAS_APPEARED = `CASE WHEN event.refund_id IS NULL
              WHERE refunds.account_id = event.account_id AND refunds.id = event.refund_id) END`;
 
 /**
- * How many are looked at, or removed, in one round. More, and a round takes more than some tens of milliseconds; fewer,
- * and among a million that wait for nothing (of a copy of this database that shares the Stripe account) one that can be
- * applied is found later than in seven minutes.
+ * How many a round reads or removes. Larger: a round takes longer than some tens of milliseconds. Smaller: among a
+ * million unmatched ones (of a database copy that shares the Stripe account) one that can be applied is found later
+ * than after seven minutes.
  */
 const BATCH = 5_000;
 
-/** The oldest in that state, if they are too old. */
+/** The oldest notifications in a state that are older than `KEPT`. */
 const isOld = (
   state: 'waiting' | 'applied',
 ) => `event.state = '${state}' AND (event.processor, event.id) IN (
   SELECT processor, id FROM processor_events
   WHERE state = '${state}' AND received_at < now() - ${KEPT} ORDER BY received_at, id LIMIT ${BATCH})`;
 
-/** A place among those that wait, oldest first. The time is text: PostgreSQL has microseconds, JavaScript has not. */
-interface Place {
+/** A position in the waiting notifications, oldest first. The time is text: JavaScript's Date has no microseconds. */
+interface Cursor {
   receivedAt: string;
   id: string;
 }
-const START: Place = { receivedAt: '-infinity', id: '' };
-const END: Place = { receivedAt: 'infinity', id: '' };
+const START: Cursor = { receivedAt: '-infinity', id: '' };
+const END: Cursor = { receivedAt: 'infinity', id: '' };
 
 /**
- * In the background process. Any number of them may run: each notification is locked while it is applied. Each round
- * does the same little work, however many wait. Proof: test/webhooks/incoming/order.spec.ts, test/white-box/operation/list-plans.spec.ts.
+ * Applies notifications that arrived before their object. Any number of workers may run it: each notification is locked
+ * while it is applied. Each round does the same little work, however many wait. Proof:
+ * test/webhooks/incoming/order.spec.ts, test/white-box/operation/list-plans.spec.ts.
  */
 @Injectable()
 export class WaitingNotificationsLoop implements OnApplicationBootstrap, BeforeApplicationShutdown {
   private readonly log = new Logger(WaitingNotificationsLoop.name);
   private readonly loop = new Loop(WaitingNotificationsLoop.name, INTERVAL_MS, () => this.round());
-  /** Where the next round goes on. Lost with the process: then it begins again. */
-  private place = START;
+  /** Where the next round starts. After a restart: from the beginning. */
+  private cursor = START;
 
   constructor(
     private readonly db: Database,
@@ -77,19 +78,19 @@ export class WaitingNotificationsLoop implements OnApplicationBootstrap, BeforeA
     await this.loop.stop();
   }
 
-  /** One round: applies what came before its object did, among the next that wait; forgets what is too old. */
+  /** Applies the next waiting notifications whose object exists, then parks or removes those that are too old. */
   private async round(): Promise<void> {
     const end = await this.endOfRound();
-    for (const fact of await this.listAppeared(this.place, end))
+    for (const fact of await this.listAppeared(this.cursor, end))
       await this.notifications.applyOne(fact);
-    this.place = end === END ? START : end;
+    this.cursor = end === END ? START : end;
     await this.parkOld();
     await this.forgetOld();
   }
 
-  private async endOfRound(): Promise<Place> {
-    const { receivedAt, id } = this.place;
-    const [last] = await this.db.query<Place>(
+  private async endOfRound(): Promise<Cursor> {
+    const { receivedAt, id } = this.cursor;
+    const [last] = await this.db.query<Cursor>(
       `SELECT received_at::text AS "receivedAt", id FROM processor_events
        WHERE state = 'waiting' AND (received_at, id) > ($1::timestamptz, $2)
        ORDER BY received_at, id OFFSET ${BATCH - 1} LIMIT 1`,
@@ -98,7 +99,7 @@ export class WaitingNotificationsLoop implements OnApplicationBootstrap, BeforeA
     return last ?? END;
   }
 
-  private async listAppeared(after: Place, end: Place): Promise<Notification[]> {
+  private async listAppeared(after: Cursor, end: Cursor): Promise<Notification[]> {
     const rows = await this.db.query<{ fact: Notification }>(
       `SELECT event.fact FROM processor_events AS event
        WHERE event.state = 'waiting' AND event.processor = $1
@@ -112,8 +113,8 @@ export class WaitingNotificationsLoop implements OnApplicationBootstrap, BeforeA
   }
 
   /**
-   * What is about something of ours and could not be applied is not forgotten: a person must look. Each in a transaction
-   * of its own, because each is of some account; one that cannot be parked waits on, and stands in the way of no other.
+   * Parks old notifications whose object exists, for an operator. Each in its own transaction, because a transaction
+   * touches one account. One that cannot be parked stays waiting and does not block the others.
    */
   private async parkOld(): Promise<void> {
     const old = await this.db.query<OldNotification>(
@@ -126,7 +127,7 @@ export class WaitingNotificationsLoop implements OnApplicationBootstrap, BeforeA
         if (await this.db.transaction((tx) => park(tx, event)))
           this.log.error(`${name} could not be applied in 30 days: parked, a person must look`);
       } catch (error) {
-        if (isConnectionLost(error)) throw error; // nothing else would go better now
+        if (isConnectionLost(error)) throw error; // the others would fail, too
         this.log.error(`${name} could not be applied in 30 days, and cannot be parked`, error);
       }
     }
@@ -139,7 +140,7 @@ export class WaitingNotificationsLoop implements OnApplicationBootstrap, BeforeA
     );
     if (unmatched.length > 0)
       this.log.warn(
-        `${unmatched.length} are forgotten: what they are about has not appeared in 30 days`,
+        `${unmatched.length} notifications are removed: their objects did not appear in 30 days`,
       );
     await this.db.query(`DELETE FROM processor_events AS event WHERE ${isOld('applied')}`);
   }

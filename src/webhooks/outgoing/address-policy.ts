@@ -4,16 +4,16 @@ import { isIP, type LookupFunction } from 'node:net';
 import ipaddr from 'ipaddr.js';
 import { validationFailed } from '../../http/problems/problem.js';
 
-/** Finds the addresses of a name, as text. */
+/** @returns the IP addresses of a name. */
 export type Resolve = (host: string) => Promise<string[]>;
 
 /**
- * Where webhooks may go. An endpoint's URL is a merchant's input that makes *our* server open connections, so without
- * this it reads our cloud's metadata service or speaks to our own ports (server-side request forgery).
- * Proof: test/white-box/webhooks/addresses.spec.ts.
+ * Where webhooks may go. A merchant's URL makes *our* server open connections. Without this policy, a URL could read
+ * our cloud's metadata service or reach our internal ports (server-side request forgery). Proof:
+ * test/white-box/webhooks/addresses.spec.ts.
  */
 export interface AddressPolicy {
-  /** https only, public names and addresses only. Otherwise http and the loopback are allowed as well. */
+  /** Only https, public names and public addresses. If false, http and the loopback are allowed, too. */
   publicOnly: boolean;
   resolve: Resolve;
 }
@@ -23,35 +23,38 @@ export function addressPolicy(publicOnly: boolean): AddressPolicy {
 }
 
 /**
- * Looks like the internet, is the host's own service: https://learn.microsoft.com/azure/virtual-network/what-is-ip-address-168-63-129-16
+ * A public-looking address that is a service of the Azure host:
+ * https://learn.microsoft.com/azure/virtual-network/what-is-ip-address-168-63-129-16
  */
 const CLOUD_ADDRESSES = new Set(['168.63.129.16']);
 
-/** All of IPv6 that has been given out as global unicast (RFC 4291, section 2.5.4); `ipaddr.js` calls more of it so. */
+/** The IPv6 range allocated as global unicast (RFC 4291, section 2.5.4). `ipaddr.js` calls more than this unicast. */
 const GLOBAL_UNICAST_6 = ipaddr.IPv6.parseCIDR('2000::/3');
 
 /**
- * Names that mean something inside a network only (RFC 6761, 6762, 8375; ICANN's .internal, .corp and .home; a cluster's
+ * Names that resolve only inside a network (RFC 6761, 6762, 8375; ICANN's .internal, .corp and .home; a cluster's
  * .svc), and names without a dot.
  */
 const PRIVATE_NAMES =
   /^[^.]*$|\.(?:localhost|local|localdomain|internal|intranet|lan|svc|corp|home|home\.arpa)$/;
 
-/** What a URL's parser takes out, or what nobody sees: the text that is shown would not be the address that is used. */
+/**
+ * Characters that the URL parser removes or that are invisible: the URL that is shown would not be the one that is
+ * used.
+ */
 const UNSEEN = /[\s\p{Cc}\p{Cf}]/u;
 
-/** Whether a connection to this address may be made. */
 function isAllowed(address: string, { publicOnly }: AddressPolicy): boolean {
   if (!ipaddr.isValid(address)) return false;
   const parsed = ipaddr.process(address); // unwraps ::ffff:127.0.0.1
   const range = parsed.range();
   if (range === 'loopback') return !publicOnly;
-  // Whatever else has a name of its own (private, link-local, NAT64, 6to4, …) leads to somewhere else.
+  // Every other named range (private, link-local, NAT64, 6to4, …) is not the public internet.
   if (range !== 'unicast' || CLOUD_ADDRESSES.has(parsed.toString())) return false;
   return parsed instanceof ipaddr.IPv4 || parsed.match(GLOBAL_UNICAST_6);
 }
 
-/** What of a URL can be judged without asking anybody. @returns what is wrong with it. */
+/** Checks the parts of a URL that need no DNS. @returns what is wrong with it. */
 function whyRefused(url: URL, policy: AddressPolicy): string | undefined {
   const { publicOnly } = policy;
   if (url.protocol !== 'https:' && (publicOnly || url.protocol !== 'http:'))
@@ -64,8 +67,8 @@ function whyRefused(url: URL, policy: AddressPolicy): string | undefined {
 }
 
 /**
- * Checks an endpoint's URL when it is saved. Names are resolved, too, but a name that cannot be resolved now may be
- * later: what counts is the check at each connection.
+ * Checks an endpoint's URL when it is saved. A name that does not resolve now is accepted, because it may later; the
+ * check at each connection decides.
  * @throws Problem `validation_failed` at `/url`.
  */
 export async function checkEndpointUrl(text: string, policy: AddressPolicy): Promise<void> {
@@ -80,24 +83,24 @@ export async function checkEndpointUrl(text: string, policy: AddressPolicy): Pro
     throw refused('must be a public address');
 }
 
-/** The host in its plainest form. The URL parser has turned 0x7f.1 and 2130706433 into 127.0.0.1. */
+/** The normalized host. The URL parser has already turned 0x7f.1 and 2130706433 into 127.0.0.1. */
 function hostOf(url: URL): string {
   return url.hostname.replace(/^\[(.*)\]$/, '$1').replace(/\.+$/, '');
 }
 
-/** Its text is shown to the merchant, so that it does not say what a name of our network resolves to. */
+/** Merchants see this text, so it must not reveal what a name resolves to in our network. */
 export class AddressRefused extends Error {
   constructor() {
     super('the address is not allowed');
   }
 }
 
-/** Before each connection. @throws AddressRefused; the addresses of a name are checked by `guardedLookup`. */
+/** Call before each connection. @throws AddressRefused. `guardedLookup` checks the addresses of a name. */
 export function checkBeforeConnecting(url: URL, policy: AddressPolicy): void {
   if (whyRefused(url, policy) !== undefined) throw new AddressRefused();
 }
 
-/** Resolves for one connection: the addresses that were checked are the ones that are used (DNS rebinding). */
+/** Resolves for one connection: the checked addresses are the ones used, so DNS rebinding gains nothing. */
 export function guardedLookup(policy: AddressPolicy): LookupFunction {
   return (hostname, { all }, callback) => {
     policy.resolve(hostname).then(
@@ -114,8 +117,8 @@ export function guardedLookup(policy: AddressPolicy): LookupFunction {
 }
 
 /**
- * The DNS itself, without this machine's own names. (`dns.lookup` would also take one of the process' four threads for
- * as long as a hostile name server likes to be silent.)
+ * Asks DNS only, without this machine's own names. `dns.lookup` would also let a silent name server block one of the
+ * process' four threads.
  */
 async function resolvePublicly(host: string): Promise<string[]> {
   const resolver = new Resolver({ timeout: 2_000, tries: 2 });
@@ -125,7 +128,7 @@ async function resolvePublicly(host: string): Promise<string[]> {
   return addresses;
 }
 
-/** As every other program on this machine, so that `localhost` is one. */
+/** Resolves as other programs on this machine do, so that `localhost` works. */
 async function resolveLocally(host: string): Promise<string[]> {
   return (await lookup(host, { all: true })).map(({ address }) => address);
 }

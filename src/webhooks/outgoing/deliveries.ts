@@ -10,7 +10,7 @@ import {
   cancelAttempt,
   endAttempt,
   findOpenDelivery,
-  abandonDelivery,
+  failDelivery,
   insertDeliveries,
   type AttemptEnd,
 } from './delivery.queries.js';
@@ -23,8 +23,8 @@ export const ADDRESS_POLICY = Symbol('ADDRESS_POLICY');
 export const LIMITS = Symbol('LIMITS');
 
 /**
- * Sends events to merchants, at least once for each endpoint, always under the same `webhook-id`: to apply it exactly
- * once is the receiver's part (docs/webhook-receiver.md), as it is for everyone who answers a network.
+ * Sends events to merchants, at least once for each endpoint, always with the same `webhook-id`. The receiver must
+ * deduplicate by it (docs/webhook-receiver.md), because no sender can know whether a lost response was processed.
  * Proof: test/white-box/webhooks/deliveries.spec.ts, delivery-crash.spec.ts.
  */
 @Injectable()
@@ -38,21 +38,21 @@ export class Deliveries {
   ) {
     events.subscribe(async (tx, event) => {
       await plan(tx, event, 'event');
-      return []; // the rows are the queue: DeliveryLoop finds them
+      return []; // no jobs: DeliveryLoop finds the rows
     });
     resends.onResend((tx, event, resendId) => plan(tx, event, resendId));
   }
 
   /**
-   * Makes one attempt at a delivery that is due.
+   * Makes one attempt at a due delivery.
    * @param signal aborts when the process is about to stop.
    */
   async deliver(accountId: string, id: string, signal: AbortSignal): Promise<void> {
     const delivery = await findOpenDelivery(this.db, accountId, id);
     if (!delivery) return;
-    // No endpoint wants it any more, or each of its attempts has ended its process.
+    // The endpoint was deleted or disabled, or the process died in every attempt.
     if (delivery.url === null || delivery.attempts > PAUSES_MS.length)
-      return abandonDelivery(this.db, accountId, id);
+      return failDelivery(this.db, accountId, id);
     const number = await beginAttempt(this.db, accountId, id);
     if (number === undefined) return; // another process makes this attempt
     const sent = await send(
@@ -68,7 +68,7 @@ export class Deliveries {
     );
     if (signal.aborted && sent.status === undefined)
       return cancelAttempt(this.db, accountId, id, number);
-    // Dies here: delivered, not recorded. The lease ends, and the receiver gets the same webhook-id again.
+    // Dies here: delivered, not recorded. The lease expires, and the receiver gets the same webhook-id again.
     const end = endOf(sent, number);
     if (sent.status !== 410) {
       await endAttempt(this.db, accountId, id, number, end);
@@ -81,7 +81,7 @@ export class Deliveries {
   }
 }
 
-/** What an attempt means for its delivery. 410 (Gone): the endpoint wants no more. */
+/** 410 (Gone) means that the endpoint wants no more events. */
 function endOf(sent: Sent, number: number): AttemptEnd {
   if (sent.status !== undefined && sent.status >= 200 && sent.status <= 299)
     return { ...sent, delivery: 'succeeded', pauseMs: undefined };
@@ -89,13 +89,13 @@ function endOf(sent: Sent, number: number): AttemptEnd {
   return { ...sent, delivery: pauseMs === undefined ? 'failed' : 'pending', pauseMs };
 }
 
-/** One delivery for each endpoint that wants the event; those that exist already are left alone. */
+/** Inserts one delivery for each endpoint that subscribed to the event. Existing ones stay unchanged. */
 async function plan(tx: Tx, event: Event, cause: string): Promise<void> {
   const endpoints = await listEnabledEndpoints(tx, event.account_id);
   const deliveries = endpoints
     .filter((endpoint) => wants(endpoint, event))
     .map((endpoint) => ({
-      // Derived from endpoint, event and (for a resend) its cause: planned twice, it is one delivery.
+      // Derived from endpoint, event and, for a resend, its cause: planning twice makes one delivery.
       id: deriveId('del', event.account_id, `${endpoint.id} ${cause}`, event.id),
       endpoint_id: endpoint.id,
     }));

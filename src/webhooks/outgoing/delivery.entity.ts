@@ -3,7 +3,7 @@
  *
  * | status | moved on by | after a crash |
  * |---|---|---|
- * | `pending` | the process that claims it when `next_attempt_at` has come, and so moves that to the end of a lease | it is due again when the lease ends |
+ * | `pending` | the process that claims it when it is due, by moving `next_attempt_at` to the end of a lease | it is due again when the lease expires |
  * | `succeeded` | final: the receiver answered 2xx | stays |
  * | `failed` | final: 410, no 2xx in three days, or the endpoint was deleted; the API can resend the event | stays |
  */
@@ -14,10 +14,10 @@ export interface Delivery {
   event_id: string;
   status: 'pending' | 'succeeded' | 'failed';
   attempts: number;
-  /** While an attempt is under way: when the next one is due if this one is not recorded by then. Null at the end. */
+  /** During an attempt: when the next one is due if this one is not recorded by then. Null at the end. */
   next_attempt_at: Date | null;
   created_at: Date;
-  /** Of the newest attempt. */
+  /** Of the latest attempt. */
   response_status: number | null;
   error: string | null;
 }

@@ -17,21 +17,21 @@ import { Deliveries } from './deliveries.js';
 import { listDueDeliveries } from './delivery.queries.js';
 
 export interface DeliveryLoopOptions {
-  /** How many deliveries this process makes at once. One that waits for its receiver holds no connection. */
+  /** How many deliveries this process makes at once. One that waits for its receiver holds no database connection. */
   concurrency: number;
-  /** How long deliveries may continue after the process was told to stop, in ms; then they are cut short. */
+  /** How long deliveries may run after the process is asked to stop, in ms. Then they are interrupted. */
   stopMs: number;
 }
 
 export const DELIVERY_LOOP_OPTIONS = Symbol('DELIVERY_LOOP_OPTIONS');
 
-/** Longer leaves slots empty, and delays a delivery; shorter is only more queries. */
+/** In ms. Larger: deliveries start later and slots stay empty. Smaller: more queries. */
 const POLL: PollPauses = { busyMs: 10, idleMs: 200 };
 const FAILED_PAUSE_MS = 1_000;
 
 /**
- * Makes the deliveries that are due. The row is the schedule: `next_attempt_at` says when, and whoever moves it into the
- * future makes the attempt, so that any number of processes may run this loop.
+ * Makes the deliveries that are due. The row is the schedule: the process that moves `next_attempt_at` into the future
+ * makes the attempt. Any number of processes may run this loop.
  */
 @Injectable()
 export class DeliveryLoop
@@ -51,7 +51,7 @@ export class DeliveryLoop
     @Inject(DELIVERY_LOOP_OPTIONS) private readonly options: DeliveryLoopOptions,
   ) {
     this.shares = new Shares(options.concurrency);
-    setMaxListeners(0, this.stopping.signal); // each delivery listens while it lasts
+    setMaxListeners(0, this.stopping.signal); // each running delivery listens
     events.onRelayed(() => this.loop.wake());
   }
 
@@ -59,7 +59,7 @@ export class DeliveryLoop
     this.loop.start();
   }
 
-  /** Before the other modules wait for what they have under way: `stopMs` begins here, and no delivery begins any more. */
+  /** Runs before other modules wait for their work in flight: `stopMs` starts here, and no new delivery starts. */
   onModuleDestroy(): void {
     this.stopped ??= this.stop();
   }
@@ -92,8 +92,8 @@ export class DeliveryLoop
     try {
       await this.deliveries.deliver(accountId, id, this.stopping.signal);
     } catch (error) {
-      this.log.warn(`${id} is tried again`, error);
-      await delay(FAILED_PAUSE_MS); // in its slot: what fails before its attempt is due at once again
+      this.log.warn(`${id} will be retried`, error);
+      await delay(FAILED_PAUSE_MS); // keeps its slot: a failure before the attempt leaves the delivery due at once
     }
   }
 }

@@ -4,10 +4,10 @@ import type { Queryable, Tx } from '../../database/database.js';
 import type { Delivery } from './delivery.entity.js';
 import type { Sent } from './sender.js';
 
-/** Longer than an attempt takes, in ms; a sender that is silent for longer counts as dead. */
+/** Longer than an attempt takes, in ms. A sender that takes longer counts as dead. */
 const LEASE_MS = 20_000;
 
-/** Those that were planned before are left alone. They are due at once. */
+/** Inserts deliveries that are due at once. Existing ones stay unchanged. */
 export async function insertDeliveries(
   tx: Tx,
   event: Pick<Event, 'account_id' | 'id'>,
@@ -23,8 +23,8 @@ export async function insertDeliveries(
 }
 
 /**
- * What is due, oldest first; across accounts, so without locks.
- * @param full accounts and endpoints that have their share of the slots: their deliveries must not stand before others'.
+ * Due deliveries, oldest first. Across accounts, so without locks.
+ * @param full accounts and endpoints that use their whole share of the slots. Skipping them keeps others from waiting.
  */
 export async function listDueDeliveries(
   db: Queryable,
@@ -40,14 +40,14 @@ export async function listDueDeliveries(
   );
 }
 
-/** A delivery that has not ended, and all that an attempt needs. */
+/** A pending delivery, with all that an attempt needs. */
 export interface OpenDelivery {
   endpoint_id: string;
-  /** How many attempts were begun. */
+  /** How many attempts have started. */
   attempts: number;
   /** Null when the endpoint was deleted or disabled. */
   url: string | null;
-  /** Those that sign now, newest first. */
+  /** The secrets valid now, newest first. */
   secrets: string[];
   event: Event;
 }
@@ -79,9 +79,9 @@ export async function findOpenDelivery(
 }
 
 /**
- * The right to make the attempt that is due, by compare-and-set on its time: until the lease ends it is not due again.
- * The attempt has a row before it has any effect.
- * @returns the attempt's number; undefined if another process makes it.
+ * Claims the due attempt by compare-and-set on its time: it is not due again until the lease expires. The attempt has a
+ * row before it has any effect.
+ * @returns the attempt's number; undefined if another process has claimed it.
  */
 export async function beginAttempt(
   db: Queryable,
@@ -101,17 +101,17 @@ export async function beginAttempt(
   return rows[0]?.number;
 }
 
-/** How an attempt ended, and what that means for its delivery. */
+/** How an attempt ended, and the delivery's next status. */
 export type AttemptEnd = Sent & {
   delivery: Delivery['status'];
-  /** Until the next attempt, in ms. */
+  /** Time until the next attempt, in ms. */
   pauseMs: number | undefined;
 };
 
 /**
- * Records how an attempt ended. A success counts even if another attempt has begun or the delivery was abandoned: the
- * receiver has it.
- * @returns false if it was no success and the delivery's state is another attempt's to write.
+ * Records how an attempt ended. A success counts even if another attempt has started or the delivery has failed: the
+ * receiver has the event.
+ * @returns false if it was no success and the delivery's state belongs to another attempt.
  */
 export async function endAttempt(
   db: Queryable,
@@ -142,7 +142,7 @@ export async function endAttempt(
   return recorded.length > 0;
 }
 
-/** Takes back an attempt that was cut short by us: the receiver has not failed, and the schedule does not move. */
+/** Undoes an attempt that we interrupted: the receiver did not fail, so it does not count. */
 export async function cancelAttempt(
   db: Queryable,
   accountId: string,
@@ -160,8 +160,8 @@ export async function cancelAttempt(
   );
 }
 
-/** Ends a delivery without another attempt, unless an attempt is under way: the receiver may take it. */
-export async function abandonDelivery(db: Queryable, accountId: string, id: string): Promise<void> {
+/** Fails a delivery without another attempt. Not while one is in flight: the receiver may accept it. */
+export async function failDelivery(db: Queryable, accountId: string, id: string): Promise<void> {
   await db.query(
     `UPDATE webhook_deliveries SET status = 'failed', next_attempt_at = NULL
      WHERE account_id = $1 AND id = $2 AND status = 'pending' AND next_attempt_at <= now()`,

@@ -14,7 +14,7 @@ export class CreateEndpoint {
   @MaxLength(2048)
   url: string;
 
-  /** Which events it wants; `*` is all of them, those of later versions included. */
+  /** The subscribed events; `*` means all, including those of later versions. */
   @IsArray()
   @ArrayMinSize(1)
   @ArrayMaxSize(50)
@@ -23,5 +23,5 @@ export class CreateEndpoint {
   events: (EventType | '*')[];
 }
 
-/** A rotation takes nothing. */
+/** A rotation has an empty body. */
 export class NoMembers {}

@@ -8,7 +8,7 @@ export interface Endpoint {
   url: string;
   events: (EventType | '*')[];
   created_at: Date;
-  /** Set when the receiver answered 410: it wants no more. */
+  /** Set when the receiver answered 410 (Gone). */
   disabled_at: Date | null;
 }
 

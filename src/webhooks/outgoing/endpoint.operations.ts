@@ -15,7 +15,7 @@ import type { CreateEndpoint } from './endpoint.dto.js';
 import { endpointLink, endpointToWire } from './endpoint.entity.js';
 import { addSecret, findEndpoint, insertEndpoint, lockEndpoint } from './endpoint.queries.js';
 
-/** `POST /webhook-endpoints`: the secret is in this answer and its replays, and nowhere else. */
+/** `POST /webhook-endpoints`: only this answer and its replays contain the secret. */
 @Injectable()
 export class EndpointOperation implements Operation {
   readonly name = 'POST /webhook-endpoints';
@@ -48,7 +48,7 @@ export class EndpointOperation implements Operation {
   }
 }
 
-/** `POST /webhook-endpoints/{id}/rotate-secret`: the object made is the secret; the old one signs for a day longer. */
+/** `POST /webhook-endpoints/{id}/rotate-secret` creates a secret; the previous one stays valid for 24 hours. */
 @Injectable()
 export class SecretRotationOperation implements Operation {
   readonly name = 'POST /webhook-endpoints/{id}/rotate-secret';

@@ -4,7 +4,7 @@ import type { Endpoint } from './endpoint.entity.js';
 
 export const ENDPOINT_COLUMNS = 'account_id, id, url, events, created_at, disabled_at';
 
-/** How long an old secret goes on signing after a rotation: time to bring the new one to every receiver. */
+/** How long the previous secret signs after a rotation: time to bring the new one to every receiver. */
 const ROTATION = "interval '24 hours'";
 
 export async function findEndpoint(
@@ -20,7 +20,6 @@ export async function findEndpoint(
   return rows[0];
 }
 
-/** Where an account has its events sent to. */
 export async function listEnabledEndpoints(tx: Tx, accountId: string): Promise<Endpoint[]> {
   return tx.query(
     `SELECT ${ENDPOINT_COLUMNS} FROM webhook_endpoints
@@ -29,7 +28,7 @@ export async function listEnabledEndpoints(tx: Tx, accountId: string): Promise<E
   );
 }
 
-/** Locks an endpoint, so that two rotations of its secret come one after the other. */
+/** Locks an endpoint, so that two rotations of its secret run one after the other. */
 export async function lockEndpoint(
   tx: Tx,
   accountId: string,
@@ -43,7 +42,7 @@ export async function lockEndpoint(
   return rows[0];
 }
 
-/** The receiver has said (410) that it wants no more. */
+/** The receiver answered 410 (Gone). */
 export async function disableEndpoint(tx: Tx, accountId: string, id: string): Promise<void> {
   await tx.query(
     `UPDATE webhook_endpoints SET disabled_at = now() WHERE account_id = $1 AND id = $2 AND disabled_at IS NULL`,
@@ -51,7 +50,7 @@ export async function disableEndpoint(tx: Tx, accountId: string, id: string): Pr
   );
 }
 
-/** @returns undefined if the id is taken by an endpoint that was not deleted. */
+/** @returns undefined if the id belongs to an endpoint that is not deleted. */
 export async function insertEndpoint(
   tx: Tx,
   { account_id, id, url, events }: Pick<Endpoint, 'account_id' | 'id' | 'url' | 'events'>,
@@ -66,7 +65,7 @@ export async function insertEndpoint(
     [account_id, id, url, JSON.stringify(events)],
   );
   if (rows[0]) {
-    // Of one that had this id before.
+    // Those of a deleted endpoint with the same id.
     await endSecrets(tx, account_id, id);
     await endDeliveries(tx, account_id, id, 'all');
   }
@@ -74,9 +73,9 @@ export async function insertEndpoint(
 }
 
 /**
- * Deletes an endpoint, and with it its secrets and what was still to be delivered: one that is made anew under its id
- * has neither. What an attempt is under way for ends with that. Again is no error.
- * @returns false if there never was one.
+ * Deletes an endpoint, ends its secrets and fails its pending deliveries, so that a new endpoint with the same id gets
+ * neither. Deliveries in flight finish. Idempotent.
+ * @returns false if the endpoint never existed.
  */
 export async function deleteEndpoint(tx: Tx, accountId: string, id: string): Promise<boolean> {
   const found = await tx.query(
@@ -98,7 +97,7 @@ async function endSecrets(tx: Tx, accountId: string, endpointId: string): Promis
   );
 }
 
-/** @param which `idle` spares those that an attempt is under way for: it may be that the receiver takes it. */
+/** @param which `idle` keeps deliveries in flight: the receiver may accept them. */
 async function endDeliveries(
   tx: Tx,
   accountId: string,
@@ -117,9 +116,9 @@ async function endDeliveries(
 }
 
 /**
- * Gives an endpoint a new secret. The one before it goes on signing for a while, older ones end: two are valid at most,
- * and who rotates twice has withdrawn a secret.
- * @returns the secret, or undefined if one was made under this id before.
+ * Gives an endpoint a new secret. The previous one stays valid for a while; older ones end at once. So at most two are
+ * valid, and rotating twice withdraws a secret.
+ * @returns the secret; undefined if this id made one before.
  */
 export async function addSecret(
   tx: Tx,
@@ -127,7 +126,7 @@ export async function addSecret(
   endpointId: string,
   id: string,
 ): Promise<string | undefined> {
-  // Standard Webhooks: 24 to 64 random bytes in base64 behind a prefix.
+  // Standard Webhooks: `whsec_` and 24 to 64 random bytes in base64.
   const secret = `whsec_${randomBytes(32).toString('base64')}`;
   const rows = await tx.query(
     `INSERT INTO webhook_secrets (account_id, id, endpoint_id, secret) VALUES ($1, $2, $3, $4)

@@ -2,7 +2,7 @@ const SECOND = 1_000;
 const MINUTE = 60 * SECOND;
 const HOUR = 60 * MINUTE;
 
-/** The pauses between attempts, in ms; some three days in all, before jitter. */
+/** The pauses between attempts, in ms: about three days in all, before jitter. */
 export const PAUSES_MS = [
   5 * SECOND,
   30 * SECOND,
@@ -17,15 +17,15 @@ export const PAUSES_MS = [
   24 * HOUR,
 ];
 
-/** Longer wishes of a receiver are cut to this, in ms. */
-const LONGEST_WISH_MS = 24 * HOUR;
+/** The longest `Retry-After` that is obeyed, in ms. Longer ones count as this. */
+const MAX_RETRY_AFTER_MS = 24 * HOUR;
 
-/** @returns ms until the next attempt after `attempts`, or undefined when it is over. */
+/** @returns the time until the attempt after number `attempts`, in ms; undefined if there is none. */
 export function pauseAfter(
   attempts: number,
   retryAfterMs = 0,
   random = Math.random(),
 ): number | undefined {
   const pause = PAUSES_MS[attempts - 1];
-  return pause && Math.max(pause * (0.75 + random / 2), Math.min(retryAfterMs, LONGEST_WISH_MS));
+  return pause && Math.max(pause * (0.75 + random / 2), Math.min(retryAfterMs, MAX_RETRY_AFTER_MS));
 }

@@ -9,35 +9,35 @@ import {
   type AddressPolicy,
 } from './address-policy.js';
 
-/** What came of one attempt. */
+/** The outcome of one attempt. */
 export interface Sent {
-  /** Absent if there was no answer. */
+  /** The HTTP status; absent if there was no answer. */
   status?: number;
-  /** What the receiver asks for, in ms. */
+  /** The receiver's `Retry-After`, in ms. */
   retryAfterMs?: number;
-  /** For the merchant to read. */
+  /** Text for the merchant. */
   error?: string;
 }
 
 export interface Message {
   url: string;
-  /** The event's id, the same on every try: the receiver deduplicates by it. */
+  /** The event's id, the same in every attempt: the receiver deduplicates by it. */
   id: string;
   body: string;
-  /** Each signs; two of them during a rotation. */
+  /** One signature for each; two during a rotation. */
   secrets: string[];
 }
 
 export interface Limits {
-  /** For the whole exchange, in ms. A receiver should answer first and work later. */
+  /** For the whole exchange, in ms. A receiver should answer first and process later. */
   timeoutMs: number;
-  /** Nobody reads the answer's body; a receiver that sends more is cut off. */
+  /** The answer's body is read up to this size and ignored; then the connection is closed. */
   answerBytes: number;
 }
 
 export const ANSWER_BYTES = 64 * 1024;
 
-/** More announcements of an answer (1xx) than anybody needs. */
+/** A receiver that sends more interim answers (1xx) than this is cut off. */
 const MOST_INTERIM = 10;
 
 class TookTooLong extends Error {
@@ -53,8 +53,8 @@ class AnswerTooLong extends Error {
 }
 
 /**
- * Sends one message as Standard Webhooks has it (spec version 1.0). Redirects are not followed: `node:http` does not,
- * and an address that was checked must not send us to one that was not. Never throws: every end is an outcome.
+ * Sends one message by Standard Webhooks 1.0. `node:http` follows no redirects, so a checked address cannot send us to
+ * an unchecked one. Never throws: every end is an outcome.
  * @param stopping ends the exchange early.
  */
 export async function send(
@@ -91,7 +91,7 @@ export async function send(
   }
 }
 
-/** In words of ours, or the error's code: its message would name addresses of our network. */
+/** Our own text or the error's code: the error's message would show addresses of our network. */
 function describe(error: unknown): string {
   if ([AddressRefused, AnswerTooLong, TookTooLong].some((ours) => error instanceof ours))
     return (error as Error).message;
@@ -101,8 +101,9 @@ function describe(error: unknown): string {
 }
 
 /**
- * Seconds or an HTTP date (RFC 9110, section 10.2.3) in the one form that may be sent, as milliseconds from now, however
- * many; `Date.parse` alone would read `120.5` and `-5` as dates. Anything else is no wish.
+ * Parses seconds or an HTTP date in its preferred form (RFC 9110, section 10.2.3). `Date.parse` alone would accept
+ * `120.5` and `-5`. Any other value is ignored.
+ * @returns ms from now, without an upper limit.
  */
 export function parseRetryAfter(value: string | undefined, now: Date): number | undefined {
   if (value === undefined) return undefined;
@@ -113,9 +114,9 @@ export function parseRetryAfter(value: string | undefined, now: Date): number | 
 }
 
 /**
- * The head of the answer is the answer. What follows is read within the limits, so that the connection closes in good
- * order, and then cut off; however it ends, it takes nothing back.
- * @throws what ended the exchange before there was a head.
+ * Resolves with the head of the answer. The body is read up to the limit, so that the connection closes in order.
+ * Errors after the head are ignored.
+ * @throws the error that ended the exchange before the head.
  */
 function post(
   url: URL,
@@ -131,13 +132,13 @@ function post(
       method: 'POST',
       headers,
       lookup: guardedLookup(policy),
-      agent: false, // a connection of its own: a slow receiver must not hold the next message's
+      agent: false, // one connection for each message: a slow receiver must not delay the next one
       signal,
     });
     let head: IncomingMessage | undefined;
     request.on('error', (error) => (head ? resolve(head) : reject(error)));
     request.on('upgrade', (response, socket) => {
-      socket.destroy(); // to another protocol, which nobody asked for
+      socket.destroy(); // we requested no upgrade
       resolve(response);
     });
     let interim = 0;
@@ -154,7 +155,7 @@ function post(
       response.on('error', () => {}); // `close` follows
       response.on('close', () => resolve(response));
     });
-    // Whatever else may end it: a promise that never settles would keep its slot for ever.
+    // Covers every other end: a promise that never settles would keep its slot forever.
     request.on('close', () => {
       if (!head) reject(new Error('closed without an answer'));
     });

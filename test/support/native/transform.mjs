@@ -5,11 +5,10 @@ import { relative, resolve } from 'node:path';
 import { transpiler } from '../../../build/compile.mjs';
 
 /**
- * Jest gives each test file modules of its own: each of a hundred files would load the application and its packages
- * again, 10 s of CPU for tests that take 2. This transform replaces the application and the packages by what Node's
- * own loader returns, so that a Jest worker loads them once. Test files and test/support/ stay Jest's: they are compiled
- * as the application is.
- * The application is the build that global-setup.mjs has made for this run.
+ * Jest loads modules anew for each test file: each of a hundred files would load the application and its packages
+ * again, 10 s of CPU for tests that take 2. This transform replaces application and packages with what Node's own
+ * loader returns, so that a Jest worker loads them once. Jest compiles test files and test/support/ itself, in the same
+ * way as the application. The application is the build that global-setup.mjs made for this run.
  */
 const ROOT = resolve(import.meta.dirname, '../../..');
 const require = createRequire(import.meta.url);
@@ -50,12 +49,12 @@ function compile(source, path) {
   return transpile(relative(ROOT, path), source, ROOT);
 }
 
-/** The global setup and the loading of Jest itself pass here, too: they are native as they are. */
+/** The global setup and Jest's own loading pass here, too; they are native already. */
 function inJestWorker() {
   return process.env.JEST_WORKER_ID !== undefined;
 }
 
-/** What Node loads for that path: our sources compiled, packages as they are. */
+/** What Node loads for a path: our compiled sources, or a package. */
 function nativePath(path) {
   if (!/^(src|migrations)\//.test(relative(ROOT, path))) return path;
   return resolve(process.env.CHARGE_ONCE_TEST_BUILD, 'modules', relative(ROOT, path)).replace(

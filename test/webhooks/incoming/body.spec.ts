@@ -12,7 +12,7 @@ import {
   type PendingCharge,
 } from './incoming.support.js';
 
-/** What is well signed and cannot be read. Each is refused or dropped, and none breaks the route. */
+/** Correctly signed but unreadable bodies. Each is refused or dropped, and none breaks the route. */
 let service: Service;
 let charge: PendingCharge;
 beforeAll(async () => {
@@ -47,7 +47,7 @@ describe('a signed body', () => {
     });
   });
 
-  test('is taken up to 1 MiB, and refused from the next byte on', async () => {
+  test('is accepted up to 1 MiB, and refused from the next byte on', async () => {
     const full = padded(LIMIT_BYTES);
     expect(Buffer.byteLength(full)).toBe(LIMIT_BYTES);
     expect((await deliver(service.apiUrl, full)).status).toBe(200);
@@ -56,7 +56,7 @@ describe('a signed body', () => {
     expect(over.body.detail).toContain('1024 KiB');
   });
 
-  test('may be deeper than what clients may send', async () => {
+  test('may be nested deeper than clients’ bodies', async () => {
     const depth = 10_000;
     const deep = `${'['.repeat(depth)}${']'.repeat(depth)}`;
     const text = JSON.stringify(event('ping', {})).replace('{}', `{"deep":${deep}}`);
@@ -88,8 +88,8 @@ describe('a signed body', () => {
     ['an id that is a number', { id: 17 }],
     ['an id that is too long', { id: `evt_${'x'.repeat(300)}` }],
   ])('about a charge of ours with %s is refused', async (_what, changes) => {
-    const told = { ...event('payment_intent.succeeded', intent(charge)), ...changes };
-    expect((await deliver(service.apiUrl, JSON.stringify(told))).status).toBe(400);
+    const sent = { ...event('payment_intent.succeeded', intent(charge)), ...changes };
+    expect((await deliver(service.apiUrl, JSON.stringify(sent))).status).toBe(400);
     await nothingIsStored();
   });
 
@@ -108,8 +108,8 @@ describe('a signed body', () => {
     ],
     ['a failure that is no text', { status: 'canceled', last_payment_error: { code: {} } }],
   ])('about a payment of ours with %s is refused', async (_what, changes) => {
-    const told = event('payment_intent.succeeded', intent(charge, changes));
-    expect((await deliver(service.apiUrl, JSON.stringify(told))).status).toBe(400);
+    const sent = event('payment_intent.succeeded', intent(charge, changes));
+    expect((await deliver(service.apiUrl, JSON.stringify(sent))).status).toBe(400);
     await nothingIsStored();
   });
 
@@ -143,18 +143,18 @@ describe('a signed body', () => {
     },
   );
 
-  test('with all of Unicode in it is applied', async () => {
+  test('with any Unicode in it is applied', async () => {
     const metadata = {
       charge: charge.id,
       account: charge.account,
       note: 'ǅ \u{1F469}\u200D\u{1F680} ﷽ \u202E',
     };
-    const told = event(
+    const sent = event(
       'payment_intent.succeeded',
-      intent(charge, { description: '\u0000 日本 \uD800', metadata }), // escaped, as JSON.stringify does
+      intent(charge, { description: '\u0000 日本 \uD800', metadata }), // escaped, as by JSON.stringify
     );
-    await tell(service.apiUrl, told);
-    expect(await statesOf(service, told.id)).toEqual(['applied']);
+    await tell(service.apiUrl, sent);
+    expect(await statesOf(service, sent.id)).toEqual(['applied']);
     expect(await statusOf(service, charge.id)).toBe('succeeded');
   });
 });

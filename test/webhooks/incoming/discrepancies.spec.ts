@@ -16,19 +16,19 @@ import {
   statesOf,
   statusOf,
   tell,
-  told,
+  eventTypesOf,
   type PendingCharge,
   type StripeEvent,
 } from './incoming.support.js';
 
-/** What contradicts our books is neither applied nor lost: a person finds it, and an operator sees that it is there. */
+/** A notification that contradicts our books is neither applied nor lost: it is parked, listed and counted. */
 let service: Service;
 beforeAll(async () => {
   service = await startListening();
 });
 afterAll(() => service.stop());
 
-/** Tells it, twice and under a second event id, and expects that it is parked once. */
+/** Sends it twice and with a second event id, and expects that it is parked once. */
 async function expectParked(news: StripeEvent, chargeId: string, reason: string): Promise<void> {
   const [before, list] = [await parkedInMetrics(service), await parked(service, chargeId)];
   const again = { ...news, id: `${news.id}x` };
@@ -57,27 +57,27 @@ describe('a payment is parked, counted and not applied', () => {
     const wrong = event('payment_intent.succeeded', intent(pending, changes));
     await expectParked(wrong, pending.id, 'amount_mismatch');
     expect(await statusOf(service, pending.id)).toBe('pending');
-    expect(await told(service, pending.id)).toEqual([]);
+    expect(await eventTypesOf(service, pending.id)).toEqual([]);
 
-    // A wrong failure does not end it either.
+    // A wrong failure does not end it, either.
     const failure = event('payment_intent.payment_failed', declined(pending, changes));
     await expectParked(failure, pending.id, 'amount_mismatch');
     expect(await statusOf(service, pending.id)).toBe('pending');
-    // The right news are applied all the same.
+    // The correct notification is still applied.
     const right = event('payment_intent.succeeded', await paymentOf(service, pending));
     await tell(service.apiUrl, right);
     expect(await statesOf(service, right.id)).toEqual(['applied']);
     expect(await statusOf(service, pending.id)).toBe('succeeded');
   });
 
-  test('when its charge had failed, once', async () => {
+  test('once, if its charge has failed', async () => {
     const failed = await ended('succeeds after it failed', 'pm_card_visa_chargeDeclined');
     const before = (await getCharge(service.apiUrl, failed.id)).text;
     const late = event('payment_intent.succeeded', intent(failed));
     await expectParked(late, failed.id, 'succeeded_after_failed');
     expect((await getCharge(service.apiUrl, failed.id)).text).toBe(before);
-    expect(await told(service, failed.id)).toEqual(['charge.failed']);
-    // The customer may have paid: nobody is sent for another attempt.
+    expect(await eventTypesOf(service, failed.id)).toEqual(['charge.failed']);
+    // The customer may have paid, so the answer offers no new key.
     await expireIn(service.db, 'succeeds after it failed', -1);
     const declinedCard = { payment_method: 'pm_card_visa_chargeDeclined' };
     expect(await charge(service.apiUrl, 'succeeds after it failed', declinedCard)).toMatchObject({
@@ -86,16 +86,16 @@ describe('a payment is parked, counted and not applied', () => {
     });
   });
 
-  test('when its charge is paid already, by another', async () => {
+  test('if another payment has paid its charge', async () => {
     const paid = await ended('paid twice', 'pm_card_visa');
     const before = (await getCharge(service.apiUrl, paid.id)).text;
     const second = event('payment_intent.succeeded', intent(paid));
     await expectParked(second, paid.id, 'second_payment');
     expect((await getCharge(service.apiUrl, paid.id)).text).toBe(before);
-    expect(await told(service, paid.id)).toEqual(['charge.succeeded']);
+    expect(await eventTypesOf(service, paid.id)).toEqual(['charge.succeeded']);
   });
 
-  test('when two payments for one pending charge are told at once: one of them pays it', async () => {
+  test('if two payments for one pending charge are reported at once: one of them pays it', async () => {
     const pending = await leavePending(service, 'two at once');
     const both = [intent(pending), intent(pending)];
     const news = both.map((each) => event('payment_intent.succeeded', each));
@@ -107,10 +107,10 @@ describe('a payment is parked, counted and not applied', () => {
     expect(await parked(service, pending.id)).toMatchObject([
       { reference: other.id, reason: 'second_payment' },
     ]);
-    expect(await told(service, pending.id)).toEqual(['charge.succeeded']);
+    expect(await eventTypesOf(service, pending.id)).toEqual(['charge.succeeded']);
   });
 
-  test('when its charge was reserved for another processor', async () => {
+  test('if its charge was reserved for another processor', async () => {
     const pending = await leavePending(service, 'another processor');
     await service.db.query(`UPDATE charges SET processor = 'stripe_test' WHERE id = $1`, [
       pending.id,
@@ -121,12 +121,12 @@ describe('a payment is parked, counted and not applied', () => {
   });
 });
 
-describe('a parked payment that a person resolves', () => {
+describe('a parked payment that an operator resolves', () => {
   const command = (...args: string[]) => runToEnd('jobs.js', service.env, args);
   const openNow = async () => (await command('list')).output;
   const declinedCard = { payment_method: 'pm_card_visa_chargeDeclined' };
 
-  test('leaves the list and the alarm, once; its row, and what depends on that, stay', async () => {
+  test('leaves the list and the alarm; its row and its effects stay', async () => {
     const failed = await ended('resolved', declinedCard.payment_method);
     const before = await parkedInMetrics(service);
     const late = event('payment_intent.succeeded', intent(failed));
@@ -152,7 +152,7 @@ describe('a parked payment that a person resolves', () => {
     expect(await openNow()).not.toContain(reference);
     expect(await parkedInMetrics(service)).toBe(before);
 
-    // The same report again opens nothing.
+    // The same report again opens no row.
     await tell(service.apiUrl, { ...late, id: `${late.id}x` });
     expect(await parkedInMetrics(service)).toBe(before);
     expect(await parked(service, failed.id)).toMatchObject([{ reference }]);
@@ -165,7 +165,7 @@ describe('a parked payment that a person resolves', () => {
     expect(audit.output).not.toMatch(new RegExp(`${reference}|${failed.id}`));
   });
 
-  test('keeps what the first person has done', async () => {
+  test('keeps the first resolution', async () => {
     const failed = await ended('resolved twice', declinedCard.payment_method);
     const late = event('payment_intent.succeeded', intent(failed));
     await tell(service.apiUrl, late);
@@ -179,7 +179,7 @@ describe('a parked payment that a person resolves', () => {
     expect(rows).toEqual([{ resolution: 'refunded by hand', open: false }]);
   });
 
-  test('is one that is parked', async () => {
+  test('must be parked', async () => {
     expect(await command('resolve', 'pi_none', 'refunded')).toEqual({
       exit: 1,
       output: 'No payment pi_none is parked; `list` shows those that are open.\n',
@@ -190,7 +190,7 @@ describe('a parked payment that a person resolves', () => {
 describe('a refund is parked, counted and not applied', () => {
   type Status = 'pending' | 'succeeded' | 'failed';
 
-  /** A refund of 5.00 by the API, in that state, and the object that the processor would show. */
+  /** A refund of 5.00 through the API, in that state, and its object at the processor. */
   async function refund(key: string, status: Status) {
     const paid = await ended(`refunded ${key}`, 'pm_card_visa');
     service.gate.be(status === 'succeeded' ? 'open' : 'refusing');
@@ -226,12 +226,12 @@ describe('a refund is parked, counted and not applied', () => {
     expect([await state(), await refunded()]).toEqual(['pending', 0]);
   });
 
-  test('when it succeeds after it had failed', async () => {
+  test('if it succeeds after it has failed', async () => {
     const { paid, object, state, refunded } = await refund('risen', 'failed');
     const news = event('refund.updated', object);
     await expectParked(news, paid.id, 'refund_succeeded_after_failed');
     expect([await state(), await refunded()]).toEqual(['failed', 0]);
-    // The money may be on its way: nobody is sent for another refund.
+    // The money may have moved, so the answer offers no new key.
     await expireIn(service.db, 'risen', -1);
     const url = `${service.apiUrl}/charges/${paid.id}/refunds`;
     expect(await send(url, { key: 'risen', body: { amount: 500 } })).toMatchObject({
@@ -240,14 +240,14 @@ describe('a refund is parked, counted and not applied', () => {
     });
   });
 
-  test('when it is a second one under the same name', async () => {
+  test('if it is a second one with the same name', async () => {
     const { paid, object, refunded } = await refund('second refund', 'succeeded');
     const news = event('refund.created', { ...object, id: 're_theSecond' });
     await expectParked(news, paid.id, 'second_refund');
     expect(await refunded()).toBe(500);
   });
 
-  test('but the failure of a pending one is its end: stored, and told to its client', async () => {
+  test('but the failure of a pending one ends it, and its client gets that answer', async () => {
     const { id, object, state } = await refund('fails', 'failed');
     expect(await state()).toBe('failed');
     const { charge: chargeId } = object.metadata;
@@ -262,7 +262,7 @@ describe('a refund is parked, counted and not applied', () => {
   });
 });
 
-describe('what is not about us is acknowledged, and nothing is stored', () => {
+describe('a notification about another program is acknowledged and not stored', () => {
   const rows = async () => (await service.db.query('SELECT id FROM processor_events')).rows.length;
 
   test.each<[string, (of: PendingCharge) => StripeEvent]>([

@@ -17,12 +17,14 @@ import {
   statesOf,
   statusOf,
   tell,
-  told,
+  eventTypesOf,
   type PendingCharge,
   type StripeEvent,
 } from './incoming.support.js';
 
-/** An event id is applied once, however often it comes, to however many, and whoever dies of it. */
+/**
+ * An event id is applied once, however often it is delivered, to however many processes, and whichever of them dies.
+ */
 let service: Service;
 let other: ApiProcess;
 beforeAll(async () => {
@@ -37,7 +39,7 @@ afterAll(async () => {
   }
 });
 
-/** A payment whose answer was lost, and the event that tells of it. */
+/** A payment whose answer was lost, and its event. */
 async function lostPayment(key: string): Promise<{ pending: PendingCharge; news: StripeEvent }> {
   const pending = await leavePending(service, key, 'losing');
   return { pending, news: event('payment_intent.succeeded', await paymentOf(service, pending)) };
@@ -45,7 +47,7 @@ async function lostPayment(key: string): Promise<{ pending: PendingCharge; news:
 
 async function expectAppliedOnce({ id }: PendingCharge, news: StripeEvent, key: string) {
   expect(await statesOf(service, news.id)).toEqual(['applied']);
-  expect(await told(service, id)).toEqual(['charge.succeeded']);
+  expect(await eventTypesOf(service, id)).toEqual(['charge.succeeded']);
   expect(await statusOf(service, id)).toBe('succeeded');
   const replay = await charge(service.apiUrl, key);
   expect(replay).toMatchObject({ status: 201, body: { id } });
@@ -63,7 +65,7 @@ describe('an event that is delivered', () => {
     await expectAppliedOnce(pending, news, 'twice');
   });
 
-  test('fifty times at once, to two API processes, is applied once', async () => {
+  test('fifty times at once to two API processes is applied once', async () => {
     const { pending, news } = await lostPayment('fifty');
     const text = JSON.stringify(news);
     const replies = await Promise.all(
@@ -73,7 +75,7 @@ describe('an event that is delivered', () => {
     await expectAppliedOnce(pending, news, 'fifty');
   });
 
-  test('fifty times with a different id each time is applied once, too', async () => {
+  test('fifty times, each with a different id, is applied once', async () => {
     const { pending, news } = await lostPayment('fifty ids');
     const ids = Array.from({ length: 50 }, (_, i) => `${news.id}${i}`);
     await Promise.all(
@@ -83,7 +85,7 @@ describe('an event that is delivered', () => {
     await expectAppliedOnce(pending, { ...news, id: ids[0]! }, 'fifty ids');
   });
 
-  test('again, because the answer to it was lost, is taken', async () => {
+  test('again, because its answer was lost, is accepted', async () => {
     const { pending, news } = await lostPayment('lost acknowledgement');
     const network = await lossyProxy(service.apiUrl);
     network.next('lose-response');
@@ -94,7 +96,7 @@ describe('an event that is delivered', () => {
     await expectAppliedOnce(pending, news, 'lost acknowledgement');
   });
 
-  test('while the database refuses it leaves nothing behind, and is applied when it comes again', async () => {
+  test('while the database refuses it leaves no row, and is applied when it is delivered again', async () => {
     const { pending, news } = await lostPayment('refused by the database');
     await service.db.query('ALTER TABLE events ADD CONSTRAINT none CHECK (false) NOT VALID');
     const refused = await deliver(service.apiUrl, JSON.stringify(news));
@@ -108,7 +110,7 @@ describe('an event that is delivered', () => {
 });
 
 describe('an API process that is killed (SIGKILL) inside the transaction', () => {
-  /** Where it is held up when it is killed, by a lock of the test's own. */
+  /** The lock of the test that holds it when it is killed. */
   test.each([
     [
       'with the event written and nothing else',
@@ -117,7 +119,7 @@ describe('an API process that is killed (SIGKILL) inside the transaction', () =>
     ['with the record seized', `SELECT 1 FROM charges WHERE id = $1 FOR UPDATE`],
     ['with the charge ended', `LOCK TABLE events IN EXCLUSIVE MODE`],
   ])(
-    '%s, leaves nothing; the next delivery is applied, once',
+    '%s, leaves no row; the next delivery is applied once',
     async (where, lock) => {
       const { pending, news } = await lostPayment(where);
       const dying = await service.startApiProcess();
@@ -135,7 +137,7 @@ describe('an API process that is killed (SIGKILL) inside the transaction', () =>
       await until(async () => (await heldUp()) === 0);
       expect(await statesOf(service, news.id)).toEqual([]);
       expect(await statusOf(service, pending.id)).toBe('pending');
-      expect(await told(service, pending.id)).toEqual([]);
+      expect(await eventTypesOf(service, pending.id)).toEqual([]);
 
       await tell(other.url, news);
       await tell(service.apiUrl, news);
@@ -144,7 +146,7 @@ describe('an API process that is killed (SIGKILL) inside the transaction', () =>
     240_000,
   );
 
-  test('is overtaken by a delivery that waits for it', async () => {
+  test('is followed by a waiting delivery, which applies the event', async () => {
     const { pending, news } = await lostPayment('overtaken');
     const dying = await service.startApiProcess();
     const blocker = new pg.Client({ connectionString: service.databaseUrl });
@@ -154,7 +156,7 @@ describe('an API process that is killed (SIGKILL) inside the transaction', () =>
     const lost = deliver(dying.url, JSON.stringify(news)).catch(() => 'lost');
     await until(async () => (await heldUp()) === 1);
     const second = deliver(service.apiUrl, JSON.stringify(news));
-    await until(async () => (await heldUp()) === 2); // it waits for the row of the same id
+    await until(async () => (await heldUp()) === 2); // waits for the row with the same id
     await dying.kill();
     await blocker.query('ROLLBACK');
     await blocker.end();
@@ -173,7 +175,7 @@ describe('an API process that is killed (SIGKILL) inside the transaction', () =>
   }
 });
 
-/** The same deliveries where nothing keeps them apart. */
+/** The same deliveries without the unique constraints. */
 describe('without the unique constraints', () => {
   let naive: Service;
   beforeAll(async () => {
@@ -192,15 +194,15 @@ describe('without the unique constraints', () => {
     return { failed, news: event('payment_intent.succeeded', intent(failed)) };
   }
 
-  test('on event ids, one event is taken as often as it comes', async () => {
+  test('on event ids, one event is accepted as often as it is delivered', async () => {
     const { failed, news } = await latePayment('naive');
     for (let i = 0; i < 10; i++) await tell(naive.apiUrl, news);
     expect(await statesOf(naive, news.id)).toHaveLength(10);
-    // The second guard still holds.
+    // The second guard still works.
     expect(await parked(naive, failed.id)).toHaveLength(1);
   });
 
-  test('on event ids and references, the money is there twice', async () => {
+  test('on event ids and references, the money is booked twice', async () => {
     await naive.db.query('ALTER TABLE parked_payments DROP CONSTRAINT parked_payments_pkey');
     const { failed, news } = await latePayment('more naive');
     await tell(naive.apiUrl, news);
@@ -208,7 +210,7 @@ describe('without the unique constraints', () => {
     expect(await parked(naive, failed.id)).toHaveLength(2);
   });
 
-  test('and with them, once', async () => {
+  test('with them, once', async () => {
     await charge(service.apiUrl, 'guarded', { payment_method: DECLINED });
     const { rows } = await service.db.query<PendingCharge>(
       `SELECT id, account_id AS account FROM charges WHERE status = 'failed'`,

@@ -6,10 +6,10 @@ import { metric } from '../../support/metrics.js';
 import { charge, getCharge, send, type Reply } from '../../support/raw-client.js';
 import { startService, type Service } from '../../support/service.js';
 
-/** What both sides know, and nobody else. */
+/** The secret that only the two sides know. */
 export const SECRET = 'whsec_of-these-tests';
 
-/** A service that believes what is signed with that secret. */
+/** A service that accepts notifications signed with that secret. */
 export function startListening(env: Record<string, string> = {}): Promise<Service> {
   return startService({ env: { PROCESSOR_WEBHOOK_SECRET: SECRET, ...env } });
 }
@@ -21,14 +21,14 @@ export interface StripeEvent {
   data: { object: Record<string, unknown> };
 }
 
-/** An event as the processor sends it. */
+/** An event, as the processor sends it. */
 export function event(type: string, object: object, id = newEventId()): StripeEvent {
   return { id, type, object: 'event', data: { object: object as Record<string, unknown> } };
 }
 
 export const newEventId = () => `evt_${randomUUID().replaceAll('-', '')}`;
 
-/** A payment of 12.00 for a charge of ours, as the processor would show it. */
+/** A payment of 12.00 for our charge, as the processor shows it. */
 export function intent(of: PendingCharge, changes: Record<string, unknown> = {}) {
   return {
     id: `pi_${randomUUID().replaceAll('-', '')}`,
@@ -53,7 +53,7 @@ export function signature(body: string, secret = SECRET, ageSeconds = 0): string
   return Stripe.webhooks.generateTestHeaderString({ payload: body, secret, timestamp });
 }
 
-/** Sends these bytes with this signature; null sends none. */
+/** Sends these bytes with this signature; null sends no signature. */
 export function deliver(
   apiUrl: string,
   body: string | Buffer,
@@ -67,7 +67,7 @@ export function deliver(
   });
 }
 
-/** Sends what the processor would send, and expects that it is taken. */
+/** Sends an event as the processor would, and expects 2xx. */
 export async function tell(apiUrl: string, what: StripeEvent): Promise<void> {
   expect(await deliver(apiUrl, JSON.stringify(what))).toMatchObject({
     status: 200,
@@ -112,7 +112,7 @@ export async function paymentOf(service: Service, { id }: PendingCharge): Promis
 export const statusOf = async ({ apiUrl }: Pick<Service, 'apiUrl'>, id: string) =>
   (await getCharge(apiUrl, id)).body.status;
 
-/** What has become of the events with this id; more than one would be one too many. */
+/** The states of the events with this id. There should be one. */
 export async function statesOf({ db }: Service, eventId: string): Promise<string[]> {
   const { rows } = await db.query<{ state: string }>(
     'SELECT state FROM processor_events WHERE id = $1',
@@ -121,8 +121,8 @@ export async function statesOf({ db }: Service, eventId: string): Promise<string
   return rows.map(({ state }) => state);
 }
 
-/** The types of our own events about an object: what has been told to the rest of the world. */
-export async function told({ db }: Service, cause: string): Promise<string[]> {
+/** The types of our events about an object, which merchants get. */
+export async function eventTypesOf({ db }: Service, cause: string): Promise<string[]> {
   const { rows } = await db.query<{ type: string }>(
     'SELECT type FROM events WHERE cause = $1 ORDER BY type',
     [cause],
@@ -139,5 +139,5 @@ export async function parked({ db }: Service, chargeId: string) {
   return rows;
 }
 
-/** What an operator sees. */
+/** The output of `npm run jobs -- list`. */
 export const parkedInMetrics = ({ apiUrl }: Service) => metric(apiUrl, 'parked_payments');

@@ -5,9 +5,9 @@ import { charge, chargeUntilAnswered, lookUp, send } from '../../support/raw-cli
 import { startSandboxProcess } from '../../support/sandbox-process.js';
 import type { Running, Service } from '../../support/service.js';
 import { until } from '../../support/until.js';
-import { SECRET, startListening, statusOf, told } from './incoming.support.js';
+import { SECRET, startListening, statusOf, eventTypesOf } from './incoming.support.js';
 
-/** A processor that tells what has happened, to whoever never heard its answer. A process of its own where it is killed. */
+/** A processor that sends webhooks about payments whose answer was lost. A separate process where it is killed. */
 let service: Service;
 let sender: Sandbox | undefined;
 let worker: Running | undefined;
@@ -38,7 +38,7 @@ async function startTelling(how: Partial<WebhookConfig> = {}): Promise<void> {
   sender = await startSandbox({ databaseUrl, webhook });
 }
 
-/** Each notification that was sent has been taken. */
+/** Checks that every notification was accepted. */
 const allTaken = () =>
   until(async () => {
     const { rows } = await service.db.query(
@@ -49,15 +49,15 @@ const allTaken = () =>
 
 describe('a charge whose answer was lost', () => {
   test.each(['pm_lab_timeout', 'pm_card_visa'])(
-    'is settled by the notification, without its client and without the sweep (%s)',
+    'is settled by the notification, without its client or the sweep (%s)',
     async (payment_method) => {
       const { apiUrl, gate, sandboxUrl } = service;
       if (payment_method === 'pm_card_visa') gate.be('losing');
       const lost = await charge(apiUrl, payment_method, { payment_method });
       expect(lost).toMatchObject({ status: 504, body: { retry: 'same_key' } });
       const id = lost.body.charge;
-      gate.be('refusing'); // nobody gets through to ask
-      expect(await statusOf(service, id)).toBe('pending'); // and without being told, nobody knows
+      gate.be('refusing'); // the sweep cannot reach the processor
+      expect(await statusOf(service, id)).toBe('pending'); // without the notification, it stays pending
       await startTelling();
       await until(async () => (await statusOf(service, id)) === 'succeeded');
       const retry = await charge(apiUrl, payment_method, { payment_method });
@@ -65,11 +65,11 @@ describe('a charge whose answer was lost', () => {
       expect(retry.headers['idempotent-replayed']).toBe('true');
       expect((await lookUp(apiUrl, payment_method)).body.attempts).toBe(1);
       expect(await paymentsOf(sandboxUrl, id)).toHaveLength(1);
-      expect(await told(service, id)).toEqual(['charge.succeeded']);
+      expect(await eventTypesOf(service, id)).toEqual(['charge.succeeded']);
     },
   );
 
-  test('is settled before the sweep gets through, and the sweep then finds nothing to do', async () => {
+  test('is settled before the sweep reaches the processor; the sweep then does nothing', async () => {
     const { apiUrl, gate, sandboxUrl } = service;
     gate.be('losing');
     const lost = await charge(apiUrl, 'before the sweep');
@@ -77,7 +77,7 @@ describe('a charge whose answer was lost', () => {
     gate.be('refusing');
     worker = await service.startWorker();
     const before = gate.attempts(id);
-    await until(async () => gate.attempts(id) > before); // the sweep is at work, in vain
+    await until(async () => gate.attempts(id) > before); // the sweep tries without success
     await startTelling();
     await until(async () => (await statusOf(service, id)) === 'succeeded');
     gate.be('open');
@@ -103,7 +103,7 @@ describe('a charge whose answer was lost', () => {
     });
   });
 
-  test('because the processor had failed after it charged is settled by what it tells', async () => {
+  test('because the processor failed after it charged is settled by the notification', async () => {
     const { apiUrl, gate } = service;
     const failing = { payment_method: 'pm_lab_error_after_charge' };
     gate.be('losing');
@@ -114,8 +114,8 @@ describe('a charge whose answer was lost', () => {
   });
 });
 
-describe('a processor that tells everything at once, three times, and in no order', () => {
-  test('makes one end, one event and one answer of each purchase and each refund', async () => {
+describe('a processor that sends everything at once, three times, in any order', () => {
+  test('leaves one end, one event and one answer of each purchase and each refund', async () => {
     const { apiUrl, sandboxUrl } = service;
     await startTelling({ copies: 3, shuffleMs: 300 });
     worker = await service.startWorker();
@@ -133,7 +133,7 @@ describe('a processor that tells everything at once, three times, and in no orde
         if (end.status !== 201) return end;
         const url = `${apiUrl}/charges/${end.body.id}/refunds`;
         const refund = await send(url, { key: `${key} back`, body: { amount: 100 } });
-        // Open: in doubt, or on a slow machine another holder is at it. What the processor tells, or the sweep, ends it.
+        // Pending: unknown, or another holder works on it. The notification or the sweep ends it.
         if (refund.status !== 201) expect(refund.body.retry).toBe('same_key');
         return end;
       }),
@@ -149,7 +149,7 @@ describe('a processor that tells everything at once, three times, and in no orde
       const again = await charge(apiUrl, key, method);
       expect([again.status, again.text]).toEqual([end.status, end.text]);
       const id = end.status === 201 ? end.body.id : end.body.charge;
-      expect(await told(service, id)).toEqual([
+      expect(await eventTypesOf(service, id)).toEqual([
         end.status === 201 ? 'charge.succeeded' : 'charge.failed',
       ]);
     }
@@ -164,8 +164,8 @@ describe('a processor that tells everything at once, three times, and in no orde
   });
 });
 
-describe('a processor that is killed while nobody takes what it tells', () => {
-  test('goes on when both are back: nothing is lost, and nothing is applied twice', async () => {
+describe('a processor that is killed while its notifications are not accepted', () => {
+  test('continues when both are up: nothing is lost, and nothing is applied twice', async () => {
     const { apiUrl, gate } = service;
     gate.be('losing');
     const { body } = await charge(apiUrl, 'both away');
@@ -187,7 +187,7 @@ describe('a processor that is killed while nobody takes what it tells', () => {
     expect(await statusOf(service, body.charge)).toBe('pending');
     await startTelling();
     await until(async () => (await statusOf(service, body.charge)) === 'succeeded');
-    expect(await told(service, body.charge)).toEqual(['charge.succeeded']);
+    expect(await eventTypesOf(service, body.charge)).toEqual(['charge.succeeded']);
     await allTaken();
   });
 });

@@ -6,7 +6,7 @@ import { startStack, type Stack } from '../../support/stack.js';
 import { until } from '../../support/until.js';
 import { deliver, event, signature } from './incoming.support.js';
 
-/** What a person who types `npm start` sees: the faults of the lab first, and then the notification. */
+/** What a user of `npm start` sees: first the lab's faults, then the notification. */
 let stack: Stack;
 beforeAll(async () => {
   stack = await startStack({ env: { PROCESSOR_TIMEOUT_MS: '5000' } });
@@ -26,13 +26,13 @@ interface Told {
   data: { object: { metadata: { charge?: string } } };
 }
 
-/** What curl shows of the processor. */
+/** The processor's ledger, as curl shows it. */
 async function toldOf(charge: string): Promise<Told[]> {
   const { body } = await send(`${stack.sandboxUrl}/v1/events?limit=100`, { apiKey: 'sk_test_any' });
   return (body.data as Told[]).filter(({ data }) => data.object.metadata.charge === charge);
 }
 
-test('a charge that times out answers 504; its notification settles it, also while the worker sleeps', async () => {
+test('a charge that times out is 504; its notification settles it, even while the worker sleeps', async () => {
   const { apiUrl, sandboxUrl } = stack;
   const worker = await stack.workerPid();
   signal(worker, 'SIGSTOP');
@@ -52,7 +52,7 @@ test('a charge that times out answers 504; its notification settles it, also whi
   }
 });
 
-test('an answer that is not lost comes before its notification, and the notification changes nothing', async () => {
+test('after an answer that is not lost, the notification changes nothing', async () => {
   const { apiUrl, sandboxUrl } = stack;
   const first = await charge(apiUrl, 'answered');
   expect(first.status).toBe(201);
@@ -61,7 +61,7 @@ test('an answer that is not lost comes before its notification, and the notifica
   const delivered = () =>
     until(async () => (await toldOf(id)).every(({ pending_webhooks: left }) => left === 0));
   await delivered();
-  // Again, by hand, as the comment in the sandbox shows it.
+  // Again by hand, as the comment in the sandbox shows.
   const [news] = await toldOf(id);
   await send(`${sandboxUrl}/v1/events/${news!.id}/retry`, {
     method: 'POST',
@@ -71,7 +71,7 @@ test('an answer that is not lost comes before its notification, and the notifica
   expect((await charge(apiUrl, 'answered')).text).toBe(first.text);
 });
 
-test('nobody else can sign for the processor: the secret is of this start alone', async () => {
+test('only the processor can sign: each start has its own secret', async () => {
   const body = JSON.stringify(event('ping', {}));
   for (const secret of ['whsec_sandbox', 'sk_test_acme'])
     expect((await deliver(stack.apiUrl, body, signature(body, secret))).status).toBe(400);

@@ -19,12 +19,12 @@ import {
   statesOf,
   statusOf,
   tell,
-  told,
+  eventTypesOf,
   parked,
   parkedInMetrics,
 } from './incoming.support.js';
 
-/** Notifications come late, before their time, and not in the order in which things happened. */
+/** Notifications arrive late, early, and out of order. */
 let service: Service;
 let worker: Running | undefined;
 beforeAll(async () => {
@@ -44,13 +44,13 @@ afterAll(async () => {
   }
 });
 
-/** The worker, whose sweep does not reach the processor: what ends a charge is a notification. */
+/** The worker. Its sweep cannot reach the processor, so only notifications end charges. */
 async function startWorkerWithoutProcessor(): Promise<void> {
   service.gate.be('refusing');
   worker = await service.startWorker();
 }
 
-/** What no test has ended, the sweep does. */
+/** The sweep ends what no test has ended. */
 async function chargesEnded(): Promise<void> {
   await service.db.query(
     'UPDATE idempotency_records SET next_attempt_at = now() WHERE next_attempt_at > now()',
@@ -63,7 +63,7 @@ async function chargesEnded(): Promise<void> {
   await worker.stop();
 }
 
-/** A database that was restored from before the charge; the returned function brings a newer one back. */
+/** A database restored from before the charge. The returned function restores a newer one. */
 async function restoreOlderBackup(table: 'charges' | 'refunds', id: string) {
   const { db } = service;
   const { rows: objects } = await db.query(`DELETE FROM ${table} WHERE id = $1 RETURNING *`, [id]);
@@ -89,10 +89,10 @@ const isBytes = (value: unknown): value is { data: number[] } =>
 const hexOf = ({ data }: { data: number[] }) => `\\x${Buffer.from(data).toString('hex')}`;
 
 describe('a notification before the charge', () => {
-  test('that has not committed yet is kept, and applied when it has', async () => {
+  test('that has not committed yet waits, and is applied afterwards', async () => {
     const sleeper = await service.startApiProcess({ naps: true });
     const order = await chargeOf('a transaction', service.apiUrl, 'uncommitted');
-    await sleeper.napAt('reserve-written'); // in the transaction that reserves
+    await sleeper.napAt('reserve-written'); // in the reserving transaction
     const reply = charge(sleeper.url, 'uncommitted', { ...order, payment_method: DECLINED });
     await sleeper.asleep();
     await expectKept('uncommitted', async () => {
@@ -102,7 +102,7 @@ describe('a notification before the charge', () => {
     await sleeper.kill();
   });
 
-  test('whose one statement has not ended yet is kept, and applied when it has', async () => {
+  test('whose single statement has not ended yet waits, and is applied afterwards', async () => {
     const account = await demoAccount();
     const key = 'in its statement';
     const idOf = () => deriveId('ch', account, 'POST /charges', key);
@@ -114,7 +114,7 @@ describe('a notification before the charge', () => {
     });
   });
 
-  /** @param commit lets the charge commit that is about to be reserved, and returns its answer. */
+  /** @param commit lets the reserving charge commit, and returns its answer. */
   async function expectKept(key: string, commit: () => Promise<Reply>): Promise<void> {
     const account = await demoAccount();
     const id = deriveId('ch', account, 'POST /charges', key);
@@ -128,10 +128,10 @@ describe('a notification before the charge', () => {
     });
     worker = await service.startWorker();
     await until(async () => (await statesOf(service, early.id))[0] === 'applied');
-    expect(await told(service, id)).toEqual(['charge.failed']);
+    expect(await eventTypesOf(service, id)).toEqual(['charge.failed']);
   }
 
-  test('that is not there is kept and applied when it appears, and its client is told', async () => {
+  test('that does not exist waits and is applied when it appears; the client gets the answer', async () => {
     const pending = await leavePending(service, 'restored', 'losing');
     const restore = await restoreOlderBackup('charges', pending.id);
     const early = event('payment_intent.succeeded', await paymentOf(service, pending));
@@ -146,10 +146,10 @@ describe('a notification before the charge', () => {
     const retry = await charge(service.apiUrl, 'restored');
     expect(retry).toMatchObject({ status: 201, body: { id: pending.id, status: 'succeeded' } });
     expect(retry.headers['idempotent-replayed']).toBe('true');
-    expect(await told(service, pending.id)).toEqual(['charge.succeeded']);
+    expect(await eventTypesOf(service, pending.id)).toEqual(['charge.succeeded']);
   });
 
-  test('that its client makes a second time finds it paid once', async () => {
+  test('that its client makes again is paid once', async () => {
     const pending = await leavePending(service, 'made again', 'losing');
     await restoreOlderBackup('charges', pending.id);
     const early = event('payment_intent.succeeded', await paymentOf(service, pending));
@@ -158,10 +158,10 @@ describe('a notification before the charge', () => {
     expect(again).toMatchObject({ status: 201, body: { id: pending.id } });
     await startWorkerWithoutProcessor();
     await until(async () => (await statesOf(service, early.id))[0] === 'applied');
-    expect(await told(service, pending.id)).toEqual(['charge.succeeded']);
+    expect(await eventTypesOf(service, pending.id)).toEqual(['charge.succeeded']);
   });
 
-  test('that never comes is kept for thirty days and then removed', async () => {
+  test('that never appears: the notification is removed after thirty days', async () => {
     const nobody = await chargeThatNeverComes();
     const [young, old] = [
       event('payment_intent.succeeded', intent(nobody)),
@@ -176,7 +176,7 @@ describe('a notification before the charge', () => {
     await service.db.query('DELETE FROM processor_events WHERE id = $1', [young.id]);
   });
 
-  test('that was applied is remembered as long as it may be delivered again: thirty days', async () => {
+  test('that was applied is kept for thirty days, as long as it may be delivered again', async () => {
     const { body } = await charge(service.apiUrl, 'remembered');
     const of = { id: body.id, account: await demoAccount() };
     const paid = await paymentOf(service, of);
@@ -190,14 +190,14 @@ describe('a notification before the charge', () => {
     await startWorkerWithoutProcessor();
     await until(async () => (await statesOf(service, old.id)).length === 0);
     expect(await statesOf(service, young.id)).toEqual(['applied']);
-    // One that came again all the same would change nothing.
+    // A later repeat would change nothing.
     const before = (await getCharge(service.apiUrl, of.id)).text;
     await tell(service.apiUrl, old);
     expect((await getCharge(service.apiUrl, of.id)).text).toBe(before);
-    expect(await told(service, of.id)).toEqual(['charge.succeeded']);
+    expect(await eventTypesOf(service, of.id)).toEqual(['charge.succeeded']);
   });
 
-  test('that came, but could not be applied for thirty days, is parked and counted', async () => {
+  test('that could not be applied for thirty days is parked and counted', async () => {
     const pending = await leavePending(service, 'never applied', 'losing');
     const restore = await restoreOlderBackup('charges', pending.id);
     const paid = event('payment_intent.succeeded', await paymentOf(service, pending));
@@ -220,7 +220,7 @@ describe('a notification before the charge', () => {
     expect(await parkedInMetrics(service)).toBe(before + 1);
   });
 
-  test('that is too old is parked, also behind an older one of another account that cannot be', async () => {
+  test('that is too old is parked, even if an older one of another account cannot be', async () => {
     const { body } = await charge(service.apiUrl, 'behind a bad one');
     const of = { id: body.id, account: await demoAccount() };
     const old = event('payment_intent.succeeded', intent(of));
@@ -238,7 +238,7 @@ describe('a notification before the charge', () => {
     await service.db.query(`DELETE FROM processor_events WHERE id = 'evt_bad'`);
   });
 
-  test('that could not be applied to a failed charge lets its client begin no other attempt', async () => {
+  test('that could not be applied to a failed charge: its client may not use a new key', async () => {
     const method = { payment_method: DECLINED };
     const { body } = await charge(service.apiUrl, 'failed and never applied', method);
     const of = { id: String(body.charge), account: await demoAccount() };
@@ -253,7 +253,7 @@ describe('a notification before the charge', () => {
     });
   });
 
-  test('in the name of another account is not taken for it', async () => {
+  test('with another account in its metadata is not applied', async () => {
     const pending = await leavePending(service, 'two accounts', 'losing');
     const { rows } = await service.db.query<{ id: string }>(
       'SELECT id FROM accounts WHERE id <> $1 LIMIT 1',
@@ -268,9 +268,9 @@ describe('a notification before the charge', () => {
     await startWorkerWithoutProcessor();
     await oneRound();
     expect(await statesOf(service, theirs.id)).toEqual(['waiting']);
-    expect(await statesOf(service, unknown.id)).toEqual([]); // somebody else’s: nothing is kept
+    expect(await statesOf(service, unknown.id)).toEqual([]); // another installation’s: not stored
     expect(await statusOf(service, pending.id)).toBe('pending');
-    // Its own account's does.
+    // With its own account, it is applied.
     await tell(
       service.apiUrl,
       event('payment_intent.succeeded', await paymentOf(service, pending)),
@@ -279,13 +279,13 @@ describe('a notification before the charge', () => {
   });
 });
 
-describe('among those that wait', () => {
-  test('a hundred and fifty that cannot be applied yet hold up no other', async () => {
+describe('among waiting notifications', () => {
+  test('a hundred and fifty that cannot be applied yet do not block others', async () => {
     const pending = await leavePending(service, 'behind many', 'losing');
     const restore = await restoreOlderBackup('charges', pending.id);
     const early = event('payment_intent.succeeded', await paymentOf(service, pending));
     await tell(service.apiUrl, early);
-    // Older, about refunds that are not there of a charge that is.
+    // Older ones, about missing refunds of an existing charge.
     await service.db.query(
       `INSERT INTO processor_events (processor, id, type, account_id, charge_id, refund_id, state, fact, received_at)
        SELECT processor, 'evt_old_' || nr, 'refund.created', account_id, charge_id, 're_absent', 'waiting', fact,
@@ -299,7 +299,7 @@ describe('among those that wait', () => {
     await service.db.query(`DELETE FROM processor_events WHERE id LIKE 'evt_old_%'`);
   });
 
-  test('one that fails each time holds up no other', async () => {
+  test('one that always fails does not block others', async () => {
     const pending = await leavePending(service, 'behind poison', 'losing');
     const restore = await restoreOlderBackup('charges', pending.id);
     const early = event('payment_intent.succeeded', await paymentOf(service, pending));
@@ -320,7 +320,7 @@ describe('among those that wait', () => {
   });
 });
 
-describe('old news', () => {
+describe('an old notification', () => {
   test('of a failure, after the success, changes nothing', async () => {
     const pending = await leavePending(service, 'failed after succeeded', 'losing');
     const paid = await paymentOf(service, pending);
@@ -330,10 +330,10 @@ describe('old news', () => {
     await tell(service.apiUrl, old);
     expect(await statesOf(service, old.id)).toEqual(['applied']);
     expect((await getCharge(service.apiUrl, pending.id)).text).toBe(before);
-    expect(await told(service, pending.id)).toEqual(['charge.succeeded']);
+    expect(await eventTypesOf(service, pending.id)).toEqual(['charge.succeeded']);
   });
 
-  test('of an end that the client was told long ago changes nothing, however often it comes', async () => {
+  test('of an end that the client already knows changes nothing, however often it arrives', async () => {
     const reply = await charge(service.apiUrl, 'old news');
     const id = reply.body.id;
     const paid = await paymentOf(service, { id, account: await accountOf(service, id) });
@@ -343,12 +343,12 @@ describe('old news', () => {
       expect(await statesOf(service, again.id)).toEqual(['applied']);
     }
     expect((await charge(service.apiUrl, 'old news')).text).toBe(reply.text);
-    expect(await told(service, id)).toEqual(['charge.succeeded']);
+    expect(await eventTypesOf(service, id)).toEqual(['charge.succeeded']);
   });
 });
 
 describe('a refund', () => {
-  test('that failed, and of which a notification could not be applied, lets its client ask for no other', async () => {
+  test('that failed and has a notification that could not be applied: its client may not use a new key', async () => {
     const { body } = await charge(service.apiUrl, 'paid and refunded in vain');
     const url = `${service.apiUrl}/charges/${body.id}/refunds`;
     const again = () => send(url, { key: 'in vain', body: { amount: 500 } });
@@ -372,7 +372,7 @@ describe('a refund', () => {
     });
   });
 
-  /** A refund that went back, but whose answer was lost. */
+  /** A succeeded refund whose answer was lost. */
   async function leaveRefundPending(key: string) {
     const { body } = await charge(service.apiUrl, `paid for ${key}`);
     service.gate.be('losing');
@@ -396,15 +396,15 @@ describe('a refund', () => {
     expect(retry).toMatchObject({ status: 201, body: { id, status: 'succeeded' } });
     expect(retry.headers['idempotent-replayed']).toBe('true');
     expect((await getCharge(service.apiUrl, chargeId)).body.amount_refunded).toBe(500);
-    expect(await told(service, id)).toEqual(['charge.refunded']);
-    // Later news of the same changes nothing.
+    expect(await eventTypesOf(service, id)).toEqual(['charge.refunded']);
+    // A later notification changes nothing.
     const later = event('refund.updated', object);
     await tell(service.apiUrl, later);
     expect(await statesOf(service, later.id)).toEqual(['applied']);
     expect((await getCharge(service.apiUrl, chargeId)).body.amount_refunded).toBe(500);
   });
 
-  test('whose notification comes before its row is settled when the row is there', async () => {
+  test('whose notification arrives before its row is settled when the row exists', async () => {
     const { id, chargeId, object } = await leaveRefundPending('early refund');
     const restore = await restoreOlderBackup('refunds', id);
     const early = event('refund.created', object);
@@ -417,7 +417,7 @@ describe('a refund', () => {
     expect((await getCharge(service.apiUrl, chargeId)).body.amount_refunded).toBe(500);
   });
 
-  test('is not settled by news that it is on its way', async () => {
+  test('is not settled by a notification that it is pending', async () => {
     const { id, object } = await leaveRefundPending('on its way');
     const news = event('refund.created', { ...object, status: 'pending' });
     await tell(service.apiUrl, news);
@@ -447,7 +447,7 @@ async function receivedAgo(id: string, age: string): Promise<void> {
   );
 }
 
-/** One that came 31 days ago and cannot be applied: it tells no end. */
+/** A notification of 31 days ago that cannot be applied: it reports no final state. */
 async function leaveWaiting(
   { id, type, data }: ReturnType<typeof event>,
   of: { account: string; charge?: string; id: string },
@@ -462,7 +462,7 @@ async function leaveWaiting(
   );
 }
 
-/** A key whose answer is older than it is kept. */
+/** A key whose stored answer has expired. */
 async function letExpire(key: string, table: 'charges' | 'refunds', id: string): Promise<void> {
   await service.db.query(
     `UPDATE ${table} SET settled_at = settled_at - interval '8 days' WHERE id = $1`,
@@ -476,7 +476,7 @@ async function chargeThatNeverComes() {
   return { id: deriveId('ch', account, 'POST /charges', 'never'), account };
 }
 
-/** The worker has looked at all that waits: what waited longer than anything is gone. */
+/** Resolves when the worker has read all waiting notifications: the oldest one of all is gone. */
 async function oneRound(): Promise<void> {
   const old = event('payment_intent.succeeded', intent(await chargeThatNeverComes()));
   await tell(service.apiUrl, old);

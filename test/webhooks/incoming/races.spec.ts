@@ -20,13 +20,13 @@ import {
   statesOf,
   statusOf,
   tell,
-  told,
+  eventTypesOf,
   type StripeEvent,
 } from './incoming.support.js';
 
 /**
- * The notification, the holder of the lease and recovery bring the same news at the same time. Whoever is first
- * writes; the others find it done: one event, one answer, and every replay carries its bytes.
+ * The notification, the lease holder and recovery have the same outcome at the same time. The first one writes it; the
+ * others find it done: one event, one answer, and every replay has its bytes.
  */
 let service: Service;
 let sleeper: ApiProcess;
@@ -47,7 +47,7 @@ afterAll(async () => {
   }
 });
 
-/** Sends a charge to a process that falls asleep at that point. */
+/** Sends a charge to a process that stops at that point. */
 async function fallAsleep(at: ProbePoint, key: string, body = {}) {
   await sleeper.napAt(at);
   const reply = charge(sleeper.url, key, body);
@@ -69,14 +69,14 @@ async function expectOneEnd(id: string, key: string, replies: Reply[], body = {}
   expect(replay).toMatchObject({ status: 201, body: { id, status: 'succeeded' } });
   expect(replay.headers['idempotent-replayed']).toBe('true');
   for (const reply of replies) expect(reply.text).toBe(replay.text);
-  expect(await told(service, id)).toEqual(['charge.succeeded']);
+  expect(await eventTypesOf(service, id)).toEqual(['charge.succeeded']);
   expect(await paymentsOf(service.sandboxUrl, id)).toHaveLength(1);
   expect(await parked(service, id)).toEqual([]);
 }
 
 describe('the notification and the holder of the lease', () => {
   test.each(WAYS)(
-    'the notification is first: the holder, who had the answer, writes nothing (%s) and replays',
+    'the notification is first: the holder writes nothing (%s) and replays',
     async (way) => {
       const key = `notified first ${way}`;
       const body = await chargeOf(way, service.apiUrl, key);
@@ -93,7 +93,7 @@ describe('the notification and the holder of the lease', () => {
     },
   );
 
-  test('the holder is first, and has not committed: the notification waits and finds it done', async () => {
+  test('the holder is first but has not committed: the notification waits and finds it done', async () => {
     const body = await chargeOf('a transaction', service.apiUrl, 'settled first');
     const { id, reply } = await fallAsleep('settle-written', 'settled first', body);
     const news = await newsOf(id);
@@ -103,10 +103,10 @@ describe('the notification and the holder of the lease', () => {
     await expectHolderFirst(id, 'settled first', { reply, waiting, news, body });
   });
 
-  test('the holder is first, and its one statement has not ended: the notification waits, too', async () => {
+  test('the holder is first but its single statement has not ended: the notification waits', async () => {
     const { id, reply } = await fallAsleep('after-perform', 'statement first');
     const news = await newsOf(id);
-    // The statement has written the record, and waits for the charge.
+    // The statement has written the record and waits for the charge.
     const release = await block('SELECT FROM charges WHERE id = $1 FOR UPDATE', [id]);
     sleeper.wake();
     await until(async () => (await connectionsHeldUp()) === 1);
@@ -129,13 +129,13 @@ describe('the notification and the holder of the lease', () => {
   }
 
   test.each(WAYS)(
-    'the notification is first, and has not committed: the holder (%s) waits and finds it done',
+    'the notification is first but has not committed: the holder (%s) waits and finds it done',
     async (way) => {
       const key = `both at once ${way}`;
       const body = await chargeOf(way, service.apiUrl, key);
       const { id, reply } = await fallAsleep('after-perform', key, body);
       const news = await newsOf(id);
-      // It gets as far as the event that it wants to write.
+      // It stops at the event that it wants to insert.
       const release = await block('LOCK TABLE events IN EXCLUSIVE MODE');
       const delivered = deliver(service.apiUrl, JSON.stringify(news));
       await until(async () => (await connectionsHeldUp()) === 1);
@@ -149,7 +149,7 @@ describe('the notification and the holder of the lease', () => {
     },
   );
 
-  test('a duplicate that waits for the holder gets what the notification wrote', async () => {
+  test('a duplicate that waits for the holder gets the notification’s answer', async () => {
     const { id, reply } = await fallAsleep('after-perform', 'with a duplicate');
     const news = await newsOf(id);
     const duplicate = charge(service.apiUrl, 'with a duplicate');
@@ -160,23 +160,23 @@ describe('the notification and the holder of the lease', () => {
     await expectOneEnd(id, 'with a duplicate', [waited, await reply]);
   });
 
-  test('the lease is given back, and the 504 is on its way: the retry finds the notification’s answer', async () => {
+  test('the lease is released and the 504 not yet sent: the retry gets the notification’s answer', async () => {
     const { id } = await leavePending(service, 'after the 504', 'losing');
     await tell(service.apiUrl, await newsOf(id));
     const { attempts } = (await lookUp(service.apiUrl, 'after the 504')).body;
     await expectOneEnd(id, 'after the 504', []);
-    expect(attempts).toBe(1); // nobody had to ask the processor again
+    expect(attempts).toBe(1); // the processor was not called again
   });
 });
 
 describe('the notification and recovery', () => {
-  test('the notification is first while the sweep asks the processor: the sweep writes nothing', async () => {
+  test('the notification is first while the sweep calls the processor: the sweep writes nothing', async () => {
     const { gate } = service;
     const { id } = await leavePending(service, 'swept', 'losing');
     const open = gate.close();
     const before = gate.attempts(id);
     worker = await service.startWorker();
-    await until(async () => gate.attempts(id) > before); // the sweep's repeat waits at the gate
+    await until(async () => gate.attempts(id) > before); // the sweep's call waits at the gate
     const news = await newsOf(id);
     await tell(service.apiUrl, news);
     const written = await recordOf(id);
@@ -198,7 +198,7 @@ describe('the notification and recovery', () => {
     await expectOneEnd(id, 'swept first', []);
   });
 
-  test('twenty charges, each of which the sweep, two retries and two notifications end at once', async () => {
+  test('twenty charges that the sweep, two retries and two notifications try to end at once', async () => {
     const keys = Array.from({ length: 20 }, (_, nr) => `crowd ${nr}`);
     service.gate.be('losing');
     const lost = await Promise.all(keys.map((key) => charge(service.apiUrl, key)));
@@ -218,11 +218,11 @@ describe('the notification and recovery', () => {
   });
 });
 
-describe('a holder that has lost its lease brings a success', () => {
-  test('while the new holder, who was told that nothing happened, has not settled: the success stands', async () => {
+describe('a holder that has lost its lease has a success', () => {
+  test('and the new holder, which believes that nothing happened, has not settled: the success counts', async () => {
     const { db } = service;
     const { id, reply } = await fallAsleep('after-perform', 'late success');
-    // The processor forgets the key, which defeats the fence, and the payment stands where nobody looks.
+    // The processor forgets the key, which defeats the fence, and the payment is outside of the span that is read.
     await forgetAtProcessor(db, id);
     await db.query(
       `UPDATE sandbox.payment_intents SET created_at = created_at - interval '2 hours'
@@ -253,7 +253,7 @@ const recordOf = async (id: string) =>
   (await service.db.query('SELECT * FROM idempotency_records WHERE resource_id = $1', [id]))
     .rows[0];
 
-/** Another session that holds a lock. @returns what ends it. */
+/** Locks in another session. @returns the function that releases it. */
 async function block(sql: string, values: unknown[] = []): Promise<() => Promise<void>> {
   const blocker = new pg.Client({ connectionString: service.databaseUrl });
   await blocker.connect();

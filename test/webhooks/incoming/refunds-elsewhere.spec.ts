@@ -17,10 +17,10 @@ import {
   statesOf,
   statusOf,
   tell,
-  told,
+  eventTypesOf,
 } from './incoming.support.js';
 
-/** Money that moves without us: a refund made at the processor's desk, and one that fails after it had succeeded. */
+/** Money that moves without us: refunds made at the processor, and refunds that fail after they had succeeded. */
 let service: Service;
 beforeAll(async () => {
   service = await startListening();
@@ -35,7 +35,7 @@ afterAll(async () => {
 
 type Refund = Record<string, unknown> & { id: string; amount: number; status: string };
 
-/** Somebody gives money back at the processor's own desk: it names nothing of ours. */
+/** An operator refunds at the processor, without our ids. */
 async function atTheDesk(
   payment: string,
   amount?: number,
@@ -65,7 +65,7 @@ async function paid(method = 'pm_card_visa') {
   return { id, payment, refunded, refunds };
 }
 
-/** The bank sends a refund back: as the sandbox does it for a card whose refunds fail, but now. */
+/** The bank returns a refund, as the sandbox does for a card whose refunds fail, but now. */
 async function failAtProcessor(reference: string): Promise<Refund> {
   await service.db.query(
     `WITH failed AS (UPDATE sandbox.refunds SET status = 'failed', failure_reason = 'lost_or_stolen_card'
@@ -81,8 +81,8 @@ async function asTheProcessorShows(reference: string): Promise<Refund> {
   return (await send(`${service.sandboxUrl}/v1/refunds/${reference}`)).body as unknown as Refund;
 }
 
-describe('a refund made at the processor’s desk', () => {
-  test('is booked once, listed under a name of its own, told of and counted, however often and late it is told', async () => {
+describe('a refund made at the processor', () => {
+  test('is booked once, with its own id and event, however often and late it is reported', async () => {
     const { id, payment, refunded, refunds } = await paid();
     const desk = await atTheDesk(payment, 500);
     const news = event('refund.created', desk);
@@ -111,14 +111,14 @@ describe('a refund made at the processor’s desk', () => {
       },
     ]);
     const [booked] = await refunds();
-    expect(await told(service, booked!.id)).toEqual(['charge.refunded']);
+    expect(await eventTypesOf(service, booked!.id)).toEqual(['charge.refunded']);
 
     const rest = await refund(service.apiUrl, id, newKey());
     expect([rest.status, rest.body.amount]).toEqual([201, 700]);
     expect(await refunded()).toBe(1200);
   });
 
-  test('is found by what its charge at the processor has become: since 2022 that does not list its refunds', async () => {
+  test('is found by the amount on the processor’s charge, which since 2022 does not list its refunds', async () => {
     const { payment, refunded } = await paid();
     await atTheDesk(payment, 300);
     await atTheDesk(payment, 400);
@@ -127,16 +127,16 @@ describe('a refund made at the processor’s desk', () => {
     expect(await refunded()).toBe(700);
   });
 
-  test('of a charge whose own answer was lost ends that first', async () => {
+  test('of a charge whose answer was lost ends that charge first', async () => {
     const pending = await leavePending(service, newKey('lost'), 'losing');
     const { id: payment } = await paymentOf(service, pending);
     await tell(service.apiUrl, event('refund.created', await atTheDesk(payment, 200)));
     expect(await statusOf(service, pending.id)).toBe('succeeded');
     expect((await getCharge(service.apiUrl, pending.id)).body.amount_refunded).toBe(200);
-    expect(await told(service, pending.id)).toEqual(['charge.succeeded']);
+    expect(await eventTypesOf(service, pending.id)).toEqual(['charge.succeeded']);
   });
 
-  test('is not forgotten when the processor cannot be asked whose it is: it sends the notification again', async () => {
+  test('whose charge cannot be read at the processor is not lost: the notification is sent again', async () => {
     const pending = await leavePending(service, newKey('unasked'), 'losing');
     const { id: payment } = await paymentOf(service, pending);
     const news = JSON.stringify(event('refund.created', await atTheDesk(payment, 200)));
@@ -147,7 +147,7 @@ describe('a refund made at the processor’s desk', () => {
     expect((await getCharge(service.apiUrl, pending.id)).body.amount_refunded).toBe(200);
   });
 
-  test('of somebody else’s payment is acknowledged, and nothing is stored', async () => {
+  test('of another program’s payment is acknowledged and not stored', async () => {
     const form = 'amount=900&currency=eur&payment_method=pm_card_visa&confirm=true';
     const { body } = await send(`${service.sandboxUrl}/v1/payment_intents`, {
       method: 'POST',
@@ -160,7 +160,7 @@ describe('a refund made at the processor’s desk', () => {
     expect(await statesOf(service, news.id)).toEqual([]);
   });
 
-  test('with another program’s words in its metadata is booked as one without', async () => {
+  test('with another program’s metadata is booked as one without metadata', async () => {
     const { id, payment, refunds } = await paid();
     const account = await accountOf(service, id);
     const rma = await atTheDesk(payment, 300, { refund: 'RMA-17' });
@@ -181,7 +181,7 @@ describe('a refund made at the processor’s desk', () => {
     await expectCleanBooks(service);
   });
 
-  test('that failed before our books knew of it is written down as failed', async () => {
+  test('that failed before we knew of it is booked as failed', async () => {
     const { payment, refunded, refunds } = await paid();
     const desk = await atTheDesk(payment, 500);
     await failAtProcessor(desk.id);
@@ -204,8 +204,8 @@ describe('a refund made at the processor’s desk', () => {
   });
 });
 
-describe('a refund that the processor refuses because of its desk', () => {
-  test('when all went back there: the books catch up, and no key is asked for twice', async () => {
+describe('a refund that the processor refuses because of refunds made there', () => {
+  test('when all went back there: those are booked, and no key is sent twice', async () => {
     const { id, payment, refunded } = await paid();
     await atTheDesk(payment);
     const key = newKey();
@@ -225,7 +225,7 @@ describe('a refund that the processor refuses because of its desk', () => {
     }
   });
 
-  test('when as much went back there as this one asks for', async () => {
+  test('when the same amount went back there', async () => {
     const { id, payment, refunded } = await paid();
     await atTheDesk(payment);
     expect(await refund(service.apiUrl, id, newKey())).toMatchObject({
@@ -251,7 +251,7 @@ describe('a refund that the processor refuses because of its desk', () => {
     expect(await refunded()).toBe(1200);
   });
 
-  test('when a part went back there: all that is left goes back under the next key', async () => {
+  test('when a part went back there: the rest goes back with the next key', async () => {
     const { id, payment, refunded } = await paid();
     await atTheDesk(payment, 500);
     expect(await refund(service.apiUrl, id, newKey())).toMatchObject({
@@ -262,7 +262,7 @@ describe('a refund that the processor refuses because of its desk', () => {
     expect([rest.status, rest.body.amount, await refunded()]).toEqual([201, 700, 1200]);
   });
 
-  test('never more goes back than was taken, nor is booked, when all of it happens at once', async () => {
+  test('when all happens at once: never more than was taken goes back or is booked', async () => {
     const { id, payment, refunded, refunds } = await paid();
     const desk = await atTheDesk(payment, 500);
     const second = await service.startApi();
@@ -280,7 +280,7 @@ describe('a refund that the processor refuses because of its desk', () => {
     expect(await refunded()).toBe(1100);
   });
 
-  test('while that one has not ended there, this one waits for it', async () => {
+  test('while that one is pending there, this one waits for it', async () => {
     const { id, payment, refunds } = await paid('pm_card_pendingRefund');
     await service.db.query(`UPDATE sandbox.refunds SET turns_at = NULL`);
     const desk = await atTheDesk(payment, 1000);
@@ -308,8 +308,8 @@ describe('a refund that the processor refuses because of its desk', () => {
   });
 });
 
-describe('a refund of ours whose metadata are edited away at the processor’s desk', () => {
-  /** It went back, 5.00, its answer was lost, and then the desk edited it. */
+describe('a refund of ours whose metadata are removed at the processor', () => {
+  /** It succeeded, 5.00, its answer was lost, and then its metadata were removed. */
   async function edited() {
     const of = await paid();
     const key = newKey();
@@ -326,7 +326,7 @@ describe('a refund of ours whose metadata are edited away at the processor’s d
 
   const wired = async (url: string) => (await send(url)).body;
 
-  test('is not booked as another one while it is pending: the notification comes again', async () => {
+  test('is not booked as another one while it is pending: the notification is sent again', async () => {
     const { payment, refundId, reference, again, refunds, refunded } = await edited();
     const news = [
       event('refund.updated', await asTheProcessorShows(reference)),
@@ -344,10 +344,10 @@ describe('a refund of ours whose metadata are edited away at the processor’s d
     for (const each of news) await tell(service.apiUrl, each);
     expect((await refunds()).map(({ id }) => id)).toEqual([refundId]);
     expect(await refunded()).toBe(500);
-    expect(await told(service, refundId)).toEqual(['charge.refunded']);
+    expect(await eventTypesOf(service, refundId)).toEqual(['charge.refunded']);
   });
 
-  test('counts once when the notification and its key come at the same time, to two processes', async () => {
+  test('counts once when the notification and its key arrive at once, at two processes', async () => {
     const { refundId, reference, again, refunds, refunded } = await edited();
     const second = await service.startApi();
     const news = JSON.stringify(event('refund.updated', await asTheProcessorShows(reference)));
@@ -361,7 +361,7 @@ describe('a refund of ours whose metadata are edited away at the processor’s d
     expect(await refunded()).toBe(500);
   });
 
-  test('is found again when the processor has forgotten its key, and nothing goes back twice', async () => {
+  test('is found when the processor has forgotten its key, and nothing goes back twice', async () => {
     const { id, payment, refundId, reference, again } = await edited();
     await service.db.query('DELETE FROM sandbox.idempotency_keys');
     await service.db.query(
@@ -374,13 +374,13 @@ describe('a refund of ours whose metadata are edited away at the processor’s d
     expect((await getCharge(service.apiUrl, id)).body.amount_refunded).toBe(500);
   });
 
-  /** A backup from before the refund, in which the charge is there. */
+  /** A backup from before the refund, with the charge. */
   async function restoreOlderBackup(refundId: string): Promise<void> {
     await service.db.query('DELETE FROM refunds WHERE id = $1', [refundId]);
     await service.db.query('DELETE FROM idempotency_records WHERE resource_id = $1', [refundId]);
   }
 
-  test('and which was booked as another one after a restore is taken over from that one', async () => {
+  test('and which was booked as another one after a restore: our row takes over', async () => {
     const { id, reference, refundId, again, refunded } = await edited();
     await restoreOlderBackup(refundId);
     const news = event('refund.updated', await asTheProcessorShows(reference));
@@ -400,13 +400,13 @@ describe('a refund of ours whose metadata are edited away at the processor’s d
       failure_code: 'counted_as_another_refund',
       processor_reference: null,
     });
-    expect(await told(service, booked)).toEqual(['charge.refunded', 'refund.failed']);
-    expect(await told(service, refundId)).toEqual(['charge.refunded']);
+    expect(await eventTypesOf(service, booked)).toEqual(['charge.refunded', 'refund.failed']);
+    expect(await eventTypesOf(service, refundId)).toEqual(['charge.refunded']);
     await tell(service.apiUrl, { ...news, id: `${news.id}x` });
     expect(await refunded()).toBe(500);
   });
 
-  test('and which has failed at the bank since it was booked as another one fails here, too', async () => {
+  test('and which failed at the bank after it was booked as another one fails here, too', async () => {
     const { reference, refundId, again, refunded } = await edited();
     await restoreOlderBackup(refundId);
     await tell(service.apiUrl, event('refund.updated', await asTheProcessorShows(reference)));
@@ -420,7 +420,7 @@ describe('a refund of ours whose metadata are edited away at the processor’s d
 });
 
 describe('a refund that fails after it had succeeded', () => {
-  /** A refund of 5.00 by the API that has succeeded. */
+  /** A succeeded refund of 5.00 through the API. */
   async function given() {
     const of = await paid();
     const key = newKey();
@@ -431,7 +431,7 @@ describe('a refund that fails after it had succeeded', () => {
     return { ...of, key, answer, reference, refundId: answer.body.id, show };
   }
 
-  test('fails here, too: its amount can be refunded again, an event says so, once', async () => {
+  test('fails here, too: its amount can be refunded again, and one event reports it', async () => {
     const { id, key, answer, reference, refundId, show, refunded } = await given();
     const succeeded = await asTheProcessorShows(reference);
     const failed = await failAtProcessor(reference);
@@ -440,7 +440,7 @@ describe('a refund that fails after it had succeeded', () => {
     await Promise.all([news, again, news].map((each) => tell(service.apiUrl, each)));
     expect(await show()).toMatchObject({ status: 'failed', failure_code: 'lost_or_stolen_card' });
     expect(await refunded()).toBe(0);
-    expect(await told(service, refundId)).toEqual(['charge.refunded', 'refund.failed']);
+    expect(await eventTypesOf(service, refundId)).toEqual(['charge.refunded', 'refund.failed']);
     expect(await statesOf(service, news.id)).toEqual(['applied']);
     const { rows } = await service.db.query(
       `SELECT data -> 'object' AS object FROM events WHERE cause = $1 AND type = 'refund.failed'`,
@@ -448,18 +448,18 @@ describe('a refund that fails after it had succeeded', () => {
     );
     expect(rows[0].object).toMatchObject({ id: refundId, status: 'failed', amount: 500 });
 
-    // What it had been is told late: the processor is asked what it is.
+    // A late notification of its success: the processor is asked for the current state.
     const late = event('refund.created', succeeded);
     await tell(service.apiUrl, late);
     expect(await statesOf(service, late.id)).toEqual(['applied']);
     expect((await show()).status).toBe('failed');
     expect(await parked(service, id)).toEqual([]);
-    // The answer is a snapshot; the same key never refunds again, another one may.
+    // The answer is a snapshot. The same key never refunds again; another one may.
     expect((await refund(service.apiUrl, id, key, { amount: 500 })).text).toBe(answer.text);
     expect((await refund(service.apiUrl, id, newKey())).body.amount).toBe(1200);
   });
 
-  test('that was made at the desk, and whose failure is told first, counts at no time', async () => {
+  test('that was made at the processor and whose failure is reported first never counts', async () => {
     const { payment, refunded, refunds } = await paid();
     const desk = await atTheDesk(payment, 500);
     const failed = await failAtProcessor(desk.id);
@@ -482,19 +482,19 @@ describe('a refund that fails after it had succeeded', () => {
     expect([shown.status, shown.charge]).toEqual(['paid', made.id]);
   });
 
-  test('and whose money the processor has given back again since: the books catch up with both', async () => {
+  test('and that an operator repeated at the processor since: both are booked', async () => {
     const { payment, refunded, refunds } = await paid();
     const first = await atTheDesk(payment);
     await tell(service.apiUrl, event('refund.created', first));
     expect(await refunded()).toBe(1200);
-    await failAtProcessor(first.id); // nobody tells
+    await failAtProcessor(first.id); // without a notification
     await tell(service.apiUrl, event('refund.created', await atTheDesk(payment, 800)));
     expect(await refunded()).toBe(800);
     expect((await refunds()).map(({ status }) => status).sort()).toEqual(['failed', 'succeeded']);
   });
 });
 
-test('the sandbox tells of both by itself', async () => {
+test('the sandbox sends both notifications by itself', async () => {
   const teller = await startSandbox({
     databaseUrl: service.databaseUrl,
     webhook: {

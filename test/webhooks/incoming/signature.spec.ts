@@ -14,16 +14,16 @@ import {
   type PendingCharge,
 } from './incoming.support.js';
 
-/** Whoever could forge a notification could declare charges paid: only the signature stands in the way. */
+/** A forged notification could declare charges paid. Only the signature prevents that. */
 let service: Service;
 let charge: PendingCharge;
-/** What a forger would like to be believed. */
+/** The notification that an attacker would forge. */
 let news: { id: string; text: string };
 beforeAll(async () => {
   service = await startListening();
   charge = await leavePending(service, 'forged');
-  const told = event('payment_intent.succeeded', intent(charge, { description: 'Gâteau 🎂 & co' }));
-  news = { id: told.id, text: JSON.stringify(told) };
+  const sent = event('payment_intent.succeeded', intent(charge, { description: 'Gâteau 🎂 & co' }));
+  news = { id: sent.id, text: JSON.stringify(sent) };
 });
 afterAll(() => service.stop());
 
@@ -45,7 +45,7 @@ const parts = (header: string) => {
   return { t: Number(t), v1 };
 };
 
-describe('a notification is refused, and nothing happens,', () => {
+describe('a notification is refused and has no effect', () => {
   test.each<[string, (text: string) => string | null]>([
     ['without a signature', () => null],
     ['with an empty one', () => ''],
@@ -85,7 +85,7 @@ describe('a notification is refused, and nothing happens,', () => {
     await expectNotBelieved(deliver(service.apiUrl, changed, signature(news.text)));
   });
 
-  test('when bytes that are not UTF-8 would be read as the text that was signed', async () => {
+  test('when bytes that are not UTF-8 would decode to the signed text', async () => {
     const signed = news.text.replace('Gâteau', 'G\uFFFDteau');
     const bytes = Buffer.from(signed.replace('\uFFFD', '§'), 'utf8');
     const at = bytes.indexOf(Buffer.from('§', 'utf8'));
@@ -94,7 +94,7 @@ describe('a notification is refused, and nothing happens,', () => {
       Buffer.from([0xff]),
       bytes.subarray(at + 2),
     ]);
-    expect(new TextDecoder().decode(sent)).toBe(signed); // as the SDK alone would read it
+    expect(new TextDecoder().decode(sent)).toBe(signed); // as the SDK alone would decode it
     expect(await deliver(service.apiUrl, sent, signature(signed))).toMatchObject({
       status: 400,
       body: { code: 'malformed_json' },
@@ -102,7 +102,7 @@ describe('a notification is refused, and nothing happens,', () => {
     await expectNothingHappened();
   });
 
-  test('when this server has no secret, whatever it is signed with, and it says so', async () => {
+  test('when this server has no secret: the log says so', async () => {
     const api = await service.startApi({ PROCESSOR_WEBHOOK_SECRET: '' });
     for (const secret of [SECRET, 'whsec_sandbox', 'undefined', 'x']) {
       const reply = await deliver(api.url, news.text, signature(news.text, secret));
@@ -114,7 +114,7 @@ describe('a notification is refused, and nothing happens,', () => {
   });
 });
 
-describe('a notification is believed', () => {
+describe('a notification is accepted', () => {
   const believed = (id: string) => JSON.stringify({ id, object: 'event', type: 'ping', data: {} });
 
   test.each<[string, (text: string) => string]>([
@@ -138,13 +138,13 @@ describe('a notification is believed', () => {
     });
   });
 
-  test('and applied, the very one that was refused above', async () => {
+  test('and applied: the same one that was refused above', async () => {
     expect(await deliver(service.apiUrl, news.text)).toMatchObject({ status: 200 });
     expect(await statesOf(service, news.id)).toEqual(['applied']);
     expect(await statusOf(service, charge.id)).toBe('succeeded');
   });
 
-  test('without an API key, or with a wrong one: it is public', async () => {
+  test('without an API key or with a wrong one, because the route is public', async () => {
     const text = believed('evt_public');
     const headers = { 'stripe-signature': signature(text) };
     const url = `${service.apiUrl}/webhooks/processor`;

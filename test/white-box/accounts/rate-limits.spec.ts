@@ -6,31 +6,31 @@ import { startService, type Service } from '../../support/service.js';
 import { until } from '../../support/until.js';
 
 describe('the limits of accounts', () => {
-  test('let a burst through, then refuse, and tell how long to wait', () => {
+  test('allow a burst, then refuse, and say how long to wait', () => {
     const limits = new RateLimits({ perSecond: 1, burst: 3 });
     expect([1, 2, 3].map(() => limits.take('a').remaining)).toEqual([2, 1, 0]);
     expect(limits.take('a')).toEqual({ allowed: false, remaining: 0, windowSeconds: 1 });
   });
 
-  test('are each account’s own', () => {
+  test('are separate for each account', () => {
     const limits = new RateLimits({ perSecond: 1, burst: 1 });
     limits.take('a');
     expect(limits.take('a').allowed).toBe(false);
     expect(limits.take('b').allowed).toBe(true);
   });
 
-  test('never tell a pace that is faster than the rate', () => {
+  test('never announce more than the rate', () => {
     const { remaining, windowSeconds } = new RateLimits({ perSecond: 10, burst: 200 }).take('a');
     expect(remaining / windowSeconds).toBeLessThanOrEqual(10);
   });
 
-  test('let as many through as were added since', async () => {
+  test('allow as many requests as tokens were added', async () => {
     const limits = new RateLimits({ perSecond: 100, burst: 1 });
     limits.take('a');
     await until(async () => limits.take('a').allowed);
   });
 
-  test('forget an account that has been idle for long enough to have all of it again', async () => {
+  test('forget an account that has been idle until it has its full burst again', async () => {
     const limits = new RateLimits({ perSecond: 1000, burst: 1 });
     for (let account = 0; account < 1000; account++) limits.take(`idle_${account}`);
     await until(async () => {
@@ -43,7 +43,7 @@ describe('the limits of accounts', () => {
 describe('over the limit', () => {
   let service: Service;
   beforeAll(async () => {
-    // The next token comes after the test has ended.
+    // So slow that no token is added during the test.
     service = await startService({ env: { RATE_LIMIT_PER_SECOND: '1', RATE_LIMIT_BURST: '600' } });
   });
   afterAll(async () => {
@@ -62,7 +62,7 @@ describe('over the limit', () => {
     return { ...answer, body: JSON.parse(answer.text) as Record<string, unknown> };
   }
 
-  /** Spends what `account` has left, a hundred at a time. */
+  /** Spends the account's remaining tokens, a hundred at a time. */
   async function exhaust(apiKey: string) {
     for (;;) {
       const answers = await Promise.all(Array.from({ length: 100 }, () => get('/charges', apiKey)));
@@ -77,7 +77,7 @@ describe('over the limit', () => {
     body: JSON.stringify({ amount: 1200, currency: 'eur', payment_method: 'pm_card_visa' }),
   });
 
-  /** Charges amid a flood until one is refused. */
+  /** Sends charges during a flood until one is refused. */
   async function keyRefusedWith429(nextKey: () => string): Promise<string> {
     for (;;) {
       const key = nextKey();
@@ -99,7 +99,7 @@ describe('over the limit', () => {
     return answer;
   }
 
-  test('tells what is left on every authenticated answer, errors too, and on no other', async () => {
+  test('is announced on every authenticated answer, including errors, and on no other', async () => {
     const first = await get('/charges');
     expect(first.headers.get('RateLimit-Policy')).toBe('"account";q=600;w=600');
     expect(first.headers.get('RateLimit')).toBe('"account";r=599;t=599');
@@ -110,7 +110,7 @@ describe('over the limit', () => {
     expect((await get('/health/live')).headers.get('RateLimit')).toBeNull();
   });
 
-  test('answers 429, with a key and without one, and leaves the key as it was', async () => {
+  test('answers 429, with and without a key, and leaves the key unchanged', async () => {
     const used = randomUUID();
     const made = await get('/charges', 'sk_test_globex', charge(used));
     expect(made.status).toBe(201);
@@ -121,14 +121,14 @@ describe('over the limit', () => {
     const fresh = await keyRefusedWith429(() => randomUUID());
     const first = await untilLetThrough(fresh);
     expect(first.headers.get('Idempotent-Replayed')).toBeNull();
-    // A replay counts like any request.
+    // A replay counts as a request.
     await keyRefusedWith429(() => used);
     const replay = await untilLetThrough(used);
     expect(replay.headers.get('Idempotent-Replayed')).toBe('true');
     expect(replay.text).toBe(made.text);
   });
 
-  test('is one account’s affair', async () => {
+  test('affects only one account', async () => {
     await exhaust('sk_test_globex');
     expect((await get('/charges', 'sk_test_acme')).status).toBe(200);
   });

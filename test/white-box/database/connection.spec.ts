@@ -12,10 +12,10 @@ beforeAll(async () => {
 });
 afterAll(() => database.drop());
 
-/** One session for the whole test, so that what it has prepared can be asked for. */
+/** One session for the whole test, so that its prepared statements can be listed. */
 async function inPool(url: string, use: (pool: pg.Pool) => Promise<void>): Promise<void> {
   const pool = new pg.Pool({ connectionString: url, max: 1, Client: Connection });
-  pool.on('error', () => undefined); // the database is dropped while the connection is on its way out
+  pool.on('error', () => undefined); // the database is dropped while the connection closes
   try {
     await use(pool);
   } finally {
@@ -30,7 +30,7 @@ const prepared = async (pool: pg.Pool): Promise<{ statement: string; runs: numbe
     )
   ).rows;
 
-test('behind a pooler nothing is prepared: the next statement may meet another session', async () => {
+test('behind a pooler nothing is prepared, because the next statement may run in another session', async () => {
   const pooler = await startStrippingPooler(database.url);
   try {
     await inPool(pooler.url, async (pool) => {
@@ -42,14 +42,14 @@ test('behind a pooler nothing is prepared: the next statement may meet another s
   }
 });
 
-test('one that is lost before the pool has it is an error for whoever asked, and nobody else', async () => {
+test('one that is lost before the pool has it is an error only for its caller', async () => {
   const target = new URL(database.url);
   const server = createServer((client) => {
     const upstream = connect(Number(target.port), target.hostname);
     const end = () => void [client.destroy(), upstream.destroy()];
     for (const socket of [client, upstream]) socket.on('error', end).on('close', end);
     upstream.pipe(client);
-    // The first message with a type is our first query.
+    // The first message with a type byte is our first query.
     client.on('data', (data) =>
       data[0] === 0x51 ? client.resetAndDestroy() : upstream.write(data),
     );
@@ -75,7 +75,7 @@ describe('a connection of the pool', () => {
       expect(await prepared(pool)).toEqual([{ statement: 'SELECT $1::int + 1 AS next', runs: 3 }]);
     }));
 
-  test('has the queue’s statements prepared as well, which it writes as objects', () =>
+  test('has the queue’s statements, which are objects, prepared as well', () =>
     inPool(database.url, async (pool) => {
       const query = { text: 'SELECT $1::int AS job', values: [1] };
       expect((await pool.query(query)).rows).toEqual([{ job: 1 }]);
@@ -86,7 +86,7 @@ describe('a connection of the pool', () => {
       expect(rows).toEqual([{ name: expect.stringMatching(/^statement_/) }, { name: 'its_own' }]);
     }));
 
-  test('forgets its names when the schema has changed under them', () =>
+  test('forgets its names when the schema has changed', () =>
     inPool(database.url, async (pool) => {
       const client = await pool.connect();
       await client.query('CREATE TEMP TABLE changing (id int)');
@@ -100,7 +100,7 @@ describe('a connection of the pool', () => {
       client.release();
     }));
 
-  test('that tells nothing any more is given up, also when it is handed back as good', () =>
+  test('that no longer answers is discarded, even if it is released as good', () =>
     inPool(database.url, async (pool) => {
       const client = await pool.connect();
       const pid = 'SELECT pg_backend_pid() AS pid';
@@ -113,7 +113,7 @@ describe('a connection of the pool', () => {
       await pool.query('SELECT pg_terminate_backend($1)', [before.pid]);
     }));
 
-  test('takes what `pg` takes', () =>
+  test('accepts what `pg` accepts', () =>
     inPool(database.url, async (pool) => {
       const client = await pool.connect();
       const called = await new Promise((resolve, reject) =>
@@ -126,14 +126,14 @@ describe('a connection of the pool', () => {
       client.release();
     }));
 
-  test('sends what has no values as it is, several statements too', () =>
+  test('sends statements without values unchanged, even several at once', () =>
     inPool(database.url, async (pool) => {
       await pool.query('CREATE TEMP TABLE several (id int); INSERT INTO several VALUES (1)');
       expect((await pool.query('SELECT id FROM several')).rows).toEqual([{ id: 1 }]);
       expect(await prepared(pool)).toEqual([]);
     }));
 
-  test('gives a name again that could not be prepared', () =>
+  test('reuses a name whose statement could not be prepared', () =>
     inPool(database.url, async (pool) => {
       const find = () => pool.query('SELECT id FROM later WHERE id = $1', [1]);
       await expect(find()).rejects.toMatchObject({ code: '42P01' });
@@ -141,7 +141,7 @@ describe('a connection of the pool', () => {
       expect((await find()).rows).toEqual([{ id: 1 }]);
     }));
 
-  test('says why it could not be made', async () => {
+  test('says why it could not be opened', async () => {
     const nowhere = new URL(database.url);
     nowhere.pathname = '/no_such_database';
     await inPool(nowhere.href, async (pool) => {
@@ -149,8 +149,8 @@ describe('a connection of the pool', () => {
     });
   });
 
-  // The last test: names are the process's, and here they are used up.
-  test('prepares no more than 500 forms of statements', () =>
+  // Must be the last test: names belong to the process, and this uses them up.
+  test('prepares at most 500 different statements', () =>
     inPool(database.url, async (pool) => {
       for (let form = 0; form < 600; form++)
         await pool.query(`SELECT $1::int AS form_${form}`, [form]);

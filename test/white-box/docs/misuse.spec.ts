@@ -37,7 +37,7 @@ async function send(method: string, path: string, body: object, headers: Record<
 
 const charge = (key: string, body: object = CARD) =>
   send('POST', '/charges', body, { 'idempotency-key': key });
-/** The charge is made, and nobody hears of it. */
+/** The charge is made, and its answer is lost. */
 async function chargeAndLoseTheAnswer(key: string, body: object = CARD): Promise<void> {
   const lost = send('POST', '/charges', body, {
     'idempotency-key': key,
@@ -53,7 +53,7 @@ async function newOrder(): Promise<string> {
   return id;
 }
 
-/** One test for each row, under its name. */
+/** One test for each row, with its name. */
 const proofs: Record<string, () => Promise<void>> = {
   async 'A new key for each retry'() {
     const before = await payments();
@@ -81,7 +81,7 @@ const proofs: Record<string, () => Promise<void>> = {
 
   async 'A key from a price or from the contents of the cart'() {
     const before = await payments();
-    const key = `mug-1999-${randomUUID()}`; // whatever both carts have in common
+    const key = `mug-1999-${randomUUID()}`; // anything that both carts have in common
     const first = await charge(key);
     const second = await charge(key);
     expect(second.headers.get('Idempotent-Replayed')).toBe('true');
@@ -142,7 +142,7 @@ const proofs: Record<string, () => Promise<void>> = {
     const order = await newOrder();
     await charge(randomUUID(), { order, payment_method: 'pm_lab_timeout' });
     const other = await charge(randomUUID(), { order, payment_method: 'pm_card_visa' });
-    // The first one is still looked for, or was found meanwhile.
+    // The first payment is still being looked up, or was found meanwhile.
     expect(['payment_pending', 'order_already_paid']).toContain(other.body.code);
     expect(await payments()).toBe(before + 3);
   },
@@ -154,7 +154,7 @@ describe('what happens when a key is used wrongly', () => {
     expect(Object.keys(proofs)).toContain(mistake);
   });
 
-  test('stands on the problem pages and in docs/clients.md, word for word', async () => {
+  test('is on the problem pages and in docs/clients.md, word for word', async () => {
     const response = await fetch(`${service.apiUrl}/problems`);
     const html = (await response.text()).replaceAll(/<\/?code>/g, '`');
     const clients = await readFile('docs/clients.md', 'utf8');

@@ -19,7 +19,7 @@ import {
   type Shop,
 } from '../../effects/effects.support.js';
 
-/** What keeps failing is parked, told of, and tried again when a person says so. */
+/** A job that keeps failing becomes a dead letter: it is listed, counted, and retried by an operator's command. */
 let shop: Shop;
 let worker: Running;
 let db: DataSource;
@@ -34,12 +34,12 @@ afterAll(async () => {
   await shop.stop();
 });
 
-/** `npm run jobs -- …`: a program of its own takes most of a second, and is started where its exit code is the subject. */
+/** `npm run jobs -- …`. As a process it takes most of a second, so only the tests of its exit code start one. */
 const program = (...args: string[]) => runToEnd('jobs.js', shop.env, args);
 const command = async (...args: string[]) =>
   (await runJobsCommand(new TypeOrmDatabase(db), args)).map((line) => `${line}\n`).join('');
 
-/** A receipt that the mail server has refused for the last time. @returns the job's id. */
+/** A receipt that the mail server has refused in its last attempt. @returns the job's id. */
 async function park(to: string): Promise<string> {
   shop.mail.refuse(to);
   await charge(shop.apiUrl, to, { receipt_email: to });
@@ -62,11 +62,11 @@ async function park(to: string): Promise<string> {
 }
 
 describe('a job that has failed for the last time', () => {
-  test('is parked, listed, counted and tried again by command', async () => {
+  test('is parked, listed, counted and retried by command', async () => {
     expect(await command('list')).toBe('0 parked\n');
     expect(await metric(worker.url, 'parked_jobs')).toBe(0);
     const id = await park('ann@shop.test');
-    // One that fails as well, and will be tried again.
+    // A second one that fails and will be retried.
     const other = await addJob(shop.db, 'fan-out-event', { account: 'acct_1', event: 'evt_1' });
     await until(async () =>
       (await jobs(shop.db)).some(
@@ -86,7 +86,7 @@ describe('a job that has failed for the last time', () => {
     expect(await metric(worker.url, 'parked_jobs')).toBe(1);
     await shop.db.query('DELETE FROM graphile_worker._private_jobs WHERE id = $1', [other]);
 
-    // It waits for a person, although the mail server would take it by now.
+    // It waits for an operator, although the mail server would accept it now.
     shop.mail.refuse(undefined);
     await charge(shop.apiUrl, 'another', { receipt_email: 'bob@shop.test' });
     await shop.mail.caught('bob@shop.test');
@@ -102,7 +102,7 @@ describe('a job that has failed for the last time', () => {
     expect(await metric(worker.url, 'parked_jobs')).toBe(0);
   });
 
-  test('is tried again with all the others', async () => {
+  test('is retried with all the others', async () => {
     const ids = [await park('eve@shop.test'), await park('joe@shop.test')];
     shop.mail.refuse(undefined);
     expect(await command('retry', 'all')).toBe(
@@ -115,7 +115,7 @@ describe('a job that has failed for the last time', () => {
   });
 });
 
-describe('a charge that recovery cannot settle, by a fault of ours,', () => {
+describe('a charge that recovery cannot settle because of an error of ours', () => {
   /** Settling it breaks until `mend`; the sweep has one attempt left. */
   async function breakSettling(key: string) {
     await shop.db.query(
@@ -132,7 +132,7 @@ describe('a charge that recovery cannot settle, by a fault of ours,', () => {
     return { id, mend: () => shop.db.query('ALTER TABLE charges DROP CONSTRAINT broken') };
   }
 
-  test('needs attention: listed, counted, in the audit, and tried again by command', async () => {
+  test('needs attention: listed, counted, in the audit, and retried by command', async () => {
     expect(await metric(worker.url, 'records_needing_attention')).toBe(0);
     const { id, mend } = await breakSettling('unsettled');
     expect((await lookUp(shop.apiUrl, 'unsettled')).body).toMatchObject({
@@ -156,7 +156,7 @@ describe('a charge that recovery cannot settle, by a fault of ours,', () => {
     await expect(command('retry', id)).rejects.toThrow(/^Nothing with the id/);
   });
 
-  test('is settled by a retry of its client, once the fault is gone', async () => {
+  test('is settled by a retry of its client when the error is fixed', async () => {
     const { id, mend } = await breakSettling('retried');
     const retry = () => charge(shop.apiUrl, 'retried', { description: 'broken' });
     expect((await retry()).status).toBe(500);
@@ -170,7 +170,7 @@ describe('a charge that recovery cannot settle, by a fault of ours,', () => {
   });
 });
 
-test('a job that will be tried again by itself is left to itself', async () => {
+test('a job that the queue will retry is not touched', async () => {
   shop.mail.refuse('kim@shop.test');
   await charge(shop.apiUrl, 'kim', { receipt_email: 'kim@shop.test' });
   await until(async () => (await jobs(shop.db)).some(({ last_error }) => last_error !== null));
@@ -184,7 +184,7 @@ test('a job that will be tried again by itself is left to itself', async () => {
   await drained(shop.db);
 });
 
-describe('the age of what is due is a metric:', () => {
+describe('the age of due work is a metric:', () => {
   const age = () => metric(shop.apiUrl, 'oldest_due_job_seconds');
   beforeEach(() => worker.stop());
   afterEach(async () => {
@@ -211,8 +211,8 @@ describe('the age of what is due is a metric:', () => {
     );
   });
 
-  test('of a delivery, not while it waits for its time', async () => {
-    const url = 'http://127.0.0.1:1/'; // nobody listens there
+  test('of a delivery, but not before its time', async () => {
+    const url = 'http://127.0.0.1:1/'; // no process listens there
     const { body } = await postEndpoint(shop.apiUrl, { url, events: ['charge.succeeded'] });
     await charge(shop.apiUrl, 'delivered late');
     const other = await shop.startWorker();
@@ -235,7 +235,7 @@ describe('the command', () => {
   const EXPLAINED = /That is no command|An id is a number/;
 
   test.each(['nonsense', 'retry', 'list all', 'retry -1', 'retry 1;2', 'resolve', 'resolve pi_1'])(
-    'explains itself when it is told %s',
+    'prints its usage for %s',
     async (words) => {
       await expect(command(...words.split(' '))).rejects.toMatchObject({
         usage: true,
@@ -244,12 +244,12 @@ describe('the command', () => {
     },
   );
 
-  test('ends with 64 then', async () => {
+  test('exits with 64 then', async () => {
     const { exit, output } = await program('nonsense');
     expect([exit, output]).toEqual([64, expect.stringMatching(EXPLAINED)]);
   });
 
-  test('says so when there is no schema', async () => {
+  test('reports a missing schema', async () => {
     const { href } = Object.assign(new URL(shop.databaseUrl), { pathname: '/postgres' });
     const { exit, output } = await runToEnd('jobs.js', { ...shop.env, DATABASE_URL: href }, [
       'list',

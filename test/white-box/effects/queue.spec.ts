@@ -3,7 +3,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { recordEvent } from '../../../src/events/events.js';
 import { openQueuePool } from '../../../src/jobs/queue-pool.js';
-import { giveBack } from '../../../src/jobs/queue-tables.js';
+import { unlockJobs } from '../../../src/jobs/queue-tables.js';
 import { SESSION_LIMITS_MS } from '../../../src/database/session.js';
 import { expectCleanBooks } from '../../support/books.js';
 import { findPgbouncer, startPgbouncer } from '../../support/pgbouncer.js';
@@ -26,7 +26,7 @@ import {
   type Shop,
 } from '../../effects/effects.support.js';
 
-/** The queue under the effects: what is promised is done, in spite of poison, lost connections and restarts. */
+/** The queue under the effects: enqueued jobs are done despite poison, lost connections and restarts. */
 let shop: Shop;
 let worker: WorkerProcess;
 beforeAll(async () => {
@@ -36,13 +36,13 @@ beforeAll(async () => {
 afterAll(() => expectCleanBooks(shop));
 afterAll(() => shop.stop());
 
-/** A job that fails for ever. */
+/** A job that always fails. */
 const poison = () =>
   addJob(shop.db, 'fan-out-event', { account: 'acct_1', event: `evt_${randomUUID()}` });
 const remove = (ids: string[]) =>
   shop.db.query('DELETE FROM graphile_worker._private_jobs WHERE id = ANY($1)', [ids]);
 
-/** A charge whose receipt a worker has handed over, and waits to be told so. */
+/** A charge whose receipt a worker has sent; the worker waits for the confirmation. */
 async function receiptUnderWay(): Promise<{ to: string; job: string }> {
   const to = `${randomUUID()}@shop.test`;
   await charge(shop.apiUrl, randomUUID(), { receipt_email: to });
@@ -51,7 +51,7 @@ async function receiptUnderWay(): Promise<{ to: string; job: string }> {
   return { to, job: running.at(-1)!.id };
 }
 
-test('an event is there if and only if what it reports was committed', async () => {
+test('an event exists if and only if what it reports was committed', async () => {
   const { db, close } = await openDatabase(shop.databaseUrl, 1);
   const [account] = await db.query<{ id: string }>('SELECT id FROM accounts LIMIT 1');
   const cause = randomUUID();
@@ -59,8 +59,8 @@ test('an event is there if and only if what it reports was committed', async () 
     const happening = { accountId: account!.id, type: 'charge.failed', cause, object: {} } as const;
     await recordEvent(tx, happening);
     await recordEvent(tx, happening); // recorded twice
-    const told = await tx.query('SELECT id FROM events WHERE cause = $1', [cause]);
-    expect(told).toHaveLength(1);
+    const recorded = await tx.query('SELECT id FROM events WHERE cause = $1', [cause]);
+    expect(recorded).toHaveLength(1);
     throw new Error('and now something else fails');
   });
   await expect(tell).rejects.toThrow('something else');
@@ -81,7 +81,7 @@ describe('a job that always fails', () => {
     expect(await effectsOf(shop, purchase)).toEqual(ONE_OF_EACH);
   });
 
-  test('comes back with exponential back-off and jitter', async () => {
+  test('is retried with exponential backoff and jitter', async () => {
     const add = async (attempts: number) => {
       const added = await Promise.all(Array.from({ length: 30 }, poison));
       await shop.db.query(
@@ -91,7 +91,7 @@ describe('a job that always fails', () => {
       return added;
     };
     const pauses = async (attempts: number) => {
-      // Failed once before, they would come back by themselves.
+      // Jobs that failed before would be retried by themselves.
       const ids = await shop.whileWorkersSleep(() => add(attempts));
       await until(async () =>
         (await jobs(shop.db)).every((job) => job.attempts === attempts && !job.locked),
@@ -109,16 +109,16 @@ describe('a job that always fails', () => {
       const seconds = await pauses(attempts);
       expect(seconds[0]).toBeGreaterThan(base * 0.98);
       expect(seconds.at(-1)).toBeLessThan(base * 1.51);
-      expect(seconds.at(-1)! - seconds[0]!).toBeGreaterThan(base * 0.2); // one in 10^9 runs is closer together
+      expect(seconds.at(-1)! - seconds[0]!).toBeGreaterThan(base * 0.2); // one in 10^9 runs has closer times
     }
   });
 });
 
-test('the rescuer frees the job that is locked for too long, and no other of the same worker', async () => {
+test('the rescuer frees a job that is locked for too long, and no other of the same worker', async () => {
   const answer = shop.mail.hold();
   const [old, young] = [await receiptUnderWay(), await receiptUnderWay()];
   await letLocksRunOut(shop.db, [old.job]);
-  await until(async () => (await find(old.job))?.locked === false); // the next run fails: its receipt is under way
+  await until(async () => (await find(old.job))?.locked === false); // the next run fails: its receipt is in flight
   expect(await find(young.job)).toMatchObject({ attempts: 1, locked: true });
   answer();
   await until(async () => (await find(young.job)) === undefined);
@@ -129,7 +129,7 @@ test('the rescuer frees the job that is locked for too long, and no other of the
 
 const find = async (job: string) => (await jobs(shop.db)).find(({ id }) => id === job);
 
-describe('a worker that is told to stop in the middle of a job', () => {
+describe('a worker that gets SIGTERM in the middle of a job', () => {
   test('finishes it', async () => {
     const second = await onlyWorker({ STOP_GRACE_MS: '60000' });
     const answer = shop.mail.hold();
@@ -142,7 +142,7 @@ describe('a worker that is told to stop in the middle of a job', () => {
     expect(shop.mail.of(to)).toHaveLength(1);
   });
 
-  test('interrupts what can be interrupted, and leaves neither lock nor lease behind', async () => {
+  test('interrupts what can be interrupted, and leaves neither lock nor lease', async () => {
     const second = await onlyWorker({ STOP_GRACE_MS: '3000' });
     const answer = shop.mail.hold();
     const { to, job } = await receiptUnderWay();
@@ -151,13 +151,13 @@ describe('a worker that is told to stop in the middle of a job', () => {
     answer();
     worker = await shop.startWorkerProcess();
     await skipPauses(shop.db);
-    await drained(shop.db); // a lease would be in the way for half a minute
+    await drained(shop.db); // a lease would block for half a minute
     expect(await attempts(to)).toBe(2);
     expect(new Set(shop.mail.of(to).map(({ messageId }) => messageId)).size).toBe(1);
   });
 
-  test('gives back what cannot be interrupted: it counts no attempt, and no lock has to end', async () => {
-    const second = await onlyWorker({ STOP_GRACE_MS: '4000' }); // shorter than PostgreSQL's patience with a lock
+  test('unlocks what cannot be interrupted, without counting an attempt', async () => {
+    const second = await onlyWorker({ STOP_GRACE_MS: '4000' }); // shorter than PostgreSQL's lock timeout
     const purchase = await shop.whileWorkersSleep(() => buy(shop));
     const letGo = await lockRows(shop.databaseUrl, 'SELECT 1 FROM orders WHERE id = $1', [
       purchase.order,
@@ -181,11 +181,13 @@ describe('a worker that is told to stop in the middle of a job', () => {
         'SELECT locked_by FROM graphile_worker._private_jobs WHERE id = $1',
         [job],
       );
-      await giveBack(shop.db, [rows[0]!.locked_by]);
+      await unlockJobs(shop.db, [rows[0]!.locked_by]);
       expect(await find(job)).toMatchObject({ attempts: 0, locked: false });
     });
-    // The next run finds that the message is being sent.
-    await until(async () => /another process sends/.test((await find(job))?.last_error ?? ''));
+    // The next run finds the message in flight.
+    await until(async () =>
+      /another process holds the lease/.test((await find(job))?.last_error ?? ''),
+    );
     answer();
     await until(async () => (await find(job)) === undefined);
     expect(shop.mail.of(to)).toHaveLength(1);
@@ -199,7 +201,7 @@ describe('a worker that is told to stop in the middle of a job', () => {
     return rows[0]!.epoch;
   }
 
-  /** In place of the common one. */
+  /** Replaces the common worker. */
   async function onlyWorker(env?: Record<string, string>): Promise<WorkerProcess> {
     await worker.kill('SIGTERM');
     return shop.startWorkerProcess(env);
@@ -231,7 +233,7 @@ describe('the queue’s connections', () => {
     );
   });
 
-  test('tell what passes by itself as “not now”, also a plan that the schema has outlived', async () => {
+  test('report passing errors as retryable, including a plan made stale by a schema change', async () => {
     const pool = openQueuePool(shop.databaseUrl, 1);
     await shop.db.query('CREATE TABLE planned (id int)');
     const read = async () => {
@@ -246,15 +248,15 @@ describe('the queue’s connections', () => {
       await read();
       await shop.db.query('ALTER TABLE planned ADD COLUMN more int');
       await expect(read()).rejects.toMatchObject({ code: '57P03' });
-      expect((await read()).rows).toEqual([]); // planned anew
+      expect((await read()).rows).toEqual([]); // planned again
       await shop.db.query('ALTER TABLE planned RENAME COLUMN id TO name');
-      await expect(read()).rejects.toMatchObject({ code: '42703' }); // a fault stays one
+      await expect(read()).rejects.toMatchObject({ code: '42703' }); // a real error stays one
     } finally {
       await pool.end();
     }
   });
 
-  test('may be lost while a job is completed: it is completed later, by the same process', async () => {
+  test('may be lost while a job is completed: the same process completes it later', async () => {
     const answer = shop.mail.hold();
     const { to, job } = await receiptUnderWay();
     const letGo = await lockRows(
@@ -278,7 +280,7 @@ describe('the queue’s connections', () => {
   });
 });
 
-test('a mail server that says nothing holds up receipts and nothing else', async () => {
+test('a silent mail server delays only receipts', async () => {
   await worker.kill('SIGTERM');
   const alone = await shop.startWorkerProcess({ JOB_CONCURRENCY: '1' });
   const greet = shop.mail.mute();
@@ -304,7 +306,7 @@ test('a mail server that says nothing holds up receipts and nothing else', async
   worker = await shop.startWorkerProcess();
 });
 
-test('a job about something that is not there is no job that is done, whatever its kind', async () => {
+test('a job about a missing object is never done, whatever its kind', async () => {
   const { rows } = await shop.db.query<{ kind: string }>(
     'SELECT identifier AS kind FROM graphile_worker._private_tasks',
   );
@@ -328,7 +330,7 @@ test('a job about something that is not there is no job that is done, whatever i
   await remove(ids);
 });
 
-test('jobs can be added after as many as an integer counts', async () => {
+test('jobs can be added after more than 2^31 of them', async () => {
   await shop.db.query(`SELECT setval('graphile_worker.tasks_id_seq', 2147483647)`);
   const purchase = await buy(shop);
   await drained(shop.db);

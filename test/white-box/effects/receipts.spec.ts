@@ -18,7 +18,7 @@ import {
   type Shop,
 } from '../../effects/effects.support.js';
 
-/** The receipt of a purchase is one message, whatever becomes of the workers that send it. */
+/** The receipt of a purchase is one message, whatever happens to the workers that send it. */
 let shop: Shop;
 let worker: WorkerProcess;
 beforeAll(async () => {
@@ -29,7 +29,7 @@ afterEach(() => drained(shop.db));
 afterAll(() => expectCleanBooks(shop));
 afterAll(() => shop.stop());
 
-/** The job of a purchase's receipt, to be added again. */
+/** The job of a purchase's receipt, for adding it again. */
 async function payloadOf({ charge: cause }: Purchase): Promise<{ account: string; event: string }> {
   const { rows } = await shop.db.query<{ account: string; event: string }>(
     `SELECT account_id AS account, id AS event FROM events WHERE type = 'charge.succeeded' AND cause = $1`,
@@ -49,7 +49,7 @@ async function rowsOf({ email }: Purchase) {
 const copies = ({ email }: Purchase) => shop.mail.of(email).length;
 const messages = ({ email }: Purchase) =>
   new Set(shop.mail.of(email).map(({ messageId }) => messageId)).size;
-/** A purchase whose receipt a worker has handed over, without being told so. */
+/** A purchase whose receipt a worker has sent without getting the confirmation. */
 async function handOver(): Promise<{ purchase: Purchase; answer: () => void }> {
   const answer = shop.mail.hold();
   const purchase = await buy(shop);
@@ -58,7 +58,7 @@ async function handOver(): Promise<{ purchase: Purchase; answer: () => void }> {
 }
 
 describe('the receipt of a charge', () => {
-  test('goes to the e-mail of its order, under a Message-ID made of the event', async () => {
+  test('goes to the e-mail of its order, with a Message-ID derived from the event', async () => {
     const purchase = await buy(shop);
     await shop.mail.caught(purchase.email);
     const { event } = await payloadOf(purchase);
@@ -75,7 +75,7 @@ describe('the receipt of a charge', () => {
     expect(shop.mail.of('eve@shop.test')[0]?.raw).toContain(body.id);
   });
 
-  test('goes nowhere if there is no e-mail, or no money was taken', async () => {
+  test('is not sent if there is no e-mail or no money was taken', async () => {
     const before = shop.mail.mails.length;
     await buy(shop, { email: null });
     const declined = {
@@ -87,13 +87,13 @@ describe('the receipt of a charge', () => {
     expect(shop.mail.mails).toHaveLength(before);
   });
 
-  test('that the mail server refuses is tried again, and the refusal can be read', async () => {
+  test('that the mail server refuses is retried, and the job shows the refusal', async () => {
     shop.mail.refuse('late@shop.test');
     await charge(shop.apiUrl, 'refused', { receipt_email: 'late@shop.test' });
     await until(async () => /550/.test((await jobs(shop.db, 'send-receipt'))[0]?.last_error ?? ''));
     shop.mail.refuse(undefined);
     await skipPauses(shop.db);
-    await shop.mail.caught('late@shop.test'); // its claim was given back: no lease to wait for
+    await shop.mail.caught('late@shop.test'); // its lease was ended, so there is none to wait for
     await drained(shop.db);
     expect(shop.mail.of('late@shop.test')).toHaveLength(1);
   });
@@ -117,7 +117,7 @@ describe('the same job', () => {
     expect(copies(purchase)).toBe(2);
   });
 
-  test('told twice, by an event that was fanned out twice, sends once', async () => {
+  test('enqueued twice, by an event that was fanned out twice, sends once', async () => {
     const purchase = await buy(shop);
     await drained(shop.db);
     await addJob(shop.db, 'fan-out-event', await payloadOf(purchase));
@@ -133,11 +133,13 @@ describe('two workers at once', () => {
   });
   afterAll(() => second.kill());
 
-  test('send once: the second finds that it is being sent, and comes back', async () => {
+  test('send once: the second finds it in flight and is retried', async () => {
     const { purchase, answer } = await handOver();
     await addJob(shop.db, 'send-receipt', await payloadOf(purchase));
     await until(async () =>
-      (await jobs(shop.db)).some((job) => /another process sends/.test(job.last_error ?? '')),
+      (await jobs(shop.db)).some((job) =>
+        /another process holds the lease/.test(job.last_error ?? ''),
+      ),
     );
     answer();
     await until(async () => (await rowsOf(purchase))[0]?.sent === true);
@@ -146,7 +148,7 @@ describe('two workers at once', () => {
     expect(copies(purchase)).toBe(1);
   });
 
-  test('send twice when they only look before and write after (control)', async () => {
+  test('send twice if they only check before and write after (control)', async () => {
     await shop.db.query('CREATE TABLE naive_emails (recipient text)');
     const mailer = new Mailer({ from: 'naive@shop.test', smtpUrl: shop.mail.url, directory: '' });
     const naive = async (to: string) => {
@@ -169,7 +171,7 @@ describe('two workers at once', () => {
 });
 
 describe('a worker that is killed', () => {
-  test('after the mail server took the message and before the record: the same message again, at least once', async () => {
+  test('between the mail server’s acceptance and the record: sends the same message again', async () => {
     const { purchase, answer } = await handOver();
     expect(await rowsOf(purchase)).toEqual([{ epoch: 1, sent: false }]);
     await worker.kill();
@@ -177,13 +179,13 @@ describe('a worker that is killed', () => {
     await letLocksRunOut(shop.db);
     worker = await shop.startWorkerProcess();
     await drained(shop.db);
-    // The choice: twice on the wire, once for the reader. At most once would have to give up a message like this one.
+    // The choice: twice on the wire, once for the reader. At-most-once would lose a message like this one.
     expect(copies(purchase)).toBe(2);
     expect(messages(purchase)).toBe(1);
     expect(await rowsOf(purchase)).toEqual([{ epoch: 2, sent: true }]);
   });
 
-  test('with the right to send, before it sends: once', async () => {
+  test('with the lease, before it sends: one message', async () => {
     const speak = shop.mail.mute();
     const purchase = await buy(shop);
     await until(async () => (await rowsOf(purchase)).length === 1);
@@ -196,7 +198,7 @@ describe('a worker that is killed', () => {
   });
 });
 
-describe('a worker that falls asleep, is overtaken and wakes up', () => {
+describe('a worker that sleeps, loses its job and wakes up', () => {
   let standby: StandbyWorker;
   let second: WorkerProcess;
   beforeEach(async () => {
@@ -209,17 +211,17 @@ describe('a worker that falls asleep, is overtaken and wakes up', () => {
     second = await standby.start();
   }
 
-  /** The sleeper's job is taken over by another worker and done. */
+  /** Another worker takes over the sleeper's job and finishes it. */
   async function overtake(purchase: Purchase): Promise<void> {
     await takeOver();
     await until(async () => (await rowsOf(purchase))[0]?.sent === true);
   }
 
-  test('with the right to send, does not send any more', async () => {
-    // Its claim waits for the outcome of another one, and is granted while it sleeps.
+  test('with the lease, sends nothing', async () => {
+    // Its claim waits for another transaction, and succeeds while it sleeps.
     const blocker = new pg.Client({ connectionString: shop.databaseUrl });
     await blocker.connect();
-    await worker.sleep(); // so that the event is there before its job runs
+    await worker.sleep(); // so that the event exists before its job runs
     const purchase = await buy(shop);
     const { account, event } = await payloadOf(purchase);
     await blocker.query('BEGIN');
@@ -235,11 +237,11 @@ describe('a worker that falls asleep, is overtaken and wakes up', () => {
     await overtake(purchase);
     expect(copies(purchase)).toBe(1);
     worker.wake();
-    await until(async () => /\(send-receipt\), attempt 1/.test(worker.output())); // refused itself
+    await until(async () => /\(send-receipt\), attempt 1/.test(worker.output())); // the claim itself is refused
     expect(copies(purchase)).toBe(1);
   });
 
-  test('after the mail server took the message: it is one message, and recorded once', async () => {
+  test('after the mail server accepted the message: one message, recorded once', async () => {
     const { purchase, answer } = await handOver();
     await worker.sleep();
     answer();
@@ -252,12 +254,12 @@ describe('a worker that falls asleep, is overtaken and wakes up', () => {
     expect(copies(purchase)).toBe(2);
   });
 
-  test('records what it has sent although its claim has passed on: nobody else will', async () => {
+  test('records what it has sent although another has the lease, because no other will', async () => {
     const { purchase, answer } = await handOver();
     await worker.sleep();
     await takeOver();
     await shop.mail.caught(purchase.email, 2);
-    await second.kill(); // the one that has taken over is gone, and with the sleeper's return so is the job
+    await second.kill(); // the other worker is gone, and the job ends when the sleeper returns
     worker.wake();
     answer();
     await until(async () => (await rowsOf(purchase))[0]?.sent === true);
@@ -267,7 +269,7 @@ describe('a worker that falls asleep, is overtaken and wakes up', () => {
   });
 });
 
-test('a dialogue that nobody waits for any more hands nothing over', async () => {
+test('an abandoned dialogue delivers nothing', async () => {
   const mailer = new Mailer({ from: 'shop@shop.test', smtpUrl: shop.mail.url, directory: '' });
   await until(async () => shop.mail.senders() === 0);
   const greet = shop.mail.mute();

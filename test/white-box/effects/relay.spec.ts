@@ -23,12 +23,12 @@ import {
   type Shop,
 } from '../../effects/effects.support.js';
 
-/** The outbox: each event becomes the jobs of its consequences, once, whatever becomes of the workers that relay it. */
+/** The outbox: each event becomes the jobs that follow from it, once, whatever happens to the workers that relay it. */
 let shop: Shop;
 let workers: Running[] = [];
 beforeAll(async () => {
   shop = await startShop();
-  // Jobs are gone when they are done; this keeps what was enqueued.
+  // Done jobs are deleted; this keeps what was enqueued.
   await shop.db.query('CREATE TABLE enqueued (task_id int, payload json)');
   await shop.db.query(`
     CREATE FUNCTION note_job() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
@@ -67,7 +67,7 @@ async function eventOf(cause: string): Promise<EventRow> {
 
 const isRelayed = async (cause: string) => (await eventOf(cause)).relayed;
 
-/** The kinds of all jobs that were ever enqueued for an event. */
+/** The kinds of all jobs enqueued for an event. */
 async function enqueuedFor(event: string): Promise<string[]> {
   const { rows } = await shop.db.query<{ task: string }>(
     `SELECT identifier AS task FROM enqueued JOIN graphile_worker._private_tasks AS task ON task.id = task_id
@@ -77,7 +77,7 @@ async function enqueuedFor(event: string): Promise<string[]> {
   return rows.map(({ task }) => task);
 }
 
-/** A charge whose receipt somebody wants. @returns its id, which is the cause of its event. */
+/** A charge with a receipt. @returns its id, which is the cause of its event. */
 async function pay(email = `${randomUUID()}@shop.test`): Promise<string> {
   const paid = await charge(shop.apiUrl, randomUUID(), { receipt_email: email });
   if (paid.status !== 201) throw new Error(`not paid: ${paid.text}`);
@@ -105,7 +105,7 @@ test('the transaction that settles a charge neither enqueues nor notifies', asyn
   expect(await enqueuedFor((await eventOf(paid)).id)).toEqual(['send-receipt']);
 });
 
-test('an account whose relay waits for a lock holds up no other', async () => {
+test('an account whose relay waits for a lock does not block others', async () => {
   const { account_id } = await eventOf(await pay());
   const held = `NEW.account_id = '${account_id}' AND NEW.relayed_at IS NOT NULL`;
   const letGo = await holdWriters(shop, 'events', 'write', held);
@@ -120,7 +120,7 @@ test('an account whose relay waits for a lock holds up no other', async () => {
 });
 
 describe('two relays at once', () => {
-  test('relay an event once: the second passes over it, and relays what comes after it', async () => {
+  test('relay an event once: the second skips it and relays the next ones', async () => {
     const held = `NEW.type = 'charge.succeeded' AND NEW.relayed_at IS NOT NULL`;
     const letGo = await holdWriters(shop, 'events', 'write', held);
     await Promise.all([startWorker(), startWorker()]);
@@ -136,7 +136,7 @@ describe('two relays at once', () => {
     expect(await enqueuedFor((await eventOf(paid)).id)).toEqual(['send-receipt']);
   });
 
-  test('of which one read the list before the other had committed: it relays nothing again', async () => {
+  test('relay nothing twice if one read the list before the other had committed', async () => {
     const paid = await pay();
     await startWorker();
     await drained(shop.db);
@@ -163,7 +163,7 @@ describe('two relays at once', () => {
   });
 });
 
-test('a relay that is killed after marking and before its commit has relayed nothing; the next one does', async () => {
+test('a relay killed between marking and commit has relayed nothing; the next one does it', async () => {
   const worker = await shop.startWorkerProcess();
   const letGo = await holdWriters(shop, 'events', 'commit', 'NEW.relayed_at IS NOT NULL');
   const paid = await pay();
@@ -201,8 +201,8 @@ test('an event that commits after a newer one was relayed is relayed as well', a
 });
 
 describe('an event whose fan-out always fails', () => {
-  test('holds up no other, and ends as a dead letter', async () => {
-    // All in one batch: they are there before any relay runs.
+  test('does not block others, and becomes a dead letter', async () => {
+    // All in one batch: they exist before any relay runs.
     const [before, poison, after] = [await pay(), await poisonEvent(), await pay()];
     await startWorker();
     await until(async () => (await isRelayed(before)) && (await isRelayed(after)));
@@ -225,7 +225,7 @@ describe('an event whose fan-out always fails', () => {
     await shop.db.query('DELETE FROM events WHERE id = $1', [poison]);
   });
 
-  /** It tells of a charge for an order that is not there. */
+  /** It is about a charge for an order that does not exist. */
   async function poisonEvent(): Promise<string> {
     const id = `evt_${randomUUID()}`;
     await shop.db.query(

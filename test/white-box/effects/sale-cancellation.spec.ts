@@ -23,7 +23,7 @@ import {
   type Shop,
 } from '../../effects/effects.support.js';
 
-/** A sale whose stock a correction has taken away after it was paid: refunded once, canceled once, never shipped. */
+/** A sale whose stock a correction removed after the payment: refunded once, canceled once, never shipped. */
 let shop: Shop;
 let worker: WorkerProcess;
 beforeAll(async () => {
@@ -41,7 +41,7 @@ async function countStock({ sku }: Purchase, onHand: number): Promise<void> {
   if (put.status !== 200) throw new Error(put.text);
 }
 
-/** Two of ten are bought; then somebody counts, and there is one. The workers sleep meanwhile. */
+/** Two of ten are bought; then the stock is corrected to one. The workers sleep meanwhile. */
 function buyTheMissing(before: (purchase: Purchase) => Promise<unknown> = async () => {}) {
   return shop.whileWorkersSleep(async () => {
     const purchase = await buy(shop);
@@ -51,7 +51,7 @@ function buyTheMissing(before: (purchase: Purchase) => Promise<unknown> = async 
   });
 }
 
-/** The same; the processor gives the money back, and its answer waits. */
+/** The same; the processor refunds, and its answer waits. */
 async function buyAndHoldTheAnswer() {
   let answer = () => {};
   const purchase = await buyTheMissing(async () => {
@@ -116,7 +116,7 @@ async function takeOver(): Promise<WorkerProcess> {
 }
 
 describe('a sale that cannot be delivered', () => {
-  test('is refunded, for a cause of ours and under a key that no client can send, and its order canceled', async () => {
+  test('is refunded with a key that no client can send, and its order is canceled', async () => {
     const purchase = await buyTheMissing();
     await expectCanceled(purchase);
     const { rows } = await shop.db.query(
@@ -133,7 +133,7 @@ describe('a sale that cannot be delivered', () => {
     expect(again).toMatchObject({ status: 409, body: { code: 'order_canceled' } });
   });
 
-  test('gives back what is left when a client has refunded a part, and nothing when all', async () => {
+  test('refunds the rest if a client has refunded a part, and nothing if all', async () => {
     const giveBack = (amount: number) => (purchase: Purchase) =>
       refund(shop.apiUrl, purchase.charge, randomUUID(), { amount });
     const part = await buyTheMissing(giveBack(500));
@@ -142,7 +142,7 @@ describe('a sale that cannot be delivered', () => {
     await expectCanceled(all, { back: [1200], refunded: 1 });
   });
 
-  test('waits for a refund on its way: what is left is known when that has ended', async () => {
+  test('waits for a refund in flight, because the rest is unknown until it ends', async () => {
     let open = () => {};
     let theirs!: ReturnType<typeof refund>;
     const purchase = await buyTheMissing(async ({ charge }) => {
@@ -160,7 +160,7 @@ describe('a sale that cannot be delivered', () => {
     await expectCanceled(purchase, { back: [500, 700], refunded: 2 });
   });
 
-  test('stays decided when the stock comes back before the money has gone', async () => {
+  test('stays canceled if stock arrives before the refund', async () => {
     const { purchase, answer } = await buyAndHoldTheAnswer();
     await countStock(purchase, 10);
     const job = await addJob(shop.db, 'fulfill-order', await payloadOf(purchase));
@@ -172,7 +172,7 @@ describe('a sale that cannot be delivered', () => {
 });
 
 describe('the same jobs', () => {
-  test('run twice, and once more after the end, do it once', async () => {
+  test('run twice, and once more after the end, act once', async () => {
     const purchase = await buyTheMissing(async (bought) => {
       await addJob(shop.db, 'fulfill-order', await payloadOf(bought));
     });
@@ -182,7 +182,7 @@ describe('the same jobs', () => {
     await expectCanceled(purchase);
   });
 
-  test('run by two workers at once give back once', async () => {
+  test('run by two workers at once refund once', async () => {
     let open = () => {};
     const purchase = await buyTheMissing(async () => {
       open = shop.gate.close();
@@ -193,7 +193,8 @@ describe('the same jobs', () => {
     await until(async () =>
       (await jobs(shop.db, 'cancel-sale')).some(({ last_error }) => last_error !== null),
     );
-    // The second finds the first one's lease. When that has ended, the sweep asks the processor as well, under one name.
+    // The second finds the first one's lease. After that has expired, the sweep calls the processor as well, with the
+    // same key.
     await endLeases(shop.db);
     await shop.gate.held(2);
     open();
@@ -201,7 +202,7 @@ describe('the same jobs', () => {
     await second.stop();
   });
 
-  test('without a name of ours for the refund, two workers give back twice (control)', async () => {
+  test('without a derived key, two workers refund twice (control)', async () => {
     const { charge } = await buy(shop);
     const { rows } = await shop.db.query<{ processor_reference: string }>(
       'SELECT processor_reference FROM charges WHERE id = $1',
@@ -219,7 +220,7 @@ describe('the same jobs', () => {
 });
 
 describe('a worker that is killed', () => {
-  test('after the processor gave the money back and before the record: it goes back once', async () => {
+  test('between the processor’s refund and the record: the money goes back once', async () => {
     const { purchase, answer } = await buyAndHoldTheAnswer();
     await worker.kill();
     answer();
@@ -228,7 +229,7 @@ describe('a worker that is killed', () => {
     await expectCanceled(purchase);
   });
 
-  test('after the money went back and before the order is canceled: canceled by the next one', async () => {
+  test('between the refund and the cancellation: the next one cancels the order', async () => {
     const { purchase, answer } = await buyAndHoldTheAnswer();
     const letGo = await lockRows(shop.databaseUrl, 'SELECT 1 FROM orders WHERE id = $1', [
       purchase.order,
@@ -244,7 +245,7 @@ describe('a worker that is killed', () => {
   });
 });
 
-test('a worker that falls asleep with the processor’s answer, is overtaken and wakes up, gives back nothing more', async () => {
+test('a worker that sleeps with the processor’s answer and loses its lease refunds nothing more', async () => {
   const { purchase, answer } = await buyAndHoldTheAnswer();
   await worker.sleep();
   answer();
@@ -258,7 +259,7 @@ test('a worker that falls asleep with the processor’s answer, is overtaken and
   await second.stop();
 });
 
-/** A person was faster, at the processor's own desk: it names nothing of ours. */
+/** An operator was faster, at the processor, without our ids. */
 const atTheDesk = (amount?: number) => async (purchase: Purchase) => {
   const desk = await send(`${shop.sandboxUrl}/v1/refunds`, {
     key: randomUUID(),
@@ -276,7 +277,7 @@ async function paymentOf({ charge }: Purchase) {
   return rows[0]!.processor_reference;
 }
 
-/** The refunds of a charge, those that we owe by their causes. */
+/** The refunds of a charge; those that we owe with their causes. */
 async function bookedOf({ charge }: Purchase) {
   const { rows } = await shop.db.query<{ cause: string | null; status: string; amount: number }>(
     `SELECT substr(cause, length('out_of_stock:' || charge_id) + 1) AS cause, status, amount::int FROM refunds
@@ -287,7 +288,7 @@ async function bookedOf({ charge }: Purchase) {
 }
 
 describe('a refund that the processor refuses', () => {
-  test('because all went back at its desk: that is written down, and the order canceled', async () => {
+  test('because all was refunded there: that is booked, and the order is canceled', async () => {
     const purchase = await buyTheMissing(atTheDesk());
     await expectCanceled(purchase, { back: [] });
     expect(await bookedOf(purchase)).toEqual([
@@ -300,7 +301,7 @@ describe('a refund that the processor refuses', () => {
     await expectCanceled(purchase, { back: [] });
   });
 
-  test('because a part went back at its desk: the rest goes back, and the order is canceled', async () => {
+  test('because a part was refunded there: the rest goes back, and the order is canceled', async () => {
     const purchase = await buyTheMissing(atTheDesk(500));
     await expectCanceled(purchase, { back: [700], refunded: 2 });
     expect(await bookedOf(purchase)).toEqual([
@@ -310,7 +311,7 @@ describe('a refund that the processor refuses', () => {
     ]);
   });
 
-  test('for another reason cancels nothing and is found at once; a person’s retry asks under the next name', async () => {
+  test('for another reason cancels nothing and shows in the audit; an operator’s retry uses the next key', async () => {
     let payment = '';
     const purchase = await buyTheMissing(async (bought) => {
       payment = await paymentOf(bought);
@@ -321,14 +322,14 @@ describe('a refund that the processor refuses', () => {
         const [job] = await jobs(shop.db, 'cancel-sale');
         return (
           job !== undefined &&
-          job.attempts >= attempts && // it comes back by itself, too
+          job.attempts >= attempts && // it is retried by itself, too
           /a person must look/.test(job.last_error ?? '') &&
           !job.locked
         );
       });
     await failedTimes(1);
     await skipPauses(shop.db);
-    await failedTimes(2); // by itself it does not ask again
+    await failedTimes(2); // without an operator, it does not ask again
     const refused = { cause: '', status: 'failed', amount: 1200 };
     expect(await bookedOf(purchase)).toEqual([refused]);
     expect((await endOf(purchase)).order).toBe('paid');
@@ -348,7 +349,7 @@ describe('a refund that the processor refuses', () => {
     ]);
   });
 
-  test('long after it had succeeded: the order stays canceled, a person is called, and may give it back by a key', async () => {
+  test('long after it had succeeded: the order stays canceled, and an operator can refund with a key', async () => {
     const purchase = await buyTheMissing();
     await expectCanceled(purchase);
     const { rows } = await shop.db.query<{ processor_reference: string; id: string }>(
@@ -377,8 +378,10 @@ describe('a refund that the processor refuses', () => {
     expect(await findings()).toEqual(
       expect.arrayContaining(['refund_owed_but_refused', 'order_canceled_but_not_refunded']),
     );
-    const { rows: told } = await shop.db.query('SELECT type FROM events WHERE cause = $1', [id]);
-    expect(told.map(({ type }) => type).sort()).toEqual(['charge.refunded', 'refund.failed']);
+    const { rows: reported } = await shop.db.query('SELECT type FROM events WHERE cause = $1', [
+      id,
+    ]);
+    expect(reported.map(({ type }) => type).sort()).toEqual(['charge.refunded', 'refund.failed']);
     const again = await refund(shop.apiUrl, purchase.charge, randomUUID());
     expect([again.status, again.body.amount]).toEqual([201, 1200]);
     expect(await findings()).toEqual([]);

@@ -42,7 +42,7 @@ function expectAbandoned(reply: Reply): void {
 const fencesOf = async (id: string) =>
   (await ledger(service.sandboxUrl)).filter(({ metadata }) => metadata.fence === id);
 
-/** Sends a charge whose answer from the processor is lost, or that does not reach it. */
+/** Sends a charge whose answer from the processor is lost, or which does not reach the processor. */
 async function leaveOpen(key: string, mood: 'losing' | 'refusing'): Promise<string> {
   service.gate.be(mood);
   const reply = await charge(service.apiUrl, key);
@@ -63,11 +63,11 @@ describe('a charge that never reached the processor before its deadline', () => 
     expect(reply.body.charge).toBe(id);
     expect((await charge(apiUrl, 'abandoned')).text).toBe(reply.text);
     expect(await paymentsOf(sandboxUrl, id)).toEqual([]);
-    // What is left there is the fence: canceled, so that nobody can confirm it.
+    // The processor has only the fence: a canceled intent that cannot be confirmed.
     expect((await fencesOf(id)).map(({ status }) => status)).toEqual(['canceled']);
   });
 
-  test('can never be taken under its key: the original, sent late, is refused there', async () => {
+  test('can never be taken: the processor refuses the original under its key', async () => {
     const { apiUrl, db, sandboxUrl } = service;
     const id = await leaveOpen('late original', 'refusing');
     const { rows } = await db.query<{ prepared: string }>(
@@ -87,7 +87,7 @@ describe('a charge that never reached the processor before its deadline', () => 
     expect(await paymentsOf(sandboxUrl, id)).toEqual([]);
   });
 
-  test('is not retried by a charge with a new key: that one is another intent', async () => {
+  test('is independent of a charge with a new key', async () => {
     const { apiUrl, db, sandboxUrl } = service;
     const id = await leaveOpen('old key', 'refusing');
     await age(db, id, PAST_THE_DEADLINE);
@@ -99,7 +99,7 @@ describe('a charge that never reached the processor before its deadline', () => 
     expect(await paymentsOf(sandboxUrl, second.body.id)).toHaveLength(1);
   });
 
-  test('stays pending while the processor is down, and ends when it is back, without a client', async () => {
+  test('stays pending while the processor is down, and ends without a client when it is up', async () => {
     const { apiUrl, db, gate } = service;
     const id = await leaveOpen('down throughout', 'refusing');
     gate.be('refusing');
@@ -116,7 +116,7 @@ describe('a charge that never reached the processor before its deadline', () => 
 });
 
 describe('a charge that the processor took, but whose answer was lost', () => {
-  test('within the deadline succeeds by a repeat under the same key', async () => {
+  test('succeeds within the deadline by a repeat under the same key', async () => {
     const { apiUrl, sandboxUrl } = service;
     const id = await leaveOpen('in time', 'losing');
     expect((await charge(apiUrl, 'in time')).status).toBe(201);
@@ -128,7 +128,7 @@ describe('a charge that the processor took, but whose answer was lost', () => {
     ['after the key window though the processor still knows the key', PAST_THE_KEY_WINDOW, false],
     ['after the deadline while the processor forgot the key early', PAST_THE_DEADLINE, true],
     ['after the key window when the processor forgot the key', PAST_THE_KEY_WINDOW, true],
-  ])('%s: succeeds, is not charged again', async (when, seconds, forgotten) => {
+  ])('%s: succeeds and is not charged again', async (when, seconds, forgotten) => {
     const { apiUrl, db, sandboxUrl } = service;
     const id = await leaveOpen(when, 'losing');
     await age(db, id, seconds);
@@ -138,7 +138,7 @@ describe('a charge that the processor took, but whose answer was lost', () => {
     expect(await paymentsOf(sandboxUrl, id)).toHaveLength(1);
   });
 
-  test('within the deadline but after the key window, which may be shorter: is looked up, not sent', async () => {
+  test('within the deadline but after a shorter key window: is looked up, not sent', async () => {
     const { db, sandboxUrl } = service;
     const id = await leaveOpen('short memory', 'losing');
     await age(db, id, 30);
@@ -151,7 +151,7 @@ describe('a charge that the processor took, but whose answer was lost', () => {
   });
 
   test.each([PAST_THE_DEADLINE, PAST_THE_KEY_WINDOW])(
-    'and declined is a decline, %d s later as well',
+    'and declined: is a decline, also %d s later',
     async (seconds) => {
       const { apiUrl, db, gate } = service;
       const declined = { payment_method: 'pm_card_visa_chargeDeclined' };
@@ -164,7 +164,7 @@ describe('a charge that the processor took, but whose answer was lost', () => {
     },
   );
 
-  test('because the processor failed after it charged, and repeats that failure for ever: its ledger is believed', async () => {
+  test('because the processor failed after it charged and replays that failure: its ledger decides', async () => {
     const { apiUrl, sandboxUrl } = service;
     const reply = await chargeUntilAnswered(apiUrl, 'stored 500', {
       payment_method: 'pm_lab_error_after_charge',
@@ -173,7 +173,7 @@ describe('a charge that the processor took, but whose answer was lost', () => {
     expect(await paymentsOf(sandboxUrl, reply.body.id)).toHaveLength(1);
   });
 
-  test('as before, and nobody can look before the deadline: after it the ledger is believed, too', async () => {
+  test('the same, and the ledger cannot be read before the deadline: it decides afterwards', async () => {
     const { apiUrl, db, gate, sandboxUrl } = service;
     const failing = { payment_method: 'pm_lab_error_after_charge' };
     gate.be('losing');
@@ -187,12 +187,12 @@ describe('a charge that the processor took, but whose answer was lost', () => {
   });
 });
 
-describe('a ledger that is longer than one deadline can read', () => {
+describe('a ledger that is too long to read within one deadline', () => {
   const PAGES = 4;
-  /** Of the whole ledger, so that its length is the same whatever tests have run before. */
+  /** Computed from the whole ledger, so that the number of pages does not depend on earlier tests. */
   const pageSize = async () => {
     const { length } = await ledger(service.sandboxUrl);
-    return Math.ceil((length + 1) / PAGES); // the fence is in it, too
+    return Math.ceil((length + 1) / PAGES); // plus one for the fence
   };
 
   test('is read to its end, page by page, by one attempt', async () => {
@@ -204,7 +204,7 @@ describe('a ledger that is longer than one deadline can read', () => {
     let pages = 0;
     const end = gate.page(await pageSize(), () => {
       pages += 1;
-      return pause(700); // together more than the deadline
+      return pause(700); // in total longer than the deadline
     });
     expectAbandoned(await charge(api.url, 'long ledger'));
     end();
@@ -215,10 +215,10 @@ describe('a ledger that is longer than one deadline can read', () => {
       'SELECT attempts FROM idempotency_records WHERE resource_id = $1',
       [id],
     );
-    expect(rows).toEqual([{ attempts: 2 }]); // the one that did not reach the processor, and this
+    expect(rows).toEqual([{ attempts: 2 }]); // the attempt that did not reach the processor, and this one
   });
 
-  test('is read no further by a process that another has taken over from', async () => {
+  test('is read no further by a process that has lost its lease', async () => {
     const { apiUrl, db, gate } = service;
     const id = await leaveOpen('overtaken look', 'refusing');
     await age(db, id, PAST_THE_DEADLINE);
@@ -232,7 +232,7 @@ describe('a ledger that is longer than one deadline can read', () => {
     });
     const overtaken = charge(api.url, 'overtaken look');
     await until(async () => pages === 1);
-    end(); // for the other one
+    end();
     await endLease(db, 'overtaken look');
     const reply = await charge(apiUrl, 'overtaken look');
     expectAbandoned(reply);
@@ -255,11 +255,11 @@ describe('a process that dies while it gives up', () => {
       await age(db, id, PAST_THE_DEADLINE);
       ids.set(moment, id);
     }
-    // One death for all three, each as far as the gate or its point lets it come.
+    // One kill for all three, each held at the gate or at its point.
     const dying = await service.startApiProcess({ diesWith: MOMENTS.length });
     const lost = [charge(dying.url, 'after the look', {}, dieAt('after-perform'))];
     await dying.dying(1);
-    const answer = gate.holdAnswers(); // it arrives, and nobody is told
+    const answer = gate.holdAnswers(); // the call arrives, its answer is held
     lost.push(charge(dying.url, 'after the fence'));
     await until(async () => (await fencesOf(ids.get('after the fence')!)).length > 0);
     const open = gate.close();

@@ -9,7 +9,7 @@ import { startService, type Service } from '../../support/service.js';
 import { expireIn } from '../../support/time.js';
 import { until } from '../../support/until.js';
 
-/** The stored answer ends; what the key made does not. The charge's own primary key is the guard that never expires. */
+/** The stored answer expires; the object that the key made does not. The charge's primary key never expires. */
 let service: Service;
 let dataSource: DataSource;
 beforeAll(async () => {
@@ -22,7 +22,7 @@ beforeAll(async () => {
 });
 afterAll(async () => {
   try {
-    await expectCleanBooks({ ...service, ttlSeconds: 0 }); // records were expired early, by SQL
+    await expectCleanBooks({ ...service, ttlSeconds: 0 }); // the test expires records early, by SQL
   } finally {
     await dataSource.destroy();
     await service.stop();
@@ -33,7 +33,6 @@ const DECLINED = { payment_method: 'pm_card_visa_chargeDeclined' };
 const FIFTY = Array.from({ length: 50 });
 const ONE_SECOND = 1;
 
-/** The reaper as any process runs it. */
 const reap = () => deleteExpiredBatch(new TypeOrmDatabase(dataSource), 500);
 const recordsOf = async (key: string) =>
   (
@@ -55,7 +54,7 @@ function expectExpired(reply: Reply, chargeId: string, retry: 'no' | 'new_key' =
   expect(reply.headers).not.toHaveProperty('idempotency-expires');
 }
 
-test('a stored answer lives seven days from its completion, and a replay does not make it live longer', async () => {
+test('a stored answer expires seven days after its completion, and a replay does not extend that', async () => {
   const { apiUrl, db } = service;
   const first = await charge(apiUrl, 'seven days');
   const { rows } = await db.query<{ seconds: number }>(
@@ -69,7 +68,7 @@ test('a stored answer lives seven days from its completion, and a replay does no
   expect(await recordsOf('seven days')).toEqual(before);
 });
 
-test('shortly before the expiry the answer is replayed, shortly after it the charge is shown instead', async () => {
+test('before its expiry the answer is replayed; after it, the charge is shown instead', async () => {
   const { apiUrl, db, sandboxUrl } = service;
   const first = await charge(apiUrl, 'both sides');
   await expireIn(db, 'both sides', 30);
@@ -79,14 +78,14 @@ test('shortly before the expiry the answer is replayed, shortly after it the cha
 
   await expireIn(db, 'both sides', -ONE_SECOND);
   expectExpired(await charge(apiUrl, 'both sides'), first.body.id);
-  expect(await recordsOf('both sides')).toHaveLength(1); // believed without the reaper
+  expect(await recordsOf('both sides')).toHaveLength(1); // expired, although the reaper has not run
   await reap();
   expect(await recordsOf('both sides')).toEqual([]);
-  expectExpired(await charge(apiUrl, 'both sides'), first.body.id); // and after it the same
+  expectExpired(await charge(apiUrl, 'both sides'), first.body.id); // the same after the reaper has run
   expect(await paymentsOf(sandboxUrl, first.body.id)).toHaveLength(1);
 });
 
-test('the bytes of that answer do not say whether the reaper ran', async () => {
+test('the answer is the same before and after the reaper', async () => {
   const { apiUrl, db } = service;
   await charge(apiUrl, 'same bytes');
   await expireIn(db, 'same bytes', -ONE_SECOND);
@@ -102,7 +101,7 @@ describe.each(['before the reaper', 'after the reaper'])('%s', (when) => {
     if (when === 'after the reaper') await reap();
   };
 
-  test('fifty at once on an expired key charge nobody', async () => {
+  test('fifty concurrent requests with an expired key charge nothing', async () => {
     const { apiUrl, sandboxUrl } = service;
     const key = `fifty ${when}`;
     const first = await charge(apiUrl, key);
@@ -112,7 +111,7 @@ describe.each(['before the reaper', 'after the reaper'])('%s', (when) => {
     expect(await paymentsOf(sandboxUrl, first.body.id)).toHaveLength(1);
   });
 
-  test('another body, a valid or an invalid one, is told the same', async () => {
+  test('another body, valid or invalid, gets the same answer', async () => {
     const { apiUrl } = service;
     const key = `body ${when}`;
     const first = await charge(apiUrl, key);
@@ -122,7 +121,7 @@ describe.each(['before the reaper', 'after the reaper'])('%s', (when) => {
     expectExpired(await charge(apiUrl, key, { surprise: true }), first.body.id);
   });
 
-  test('a charge that failed allows a new key, because nothing was taken', async () => {
+  test('a failed charge allows a new key, because nothing was taken', async () => {
     const { apiUrl, sandboxUrl } = service;
     const key = `declined ${when}`;
     const first = await charge(apiUrl, key, DECLINED);
@@ -132,7 +131,7 @@ describe.each(['before the reaper', 'after the reaper'])('%s', (when) => {
     expect(await paymentsOf(sandboxUrl, first.body.charge)).toEqual([]);
   });
 
-  test('a lookup says expired and shows what stands, and nothing else', async () => {
+  test('a lookup says expired and names the object, nothing else', async () => {
     const { apiUrl } = service;
     const key = `look up ${when}`;
     const { body } = await charge(apiUrl, key);
@@ -151,7 +150,7 @@ describe.each(['before the reaper', 'after the reaper'])('%s', (when) => {
     });
   });
 
-  test('on another operation the key is unused again, and the charge stays as it is', async () => {
+  test('on another operation the key is unused, and the charge is unchanged', async () => {
     const { apiUrl, sandboxUrl } = service;
     const key = `order ${when}`;
     const first = await charge(apiUrl, key);
@@ -159,7 +158,7 @@ describe.each(['before the reaper', 'after the reaper'])('%s', (when) => {
     const order = () => send(`${apiUrl}/orders`, { key, body: { currency: 'eur', items } });
     expect(await order()).toMatchObject({ status: 422, body: { code: 'idempotency_key_reused' } });
     await expire(key);
-    forgetPromises(); // it was used for as long as it lived
+    forgetPromises(); // the key was used until it expired
     const made = await order();
     expect(made.status).toBe(201);
     expect((await order()).text).toBe(made.text);
@@ -168,18 +167,19 @@ describe.each(['before the reaper', 'after the reaper'])('%s', (when) => {
       state: 'completed',
       resource: { object: 'order', id: made.body.id },
     });
-    // The charge's own retry meets a key that means the order now; once that is over, the charge again.
+    // The key now belongs to the order, so the charge's retry gets 422. After the order's record expires, it gets the
+    // charge.
     expect((await charge(apiUrl, key)).status).toBe(422);
     await expire(key);
     expectExpired(await charge(apiUrl, key), first.body.id);
     expect((await lookUp(apiUrl, key)).body).toMatchObject({
       state: 'expired',
-      resource: { object: 'order', id: made.body.id }, // the newest of the two
+      resource: { object: 'order', id: made.body.id }, // the newer of the two
     });
     expect(await paymentsOf(sandboxUrl, first.body.id)).toHaveLength(1);
   });
 
-  test('another account never hears of it: its key is unused', async () => {
+  test('for another account the key is unused', async () => {
     const { apiUrl } = service;
     const key = `account ${when}`;
     const ours = await charge(apiUrl, key);
@@ -206,7 +206,7 @@ describe('the reaper', () => {
     expect((await first).status).toBe(201);
   });
 
-  test('removes what is expired and nothing else, in batches, also when three reap at once', async () => {
+  test('removes only expired records, in batches, even with three reapers at once', async () => {
     const { apiUrl, db } = service;
     const stays = await charge(apiUrl, 'stays');
     const keys = FIFTY.map((_, i) => `reaped ${i}`);
@@ -219,7 +219,7 @@ describe('the reaper', () => {
     expectExpired(await charge(apiUrl, keys[0]!), made[0]!.body.id);
   });
 
-  test('while it runs, late retries are told the same: nobody is charged again', async () => {
+  test('does not change the answers of late retries while it runs, and nothing is charged again', async () => {
     const { apiUrl, db, sandboxUrl } = service;
     const keys = FIFTY.slice(30).map((_, i) => `race ${i}`);
     const made = await Promise.all(keys.map((key) => charge(apiUrl, key)));
@@ -233,7 +233,7 @@ describe('the reaper', () => {
     expect(await ledger(sandboxUrl)).toHaveLength(payments);
   });
 
-  test('works from end to end: three seconds after its completion a key is expired, then its record is gone', async () => {
+  test('removes a record in a running worker: the key expires three seconds after its completion, then the record is gone', async () => {
     const { sandboxUrl } = service;
     const short = { IDEMPOTENCY_TTL_SECONDS: '3', IDEMPOTENCY_REAP_INTERVAL_SECONDS: '1' };
     const api = await service.startApi(short);

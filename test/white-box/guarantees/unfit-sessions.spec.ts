@@ -8,7 +8,7 @@ import { openPool, testDatabaseUrl } from '../../support/database.js';
 import { charge, lookUp, send } from '../../support/raw-client.js';
 import { startService, type Running, type Service } from '../../support/service.js';
 
-/** An API whose login is a role of its own, which can be changed without an effect on the rest. */
+/** An API with its own database role, which the test can change without affecting the rest. */
 const role = `clerk_${randomBytes(5).toString('hex')}`;
 let service: Service;
 let api: Running;
@@ -49,7 +49,7 @@ async function expectNothingDone(key: string): Promise<void> {
   expect((await lookUp(service.apiUrl, key)).status).toBe(404);
 }
 
-describe('a login that is refused while the API runs did nothing', () => {
+describe('a login that is refused while the API runs has no effect', () => {
   test.each([
     ['28P01', `ALTER ROLE ${role} PASSWORD 'rotated'`, `ALTER ROLE ${role} PASSWORD 'right'`],
     ['28000', `ALTER ROLE ${role} NOLOGIN`, `ALTER ROLE ${role} LOGIN`],
@@ -65,7 +65,7 @@ describe('a login that is refused while the API runs did nothing', () => {
       `ALTER ROLE ${role} RESET ALL`,
     ],
   ])('with SQLSTATE %s', async (code, change, undo) => {
-    await service.db.query('SELECT 1'); // has its connection when no more are allowed
+    await service.db.query('SELECT 1'); // opens its connection before logins are refused
     await admin.query(change.replace('$', database));
     try {
       await endSessions();
@@ -79,7 +79,7 @@ describe('a login that is refused while the API runs did nothing', () => {
   });
 });
 
-/** As after a failover, or a managed server that was full: the sessions live on, and may only read. */
+/** As after a failover, or on a full managed server: the sessions live on, but are read-only. */
 async function makeReadOnly(dataSource: DataSource, sessions = 3): Promise<void> {
   const runners = Array.from({ length: sessions }, () => dataSource.createQueryRunner());
   await Promise.all(runners.map((runner) => runner.connect()));
@@ -88,7 +88,7 @@ async function makeReadOnly(dataSource: DataSource, sessions = 3): Promise<void>
   await Promise.all(runners.map((runner) => runner.release()));
 }
 
-describe('sessions that have become read-only without ending', () => {
+describe('sessions that become read-only without ending', () => {
   test('are replaced while a charge is reserved', async () => {
     await makeReadOnly(api.dataSource);
     expect((await charge(api.url, 'reserved')).status).toBe(201);
@@ -105,12 +105,12 @@ describe('sessions that have become read-only without ending', () => {
     expect(await paymentsOf(service.sandboxUrl, body.id)).toHaveLength(1);
   });
 
-  test('are replaced by a probe alone', async () => {
+  test('are replaced by a readiness probe', async () => {
     await makeReadOnly(api.dataSource);
     expect(await ready()).toBe(200);
   });
 
-  test('are replaced in the pool of the queue, which tries again', async () => {
+  test('are replaced in the queue’s pool, which retries', async () => {
     const pool = openQueuePool(service.databaseUrl, 2);
     const sessions = await Promise.all([pool.connect(), pool.connect()]);
     for (const session of sessions)
@@ -126,7 +126,7 @@ describe('sessions that have become read-only without ending', () => {
   });
 });
 
-test('a session commits to disk, and grows no older than five minutes', async () => {
+test('a session commits to disk and lives at most five minutes', async () => {
   // The tests' cluster has it off.
   expect(await api.dataSource.query('SHOW synchronous_commit')).toEqual([
     { synchronous_commit: 'on' },

@@ -27,7 +27,7 @@ describe('the problem pages', () => {
     },
   );
 
-  it('say about 503 and 504 what a new key can do', async () => {
+  it('say for 503 and 504 what a new key can cause', async () => {
     for (const code of ['processor_outcome_unknown', 'processor_unavailable', 'outcome_unknown']) {
       const { text: page } = await call(app, `/problems/${code}`, { apiKey: null });
       expect(page).toContain('a new key after this answer can charge twice');
@@ -36,8 +36,8 @@ describe('the problem pages', () => {
   });
 });
 
-describe('what every answer carries', () => {
-  it('is a Request-Id of its own', async () => {
+describe('every answer', () => {
+  it('has its own Request-Id', async () => {
     const ids = await Promise.all(
       ['/charges', '/health/live', '/problems', '/charges'].map(
         async (path) => (await call(app, path)).headers.get('Request-Id') ?? '',
@@ -47,7 +47,7 @@ describe('what every answer carries', () => {
     for (const id of ids) expect(id).toMatch(/^req_/);
   });
 
-  it('is the key, if it was valid, on errors of the framework, too', async () => {
+  it('has the key, if it was valid, even on errors of the framework', async () => {
     for (const path of ['/charges', '/nowhere']) {
       const reply = await post(app, path, '{', { key: '"a-key"' });
       expect(reply.headers.get('Idempotency-Key')).toBe('"a-key"');
@@ -57,13 +57,13 @@ describe('what every answer carries', () => {
     );
   });
 
-  it('is nothing of ours when Node’s parser refused the request', async () => {
+  it('has no header of ours if Node’s parser refused the request', async () => {
     const answer = await sendRaw(app.port, 'GET /charges HTTP/1.1\r\nbad header\r\n\r\n');
     expect(answer.status).toBe(400);
     expect(answer.headers['request-id']).toBeUndefined();
   });
 
-  it('is there for an expectation that we do not know, which we ignore', async () => {
+  it('follows an unknown Expect header, which we ignore', async () => {
     const answer = await sendRaw(app.port, head('GET /health/live', { Expect: 'a-pony' }));
     expect(answer.status).toBe(200);
     expect(answer.headers['request-id']).toMatch(/^req_/);

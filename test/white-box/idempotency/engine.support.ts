@@ -8,7 +8,7 @@ import {
 } from '../../../src/idempotency/operation.js';
 import { openFreshDatabase } from '../../support/open-database.js';
 
-/** The engine alone: without HTTP, Nest and loops, on a database of its own, with one operation. */
+/** The engine alone: without HTTP, Nest and loops, on its own database, with one operation. */
 export async function engineAlone(operation: Operation, poolSize?: number) {
   const { db, close } = await openFreshDatabase(poolSize);
   const operations = new OperationRegistry();

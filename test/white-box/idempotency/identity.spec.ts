@@ -12,7 +12,7 @@ const body = fc.dictionary(fc.string(), json, { maxKeys: 8 });
 const of = (value: unknown) =>
   fingerprintOf({ params: {}, query: {}, body: value }).toString('hex');
 
-/** The same value with its members in another order, at every depth. */
+/** The same value with its members in another order at every depth. */
 function shuffled(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(shuffled);
   if (typeof value !== 'object' || value === null) return value;
@@ -21,7 +21,7 @@ function shuffled(value: unknown): unknown {
 }
 
 describe('the derived id', () => {
-  it('is the same for ever: changing these lines charges customers twice', () => {
+  it('never changes: changing these lines charges customers twice', () => {
     expect(deriveId('ch', 'acct_1', 'POST /charges', 'key-1')).toBe(
       'ch_2s4nprcajd81sjjcuaeg48bb9m488eqi',
     );
@@ -38,7 +38,7 @@ describe('the derived id', () => {
     );
   });
 
-  it('differs when account, operation or key differ, however the texts are cut', () => {
+  it('differs if account, operation or key differ, even if they concatenate to the same text', () => {
     const three = fc.tuple(fc.string(), fc.string(), fc.string());
     const id = ([account, operation, key]: readonly [string, string, string]) =>
       deriveId('ch', account, operation, key);
@@ -64,7 +64,7 @@ describe('the derived id', () => {
 });
 
 describe('the fingerprint', () => {
-  it('does not mind the order of members, nor white space', () => {
+  it('ignores the order of members and white space', () => {
     fc.assert(
       fc.property(body, (value) => {
         expect(of(shuffled(value))).toBe(of(value));
@@ -75,7 +75,7 @@ describe('the fingerprint', () => {
     );
   });
 
-  it('differs when a member is changed, added or taken away', () => {
+  it('differs if a member is changed, added or removed', () => {
     fc.assert(
       fc.property(body, fc.string(), json, (value, name, member) => {
         const changed = { ...value, [name]: [member] };
@@ -94,13 +94,13 @@ describe('the fingerprint', () => {
     ['true and "true"', { a: true }, { a: 'true' }],
     ['an object and an array', { a: {} }, { a: [] }],
     ['composed and decomposed letters', { a: 'é' }, { a: 'e\u0301' }],
-    ['where a member stands', { a: { b: 1 } }, { a: {}, b: 1 }],
+    ['where a member is', { a: { b: 1 } }, { a: {}, b: 1 }],
     ['case', { a: 'X' }, { a: 'x' }],
-  ])('tells %s', (_what, one, other) => {
+  ])('distinguishes %s', (_what, one, other) => {
     expect(of(one)).not.toBe(of(other));
   });
 
-  it('takes the ways to write one number as the same', () => {
+  it('is the same for every notation of a number', () => {
     for (const text of ['1.0', '1e0', '100e-2', '10.0E-1'])
       expect(of(JSON.parse(`{"a":${text}}`))).toBe(of({ a: 1 }));
     expect(of({ a: -0 })).toBe(of({ a: 0 }));
@@ -118,7 +118,10 @@ describe('the member hashes', () => {
   it('name exactly the members that differ, never their values', () => {
     fc.assert(
       fc.property(body, body, (before, after) => {
-        const told = mismatchedMembers(memberHashes('ch_1', before), memberHashes('ch_1', after));
+        const reported = mismatchedMembers(
+          memberHashes('ch_1', before),
+          memberHashes('ch_1', after),
+        );
         const differ = [...new Set([...Object.keys(before), ...Object.keys(after)])].filter(
           (name) =>
             !Object.hasOwn(before, name) ||
@@ -128,18 +131,18 @@ describe('the member hashes', () => {
         const pointers = differ.map(
           (name) => `/${name.replaceAll('~', '~0').replaceAll('/', '~1')}`,
         );
-        expect(told).toEqual(pointers.sort());
+        expect(reported).toEqual(pointers.sort());
       }),
     );
   });
 
-  it('are salted: equal values under two keys, or in two members, do not show', () => {
+  it('are salted: equal values of two keys or members differ', () => {
     const one = memberHashes('ch_1', { a: 'x', b: 'x' });
     const two = memberHashes('ch_2', { a: 'x', b: 'x' });
     expect(new Set([one['/a'], one['/b'], two['/a'], two['/b']]).size).toBe(4);
   });
 
-  it('point into names with ~ and /, and take names of Object for names', () => {
+  it('escape ~ and / in names, and accept names of Object’s members', () => {
     const hashes = memberHashes('ch_1', { 'a/b~c': 1, constructor: 2, toString: 3 });
     expect(Object.keys(hashes)).toEqual(['/a~1b~0c', '/constructor', '/toString']);
     expect(mismatchedMembers(hashes, memberHashes('ch_1', {}))).toEqual([
@@ -149,7 +152,7 @@ describe('the member hashes', () => {
     ]);
   });
 
-  it('of what is no object are none', () => {
+  it('are empty for a value that is no object', () => {
     for (const value of [undefined, null, [1], 'x', 1])
       expect(memberHashes('ch_1', value)).toEqual({});
   });

@@ -17,11 +17,11 @@ const printable = fc.string({
   minLength: 1,
   maxLength: 255,
 });
-/** White space at the ends belongs to the header, not to a bare key. */
+/** White space at the ends belongs to the header, not to an unquoted key. */
 const bare = printable.filter((key) => !/[",]/.test(key) && key.trim() === key);
 
 describe('the Idempotency-Key header', () => {
-  it('is the same key bare and quoted', () => {
+  it('is the same key, unquoted and quoted', () => {
     fc.assert(
       fc.property(bare, (key) => {
         expect(parse(key)).toBe(key);
@@ -40,7 +40,7 @@ describe('the Idempotency-Key header', () => {
     );
   });
 
-  it('never yields what a key cannot be, whatever the bytes', () => {
+  it('never yields an invalid key, whatever the bytes', () => {
     const latin1 = fc.integer({ min: 0, max: 255 }).map((code) => String.fromCharCode(code));
     fc.assert(
       fc.property(fc.string({ unit: latin1, maxLength: 300 }), (value) => {
@@ -72,7 +72,7 @@ describe('the Idempotency-Key header', () => {
     expect(() => parse('k'.repeat(256))).toThrow(IdempotencyKeyInvalid);
   });
 
-  it('minds case', () => {
+  it('is case-sensitive', () => {
     expect(parse('Abc')).not.toBe(parse('abc'));
   });
 
@@ -102,7 +102,7 @@ describe('the Idempotency-Key header', () => {
     expect(() => parse(value)).toThrow(IdempotencyKeyInvalid);
   });
 
-  it('is refused when it comes twice, equal or not, and missed when it does not come', () => {
+  it('is refused if it is sent twice, equal or not, and required', () => {
     expect(() => parse('a', 'a')).toThrow(IdempotencyKeyInvalid);
     expect(() => parse('a', 'b')).toThrow(IdempotencyKeyInvalid);
     expect(() => parse()).toThrow(IdempotencyKeyMissing);
@@ -157,7 +157,7 @@ describe('over HTTP', () => {
     );
   };
 
-  it('bare and quoted are one charge, and the header is echoed as it was sent', async () => {
+  it('unquoted and quoted keys make one charge, and the header is echoed unchanged', async () => {
     const first = await post(app, '/charges', CHARGE, { key: 'abc-1' });
     const again = await post(app, '/charges', CHARGE, { key: '"abc-1"' });
     expect(again.text).toBe(first.text);
@@ -200,7 +200,7 @@ describe('over HTTP', () => {
     expect(reply.headers.get('Idempotency-Key')).toBeNull();
   });
 
-  it('the lookup takes the bare form, percent-encoded', async () => {
+  it('the lookup accepts the unquoted form, percent-encoded', async () => {
     const key = 'a/b "c", 100% \\';
     const made = await post(app, '/charges', CHARGE, { key: quote(key) });
     expect(made.status).toBe(201);

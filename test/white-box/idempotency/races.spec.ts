@@ -14,7 +14,7 @@ import type { IdempotencyRecord, KeyedRequest } from '../../../src/idempotency/r
 import { deleteExpired, findRecord, insertOrFindRecord } from '../../../src/idempotency/records.js';
 import { engineAlone } from './engine.support.js';
 
-/** The engine alone, with an operation whose object is in the hands of the test. */
+/** The engine alone, with an operation whose object the test controls. */
 let find: () => Promise<FoundResource | undefined>;
 let alone: Awaited<ReturnType<typeof engineAlone>>;
 let db: Database;
@@ -50,7 +50,7 @@ const insert = async (keyed: KeyedRequest, leaseMs: number) =>
   (await insertOrFindRecord(db, keyed, leaseMs))?.claim;
 const remove = (record: IdempotencyRecord) => db.transaction((tx) => deleteExpired(tx, record));
 
-/** A plan whose reserve is raced that many times. */
+/** A plan whose reserve loses that many races. */
 function racedTimes(times: number): Plan {
   let races = 0;
   return {
@@ -61,7 +61,7 @@ function racedTimes(times: number): Plan {
   };
 }
 
-test('of twenty inserts at once one wins, and none of the others is an error', async () => {
+test('of twenty concurrent inserts one wins, and the others are no errors', async () => {
   for (let round = 0; round < 150; round++) {
     const inserts = Array.from({ length: 20 }, () => insert(request(`inserts ${round}`), 1_000));
     const claims = await Promise.all(inserts);
@@ -69,12 +69,12 @@ test('of twenty inserts at once one wins, and none of the others is an error', a
   }
 });
 
-test('a reserve that loses races begins again until it wins', async () => {
+test('a reserve that loses a race runs again until it wins', async () => {
   const { answer } = await engine.run(request('wins'), racedTimes(50));
   expect(answer.body).toBe('after 50 races');
 });
 
-test('a reserve that is raced each time ends as a fault, and leaves the key unused', async () => {
+test('a reserve that loses every race ends as an error, and leaves the key unused', async () => {
   const raced = engine.run(request('never'), racedTimes(Infinity));
   await expect(raced).rejects.toThrow('raced each time');
   const rows = await db.query(`SELECT 1 FROM idempotency_records WHERE key = 'never'`);
@@ -83,7 +83,7 @@ test('a reserve that is raced each time ends as a fault, and leaves the key unus
   expect(answer.body).toBe('after 0 races');
 });
 
-test('a record of this id under another key ends as a fault: the request does not look for ever', async () => {
+test('a record of this id with another key ends as an error, not in an endless loop', async () => {
   await insert(request('moved'), 1_000);
   await db.query(`UPDATE idempotency_records SET key = 'elsewhere' WHERE key = 'moved'`);
   await expect(engine.run(request('moved'), racedTimes(0))).rejects.toThrow('raced each time');
@@ -97,7 +97,7 @@ const thing = (key: string) => async () => ({
   createdAt: new Date(),
 });
 
-/** Another request makes the object in the moment between a look at the record and a look at the object. */
+/** Another request makes the object between the lookup of the record and the lookup of the object. */
 function madeMeanwhile(key: string): void {
   find = async () => {
     find = thing(key);
@@ -120,19 +120,19 @@ test.each([
   },
 );
 
-test('a key that is looked up while it makes its object is not called expired', async () => {
+test('a key that is looked up while it makes its object is not reported as expired', async () => {
   madeMeanwhile('looked up');
   expect(await lookUp('looked up')).toMatchObject({ state: 'completed', key: 'looked up' });
 });
 
-test('an object without a record is an expired key, whatever the request is refused for', async () => {
+test('an object without a record means an expired key, whatever the refusal of the request', async () => {
   find = thing('expired');
   for (const plan of [new Error('invalid'), racedTimes(Infinity)])
     await expect(engine.run(request('expired'), plan)).rejects.toThrow(IdempotencyKeyExpired);
   expect(await lookUp('expired')).toMatchObject({ state: 'expired' });
 });
 
-test('a record that was completed after somebody found it abandoned is not taken over', async () => {
+test('a record that completes after a sweep found its lease expired is not taken over', async () => {
   await insert(request('completed meanwhile'), -1);
   const found = await findRecord(db, 'acct_races', 'completed meanwhile');
   expect(found).toMatchObject({ free: true, epoch: 1 });
@@ -144,7 +144,7 @@ test('a record that was completed after somebody found it abandoned is not taken
   expect(await claimRecord(db, found!, 1_000)).toBeUndefined();
 });
 
-test('an expired record that was made anew since it was read is not deleted, unfinished or completed', async () => {
+test('an expired record that was replaced after it was read is not deleted, unfinished or completed', async () => {
   const key = 'made anew';
   const complete = (expiresIn: string) =>
     db.query(

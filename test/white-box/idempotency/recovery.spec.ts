@@ -16,7 +16,7 @@ import type { KeyedRequest } from '../../../src/idempotency/record.entity.js';
 import { findRecord } from '../../../src/idempotency/records.js';
 import { engineAlone } from './engine.support.js';
 
-/** The engine alone, without a loop: a test says when the sweep comes, and what each beat does. */
+/** The engine alone, without a loop: a test decides when the sweep runs and what each beat does. */
 const ACCOUNT = 'acct_recovery';
 const MAX_FAILURES = 3;
 const LEASE_MS = 10_000;
@@ -95,14 +95,14 @@ async function ask(
 }
 
 const record = async () => (await findRecord(db, ACCOUNT, key))!;
-/** The pauses are over, and the leases of the dead. */
+/** Moves all pauses and leases into the past. */
 const letTimePass = () =>
   db.query(
     `UPDATE idempotency_records SET next_attempt_at = next_attempt_at - interval '1 hour',
        lease_expires_at = lease_expires_at - interval '1 hour' WHERE key = $1`,
     [key],
   );
-/** How long after this call the sweep's next attempt may begin, in seconds by the database's clock. */
+/** When the sweep's next attempt may start, in seconds from this call, by the database's clock. */
 async function startWatch() {
   const [start] = await db.query<{ now: Date }>('SELECT clock_timestamp() AS now');
   return async () => {
@@ -115,7 +115,7 @@ async function startWatch() {
   };
 }
 
-/** The sweep comes when everything is due. @returns how many attempts it made. */
+/** Runs the sweep with everything due. @returns how many attempts it made. */
 async function sweep(): Promise<number> {
   await letTimePass();
   const before = performed;
@@ -155,7 +155,7 @@ test.each<{ fails: string; by: () => void }>([
   },
 );
 
-test('the pause grows from attempt to attempt', async () => {
+test('the pause grows with each attempt', async () => {
   beats.settle = fault;
   for (const [attempt, leastSeconds] of [
     [ask, 0.75],
@@ -168,7 +168,7 @@ test('the pause grows from attempt to attempt', async () => {
   }
 });
 
-test('an attempt whose process dies counts, and is repeated after a pause', async () => {
+test('an attempt whose process dies counts, and another follows after a pause', async () => {
   const dies = () => new Promise<never>(() => {});
   beats.perform = dies;
   void ask();
@@ -186,7 +186,7 @@ test('an attempt whose process dies counts, and is repeated after a pause', asyn
     const pause = await startWatch();
     expect(await beginAttempt()).toBe(true);
     expect(await record()).toMatchObject({ failures: death, needs_attention: false }); // it may still settle
-    expect(await pause()).toBeGreaterThanOrEqual(10.75); // the lease, and then the back-off
+    expect(await pause()).toBeGreaterThanOrEqual(10.75); // the lease, then the backoff
   }
   expect(await beginAttempt()).toBe(false);
   expect(await record()).toMatchObject({ needs_attention: true, abandoned: true });
@@ -199,7 +199,7 @@ const passing = async (): Promise<never> => {
   throw new QueryFailedError('UPDATE', [], Object.assign(new Error(), { code: '55P03' }));
 };
 
-describe('what is not a fault of ours', () => {
+describe('a failure that is no error of ours', () => {
   test.each([
     { what: 'an open outcome', happens: () => (beats.perform = async () => OPEN) },
     { what: 'a lock that is not had in time', happens: () => (beats.settle = passing) },
@@ -219,7 +219,10 @@ describe('what is not a fault of ours', () => {
 });
 
 describe('an attempt of the sweep whose lease runs out', () => {
-  /** A client's retry takes the record over and ends open, before the sweep's attempt does what `rest` says. */
+  /**
+   * A client's retry takes the record over and ends without an outcome, before the sweep's attempt does what `rest`
+   * says.
+   */
   async function overtaken(rest: Partial<typeof beats>): Promise<void> {
     const open = beats;
     const load: typeof beats.load = async (...args) => {
@@ -254,7 +257,7 @@ describe('an attempt of the sweep whose lease runs out', () => {
     }
   });
 
-  test('counts if it fails by a fault of ours', async () => {
+  test('counts if it fails by an error of ours', async () => {
     beats.perform = async () => OPEN;
     await ask();
     await overtaken({ load: fault });
@@ -262,7 +265,7 @@ describe('an attempt of the sweep whose lease runs out', () => {
   });
 });
 
-test('an attempt may call outside until 2 s before its lease ends, the time of its reserve included', async () => {
+test('an attempt may call outside until 2 s before its lease ends, including the time of its reserve', async () => {
   const begun = performance.now();
   let [reserved, end] = [NaN, NaN];
   beats.perform = async (_work, _intent, leftMs) => {
@@ -271,7 +274,7 @@ test('an attempt may call outside until 2 s before its lease ends, the time of i
   };
   await ask({
     reserve: async (tx) => {
-      await tx.query('SELECT pg_sleep(0.1)'); // as a lock that is had late
+      await tx.query('SELECT pg_sleep(0.1)'); // as if a lock was granted late
       reserved = performance.now();
       return { work: 'work' };
     },
@@ -281,11 +284,11 @@ test('an attempt may call outside until 2 s before its lease ends, the time of i
   expect(end).toBeLessThan(reserved + forCalls);
 });
 
-describe('when half of the time for calls has passed before they begin', () => {
+describe('when half of the time for calls has passed before they start', () => {
   const CALLS_MS = 1_000;
   const late: TransactionPlan = {
     reserve: async (tx) => {
-      await tx.query('SELECT pg_sleep($1)', [(CALLS_MS * 0.6) / 1000]); // as a lock that is had late
+      await tx.query('SELECT pg_sleep($1)', [(CALLS_MS * 0.6) / 1000]); // as if a lock was granted late
       return { work: undefined };
     },
   };
@@ -299,13 +302,13 @@ describe('when half of the time for calls has passed before they begin', () => {
     };
   });
 
-  test('the lease begins anew', async () => {
+  test('the lease starts again', async () => {
     expect(await ask(late, startEngine(SETTLE_MS + CALLS_MS).engine)).toBe('done');
     expect(leftMs).toBeGreaterThan(CALLS_MS * 0.4);
     expect((await record()).attempts).toBe(1);
   });
 
-  test('nothing is called if another holder has taken over', async () => {
+  test('no call is made if another holder has taken over', async () => {
     beats.perform = async () => OPEN;
     await ask();
     const { load } = beats;
@@ -325,7 +328,7 @@ describe('when half of the time for calls has passed before they begin', () => {
 });
 
 describe('an attempt that extends its lease', () => {
-  test('has the time of a whole lease again, and is not taken over', async () => {
+  test('has a whole lease again, and is not taken over', async () => {
     const { perform } = beats;
     beats.perform = async (_work, _intent, _leftMs, extendLease) => {
       beats.perform = perform;
@@ -341,7 +344,7 @@ describe('an attempt that extends its lease', () => {
     expect(performed).toBe(1);
   });
 
-  test('is repeated a pause after that lease, if its process dies', async () => {
+  test('is repeated a pause after that lease if its process dies', async () => {
     beats.perform = async () => OPEN;
     await ask();
     let extended = false;
@@ -358,19 +361,19 @@ describe('an attempt that extends its lease', () => {
     expect(await pause()).toBeGreaterThanOrEqual(LEASE_MS / 1000 + 0.75);
   });
 
-  test('is told so if another holder has taken over, whose lease it leaves alone', async () => {
-    let told: number | undefined = NaN;
+  test('learns that another holder has taken over, and leaves that lease unchanged', async () => {
+    let leftMs: number | undefined = NaN;
     beats.perform = async (_work, _intent, _leftMs, extendLease) => {
       beats.perform = async () => OPEN;
       await letTimePass();
       expect(await ask()).toBe('no outcome yet');
-      told = await extendLease();
+      leftMs = await extendLease();
       expect(await record()).toMatchObject({ free: true, attempts: 2 });
       beats.perform = async () => ({ ended: true, outcome: 'outcome' });
       return OPEN;
     };
-    expect(await ask()).toBe('done'); // goes on as a duplicate would
-    expect(told).toBeUndefined();
+    expect(await ask()).toBe('done'); // continues as a duplicate
+    expect(leftMs).toBeUndefined();
     expect((await record()).attempts).toBe(3);
   });
 });
@@ -383,7 +386,7 @@ describe('a record that needs attention', () => {
     expect(await record()).toMatchObject({ needs_attention: true });
   });
 
-  test('is tried once by each retry of its client, which does not set the sweep going', async () => {
+  test('gets one attempt by each retry of its client, and none by the sweep', async () => {
     const before = performed;
     for (let i = 0; i < 2; i++) expect(await ask()).toBe('a fault of ours');
     expect(performed).toBe(before + 2);
@@ -391,13 +394,13 @@ describe('a record that needs attention', () => {
     expect(await sweep()).toBe(0);
   });
 
-  test('is healed by a retry of its client when the fault is gone', async () => {
+  test('is finished by a retry of its client when the error is fixed', async () => {
     beats.settle = async () => DONE;
     expect(await ask()).toBe('done');
     expect(await record()).toMatchObject({ state: 'completed', needs_attention: false });
   });
 
-  test('is repeated with a new count when a person says so, once for two who say it', async () => {
+  test('is repeated with a new count by an operator’s command, once for two commands', async () => {
     const [needing] = (await listNeedingAttention(db)).filter(
       ({ resource_id }) => resource_id === `th_${key}`,
     );

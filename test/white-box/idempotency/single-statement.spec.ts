@@ -13,7 +13,7 @@ import { findRecord, insertOrFindRecord, seizeRecord } from '../../../src/idempo
 import { until } from '../../support/until.js';
 import { engineAlone } from './engine.support.js';
 
-/** The engine alone, with an operation whose beats are one statement each. A test says what happens meanwhile. */
+/** The engine alone, with an operation whose beats are one statement each. A test decides what happens meanwhile. */
 const ACCOUNT = 'acct_single';
 const OPTIONS = { waitMs: 200, ttlSeconds: 60, leaseMs: 10_000, reapIntervalMs: 1_000 };
 let alone: Awaited<ReturnType<typeof engineAlone>>;
@@ -61,7 +61,9 @@ const THINGS: Operation = {
   },
 };
 
-/** It tells an event as well, so that a loser that writes is seen although its thing has a primary key. */
+/**
+ * It writes an event as well, so that a losing attempt that writes is detected although its object has a primary key.
+ */
 const insertThing = (state = 'pending'): Write => ({
   sql: `object AS (
     INSERT INTO things (account_id, id, state) SELECT account_id, resource_id, $1 FROM record RETURNING id
@@ -69,7 +71,7 @@ const insertThing = (state = 'pending'): Write => ({
   values: [state],
 });
 
-/** No state is asked for: that it runs once is the engine's doing. */
+/** It has no condition on a state: the engine alone makes it run once. */
 const settleThing = (event = 'settled'): Write => ({
   sql: `object AS (
     UPDATE things SET state = 'done', settled = settled + 1 FROM record
@@ -93,7 +95,7 @@ const run = (write = insertThing(), waitMs = OPTIONS.waitMs) =>
 const record = () => findRecord(db, ACCOUNT, key);
 const claim = async (): Promise<Claim> => claimOf((await record())!);
 
-/** What is written of the object, and the events about it. */
+/** The object's row, and its events. */
 async function written() {
   const id = `th_${key}`;
   const things = await db.query('SELECT state, settled FROM things WHERE id = $1', [id]);
@@ -106,7 +108,7 @@ const NOTHING = { things: [], events: [] };
 const PENDING = { things: [{ state: 'pending', settled: 0 }], events: ['made'] };
 const SETTLED = { things: [{ state: 'done', settled: 1 }], events: ['made', 'settled'] };
 
-/** While the settle waits for the record, another transaction changes it, and commits; the first time. */
+/** While the settle waits for the record, another transaction changes it and commits. Only the first time. */
 function changeWhileItWaits(change: (tx: Tx) => Promise<unknown>): void {
   perform = () =>
     new Promise((changed, failed) => {
@@ -149,7 +151,7 @@ describe('record and object', () => {
     expect(await written()).toEqual(SETTLED);
   });
 
-  test('are both as before if what comes with the object cannot be written', async () => {
+  test('are both unchanged if a row that belongs to the object cannot be written', async () => {
     settling = settleThing('forbidden');
     await expect(run()).rejects.toMatchObject({ code: '23514' });
     expect(await record()).toMatchObject({ state: 'in_progress', response_body: null });
@@ -163,7 +165,7 @@ describe('record and object', () => {
     expect(await written()).toEqual({ things: [], events: ['made'] });
   });
 
-  /** Which transactions have written the rows as they are now. */
+  /** The transactions that wrote the current rows. */
   async function transactionsOf() {
     const [row] = await db.query(
       `SELECT idempotency_records.xmin AS of_record, things.xmin AS of_thing
@@ -175,7 +177,7 @@ describe('record and object', () => {
 });
 
 describe('while the settle waits for the record', () => {
-  test('its claim is lost: it writes nothing', async () => {
+  test('and loses its lease: it writes nothing', async () => {
     changeWhileItWaits((tx) => seizeRecord(tx, ACCOUNT, `th_${key}`));
     await expect(run()).rejects.toThrow(IdempotencyRequestInProgress);
     expect(await record()).toMatchObject({
@@ -186,7 +188,7 @@ describe('while the settle waits for the record', () => {
     expect(await written()).toEqual(PENDING);
   });
 
-  test('another attempt settles: it writes nothing, and replays', async () => {
+  test('and another attempt settles: it writes nothing, and replays', async () => {
     changeWhileItWaits(async (tx) => {
       await tx.query(
         `UPDATE idempotency_records SET epoch = 2, state = 'completed', completed_at = now(), expires_at = now() + '1 day',
@@ -226,7 +228,7 @@ describe('an expired record', () => {
     );
   });
 
-  test('whose id is taken stays, and the key is expired', async () => {
+  test('whose object exists stays, and the key is expired', async () => {
     const before = await record();
     expect(before).toMatchObject({ expired: true });
     await expect(run()).rejects.toThrow(IdempotencyKeyExpired);
@@ -234,7 +236,7 @@ describe('an expired record', () => {
     expect(await written()).toEqual(SETTLED);
   });
 
-  test('whose object is gone makes way for another, in one transaction with it', async () => {
+  test('whose object is gone is replaced, in one transaction with a new object', async () => {
     await db.query('DELETE FROM things WHERE id = $1', [`th_${key}`]);
     await expect(run(insertThing('forbidden'))).rejects.toMatchObject({ code: '23514' });
     expect(await record()).toMatchObject({ expired: true });
@@ -243,7 +245,7 @@ describe('an expired record', () => {
   });
 });
 
-test('of twenty inserts at once one writes the object, and the others write nothing', async () => {
+test('of twenty concurrent inserts one writes the object, and the others write nothing', async () => {
   for (let round = 0; round < 50; round++) {
     key = randomUUID();
     const inserts = Array.from({ length: 20 }, () =>
@@ -255,7 +257,7 @@ test('of twenty inserts at once one writes the object, and the others write noth
   }
 });
 
-test('twenty requests at once get the answer of the one that writes the object', async () => {
+test('twenty concurrent requests get the answer of the one that writes the object', async () => {
   const results = await Promise.all(Array.from({ length: 20 }, () => run(insertThing(), 60_000)));
   expect(results.filter(({ replayed }) => !replayed)).toHaveLength(1);
   expect(await written()).toEqual(SETTLED);

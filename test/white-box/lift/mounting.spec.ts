@@ -38,12 +38,12 @@ afterEach(async () => {
   app = undefined;
 });
 
-/** Answers with the status that the body asks for, and writes nothing of its own. */
+/** Answers with the status that the body asks for, and writes no row. */
 function answerAs(body: { status?: number }): Plan {
   const answer = {
     status: body.status ?? 201,
     headers: { 'Content-Type': 'application/json' },
-    body: `{ "id" : "${randomUUID()}" }`, // spaces that no JSON.stringify writes
+    body: `{ "id" : "${randomUUID()}" }`, // spaces that JSON.stringify never writes
   };
   return { reserve: async () => ({ answer }) };
 }
@@ -98,7 +98,7 @@ class ObservedTickets extends Tickets {}
 
 interface Mounting {
   controller?: Type<unknown>;
-  /** The name under which the operation registers; the default fits the plain controller. */
+  /** The operation's name. Default: the one for the plain controller. */
   operation?: string;
   providers?: Provider[];
   options?: Partial<Parameters<typeof IdempotencyModule.forRoot>[0]>;
@@ -144,7 +144,7 @@ async function expectReplay(url: string, body = {}, status = 201): Promise<void>
   expect(again.headers.get('idempotency-key')).toBe(key);
 }
 
-describe('under a global prefix and a version in the path', () => {
+describe('with a global prefix and a version in the path', () => {
   const prefixed = (controller = VersionedTickets): Mounting => ({
     controller,
     mount: (made) => made.setGlobalPrefix('api').enableVersioning({ type: VersioningType.URI }),

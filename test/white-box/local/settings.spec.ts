@@ -9,7 +9,7 @@ import { ConfigurationError } from '../../../src/environment/environment.js';
 import { commandEnvironment } from '../../../src/local/running.js';
 import { localSettings } from '../../../src/local/settings.js';
 
-// Port 0 is any free port, so that these tests need no particular one.
+// Port 0 is any free port, so these tests need no particular one.
 const free = { PORT: '0', WORKER_PORT: '0', SANDBOX_PORT: '0' };
 
 describe('a command without DATABASE_URL', () => {
@@ -24,7 +24,7 @@ describe('a command without DATABASE_URL', () => {
     await stop();
     await rm(dataDir, { recursive: true });
   });
-  /** A process whose command line names that program. */
+  /** A process whose command line contains the program. */
   async function run(program: string): Promise<void> {
     const args = ['-e', 'setInterval(() => undefined, 1_000)', program];
     other = spawn(process.execPath, args, { stdio: 'ignore' });
@@ -40,7 +40,7 @@ describe('a command without DATABASE_URL', () => {
       JSON.stringify({ ready, databaseUrl: 'postgres://local', urls: { sandbox: 'http://s' } }),
     );
 
-  it('takes the database and the sandbox of the `npm start` that runs', async () => {
+  it('uses the database and the sandbox of the running `npm start`', async () => {
     await announce(other.pid, true);
     const env = { DATA_DIR: dataDir, PGSSLMODE: 'require' };
     const found = { DATABASE_URL: 'postgres://local', PROCESSOR_URL: 'http://s' };
@@ -49,7 +49,7 @@ describe('a command without DATABASE_URL', () => {
     expect(await commandEnvironment(elsewhere)).toMatchObject(elsewhere);
   });
 
-  it('takes those of `npm run dev`', async () => {
+  it('uses those of `npm run dev`', async () => {
     await stop();
     await run('build/dev.mjs');
     await announce(other.pid, true);
@@ -57,16 +57,16 @@ describe('a command without DATABASE_URL', () => {
     expect(found).toMatchObject({ DATABASE_URL: 'postgres://local' });
   });
 
-  it('is refused while that is not ready, and where none runs', async () => {
+  it('is refused while that is not ready, and if none runs', async () => {
     await announce(other.pid, false);
     const refusal = () => commandEnvironment({ DATA_DIR: dataDir });
     await expect(refusal()).rejects.toThrow('`npm start` is not ready yet.');
     await rm(join(dataDir, 'running', `${other.pid}.json`));
-    await announce(process.ppid, true); // a pid that is another program's by now
+    await announce(process.ppid, true); // a pid that another program has now
     await expect(refusal()).rejects.toThrow(/^DATABASE_URL is not set, and no `npm start` /);
   });
 
-  it('with one takes that, and what PG variables say', async () => {
+  it('uses a set DATABASE_URL, and the PG variables', async () => {
     await announce(other.pid, true);
     const env = { DATA_DIR: dataDir, DATABASE_URL: 'postgres://mine', PGSSLMODE: 'require' };
     expect(await commandEnvironment(env)).toEqual(env);
@@ -81,7 +81,7 @@ describe('the settings of npm start', () => {
     expect(new URL(settings.urls.api).port).toBe(settings.env.PORT);
   });
 
-  it('leave the sandbox out when charges go somewhere else', async () => {
+  it('leave the sandbox out if PROCESSOR_URL names another processor', async () => {
     const stripe = await localSettings({ ...free, STRIPE_SECRET_KEY: 'sk_test_x' });
     const other = await localSettings({ ...free, PROCESSOR_URL: 'http://127.0.0.1:1' });
     expect([stripe.urls.sandbox, other.urls.sandbox]).toEqual([undefined, undefined]);
@@ -121,7 +121,7 @@ describe('the settings of npm start', () => {
     });
   });
 
-  it('let the sandbox notify the API, under a secret of this start that both know', async () => {
+  it('let the sandbox notify the API, with a secret that this start generates', async () => {
     const [first, second] = [await localSettings(free), await localSettings(free)];
     const { env, urls } = first;
     expect(env.SANDBOX_WEBHOOK_URL).toBe(`${urls.api}/webhooks/processor`);
@@ -130,7 +130,7 @@ describe('the settings of npm start', () => {
     expect(second.env.PROCESSOR_WEBHOOK_SECRET).not.toBe(env.PROCESSOR_WEBHOOK_SECRET);
   });
 
-  it('send notifications when the answer has been given, or the 504 in its place', async () => {
+  it('send notifications after the answer, or after the 504 that replaces it', async () => {
     const delay = async (env: Record<string, string>) =>
       (await localSettings({ ...free, ...env })).env.SANDBOX_WEBHOOK_DELAY_MS;
     expect(await delay({})).toBe('8500');
@@ -138,7 +138,7 @@ describe('the settings of npm start', () => {
     expect(await delay({ SANDBOX_WEBHOOK_DELAY_MS: '0' })).toBe('0');
   });
 
-  it('leave what the user has set for notifications, and all of it to a processor elsewhere', async () => {
+  it('keep the user’s settings for notifications, and set none for another processor', async () => {
     const set = {
       PROCESSOR_WEBHOOK_SECRET: 'whsec_of-my-own-here',
       SANDBOX_WEBHOOK_URL: 'http://127.0.0.1:9/proxy',
@@ -150,7 +150,7 @@ describe('the settings of npm start', () => {
     expect(stripe.env.SANDBOX_WEBHOOK_URL).toBeUndefined();
   });
 
-  it('make no demo accounts where real cards are charged', async () => {
+  it('make no demo accounts if real cards are charged', async () => {
     const live = { ...free, STRIPE_SECRET_KEY: 'sk_live_x', ALLOW_LIVE: '1' };
     expect((await localSettings(live)).demoAccounts).toBe(false);
   });

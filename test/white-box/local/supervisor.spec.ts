@@ -34,7 +34,7 @@ afterEach(async () => {
   await rm(home, { recursive: true, force: true });
 });
 
-/** Each start of the child runs `body`; it is ready once it has called `ready()`. */
+/** Each start of the child runs `body`. The child is ready once it has called `ready()`. */
 async function run(body: string, more: Partial<ChildOptions> = {}): Promise<SupervisedChild> {
   const script = join(home, 'child.mjs');
   await writeFile(
@@ -63,7 +63,7 @@ async function run(body: string, more: Partial<ChildOptions> = {}): Promise<Supe
 const RUN_ON = 'setInterval(() => undefined, 1000);';
 
 describe('the supervisor', () => {
-  it('starts a killed child again at once, however often it is killed', async () => {
+  it('restarts a killed child at once, however often it is killed', async () => {
     const { ready, pid } = await run(`ready(); ${RUN_ON}`);
     await ready;
     for (let kills = 1; kills <= 5; kills++) {
@@ -75,7 +75,7 @@ describe('the supervisor', () => {
     }
   });
 
-  it('backs off from a child that dies before it is ready, and forgets that once it is', async () => {
+  it('backs off from a child that dies before it is ready, and resets that once it is ready', async () => {
     const { ready, pid } = await run(`
       import { appendFileSync, readFileSync } from 'node:fs';
       appendFileSync(home + '/starts', 'x');
@@ -95,13 +95,13 @@ describe('the supervisor', () => {
     expect(log.at(-1)).toMatch(/ended with SIGKILL; starting it again$/);
   });
 
-  it('gives up on a child that refuses its configuration at the first start', async () => {
+  it('stops if a child refuses its configuration at the first start', async () => {
     const { ready } = await run('process.exit(78);');
     await expect(ready).rejects.toBeInstanceOf(ChildRefusesConfiguration);
     expect(starts).toHaveLength(1);
   });
 
-  it('keeps trying when the same refusal comes after the child has been ready', async () => {
+  it('keeps trying if the child refuses it after it has been ready', async () => {
     const { ready, pid } = await run(`
       if (existsSync(home + '/ready')) process.exit(78);
       ready(); ${RUN_ON}`);
@@ -111,7 +111,7 @@ describe('the supervisor', () => {
     expect(log.at(-1)).toContain('ended with code 78; starting it again');
   });
 
-  it('lets a child finish what it does, and starts none after that', async () => {
+  it('lets a child finish its work, and then starts none', async () => {
     const { ready, pid, stop } = await run(`
       process.on('SIGTERM', () => setTimeout(() => {
         writeFileSync(home + '/drained', '');
@@ -138,7 +138,7 @@ describe('the supervisor', () => {
     expect(log).toEqual(['child did not stop within 0.2 s and is killed']);
   });
 
-  it('takes a child along when it is killed, even one that still loads', async () => {
+  it('a killed supervisor ends its child, even one that still loads', async () => {
     const [childScript, supervisorScript] = [join(home, 'child.mjs'), join(home, 'supervisor.mjs')];
     await writeFile(childScript, 'await new Promise(() => setInterval(() => undefined, 1000));');
     await writeFile(
@@ -169,8 +169,8 @@ describe('the supervisor', () => {
   });
 });
 
-describe('a child that waits for a part of its environment', () => {
-  /** Loaded, and then ready as soon as it has the message. */
+describe('a child that waits for part of its environment', () => {
+  /** Loads, then is ready as soon as it gets the message. */
   const WAITS = `
     import { once } from 'node:events';
     writeFileSync(home + '/loaded-' + process.pid, '');
@@ -186,7 +186,7 @@ describe('a child that waits for a part of its environment', () => {
     return (await loaded()).find((each) => each !== pid()) ?? 0;
   }
 
-  it('loads meanwhile, and begins when it is known', async () => {
+  it('loads meanwhile, and starts when it is known', async () => {
     let tell!: (env: NodeJS.ProcessEnv) => void;
     const { ready, pid } = await run(WAITS, { laterEnv: new Promise((done) => (tell = done)) });
     await until(async () => (await loaded()).includes(pid() ?? 0));
@@ -196,7 +196,7 @@ describe('a child that waits for a part of its environment', () => {
     expect(await readFile(join(home, 'word'), 'utf8')).toBe('env-by-message told');
   });
 
-  it('has a standby with its code loaded, which takes over when it is killed', async () => {
+  it('has a standby with its code loaded, which takes over if it is killed', async () => {
     const first = await run(WAITS, { laterEnv, standbyAfterMs: 0 });
     const standby = await standbyOf(first);
     expect(starts).toHaveLength(1);
@@ -214,21 +214,21 @@ describe('a child that waits for a part of its environment', () => {
     expect(mtimeMs - begun).toBeGreaterThan(1_000);
   });
 
-  it('is started as without a standby when that is killed, too', async () => {
+  it('is started normally if its standby is killed, too', async () => {
     const first = await run(WAITS, { laterEnv, standbyAfterMs: 0 });
     const standby = await standbyOf(first);
     process.kill(standby, 'SIGKILL');
     expect(await waitForDeath(standby, 10_000)).toBe(true);
     const victim = first.pid() ?? 0;
     process.kill(victim, 'SIGKILL');
-    // The supervisor may hear of the two deaths in either order; then it begins with the dead one, and goes on.
+    // The supervisor may see the two deaths in either order; it then starts a new child.
     await until(async () => seenReady === first.pid() && seenReady !== victim);
     expect(seenReady).not.toBe(standby);
   });
 
-  // Without a program Node tells of it later; with too large an environment it throws.
+  // Without a program, Node reports the error later; with too large an environment, it throws.
   it.each(['ENOENT', 'E2BIG'])(
-    'is started as without a standby when none could be started: %s',
+    'is started normally if no standby could be started: %s',
     async (code) => {
       const { requireNatively } = globalThis as unknown as { requireNatively: NodeJS.Require };
       const native = requireNatively('node:process') as typeof process; // Jest's own is a copy
@@ -258,7 +258,7 @@ describe('a child that waits for a part of its environment', () => {
     },
   );
 
-  it('takes its standby along when it is stopped', async () => {
+  it('a stopped child’s standby is stopped, too', async () => {
     const first = await run(WAITS, { laterEnv, standbyAfterMs: 0 });
     const standby = await standbyOf(first);
     await first.stop(10_000);

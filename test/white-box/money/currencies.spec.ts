@@ -2,7 +2,7 @@ import { describe, expect, test } from '@jest/globals';
 import iso from 'currency-codes';
 import { CURRENCIES, isCurrency, stepOf } from '../../../src/money/currencies.js';
 
-/** What Stripe's page calls zero-decimal, its special cases for charges included. */
+/** Stripe's zero-decimal currencies, including its special cases for charges. */
 const STRIPE_COUNTS_WHOLE_UNITS = 'bif clp djf gnf jpy kmf krw mga pyg rwf vnd vuv xaf xof xpf';
 const STRIPE_COUNTS_THREE_DECIMALS = 'bhd jod kwd omr tnd';
 
@@ -12,7 +12,7 @@ function decimalsAtStripe(code: string): number {
 }
 
 describe('the table of currencies', () => {
-  test('has codes of ISO 4217 only, whose minor unit is the same at Stripe', () => {
+  test('has only ISO 4217 codes with the same minor unit at Stripe', () => {
     expect(CURRENCIES).toHaveLength(133);
     for (const code of CURRENCIES)
       expect([code, iso.code(code)?.digits]).toEqual([code, decimalsAtStripe(code)]);
@@ -23,7 +23,7 @@ describe('the table of currencies', () => {
     (code) => expect(isCurrency(code)).toBe(false),
   );
 
-  test('moves in steps of ten where there are three decimals, and of one elsewhere', () => {
+  test('has steps of ten for three decimals, otherwise of one', () => {
     for (const code of CURRENCIES)
       expect([code, stepOf(code)]).toEqual([code, decimalsAtStripe(code) === 3 ? 10 : 1]);
   });

@@ -6,12 +6,12 @@ import { startApp, type TestApp } from '../../support/app.js';
 import { freshDatabase } from '../../support/database.js';
 import { startBrowser } from '../../support/browser.js';
 
-// Slow: Swagger UI draws each operation that is opened, in a real browser.
+// Slow: Swagger UI renders each opened operation in a real browser.
 let database: Awaited<ReturnType<typeof freshDatabase>>;
 let app: TestApp;
 let browser: Browser;
 let page: Page;
-/** The origins that the page has asked for anything. */
+/** The origins that the page has called. */
 const origins = new Set<string>();
 
 beforeAll(async () => {
@@ -20,7 +20,7 @@ beforeAll(async () => {
   app = await startApp({ env: { DATABASE_URL: database.url, LAB: '1' } });
   browser = await startBrowser();
   page = await browser.newPage();
-  page.setDefaultTimeout(0); // Jest's own limit is for hangs
+  page.setDefaultTimeout(0); // Jest's own limit ends hangs
   page.on('request', (request) => void origins.add(new URL(request.url()).origin));
   await page.route('**/openapi.json', async (route) => {
     await route.fulfill({
@@ -35,7 +35,7 @@ afterAll(async () => {
   await database.drop();
 });
 
-/** Swagger UI goes through the whole document for each operation that is opened: only what is pressed stays in it. */
+/** Swagger UI reads the whole document for each opened operation, so only the tested ones stay in it. */
 function shortened(document: OpenApiDocument): OpenApiDocument {
   for (const operations of Object.values(document.paths)) {
     for (const [method, operation] of Object.entries(operations)) {
@@ -64,10 +64,10 @@ interface Shown {
   headers: Record<string, string>;
 }
 
-/** What to write into the fields that a parameter has no example for. */
+/** Values for parameters without an example. */
 type Values = Readonly<Record<string, string>>;
 
-/** Presses "Execute". What the page has filled in is sent as it is; `values` is what it leaves to the reader. */
+/** Presses "Execute". Sends what the page has filled in; `values` are the fields that the page leaves empty. */
 async function execute(operation: string, values: Values = {}): Promise<Shown> {
   const block = await open(operation);
   for (const [name, value] of Object.entries(values)) {
@@ -95,7 +95,7 @@ async function open(operation: string): Promise<Locator> {
   return block;
 }
 
-/** What to press, in an order that a reader may take, with the values that come from what was shown before. */
+/** The operations in a reader's order, with values from earlier answers. */
 const TOUR: Record<string, (idFrom: (operation: string) => string) => Values> = {
   putProduct: () => ({}),
   putOrder: () => ({}),
@@ -114,7 +114,7 @@ const TOUR: Record<string, (idFrom: (operation: string) => string) => Values> = 
   chargeNaively: () => ({}),
 };
 
-test('every "Execute" of the page succeeds with what it has filled in, and a second press shows the replay', async () => {
+test('every "Execute" of the page succeeds with its own values, and a second press shows the replay', async () => {
   const bodies = new Map<string, string>();
   const idFrom = (operation: string) => {
     return (JSON.parse(bodies.get(operation) ?? '{}') as { id?: string }).id ?? '';

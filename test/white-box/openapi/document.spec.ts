@@ -12,7 +12,7 @@ import { createHttpApp } from '../../../src/http/http-process.js';
 import { PROBLEMS } from '../../../src/openapi/problem-catalogue.js';
 import { document, pointer, schemaAt } from '../../support/openapi.js';
 
-/** Every route that the router has, as the document would name it. */
+/** Every route of the router, named as in the document. */
 function routesInRouter(app: NestExpressApplication): string[] {
   const { router } = app.getHttpAdapter().getInstance() as unknown as Application;
   return router.stack.flatMap(({ route }) => {
@@ -22,7 +22,7 @@ function routesInRouter(app: NestExpressApplication): string[] {
   });
 }
 
-/** Every `example` and `examples` with the pointer to the schema that it must fit. */
+/** Every `example` and `examples`, with the pointer to its schema. */
 function examples(node: unknown, at = ''): { at: string; value: unknown }[] {
   if (typeof node !== 'object' || node === null) return [];
   const here = node as Record<string, unknown>;
@@ -46,11 +46,11 @@ interface Parameter {
 }
 
 describe('the OpenAPI document', () => {
-  test('is checked in as the code makes it (npm run openapi)', () => {
+  test('is checked in as the code generates it (npm run openapi)', () => {
     expect(document).toEqual(JSON.parse(JSON.stringify(openApiDocument({ lab: true }))));
   });
 
-  test('has no lab in it when there is no lab', () => {
+  test('contains no lab without LAB=1', () => {
     const names = JSON.stringify(openApiDocument({ lab: false }).paths);
     expect(names).not.toContain('/lab');
     expect(names).not.toContain('Lab-Fault');
@@ -69,7 +69,7 @@ describe('the OpenAPI document', () => {
     expect({ valid, errors }).toEqual({ valid: true, errors: undefined });
   });
 
-  test('fills in no header, query or cookie that a request can do without', () => {
+  test('has no example for an optional header, query or cookie', () => {
     const optional = Object.entries(document.paths).flatMap(([path, methods]) =>
       Object.entries(methods).flatMap(([method, { parameters }]) =>
         (parameters as Parameter[])
@@ -92,7 +92,7 @@ describe('the OpenAPI document', () => {
     expect(missing).toEqual([]);
   });
 
-  test('says the rule of the keys at the route that takes money, and what each retry allows', () => {
+  test('states the rule of keys, and what each `retry` allows, at the route that takes money', () => {
     const rule = 'One key per purchase; a retry reuses it; a new key is a new charge.';
     expect(document.paths['/charges']?.post?.description).toContain(rule);
     const { description } = document.info as { description: string };
@@ -142,7 +142,7 @@ describe('the OpenAPI document', () => {
     });
   });
 
-  test('cannot be made with a validator that it does not know', () => {
+  test('cannot be generated with an unknown validator', () => {
     class Unknown {
       @IsHexColor()
       currency: string;

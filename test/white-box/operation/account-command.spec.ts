@@ -21,7 +21,7 @@ afterAll(async () => {
   await service.stop();
 });
 
-/** The command as its program runs it, without the program. */
+/** The command, without its process. */
 async function account(...args: string[]) {
   const { text, exitCode } = await captureOutput(() =>
     runAccountCommand(new TypeOrmDatabase(db), args, async () => ''),
@@ -34,7 +34,7 @@ const keyIn = (output: string) => /^API key +(sk_test_\S+)$/m.exec(output)?.[1] 
 const accountIn = (output: string) => /\bacct_\w+/.exec(output)?.[0] ?? '';
 
 describe('npm run account', () => {
-  it('creates an account whose key works at once and is kept as a hash only', async () => {
+  it('creates an account whose key works at once and is stored only as a hash', async () => {
     const { exit, output } = await program('create', 'Umbrella Ltd');
     expect(exit).toBe(0);
     const apiKey = keyIn(output);
@@ -46,7 +46,7 @@ describe('npm run account', () => {
     expect(listed).not.toContain(apiKey);
   });
 
-  it('rotates: a new key of the account replays what the old one began, the revoked one gets 401', async () => {
+  it('rotates: the new API key replays requests of the old one, which gets 401', async () => {
     const made = (await account('create', 'Rotating')).output;
     const old = keyIn(made);
     const first = await charge({ apiKey: old }, service.apiUrl, 'rotated-1');
@@ -55,7 +55,7 @@ describe('npm run account', () => {
     const fresh = keyIn(added.output);
 
     expect(await account('revoke', old)).toMatchObject({ exit: 0 });
-    await delay(1_000); // real time: a process believes a key that it has found for so long
+    await delay(1_000); // real time: a process caches a key for this long
     const refused = await charge({ apiKey: old }, service.apiUrl, 'rotated-1');
     expect(refused).toMatchObject({ status: 401, body: { code: 'unauthorized' } });
     const replay = await charge({ apiKey: fresh }, service.apiUrl, 'rotated-1');
@@ -63,7 +63,7 @@ describe('npm run account', () => {
     expect(replay.headers['idempotent-replayed']).toBe('true');
   });
 
-  it('revokes a key that nobody has any more by its hint, and one from standard input', async () => {
+  it('revokes a lost key by its hint, and a key from standard input', async () => {
     const made = (await account('create', 'Forgetful')).output;
     const hint = /^Hint +(\w{8})$/m.exec(made)?.[1] ?? '';
     expect((await account('revoke', accountIn(made), hint)).exit).toBe(0);
@@ -87,7 +87,7 @@ describe('npm run account', () => {
     [['add-key', 'acct_nobody'], 1, 'There is no account acct_nobody'],
     [['revoke', 'sk_test_unknown'], 1, 'No account has this key'],
     [['revoke', 'acct_nobody', '12345678'], 1, 'There is no account'],
-  ])('%j ends with %i and says so', async (args, exit, says) => {
+  ])('%j exits with %i and says why', async (args, exit, says) => {
     const result = await account(...args);
     expect(result.exit).toBe(exit);
     expect(result.output).toContain(says);
@@ -97,14 +97,14 @@ describe('npm run account', () => {
     [[], 64, 'Usage'],
     [['create', ' '], 64, '1 to 255 characters'],
     [['revoke', 'sk_test_unknown'], 1, 'No account has this key'],
-  ])('as a program %j ends with %i and says so, without a stack', async (args, exit, says) => {
+  ])('as a program %j exits with %i and says why, without a stack', async (args, exit, says) => {
     const result = await program(...args);
     expect(result.exit).toBe(exit);
     expect(result.output).toContain(says);
     expect(result.output).not.toMatch(/^\s+at /m);
   });
 
-  it('ends with 78 and one line when it has no database', async () => {
+  it('exits with 78 and one line without a database', async () => {
     const { exit, output } = await runToEnd('account.js', {}, ['list']);
     expect(exit).toBe(78);
     expect(output.trim().split('\n')).toEqual([expect.stringContaining('DATABASE_URL is not set')]);

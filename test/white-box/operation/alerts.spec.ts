@@ -41,7 +41,7 @@ const queries = [
 
 let app: TestApp;
 let metrics: string;
-/** The series that a scrape can have: a histogram has three for its one name. */
+/** The series of a scrape. A histogram has three for its one name. */
 let series: Set<string>;
 beforeAll(async () => {
   app = await startApp();
@@ -56,14 +56,14 @@ beforeAll(async () => {
 });
 afterAll(() => app.stop());
 
-test.each(queries)('%s asks for what /metrics has: %s', (_title, expr) => {
+test.each(queries)('%s queries a series of /metrics: %s', (_title, expr) => {
   const names = expr.match(/\b(?:charge_once|nodejs|process)_\w+/g) ?? [];
   expect(names).not.toEqual([]);
   expect(names.filter((name) => !series.has(name))).toEqual([]);
   const labels = [...expr.matchAll(/\bby \(([^)]*)\)/g)].flatMap(([, list = '']) =>
     list.split(', '),
   );
-  const ours = labels.filter((label) => label !== 'instance'); // Prometheus adds it
+  const ours = labels.filter((label) => label !== 'instance'); // added by Prometheus
   expect(ours.filter((label) => !metrics.includes(`${label}="`))).toEqual([]);
 });
 
@@ -76,7 +76,7 @@ test('has a rule for each alarm that the README names, and no other', () => {
   expect(ruled.sort()).toEqual(alarms.sort());
 });
 
-test('tells what each reason of a parked payment means for the customer', () => {
+test('explains what each reason of a parked payment means for the customer', () => {
   const { description } = rules.find(
     ({ alert }) => alert === 'ChargeOnceParkedPayments',
   )!.annotations;
@@ -86,7 +86,7 @@ test('tells what each reason of a parked payment means for the customer', () => 
   expect(description).toContain('`npm run jobs -- resolve <processor reference> <what was done>`');
 });
 
-test('the board is one that Grafana can load: unique ids, a data source to choose, no overlap', () => {
+test('Grafana can load the dashboard: unique ids, a selectable data source, no overlap', () => {
   expect(board).toMatchObject({ uid: 'charge-once', schemaVersion: 39 });
   expect(board.templating.list).toMatchObject([{ name: 'datasource', type: 'datasource' }]);
   expect(new Set(board.panels.map(({ id }) => id)).size).toBe(board.panels.length);
@@ -118,7 +118,7 @@ here(`promtool${installed ? '' : ' (skipped: it is not installed here)'}`, () =>
     expect({ status, output: `${stdout}${stderr}` }).toMatchObject({ status: 0 });
   });
 
-  test('takes every query of the board', async () => {
+  test('accepts every query of the dashboard', async () => {
     const home = await mkdtemp(join(tmpdir(), 'charge-once-board-'));
     const file = join(home, 'board.yml');
     const records = queries.map(([, expr], nr) => ({

@@ -20,7 +20,7 @@ import { runToEnd, send, startProgram } from '../../operation/operation.support.
 
 const ENV = { PROCESSOR_URL: 'http://127.0.0.1:9', PORT: '0', WORKER_PORT: '0' };
 
-/** One line that says so; 78 tells a supervisor not to try again. */
+/** One line that says why; 78 means that a supervisor must not retry. */
 async function expectRefusal(
   env: Record<string, string>,
   says: RegExp,
@@ -33,7 +33,7 @@ async function expectRefusal(
   }
 }
 
-/** The same in this process: what both programs begin with, without their start. */
+/** The same in this process: the checks that both programs start with. */
 async function expectRefusalHere(env: Record<string, string>, says: RegExp, exitCode = 78) {
   const refusal = await Promise.resolve()
     .then(() => loadConfig({ ...ENV, ...env }))
@@ -43,7 +43,7 @@ async function expectRefusalHere(env: Record<string, string>, says: RegExp, exit
   expect(refusal!.line).not.toContain('\n');
 }
 
-/** Databases, and what is wrong with each. */
+/** Databases, and the error of each. */
 const UNSAFE = {
   forgetful: 'synchronous_commit = off',
   careless: 'zero_damaged_pages = on',
@@ -92,7 +92,7 @@ describe('API and worker refuse to start', () => {
   });
 
   it('on a server that runs without fsync', async () => {
-    const database = await freshDatabase(); // the tests' cluster is such a server
+    const database = await freshDatabase(); // as the tests' cluster does
     await expectRefusal({ DATABASE_URL: database.url }, /^The database runs with fsync=off: /, {
       scripts: ['api.js', 'worker.js'],
     });
@@ -109,16 +109,16 @@ describe('API and worker refuse to start', () => {
     await expect(refusal).rejects.toThrow(says);
   };
 
-  it('where a commit does not wait for the disk', () =>
+  it('if a commit does not wait for the disk', () =>
     expectUnfit(durable('forgetful'), /runs with synchronous_commit=off: /));
 
-  it('where damage would not be noticed, or rows could point nowhere', async () => {
+  it('if damage would stay undetected, or foreign keys are not enforced', async () => {
     await expectUnfit(durable('careless'), /runs with zero_damaged_pages=on: /);
     await expectUnfit(durable('blind'), /runs with ignore_checksum_failure=on: /);
     await expectUnfit(durable('loose'), /runs with session_replication_role=replica: /);
   });
 
-  it('where a power loss could tear a page', async () => {
+  it('if a power loss could tear a page', async () => {
     const admin = new pg.Client({ connectionString: cluster.adminUrl });
     await admin.connect();
     const pages = async (setting: string) => {
@@ -135,13 +135,13 @@ describe('API and worker refuse to start', () => {
     await admin.end();
   });
 
-  it('for now, on a database that may only be read', async () => {
+  it('for now, on a read-only database', async () => {
     await expect(checkDatabase(durable('standby'), false)).rejects.toThrow(ReadOnlyDatabase);
     const env = { DATABASE_URL: durable('standby') };
     await expectRefusalHere(env, /^The database is read-only: /, 1);
   });
 
-  it('on an encoding that does not give text back', () =>
+  it('on an encoding that cannot store all text', () =>
     expectUnfit(durable('latin'), /encoding is LATIN1/));
 
   it('on an empty database, and on one that lacks a migration', async () => {
@@ -149,7 +149,7 @@ describe('API and worker refuse to start', () => {
     await expectUnfit(durable('behind'), /lacks 1 of \d+ migrations/);
   });
 
-  it('on a database that was made by a version before 0.2; `npm run migrate` refuses it too', () =>
+  it('on a database that a version before 0.2 made; `npm run migrate` refuses it too', () =>
     expectRefusal(
       { DATABASE_URL: durable('old') },
       /^The database was made by a version before 0\.2, /,
@@ -158,7 +158,7 @@ describe('API and worker refuse to start', () => {
       },
     ));
 
-  it('with a wrong password or an unknown database, without repeating either', async () => {
+  it('with a wrong password or an unknown database, without printing either', async () => {
     const url = new URL(cluster.url);
     url.password = 'not-the-password';
     await expectRefusalHere(
@@ -171,14 +171,14 @@ describe('API and worker refuse to start', () => {
   it('over TLS that the server does not have', () =>
     expectRefusal({ DATABASE_URL: cluster.url, PGSSLMODE: 'require' }, /^The database has no TLS/));
 
-  it('for now, where nobody listens: a supervisor may try again', () =>
+  it('for now, if no server listens: a supervisor may retry', () =>
     expectRefusal(
       { DATABASE_URL: 'postgres://u:p@127.0.0.1:9/x' },
       /^The database cannot be reached: .*ECONNREFUSED/,
       { exit: 1 },
     ));
 
-  it('but not on a fit one, which `npm run migrate` makes of an empty one', async () => {
+  it('but not on a correct one, which `npm run migrate` makes of an empty one', async () => {
     const made = await runToEnd('migrate.js', { DATABASE_URL: durable('empty') });
     expect(made).toEqual({ exit: 0, output: 'The database is up to date.\n' });
     const api = await startProgram('api.js', { ...ENV, DATABASE_URL: durable('empty') });

@@ -7,17 +7,17 @@ import { startService, type Service } from '../../support/service.js';
 import { until } from '../../support/until.js';
 
 /**
- * What a page costs does not grow with the rows that there are: every filter, cursor and direction finds its rows in an
- * index, in the order of the list. The same of each round over the notifications that wait.
+ * The cost of a page does not grow with the table: every filter, cursor and direction finds its rows in an index, in
+ * the order of the list. The same for each round over the waiting notifications.
  */
 let service: Service;
 let db: pg.Client;
-/** What the programs ask, as `pg` sends it. */
+/** The programs' statements, as `pg` sends them. */
 const asked: { text: string; values: unknown[] }[] = [];
 const prototype = pg.Client.prototype as { query: unknown };
 const query = prototype.query as (...args: unknown[]) => unknown;
 
-/** Mostly paid; and mostly declined, as when stolen cards are tried. */
+/** Mostly paid, and mostly declined, as when stolen cards are tested. */
 const ACCOUNTS = ['acme', 'globex'];
 const ROWS = 30_000;
 
@@ -26,7 +26,7 @@ beforeAll(async () => {
   db = new pg.Client({ connectionString: service.databaseUrl });
   await db.connect();
   const one = `FROM api_keys WHERE key_hash = sha256('sk_test_acme')`;
-  await db.query(`SET session_replication_role = replica`); // the rows fit; to check that would take longer
+  await db.query(`SET session_replication_role = replica`); // the rows are valid; checking that would take longer
   await db.query(`
     INSERT INTO charges (account_id, id, status, amount, currency, payment_method, metadata, order_id, processor,
       processor_parameters, processor_reference, failure_code, settled_at, created_at)
@@ -93,7 +93,7 @@ interface PlanNode {
   Plans?: PlanNode[];
 }
 
-/** How many rows are looked at in tables and indexes. */
+/** How many rows of tables and indexes a statement reads. */
 function rowsOf(node: PlanNode): number {
   const own = node['Node Type'].endsWith('Scan') && node['Relation Name'] !== undefined;
   const each =
@@ -104,10 +104,10 @@ function rowsOf(node: PlanNode): number {
   return below.reduce((sum, rows) => sum + rows, own ? each * node['Actual Loops'] : 0);
 }
 
-/** PostgreSQL plans a named statement for its values five times; then for any, if that seems as cheap. */
+/** PostgreSQL plans a named statement for its values five times, then generically if that seems as cheap. */
 const RUNS = 6;
 
-/** The most that a statement looks at, however often it has run. */
+/** The most rows that a statement reads, however often it has run. */
 async function rowsLookedAt({ text, values }: (typeof asked)[number]): Promise<number> {
   const given = values.map((value) => pg.escapeLiteral(String(value))).join(', ');
   const rows: number[] = [];
@@ -176,7 +176,7 @@ test.each([
   await expectBounded(path, { cursor });
 });
 
-test('a round over the notifications that wait looks at a bounded number of them', async () => {
+test('a round over the waiting notifications reads a bounded number of them', async () => {
   const BATCH = 5_000;
   asked.length = 0;
   const worker = await service.startWorker();
@@ -186,7 +186,7 @@ test('a round over the notifications that wait looks at a bounded number of them
   expect(statements.length).toBeGreaterThanOrEqual(5);
   for (const statement of statements) {
     const rows = await rowsLookedAt(statement);
-    // The place, its row, and what it is about.
+    // The cursor, its row, and its object.
     if (rows > 3 * BATCH) throw new Error(`${rows} rows: ${statement.text}`);
   }
 });

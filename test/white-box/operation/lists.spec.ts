@@ -24,7 +24,7 @@ afterAll(async () => {
   }
 });
 
-test('thirty slow lists of one account hold up neither a charge nor a list of another', async () => {
+test('thirty slow lists of one account delay neither a charge nor a list of another', async () => {
   const { apiUrl, db } = service;
   await other.query('BEGIN; LOCK TABLE webhook_endpoints IN ACCESS EXCLUSIVE MODE');
   const slow = Array.from({ length: 30 }, () => send(`${apiUrl}/webhook-endpoints`));
@@ -39,7 +39,7 @@ test('thirty slow lists of one account hold up neither a charge nor a list of an
   const paid = await send(`${apiUrl}/charges`, { ...globex, key: 'not held up', body });
   expect(paid.status).toBe(201);
   expect((await send(`${apiUrl}/orders`, globex)).status).toBe(200);
-  // One that gets no turn has read nothing, and says when to come again.
+  // A list that gets no slot has read nothing and has Retry-After.
   const refused = await Promise.race(slow);
   expect(refused).toMatchObject({ status: 429, body: { code: 'rate_limited', retry: 'same_key' } });
   expect(refused.headers['retry-after']).toBe('1');
@@ -48,7 +48,7 @@ test('thirty slow lists of one account hold up neither a charge nor a list of an
   expect((await send(`${apiUrl}/webhook-endpoints`)).status).toBe(200);
 });
 
-describe('a list that is followed', () => {
+describe('a client that polls a list', () => {
   interface Listed {
     id: string;
     created_at: string;
@@ -59,7 +59,7 @@ describe('a list that is followed', () => {
     return body.data as Listed[];
   }
 
-  /** As the document says: from the newest back, beyond the newest one that was known by the overlap. */
+  /** As the document says: from the newest backwards, an overlap beyond the newest known one. */
   async function poll(newestKnown: Listed): Promise<string[]> {
     const until = Date.parse(newestKnown.created_at) - OVERLAP_MINUTES * 60_000;
     const seen: string[] = [];
@@ -70,7 +70,7 @@ describe('a list that is followed', () => {
     }
   }
 
-  test('misses what commits late by ending_before, and finds it by the overlap', async () => {
+  test('misses late commits with ending_before, and finds them with the overlap', async () => {
     for (const key of ['a', 'b', 'c']) await charge(service.apiUrl, `before ${key}`);
     await other.query('BEGIN');
     await other.query(
@@ -87,7 +87,7 @@ describe('a list that is followed', () => {
     await other.query(`DELETE FROM charges WHERE id = 'ch_late'`);
   });
 
-  test('sees each object within the overlap: no transaction has so many statements as could outlast it', async () => {
+  test('sees each object within the overlap: no transaction has enough statements to last longer', async () => {
     const transactions = watchTransactions();
     const { apiUrl, db } = service;
     const skus = Array.from({ length: 100 }, (_, nr) => `sku-${nr}`);
@@ -117,7 +117,7 @@ describe('a list that is followed', () => {
   });
 });
 
-/** The statements of each transaction of the programs, from its beginning to its COMMIT. */
+/** The statements of each transaction of the programs, from BEGIN to COMMIT. */
 function watchTransactions(): { stop(): string[][] } {
   const prototype = pg.Client.prototype as { query: unknown };
   const query = prototype.query as (...args: unknown[]) => unknown;

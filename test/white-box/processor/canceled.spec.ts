@@ -4,13 +4,13 @@ import type { AddressInfo } from 'node:net';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { StripeProcessor } from '../../../src/processor/stripe-processor.js';
 
-/** A payment that did not end at once, and what has become of it since, as Stripe would show it. */
+/** A payment that did not end at once, and its later state, as Stripe would show it. */
 let server: Server;
 let processor: StripeProcessor;
 let created: object;
 let now: object;
 let listed: object[];
-/** What was asked for, as `POST /v1/payment_intents`. */
+/** The calls, such as `POST /v1/payment_intents`. */
 let asked: string[];
 beforeEach(() => {
   asked = [];
@@ -45,7 +45,7 @@ const payment = (id: string, status: string) => ({
 const CANCELED_BY_US = { status: 'canceled', cancellation_reason: 'abandoned' };
 const canceled = { kind: 'rejected', failureCode: 'canceled' };
 
-test('a repeat of the original is told what has become of it, not what it was at first', async () => {
+test('a repeat of the original gets the current state, not the first one', async () => {
   created = payment('pi_1', 'processing');
   now = payment('pi_1', 'canceled');
   expect(await processor.pay('ch_1', '{}')).toEqual({ ...canceled, reference: 'pi_1' });
@@ -66,19 +66,19 @@ describe('a payment that asks for 3-D Secure after it was processing', () => {
     listed = [created];
   });
 
-  test('ends as one that asks at once, by a repeat of the original', async () => {
+  test('ends as if it asked at once, by a repeat of the original', async () => {
     expect(await processor.pay('ch_1', '{}')).toEqual(declined);
     expect(asked).toContain(cancel);
     created = now = payment('pi_1', 'requires_action');
     expect(await processor.pay('ch_1', '{}')).toEqual(declined);
   });
 
-  test('ends so by a look at the ledger', async () => {
+  test('ends the same by a look at the ledger', async () => {
     expect((await processor.look('ch_1', span))?.answer).toEqual(declined);
     expect(asked).toContain(cancel);
   });
 
-  test('ends so if another process has canceled it, and was killed', async () => {
+  test('ends the same if another process canceled it and was killed', async () => {
     Object.assign(now, CANCELED_BY_US);
     expect(await processor.pay('ch_1', '{}')).toEqual(declined);
     expect(asked).not.toContain(cancel);
@@ -99,16 +99,16 @@ describe('a look at the ledger', () => {
     payment('pi_gone', 'canceled'),
   ];
 
-  test('finds a canceled payment: nothing was taken and nothing can be', async () => {
+  test('finds a canceled payment: nothing was or can be taken', async () => {
     expect(await look(gone)).toMatchObject(canceled);
   });
 
-  test('finds no end while another payment of the charge has none', async () => {
+  test('is not final while another payment of the charge is pending', async () => {
     expect(await look(gone, open)).toMatchObject({ kind: 'unknown' });
     expect(await look(open, gone)).toMatchObject({ kind: 'unknown' });
   });
 
-  test('finds the payment that succeeded, whatever else there is', async () => {
+  test('finds the succeeded payment among others', async () => {
     for (const order of [
       [paid, gone, open],
       [open, gone, paid],

@@ -11,7 +11,7 @@ afterEach(() => {
   for (const close of closers.splice(0)) close();
 });
 
-/** A processor that answers as it likes, and the times at which it was asked. */
+/** A processor with the answers of the test, and the times of its calls. */
 async function fake(listener: RequestListener): Promise<{ port: number; asked: number[] }> {
   const asked: number[] = [];
   const server: Server = createServer((request, response) => {
@@ -36,20 +36,20 @@ function processor(port: number, timeoutMs = 600): StripeProcessor {
 const TODAY = { from: new Date(), to: new Date() };
 const prepared = JSON.stringify({ amount: 1, currency: 'eur' });
 
-describe('a call to the processor ends by its deadline, all attempts in it', () => {
-  test('when the answer never begins', async () => {
+describe('a call to the processor ends by its deadline, including all attempts', () => {
+  test('when the answer never starts', async () => {
     const { port, asked } = await fake(() => {});
     const began = performance.now();
     expect(await processor(port, 3_000).pay('silent', prepared)).toMatchObject({
       kind: 'unknown',
       stored: false,
     });
-    // Nothing starts after it: a process that slept takes no money when it wakes.
+    // No attempt starts after it: a process that slept takes no money when it wakes up.
     expect(asked.filter((at) => at > began + 3_000)).toEqual([]);
     expect(asked).toHaveLength(1);
   });
 
-  test('when the answer drips in byte by byte and never ends', async () => {
+  test('when the answer arrives byte by byte and never ends', async () => {
     const { port } = await fake((_request, response) => {
       response.writeHead(200, { 'content-type': 'application/json' });
       const drip = setInterval(() => response.write(' '), 20);
@@ -71,7 +71,7 @@ describe('a call to the processor ends by its deadline, all attempts in it', () 
     expect(await processor(port).pay('mute', prepared)).toMatchObject({ kind: 'unknown' });
   });
 
-  test('when every attempt fails: the SDK repeats, under the same key', async () => {
+  test('when every attempt fails: the SDK retries with the same key', async () => {
     const keys: unknown[] = [];
     const { port, asked } = await fake((request, response) => {
       keys.push(request.headers['idempotency-key']);
@@ -82,18 +82,18 @@ describe('a call to the processor ends by its deadline, all attempts in it', () 
     expect(new Set(keys)).toEqual(new Set(['again']));
   });
 
-  test('when the deadline falls between two attempts: the next one does not begin', async () => {
-    // "Should retry" makes the SDK wait some 0.5 s at least, longer than the call has.
+  test('when the deadline falls between two attempts: the next one does not start', async () => {
+    // `Stripe-Should-Retry` makes the SDK wait at least 0.5 s, longer than the call has.
     const { port, asked } = await fake((_request, response) => {
       response.writeHead(500, { 'content-type': 'application/json' }).end('{"error":{}}');
     });
     expect(await processor(port, 200).pay('late', prepared)).toMatchObject({ kind: 'unknown' });
-    await new Promise((resolve) => setTimeout(resolve, 1_500)); // there is no event for "nothing came"
+    await new Promise((resolve) => setTimeout(resolve, 1_500)); // there is no event for "no call arrived"
     expect(asked).toHaveLength(1);
   });
 });
 
-describe('what was in doubt once stays in doubt within a call', () => {
+describe('once an attempt is unknown, the whole call is unknown', () => {
   test('a reset, then a refused connection, is unknown and not "nothing happened"', async () => {
     const server = createServer((request) => {
       server.close();
@@ -111,13 +111,13 @@ describe('what was in doubt once stays in doubt within a call', () => {
   });
 });
 
-describe('"nothing happened" is said exactly then', () => {
+describe('"nothing happened" is reported only then', () => {
   test('a processor that is down all the time until the deadline falls between two attempts', async () => {
     const port = await freePort();
     expect(await processor(port, 450).pay('down', prepared)).toMatchObject({ kind: 'refused' });
   });
 
-  test('an attempt whose time is over before it begins sends nothing', async () => {
+  test('an attempt whose time is over before it starts sends nothing', async () => {
     const { port, asked } = await fake((request) => request.socket.destroy());
     const over = performance.now() - 1;
     expect(await processor(port).pay('over', prepared, over)).toMatchObject({ kind: 'refused' });
@@ -128,7 +128,7 @@ describe('"nothing happened" is said exactly then', () => {
     expect(asked).toEqual([]);
   });
 
-  test('not for a payment that is being processed when the question after it is refused', async () => {
+  test('not for a payment in processing when the following call is refused', async () => {
     const { port } = await fake((request, response) => {
       const [status, body] =
         request.method === 'POST'
@@ -140,7 +140,7 @@ describe('"nothing happened" is said exactly then', () => {
   });
 });
 
-test('the parameters are sent as they were prepared, whatever the code would say today', async () => {
+test('the stored parameters are sent, whatever the current code would prepare', async () => {
   const bodies: string[] = [];
   const { port } = await fake((request, response) => {
     request.on('data', (bytes: Buffer) => bodies.push(bytes.toString()));

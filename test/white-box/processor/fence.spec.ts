@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { StripeProcessor } from '../../../src/processor/stripe-processor.js';
 
-/** What the processor says to a fence decides whether anything may be declared as never taken. */
+/** The processor's answer to a fence decides whether a charge may be declared as never taken. */
 let server: Server;
 let processor: StripeProcessor;
 let next: { status: number; headers?: Record<string, string>; error: Record<string, string> };
@@ -46,7 +46,7 @@ test.each([
   expect((await processor.fence('ch_1', prepared)).kind).toBe(kind);
 });
 
-test('a failure that the processor has stored is known as such, also when the last attempt timed out', async () => {
+test('a failure that the processor has stored is recognised, even if the last attempt timed out', async () => {
   next = { status: 500, headers: { 'idempotent-replayed': 'true' }, error: { type: 'api_error' } };
   expect(await processor.pay('ch_1', prepared)).toMatchObject({ kind: 'unknown', stored: true });
 });

@@ -9,7 +9,9 @@ import { charge, getCharge, send } from '../../support/raw-client.js';
 import { startService, type Service } from '../../support/service.js';
 import { age } from '../../support/time.js';
 
-/** An attempt may ask the processor several times. Together its calls take no longer than one, or they outlast the lease. */
+/**
+ * An attempt may call the processor several times. All its calls share one deadline, or they would outlast the lease.
+ */
 let service: Service;
 let app: Awaited<ReturnType<typeof createHttpApp>>;
 let url: string;
@@ -46,7 +48,7 @@ function expectOneDeadline(...names: string[]): void {
   expect(new Set(calls.map(({ notAfter }) => notAfter)).size).toBe(1);
 }
 
-/** The next calls of the processor get that fate, while `run` runs. */
+/** The next calls to the processor get these fates while `run` runs. */
 async function under<T>(mood: 'losing' | 'refusing', run: () => Promise<T>): Promise<T> {
   service.gate.be(mood);
   return run().finally(() => service.gate.be('open'));
@@ -63,7 +65,7 @@ async function giveBackAtTheDesk(id: string, amount: number): Promise<void> {
   expect(status).toBe(200);
 }
 
-test('a refund is looked for, sent, refused and compared within one deadline', async () => {
+test('a refund is looked up, sent, refused and compared within one deadline', async () => {
   const id = await newCharge(url);
   const key = newKey();
   expect((await under('refusing', () => refund(url, id, key, { amount: 500 }))).status).toBe(503);
@@ -77,7 +79,7 @@ test('a refund is looked for, sent, refused and compared within one deadline', a
   expectOneDeadline('refundsOf', 'refund', 'refundsOf');
 });
 
-test('a charge is fenced and asked for within one deadline; its look has one for each page', async () => {
+test('a charge is fenced and repeated within one deadline; its look has one for each page', async () => {
   const key = newKey();
   const body = { payment_method: 'pm_lab_error_after_charge' };
   const open = await under('losing', () => charge(url, key, body));

@@ -7,7 +7,7 @@ import Stripe from 'stripe';
 import { StripeProcessor } from '../../../src/processor/stripe-processor.js';
 import { startSandbox, type Sandbox } from '../../../src/sandbox/sandbox.server.js';
 
-/** An intent that waits for 3-D Secure. Our own parameters avoid it; a later version of Stripe's may not. */
+/** An intent that waits for 3-D Secure. Our parameters avoid it; those of a later Stripe version may not. */
 const waiting = {
   amount: 1200,
   currency: 'eur',
@@ -33,7 +33,7 @@ function processorAt(port: number): StripeProcessor {
 }
 
 describe('a payment that waits for 3-D Secure', () => {
-  test('is canceled and declined, however often it is asked for', async () => {
+  test('is canceled and declined, however often it is requested', async () => {
     const key = randomUUID();
     const first = await processor.pay(key, JSON.stringify(waiting));
     expect(first).toMatchObject(declined);
@@ -63,7 +63,7 @@ describe('a payment that waits for 3-D Secure', () => {
   });
 });
 
-test('it is no end while the cancel has no answer: it could still be completed', async () => {
+test('is not final while the cancel has no answer: the customer could still complete it', async () => {
   const server = createServer((request, response) => {
     request.resume();
     if (request.url?.endsWith('/cancel')) return request.socket.destroy();

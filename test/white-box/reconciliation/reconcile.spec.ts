@@ -12,7 +12,7 @@ import { charge, getCharge, send } from '../../support/raw-client.js';
 import { forgetPromises } from '../../support/retry-promise.js';
 import { startService, type Service } from '../../support/service.js';
 
-/** Rows are lost by SQL here, as a failover loses them; a restored data directory is in restore.spec.ts. */
+/** Rows are deleted by SQL here, as a failover loses them. restore.spec.ts restores a data directory. */
 let service: Service;
 let api: string;
 let dataSource: DataSource;
@@ -35,7 +35,7 @@ afterAll(async () => {
   await service.stop();
 });
 
-/** Each test has ledgers of its own, here and there. */
+/** Each test has its own ledgers, here and at the processor. */
 beforeEach(async () => {
   await service.db.query(
     `TRUNCATE idempotency_records, charges, refunds, orders, events, parked_payments, naive_charges, fulfillments,
@@ -56,7 +56,7 @@ async function differences(): Promise<string[]> {
   return found;
 }
 
-/** Everything that the database knew of it is gone, and the processor has forgotten its keys. */
+/** Deletes all rows about it; the processor has forgotten its keys. */
 async function lose(...chargeIds: string[]): Promise<void> {
   const { db } = service;
   await db.query(`UPDATE orders SET status = 'open', charge_id = NULL WHERE charge_id = ANY($1)`, [
@@ -91,7 +91,7 @@ async function newOrder(total: number, order = newKey('order')): Promise<string>
 }
 
 describe('a charge that was lost', () => {
-  test('charges the customer again when its key is retried and nobody has reconciled (control)', async () => {
+  test('charges the customer again if its key is retried before a reconciliation (control)', async () => {
     const key = newKey();
     const { id } = (await charge(api, key)).body;
     await lose(id);
@@ -99,7 +99,7 @@ describe('a charge that was lost', () => {
     expect(await paymentsOf(service.sandboxUrl, id)).toHaveLength(2);
   });
 
-  test('is rebuilt under its own id, and a retry of its key finds it', async () => {
+  test('is rebuilt with its own id, and a retry of its key finds it', async () => {
     const key = newKey();
     const first = (await charge(api, key, { description: 'two cups' })).body;
     await lose(first.id);
@@ -119,7 +119,7 @@ describe('a charge that was lost', () => {
     });
   });
 
-  test('is rebuilt once by many at a time', async () => {
+  test('is rebuilt once by many concurrent runs', async () => {
     const lost = await Promise.all(
       [1, 2, 3].map(async () => (await charge(api, newKey())).body.id),
     );
@@ -128,7 +128,7 @@ describe('a charge that was lost', () => {
     expect(found.flat().sort()).toEqual(lost.map((id) => `charge_rebuilt ${id}`).sort());
   });
 
-  test('tells its event again, under the same id', async () => {
+  test('sends its event again, with the same id', async () => {
     const { id } = (await charge(api, newKey())).body;
     const eventsOf = async () =>
       (await service.db.query(`SELECT id FROM events WHERE cause = $1`, [id])).rows;
@@ -140,7 +140,7 @@ describe('a charge that was lost', () => {
     expect(await eventsOf()).toEqual(before);
   });
 
-  test('that failed took nothing and stays away', async () => {
+  test('that failed took nothing and is not rebuilt', async () => {
     const declined = await charge(api, newKey(), { payment_method: 'pm_card_visa_chargeDeclined' });
     await lose(declined.body.charge);
     expect(await differences()).toEqual([]);
@@ -176,7 +176,7 @@ describe('a lost charge of an order', () => {
     expect(await audit(pool)).toEqual([]);
   });
 
-  /** One that was paid and whose payment was lost, with a product of which one is left. */
+  /** A paid order whose charge was lost, with one product left. */
   async function lostPayment() {
     const order = await newOrder(700);
     const body = { amount: undefined, currency: undefined, order };
@@ -230,7 +230,7 @@ describe('a lost charge of an order', () => {
     },
   );
 
-  test('waits while another charge holds the order, and pays it when that one has failed', async () => {
+  test('waits while another charge holds the order, and pays it if that one fails', async () => {
     const { order, id } = await lostPayment();
     const declined = {
       amount: undefined,
@@ -252,7 +252,7 @@ describe('a lost charge of an order', () => {
     });
   });
 
-  test('that was paid again meanwhile is told as paid twice, until one of them is given back', async () => {
+  test('that was paid again meanwhile is reported as paid twice, until one is refunded', async () => {
     const { order, id, payAgain } = await lostPayment();
     const second = await payAgain();
     expect(second.status).toBe(201);
@@ -265,7 +265,7 @@ describe('a lost charge of an order', () => {
     expect(await differences()).toEqual([]);
   });
 
-  test('whose money has gone back is not sent again, nor paid again', async () => {
+  test('whose money was refunded is not shipped or paid again', async () => {
     const order = await newOrder(700);
     const body = { amount: undefined, currency: undefined, order };
     const { id } = (await charge(api, newKey(), body)).body;
@@ -296,8 +296,8 @@ describe('a refund that was lost', () => {
   });
 });
 
-describe('a refund that was made at the processor’s desk', () => {
-  /** It names nothing of ours, but a return by the words of the shop. */
+describe('a refund that was made at the processor', () => {
+  /** It has no id of ours, only the shop's own metadata. */
   async function atTheDesk(chargeId: string, amount: number): Promise<string> {
     const payment = (await getCharge(api, chargeId)).body.processor_reference as string;
     const { body } = await send(`${service.sandboxUrl}/v1/refunds`, {
@@ -312,7 +312,7 @@ describe('a refund that was made at the processor’s desk', () => {
   const refundsOf = async (id: string) =>
     (await send(`${api}/charges/${id}/refunds`)).body.data as Record<string, unknown>[];
 
-  test('is booked once by many at a time, and can be told from then on', async () => {
+  test('is booked once by many concurrent runs, and notifications find it afterwards', async () => {
     const { id } = (await charge(api, newKey())).body;
     const reference = await atTheDesk(id, 500);
     const found = (await Promise.all([differences(), differences(), differences()])).flat();
@@ -325,7 +325,7 @@ describe('a refund that was made at the processor’s desk', () => {
     expect(await audit(pool)).toEqual([]);
   });
 
-  test('and has failed before we knew of it differs once', async () => {
+  test('and failed before we knew of it is reported once', async () => {
     const { id } = (await charge(api, newKey())).body;
     const reference = await atTheDesk(id, 500);
     await service.db.query(
@@ -340,7 +340,7 @@ describe('a refund that was made at the processor’s desk', () => {
     expect(await audit(pool)).toEqual([]);
   });
 
-  test('may be a pending one of ours, whose metadata were edited there: it is left to that one', async () => {
+  test('and may be a pending one of ours without its metadata is not booked', async () => {
     const { id } = (await charge(api, newKey())).body;
     const key = newKey();
     service.gate.be('losing');
@@ -357,7 +357,7 @@ describe('a refund that was made at the processor’s desk', () => {
     expect(await differences()).toEqual([]);
   });
 
-  test('is booked together with a charge that was lost, and its order is not sent again', async () => {
+  test('is booked together with a lost charge, and its order is not shipped again', async () => {
     const order = await newOrder(700);
     const body = { amount: undefined, currency: undefined, order };
     const { id } = (await charge(api, newKey(), body)).body;
@@ -372,7 +372,7 @@ describe('a refund that was made at the processor’s desk', () => {
     expect(await differences()).toEqual([]);
   });
 
-  test('and one by the API that failed after it had succeeded are both brought to what they are', async () => {
+  test('and one through the API that failed after it had succeeded are both updated', async () => {
     const { id } = (await charge(api, newKey())).body;
     const { body: ours } = await refund(api, id, newKey(), { amount: 1200 });
     await service.db.query(
@@ -397,7 +397,7 @@ describe('a refund that was made at the processor’s desk', () => {
   });
 });
 
-test('a success of a charge that has failed is parked', async () => {
+test('a payment of a failed charge is parked', async () => {
   const { id } = (await charge(api, newKey())).body;
   await service.db.query(
     `UPDATE charges SET status = 'failed', failure_code = 'abandoned', processor_reference = NULL WHERE id = $1`,
@@ -408,7 +408,7 @@ test('a success of a charge that has failed is parked', async () => {
   expect(await metric(api, 'parked_payments')).toBe(1);
 });
 
-test('a charge without its payment is told, and left to a person', async () => {
+test('a charge without a payment is reported, and left to an operator', async () => {
   const { id } = (await charge(api, newKey())).body;
   await service.db.query(`DELETE FROM sandbox.payment_intents WHERE metadata ->> 'charge' = $1`, [
     id,
@@ -417,7 +417,7 @@ test('a charge without its payment is told, and left to a person', async () => {
 });
 
 test.each(['{}', '{"charge": "order_5", "refund": "RMA-17"}'])(
-  'a charge and a refund whose metadata at the processor’s desk became %s differ in nothing',
+  'a charge and a refund whose metadata at the processor became %s are no difference',
   async (metadata) => {
     const { id } = (await charge(api, newKey())).body;
     expect((await refund(api, id, newKey(), { amount: 500 })).status).toBe(201);
@@ -428,10 +428,9 @@ test.each(['{}', '{"charge": "order_5", "refund": "RMA-17"}'])(
 );
 
 describe('the command', () => {
-  const command = (args: string[] = [], env = service.env) =>
-    runToEnd('reconcile.js', env, args);
+  const command = (args: string[] = [], env = service.env) => runToEnd('reconcile.js', env, args);
 
-  test('prints what differs, ends with 1, and the metrics count it', async () => {
+  test('prints the differences, exits with 1, and the metrics count them', async () => {
     const { id } = (await charge(api, newKey())).body;
     await lose(id);
     const first = await command();
@@ -447,7 +446,7 @@ describe('the command', () => {
     expect(await metric(api, 'reconciliation_differences')).toBe(0);
   });
 
-  test('looks at its span only', async () => {
+  test('reads only its span', async () => {
     const { id } = (await charge(api, newKey())).body;
     await lose(id);
     const days = 24 * HOUR_MS;
@@ -467,7 +466,7 @@ describe('the command', () => {
     expect([refused.exit, refused.output]).toEqual([64, expect.stringContaining('--from')]);
   });
 
-  test('changes nothing and ends with 2 when the ledger cannot be read', async () => {
+  test('changes nothing and exits with 2 if the ledger cannot be read', async () => {
     const { rows: before } = await service.db.query('SELECT count(*) FROM reconciliation_runs');
     const back = await service.stopSandbox();
     const failed = await command();

@@ -5,7 +5,7 @@ import { refundAmount, type Refundable } from '../../../src/refunds/refund.arith
 const MAX = 99_999_999;
 const amounts = fc.integer({ min: 1, max: MAX });
 
-/** Any charge that the rules allow: what went back and what is on its way are within its amount. */
+/** Any valid charge: refunded and pending amounts are within its amount. */
 const refundables: fc.Arbitrary<Refundable> = amounts.chain((amount) =>
   fc
     .integer({ min: 0, max: amount })
@@ -18,7 +18,7 @@ const refundables: fc.Arbitrary<Refundable> = amounts.chain((amount) =>
 const wishes = fc.option(fc.oneof(amounts, fc.integer({ min: 1, max: 100 })), { nil: undefined });
 
 describe('a refund', () => {
-  test('never takes more than is left, and gives what was wished or says why not', () => {
+  test('never exceeds what is left, and is the wanted amount or a reason', () => {
     fc.assert(
       fc.property(refundables, wishes, (charge, wanted) => {
         const left = charge.amount - charge.refunded;
@@ -28,10 +28,10 @@ describe('a refund', () => {
           expect(answer + charge.refunded + charge.pending).toBeLessThanOrEqual(charge.amount);
           expect(answer).toBe(wanted ?? left);
         } else if (answer === 'exceeds') {
-          expect((wanted ?? 1) > left).toBe(true); // whatever becomes of those on their way
+          expect((wanted ?? 1) > left).toBe(true); // however the refunds in flight end
         } else {
           expect(charge.pending).toBeGreaterThan(0);
-          expect((wanted ?? left) <= left).toBe(true); // it would fit if they all failed
+          expect((wanted ?? left) <= left).toBe(true); // it would fit if all in flight failed
           expect((wanted ?? left) > left - charge.pending).toBe(true);
         }
       }),
@@ -39,7 +39,7 @@ describe('a refund', () => {
     );
   });
 
-  test('says the same of a smaller wish, or grants it', () => {
+  test('has the same result for a smaller amount, or is granted', () => {
     fc.assert(
       fc.property(refundables, amounts, fc.nat(), (charge, wanted, less) => {
         const rank = (wish: number) => {
@@ -51,7 +51,7 @@ describe('a refund', () => {
     );
   });
 
-  test('that waited is granted or exceeds once those on their way have ended', () => {
+  test('that waited is granted or exceeds when those in flight have ended', () => {
     fc.assert(
       fc.property(refundables, wishes, fc.nat(), (charge, wanted, some) => {
         fc.pre(refundAmount(charge, wanted) === 'pending');
@@ -82,7 +82,7 @@ class Reserve implements fc.Command<Model, Real> {
       { amount, refunded: real.refunded, pending: sum(real.pending) },
       this.wanted,
     );
-    // The model knows the rule in another form: the worst case is that all on their way succeed.
+    // The model states the rule differently: in the worst case, all refunds in flight succeed.
     const worst = amount - model.refunded - sum(model.pending);
     const fits =
       this.wanted === undefined ? model.pending.length === 0 && worst > 0 : this.wanted <= worst;
@@ -115,7 +115,7 @@ class End implements fc.Command<Model, Real> {
   toString = () => `${this.succeeds ? 'succeed' : 'fail'}(${this.pick})`;
 }
 
-test('any sequence of refunds, with some on their way, never exceeds the charge', () => {
+test('any sequence of refunds, with some in flight, never exceeds the charge', () => {
   const commands = fc.commands(
     [
       fc.option(fc.integer({ min: 1, max: 1500 }), { nil: undefined }).map((n) => new Reserve(n)),

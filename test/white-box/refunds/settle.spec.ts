@@ -31,7 +31,7 @@ test('a refund does not end without the charge that counts it', async () => {
     new TypeOrmDatabase(db).transaction((tx) =>
       settleRefund(tx, 'ch_absent', end, { accountId, id }),
     ),
-  ).rejects.toThrow('re_1 gives back ch_absent, which is not there');
+  ).rejects.toThrow('re_1 refunds ch_absent: there is no such charge');
   expect(await db.query(`SELECT status FROM refunds WHERE id = 're_1'`)).toEqual([
     { status: 'pending' },
   ]);

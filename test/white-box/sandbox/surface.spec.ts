@@ -15,7 +15,7 @@ beforeAll(async () => {
 });
 afterAll(() => sandbox.close());
 
-/** The members that the SDK's type says are always there: those without a `?`. */
+/** The members that the SDK's type always has: those without a `?`. */
 async function alwaysThere(file: string, type: string): Promise<string[]> {
   const path = `node_modules/stripe/esm/resources/${file}.d.ts`;
   const body = (await readFile(path, 'utf8')).split(`export interface ${type} {\n`)[1] ?? '';
@@ -24,7 +24,7 @@ async function alwaysThere(file: string, type: string): Promise<string[]> {
 }
 
 describe('an object of the sandbox', () => {
-  it('has every member that Stripe always sends, null where there is nothing to say', async () => {
+  it('has every member that Stripe always sends, null if unused', async () => {
     const intent = await stripe.paymentIntents.create({
       ...{ amount: 1200, currency: 'eur', payment_method: 'pm_card_visa', confirm: true },
       expand: ['latest_charge'],
@@ -42,7 +42,7 @@ describe('an object of the sandbox', () => {
   });
 });
 
-/** Every request that the official SDK can make, `GET /v1/charges/x1` for example. */
+/** Every request that the official SDK can make, such as `GET /v1/charges/x1`. */
 async function requestsOfSdk(): Promise<Set<string>> {
   const folder = 'node_modules/stripe/esm/resources';
   const found = new Set<string>();
@@ -55,8 +55,8 @@ async function requestsOfSdk(): Promise<Set<string>> {
   return found;
 }
 
-describe('what Stripe has and the sandbox lacks', () => {
-  it('is every request of the official SDK but these', async () => {
+describe('a feature of Stripe that the sandbox lacks', () => {
+  it('is every request of the official SDK except these', async () => {
     const requests = [...(await requestsOfSdk())];
     expect(requests.length).toBeGreaterThan(500);
     const here = requests.filter((request) => {
@@ -105,7 +105,7 @@ describe('what Stripe has and the sandbox lacks', () => {
     });
   });
 
-  it('is told apart from a typo', async () => {
+  it('is distinguished from a typo', async () => {
     for (const path of ['/v1/payment_intent', '/v1/refund/re_1', '/v1/payment_intents/pi_1/pay']) {
       const reply = await post(sandbox, path, {});
       expect(reply.status).toBe(404);
@@ -127,14 +127,14 @@ describe('what Stripe has and the sandbox lacks', () => {
   });
 });
 
-describe('what other clients send', () => {
-  it.each(['True', 'TRUE', 'true'])('takes %s for true in a form', async (yes) => {
+describe('other clients’ requests', () => {
+  it.each(['True', 'TRUE', 'true'])('treat %s as true in a form', async (yes) => {
     const form = { ...payment('pm_card_visa'), confirm: yes, error_on_requires_action: 'False' };
     const reply = await post(sandbox, '/v1/payment_intents', form);
     expect(reply.body).toMatchObject({ status: 'succeeded' });
   });
 
-  it('echoes Stripe-Version, names its own where there is none, and refuses what is none', async () => {
+  it('get Stripe-Version echoed, the default if absent, and an error if invalid', async () => {
     const ask = async (version?: string) => {
       const headers = version === undefined ? undefined : { 'stripe-version': version };
       const reply = await post(sandbox, '/v1/payment_intents', { amount: '1' }, { headers });
@@ -161,7 +161,7 @@ describe('the filters of a list', () => {
     return [...new Set(events.data.map(({ type }) => type))].sort();
   };
 
-  it('leave the events of a group, or those that are named', async () => {
+  it('select the events of a group, or the named ones', async () => {
     const [group, named] = ['charge.refunded', 'payment_intent.succeeded'];
     expect(await typesOf({ type: 'charge.*' })).toEqual([group]);
     expect(await typesOf({ type: 'charge.refund.*' })).toEqual([]);
@@ -199,11 +199,11 @@ describe('the filters of a list', () => {
     ['/v1/payment_intents?expand=data.latest_charge', 'expand'],
     ['/v1/refunds?payment_intent=pi_missing', 'payment_intent'],
     ['/v1/refunds?charge=ch_missing', 'charge'],
-  ])('%s are refused, and not passed over', async (path, param) => {
+  ])('%s are refused, not ignored', async (path, param) => {
     expect(await get(path)).toMatchObject({ status: 400, error: { param } });
   });
 
-  it('by the payment leave its refunds, whichever of its names is given', async () => {
+  it('by the payment select its refunds, by either of its ids', async () => {
     const other = await stripe.paymentIntents.create({
       ...{ amount: 700, currency: 'eur', payment_method: 'pm_card_visa', confirm: true },
     });
@@ -216,7 +216,7 @@ describe('the filters of a list', () => {
     expect(await count({ payment_intent: other.id, charge })).toBe(0);
   });
 
-  it('a client_secret of another payment shows none', async () => {
+  it('a client_secret of another payment shows no payment', async () => {
     const path = `/v1/payment_intents/${intent.id}?client_secret=`;
     expect((await get(`${path}${intent.client_secret}`)).status).toBe(200);
     const refused = { status: 400, error: { param: 'client_secret' } };

@@ -10,7 +10,7 @@ import { until } from '../../support/until.js';
 import { payment, post, sdk } from '../../sandbox/sandbox.support.js';
 import { startReceiver, type Receiver } from '../../sandbox/webhook-receiver.js';
 
-/** Not the copy that Jest shows to tests: nothing is ever told to that. */
+/** Not Jest's copy of `process`, which gets no warnings. */
 const nodeItself = (
   globalThis as unknown as { requireNatively: (module: string) => NodeJS.Process }
 ).requireNatively('node:process');
@@ -35,7 +35,7 @@ afterAll(async () => {
   await database.drop();
 });
 
-/** A sandbox on this file's ledger that tells a receiver of its own. */
+/** A sandbox on this file's ledger, with its own receiver. */
 async function start(webhook: Partial<WebhookConfig> | null = {}): Promise<Sandbox> {
   receiver = await startReceiver();
   return join(webhook);
@@ -43,10 +43,10 @@ async function start(webhook: Partial<WebhookConfig> | null = {}): Promise<Sandb
 
 /** Another one for the same receiver. */
 async function join(webhook: Partial<WebhookConfig> | null = {}): Promise<Sandbox> {
-  const told = { url: receiver.url, secret: SECRET, delayMs: 0, shuffleMs: 0, copies: 1 };
+  const defaults = { url: receiver.url, secret: SECRET, delayMs: 0, shuffleMs: 0, copies: 1 };
   const sandbox = await startSandbox({
     databaseUrl: database.url,
-    ...(webhook && { webhook: { ...told, ...webhook } }),
+    ...(webhook && { webhook: { ...defaults, ...webhook } }),
   });
   running.push(sandbox);
   return sandbox;
@@ -61,18 +61,18 @@ const delivered = (id: string) =>
     const { rows } = await db.query('SELECT delivered_at FROM sandbox.events WHERE id = $1', [id]);
     return rows[0].delivered_at !== null;
   });
-/** What a sandbox does that looks what is due. */
+/** The query of a sandbox for due notifications. */
 const take = (pool = db, limit = 50) => takeDue(pool, { delayMs: 0, shuffleMs: 0 }, [], limit);
-/** Spares a test the wait for the next attempt. */
+/** Makes the next attempt due now. */
 const hurry = () => db.query('UPDATE sandbox.events SET next_attempt_at = clock_timestamp()');
 
-describe('what the sandbox tells', () => {
-  it('is signed, and shaped like an event of Stripe’s', async () => {
+describe('a notification of the sandbox', () => {
+  it('is signed, and has the shape of Stripe’s events', async () => {
     const sandbox = await start();
     const intent = await pay(sandbox);
     await arrived(1);
     const { body, signature } = receiver.received[0]!;
-    const event = Stripe.webhooks.constructEvent(body, signature, SECRET); // throws unless it is well signed
+    const event = Stripe.webhooks.constructEvent(body, signature, SECRET); // throws unless the signature is valid
     expect(event).toEqual({
       id: expect.stringMatching(/^evt_\w{24}$/),
       object: 'event',
@@ -87,7 +87,7 @@ describe('what the sandbox tells', () => {
     expect(() => Stripe.webhooks.constructEvent(body, signature, 'whsec_other')).toThrow();
   });
 
-  it('are successes, declines, cancels and refunds, with the object as it is then', async () => {
+  it('reports successes, declines, cancels and refunds, with the object of that moment', async () => {
     const sandbox = await start();
     const stripe = sdk(sandbox.port);
     const paid = await pay(sandbox);
@@ -113,7 +113,7 @@ describe('what the sandbox tells', () => {
   });
 
   it.each(['pm_lab_response_lost', 'pm_lab_error_after_charge', 'pm_lab_slow'])(
-    'is told of what a client of %s may never hear',
+    'reports what a client of %s may never learn',
     async (method) => {
       const sandbox = await start();
       await pay(sandbox, method).catch(() => undefined);
@@ -122,7 +122,7 @@ describe('what the sandbox tells', () => {
     },
   );
 
-  it('is what has happened: a payment without its event, or the other way round, cannot be', async () => {
+  it('exists if and only if its payment does', async () => {
     const sandbox = await start();
     await db.query('ALTER TABLE sandbox.events ADD CONSTRAINT none CHECK (false) NOT VALID');
     const before = await db.query('SELECT id FROM sandbox.payment_intents');
@@ -130,14 +130,14 @@ describe('what the sandbox tells', () => {
     await db.query('ALTER TABLE sandbox.events DROP CONSTRAINT none');
     const after = await db.query('SELECT id FROM sandbox.payment_intents');
     expect(after.rowCount).toBe(before.rowCount);
-    // And a replay is no second event.
+    // A replay makes no second event.
     const form = payment('pm_card_visa');
     await post(sandbox, '/v1/payment_intents', form, { key: 'once' });
     await post(sandbox, '/v1/payment_intents', form, { key: 'once' });
     expect((await db.query('SELECT id FROM sandbox.events')).rowCount).toBe(1);
   });
 
-  it('goes out in many copies at once without looking like a leak of listeners', async () => {
+  it('is sent in many copies at once without a warning about listeners', async () => {
     const warnings: Error[] = [];
     const listen = (warning: Error) => warnings.push(warning);
     nodeItself.on('warning', listen);
@@ -158,27 +158,27 @@ describe('what the sandbox tells', () => {
     }
   });
 
-  it('is told to nobody without a URL', async () => {
+  it('is not sent without a URL', async () => {
     const sandbox = await start(null);
     await pay(sandbox);
     const { data } = await sdk(sandbox.port).events.list();
     expect(data).toMatchObject([{ type: 'payment_intent.succeeded', pending_webhooks: 1 }]);
     const refused = await post(sandbox, `/v1/events/${data[0]!.id}/retry`, '');
     expect(refused).toMatchObject({ status: 400, body: { error: expect.anything() } });
-    // One that has a URL, on the same ledger, sends it: the other had not touched it.
+    // A sandbox with a URL on the same ledger sends it.
     await join();
     await arrived(1);
   });
 });
 
-describe('what is not answered with 2xx', () => {
+describe('a notification that is not answered with 2xx', () => {
   it.each<[string, Parameters<Receiver['answer']>[0]]>([
     ['500', 500],
     ['404', 404],
     [
       'a redirect, which is not followed',
       (res, { path }) => {
-        // Whoever followed it would be told that all is well.
+        // A client that follows the redirect would get 200.
         if (path === '/hooks') res.writeHead(307, { location: '/elsewhere' });
         res.end();
       },
@@ -200,12 +200,12 @@ describe('what is not answered with 2xx', () => {
     expect(new Set(receiver.received.map(({ path }) => path))).toEqual(new Set(['/hooks']));
   });
 
-  it('is sent after pauses that double up to a minute, for three days', async () => {
-    await pay(await start(null)); // nobody takes it but this test
+  it('is repeated after pauses that double up to a minute, for three days', async () => {
+    await pay(await start(null)); // only this test takes it
     for (const pause of [1, 2, 4, 8, 16, 32, 60, 60]) {
       const before = await db.query<{ now: string }>('SELECT clock_timestamp()::text AS now');
       expect(await take()).toHaveLength(1);
-      // The pause began between the two looks at the clock, however far apart they are.
+      // The pause started between the two readings of the clock.
       const { rows } = await db.query<{ since_before: number; from_now: number }>(
         `SELECT EXTRACT(EPOCH FROM next_attempt_at - $1::timestamptz)::float8 AS since_before,
                 EXTRACT(EPOCH FROM next_attempt_at - clock_timestamp())::float8 AS from_now
@@ -232,7 +232,7 @@ describe('what is not answered with 2xx', () => {
     expect(await take()).toEqual([]);
   });
 
-  it('holds up no other, even if it is never answered', async () => {
+  it('does not delay others, even if it is never answered', async () => {
     const sandbox = await start();
     let silent: string | undefined;
     receiver.answer((response, { id }) => {
@@ -247,7 +247,7 @@ describe('what is not answered with 2xx', () => {
   });
 });
 
-describe('at one’s wish a notification comes', () => {
+describe('on request, a notification is sent', () => {
   const idsSeen = () => receiver.received.map(({ id }) => id);
 
   it('twice, at once', async () => {
@@ -256,7 +256,7 @@ describe('at one’s wish a notification comes', () => {
     expect(new Set(idsSeen()).size).toBe(1);
   });
 
-  it('once, unless told otherwise', async () => {
+  it('once by default', async () => {
     const sandbox = await start();
     for (let i = 0; i < 10; i++) await pay(sandbox);
     await arrived(10);
@@ -267,19 +267,19 @@ describe('at one’s wish a notification comes', () => {
     expect(receiver.received).toHaveLength(10);
   });
 
-  it('from one of two sandboxes on one ledger: what one is taking, the other does not', async () => {
+  it('by one of two sandboxes on one ledger, never by both', async () => {
     const sandbox = await start(null);
     for (let i = 0; i < 10; i++) await pay(sandbox);
-    const one = openPool(database.url, 1); // so all of it is one transaction's
+    const one = openPool(database.url, 1); // so that all belongs to one transaction
     try {
       await one.query('BEGIN');
-      // Of all plans those are the worst that look at what is due once for each row.
+      // The worst plans read what is due once for each row.
       for (const way of ['hashagg', 'hashjoin', 'mergejoin', 'sort', 'material'])
         await one.query(`SET LOCAL enable_${way} = off`);
       const first = await take(one, 4);
       let ended = false;
       const other = take().finally(() => (ended = true));
-      // It may wait for the first one, too: `one` commits only then.
+      // It may wait for the first one as well: `one` commits only then.
       const waiting = `SELECT 1 FROM pg_stat_activity
         WHERE datname = current_database() AND cardinality(pg_blocking_pids(pid)) > 0`;
       await until(async () => ended || (await db.query(waiting)).rowCount === 1);
@@ -309,8 +309,8 @@ describe('at one’s wish a notification comes', () => {
       db.query(`UPDATE sandbox.events SET created_at = created_at - $1 * interval '1 second'`, [
         seconds,
       ]);
-    await pass(500); // of a thousand: it is time for about half of them
-    await join({ shuffleMs: 1_000_000 }); // not sooner: it takes all that is due in one go
+    await pass(500); // of a thousand, about half are due
+    await join({ shuffleMs: 1_000_000 }); // not sooner: it takes everything due at once
     await arrived(1);
     const { rows } = await db.query<{ id: string; waits: boolean }>(
       'SELECT id, next_attempt_at IS NULL AS waits FROM sandbox.events ORDER BY created_at',
@@ -323,7 +323,7 @@ describe('at one’s wish a notification comes', () => {
     expect(idsSeen().toSorted()).toEqual(rows.map(({ id }) => id).toSorted());
   });
 
-  it('again, by hand: as a person with curl would, or the CLI of Stripe', async () => {
+  it('again, by hand: with curl or the Stripe CLI', async () => {
     const sandbox = await start();
     await pay(sandbox);
     await pay(sandbox);

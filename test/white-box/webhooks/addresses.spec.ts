@@ -12,7 +12,7 @@ import { startReceiver, type Receiver } from '../../support/receiver.js';
 import { startService, type Service } from '../../support/service.js';
 import { firstAttempt, happen, newEndpoint } from '../../webhooks/webhooks.support.js';
 
-/** Each leads, or may lead, to something that is not the internet. `PORT` is one where a test listens. */
+/** Each leads, or may lead, to something outside of the public internet. A test listens on `PORT`. */
 const HOSTILE_ADDRESSES = [
   '127.0.0.1',
   '127.1',
@@ -146,7 +146,7 @@ describe('in production', () => {
     'https://shop.ex\u00adample/',
     'https://shop.example/\u200b',
     'https://shop.example/\u202e',
-  ])('%j is refused: what is shown would not be what is used', async (url) => {
+  ])('%j is refused, because the shown URL would not be the one that is used', async (url) => {
     const reply = await save(url);
     expectProblem(reply, 400, 'validation_failed', 'after_fix');
     const detail = 'must not have blanks or invisible characters in it';
@@ -174,7 +174,7 @@ describe('in production', () => {
   );
 
   test.each(['http:', 'https://a@'])(
-    'none to an address that was saved under other rules: %s',
+    'nor to an address that was saved under other rules: %s',
     async (start) => {
       const before = receiver.connections();
       const url = `${start}//127.0.0.1:${receiver.port}/`.replace('@//', '@');
@@ -192,7 +192,7 @@ describe('in production', () => {
 test.each([
   ['http://127.0.0.1:9/hooks', 'must be an https URL'],
   ['https://127.0.0.1:9/hooks', 'must be a public address'],
-])('with a key of Stripe’s it is no different: %s is refused', async (url, detail) => {
+])('with a Stripe key, too, %s is refused', async (url, detail) => {
   const app = await startApp({ env: { STRIPE_SECRET_KEY: 'sk_test_1' } });
   const reply = await post(app, '/webhook-endpoints', { url, events: ['*'] });
   await app.stop();
@@ -210,7 +210,7 @@ describe('a name', () => {
     '169.254.169.254',
     '::ffff:127.0.0.1',
     'not an address',
-  ])('of %s is refused when it is saved, and when it is connected to', async (address) => {
+  ])('that resolves to %s is refused when it is saved and at each connection', async (address) => {
     const before = receiver.connections();
     for (const addresses of [[address], [PUBLIC, address], [address, PUBLIC]]) {
       const policy = publicly(async () => addresses);
@@ -220,7 +220,7 @@ describe('a name', () => {
     expect(receiver.connections()).toBe(before);
   });
 
-  test('that was public when it was saved and is loopback when it is connected to is refused (DNS rebinding)', async () => {
+  test('that was public when saved and is loopback at the connection is refused (DNS rebinding)', async () => {
     const before = receiver.connections();
     const answers = [[PUBLIC], ['127.0.0.1']];
     const rebinding = publicly(async () => answers.shift() ?? ['127.0.0.1']);
@@ -229,7 +229,7 @@ describe('a name', () => {
     expect(receiver.connections()).toBe(before);
   });
 
-  test('is asked for once for each connection: what was checked is what is used', async () => {
+  test('is resolved once for each connection: the checked address is the one used', async () => {
     let asked = 0;
     const once = {
       ...addressPolicy(false),
@@ -243,7 +243,7 @@ describe('a name', () => {
     expect(receiver.at(path)).toHaveLength(1);
   });
 
-  test('that cannot be resolved may be saved, because it may be later, and is not connected to', async () => {
+  test('that cannot be resolved may be saved, because it may resolve later; no connection is made', async () => {
     const lost = publicly(() =>
       Promise.reject(Object.assign(new Error('no'), { code: 'ENOTFOUND' })),
     );
@@ -262,7 +262,7 @@ describe('locally', () => {
   const policy = addressPolicy(false);
 
   test.each(['127.0.0.1', 'localhost', '[::ffff:127.0.0.1]', '2130706433'])(
-    'http and the loopback may be used: %s (and where that is refused, somebody listens)',
+    'http and the loopback are allowed: %s (the port that the other tests refuse is in use)',
     async (host) => {
       const url = `http://${host}:${receiver.port}/`;
       await checkEndpointUrl(url, policy);
@@ -271,7 +271,7 @@ describe('locally', () => {
   );
 
   test.each(['10.0.0.1', '169.254.169.254', '[fe80::1]', '[64:ff9b::7f00:1]', '0.0.0.0'])(
-    'and nothing else that is private: %s',
+    'and no other private address: %s',
     async (host) => {
       const url = `http://${host}:${receiver.port}/`;
       await expect(checkEndpointUrl(url, policy)).rejects.toMatchObject({ status: 400 });
@@ -288,7 +288,7 @@ describe('a worker in production', () => {
   });
   afterAll(() => service.stop());
 
-  test('makes no connection to an endpoint that was saved before it was production', async () => {
+  test('makes no connection to an endpoint that was saved before production', async () => {
     const before = receiver.connections();
     const endpoint = await newEndpoint(service, receiver);
     await happen(service);

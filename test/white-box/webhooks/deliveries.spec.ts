@@ -40,7 +40,7 @@ const STATUS =
   (response: ServerResponse) =>
     response.writeHead(status, headers).end();
 
-/** The one delivery of an endpoint, after so many attempts. */
+/** Waits for an endpoint's one delivery to have this many attempts. */
 async function attempted(endpoint: TestEndpoint, count = 1): Promise<DeliveryRow> {
   let delivery: DeliveryRow | undefined;
   await until(async () => {
@@ -52,7 +52,7 @@ async function attempted(endpoint: TestEndpoint, count = 1): Promise<DeliveryRow
   return delivery!;
 }
 
-/** Resolves when no delivery is left, also of those that wait for their time. */
+/** Resolves when no delivery is pending, including those that wait for their time. */
 function allEnded(): Promise<void> {
   return until(async () => {
     await skipPauses(service.db);
@@ -63,11 +63,11 @@ function allEnded(): Promise<void> {
   });
 }
 
-/** By the clock that PostgreSQL has, too. */
+/** On the clock that PostgreSQL uses, too. */
 const secondsSince = (start: number) => (Date.now() - start) / 1000;
 
 describe('an event', () => {
-  test('is delivered, as the API shows it, to the endpoints that want it', async () => {
+  test('is delivered, as the API shows it, to the endpoints that subscribed to it', async () => {
     const [wants, wantsAll, wantsOther] = [
       await newEndpoint(service, receiver, ['charge.failed', 'charge.succeeded']),
       await newEndpoint(service, receiver, ['*']),
@@ -84,7 +84,7 @@ describe('an event', () => {
     expect(receiver.at(wantsOther.path)).toEqual([]);
   });
 
-  test('of another account is nobody’s business', async () => {
+  test('of another account is not delivered', async () => {
     const endpoint = await newEndpoint(service, receiver, ['*']);
     await send(`${service.apiUrl}/charges`, {
       key: randomUUID(),
@@ -95,7 +95,7 @@ describe('an event', () => {
     expect(receiver.at(endpoint.path)).toEqual([]);
   });
 
-  test('relayed twice, and fanned out once more by a job, is delivered once', async () => {
+  test('relayed twice, and fanned out again by a job, is delivered once', async () => {
     const endpoint = await newEndpoint(service, receiver);
     const event = await happen(service);
     await drained(service.db);
@@ -106,7 +106,7 @@ describe('an event', () => {
     expect(await deliveriesOf(service.db, endpoint)).toHaveLength(1);
   });
 
-  test('is delivered twice when its end is forgotten (control)', async () => {
+  test('is delivered twice if its end is forgotten (control)', async () => {
     const endpoint = await newEndpoint(service, receiver);
     await happen(service);
     await drained(service.db);
@@ -128,7 +128,7 @@ describe('an event', () => {
 });
 
 describe('a resend', () => {
-  test('delivers once more under the same webhook-id, once for each key', async () => {
+  test('delivers again with the same webhook-id, once for each key', async () => {
     const endpoint = await newEndpoint(service, receiver);
     const event = await happen(service);
     await drained(service.db);
@@ -161,7 +161,7 @@ describe('a delivery', () => {
   });
 
   test.each([300, 301, 302, 303, 307, 308, 400, 401, 404, 429, 500, 503])(
-    'that is answered with %i is tried again, and not somewhere else',
+    'that is answered with %i is retried at the same URL',
     async (status) => {
       const endpoint = await newEndpoint(service, receiver);
       const location = `${receiver.url}/elsewhere`;
@@ -182,12 +182,12 @@ describe('a delivery', () => {
     },
   );
 
-  test('that is never answered well is tried for three days, with pauses that grow and differ', async () => {
+  test('that never gets 2xx is retried for three days, with growing pauses and jitter', async () => {
     const endpoint = await newEndpoint(service, receiver);
     receiver.answer(endpoint.path, STATUS(500, LATER));
     await happen(service);
     expect((await attempted(endpoint)).status).toBe('pending');
-    // Our first pause may be over before it is read.
+    // Our first pause may end before the test reads it.
     expect([0, 1].map((random) => pauseAfter(1, 0, random))).toEqual([3_750, 6_250]);
     receiver.answer(endpoint.path, STATUS(500));
     for (const [i, pauseMs] of PAUSES_MS.slice(1).entries()) {
@@ -213,16 +213,16 @@ describe('a delivery', () => {
 
   test.each([
     ['seconds', () => '3600', 3600, 3600],
-    ['a date', () => new Date(Date.now() + 7_200_000).toUTCString(), 7199, 7200], // it has whole seconds only
+    ['a date', () => new Date(Date.now() + 7_200_000).toUTCString(), 7199, 7200], // an HTTP date has only whole seconds
     ['more than a day', () => '999999', 86_400, 86_400],
     ['less than our own pause', () => '0', 22.5, 37.5],
     ['nonsense', () => 'soon', 22.5, 37.5],
-  ])('waits as long as Retry-After asks: %s', async (_what, value, least, most) => {
+  ])('waits for Retry-After: %s', async (_what, value, least, most) => {
     const endpoint = await newEndpoint(service, receiver);
     receiver.answer(endpoint.path, STATUS(503, LATER));
     await happen(service);
     await attempted(endpoint);
-    // At the second attempt: our own pause after the first may be over before it is read.
+    // At the second attempt, because our own pause after the first may end before the test reads it.
     const start = Date.now();
     receiver.answer(endpoint.path, STATUS(503, { 'retry-after': value() }));
     await skipPauses(service.db);
@@ -234,7 +234,7 @@ describe('a delivery', () => {
     await drained(service.db);
   });
 
-  test('whose answer never comes is cut off before its lease is over, and tried again', async () => {
+  test('that gets no answer is ended before its lease expires, and retried', async () => {
     const silent = await newEndpoint(service, receiver);
     const answer = receiver.hold(silent.path);
     await happen(service);
@@ -246,7 +246,7 @@ describe('a delivery', () => {
     await drained(service.db);
   });
 
-  test('is answered by the head alone, however long the body or however slow', async () => {
+  test('ends with the head of the answer, however long or slow the body', async () => {
     const endless =
       (status: number, headers = {}) =>
       (response: ServerResponse) =>
@@ -283,7 +283,7 @@ describe('a delivery', () => {
     await drained(service.db);
   });
 
-  test('that is answered with 410 has ended, and so have all others to that endpoint', async () => {
+  test('that is answered with 410 ends, and so do all others to that endpoint', async () => {
     const endpoint = await newEndpoint(service, receiver);
     receiver.answer(endpoint.path, STATUS(500, LATER));
     await happen(service);
@@ -310,7 +310,7 @@ describe('a delivery', () => {
     await happen(service);
     await attempted(endpoint);
     await send(`${service.apiUrl}/webhook-endpoints/${endpoint.id}`, { method: 'DELETE' });
-    await happen(service); // what comes later is not even planned
+    await happen(service); // later events are not planned
     await skipPauses(service.db);
     await drained(service.db);
     expect(await deliveriesOf(service.db, endpoint)).toMatchObject([
@@ -319,7 +319,7 @@ describe('a delivery', () => {
     expect(receiver.at(endpoint.path)).toHaveLength(1);
   });
 
-  test('that is under way when its endpoint is deleted ends as the receiver says', async () => {
+  test('that is in flight when its endpoint is deleted ends with the receiver’s answer', async () => {
     const [takes, refuses] = [
       await newEndpoint(service, receiver),
       await newEndpoint(service, receiver),
@@ -341,17 +341,17 @@ describe('a delivery', () => {
   });
 });
 
-test('slow endpoints hold up no other, and get all of their own in the end', async () => {
+test('slow endpoints do not delay others, and get all their deliveries eventually', async () => {
   const hanging = [await newEndpoint(service, receiver), await newEndpoint(service, receiver)];
   const quick = await newEndpoint(service, receiver);
   const answers = hanging.map(({ path }) => receiver.hold(path));
   const events: string[] = [];
-  // All at once: what hangs is cut off after 10 s, and the next of its kind would be sent.
+  // All at once: a hanging delivery ends after 10 s, and the next one would be sent.
   await worker.stop();
   for (let i = 0; i < 30; i++) events.push(await happen(service));
   await service.startWorker({ WEBHOOK_TIMEOUT_MS: '10000' });
   await receiver.received(quick.path, 30);
-  // All eight slots would be theirs otherwise; what has none waits, and that is no attempt.
+  // Without shares they would take all eight slots. Waiting for a slot is no attempt.
   const open = hanging.flatMap(({ path }) => receiver.at(path));
   expect(open.length).toBeLessThanOrEqual(4);
   const planned = [];

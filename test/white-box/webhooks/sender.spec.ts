@@ -29,7 +29,10 @@ afterAll(async () => {
 
 const NEVER = new AbortController().signal;
 
-/** @param timeoutMs long for what ends by itself: after a pause of ours a timer comes before an answer that is there. */
+/**
+ * @param timeoutMs long for exchanges that end by themselves: after a pause of this process, a timer fires before an
+ * answer that has already arrived.
+ */
 function sendTo(
   how: typeof behave,
   { timeoutMs = 60_000, stopping = NEVER, protocol = 'http' } = {},
@@ -64,7 +67,7 @@ describe('an exchange ends', () => {
     ],
     [
       'with a body that drips',
-      5_000, // the head must be there before
+      5_000, // the head must arrive first
       (s) => {
         s.write('HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\n');
         return drip(s, 'xxxxx');
@@ -137,21 +140,21 @@ describe('an exchange ends', () => {
     try {
       let ended = false;
       const sent = sendTo(() => {}, { timeoutMs: 300 }).finally(() => (ended = true));
-      await until(async () => ended); // not for ever: a timer that was collected never comes
+      await until(async () => ended); // a limit, because a collected timer never fires
       expect(await sent).toEqual({ error: 'no answer in time' });
     } finally {
       clearInterval(collect);
     }
   });
 
-  test('when the process is told to stop', async () => {
+  test('when the process stops', async () => {
     const stopping = new AbortController();
     const sent = sendTo(() => stopping.abort(), { stopping: stopping.signal });
     expect(await sent).toEqual({ error: 'interrupted on our side' });
     await closed;
   });
 
-  test('as its head says, when the process is told to stop during the body', async () => {
+  test('with the status of its head, when the process stops during the body', async () => {
     const stopping = new AbortController();
     const how = (socket: Socket) => {
       socket.write('HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\n');
@@ -165,7 +168,7 @@ describe('an exchange ends', () => {
     await closed;
   });
 
-  test('without TLS where there should be some, and without a server', async () => {
+  test('with an error, without the expected TLS and without a server', async () => {
     const plain = await sendTo((s) => s.end('HTTP/1.1 200 OK\r\n\r\n'), { protocol: 'https' });
     expect(plain.error).toMatch(/^the request failed: (ERR_SSL|EPROTO|ECONNRESET)/);
     const message = { url: 'http://127.0.0.1:1/', id: 'evt_1', body: '{}', secrets: [] };

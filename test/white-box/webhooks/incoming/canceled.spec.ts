@@ -23,14 +23,14 @@ import {
   statesOf,
   statusOf,
   tell,
-  told,
+  eventTypesOf,
   type PendingCharge,
   type StripeEvent,
 } from '../../../webhooks/incoming/incoming.support.js';
 
 /**
- * A payment that a person cancels at the processor has taken nothing, and nothing can be taken by it: its charge has
- * failed. Our own fence is canceled too, under the same key; that says nothing about the charge.
+ * A payment canceled at the processor took nothing and can take nothing: its charge fails. Our own fence is canceled
+ * with the same key, too; that says nothing about the charge.
  */
 let service: Service;
 beforeAll(async () => {
@@ -48,7 +48,7 @@ const PAST_THE_DEADLINE = 301;
 const canceled = (of: PendingCharge) =>
   event('payment_intent.canceled', intent(of, { status: 'canceled' }));
 
-/** In the processor's ledger; nothing there cancels a payment that has succeeded. */
+/** In the processor's ledger, where a succeeded payment cannot be canceled. */
 async function cancelAtProcessor({ id }: PendingCharge): Promise<void> {
   await service.db.query(
     `UPDATE sandbox.payment_intents SET status = 'canceled', canceled_at = now(), amount_received = 0
@@ -72,7 +72,7 @@ describe('a canceled payment', () => {
     const retry = await charge(service.apiUrl, 'canceled by hand');
     expectFailedForGood(retry);
     expect(retry.headers['idempotent-replayed']).toBe('true');
-    expect(await told(service, pending.id)).toEqual(['charge.failed']);
+    expect(await eventTypesOf(service, pending.id)).toEqual(['charge.failed']);
   });
 
   test('frees its order and the stock that it held', async () => {
@@ -88,7 +88,7 @@ describe('a canceled payment', () => {
     expect((await charge(service.apiUrl, 'second try', { order })).status).toBe(201);
   });
 
-  test('after its decline, in either order, is the decline', async () => {
+  test('after a decline, in either order, counts as the decline', async () => {
     for (const first of ['payment_intent.payment_failed', 'payment_intent.canceled']) {
       const pending = await leavePending(service, `declined and canceled: ${first} first`);
       const failure = declined(pending);
@@ -109,7 +109,7 @@ describe('a canceled payment', () => {
     const before = (await getCharge(service.apiUrl, paid.id)).text;
     await tell(service.apiUrl, canceled(paid));
     expect((await getCharge(service.apiUrl, paid.id)).text).toBe(before);
-    expect(await told(service, paid.id)).toEqual(['charge.succeeded']);
+    expect(await eventTypesOf(service, paid.id)).toEqual(['charge.succeeded']);
   });
 
   test('found in the ledger by giving up ends the charge as well, instead of leaving it pending for ever', async () => {
@@ -122,7 +122,7 @@ describe('a canceled payment', () => {
   });
 });
 
-/** What the sandbox has written down to tell, newest first. */
+/** The sandbox's events, newest first. */
 async function eventsOf(type: string, metadata: object): Promise<StripeEvent[]> {
   const { body } = await send(`${service.sandboxUrl}/v1/events?limit=100&type=${type}`, {
     apiKey: 'sk_test_any',
@@ -134,7 +134,7 @@ async function eventsOf(type: string, metadata: object): Promise<StripeEvent[]> 
   );
 }
 
-/** The processor as a process of ours asks it, which dies afterwards. */
+/** A client of the processor for a process of ours that dies afterwards. */
 async function asked({ id }: PendingCharge) {
   const { rows } = await service.db.query<{ prepared: string }>(
     'SELECT processor_parameters AS prepared FROM charges WHERE id = $1',
@@ -150,7 +150,7 @@ async function asked({ id }: PendingCharge) {
 }
 
 describe('a payment that asks for 3-D Secure after it was processing', () => {
-  /** The charge heard nothing; the processor's key tells for ever that it is processing. */
+  /** The charge got no answer; the processor's key always replays "processing". */
   async function asksLater(key: string): Promise<PendingCharge> {
     const pending = await leavePending(service, key, 'losing');
     await service.db.query(
@@ -175,21 +175,21 @@ describe('a payment that asks for 3-D Secure after it was processing', () => {
     body: { code: 'card_declined', decline_code: 'authentication_required', retry: 'new_key' },
   };
 
-  test('ends as one that asks at once: canceled there, declined here', async () => {
+  test('ends as if it asked at once: canceled there, declined here', async () => {
     const pending = await asksLater('asks later');
     expect(await charge(service.apiUrl, 'asks later')).toMatchObject(declinedForIt);
     expect((await paymentOf(service, pending)).status).toBe('canceled');
-    expect(await told(service, pending.id)).toEqual(['charge.failed']);
+    expect(await eventTypesOf(service, pending.id)).toEqual(['charge.failed']);
   });
 
-  test('ends so by the notification of our own cancel, if we die before we settle', async () => {
-    const pending = await asksLater('asks later and is told');
+  test('ends the same by the notification of our own cancel, if we die before the settle', async () => {
+    const pending = await asksLater('asks later and gets an answer');
     const { processor, prepared } = await asked(pending);
     await processor.pay(pending.id, prepared);
     const [cancel] = await eventsOf('payment_intent.canceled', { charge: pending.id });
     await tell(service.apiUrl, cancel!);
     expect(await statesOf(service, cancel!.id)).toEqual(['applied']);
-    const retry = await charge(service.apiUrl, 'asks later and is told');
+    const retry = await charge(service.apiUrl, 'asks later and gets an answer');
     expect(retry).toMatchObject(declinedForIt);
     expect(retry.headers['idempotent-replayed']).toBe('true');
   });
@@ -212,7 +212,7 @@ describe('the cancel of our own fence', () => {
     await tell(apiUrl, cancel!);
     expect(await statesOf(service, cancel!.id)).toEqual([]);
     expect(await statusOf(service, pending.id)).toBe('pending');
-    // And the payment counts.
+    // The payment counts.
     const paid = event('payment_intent.succeeded', await paymentOf(service, pending));
     await tell(apiUrl, paid);
     expect(await statusOf(service, pending.id)).toBe('succeeded');
@@ -233,7 +233,7 @@ describe('the cancel of our own fence', () => {
   });
 });
 
-/** It was changed behind the sandbox's back. */
+/** The test changed it by SQL. */
 async function forgetPayment({ id }: PendingCharge): Promise<void> {
   await service.db.query(`DELETE FROM sandbox.payment_intents WHERE metadata ->> 'charge' = $1`, [
     id,

@@ -13,10 +13,10 @@ import {
   startListening,
   statesOf,
   tell,
-  told,
+  eventTypesOf,
 } from '../../../webhooks/incoming/incoming.support.js';
 
-/** A refund that we owe: a job makes it, under a key of ours, and the processor may report it before the job does. */
+/** A refund that we owe: a job makes it with a key of ours, and the processor may report it before the job does. */
 let service: Service;
 let app: Awaited<ReturnType<typeof createHttpApp>>;
 let compensation: Compensation;
@@ -32,7 +32,7 @@ afterAll(async () => {
   await service.stop();
 });
 
-/** The job got no answer; the returned function is its next run. */
+/** The job got no answer. The returned function runs it again. */
 async function leaveOwed(cause: string) {
   const { apiUrl, sandboxUrl, db, gate } = service;
   gate.be('open');
@@ -41,7 +41,7 @@ async function leaveOwed(cause: string) {
   const again = () => compensation.refundOnce(account, body.id, cause);
   gate.be('losing');
   await expect(again()).rejects.toThrow();
-  gate.be('refusing'); // from here on nobody gets through to ask
+  gate.be('refusing'); // from here on, no request reaches the processor
   const { rows } = await db.query<{ id: string }>('SELECT id FROM refunds WHERE cause = $1', [
     cause,
   ]);
@@ -62,10 +62,10 @@ test('is settled by the notification, and the job finds it done', async () => {
   expect(await statesOf(service, news.id)).toEqual(['applied']);
   await again();
   expect((await getCharge(service.apiUrl, chargeId)).body.amount_refunded).toBe(1200);
-  expect(await told(service, id)).toEqual(['charge.refunded']);
+  expect(await eventTypesOf(service, id)).toEqual(['charge.refunded']);
 });
 
-test('that fails after it had succeeded is in the log, also if it was parked before for another reason', async () => {
+test('that fails after it had succeeded is logged, even if it was parked before for another reason', async () => {
   const { chargeId, object } = await leaveOwed('out_of_stock:3');
   await tell(service.apiUrl, event('refund.created', object));
   await tell(service.apiUrl, event('refund.updated', { ...object, amount: 1199 }));
@@ -83,7 +83,7 @@ test('that fails after it had succeeded is in the log, also if it was parked bef
   expect((await getCharge(service.apiUrl, chargeId)).body.amount_refunded).toBe(0);
 });
 
-test('that fails after another reason was resolved waits for a person again', async () => {
+test('that fails after another reason was resolved waits for an operator again', async () => {
   const { chargeId, object } = await leaveOwed('out_of_stock:4');
   await tell(service.apiUrl, event('refund.created', object));
   await tell(service.apiUrl, event('refund.updated', { ...object, amount: 1199 }));
@@ -108,7 +108,7 @@ test('that fails after another reason was resolved waits for a person again', as
   ]);
 });
 
-test('that fails by the notification fails its job, each time it runs: a person must look', async () => {
+test('that fails by the notification fails its job at each run, until an operator looks', async () => {
   const { id, object, again } = await leaveOwed('out_of_stock:2');
   await tell(
     service.apiUrl,
@@ -120,7 +120,7 @@ test('that fails by the notification fails its job, each time it runs: a person 
     await expect(again()).rejects.toThrow(`${id} failed: declined; a person must look`);
 });
 
-describe('beside processes of the release before, which knew no records for such refunds', () => {
+describe('beside processes of the previous release, which had no records for such refunds', () => {
   const recordOf = async (id: string) => {
     const { rows } = await service.db.query(
       'SELECT state, response_status FROM idempotency_records WHERE resource_id = $1',
@@ -129,17 +129,17 @@ describe('beside processes of the release before, which knew no records for such
     return rows;
   };
 
-  test('one that they reserved gets its record, and is paid once', async () => {
+  test('a refund that they reserved gets its record, and is paid once', async () => {
     const { id, chargeId, again } = await leaveOwed('out_of_stock:5');
     await service.db.query('DELETE FROM idempotency_records WHERE resource_id = $1', [id]);
     service.gate.be('open');
     await again();
     expect(await recordOf(id)).toEqual([{ state: 'completed', response_status: 201 }]);
     expect((await getCharge(service.apiUrl, chargeId)).body.amount_refunded).toBe(1200);
-    expect(await told(service, id)).toEqual(['charge.refunded']);
+    expect(await eventTypesOf(service, id)).toEqual(['charge.refunded']);
   });
 
-  test('one that they settled gets its answer, and the job ends', async () => {
+  test('a refund that they settled gets its answer, and the job ends', async () => {
     const { id, chargeId, object, again } = await leaveOwed('out_of_stock:6');
     await service.db.query(
       `UPDATE refunds SET status = 'succeeded', processor_reference = $2, settled_at = now() WHERE id = $1`,
