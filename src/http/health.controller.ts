@@ -2,11 +2,16 @@ import { Controller, Get } from '@nestjs/common';
 import { isReadOnly } from '../idempotency/errors.js';
 import { endRestingSessions } from '../database/connection.js';
 import { Database } from '../database/database.js';
+import { Answers, Describe, Problems, Tagged } from './description/route.js';
+import { constant, wireObject } from './description/schema.js';
 import { Draining } from './draining.js';
 import { Public } from './public.js';
 import { Problem } from './problems/problem.js';
 
+const HEALTH = wireObject('Health', { status: constant('ok') }, { status: 'ok' });
+
 @Public()
+@Tagged('Operation')
 @Controller('health')
 export class HealthController {
   constructor(
@@ -14,8 +19,9 @@ export class HealthController {
     private readonly draining: Draining,
   ) {}
 
-  /** The process runs. */
   @Get('live')
+  @Describe('live', 'The process runs')
+  @Answers(200, 'It does.', HEALTH)
   live(): { status: 'ok' } {
     return { status: 'ok' };
   }
@@ -25,6 +31,9 @@ export class HealthController {
    * at once, lookups and replays with it, and charges are reserved and recovered without it.
    */
   @Get('ready')
+  @Describe('ready', 'A charge can be made')
+  @Answers(200, 'It can.', HEALTH)
+  @Problems('not_ready', 'database_unavailable')
   async ready(): Promise<{ status: 'ok' }> {
     if (this.draining.started) throw notReady('not_ready', 'this process is stopping');
     if (await this.isReadOnly()) {

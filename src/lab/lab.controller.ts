@@ -4,9 +4,11 @@ import { Accounts } from '../accounts/accounts.js';
 import { bearerToken } from '../accounts/auth.guard.js';
 import { CreateCharge } from '../charges/charge.dto.js';
 import { Database } from '../database/database.js';
+import { Answers, Describe, Problems, Tagged } from '../http/description/route.js';
 import { Problem } from '../http/problems/problem.js';
 import { Public } from '../http/public.js';
 import { Processor } from '../processor/processor.js';
+import { LEDGER, NAIVE_CHARGE } from './lab.schema.js';
 import { NaiveCharges } from './naive-charges.js';
 
 interface Count {
@@ -16,6 +18,7 @@ interface Count {
 
 /** Teaching routes: mounted with LAB=1 only. */
 @Public()
+@Tagged('Lab')
 @Controller('lab')
 export class LabController {
   constructor(
@@ -26,6 +29,14 @@ export class LabController {
   ) {}
 
   @Post('naive/charges')
+  @Describe('chargeNaively', 'The bug on purpose: take money without a key', {
+    description:
+      'What most examples do. A lost response and a retry charge twice, and the ledgers agree about it. The API key is optional; without one it is the first demo account’s.',
+    examples: { charge: { amount: 1999, currency: 'usd', payment_method: 'pm_card_visa' } },
+  })
+  @Answers(201, 'The money was taken, once more.', NAIVE_CHARGE)
+  @Problems('unauthorized', 'not_found', 'card_declined', 'charge_failed')
+  @Problems('processor_outcome_unknown', 'processor_unavailable')
   async chargeNaively(@Req() request: Request, @Body() body: CreateCharge) {
     const apiKey = bearerToken(request) ?? 'sk_test_acme';
     const accountId =
@@ -39,8 +50,13 @@ export class LabController {
     return this.naive.charge(accountId, body);
   }
 
-  /** Our books against the processor's. All accounts; amounts are summed over currencies, to be compared only. */
+  /** Sums over all currencies: for comparison only. */
   @Get('ledger')
+  @Describe('getLedger', 'Our books against the processor’s', {
+    description: '`difference`: what customers paid beyond what our rows know of, in minor units.',
+  })
+  @Answers(200, 'All accounts.', LEDGER)
+  @Problems('processor_unavailable')
   async ledger() {
     const merchant = await this.count(`charges WHERE status = 'succeeded'`);
     const naive = await this.count('naive_charges');
@@ -49,14 +65,15 @@ export class LabController {
       merchant: { charges: merchant.count, amount: merchant.amount },
       naive: { charges: naive.count, amount: naive.amount },
       processor: { payments, amount },
-      /** What customers paid beyond what our rows know of, in minor units. */
       difference: amount - merchant.amount - naive.amount,
     };
   }
 
-  /** The same for people. */
   @Get('ledger.txt')
   @Header('Content-Type', 'text/plain; charset=utf-8')
+  @Describe('getLedgerTable', 'The same as a table for people')
+  @Answers(200, 'Text.')
+  @Problems('processor_unavailable')
   async ledgerTable(): Promise<string> {
     const { merchant, naive, processor, difference } = await this.ledger();
     const rows = [

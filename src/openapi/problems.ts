@@ -4,8 +4,8 @@ import {
   type ProblemPage,
 } from '../http/problems/problem-catalogue.js';
 import type { Retry } from '../idempotency/errors.js';
-import { HEADERS, type HeaderName } from './headers.js';
-import { exactly, id, oneOfTexts, ref, text, type Schema } from './schema.js';
+import { HEADERS, type HeaderName } from '../http/description/headers.js';
+import { exactly, id, oneOfTexts, ref, text, type Schema } from '../http/description/schema.js';
 
 /** What a problem carries beyond what every problem has. */
 interface Extension {

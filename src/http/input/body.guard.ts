@@ -12,7 +12,7 @@ const RAW_LIMIT_BYTES = 1024 * 1024;
 /** Deeper bodies overflow the stack of whatever walks them next: canonicalisation, validation. */
 const MAX_DEPTH = 32;
 
-const BODY = Symbol('BODY');
+export const BODY = Symbol('BODY');
 /** The handler works without a body; an absent one is `{}`. */
 export const OptionalBody = () => SetMetadata(BODY, 'optional');
 /** The handler gets the bytes as they came, up to 1 MiB: a signature is over them, not over what they mean. */

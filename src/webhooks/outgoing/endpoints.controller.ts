@@ -5,12 +5,17 @@ import { Idempotent } from '../../idempotency/idempotent.interceptor.js';
 import type { Plan } from '../../idempotency/operation.js';
 import { OptionalBody } from '../../http/input/body.guard.js';
 import { Database } from '../../database/database.js';
+import { Answers, Describe, Problems, Tagged } from '../../http/description/route.js';
+import { listOf } from '../../http/description/schema.js';
 import { ListQuery, page, type List } from '../../http/input/list.js';
 import { ListReads } from '../../http/input/list-reads.js';
+import { NoMembers } from '../../http/input/no-members.js';
 import { objectNotFound } from '../../http/problems/problem.js';
 import { deliveryToWire, type Delivery, type DeliveryWire } from './delivery.entity.js';
-import { CreateEndpoint, NoMembers } from './endpoint.dto.js';
+import { DELIVERY } from './delivery.schema.js';
+import { CreateEndpoint } from './endpoint.dto.js';
 import { endpointToWire, type Endpoint, type EndpointWire } from './endpoint.entity.js';
+import { ENDPOINT, ENDPOINT_WITH_SECRET } from './endpoint.schema.js';
 import { EndpointOperation, SecretRotationOperation } from './endpoint.operations.js';
 import { deleteEndpoint, ENDPOINT_COLUMNS, findEndpoint } from './endpoint.queries.js';
 
@@ -23,6 +28,9 @@ const DELIVERIES = `(
     AND attempt.number = delivery.attempts
 ) AS deliveries`;
 
+const PATH = { id: 'The endpoint’s id.' };
+
+@Tagged('Events')
 @Controller('webhook-endpoints')
 export class EndpointsController {
   constructor(
@@ -34,6 +42,17 @@ export class EndpointsController {
 
   @Post()
   @Idempotent()
+  @Describe('createWebhookEndpoint', 'Have events delivered', {
+    description:
+      'Deliveries follow Standard Webhooks: `webhook-id` (the event’s id, the same on every try: apply each id once), `webhook-timestamp`, `webhook-signature`. They come at least once and in any order.',
+    examples: { endpoint: { url: 'https://shop.example/hooks', events: ['order.paid'] } },
+  })
+  @Answers(
+    201,
+    'Keep the secret: it is shown in this answer and its replays only.',
+    ENDPOINT_WITH_SECRET,
+    ['Location'],
+  )
   async create(@Req() request: Request, @Body() body: CreateEndpoint): Promise<Plan> {
     return this.endpoints.plan(accountIdOf(request), body);
   }
@@ -41,6 +60,13 @@ export class EndpointsController {
   @Post(':id/rotate-secret')
   @Idempotent()
   @OptionalBody()
+  @Describe('rotateWebhookSecret', 'Make a new secret, once for each key', {
+    description: 'For a day the old one signs as well.',
+    path: PATH,
+    examples: { nothing: {} },
+  })
+  @Answers(200, 'The new secret, in this answer and its replays only.', ENDPOINT_WITH_SECRET)
+  @Problems('not_found')
   async rotate(
     @Req() request: Request,
     @Param('id') id: string,
@@ -50,6 +76,8 @@ export class EndpointsController {
   }
 
   @Get()
+  @Describe('listWebhookEndpoints', 'List the endpoints, newest first')
+  @Answers(200, 'A page.', listOf(ENDPOINT, '/webhook-endpoints'))
   async list(@Req() request: Request, @Query() query: ListQuery): Promise<List<EndpointWire>> {
     return page<Endpoint, EndpointWire>(this.lists, accountIdOf(request), query, {
       table: 'webhook_endpoints',
@@ -62,18 +90,37 @@ export class EndpointsController {
   }
 
   @Get(':id')
+  @Describe('getWebhookEndpoint', 'Look at an endpoint', { path: PATH })
+  @Answers(200, 'The endpoint.', ENDPOINT)
+  @Problems('not_found')
   async find(@Req() request: Request, @Param('id') id: string): Promise<EndpointWire> {
     return endpointToWire(await this.endpointOf(request, id));
   }
 
   @Delete(':id')
   @HttpCode(204)
+  @Describe('deleteWebhookEndpoint', 'Have no more events delivered', {
+    description:
+      'Its secrets end at once, and what was still to be delivered to it fails. Again is 204 as well.',
+    path: PATH,
+  })
+  @Answers(204, 'It is gone.')
+  @Problems('not_found')
   async delete(@Req() request: Request, @Param('id') id: string): Promise<void> {
     const known = await this.db.transaction((tx) => deleteEndpoint(tx, accountIdOf(request), id));
     if (!known) throw objectNotFound('webhook endpoint');
   }
 
   @Get(':id/deliveries')
+  @Describe('listDeliveries', 'List what was delivered to an endpoint, newest first', {
+    path: PATH,
+  })
+  @Answers(
+    200,
+    'A page.',
+    listOf(DELIVERY, '/webhook-endpoints/we_5a7c9e1g3i5k7m9o1q3s5u7w9a1c3e5g/deliveries'),
+  )
+  @Problems('not_found')
   async deliveries(
     @Req() request: Request,
     @Param('id') id: string,

@@ -1,4 +1,4 @@
-import { oneOfTexts, type Schema } from './schema.js';
+import type { Schema } from './schema.js';
 
 interface Header {
   description: string;
@@ -8,7 +8,7 @@ interface Header {
 
 const text = (pattern: string): Schema => ({ type: 'string', pattern });
 
-/** Headers of answers. */
+/** Headers of responses. */
 export const HEADERS = {
   'Request-Id': {
     description: 'The name of this very request, on every answer and in our logs.',
@@ -84,32 +84,13 @@ export const HEADERS = {
 
 export type HeaderName = keyof typeof HEADERS;
 
-/** A header object that points to its component, required or not. */
-export function headerRefs(
-  required: readonly HeaderName[],
-  sometimes: readonly HeaderName[] = [],
-): Record<string, { $ref: string }> {
-  return Object.fromEntries([
-    ...sometimes.map((name) => [name, { $ref: `#/components/headers/${name}` }]),
-    ...required.map((name) => [name, { $ref: `#/components/headers/${name}-always` }]),
-  ]);
-}
-
-/** Each header twice: `required` is a property of the header object, not of its use. */
-export function headerComponents(): Record<string, object> {
-  return Object.fromEntries(
-    Object.entries(HEADERS).flatMap(([name, header]) => [
-      [name, header],
-      [`${name}-always`, { ...header, required: true }],
-    ]),
-  );
-}
-
-interface Parameter {
+export interface Parameter {
   name: string;
   in: 'header';
   description: string;
   schema: Schema;
+  required?: true;
+  example?: string;
 }
 
 /** What a request must carry has an example; Swagger UI sends it as it is. */
@@ -170,22 +151,3 @@ export const REQUEST_HEADERS = {
     schema: { type: 'string' },
   },
 } as const satisfies Record<string, RequiredParameter | OptionalParameter>;
-
-const NETWORK_FAULTS = ['lose-request', 'lose-response'];
-const CRASHES = [
-  'crash-before-reserve',
-  'crash-after-reserve',
-  'crash-after-processor',
-  'crash-after-settle',
-];
-
-/** The faults that the lab offers on a route; a test holds the list to the lab's own. */
-export function labFault({ threeBeats }: { threeBeats: boolean }): OptionalParameter {
-  const crashes = threeBeats ? ' The others kill the server at that point.' : '';
-  return {
-    name: 'Lab-Fault',
-    in: 'header',
-    description: `Breaks this request on purpose: \`lose-request\` before anything runs, \`lose-response\` after everything has committed.${crashes} Only with LAB=1.`,
-    schema: oneOfTexts([...NETWORK_FAULTS, ...(threeBeats ? CRASHES : [])]),
-  };
-}
