@@ -66,7 +66,7 @@ module.exports = {
       severity: 'error',
       comment:
         'What is observed does not know it: the engine tells a probe, the processor is wrapped.',
-      from: { path: `^${ROOT}/`, pathNot: `^${ROOT}/(?:telemetry/|shared\\.modules\\.ts)` },
+      from: { path: `^${ROOT}/`, pathNot: `^${ROOT}/(?:telemetry/|(?:app|worker)\\.module\\.ts)` },
       to: { path: `^${ROOT}/telemetry/` },
     },
     { name: 'no-cycles', severity: 'error', from: {}, to: { circular: true } },

@@ -52,7 +52,7 @@ export default tseslint.config(
             'Pass the error itself, or nameOf(error): its text may quote what a customer sent.',
         },
       ],
-      'max-lines': ['error', { max: 300, skipComments: true, skipBlankLines: true }],
+      'max-lines': ['error', { max: 250 }],
       'no-console': 'error',
     },
   },

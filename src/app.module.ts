@@ -3,33 +3,32 @@ import { APP_FILTER, APP_GUARD, APP_PIPE } from '@nestjs/core';
 import { AccountsModule } from './accounts/accounts.module.js';
 import { AuthGuard } from './accounts/auth.guard.js';
 import { RateLimitGuard } from './accounts/rate-limit.guard.js';
-import { RateLimits } from './accounts/rate-limits.js';
-import { ChargesController } from './charges/charges.controller.js';
+import { ChargesHttpModule } from './charges/charges.module.js';
 import type { Config } from './config.js';
-import { EventsController } from './events/events.controller.js';
+import { databaseModule } from './database/database.js';
+import { EventsHttpModule } from './events/events.module.js';
+import { HealthModule } from './http/health.module.js';
+import { BodyGuard } from './http/input/body.guard.js';
+import { UndeclaredInputModule } from './http/input/undeclared-input.interceptor.js';
+import { StrictValidationPipe } from './http/input/validation.js';
+import { ProblemFilter } from './http/problems/problem.filter.js';
+import { IdempotencyModule } from './idempotency/idempotency.module.js';
 import { SilentProbe, type EngineProbe } from './idempotency/operation.js';
 import { LabFaultGuard, LabFaultProbe } from './lab/lab-faults.js';
 import { LabModule } from './lab/lab.module.js';
 import { OpenApiModule } from './openapi/openapi.module.js';
-import { OrdersController } from './orders/orders.controller.js';
-import { BodyGuard } from './http/input/body.guard.js';
-import { Database } from './database/database.js';
-import { HealthController } from './http/health.controller.js';
-import { ListReads } from './http/input/list-reads.js';
-import { ProblemFilter } from './http/problems/problem.filter.js';
-import { ProblemsController } from './openapi/problems.controller.js';
-import { UndeclaredInputModule } from './http/input/undeclared-input.interceptor.js';
-import { StrictValidationPipe } from './http/input/validation.js';
-import { RefundsController } from './refunds/refunds.controller.js';
-import { ProductsController } from './stock/products.controller.js';
-import { sharedModules } from './shared.modules.js';
-import { ProcessorWebhookController } from './webhooks/incoming/processor-webhook.controller.js';
-import { EndpointsController } from './webhooks/outgoing/endpoints.controller.js';
+import { OrdersHttpModule } from './orders/orders.module.js';
+import { engineOptions, SettingsModule } from './programs/settings.module.js';
+import { RefundsHttpModule } from './refunds/refunds.module.js';
+import { StockHttpModule } from './stock/stock.module.js';
+import { TelemetryModule } from './telemetry/telemetry.module.js';
+import { telemetryThen } from './telemetry/telemetry.probe.js';
+import { WebhooksHttpModule } from './webhooks/webhooks.module.js';
 
-/** The table of contents: what answers HTTP requests, in the order in which a request passes it. */
+/** The API: what answers HTTP requests, in the order in which a request passes it. */
 @Module({})
 export class AppModule {
-  /** @param probe told each point the engine passes: the lab's faults by default, tests bring their own. */
+  /** @param probe sees each point that the engine passes: the lab's faults by default, tests bring their own. */
   static forRoot(
     config: Config,
     probe: Type<EngineProbe> = config.lab ? LabFaultProbe : SilentProbe,
@@ -37,30 +36,27 @@ export class AppModule {
     return {
       module: AppModule,
       imports: [
-        ...sharedModules(config, 'api', ['http'], probe),
+        SettingsModule.forRoot(config),
+        TelemetryModule.forRoot({ program: 'api', level: config.logLevel }),
+        databaseModule(config.databaseUrl, config.databasePoolSize),
+        IdempotencyModule.forRoot({
+          ...engineOptions(config),
+          roles: ['http'],
+          probe: telemetryThen(probe),
+        }),
         UndeclaredInputModule, // after the engine, so that its interceptor runs within the engine's
         AccountsModule,
+        HealthModule,
         OpenApiModule.forRoot({ lab: config.lab }),
+        ChargesHttpModule,
+        RefundsHttpModule,
+        OrdersHttpModule,
+        StockHttpModule,
+        EventsHttpModule,
+        WebhooksHttpModule,
         ...(config.lab ? [LabModule] : []),
       ],
-      controllers: [
-        HealthController,
-        ProblemsController,
-        ChargesController,
-        RefundsController,
-        OrdersController,
-        ProductsController,
-        EventsController,
-        EndpointsController,
-        ProcessorWebhookController,
-      ],
       providers: [
-        { provide: RateLimits, useValue: new RateLimits(config.rateLimit) },
-        {
-          provide: ListReads,
-          inject: [Database],
-          useFactory: (db: Database) => new ListReads(db, config.databasePoolSize),
-        },
         // Guards run in this order: who is calling, how often, what did they send. (The router has answered 404 and 405.)
         { provide: APP_GUARD, useClass: AuthGuard },
         { provide: APP_GUARD, useClass: RateLimitGuard },

@@ -1,6 +1,15 @@
 import { once } from 'node:events';
-import { isIP } from 'node:net';
 import { SETTLE_MS } from './idempotency/engine-options.js';
+import {
+  ConfigurationError,
+  flag,
+  host,
+  integer,
+  oneOf,
+  port,
+  url,
+  type Env,
+} from './programs/environment.js';
 
 /**
  * The only reader of `process.env` (the sandbox, a program of its own, has its own).
@@ -28,7 +37,7 @@ export interface Config {
   /** Requests of one account, for each API process. */
   rateLimit: { perSecond: number; burst: number };
   idempotency: { waitMs: number; ttlSeconds: number; leaseMs: number; reapIntervalMs: number };
-  givingUp: { deadlineMs: number; keyWindowMs: number };
+  abandonLimits: { deadlineMs: number; keyWindowMs: number };
   /** Jobs at once, in each place. */
   jobs: {
     concurrency: Record<'inside' | 'mail' | 'processor', number>;
@@ -55,9 +64,6 @@ export interface Config {
 const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
 
-/** A wrong or missing setting: printed as one line, exit code 78 (EX_CONFIG of sysexits.h). */
-export class ConfigurationError extends Error {}
-
 /** The exit code that tells a supervisor "restarting will not help". */
 export const EXIT_CONFIGURATION = 78;
 
@@ -65,8 +71,6 @@ const DAY_SECONDS = 24 * 3600;
 
 /** 20 of 24 hours: the rest is for clocks that differ and for calls under way. */
 const SAFE_SHARE_OF_KEY_WINDOW = 20 / 24;
-
-type Env = Record<string, string | undefined>;
 
 /**
  * Reads and checks the configuration.
@@ -118,7 +122,7 @@ export function loadConfig(env: Env = process.env): Config {
       leaseMs: payments.timeoutMs + SETTLE_MS,
       reapIntervalMs: integer(env, 'IDEMPOTENCY_REAP_INTERVAL_SECONDS', 60, 1, 86_400) * 1000,
     },
-    givingUp: givingUp(env),
+    abandonLimits: abandonLimits(env),
     jobs: {
       concurrency: {
         inside: jobConcurrency,
@@ -152,7 +156,7 @@ export async function ownEnvironment(): Promise<NodeJS.ProcessEnv> {
   return process.env;
 }
 
-function givingUp(env: Env): Config['givingUp'] {
+function abandonLimits(env: Env): Config['abandonLimits'] {
   const deadline = integer(env, 'CHARGE_DEADLINE_SECONDS', 300, 1, 3_600);
   // Stripe remembers a key for 24 hours at least; the sandbox as long as it is told.
   const remembered = env.STRIPE_SECRET_KEY
@@ -229,71 +233,4 @@ function databaseUrl(env: Env): string {
  */
 export function ignorePgVariables(env: Env = process.env): void {
   for (const name of Object.keys(env)) if (/^PG[A-Z]/.test(name)) delete env[name];
-}
-
-function url(env: Env, name: string, fallback: string, protocols: string[]): URL {
-  const value = env[name] || fallback;
-  const parsed = URL.canParse(value) ? new URL(value) : undefined;
-  if (!parsed || !protocols.includes(parsed.protocol) || !isDecodable(value)) {
-    // The value may hold a password, so that it is not repeated here.
-    throw new ConfigurationError(
-      `${name} is not a URL that begins with ${protocols.map((p) => `${p}//`).join(' or ')}. Write a special character in a password as %25 and so on.`,
-    );
-  }
-  return parsed;
-}
-
-/** A password with a bare `%` in it would be sent to PostgreSQL as something else. */
-function isDecodable(url: string): boolean {
-  try {
-    decodeURIComponent(url);
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-function integer(env: Env, name: string, fallback: number, min: number, max: number): number {
-  const value = env[name];
-  if (value === undefined || value === '') return fallback;
-  const parsed = /^\d+$/.test(value) ? Number(value) : NaN;
-  if (!(parsed >= min && parsed <= max)) {
-    throw new ConfigurationError(
-      `${name}=${value} is not a whole number from ${min} to ${max}. Leave it unset for ${fallback}.`,
-    );
-  }
-  return parsed;
-}
-
-function port(env: Env, name: string, fallback: number): number {
-  return integer(env, name, fallback, 0, 65_535);
-}
-
-function host(env: Env): string {
-  const value = env.HOST || '127.0.0.1';
-  if (isIP(value) === 0 && !/^[A-Za-z0-9.-]+$/.test(value)) {
-    throw new ConfigurationError(
-      `HOST=${value} is neither an address nor a name. Set 127.0.0.1 for this machine only, 0.0.0.0 for all, without a port.`,
-    );
-  }
-  return value;
-}
-
-function oneOf<T extends string>(env: Env, name: string, fallback: T, allowed: readonly T[]): T {
-  const value = env[name] || fallback;
-  const found = allowed.find((each) => each === value);
-  if (found === undefined) {
-    throw new ConfigurationError(`${name}=${value} is not one of ${allowed.join(', ')}.`);
-  }
-  return found;
-}
-
-function flag(env: Env, name: string): boolean {
-  const value = env[name] ?? '';
-  if (!['', '0', '1'].includes(value)) {
-    throw new ConfigurationError(
-      `${name}=${value} is neither 0 nor 1. Set ${name}=1 or leave it unset.`,
-    );
-  }
-  return value === '1';
 }

@@ -1,30 +1,49 @@
 import { Module, type DynamicModule } from '@nestjs/common';
 import { APP_FILTER } from '@nestjs/core';
+import { ChargesModule } from './charges/charges.module.js';
 import type { Config } from './config.js';
-import { EffectsModule } from './effects/effects.module.js';
-import { SilentProbe } from './idempotency/operation.js';
-import { HealthController } from './http/health.controller.js';
+import { databaseModule } from './database/database.js';
+import { EffectsWorkerModule } from './effects/effects.module.js';
+import { EventsWorkerModule } from './events/events.module.js';
+import { HealthModule } from './http/health.module.js';
 import { ProblemFilter } from './http/problems/problem.filter.js';
-import { sharedModules } from './shared.modules.js';
+import { IdempotencyModule } from './idempotency/idempotency.module.js';
+import { SilentProbe } from './idempotency/operation.js';
+import { JobsWorkerModule } from './jobs/jobs.module.js';
+import { OrdersModule } from './orders/orders.module.js';
+import { engineOptions, SettingsModule } from './programs/settings.module.js';
+import { RefundsModule } from './refunds/refunds.module.js';
+import { TelemetryModule } from './telemetry/telemetry.module.js';
+import { telemetryThen } from './telemetry/telemetry.probe.js';
+import { WebhooksWorkerModule } from './webhooks/webhooks.module.js';
 
-/** Kept of the grace period for giving back the jobs that have not ended. */
-const GIVING_BACK_MS = 1_000;
-
-/** The background process: recovers what was left unfinished, and shows its health. */
+/**
+ * The background process: it recovers what was left unfinished, runs what follows from charges, and shows its health.
+ * The operations are here so that the sweep can continue them; their routes are in the API only.
+ */
 @Module({})
 export class WorkerModule {
   static forRoot(config: Config): DynamicModule {
     return {
       module: WorkerModule,
       imports: [
-        ...sharedModules(config, 'worker', ['sweep'], SilentProbe, {
-          databaseUrl: config.databaseUrl,
-          ...config.jobs,
-          stopMs: Math.max(0, config.stopping.graceMs - GIVING_BACK_MS),
+        SettingsModule.forRoot(config),
+        TelemetryModule.forRoot({ program: 'worker', level: config.logLevel }),
+        databaseModule(config.databaseUrl, config.databasePoolSize),
+        IdempotencyModule.forRoot({
+          ...engineOptions(config),
+          roles: ['sweep'],
+          probe: telemetryThen(SilentProbe),
         }),
-        EffectsModule.forRoot(config.mail),
+        HealthModule,
+        JobsWorkerModule,
+        EventsWorkerModule,
+        OrdersModule,
+        ChargesModule,
+        RefundsModule,
+        WebhooksWorkerModule,
+        EffectsWorkerModule,
       ],
-      controllers: [HealthController],
       providers: [{ provide: APP_FILTER, useClass: ProblemFilter }],
     };
   }

@@ -1,5 +1,6 @@
 import { Module } from '@nestjs/common';
 import { Accounts } from './accounts.js';
+import { RateLimits } from './rate-limits.js';
 
-@Module({ providers: [Accounts], exports: [Accounts] })
+@Module({ providers: [Accounts, RateLimits], exports: [Accounts, RateLimits] })
 export class AccountsModule {}

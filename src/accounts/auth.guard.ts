@@ -4,6 +4,7 @@ import type { Request } from 'express';
 import { Problem } from '../http/problems/problem.js';
 import { PUBLIC } from '../http/public.js';
 import { Accounts } from './accounts.js';
+import { UNAUTHORIZED } from './account.problems.js';
 
 declare module 'express-serve-static-core' {
   interface Request {
@@ -29,13 +30,9 @@ export class AuthGuard implements CanActivate {
     const apiKey = bearerToken(request);
     request.accountId = apiKey === undefined ? undefined : await this.accounts.findByApiKey(apiKey);
     if (request.accountId === undefined) {
-      throw new Problem(
-        'unauthorized',
-        'Send a valid API key: `Authorization: Bearer <api key>`.',
-        {
-          headers: { 'WWW-Authenticate': 'Bearer' },
-        },
-      );
+      throw new Problem(UNAUTHORIZED, 'Send a valid API key: `Authorization: Bearer <api key>`.', {
+        headers: { 'WWW-Authenticate': 'Bearer' },
+      });
     }
     return true;
   }

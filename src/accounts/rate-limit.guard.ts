@@ -2,6 +2,7 @@ import { Injectable, type CanActivate, type ExecutionContext } from '@nestjs/com
 import type { Request, Response } from 'express';
 import { Problem } from '../http/problems/problem.js';
 import { RateLimits } from './rate-limits.js';
+import { RATE_LIMITED } from '../http/problems/http.problems.js';
 
 /** The name of our one policy in the two headers. */
 const POLICY = '"account"';
@@ -27,7 +28,7 @@ export class RateLimitGuard implements CanActivate {
       )
       .setHeader('RateLimit', `${POLICY};r=${remaining};t=${windowSeconds}`);
     if (allowed) return true;
-    throw new Problem('rate_limited', 'Your account has sent too many requests just now.', {
+    throw new Problem(RATE_LIMITED, 'Your account has sent too many requests just now.', {
       headers: { 'Retry-After': String(windowSeconds) },
     });
   }

@@ -1,3 +1,4 @@
+import { Inject, Injectable } from '@nestjs/common';
 import { TokenBucket } from 'limiter';
 
 /** What is left of an account's limit after a request. */
@@ -9,10 +10,13 @@ export interface Allowance {
   windowSeconds: number;
 }
 
+export const RATE_LIMIT = Symbol('RATE_LIMIT');
+
 /**
  * A token bucket for each account, in the memory of this process: with n API processes behind a load balancer an
  * account gets up to n times the limit. It protects the process; it is no quota that anybody is billed by.
  */
+@Injectable()
 export class RateLimits {
   /** For `RateLimit-Policy`: `burst` at once, and `burst` in each window after that, which is the rate. */
   readonly quota: number;
@@ -20,7 +24,7 @@ export class RateLimits {
   private readonly buckets = new Map<string, TokenBucket>();
   private nextSweep = 0;
 
-  constructor(private readonly limit: { perSecond: number; burst: number }) {
+  constructor(@Inject(RATE_LIMIT) private readonly limit: { perSecond: number; burst: number }) {
     this.quota = limit.burst;
     this.windowSeconds = Math.ceil(limit.burst / limit.perSecond);
   }

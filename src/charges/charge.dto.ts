@@ -1,15 +1,9 @@
 import { IsEmail, IsIn, IsInt, Matches, Max, Min, ValidateIf } from 'class-validator';
 import { Doc, Variants } from '../http/description/input-schema.js';
 import { ListQuery } from '../http/input/list.js';
-import {
-  CLIENT_ID,
-  FitsCurrency,
-  IsCurrency,
-  IsIsoTime,
-  IsText,
-  MAX_AMOUNT,
-} from '../http/input/rules.js';
+import { CLIENT_ID, IsIsoTime, IsText } from '../http/input/rules.js';
 import { IsMetadata, MayBeAbsent } from '../http/input/validation.js';
+import { FitsCurrency, IsCurrency, MAX_AMOUNT } from '../money/amounts.js';
 import { CHARGE_STATES, type ChargeStatus } from './charge.states.js';
 
 /** Amount and currency may come from the order, if there is one. */

@@ -9,7 +9,7 @@ import {
   type Performed,
   type Plan,
 } from '../idempotency/operation.js';
-import { chargeLink, type Order } from '../orders/order.entity.js';
+import { type Order } from '../orders/order.entity.js';
 import { holdOrder } from '../orders/order.queries.js';
 import { elapsedMs } from '../database/clock.js';
 import type { Queryable } from '../database/database.js';
@@ -26,13 +26,19 @@ import {
   type ChargeEnd,
   type NewCharge,
 } from './charge.queries.js';
-import { deadlinesOf, giveUp, type AttemptTimes, type Ending, type GivingUp } from './give-up.js';
+import {
+  ABANDON_LIMITS,
+  abandon,
+  deadlinesOf,
+  type AbandonLimits,
+  type AttemptTimes,
+  type Ending,
+} from './abandon.js';
 import { payableOrder, whyNotPayable } from './order-to-pay.js';
 import { staysPending } from './outside.js';
-import { isAnythingParked, parkUnlessAccountedFor, type Misfit } from './parked-payments.js';
+import { isAnythingParked, parkUnlessAccountedFor, type Discrepancy } from './parked-payments.js';
 import { chargeAnswer, endOf, settleCharge, settlementOf } from './settle-charge.js';
-
-export const GIVING_UP = Symbol('GIVING_UP');
+import { linkTo } from '../http/resource-link.js';
 
 /** A pending charge, as the second beat needs it. */
 interface Attempt {
@@ -58,7 +64,7 @@ export class ChargeOperation implements Operation<Attempt, ChargeEnd> {
   constructor(
     operations: OperationRegistry,
     private readonly processor: Processor,
-    @Inject(GIVING_UP) private readonly givingUp: GivingUp,
+    @Inject(ABANDON_LIMITS) private readonly abandonLimits: AbandonLimits,
   ) {
     this.outside = {
       load: (db, intent) => this.load(db, intent),
@@ -156,7 +162,7 @@ export class ChargeOperation implements Operation<Attempt, ChargeEnd> {
     if (!charge) return undefined;
     const failed =
       charge.status === 'failed' && !(await isAnythingParked(db, accountId, id, TAKEN_AFTER_ALL));
-    return { ...chargeLink(id), failed, createdAt: charge.created_at };
+    return { ...linkTo('charge', id), failed, createdAt: charge.created_at };
   }
 
   private async load(db: Queryable, { accountId, id }: Intent): Promise<Attempt> {
@@ -172,7 +178,7 @@ export class ChargeOperation implements Operation<Attempt, ChargeEnd> {
     if (outcome) {
       if (answer.kind === 'abandoned') {
         this.log.warn(
-          `${charge.id} is given up: nothing was taken before its deadline, nothing can be after it`,
+          `${charge.id} is abandoned: nothing was taken before its deadline, nothing can be after it`,
         );
       }
       return { ended: true, outcome };
@@ -192,17 +198,17 @@ export class ChargeOperation implements Operation<Attempt, ChargeEnd> {
       const reason = `reserved for ${charge.processor}, this process has ${this.processor.name}`;
       return { kind: 'refused', reason, alarm: true };
     }
-    const { deadlineMs, keyWindowMs } = this.givingUp;
+    const { deadlineMs, keyWindowMs } = this.abandonLimits;
     // After its window the original is never repeated, whatever the deadline says: it would be a new payment.
     const end = times.reservedAt + Math.min(deadlineMs, keyWindowMs);
-    if (elapsedMs() >= end) return giveUp(this.processor, charge, times, this.givingUp);
+    if (elapsedMs() >= end) return abandon(this.processor, charge, times, this.abandonLimits);
     const notAfter = Math.min(end, times.deadline);
     const answer = await this.processor.pay(charge.id, charge.processor_parameters, notAfter);
     if (answer.kind !== 'unknown' || !answer.stored) return answer;
     // The processor will repeat this failure for ever; its ledger may know better already.
     const span = {
       from: charge.created_at,
-      to: new Date(charge.created_at.getTime() + this.givingUp.deadlineMs),
+      to: new Date(charge.created_at.getTime() + this.abandonLimits.deadlineMs),
     };
     const { nextDeadline } = times;
     const found = await this.processor.look(charge.id, span, nextDeadline).catch(() => undefined);
@@ -211,7 +217,7 @@ export class ChargeOperation implements Operation<Attempt, ChargeEnd> {
 }
 
 /** What may be parked for a charge that failed. */
-const TAKEN_AFTER_ALL: readonly Misfit[] = [
+const TAKEN_AFTER_ALL: readonly Discrepancy[] = [
   'succeeded_after_failed',
   'second_payment',
   'amount_mismatch',

@@ -1,15 +1,16 @@
-import { Module, type DynamicModule } from '@nestjs/common';
-import { ChargeOperation, GIVING_UP } from './charge.operation.js';
-import type { GivingUp } from './give-up.js';
+import { Module } from '@nestjs/common';
+import { ListsModule } from '../http/input/lists.module.js';
+import { ProcessorModule } from '../processor/processor.module.js';
+import { ChargeOperation } from './charge.operation.js';
+import { ChargesController } from './charges.controller.js';
 
-@Module({})
-export class ChargesModule {
-  static forRoot(givingUp: GivingUp): DynamicModule {
-    return {
-      module: ChargesModule,
-      global: true, // the processor's webhook settles charges as well
-      providers: [ChargeOperation, { provide: GIVING_UP, useValue: givingUp }],
-      exports: [ChargeOperation],
-    };
-  }
-}
+@Module({
+  imports: [ProcessorModule],
+  providers: [ChargeOperation],
+  exports: [ChargeOperation],
+})
+export class ChargesModule {}
+
+/** The routes, in the API only. */
+@Module({ imports: [ChargesModule, ListsModule], controllers: [ChargesController] })
+export class ChargesHttpModule {}

@@ -1,10 +1,13 @@
-import { chargeLink, type Order } from '../orders/order.entity.js';
+import { type Order } from '../orders/order.entity.js';
 import { refuseUnlessPayable, whyOrderIsClosed } from '../orders/order.problems.js';
 import { findOrder } from '../orders/order.queries.js';
 import type { Tx } from '../database/database.js';
 import { Problem, validationFailed } from '../http/problems/problem.js';
 import type { CreateCharge } from './charge.dto.js';
 import { findChargeOfLostOrder } from './charge.queries.js';
+import { NOT_FOUND } from '../idempotency/problem-types.js';
+import { ORDER_ALREADY_PAID } from '../orders/order.problems.js';
+import { linkTo } from '../http/resource-link.js';
 
 /** The order that a charge is to pay. @throws Problem 404, 400 or 409. */
 export async function payableOrder(
@@ -14,7 +17,7 @@ export async function payableOrder(
   orderId: string,
 ): Promise<Order> {
   const order = await findOrder(tx, accountId, orderId);
-  if (!order) throw new Problem('not_found', 'No such order.', { retry: 'after_fix' });
+  if (!order) throw new Problem(NOT_FOUND, 'No such order.', { retry: 'after_fix' });
   const errors = [
     {
       pointer: '/amount',
@@ -48,7 +51,7 @@ export async function whyNotPayable(
   // Paid before a restore: the order does not show it, its charge was rebuilt from the processor's ledger.
   const charge = await findChargeOfLostOrder(tx, account_id, id);
   if (charge === undefined) return undefined;
-  return new Problem('order_already_paid', 'The order is paid.', {
-    extensions: { resource: chargeLink(charge) },
+  return new Problem(ORDER_ALREADY_PAID, 'The order is paid.', {
+    extensions: { resource: linkTo('charge', charge) },
   });
 }

@@ -1,7 +1,11 @@
 import type { Logger } from '@nestjs/common';
 import type { Performed } from '../idempotency/operation.js';
 import { Problem } from '../http/problems/problem.js';
-import type { Ending } from './give-up.js';
+import type { Ending } from './abandon.js';
+import {
+  PROCESSOR_OUTCOME_UNKNOWN,
+  PROCESSOR_UNAVAILABLE,
+} from '../processor/processor.problems.js';
 
 /**
  * The processor's answer ends nothing: the object stays pending, and recovery continues. Charges and refunds share this.
@@ -22,7 +26,7 @@ export function staysPending<Outcome>(
     inDoubt: answer.kind === 'unknown',
     error: (inDoubt, retryAfterSeconds) =>
       new Problem(
-        inDoubt ? 'processor_outcome_unknown' : 'processor_unavailable',
+        inDoubt ? PROCESSOR_OUTCOME_UNKNOWN : PROCESSOR_UNAVAILABLE,
         inDoubt ? texts.unknown : texts.nothing,
         {
           extensions: texts.extensions,

@@ -1,9 +1,9 @@
 import { CommandError } from '../database/command.js';
 import type { Database } from '../database/database.js';
-import type { Misfit, ParkedPayment } from './parked-payments.js';
+import type { Discrepancy, ParkedPayment } from './parked-payments.js';
 
 /** What has happened, and what the person does about it. */
-export const WHAT_TO_DO: Record<Misfit, string> = {
+export const WHAT_TO_DO: Record<Discrepancy, string> = {
   succeeded_after_failed: 'the customer has paid a charge that failed: honour it, or refund it',
   second_payment: 'the customer has paid the charge a second time: refund one payment',
   amount_mismatch: 'the processor reports another amount or currency than our row: compare both',

@@ -3,7 +3,7 @@ import type { Charge } from './charge.entity.js';
 import { findCharge } from './charge.queries.js';
 
 /** Why money moved that our books do not account for. */
-export type Misfit =
+export type Discrepancy =
   | 'succeeded_after_failed'
   | 'second_payment'
   | 'amount_mismatch'
@@ -21,11 +21,11 @@ export interface ParkedPayment {
   charge_id: string;
   amount: number;
   currency: string;
-  reason: Misfit;
+  reason: Discrepancy;
 }
 
 /** Why a charge that has ended does not account for a payment that succeeded; undefined if it does. */
-export function misfitOf(charge: Charge, reference: string): Misfit | undefined {
+export function discrepancyOf(charge: Charge, reference: string): Discrepancy | undefined {
   if (charge.status === 'failed') return 'succeeded_after_failed';
   return charge.processor_reference === reference ? undefined : 'second_payment';
 }
@@ -40,7 +40,7 @@ export async function isAnythingParked(
   db: Queryable,
   accountId: string,
   chargeId: string,
-  reasons: readonly Misfit[],
+  reasons: readonly Discrepancy[],
 ): Promise<boolean> {
   const rows = await db.query(
     `SELECT 1 FROM parked_payments WHERE account_id = $1 AND charge_id = $2 AND reason = ANY($3) LIMIT 1`,
@@ -95,7 +95,7 @@ export async function parkUnlessAccountedFor(
   processor_reference: string,
 ): Promise<string | undefined> {
   const charge = await findCharge(tx, account_id, charge_id);
-  const reason = charge && misfitOf(charge, processor_reference);
+  const reason = charge && discrepancyOf(charge, processor_reference);
   if (!reason) return undefined;
   const { amount, currency } = charge;
   const payment = { account_id, processor_reference, charge_id, amount, currency, reason };

@@ -4,7 +4,7 @@ import { endHold, findOrder, holdOrder } from '../orders/order.queries.js';
 import { recordEvent } from '../events/events.js';
 import { isDerivedId } from '../idempotency/identity.js';
 import type { Tx } from '../database/database.js';
-import { MAX_AMOUNT } from '../http/input/rules.js';
+import { MAX_AMOUNT } from '../money/amounts.js';
 import type { Payment, Processor } from '../processor/processor.js';
 import { holdStock } from '../stock/stock.js';
 import { findCharge } from './charge.queries.js';
@@ -23,25 +23,25 @@ export function isOurPayment(payment: Payment): payment is OurPayment {
 export class OrderCannotTakeIt extends Error {}
 
 /** What a rebuilt charge is to its order: its payment; its payment on the guard's list only; or nothing. */
-export type OrderBond = 'paid' | 'guarded' | 'none';
+export type OrderRelation = 'paid' | 'guarded' | 'none';
 
 /**
  * Makes the row of a charge that was lost (a restore from an older backup, a failover that lost commits) from what the
  * processor took, under its own id: from then on a late retry of its key finds it and cannot charge again. What follows
  * from a charge follows from this one, too; who has had it before knows it by the same names.
  *
- * @returns false if the charge is there, or, with a bond, another live charge of the order.
- * @throws OrderCannotTakeIt with the bond `paid`.
+ * @returns false if the charge is there, or, with a relation, another live charge of the order.
+ * @throws OrderCannotTakeIt with the relation `paid`.
  */
 export async function rebuildCharge(
   tx: Tx,
   processor: Processor,
   payment: OurPayment,
-  bond: OrderBond,
+  relation: OrderRelation,
 ): Promise<boolean> {
   const { account: accountId, charge: id } = payment;
-  const order = bond === 'paid' ? await openOrder(tx, payment) : undefined;
-  const lost = bond === 'guarded' ? payment.order : undefined;
+  const order = relation === 'paid' ? await openOrder(tx, payment) : undefined;
+  const lost = relation === 'guarded' ? payment.order : undefined;
   if (!(await insertRebuilt(tx, processor, payment, order?.id, lost))) {
     // By its id: somebody was faster. Else by the order, which has another live charge.
     if (order && !(await findCharge(tx, accountId, id))) throw new OrderCannotTakeIt();

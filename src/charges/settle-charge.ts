@@ -1,6 +1,5 @@
 import { recordEvent, type NewEvent } from '../events/events.js';
 import type { Answer, Intent, Settlement } from '../idempotency/operation.js';
-import { chargeLink } from '../orders/order.entity.js';
 import { orderPaid } from '../orders/order.events.js';
 import { endHold } from '../orders/order.queries.js';
 import { created, problemAnswer } from '../http/answer.js';
@@ -10,7 +9,9 @@ import { releaseStock } from '../stock/stock.js';
 import { chargeToWire, type Charge } from './charge.entity.js';
 import { cardDeclined } from './charge.problems.js';
 import { endCharge, endedCharge, writeChargeEnd, type ChargeEnd } from './charge.queries.js';
-import type { Ending } from './give-up.js';
+import type { Ending } from './abandon.js';
+import { CHARGE_FAILED } from './charge.problems.js';
+import { linkTo } from '../http/resource-link.js';
 
 /** The third beat of a charge: one write, unless it pays an order. */
 export function settlementOf(charge: Charge, end: ChargeEnd, intent: Intent): Settlement {
@@ -76,11 +77,11 @@ export function endOf(answer: Ending): ChargeEnd | undefined {
 /** The answer that a charge's end stands for, from its row alone. */
 export function chargeAnswer(charge: Charge, requestId: string): Answer {
   if (charge.status === 'succeeded')
-    return created(chargeLink(charge.id).url, chargeToWire(charge));
+    return created(linkTo('charge', charge.id).url, chargeToWire(charge));
   const problem =
     charge.decline_code !== null
       ? cardDeclined(charge.decline_code, charge.id)
-      : new Problem('charge_failed', `The charge failed: ${charge.failure_code}.`, {
+      : new Problem(CHARGE_FAILED, `The charge failed: ${charge.failure_code}.`, {
           extensions: { failure_code: charge.failure_code, charge: charge.id },
         });
   return problemAnswer(problem, requestId);

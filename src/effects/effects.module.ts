@@ -1,21 +1,15 @@
-import { Module, type DynamicModule } from '@nestjs/common';
+import { Module } from '@nestjs/common';
+import { EventsModule } from '../events/events.module.js';
+import { JobsModule } from '../jobs/jobs.module.js';
+import { RefundsModule } from '../refunds/refunds.module.js';
 import { Fulfillments } from './fulfillments.js';
-import { Mailer, type MailOptions } from './mailer.js';
+import { Mailer } from './mailer.js';
 import { Receipts } from './receipts.js';
 import { SaleCancellation } from './sale-cancellation.js';
 
-/** What follows from a charge, in the background process only. */
-@Module({})
-export class EffectsModule {
-  static forRoot(mail: MailOptions): DynamicModule {
-    return {
-      module: EffectsModule,
-      providers: [
-        { provide: Mailer, useFactory: () => new Mailer(mail) },
-        Receipts,
-        Fulfillments,
-        SaleCancellation,
-      ],
-    };
-  }
-}
+/** What follows from a charge, in the worker only. */
+@Module({
+  imports: [EventsModule, JobsModule, RefundsModule],
+  providers: [Mailer, Receipts, Fulfillments, SaleCancellation],
+})
+export class EffectsWorkerModule {}

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { mkdir, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { Inject, Injectable } from '@nestjs/common';
 import { createTransport, type SendMailOptions } from 'nodemailer';
 import { endAfter } from '../http/end-after.js';
 
@@ -10,6 +11,8 @@ export interface MailOptions {
   smtpUrl?: string;
   directory: string;
 }
+
+export const MAIL_OPTIONS = Symbol('MAIL_OPTIONS');
 
 /** A message. The same `messageId` is the same message: a mail program shows it once, the folder keeps it once. */
 export interface Mail {
@@ -24,8 +27,9 @@ export const MAIL_TIMEOUT_MS = 20_000;
 /** For one step of the dialogue, in ms. */
 const STEP_TIMEOUT_MS = 10_000;
 
+@Injectable()
 export class Mailer {
-  constructor(private readonly options: MailOptions) {}
+  constructor(@Inject(MAIL_OPTIONS) private readonly options: MailOptions) {}
 
   /**
    * @param stopping ends the dialogue early.

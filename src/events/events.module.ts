@@ -1,20 +1,21 @@
-import { Module, type DynamicModule } from '@nestjs/common';
+import { Module } from '@nestjs/common';
+import { ListsModule } from '../http/input/lists.module.js';
+import { JobsModule } from '../jobs/jobs.module.js';
 import { EventRelay } from './event-relay.js';
 import { EventResendOperation } from './event-resend.operation.js';
+import { EventsController } from './events.controller.js';
 import { EventSubscribers } from './events.js';
 
-@Module({})
-export class EventsModule {
-  /**
-   * Global, because effects and webhooks of every kind subscribe.
-   * @param relays whether this process relays the outbox.
-   */
-  static forRoot(relays: boolean): DynamicModule {
-    return {
-      module: EventsModule,
-      global: true,
-      providers: [EventSubscribers, EventResendOperation, ...(relays ? [EventRelay] : [])],
-      exports: [EventSubscribers, EventResendOperation],
-    };
-  }
-}
+@Module({
+  providers: [EventSubscribers, EventResendOperation],
+  exports: [EventSubscribers, EventResendOperation],
+})
+export class EventsModule {}
+
+/** The routes, in the API only. */
+@Module({ imports: [EventsModule, ListsModule], controllers: [EventsController] })
+export class EventsHttpModule {}
+
+/** Relays the outbox, in the worker only. */
+@Module({ imports: [EventsModule, JobsModule], providers: [EventRelay] })
+export class EventsWorkerModule {}

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { Request, Response } from 'express';
 import { Problem, validationFailed } from './problems/problem.js';
+import { PRECONDITION_FAILED, PRECONDITION_REQUIRED } from './problems/http.problems.js';
 
 /**
  * A strong entity-tag (RFC 9110, section 8.8.3) of what GET shows, its version included. A hash and not the version
@@ -18,7 +19,7 @@ const CODINGS = ['', '-gzip', '-deflate', '-br', '-zstd'];
  * Whether one of the tags in an `If-Match` or `If-None-Match` header names this version.
  *
  * RFC 9110 has `If-Match` compare strongly, so that a weak tag never matches (section 13.1.1). Our tags are strong, but
- * a proxy that compresses the body changes them on the way (nginx: `W/"…"`), and behind it no order could be edited.
+ * a proxy that compresses the body changes them on the way (nginx: `W/"…"`), and behind it no object could be edited.
  * What became of our own tag is therefore taken for the tag: it is a hash of all that GET shows, so that it still names
  * one state of the object, in another content-coding. No other tag matches.
  */
@@ -122,7 +123,7 @@ export async function putConditionally<Row>(
     if (target.isSame(found)) return { created: false, row: found };
     if (ifMatch === undefined) {
       throw new Problem(
-        'precondition_required',
+        PRECONDITION_REQUIRED,
         'It exists with other content. GET it and send its ETag in If-Match.',
       );
     }
@@ -146,7 +147,7 @@ export function writePutHead(
 
 function changedMeanwhile(): Problem {
   return new Problem(
-    'precondition_failed',
+    PRECONDITION_FAILED,
     'The object is not in the state that your If-Match or If-None-Match names.',
   );
 }

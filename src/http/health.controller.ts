@@ -1,11 +1,13 @@
 import { Controller, Get } from '@nestjs/common';
 import { isReadOnly } from '../idempotency/errors.js';
+import { DATABASE_UNAVAILABLE, type ProblemType } from '../idempotency/problem-types.js';
 import { endRestingSessions } from '../database/connection.js';
 import { Database } from '../database/database.js';
 import { Answers, Describe, Problems, Tagged } from './description/route.js';
 import { constant, wireObject } from './description/schema.js';
 import { Draining } from './draining.js';
 import { Public } from './public.js';
+import { NOT_READY } from './problems/http.problems.js';
 import { Problem } from './problems/problem.js';
 
 const HEALTH = wireObject('Health', { status: constant('ok') }, { status: 'ok' });
@@ -27,19 +29,19 @@ export class HealthController {
   }
 
   /**
-   * A charge can be made, or recovered. The processor is not asked: were it away, every instance would be taken out
-   * at once, lookups and replays with it, and charges are reserved and recovered without it.
+   * The process accepts work, and the database lets it write. Other services are not asked: one outage there would
+   * take out every instance at once, and with it the lookups and replays that need the database alone.
    */
   @Get('ready')
   @Describe('ready', 'A charge can be made')
   @Answers(200, 'It can.', HEALTH)
   @Problems('not_ready', 'database_unavailable')
   async ready(): Promise<{ status: 'ok' }> {
-    if (this.draining.started) throw notReady('not_ready', 'this process is stopping');
+    if (this.draining.started) throw notReady(NOT_READY, 'this process is stopping');
     if (await this.isReadOnly()) {
       // The session may have outlived the server's time as a standby: then another one may write.
       endRestingSessions();
-      if (await this.isReadOnly()) throw notReady('database_unavailable', READ_ONLY);
+      if (await this.isReadOnly()) throw notReady(DATABASE_UNAVAILABLE, READ_ONLY);
     }
     return { status: 'ok' };
   }
@@ -49,7 +51,7 @@ export class HealthController {
       .query<{ read_only: string }>(`SELECT current_setting('transaction_read_only') AS read_only`)
       .catch((cause: unknown) => {
         const why = isReadOnly(cause) ? READ_ONLY : 'the database does not answer';
-        throw notReady('database_unavailable', why, cause);
+        throw notReady(DATABASE_UNAVAILABLE, why, cause);
       });
     return rows[0]?.read_only !== 'off';
   }
@@ -57,6 +59,6 @@ export class HealthController {
 
 const READ_ONLY = 'the database is a standby, or read-only';
 
-function notReady(code: 'not_ready' | 'database_unavailable', why: string, cause?: unknown) {
-  return new Problem(code, `Not ready: ${why}.`, { headers: { 'Retry-After': '1' }, cause });
+function notReady(type: ProblemType, why: string, cause?: unknown) {
+  return new Problem(type, `Not ready: ${why}.`, { headers: { 'Retry-After': '1' }, cause });
 }

@@ -3,9 +3,18 @@ import {
   QueryRunnerAlreadyReleasedError,
   QueryRunnerProviderAlreadyReleasedError,
 } from 'typeorm';
-
-/** What a client may do next; a machine may obey it without ever doing a thing twice. */
-export type Retry = 'same_key' | 'after_fix' | 'new_key' | 'no';
+import {
+  DATABASE_UNAVAILABLE,
+  IDEMPOTENCY_KEY_EXPIRED,
+  IDEMPOTENCY_KEY_INVALID,
+  IDEMPOTENCY_KEY_MISSING,
+  IDEMPOTENCY_KEY_REUSED,
+  IDEMPOTENCY_REQUEST_IN_PROGRESS,
+  NOT_FOUND,
+  OUTCOME_UNKNOWN,
+  type ProblemType,
+  type Retry,
+} from './problem-types.js';
 
 /** What stands in the way, as a link that the client can follow. */
 export interface ResourceLink {
@@ -16,41 +25,46 @@ export interface ResourceLink {
 
 /**
  * The engine's errors are facts with the fields of an RFC 9457 problem. They know nothing of the
- * application's error format: its exception filter reads `status`, `code`, `retry`, `extensions`, `headers`.
+ * application's error format: its exception filter reads `status`, `code`, `retry`, `title`, `extensions`, `headers`.
  */
 export abstract class IdempotencyError extends Error {
-  abstract readonly status: number;
-  abstract readonly code: string;
-  abstract readonly retry: Retry;
+  readonly status: number;
+  readonly code: string;
+  readonly retry: Retry;
+  readonly title: string;
   readonly extensions: Record<string, unknown> = {};
   readonly headers: Record<string, string> = {};
+
+  constructor({ status, code, retry, title }: ProblemType, detail: string, options?: ErrorOptions) {
+    super(detail, options);
+    this.status = status;
+    this.code = code;
+    this.retry = retry;
+    this.title = title;
+  }
 }
 
 export class IdempotencyKeyMissing extends IdempotencyError {
-  readonly status = 400;
-  readonly code = 'idempotency_key_missing';
-  readonly retry = 'after_fix';
   constructor() {
     super(
+      IDEMPOTENCY_KEY_MISSING,
       'This operation needs an Idempotency-Key header: one key per intent, reused by every retry of it.',
     );
   }
 }
 
 export class IdempotencyKeyInvalid extends IdempotencyError {
-  readonly status = 400;
-  readonly code = 'idempotency_key_invalid';
-  readonly retry = 'after_fix';
+  constructor(detail: string) {
+    super(IDEMPOTENCY_KEY_INVALID, detail);
+  }
 }
 
 /** The key already names another intent. `mismatched` holds JSON Pointers of members, never values. */
 export class IdempotencyKeyReused extends IdempotencyError {
-  readonly status = 422;
-  readonly code = 'idempotency_key_reused';
-  readonly retry = 'no';
   override readonly extensions: Record<string, unknown>;
   constructor(what: string, mismatched: string[]) {
     super(
+      IDEMPOTENCY_KEY_REUSED,
       `This key was first used ${what}. What it made still stands: look it up with GET /idempotency-keys/{key}.`,
     );
     this.extensions = { mismatched };
@@ -58,12 +72,10 @@ export class IdempotencyKeyReused extends IdempotencyError {
 }
 
 export class IdempotencyRequestInProgress extends IdempotencyError {
-  readonly status = 409;
-  readonly code = 'idempotency_request_in_progress';
-  readonly retry = 'same_key';
   override readonly headers = { 'Retry-After': '1' };
   constructor() {
     super(
+      IDEMPOTENCY_REQUEST_IN_PROGRESS,
       'The first request with this key is still running. Send the same request again with the same key.',
     );
   }
@@ -71,27 +83,22 @@ export class IdempotencyRequestInProgress extends IdempotencyError {
 
 /** The stored answer is gone, the object made with the key stands: nothing may be made again under it. */
 export class IdempotencyKeyExpired extends IdempotencyError {
-  readonly status = 409;
-  readonly code = 'idempotency_key_expired';
-  readonly retry: Retry;
   override readonly extensions: Record<string, unknown>;
   constructor(resource: ResourceLink & { failed: boolean }) {
     super(
+      { ...IDEMPOTENCY_KEY_EXPIRED, retry: resource.failed ? 'new_key' : 'no' },
       'The answer stored for this key has expired, but what the key made is still there: see `resource`.',
     );
     const { object, id, url } = resource;
-    this.retry = resource.failed ? 'new_key' : 'no';
     this.extensions = { resource: { object, id, url } };
   }
 }
 
 /** A lookup found neither a record nor an object under the key. */
 export class IdempotencyKeyUnknown extends IdempotencyError {
-  readonly status = 404;
-  readonly code = 'not_found';
-  readonly retry = 'after_fix';
   constructor() {
     super(
+      { ...NOT_FOUND, retry: 'after_fix' },
       'Nothing with this key has taken effect so far, which does not mean that nothing will. ' +
         'The next step is the same request with the same key, never a new key.',
     );
@@ -100,23 +107,22 @@ export class IdempotencyKeyUnknown extends IdempotencyError {
 
 /** The database was lost before the reserve was sent: this request did nothing. */
 export class DatabaseUnavailable extends IdempotencyError {
-  readonly status = 503;
-  readonly code = 'database_unavailable';
-  readonly retry = 'same_key';
   override readonly headers = { 'Retry-After': '1' };
   constructor(options?: ErrorOptions) {
-    super('The database could not be reached. This request did nothing.', options);
+    super(
+      DATABASE_UNAVAILABLE,
+      'The database could not be reached. This request did nothing.',
+      options,
+    );
   }
 }
 
 /** The database was lost after the reserve had been sent, and stayed away: whether it committed is not known. */
 export class OutcomeUnknown extends IdempotencyError {
-  readonly status = 503;
-  readonly code = 'outcome_unknown';
-  readonly retry = 'same_key';
   override readonly headers = { 'Retry-After': '1' };
   constructor(options?: ErrorOptions) {
     super(
+      OUTCOME_UNKNOWN,
       'The database was lost while this request ran: it may have taken effect. Send it again with the same key.',
       options,
     );

@@ -1,19 +1,10 @@
-import { Module, type DynamicModule } from '@nestjs/common';
-import { JOB_RUNNER_OPTIONS, JobRunner, type JobRunnerOptions } from './job-runner.js';
+import { Module } from '@nestjs/common';
+import { JobRunner } from './job-runner.js';
 import { JobRegistry } from './jobs.js';
 
-@Module({})
-export class JobsModule {
-  /** @param runner absent where jobs are only added. */
-  static forRoot(runner?: JobRunnerOptions): DynamicModule {
-    return {
-      module: JobsModule,
-      global: true,
-      providers: [
-        JobRegistry,
-        ...(runner ? [{ provide: JOB_RUNNER_OPTIONS, useValue: runner }, JobRunner] : []),
-      ],
-      exports: [JobRegistry],
-    };
-  }
-}
+@Module({ providers: [JobRegistry], exports: [JobRegistry] })
+export class JobsModule {}
+
+/** Runs the jobs, in the worker only. */
+@Module({ imports: [JobsModule], providers: [JobRunner] })
+export class JobsWorkerModule {}

@@ -10,6 +10,8 @@ import { Public } from '../http/public.js';
 import { Processor } from '../processor/processor.js';
 import { LEDGER, NAIVE_CHARGE } from './lab.schema.js';
 import { NaiveCharges } from './naive-charges.js';
+import { UNAUTHORIZED } from '../accounts/account.problems.js';
+import { PROCESSOR_UNAVAILABLE } from '../processor/processor.problems.js';
 
 interface Count {
   count: number;
@@ -43,7 +45,7 @@ export class LabController {
       (await this.accounts.findByApiKey(apiKey)) ??
       (await this.accounts.findByApiKey('sk_test_acme'));
     if (accountId === undefined) {
-      throw new Problem('unauthorized', 'There is no demo account here; send an API key.', {
+      throw new Problem(UNAUTHORIZED, 'There is no demo account here; send an API key.', {
         headers: { 'WWW-Authenticate': 'Bearer' },
       });
     }
@@ -102,7 +104,7 @@ export class LabController {
         amount += payment.amount;
       }
     } catch (cause) {
-      throw new Problem('processor_unavailable', 'The processor’s ledger cannot be read now.', {
+      throw new Problem(PROCESSOR_UNAVAILABLE, 'The processor’s ledger cannot be read now.', {
         headers: { 'Retry-After': '1' },
         cause,
       });

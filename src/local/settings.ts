@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { join, resolve } from 'node:path';
-import { ConfigurationError, loadConfig } from '../config.js';
+import { loadConfig } from '../config.js';
+import { ConfigurationError } from '../programs/environment.js';
 import { runningFolder } from './running.js';
 import { freePort, whyNotBindable } from './ports.js';
 

@@ -7,6 +7,7 @@ import { Problem } from '../http/problems/problem.js';
 import { Public } from '../http/public.js';
 import { DOCS_PAGE } from './docs-page.js';
 import type { OpenApiDocument } from './document.js';
+import { NOT_FOUND } from '../idempotency/problem-types.js';
 
 export const OPENAPI_DOCUMENT = Symbol('OPENAPI_DOCUMENT');
 export const DOCS_SCRIPT = Symbol('DOCS_SCRIPT');
@@ -53,7 +54,7 @@ export class OpenApiController {
       return;
     }
     if (!FILES.includes(file)) {
-      throw new Problem('not_found', 'There is no such file.', { retry: 'after_fix' });
+      throw new Problem(NOT_FOUND, 'There is no such file.', { retry: 'after_fix' });
     }
     // `dotfiles`: the package may be installed below a directory whose name begins with a dot.
     response.sendFile(join(UI(), file), { dotfiles: 'allow', maxAge: '1h' });

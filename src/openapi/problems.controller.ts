@@ -1,19 +1,10 @@
 import { Controller, Get, Header, Param } from '@nestjs/common';
-import { KEY_MISUSES } from './key-misuse.js';
+import { KEY_MISUSES } from '../charges/key-misuse.js';
 import { Public } from '../http/public.js';
-import {
-  PROBLEMS,
-  type ProblemCode,
-  type ProblemPage,
-} from '../http/problems/problem-catalogue.js';
+import { PROBLEMS, type ProblemCode } from './problem-catalogue.js';
+import { RETRY_MEANS } from './words.js';
 import { Problem } from '../http/problems/problem.js';
-
-const RETRY_MEANS = {
-  same_key: 'Send the same request again with the same key.',
-  after_fix: 'Correct the request. This request left the key as it was.',
-  new_key: 'This attempt has ended and nothing was taken. Another attempt needs a new key.',
-  no: 'No repetition will succeed.',
-} as const;
+import { NOT_FOUND } from '../idempotency/problem-types.js';
 
 /** The pages that `type` of every problem points to. */
 @Public()
@@ -27,7 +18,7 @@ export class ProblemsController {
         `<tr><td>${status}</td><td><a href="/problems/${code}"><code>${code}</code></a></td><td>${html(title)}</td><td><code>${retry}</code></td></tr>`,
     );
     const meanings = Object.entries(RETRY_MEANS).map(
-      ([retry, text]) => `<dt><code>${retry}</code></dt><dd>${text}</dd>`,
+      ([retry, text]) => `<dt><code>${retry}</code></dt><dd>${html(text)}</dd>`,
     );
     const misuses = KEY_MISUSES.map(
       ({ mistake, happens, instead }) =>
@@ -54,16 +45,16 @@ export class ProblemsController {
   @Header('Content-Type', 'text/html; charset=utf-8')
   page(@Param('code') code: string): string {
     if (!Object.hasOwn(PROBLEMS, code)) {
-      throw new Problem('not_found', `There is no problem ${code}.`, { retry: 'after_fix' });
+      throw new Problem(NOT_FOUND, `There is no problem ${code}.`, { retry: 'after_fix' });
     }
-    const { status, title, what, why, todo, retry }: ProblemPage = PROBLEMS[code as ProblemCode];
+    const { status, title, what, why, todo, retry } = PROBLEMS[code as ProblemCode];
     return document(
       title,
       `<p><code>${status}</code> <code>${code}</code> <code>retry: ${retry}</code></p>
        <h2>What happened</h2><p>${html(what)}</p>
        <h2>Why</h2><p>${html(why)}</p>
        <h2>What to do</h2><p>${html(todo)}</p>
-       <p>${RETRY_MEANS[retry]}</p><p><a href="/problems">All problems</a></p>`,
+       <p>${html(RETRY_MEANS[retry])}</p><p><a href="/problems">All problems</a></p>`,
     );
   }
 }

@@ -1,9 +1,5 @@
-import {
-  PROBLEMS,
-  type ProblemCode,
-  type ProblemPage,
-} from '../http/problems/problem-catalogue.js';
-import type { Retry } from '../idempotency/errors.js';
+import { PROBLEMS, type ProblemCode } from './problem-catalogue.js';
+import type { Retry } from '../idempotency/problem-types.js';
 import { HEADERS, type HeaderName } from '../http/description/headers.js';
 import { exactly, id, oneOfTexts, ref, text, type Schema } from '../http/description/schema.js';
 
@@ -112,7 +108,7 @@ export function problemSchemas(): Record<string, Schema> {
 }
 
 function problemSchema(code: ProblemCode): Schema {
-  const { status, title, what, why, todo }: ProblemPage = PROBLEMS[code];
+  const { status, title, what, why, todo } = PROBLEMS[code];
   const { members = {}, optional } = EXTENSIONS[code] ?? {};
   const schema = exactly(
     {
@@ -139,7 +135,7 @@ export function retriesOf(code: ProblemCode): readonly Retry[] {
 
 /** An example of each, with the last of its possible `retry` (for `not_found`: an object, not a route). */
 export function problemExample(code: ProblemCode): object {
-  const { status, title, what }: ProblemPage = PROBLEMS[code];
+  const { status, title, what } = PROBLEMS[code];
   return {
     type: `/problems/${code}`,
     title,

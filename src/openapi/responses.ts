@@ -1,7 +1,7 @@
 import type { HeaderName } from '../http/description/headers.js';
 import type { Success } from '../http/description/route.js';
 import { ref } from '../http/description/schema.js';
-import { PROBLEMS, type ProblemCode } from '../http/problems/problem-catalogue.js';
+import { PROBLEMS, type ProblemCode } from './problem-catalogue.js';
 import { headersOfProblem, problemExample } from './problems.js';
 import type { Route } from './routes.js';
 

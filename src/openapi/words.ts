@@ -1,4 +1,4 @@
-import type { Retry } from '../idempotency/errors.js';
+import type { Retry } from '../idempotency/problem-types.js';
 
 export const RULE = 'One key per purchase; a retry reuses it; a new key is a new charge.';
 

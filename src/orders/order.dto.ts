@@ -9,15 +9,18 @@ import {
   Min,
   ValidateNested,
 } from 'class-validator';
+import { IsCurrency, MAX_AMOUNT } from '../money/amounts.js';
 import { stepOf } from '../money/currencies.js';
 import { Doc } from '../http/description/input-schema.js';
-import { CLIENT_ID, IsCurrency, MAX_AMOUNT, MAX_QUANTITY } from '../http/input/rules.js';
+import { CLIENT_ID } from '../http/input/rules.js';
 import { validationFailed } from '../http/problems/problem.js';
 import { ElementsOf, IsMetadata, MayBeAbsent } from '../http/input/validation.js';
 import type { OrderContent } from './order.entity.js';
 import { totalOf } from './order.queries.js';
 
 export const MAX_ITEMS = 100;
+/** The largest quantity of one item. */
+export const MAX_QUANTITY = 10_000;
 
 export class PutOrderItem {
   @Doc('Your article number. One without a product is not tracked.')

@@ -1,4 +1,3 @@
-import type { ResourceLink } from '../idempotency/errors.js';
 import type { OrderStatus } from './order.states.js';
 
 export interface OrderItem {
@@ -49,12 +48,3 @@ export function orderToWire(order: Order) {
 }
 
 export type OrderWire = ReturnType<typeof orderToWire>;
-
-export function orderLink(id: string): ResourceLink {
-  return { object: 'order', id, url: `/orders/${id}` };
-}
-
-/** Charges live above orders; an order only knows how to point at the one that holds or paid it. */
-export function chargeLink(id: string): ResourceLink {
-  return { object: 'charge', id, url: `/charges/${id}` };
-}

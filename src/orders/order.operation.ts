@@ -9,8 +9,9 @@ import {
 import { created } from '../http/answer.js';
 import { etagOf } from '../http/conditional.js';
 import type { Queryable } from '../database/database.js';
-import { orderLink, orderToWire, type OrderContent } from './order.entity.js';
+import { orderToWire, type OrderContent } from './order.entity.js';
 import { findOrder, insertOrder } from './order.queries.js';
+import { linkTo } from '../http/resource-link.js';
 
 /** `POST /orders`: nobody is called outside, so work and stored answer commit in one beat. Two clicks, one order. */
 @Injectable()
@@ -28,13 +29,13 @@ export class OrderOperation implements Operation {
         const order = await insertOrder(tx, accountId, id, content);
         if (!order) throw new ReserveRaced();
         const wire = orderToWire(order);
-        return { answer: created(orderLink(id).url, wire, { ETag: etagOf(wire) }) };
+        return { answer: created(linkTo('order', id).url, wire, { ETag: etagOf(wire) }) };
       },
     };
   }
 
   async find(db: Queryable, accountId: string, id: string): Promise<FoundResource | undefined> {
     const order = await findOrder(db, accountId, id);
-    return order && { ...orderLink(id), failed: false, createdAt: order.created_at };
+    return order && { ...linkTo('order', id), failed: false, createdAt: order.created_at };
   }
 }

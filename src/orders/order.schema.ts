@@ -1,6 +1,6 @@
 import * as schema from '../http/description/schema.js';
-import { MAX_AMOUNT, MAX_QUANTITY } from '../http/input/rules.js';
-import { MAX_ITEMS } from './order.dto.js';
+import { MAX_AMOUNT } from '../money/amounts.js';
+import { MAX_ITEMS, MAX_QUANTITY } from './order.dto.js';
 import type { OrderWire } from './order.entity.js';
 
 const { orNull, text } = schema;

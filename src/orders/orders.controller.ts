@@ -42,13 +42,7 @@ import { ListReads } from '../http/input/list-reads.js';
 import { objectNotFound, validationFailed } from '../http/problems/problem.js';
 import { CLIENT_ID } from '../http/input/rules.js';
 import { contentOf, PutOrder } from './order.dto.js';
-import {
-  orderLink,
-  orderToWire,
-  type Order,
-  type OrderContent,
-  type OrderWire,
-} from './order.entity.js';
+import { orderToWire, type Order, type OrderContent, type OrderWire } from './order.entity.js';
 import { OrderOperation } from './order.operation.js';
 import { orderCanceled } from './order.events.js';
 import { whyOrderIsClosed } from './order.problems.js';
@@ -60,6 +54,7 @@ import {
   ORDER_COLUMNS,
   updateOrder,
 } from './order.queries.js';
+import { linkTo } from '../http/resource-link.js';
 
 const ORDER_ID = {
   description: 'Chosen by you: 1 to 64 letters, digits, `_` or `-`.',
@@ -116,7 +111,7 @@ export class OrdersController {
       update: (order) => updateOrder(db, order, content),
     });
     const wire = orderToWire(result.row);
-    writePutHead(response, result.created, wire, orderLink(id).url);
+    writePutHead(response, result.created, wire, linkTo('order', id).url);
     return wire;
   }
 

@@ -1,5 +1,11 @@
 import { Module } from '@nestjs/common';
+import { ListsModule } from '../http/input/lists.module.js';
 import { OrderOperation } from './order.operation.js';
+import { OrdersController } from './orders.controller.js';
 
 @Module({ providers: [OrderOperation], exports: [OrderOperation] })
 export class OrdersModule {}
+
+/** The routes, in the API only. */
+@Module({ imports: [OrdersModule, ListsModule], controllers: [OrdersController] })
+export class OrdersHttpModule {}

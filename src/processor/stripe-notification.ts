@@ -1,6 +1,7 @@
+import { isUtf8 } from 'node:buffer';
 import type Stripe from 'stripe';
 import { isDerivedId } from '../idempotency/identity.js';
-import type { Notification, RefundNews } from './processor.js';
+import type { NoNotification, Notification, RefundNews } from './processor.js';
 import { answerOfIntent, answerOfRefund } from './stripe-answers.js';
 import { paidRefundOf } from './stripe-ledger.js';
 
@@ -16,6 +17,33 @@ const FOLLOWED: ReadonlyMap<unknown, 'intent' | 'refund' | 'charge'> = new Map([
   ['charge.refund.updated', 'refund'],
   ['charge.refunded', 'charge'],
 ]);
+
+/** An attacker may have recorded an older signature and sent it again. Stripe's own default, in seconds. */
+const SIGNATURE_TOLERANCE_SECONDS = 300;
+
+/** Reads a webhook's body once its signature is verified. */
+export function readSigned(
+  webhooks: Stripe['webhooks'],
+  raw: Buffer,
+  signature: string,
+  secret: string | undefined,
+): Notification | RefundNews | NoNotification {
+  if (secret === undefined) return 'no secret';
+  // The SDK would read bytes that are not UTF-8 as U+FFFD, and skip a byte order mark: other bytes under one signature.
+  if (!isUtf8(raw)) return 'not JSON';
+  const text = raw.toString('utf8');
+  try {
+    const { signature: check } = webhooks;
+    if (!check?.verifyHeader(text, signature, secret, SIGNATURE_TOLERANCE_SECONDS)) return 'forged';
+  } catch {
+    return 'forged';
+  }
+  try {
+    return notificationOf(JSON.parse(text));
+  } catch {
+    return 'not JSON';
+  }
+}
 
 /**
  * What an event of Stripe's says about a charge or refund of ours. Ours are known by the shape of our own ids in the

@@ -1,4 +1,3 @@
-import { isUtf8 } from 'node:buffer';
 import Stripe from 'stripe';
 import {
   answerOfError,
@@ -6,9 +5,10 @@ import {
   answerOfRefund,
   asksForAuthentication,
 } from './stripe-answers.js';
+import { fenceKey } from './stripe-fence.js';
 import { paidRefundOf, paymentOf } from './stripe-ledger.js';
 import { lookInLedger } from './stripe-look.js';
-import { notificationOf } from './stripe-notification.js';
+import { readSigned } from './stripe-notification.js';
 import { endUnauthenticated, intentOfAuthenticationError } from './unauthenticated.js';
 import { deadlineHttpClient, inTime, isLapse, type Call } from './deadline-http-client.js';
 import { elapsedMs } from '../database/clock.js';
@@ -41,8 +41,6 @@ export interface StripeOptions {
 
 /** The SDK's own repeats; they share the call's deadline. More would only crowd a processor in trouble. */
 const SDK_RETRIES = 2;
-/** An older signature may have been overheard and sent again. Stripe's own default, in seconds. */
-const SIGNATURE_TOLERANCE_SECONDS = 300;
 /** How far the processor's clock may differ from the database's when the ledger is searched, in seconds. */
 const CLOCK_SKEW_SECONDS = 300;
 
@@ -152,34 +150,8 @@ export class StripeProcessor extends Processor {
     });
   }
 
-  async fence(key: string, prepared: string, notAfter?: number): Promise<FenceAnswer> {
-    const { amount, currency } = JSON.parse(prepared) as Stripe.PaymentIntentCreateParams;
-    try {
-      return await inTime(this.call(notAfter), async (): Promise<FenceAnswer> => {
-        // Without a payment method and unconfirmed: this takes nothing even if the cancel below is lost.
-        const intent = await this.stripe.paymentIntents.create(
-          { amount, currency, confirm: false, metadata: { fence: key } },
-          { idempotencyKey: key },
-        );
-        // Told again from an earlier fence, the intent is canceled already.
-        await this.stripe.paymentIntents.cancel(intent.id).catch((error: unknown) => {
-          if (!(error instanceof Stripe.errors.StripeInvalidRequestError)) throw error;
-        });
-        return { kind: 'fenced' };
-      });
-    } catch (error) {
-      if (error instanceof Stripe.errors.StripeIdempotencyError && error.statusCode === 400) {
-        return { kind: 'used' };
-      }
-      if (
-        error instanceof Stripe.errors.StripeInvalidRequestError &&
-        (error.param === 'amount' || error.param === 'currency')
-      ) {
-        // The original has the same, and no validation error is stored: it is refused whenever it comes.
-        return { kind: 'fenced' };
-      }
-      return { kind: 'unknown', reason: nameOf(error) };
-    }
+  fence(key: string, prepared: string, notAfter?: number): Promise<FenceAnswer> {
+    return fenceKey(this.stripe.paymentIntents, key, prepared, this.call(notAfter));
   }
 
   async look(
@@ -195,23 +167,7 @@ export class StripeProcessor extends Processor {
   }
 
   readNotification(raw: Buffer, signature: string): Notification | RefundNews | NoNotification {
-    if (this.webhookSecret === undefined) return 'no secret';
-    // The SDK would read bytes that are not UTF-8 as U+FFFD, and skip a byte order mark: other bytes under one signature.
-    if (!isUtf8(raw)) return 'not JSON';
-    const text = raw.toString('utf8');
-    try {
-      const { signature: check } = this.stripe.webhooks;
-      if (!check?.verifyHeader(text, signature, this.webhookSecret, SIGNATURE_TOLERANCE_SECONDS)) {
-        return 'forged';
-      }
-    } catch {
-      return 'forged';
-    }
-    try {
-      return notificationOf(JSON.parse(text));
-    } catch {
-      return 'not JSON';
-    }
+    return readSigned(this.stripe.webhooks, raw, signature, this.webhookSecret);
   }
 
   async payment(reference: string): Promise<Payment | undefined> {

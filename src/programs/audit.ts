@@ -39,9 +39,9 @@ await run(async (config) => {
 }, commandEnvironment);
 
 async function look(config: Config): Promise<Finding[]> {
-  const { databaseUrl: url, idempotency, givingUp } = config;
+  const { databaseUrl: url, idempotency, abandonLimits } = config;
   const processor = new StripeProcessor(config.processor);
-  const recoverySeconds = (givingUp.deadlineMs + idempotency.leaseMs) / 1000;
+  const recoverySeconds = (abandonLimits.deadlineMs + idempotency.leaseMs) / 1000;
   return withDatabase(readingOptions(url), async (db) => [
     ...(await audit(db, idempotency.ttlSeconds)),
     ...(await compareWithProcessor(db, processor, { recoverySeconds })),

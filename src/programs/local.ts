@@ -1,6 +1,7 @@
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { ConfigurationError, EXIT_CONFIGURATION, ignorePgVariables } from '../config.js';
+import { EXIT_CONFIGURATION, ignorePgVariables } from '../config.js';
+import { ConfigurationError } from './environment.js';
 import { banner } from '../local/banner.js';
 import { localSettings } from '../local/settings.js';
 import { CannotStart, LocalStack } from '../local/stack.js';

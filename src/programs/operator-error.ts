@@ -1,6 +1,7 @@
 import type { AddressInfo } from 'node:net';
 import { RuntimeException } from '@nestjs/core/errors/exceptions/runtime.exception.js';
-import { ConfigurationError, EXIT_CONFIGURATION } from '../config.js';
+import { EXIT_CONFIGURATION } from '../config.js';
+import { ConfigurationError } from './environment.js';
 import { IdempotencyMisconfigured } from '../idempotency/errors.js';
 import { ReadOnlyDatabase, UnfitDatabase } from '../database/database-check.js';
 import { databaseRefusal } from '../database/database-refusals.js';

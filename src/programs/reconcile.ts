@@ -11,7 +11,7 @@ import { reconcile } from '../reconciliation/reconcile.js';
 import { run } from './run-program.js';
 
 // `npm run reconcile`: run it after a restore from a backup or a failover that lost commits, before clients are let in.
-// One line for each difference, what was mended included.
+// One line for each difference, what was repaired included.
 // Exit code: 0 none, 1 some, 2 the ledger could not be read, 64 usage, 78 configuration.
 
 const USAGE = `Usage: npm run reconcile -- [--from <time>] [--to <time>]
@@ -31,7 +31,7 @@ await run(
 
 async function repair(
   db: Database,
-  { processor: options, givingUp, idempotency }: Omit<Config, 'databaseUrl'>,
+  { processor: options, abandonLimits, idempotency }: Omit<Config, 'databaseUrl'>,
 ): Promise<void> {
   try {
     const processor = new StripeProcessor(options);
@@ -41,7 +41,7 @@ async function repair(
       span,
       ({ invariant, account_id, id, detail }) =>
         console.log([invariant, account_id, id, detail].join('  ')),
-      (givingUp.deadlineMs + idempotency.leaseMs) / 1000,
+      (abandonLimits.deadlineMs + idempotency.leaseMs) / 1000,
     );
     if (elsewhere > 0) {
       console.log(

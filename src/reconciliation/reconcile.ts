@@ -5,7 +5,7 @@ import { isOurPayment, type OurPayment } from '../charges/rebuild-charge.js';
 import type { Database, Queryable, Tx } from '../database/database.js';
 import type { PaidRefund, Processor, Span } from '../processor/processor.js';
 import { isOurRefund, type OurRefund } from '../refunds/rebuild-refund.js';
-import { mendPayment, mendRefund, mendRefundOfPayment, type Note } from './mend.js';
+import { repairPayment, repairRefund, repairRefundOfPayment, type Note } from './repair.js';
 
 /**
  * How much further than the span the ledger is read, in ms: a charge of its last second may be taken minutes later.
@@ -18,12 +18,12 @@ export interface Reconciliation {
   refunds: number;
   /** Payments and refunds of accounts that are not here: another installation's, or lost with their accounts. */
   elsewhere: number;
-  /** What differed, what was mended included. */
+  /** What differed, what was repaired included. */
   differences: number;
 }
 
 /**
- * Holds the processor's ledger of a span against our rows, both ways, and mends what can be mended safely: a payment or
+ * Holds the processor's ledger of a span against our rows, both ways, and repairs what can be repaired safely: a payment or
  * refund of ours without a row gets it back under its own id, a success of a failed charge is parked, a refund that was
  * made at the processor's desk is booked, one that failed after it had succeeded fails here, too. Repeatable, and safe while
  * everything runs: what is reserved is never touched. Proof: test/reconciliation/.
@@ -50,17 +50,17 @@ export async function reconcile(
     to.toISOString(),
   ]);
   let differences = 0;
-  const add = async (db: Queryable, finding: Finding, mended: boolean): Promise<void> => {
+  const add = async (db: Queryable, finding: Finding, repaired: boolean): Promise<void> => {
     const { invariant, account_id, id, detail } = finding;
     await db.query(
       `INSERT INTO reconciliation_differences (run_id, what, account_id, object_id, detail, mended)
        VALUES ($1, $2, $3, $4, $5, $6)`,
-      [run, invariant, account_id, id, detail, mended],
+      [run, invariant, account_id, id, detail, repaired],
     );
     differences += 1;
     tell(finding);
   };
-  const elsewhere = await mend(db, processor, ledger, (tx, finding) => add(tx, finding, true));
+  const elsewhere = await repairAll(db, processor, ledger, (tx, finding) => add(tx, finding, true));
   for (const finding of await compareWithProcessor(db, processor, {
     ledger: { ...ledger, from },
     recoverySeconds,
@@ -76,7 +76,7 @@ export async function reconcile(
  * succeeded, because they make room.
  * @returns how many were skipped, because their account is not here.
  */
-async function mend(
+async function repairAll(
   db: Database,
   processor: Processor,
   { payments, refunds, failedRefunds }: Ledger,
@@ -94,22 +94,22 @@ async function mend(
     if (!accounts.has(account)) elsewhere += 1;
     else if (!known.has(payment.reference)) {
       const wholly = (returned.get(payment.reference) ?? 0) >= amount;
-      await mendPayment(db, processor, payment, noteOf(charge, payment, add), wholly);
+      await repairPayment(db, processor, payment, noteOf(charge, payment, add), wholly);
     }
   }
-  await mendByPayment(db, processor, failedRefunds, add);
+  await repairByPayment(db, processor, failedRefunds, add);
   for (const refund of ours.refunds.reverse()) {
     if (!accounts.has(refund.account)) elsewhere += 1;
     else if (!known.has(refund.reference))
-      await mendRefund(db, processor, refund, noteOf(refund.refund, refund, add));
+      await repairRefund(db, processor, refund, noteOf(refund.refund, refund, add));
   }
   const foreign = refunds.filter((refund) => !isOurRefund(refund)).reverse();
-  await mendByPayment(db, processor, foreign, add);
+  await repairByPayment(db, processor, foreign, add);
   return elsewhere;
 }
 
 /** Refunds whose payment says whose they are. */
-async function mendByPayment(
+async function repairByPayment(
   db: Database,
   processor: Processor,
   refunds: PaidRefund[],
@@ -120,7 +120,7 @@ async function mendByPayment(
     const charge = charges.get(paid.reference);
     if (!charge) continue;
     const of = { ...paid, account: charge.account_id };
-    await mendRefundOfPayment(db, processor, charge, paid, (id) => noteOf(id, of, add));
+    await repairRefundOfPayment(db, processor, charge, paid, (id) => noteOf(id, of, add));
   }
 }
 
@@ -154,7 +154,7 @@ function noteOf(
   add: (tx: Tx, finding: Finding) => Promise<void>,
 ): Note {
   const detail = `${paid.amount} ${paid.currency}, ${paid.reference}`;
-  return (tx, mending) => add(tx, { invariant: mending, account_id: paid.account, id, detail });
+  return (tx, what) => add(tx, { invariant: what, account_id: paid.account, id, detail });
 }
 
 /** What our rows show already, as nearly all do: one query in place of several for each, and no lock. */

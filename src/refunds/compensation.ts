@@ -20,7 +20,8 @@ import {
   findRefundsOnTheirWay,
   type RefundEnd,
 } from './refund.queries.js';
-import { RefundOperation, type Attempt } from './refund.operation.js';
+import type { Attempt } from './refund-attempt.js';
+import { RefundOperation } from './refund.operation.js';
 import { catchUpWithRefunds } from './refunds-at-processor.js';
 
 /** No client can send a key with this character (RFC 8941: printable ASCII). */

@@ -1,10 +1,10 @@
-import { parkPayment, type Misfit } from '../charges/parked-payments.js';
+import { parkPayment, type Discrepancy } from '../charges/parked-payments.js';
 import type { Tx } from '../database/database.js';
 import type { Refund } from './refund.entity.js';
 import { findRefund, type RefundEnd } from './refund.queries.js';
 
 /** How a refund that has ended contradicts an end that is told of it; undefined if it does not. */
-export function refundMisfitOf(refund: Refund, end: RefundEnd): Misfit | undefined {
+export function refundDiscrepancyOf(refund: Refund, end: RefundEnd): Discrepancy | undefined {
   const same = refund.processor_reference === end.reference;
   if (end.status === 'failed') {
     return undefined; // it ends a pending one, reverses one that has succeeded, and adds nothing to one that has failed
@@ -23,7 +23,7 @@ export async function parkRefundUnlessAccountedFor(
   end: RefundEnd & { status: 'succeeded' },
 ): Promise<string | undefined> {
   const refund = await findRefund(tx, account_id, id);
-  const reason = refund && refundMisfitOf(refund, end);
+  const reason = refund && refundDiscrepancyOf(refund, end);
   if (!reason) return undefined;
   // It failed there afterwards, and that was told first. A refund never goes the other way.
   if (refund.status === 'failed' && refund.processor_reference === end.reference) return undefined;

@@ -3,8 +3,9 @@ import { lockCharge } from '../charges/charge.queries.js';
 import { isDerivedId } from '../idempotency/identity.js';
 import type { Tx } from '../database/database.js';
 import { Problem } from '../http/problems/problem.js';
+import { PAYMENT_PENDING } from '../processor/processor.problems.js';
 import type { PaidRefund, Processor } from '../processor/processor.js';
-import { refundLink, type Refund } from './refund.entity.js';
+import type { Refund } from './refund.entity.js';
 import {
   findRefundByReference,
   findRefundsOnTheirWay,
@@ -12,6 +13,7 @@ import {
   type RefundEnd,
 } from './refund.queries.js';
 import { foreignRefundId, settleRefund } from './settle-refund.js';
+import { linkTo } from '../http/resource-link.js';
 
 /** A refund that names one of ours. */
 export type OurRefund = PaidRefund & { refund: string; charge: string; account: string };
@@ -44,8 +46,8 @@ export function mayBe(
  */
 export class RefundUndecided extends Problem {
   constructor(pending: Refund) {
-    super('payment_pending', `${pending.id}, of the same amount, has not ended yet.`, {
-      extensions: { resource: refundLink(pending.id) },
+    super(PAYMENT_PENDING, `${pending.id}, of the same amount, has not ended yet.`, {
+      extensions: { resource: linkTo('refund', pending.id) },
       headers: { 'Retry-After': '1' },
     });
   }

@@ -2,7 +2,8 @@ import { IsInt, Max, Min } from 'class-validator';
 import { stepOf } from '../money/currencies.js';
 import { Doc } from '../http/description/input-schema.js';
 import { validationFailed } from '../http/problems/problem.js';
-import { IsText, MAX_AMOUNT } from '../http/input/rules.js';
+import { IsText } from '../http/input/rules.js';
+import { MAX_AMOUNT } from '../money/amounts.js';
 import { MayBeAbsent } from '../http/input/validation.js';
 
 export class CreateRefund {

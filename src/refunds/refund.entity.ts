@@ -1,7 +1,5 @@
-import type { ResourceLink } from '../idempotency/errors.js';
-
 /**
- * The states of a refund: as a charge's, but never given up, because the money is owed.
+ * The states of a refund: as a charge's, but never abandoned, because the money is owed.
  *
  * | state | moved on by | after a crash |
  * |---|---|---|
@@ -59,7 +57,3 @@ export function refundToWire(refund: Refund) {
 }
 
 export type RefundWire = ReturnType<typeof refundToWire>;
-
-export function refundLink(id: string): ResourceLink {
-  return { object: 'refund', id, url: `/refunds/${id}` };
-}

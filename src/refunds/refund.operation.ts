@@ -1,10 +1,9 @@
 import { Inject, Injectable, Logger } from '@nestjs/common';
-import { GIVING_UP } from '../charges/charge.operation.js';
 import { lockCharge } from '../charges/charge.queries.js';
 import type { Charge } from '../charges/charge.entity.js';
-import type { GivingUp } from '../charges/give-up.js';
+import { ABANDON_LIMITS, type AbandonLimits } from '../charges/abandon.js';
 import { staysPending } from '../charges/outside.js';
-import { isAnythingParked, type Misfit } from '../charges/parked-payments.js';
+import { isAnythingParked, type Discrepancy } from '../charges/parked-payments.js';
 import { ReserveRaced } from '../idempotency/errors.js';
 import {
   OperationRegistry,
@@ -15,43 +14,35 @@ import {
   type Performed,
   type Plan,
 } from '../idempotency/operation.js';
-import { chargeLink } from '../orders/order.entity.js';
 import { elapsedMs } from '../database/clock.js';
 import { Database, type Queryable, type Tx } from '../database/database.js';
 import { nameOf } from '../log/fault.js';
 import { objectNotFound, Problem } from '../http/problems/problem.js';
-import { Processor, type ProcessorAnswer } from '../processor/processor.js';
+import { Processor } from '../processor/processor.js';
 import { refundAmount } from './refund.arithmetic.js';
 import { refuseUnlessWhole, type CreateRefund } from './refund.dto.js';
 import { parkRefundUnlessAccountedFor } from './parked-refunds.js';
-import { refundLink, type Refund } from './refund.entity.js';
+import type { Refund } from './refund.entity.js';
 import { refundWaitsFor } from './refund.problems.js';
 import {
-  findPendingRefund,
   findRefund,
   findRefundsOnTheirWay,
   insertPendingRefund,
   type RefundEnd,
 } from './refund.queries.js';
-import { endBesideTheOthers, lookForRefund } from './refunds-at-processor.js';
+import { askForRefund, loadPendingRefund, unknownAnswer, type Attempt } from './refund-attempt.js';
+import { endBesideTheOthers } from './refunds-at-processor.js';
 import { refundAnswer, refundEndOf, settleRefund } from './settle-refund.js';
+import { CHARGE_NOT_REFUNDABLE, REFUND_EXCEEDS_CHARGE } from './refund.problems.js';
+import { linkTo } from '../http/resource-link.js';
 
 /** What may be parked for a refund that failed. */
-const RETURNED_AFTER_ALL: readonly Misfit[] = [
+const RETURNED_AFTER_ALL: readonly Discrepancy[] = [
   'refund_succeeded_after_failed',
   'amount_mismatch',
   'another_processor',
   'never_applied',
 ];
-
-/** A pending refund, as the second beat needs it. */
-export interface Attempt {
-  refund: Refund;
-  /** As that of a charge's attempt: by `elapsedMs()`, so that a process that sleeps afterwards notices. */
-  reservedAt: number;
-  /** Until when it may call, by `elapsedMs()`, if that is sooner than its lease allows. */
-  notAfter?: number;
-}
 
 /**
  * `POST /charges/{id}/refunds` in three beats, like a charge. The charge's row lock keeps racing refunds from giving
@@ -68,7 +59,7 @@ export class RefundOperation implements Operation<Attempt, RefundEnd> {
     operations: OperationRegistry,
     private readonly db: Database,
     private readonly processor: Processor,
-    @Inject(GIVING_UP) private readonly givingUp: GivingUp,
+    @Inject(ABANDON_LIMITS) private readonly abandonLimits: AbandonLimits,
   ) {
     this.outside = {
       load: (db, intent) => this.load(db, intent),
@@ -121,7 +112,7 @@ export class RefundOperation implements Operation<Attempt, RefundEnd> {
     const failed =
       refund.status === 'failed' &&
       !(await isAnythingParked(db, accountId, refund.charge_id, RETURNED_AFTER_ALL));
-    return { ...refundLink(id), failed, createdAt: refund.created_at };
+    return { ...linkTo('refund', id), failed, createdAt: refund.created_at };
   }
 
   /** Writes the pending refund with its exact parameters. The charge is locked. */
@@ -148,10 +139,10 @@ export class RefundOperation implements Operation<Attempt, RefundEnd> {
   /** What is to go back, fixed now. @throws Problem 409 */
   private async amountOf(tx: Tx, charge: Charge, wanted: number | undefined): Promise<number> {
     if (charge.status === 'pending')
-      throw refundWaitsFor(chargeLink(charge.id), 'The charge has not ended yet.');
+      throw refundWaitsFor(linkTo('charge', charge.id), 'The charge has not ended yet.');
     if (charge.status === 'failed') {
-      throw new Problem('charge_not_refundable', 'The charge took no money.', {
-        extensions: { resource: chargeLink(charge.id) },
+      throw new Problem(CHARGE_NOT_REFUNDABLE, 'The charge took no money.', {
+        extensions: { resource: linkTo('charge', charge.id) },
       });
     }
     const onTheirWay = await findRefundsOnTheirWay(tx, charge.account_id, charge.id);
@@ -162,16 +153,16 @@ export class RefundOperation implements Operation<Attempt, RefundEnd> {
     );
     if (amount === 'pending') {
       throw refundWaitsFor(
-        refundLink(onTheirWay[0]!.id),
+        linkTo('refund', onTheirWay[0]!.id),
         'Another refund of this charge has not ended yet.',
       );
     }
     if (amount === 'exceeds') {
       throw new Problem(
-        'refund_exceeds_charge',
+        REFUND_EXCEEDS_CHARGE,
         `${charge.amount - charge.amount_refunded} is left to refund.`,
         {
-          extensions: { resource: chargeLink(charge.id) },
+          extensions: { resource: linkTo('charge', charge.id) },
         },
       );
     }
@@ -197,15 +188,21 @@ export class RefundOperation implements Operation<Attempt, RefundEnd> {
     const { db, processor } = this;
     const ended = endOf(refund);
     if (ended) return { ended: true, outcome: ended };
-    let answer = await this.ask(attempt, deadline);
+    let answer = await askForRefund(
+      db,
+      processor,
+      attempt,
+      this.abandonLimits.keyWindowMs,
+      deadline,
+    );
     const told = refundEndOf(answer);
     if (told) {
       try {
         const outcome = await endBesideTheOthers(db, processor, refund, told, deadline);
         if (outcome) return { ended: true, outcome };
-        answer = unknown('refused while another refund of the charge has not ended');
+        answer = unknownAnswer('refused while another refund of the charge has not ended');
       } catch (error) {
-        answer = unknown(`the other refunds of the charge cannot be read: ${nameOf(error)}`);
+        answer = unknownAnswer(`the other refunds of the charge cannot be read: ${nameOf(error)}`);
       }
     }
     return staysPending(refund.id, answer, this.log, {
@@ -216,45 +213,6 @@ export class RefundOperation implements Operation<Attempt, RefundEnd> {
       extensions: { refund: refund.id, charge: refund.charge_id },
     });
   }
-
-  /**
-   * A refund is never given up. While the processor surely remembers its key, it is sent. After that its ledger is read
-   * first; finding nothing opens a new window, since whoever has sent the refund meanwhile did so after the look. No
-   * attempt begins after its window, however long this process sleeps here: it would be a second refund.
-   */
-  private async ask({ refund, reservedAt }: Attempt, deadline: number): Promise<ProcessorAnswer> {
-    if (refund.processor !== this.processor.name) {
-      const reason = `reserved for ${refund.processor}, this process has ${this.processor.name}`;
-      return { kind: 'refused', reason, alarm: true };
-    }
-    const { keyWindowMs } = this.givingUp;
-    const look = () => lookForRefund(this.db, this.processor, refund, deadline);
-    let windowEnd = reservedAt + keyWindowMs;
-    if (elapsedMs() >= windowEnd) {
-      windowEnd = elapsedMs() + keyWindowMs; // from before the look
-      try {
-        const found = await look();
-        if (found) return found;
-      } catch (error) {
-        return unknown(`the ledger cannot be read: ${nameOf(error)}`);
-      }
-    }
-    const notAfter = Math.min(windowEnd, deadline);
-    const answer = await this.processor.refund(refund.id, refund.processor_parameters, notAfter);
-    if (answer.kind !== 'unknown' || !answer.stored) return answer;
-    return (await look().catch(() => undefined)) ?? answer;
-  }
-}
-
-/** A pending refund with its age by the database's clock; undefined if there is none, or it has ended. */
-async function loadPendingRefund(
-  db: Queryable,
-  accountId: string,
-  id: string,
-): Promise<Attempt | undefined> {
-  const asked = elapsedMs(); // before: a process that sleeps while it is told counts the refund as older
-  const refund = await findPendingRefund(db, accountId, id);
-  return refund && { refund, reservedAt: asked - refund.age_ms };
 }
 
 /** How a refund has ended; undefined while it is pending. */
@@ -263,8 +221,4 @@ function endOf({ status, failure_code, processor_reference }: Refund): RefundEnd
   if (status === 'failed')
     return { status, failureCode: failure_code ?? 'failed', reference: processor_reference };
   return undefined;
-}
-
-function unknown(reason: string): ProcessorAnswer {
-  return { kind: 'unknown', reason, stored: false };
 }

@@ -1,17 +1,17 @@
-import { Module, type DynamicModule } from '@nestjs/common';
-import { GIVING_UP } from '../charges/charge.operation.js';
-import type { GivingUp } from '../charges/give-up.js';
+import { Module } from '@nestjs/common';
+import { ListsModule } from '../http/input/lists.module.js';
+import { ProcessorModule } from '../processor/processor.module.js';
 import { Compensation } from './compensation.js';
 import { RefundOperation } from './refund.operation.js';
+import { RefundsController } from './refunds.controller.js';
 
-@Module({})
-export class RefundsModule {
-  static forRoot(givingUp: GivingUp): DynamicModule {
-    return {
-      module: RefundsModule,
-      global: true, // the saga of the effects gives money back as well
-      providers: [RefundOperation, Compensation, { provide: GIVING_UP, useValue: givingUp }],
-      exports: [RefundOperation, Compensation],
-    };
-  }
-}
+@Module({
+  imports: [ProcessorModule],
+  providers: [RefundOperation, Compensation],
+  exports: [RefundOperation, Compensation],
+})
+export class RefundsModule {}
+
+/** The routes, in the API only. */
+@Module({ imports: [RefundsModule, ListsModule], controllers: [RefundsController] })
+export class RefundsHttpModule {}

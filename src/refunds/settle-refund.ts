@@ -8,7 +8,7 @@ import { created, problemAnswer } from '../http/answer.js';
 import type { Tx } from '../database/database.js';
 import { Problem } from '../http/problems/problem.js';
 import type { ProcessorAnswer } from '../processor/processor.js';
-import { refundLink, refundToWire, type Refund } from './refund.entity.js';
+import { refundToWire, type Refund } from './refund.entity.js';
 import {
   endRefund,
   findRefundByReference,
@@ -16,6 +16,8 @@ import {
   reverseSucceeded,
   type RefundEnd,
 } from './refund.queries.js';
+import { REFUND_FAILED } from './refund.problems.js';
+import { linkTo } from '../http/resource-link.js';
 
 /** The failure code of a refund that the processor refused because of what had gone back without us. */
 export const EXCEEDS = 'refund_exceeds_charge';
@@ -142,12 +144,12 @@ async function recordFailed(tx: Tx, refund: Refund): Promise<void> {
 /** The answer that a refund's end stands for, from its row alone. */
 export function refundAnswer(refund: Refund, requestId: string): Answer {
   if (refund.status === 'succeeded')
-    return created(refundLink(refund.id).url, refundToWire(refund));
+    return created(linkTo('refund', refund.id).url, refundToWire(refund));
   const detail =
     refund.failure_code === EXCEEDS
       ? 'The processor refused it: more of this charge had gone back there than we knew. Its `amount_refunded` is right now.'
       : `The refund failed: ${refund.failure_code}.`;
-  const problem = new Problem('refund_failed', detail, {
+  const problem = new Problem(REFUND_FAILED, detail, {
     extensions: { failure_code: refund.failure_code, refund: refund.id, charge: refund.charge_id },
   });
   return problemAnswer(problem, requestId);

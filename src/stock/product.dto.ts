@@ -1,6 +1,7 @@
 import { IsInt, Max, Min } from 'class-validator';
 import { Doc } from '../http/description/input-schema.js';
-import { IsText, MAX_AMOUNT } from '../http/input/rules.js';
+import { IsText } from '../http/input/rules.js';
+import { MAX_AMOUNT } from '../money/amounts.js';
 
 export class PutProduct {
   @Doc('What it is called.')

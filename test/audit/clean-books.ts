@@ -195,7 +195,7 @@ class Books {
          FROM charges WHERE account_id = $1 AND status <> 'pending' AND order_id IS NULL
          UNION ALL SELECT id, charge_id, id, 'applied', processor_reference, 'succeeded'
          FROM refunds WHERE account_id = $1 AND status = 'succeeded'
-         UNION ALL SELECT 'misfit', id, NULL, 'parked', 'pi_misfit', 'succeeded'
+         UNION ALL SELECT 'discrepancy', id, NULL, 'parked', 'pi_misfit', 'succeeded'
          FROM charges WHERE account_id = $1 AND status = 'pending' AND order_id IS NULL
          UNION ALL SELECT 'early', 'ch_absent', NULL, 'waiting', 'pi_early', 'succeeded') AS told`,
       [this.account],

@@ -1,6 +1,7 @@
 import { execFile } from 'node:child_process';
 import { describe, expect, it } from '@jest/globals';
-import { ConfigurationError, EXIT_CONFIGURATION, loadConfig } from '../../src/config.js';
+import { EXIT_CONFIGURATION, loadConfig } from '../../src/config.js';
+import { ConfigurationError } from '../../src/programs/environment.js';
 import { built } from '../support/build.js';
 
 const DATABASE_URL = 'postgres://app:p4ssw0rd@127.0.0.1:5432/charges';
@@ -92,7 +93,7 @@ describe('the configuration', () => {
   );
 
   it('repeats a charge only while the processor surely remembers its key', () => {
-    const windowOf = (env: Record<string, string>) => load(env).givingUp.keyWindowMs;
+    const windowOf = (env: Record<string, string>) => load(env).abandonLimits.keyWindowMs;
     expect(windowOf({})).toBe(72_000_000);
     expect(windowOf({ SANDBOX_KEY_TTL_SECONDS: '24' })).toBe(20_000);
     expect(windowOf({ SANDBOX_KEY_TTL_SECONDS: '24', PROCESSOR_KEY_WINDOW_SECONDS: '23' })).toBe(

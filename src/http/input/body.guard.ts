@@ -5,9 +5,14 @@ import { Reflector } from '@nestjs/core';
 import express, { type Request, type RequestHandler, type Response } from 'express';
 import { visit } from 'jsonc-parser';
 import { Problem } from '../problems/problem.js';
+import {
+  MALFORMED_JSON,
+  PAYLOAD_TOO_LARGE,
+  UNSUPPORTED_MEDIA_TYPE,
+} from '../problems/http.problems.js';
 
 const LIMIT_BYTES = 64 * 1024;
-/** For the processor's notifications, which hold whole objects of its own. */
+/** For webhooks that we receive: they hold whole objects of the sender. */
 const RAW_LIMIT_BYTES = 1024 * 1024;
 /** Deeper bodies overflow the stack of whatever walks them next: canonicalisation, validation. */
 const MAX_DEPTH = 32;
@@ -93,7 +98,7 @@ function parseObject(bytes: Buffer): object {
   return value;
 }
 
-/** What JSON.parse would let through or read in its own way: see `malformed_json` in API.md. */
+/** What JSON.parse would let through or read in its own way: `malformed_json` names each. */
 function checkJson(bytes: Buffer): void {
   if (!isUtf8(bytes)) throw malformed('the body is not UTF-8');
   const members: Set<string>[] = [];
@@ -142,11 +147,11 @@ function checkText(text: string): void {
 }
 
 function malformed(why: string): Problem {
-  return new Problem('malformed_json', `The body cannot be read: ${why}.`);
+  return new Problem(MALFORMED_JSON, `The body cannot be read: ${why}.`);
 }
 
 function unsupportedType(): Problem {
-  return new Problem('unsupported_media_type', 'The body must be application/json in UTF-8.');
+  return new Problem(UNSUPPORTED_MEDIA_TYPE, 'The body must be application/json in UTF-8.');
 }
 
 /** The body parser's errors carry `type` (source: README of body-parser). */
@@ -154,7 +159,7 @@ function asProblem(error: unknown, limitBytes: number): Error {
   if (error instanceof Problem) return error;
   const { type, status } = error as { type?: string; status?: number };
   if (type === 'entity.too.large') {
-    return new Problem('payload_too_large', `The body is larger than ${limitBytes / 1024} KiB.`);
+    return new Problem(PAYLOAD_TOO_LARGE, `The body is larger than ${limitBytes / 1024} KiB.`);
   }
   if (status === 415) return unsupportedType();
   // `request.aborted`, `request.size.invalid`, and data that does not decompress.

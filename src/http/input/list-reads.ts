@@ -1,12 +1,16 @@
-import type { Database } from '../../database/database.js';
+import { Inject, Injectable } from '@nestjs/common';
+import { Database } from '../../database/database.js';
 import { Problem } from '../problems/problem.js';
 import { Shares } from '../shares.js';
+import { RATE_LIMITED } from '../problems/http.problems.js';
 
 /**
- * Lists take no more than this part of a pool's connections. Larger, and slow lists hold up charges; smaller, and
+ * Lists take no more than this part of a pool's connections. Larger, and slow lists hold up writes; smaller, and
  * lists wait although connections are free.
  */
 const PART_OF_THE_POOL = 1 / 3;
+
+export const LISTS_POOL_SIZE = Symbol('LISTS_POOL_SIZE');
 
 /** How long a list waits for its turn, in ms: longer than a page takes, shorter than a client waits. */
 const PATIENCE_MS = 2_000;
@@ -15,13 +19,14 @@ const PATIENCE_MS = 2_000;
  * The turns of the lists that one process reads. An account takes half of them at most, so that another account's list
  * waits for none of its. One that waits holds no connection. Proof: test/white-box/operation/lists.spec.ts.
  */
+@Injectable()
 export class ListReads {
   private readonly waiting = new Set<() => void>();
   private readonly turns: Shares;
 
   constructor(
     private readonly db: Database,
-    poolSize: number,
+    @Inject(LISTS_POOL_SIZE) poolSize: number,
   ) {
     this.turns = new Shares(Math.max(1, Math.floor(poolSize * PART_OF_THE_POOL)));
   }
@@ -48,7 +53,7 @@ export class ListReads {
       const tooLate = setTimeout(() => {
         stopWaiting();
         const detail = 'Too many lists are being read at once. Read one after the other.';
-        reject(new Problem('rate_limited', detail, { headers: { 'Retry-After': '1' } }));
+        reject(new Problem(RATE_LIMITED, detail, { headers: { 'Retry-After': '1' } }));
       }, PATIENCE_MS);
       const stopWaiting = () => {
         clearTimeout(tooLate);

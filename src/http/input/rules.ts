@@ -1,29 +1,7 @@
-import { registerDecorator } from 'class-validator';
-import { CURRENCIES, isCurrency, stepOf } from '../../money/currencies.js';
-
-/** The largest amount, in minor units: Stripe's own limit. */
-export const MAX_AMOUNT = 99_999_999;
-
-/** The largest quantity of one item of an order. */
-export const MAX_QUANTITY = 10_000;
+import { ValidateBy } from 'class-validator';
 
 /** Ids that clients choose. */
 export const CLIENT_ID = /^[A-Za-z0-9_-]{1,64}$/;
-
-/** A lower-case ISO 4217 code of a currency that the processor counts as ISO 4217 does. */
-export function IsCurrency(): PropertyDecorator {
-  const message = 'must be the lower-case ISO 4217 code of a currency that the processor takes';
-  return custom('isCurrency', message, isCurrency, [CURRENCIES]);
-}
-
-/** An amount that the processor takes in the `currency` beside it. */
-export function FitsCurrency(): PropertyDecorator {
-  return custom(
-    'fitsCurrency',
-    'must end in 0 in this currency of three decimals',
-    (value, dto) => Number(value) % stepOf(dto.currency) === 0,
-  );
-}
 
 /** A string of `min` to `max` characters. Code points: an emoji is one, as PostgreSQL counts. */
 export function IsText(min: number, max: number): PropertyDecorator {
@@ -80,19 +58,13 @@ export function IsWholeNumber(min: number, max: number): PropertyDecorator {
 function custom(
   name: string,
   message: string,
-  test: (value: unknown, dto: { currency?: unknown }) => boolean,
-  /** For whoever describes the rule: the OpenAPI document. */
+  test: (value: unknown) => boolean,
+  /** For the OpenAPI document, which describes the rule. */
   constraints: unknown[] = [],
 ): PropertyDecorator {
-  return (target, member) =>
-    registerDecorator({
-      name,
-      target: target.constructor,
-      propertyName: String(member),
-      constraints,
-      validator: {
-        validate: (value, args) => test(value, args?.object ?? {}),
-        defaultMessage: () => message,
-      },
-    });
+  return ValidateBy({
+    name,
+    constraints,
+    validator: { validate: test, defaultMessage: () => message },
+  });
 }

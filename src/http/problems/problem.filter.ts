@@ -2,10 +2,16 @@ import { Catch, HttpException, type ArgumentsHost, type ExceptionFilter } from '
 import { HttpAdapterHost } from '@nestjs/core';
 import type { Application, Request, Response } from 'express';
 import { QueryFailedError } from 'typeorm';
-import { DatabaseUnavailable, isConnectionLost, isRolledBack } from '../../idempotency/errors.js';
+import {
+  DatabaseUnavailable,
+  IdempotencyError,
+  isConnectionLost,
+  isRolledBack,
+} from '../../idempotency/errors.js';
 import { faultOf } from '../../log/fault.js';
-import { PROBLEMS } from './problem-catalogue.js';
+import { INTERNAL_ERROR, METHOD_NOT_ALLOWED } from './http.problems.js';
 import { Problem, PROBLEM_TYPE, problemBody, type ProblemLike } from './problem.js';
+import { NOT_FOUND, OUTCOME_UNKNOWN } from '../../idempotency/problem-types.js';
 
 /** Writes every error of every route, the framework's own included, as application/problem+json. */
 @Catch()
@@ -46,15 +52,15 @@ export class ProblemFilter implements ExceptionFilter {
       if (error.getStatus() === 404 || error.cause instanceof URIError)
         return this.noSuchRoute(request);
     }
-    return new Problem('internal_error', 'A fault of ours; `request_id` names it in our logs.', {
+    return new Problem(INTERNAL_ERROR, 'A fault of ours; `request_id` names it in our logs.', {
       cause: error,
     });
   }
 
   private noSuchRoute(request: Request): Problem {
     const methods = methodsOf(this.adapter.httpAdapter.getInstance<Application>(), request.path);
-    if (methods.length === 0) return new Problem('not_found', `There is no route ${request.path}.`);
-    return new Problem('method_not_allowed', `${request.path} has no ${request.method}.`, {
+    if (methods.length === 0) return new Problem(NOT_FOUND, `There is no route ${request.path}.`);
+    return new Problem(METHOD_NOT_ALLOWED, `${request.path} has no ${request.method}.`, {
       headers: { Allow: methods.join(', ') },
     });
   }
@@ -78,7 +84,7 @@ function outcomeOf({ headers }: Request, cause: unknown): Problem {
     ? 'If the same request with If-None-Match is then refused with 412, GET the object: it may be what this one made.'
     : 'Send the same request again.';
   const detail = `The database was lost while this request ran: it may have taken effect. ${again}`;
-  return new Problem('outcome_unknown', detail, { cause });
+  return new Problem(OUTCOME_UNKNOWN, detail, { cause });
 }
 
 /** The methods that some route has for this path; Express keeps its routes in `router.stack`. */
@@ -103,11 +109,6 @@ function matches(layer: object, path: string): boolean {
   }
 }
 
-function isProblem(error: unknown): error is ProblemLike & Error {
-  return (
-    error instanceof Error &&
-    'code' in error &&
-    'retry' in error &&
-    Object.hasOwn(PROBLEMS, String(error.code))
-  );
+function isProblem(error: unknown): error is Problem | IdempotencyError {
+  return error instanceof Problem || error instanceof IdempotencyError;
 }

@@ -1,5 +1,5 @@
-import type { Retry } from '../../idempotency/errors.js';
-import { PROBLEMS, type ProblemCode } from './problem-catalogue.js';
+import { NOT_FOUND, type ProblemType, type Retry } from '../../idempotency/problem-types.js';
+import { VALIDATION_FAILED } from './http.problems.js';
 
 /** The body of every 4xx and 5xx (RFC 9457). */
 export interface ProblemBody {
@@ -14,7 +14,7 @@ export interface ProblemBody {
 }
 
 interface ProblemOptions {
-  /** When a code has more than one, for example `not_found`: a route (no) or an object (after_fix). */
+  /** When a type has more than one, for example `not_found`: a route (no) or an object (after_fix). */
   retry?: Retry;
   extensions?: Record<string, unknown>;
   headers?: Record<string, string>;
@@ -23,19 +23,23 @@ interface ProblemOptions {
 
 /** An error as the client sees it. Throw it anywhere in a request; the filter writes it. */
 export class Problem extends Error {
+  readonly code: string;
   readonly status: number;
   readonly retry: Retry;
+  readonly title: string;
   readonly extensions: Record<string, unknown>;
   readonly headers: Record<string, string>;
 
   constructor(
-    readonly code: ProblemCode,
+    type: ProblemType,
     detail: string,
     { retry, extensions = {}, headers = {}, cause }: ProblemOptions = {},
   ) {
     super(detail, { cause });
-    this.status = PROBLEMS[code].status;
-    this.retry = retry ?? PROBLEMS[code].retry;
+    this.code = type.code;
+    this.status = type.status;
+    this.retry = retry ?? type.retry;
+    this.title = type.title;
     this.extensions = extensions;
     this.headers = headers;
   }
@@ -53,25 +57,25 @@ export function validationFailed(errors: InputError[]): Problem {
     errors.length === 1 && first
       ? `${first.pointer || 'The request'}: ${first.detail}`
       : `${errors.length} values cannot be used: see \`errors\`.`;
-  return new Problem('validation_failed', detail, { extensions: { errors } });
+  return new Problem(VALIDATION_FAILED, detail, { extensions: { errors } });
 }
 
 /** The same bytes for an id that was never issued and for another account's. */
 export function objectNotFound(object: string): Problem {
-  return new Problem('not_found', `No such ${object}.`, { retry: 'after_fix' });
+  return new Problem(NOT_FOUND, `No such ${object}.`, { retry: 'after_fix' });
 }
 
 /** What stores and sends a problem need to know of an error; the engine's errors have these fields too. */
 export type ProblemLike = Pick<
   Problem,
-  'code' | 'status' | 'retry' | 'message' | 'extensions' | 'headers'
+  'code' | 'status' | 'retry' | 'title' | 'message' | 'extensions' | 'headers'
 >;
 
 /** The members in their fixed order: `detail` and the extensions vary, the rest follows from the code. */
 export function problemBody(problem: ProblemLike, requestId: string): ProblemBody {
   return {
     type: `/problems/${problem.code}`,
-    title: PROBLEMS[problem.code].title,
+    title: problem.title,
     status: problem.status,
     detail: problem.message,
     code: problem.code,

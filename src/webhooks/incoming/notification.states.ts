@@ -1,5 +1,5 @@
 import type { Logger } from '@nestjs/common';
-import { parkPayment, type Misfit } from '../../charges/parked-payments.js';
+import { parkPayment, type Discrepancy } from '../../charges/parked-payments.js';
 import type { Tx } from '../../database/database.js';
 import type { Notification, Processor } from '../../processor/processor.js';
 
@@ -12,11 +12,11 @@ import type { Notification, Processor } from '../../processor/processor.js';
  */
 export type State = 'applied' | 'waiting' | 'parked';
 
-export function misfitOfTerms(
+export function discrepancyOfTerms(
   processor: Processor,
   ours: { processor: string; amount: number; currency: string },
   { amount, currency }: Notification,
-): Misfit | undefined {
+): Discrepancy | undefined {
   if (ours.processor !== processor.name) return 'another_processor';
   return ours.amount === amount && ours.currency === currency ? undefined : 'amount_mismatch';
 }
@@ -25,7 +25,7 @@ export function misfitOfTerms(
 export async function parkNotification(
   tx: Tx,
   notification: Notification,
-  reason: Misfit,
+  reason: Discrepancy,
   log: Logger,
 ): Promise<State> {
   const { account, charge, reference, amount, currency } = notification;

@@ -1,7 +1,7 @@
 import { Injectable, Logger } from '@nestjs/common';
 import { ChargeOperation } from '../../charges/charge.operation.js';
 import { findCharge } from '../../charges/charge.queries.js';
-import { misfitOf } from '../../charges/parked-payments.js';
+import { discrepancyOf } from '../../charges/parked-payments.js';
 import { endOf } from '../../charges/settle-charge.js';
 import { Completer } from '../../idempotency/completer.js';
 import { isConnectionLost } from '../../idempotency/errors.js';
@@ -13,7 +13,7 @@ import {
   type RefundNews,
 } from '../../processor/processor.js';
 import { RefundsBehind } from '../../refunds/settle-refund.js';
-import { misfitOfTerms, parkNotification, type State } from './notification.states.js';
+import { discrepancyOfTerms, parkNotification, type State } from './notification.states.js';
 import { RefundNotifications } from './refund-notifications.js';
 
 /**
@@ -129,8 +129,8 @@ export class ProcessorNotifications {
     const { account, charge: id, answer } = notification;
     let charge = await findCharge(tx, account, id);
     if (!charge) return 'waiting';
-    const misfit = misfitOfTerms(this.processor, charge, notification);
-    if (misfit) return parkNotification(tx, notification, misfit, this.log);
+    const discrepancy = discrepancyOfTerms(this.processor, charge, notification);
+    if (discrepancy) return parkNotification(tx, notification, discrepancy, this.log);
     const end = endOf(answer);
     if (!end) throw new Error(`${notification.id} tells no end`);
     if (charge.status === 'pending') {
@@ -140,7 +140,7 @@ export class ProcessorNotifications {
       if (charge?.status === 'pending') throw new Error(`${id} is pending, but nobody works on it`);
     }
     if (!charge || end.status !== 'succeeded') return 'applied'; // nothing was taken, or not by this attempt
-    const contradiction = misfitOf(charge, end.reference);
+    const contradiction = discrepancyOf(charge, end.reference);
     return contradiction ? parkNotification(tx, notification, contradiction, this.log) : 'applied';
   }
 }

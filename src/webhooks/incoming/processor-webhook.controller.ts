@@ -7,6 +7,7 @@ import { Problem, validationFailed } from '../../http/problems/problem.js';
 import { Public } from '../../http/public.js';
 import { Processor, type NoNotification } from '../../processor/processor.js';
 import { ProcessorNotifications } from './processor-notifications.js';
+import { MALFORMED_JSON } from '../../http/problems/http.problems.js';
 
 const RECEIVED = {
   schema: exactly({ received: { type: 'boolean', const: true } }),
@@ -59,7 +60,7 @@ function refuseUnlessIrrelevant(read: NoNotification): void {
     case 'forged':
       throw badSignature('does not sign this body, or is older than five minutes');
     case 'not JSON':
-      throw new Problem('malformed_json', 'The body cannot be read: it is not JSON in UTF-8.');
+      throw new Problem(MALFORMED_JSON, 'The body cannot be read: it is not JSON in UTF-8.');
     case 'not an event':
       throw validationFailed([
         { pointer: '', detail: 'is not an event as the processor sends it' },

@@ -12,7 +12,7 @@ import {
   type ProcessorAnswer,
   type RefundNews,
 } from '../../processor/processor.js';
-import { refundMisfitOf } from '../../refunds/parked-refunds.js';
+import { refundDiscrepancyOf } from '../../refunds/parked-refunds.js';
 import { bookForeignRefund } from '../../refunds/rebuild-refund.js';
 import { RefundOperation } from '../../refunds/refund.operation.js';
 import { findRefund, findRefundByReference, type RefundEnd } from '../../refunds/refund.queries.js';
@@ -23,7 +23,8 @@ import {
   RefundsBehind,
   reverseRefund,
 } from '../../refunds/settle-refund.js';
-import { misfitOfTerms, parkNotification, type State } from './notification.states.js';
+import { discrepancyOfTerms, parkNotification, type State } from './notification.states.js';
+import { PROCESSOR_UNAVAILABLE } from '../../processor/processor.problems.js';
 
 /**
  * What the processor tells of refunds: of ours, by our ids, and of those that somebody made at its own desk, which name
@@ -115,8 +116,8 @@ export class RefundNotifications {
       }
     }
     const of = { ...news, charge: refund.charge_id }; // ours decides which charge it is about
-    const misfit = misfitOfTerms(this.processor, refund, news);
-    if (misfit) return parkNotification(tx, of, misfit, this.log);
+    const discrepancy = discrepancyOfTerms(this.processor, refund, news);
+    if (discrepancy) return parkNotification(tx, of, discrepancy, this.log);
     if (refund.status === 'pending') {
       if (await this.completer.settleFromOutside(tx, this.refunds, account, id, end))
         return 'applied';
@@ -129,7 +130,7 @@ export class RefundNotifications {
       if (reversed?.alarm) this.log.error(reversed.alarm);
       return 'applied';
     }
-    const contradiction = refundMisfitOf(refund, end);
+    const contradiction = refundDiscrepancyOf(refund, end);
     if (!contradiction) return 'applied';
     // Told late, most likely: it succeeded, and then it failed. What it is now decides.
     if (refund.processor_reference === end.reference && now === undefined)
@@ -160,7 +161,7 @@ export class RefundNotifications {
 
 /** The processor sends the notification again. */
 function cannotBeAsked(error: unknown): never {
-  throw new Problem('processor_unavailable', `The processor cannot be asked: ${nameOf(error)}.`, {
+  throw new Problem(PROCESSOR_UNAVAILABLE, `The processor cannot be asked: ${nameOf(error)}.`, {
     headers: { 'Retry-After': '1' },
   });
 }

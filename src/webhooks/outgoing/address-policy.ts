@@ -52,7 +52,7 @@ function isAllowed(address: string, { publicOnly }: AddressPolicy): boolean {
 }
 
 /** What of a URL can be judged without asking anybody. @returns what is wrong with it. */
-function faultOf(url: URL, policy: AddressPolicy): string | undefined {
+function whyRefused(url: URL, policy: AddressPolicy): string | undefined {
   const { publicOnly } = policy;
   if (url.protocol !== 'https:' && (publicOnly || url.protocol !== 'http:'))
     return publicOnly ? 'must be an https URL' : 'must be an http or https URL';
@@ -72,8 +72,8 @@ export async function checkEndpointUrl(text: string, policy: AddressPolicy): Pro
   if (UNSEEN.test(text)) throw refused('must not have blanks or invisible characters in it');
   if (!URL.canParse(text)) throw refused('must be a URL');
   const url = new URL(text);
-  const fault = faultOf(url, policy);
-  if (fault !== undefined) throw refused(fault);
+  const reason = whyRefused(url, policy);
+  if (reason !== undefined) throw refused(reason);
   const host = hostOf(url);
   const addresses = isIP(host) ? [] : await policy.resolve(host).catch(() => []);
   if (!addresses.every((address) => isAllowed(address, policy)))
@@ -94,7 +94,7 @@ export class AddressRefused extends Error {
 
 /** Before each connection. @throws AddressRefused; the addresses of a name are checked by `guardedLookup`. */
 export function checkBeforeConnecting(url: URL, policy: AddressPolicy): void {
-  if (faultOf(url, policy) !== undefined) throw new AddressRefused();
+  if (whyRefused(url, policy) !== undefined) throw new AddressRefused();
 }
 
 /** Resolves for one connection: the addresses that were checked are the ones that are used (DNS rebinding). */

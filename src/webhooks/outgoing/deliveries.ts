@@ -10,7 +10,7 @@ import {
   cancelAttempt,
   endAttempt,
   findOpenDelivery,
-  giveUp,
+  abandonDelivery,
   insertDeliveries,
   type AttemptEnd,
 } from './delivery.queries.js';
@@ -52,7 +52,7 @@ export class Deliveries {
     if (!delivery) return;
     // No endpoint wants it any more, or each of its attempts has ended its process.
     if (delivery.url === null || delivery.attempts > PAUSES_MS.length)
-      return giveUp(this.db, accountId, id);
+      return abandonDelivery(this.db, accountId, id);
     const number = await beginAttempt(this.db, accountId, id);
     if (number === undefined) return; // another process makes this attempt
     const sent = await send(

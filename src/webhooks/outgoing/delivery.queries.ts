@@ -109,7 +109,7 @@ export type AttemptEnd = Sent & {
 };
 
 /**
- * Records how an attempt ended. A success counts even if another attempt has begun or the delivery was given up: the
+ * Records how an attempt ended. A success counts even if another attempt has begun or the delivery was abandoned: the
  * receiver has it.
  * @returns false if it was no success and the delivery's state is another attempt's to write.
  */
@@ -161,7 +161,7 @@ export async function cancelAttempt(
 }
 
 /** Ends a delivery without another attempt, unless an attempt is under way: the receiver may take it. */
-export async function giveUp(db: Queryable, accountId: string, id: string): Promise<void> {
+export async function abandonDelivery(db: Queryable, accountId: string, id: string): Promise<void> {
   await db.query(
     `UPDATE webhook_deliveries SET status = 'failed', next_attempt_at = NULL
      WHERE account_id = $1 AND id = $2 AND status = 'pending' AND next_attempt_at <= now()`,

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { KEY_MISUSES } from '../../../src/openapi/key-misuse.js';
+import { KEY_MISUSES } from '../../../src/charges/key-misuse.js';
 import { paymentsAtProcessor } from '../../support/books.js';
 import { expectMatchesOpenApi } from '../../support/openapi.js';
 import { startService, type Service } from '../../support/service.js';

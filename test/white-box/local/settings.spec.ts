@@ -5,7 +5,7 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { ConfigurationError } from '../../../src/config.js';
+import { ConfigurationError } from '../../../src/programs/environment.js';
 import { commandEnvironment } from '../../../src/local/running.js';
 import { localSettings } from '../../../src/local/settings.js';
 

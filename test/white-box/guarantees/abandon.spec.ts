@@ -14,7 +14,7 @@ import { age, endLease, forgetAtProcessor } from '../../support/time.js';
 import { until } from '../../support/until.js';
 
 /**
- * Nobody is charged hours after an outage, and nobody who was charged is told that nothing happened. Giving up goes in
+ * Nobody is charged hours after an outage, and nobody who was charged is told that nothing happened. Abandoning goes in
  * the order fence, look, settle; the times of a charge are moved past its deadline by SQL.
  */
 let service: Service;

@@ -4,7 +4,9 @@ import { nameOf } from '../log/fault.js';
 import type { NextDeadline, Processor, ProcessorAnswer } from '../processor/processor.js';
 import type { Charge } from './charge.entity.js';
 
-export interface GivingUp {
+export const ABANDON_LIMITS = Symbol('ABANDON_LIMITS');
+
+export interface AbandonLimits {
   /** No attempt to take money begins later than this after reserve, in ms: nobody is charged hours after an outage. */
   deadlineMs: number;
   /**
@@ -40,16 +42,16 @@ export function deadlinesOf(extendLease: ExtendLease): NextDeadline {
 }
 
 /**
- * Gives a charge up in the order fence, look, settle (the settling is the caller's). Each step may be repeated by any
+ * Abandons a charge in the order fence, look, settle (the settling is the caller's). Each step may be repeated by any
  * process; while the processor does not answer, the charge stays pending. Fence and repeat share one deadline. The look
  * takes as long as the ledger is, so that a charge ends however much is sold around it.
- * Proof: test/white-box/guarantees/giving-up.spec.ts, with a process that sleeps across all of it.
+ * Proof: test/white-box/guarantees/abandon.spec.ts, with a process that sleeps across all of it.
  */
-export async function giveUp(
+export async function abandon(
   processor: Processor,
   charge: Charge,
   { reservedAt, deadline, nextDeadline }: AttemptTimes,
-  { deadlineMs, keyWindowMs }: GivingUp,
+  { deadlineMs, keyWindowMs }: AbandonLimits,
 ): Promise<Ending> {
   const fence = await processor.fence(charge.id, charge.processor_parameters, deadline);
   if (fence.kind === 'unknown') return { ...fence, stored: false };

@@ -5,7 +5,7 @@ import {
   OrderCannotTakeIt,
   payLostOrder,
   rebuildCharge,
-  type OrderBond,
+  type OrderRelation,
   type OurPayment,
 } from '../charges/rebuild-charge.js';
 import type { Database, Tx } from '../database/database.js';
@@ -13,8 +13,8 @@ import type { PaidRefund, Processor } from '../processor/processor.js';
 import { rebuildRefund, RefundUndecided, type OurRefund } from '../refunds/rebuild-refund.js';
 import { catchUpWith, type RefundRepair } from '../refunds/refunds-at-processor.js';
 
-/** What was mended. The ones with an order say what became of it. */
-export type Mending =
+/** What was repaired. The ones with an order say what became of it. */
+export type Repair =
   | 'charge_rebuilt'
   | 'charge_rebuilt_without_its_order'
   | 'order_of_a_rebuilt_charge_paid'
@@ -23,11 +23,11 @@ export type Mending =
   | 'refund_made_elsewhere_booked'
   | 'refund_failed_after_it_had_succeeded';
 
-/** Notes the mending in the transaction that does it. */
-export type Note = (tx: Tx, mending: Mending) => Promise<void>;
+/** Notes the repair in the transaction that does it. */
+export type Note = (tx: Tx, repair: Repair) => Promise<void>;
 
 /** Brings our rows up to one succeeded payment. May be done again, by two processes at once, and killed anywhere. */
-export async function mendPayment(
+export async function repairPayment(
   db: Database,
   processor: Processor,
   payment: OurPayment,
@@ -50,9 +50,12 @@ export async function mendPayment(
         if (await payLostOrder(tx, payment)) await note(tx, 'order_of_a_rebuilt_charge_paid');
         return;
       }
-      const bond = bondOf(payment, returned);
-      if (await rebuildCharge(tx, processor, payment, bond))
-        await note(tx, bond === 'guarded' ? 'charge_rebuilt_without_its_order' : 'charge_rebuilt');
+      const relation = relationOf(payment, returned);
+      if (await rebuildCharge(tx, processor, payment, relation))
+        await note(
+          tx,
+          relation === 'guarded' ? 'charge_rebuilt_without_its_order' : 'charge_rebuilt',
+        );
     });
   } catch (error) {
     if (!(error instanceof OrderCannotTakeIt)) throw error;
@@ -60,7 +63,7 @@ export async function mendPayment(
   }
 }
 
-function bondOf({ order }: OurPayment, returned: boolean): OrderBond {
+function relationOf({ order }: OurPayment, returned: boolean): OrderRelation {
   if (order === undefined) return 'none';
   return returned ? 'guarded' : 'paid';
 }
@@ -93,7 +96,7 @@ async function isHeld(tx: Tx, { account, order }: OurPayment): Promise<boolean> 
 }
 
 /** Brings our rows up to one succeeded refund. */
-export async function mendRefund(
+export async function repairRefund(
   db: Database,
   processor: Processor,
   refund: OurRefund,
@@ -104,7 +107,7 @@ export async function mendRefund(
   });
 }
 
-const MENDINGS: Readonly<Record<RefundRepair['kind'], Mending>> = {
+const REPAIRS: Readonly<Record<RefundRepair['kind'], Repair>> = {
   rebuilt: 'refund_rebuilt',
   booked: 'refund_made_elsewhere_booked',
   reversed: 'refund_failed_after_it_had_succeeded',
@@ -114,7 +117,7 @@ const MENDINGS: Readonly<Record<RefundRepair['kind'], Mending>> = {
  * Brings our rows up to one refund by its payment: one that names none of ours, or one that failed. One that may be a
  * pending one of ours is left for the next run; the comparison then tells.
  */
-export async function mendRefundOfPayment(
+export async function repairRefundOfPayment(
   db: Database,
   processor: Processor,
   charge: Pick<Charge, 'account_id' | 'id'>,
@@ -124,7 +127,7 @@ export async function mendRefundOfPayment(
   try {
     await db.transaction(async (tx) => {
       const repair = await catchUpWith(tx, processor, charge, paid);
-      if (repair) await noteOf(repair.id)(tx, MENDINGS[repair.kind]);
+      if (repair) await noteOf(repair.id)(tx, REPAIRS[repair.kind]);
     });
   } catch (error) {
     if (!(error instanceof RefundUndecided)) throw error;

@@ -1,0 +1,11 @@
+import type { ProblemType } from '../idempotency/problem-types.js';
+
+export const UNAUTHORIZED = {
+  code: 'unauthorized',
+  status: 401,
+  retry: 'after_fix',
+  title: 'Unauthorized',
+  what: 'The request carried no API key, an unknown one, or one that was revoked.',
+  why: 'Every call but the health, documentation, problem and lab pages needs `Authorization: Bearer <api key>`.',
+  todo: 'Send a valid key. Any API key of the account may retry a request that another one began: idempotency keys belong to the account.',
+} as const satisfies ProblemType;

@@ -1,0 +1,32 @@
+import { ValidateBy } from 'class-validator';
+import { CURRENCIES, isCurrency, stepOf } from './currencies.js';
+
+/** The largest amount, in minor units: Stripe's own limit. */
+export const MAX_AMOUNT = 99_999_999;
+
+/** A lower-case ISO 4217 code of a currency that the processor counts as ISO 4217 does. */
+export function IsCurrency(): PropertyDecorator {
+  return ValidateBy({
+    name: 'isCurrency',
+    constraints: [CURRENCIES],
+    validator: {
+      validate: isCurrency,
+      defaultMessage: () =>
+        'must be the lower-case ISO 4217 code of a currency that the processor takes',
+    },
+  });
+}
+
+/** An amount that the processor takes in the `currency` beside it. */
+export function FitsCurrency(): PropertyDecorator {
+  return ValidateBy({
+    name: 'fitsCurrency',
+    validator: {
+      validate: (value, args) => {
+        const { currency } = (args?.object ?? {}) as { currency?: unknown };
+        return Number(value) % stepOf(currency) === 0;
+      },
+      defaultMessage: () => 'must end in 0 in this currency of three decimals',
+    },
+  });
+}

@@ -1,0 +1,31 @@
+import type { ProblemType } from '../idempotency/problem-types.js';
+
+export const PAYMENT_PENDING = {
+  code: 'payment_pending',
+  status: 409,
+  retry: 'same_key',
+  title: 'A payment is pending',
+  what: 'A charge or refund whose outcome is not known yet blocks this request: `resource`.',
+  why: 'Until it has ended, a second one could pay or refund twice.',
+  todo: 'Send the same request after `Retry-After`. The key is still unused.',
+} as const satisfies ProblemType;
+
+export const PROCESSOR_OUTCOME_UNKNOWN = {
+  code: 'processor_outcome_unknown',
+  status: 504,
+  retry: 'same_key',
+  title: 'The outcome is not known yet',
+  what: 'The processor did not answer in time. The charge is `pending`: it may or may not have taken the money.',
+  why: 'The response was lost between the processor and this API. We repeat the request to the processor under the same key until it answers. It cannot charge twice under one key.',
+  todo: 'Send the same request with the same key after `Retry-After`, or watch the charge.',
+} as const satisfies ProblemType;
+
+export const PROCESSOR_UNAVAILABLE = {
+  code: 'processor_unavailable',
+  status: 503,
+  retry: 'same_key',
+  title: 'The processor is unavailable',
+  what: 'The processor was not reached, so nothing has happened there so far. The charge is `pending`.',
+  why: 'We repeat the request until the charge’s deadline. The charge can still succeed.',
+  todo: 'Send the same request with the same key after `Retry-After`.',
+} as const satisfies ProblemType;
