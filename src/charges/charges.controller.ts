@@ -16,6 +16,14 @@ import { ChargeOperation } from './charge.operation.js';
 import { CHARGE_COLUMNS, findCharge } from './charge.queries.js';
 import { CHARGE } from './charge.schema.js';
 import { CHARGE_STATES } from './charge.states.js';
+import {
+  PAYMENT_PENDING,
+  PROCESSOR_OUTCOME_UNKNOWN,
+  PROCESSOR_UNAVAILABLE,
+} from '../processor/processor.problems.js';
+import { ORDER_ALREADY_PAID, ORDER_CANCELED } from '../orders/order.problems.js';
+import { CARD_DECLINED, CHARGE_FAILED } from './charge.problems.js';
+import { NOT_FOUND } from '../idempotency/problem-types.js';
 
 /**
  * An order has one live charge, however many have failed, and the unique index that sees to it finds it. (A charge whose
@@ -47,8 +55,16 @@ export class ChargesController {
   @Answers(201, 'The money was taken. A replay is the same status and the same bytes.', CHARGE, [
     'Location',
   ])
-  @Problems('not_found', 'payment_pending', 'order_already_paid', 'order_canceled')
-  @Problems('card_declined', 'charge_failed', 'processor_outcome_unknown', 'processor_unavailable')
+  @Problems(
+    NOT_FOUND,
+    PAYMENT_PENDING,
+    ORDER_ALREADY_PAID,
+    ORDER_CANCELED,
+    CARD_DECLINED,
+    CHARGE_FAILED,
+    PROCESSOR_OUTCOME_UNKNOWN,
+    PROCESSOR_UNAVAILABLE,
+  )
   async create(@Req() request: Request, @Body() body: CreateCharge): Promise<Plan> {
     return this.charges.plan(accountIdOf(request), body);
   }
@@ -56,7 +72,7 @@ export class ChargesController {
   @Get(':id')
   @Describe('getCharge', 'Look at a charge as it is today', { path: { id: 'The charge’s id.' } })
   @Answers(200, 'The charge.', CHARGE)
-  @Problems('not_found')
+  @Problems(NOT_FOUND)
   async find(@Req() request: Request, @Param('id') id: string): Promise<ChargeWire> {
     const charge = await findCharge(this.db, accountIdOf(request), id);
     if (!charge) throw objectNotFound('charge');

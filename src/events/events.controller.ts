@@ -16,6 +16,7 @@ import { EVENT } from './event.schema.js';
 import { EventResendOperation } from './event-resend.operation.js';
 import { ListEvents } from './event.dto.js';
 import { EVENT_COLUMNS, findEvent } from './events.js';
+import { NOT_FOUND } from '../idempotency/problem-types.js';
 
 @Tagged('Events')
 @Controller('events')
@@ -45,7 +46,7 @@ export class EventsController {
     path: { id: 'The event’s id; `webhook-id` of its deliveries.' },
   })
   @Answers(200, 'The event.', EVENT)
-  @Problems('not_found')
+  @Problems(NOT_FOUND)
   async find(@Req() request: Request, @Param('id') id: string): Promise<EventWire> {
     const event = await findEvent(this.db, accountIdOf(request), id);
     if (!event) throw objectNotFound('event');
@@ -61,7 +62,7 @@ export class EventsController {
     examples: { nothing: {} },
   })
   @Answers(200, 'It is on its way again.', EVENT)
-  @Problems('not_found')
+  @Problems(NOT_FOUND)
   async resend(
     @Req() request: Request,
     @Param('id') id: string,

@@ -35,7 +35,7 @@ export class HealthController {
   @Get('ready')
   @Describe('ready', 'A charge can be made')
   @Answers(200, 'It can.', HEALTH)
-  @Problems('not_ready', 'database_unavailable')
+  @Problems(NOT_READY, DATABASE_UNAVAILABLE)
   async ready(): Promise<{ status: 'ok' }> {
     if (this.draining.started) throw notReady(NOT_READY, 'this process is stopping');
     if (await this.isReadOnly()) {

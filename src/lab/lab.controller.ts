@@ -11,7 +11,12 @@ import { Processor } from '../processor/processor.js';
 import { LEDGER, NAIVE_CHARGE } from './lab.schema.js';
 import { NaiveCharges } from './naive-charges.js';
 import { UNAUTHORIZED } from '../accounts/account.problems.js';
-import { PROCESSOR_UNAVAILABLE } from '../processor/processor.problems.js';
+import {
+  PROCESSOR_OUTCOME_UNKNOWN,
+  PROCESSOR_UNAVAILABLE,
+} from '../processor/processor.problems.js';
+import { CARD_DECLINED, CHARGE_FAILED } from '../charges/charge.problems.js';
+import { NOT_FOUND } from '../idempotency/problem-types.js';
 
 interface Count {
   count: number;
@@ -37,8 +42,14 @@ export class LabController {
     examples: { charge: { amount: 1999, currency: 'usd', payment_method: 'pm_card_visa' } },
   })
   @Answers(201, 'The money was taken, once more.', NAIVE_CHARGE)
-  @Problems('unauthorized', 'not_found', 'card_declined', 'charge_failed')
-  @Problems('processor_outcome_unknown', 'processor_unavailable')
+  @Problems(
+    UNAUTHORIZED,
+    NOT_FOUND,
+    CARD_DECLINED,
+    CHARGE_FAILED,
+    PROCESSOR_OUTCOME_UNKNOWN,
+    PROCESSOR_UNAVAILABLE,
+  )
   async chargeNaively(@Req() request: Request, @Body() body: CreateCharge) {
     const apiKey = bearerToken(request) ?? 'sk_test_acme';
     const accountId =
@@ -58,7 +69,7 @@ export class LabController {
     description: '`difference`: what customers paid beyond what our rows know of, in minor units.',
   })
   @Answers(200, 'All accounts.', LEDGER)
-  @Problems('processor_unavailable')
+  @Problems(PROCESSOR_UNAVAILABLE)
   async ledger() {
     const merchant = await this.count(`charges WHERE status = 'succeeded'`);
     const naive = await this.count('naive_charges');
@@ -75,7 +86,7 @@ export class LabController {
   @Header('Content-Type', 'text/plain; charset=utf-8')
   @Describe('getLedgerTable', 'The same as a table for people')
   @Answers(200, 'Text.')
-  @Problems('processor_unavailable')
+  @Problems(PROCESSOR_UNAVAILABLE)
   async ledgerTable(): Promise<string> {
     const { merchant, naive, processor, difference } = await this.ledger();
     const rows = [

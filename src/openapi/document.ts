@@ -1,9 +1,11 @@
 import type { ModulesContainer } from '@nestjs/core';
 import { HEADERS } from '../http/description/headers.js';
 import { bodySchemaOf } from '../http/description/input-schema.js';
+import { problemSchema } from '../http/description/problem-schema.js';
 import type { Schema } from '../http/description/schema.js';
-import { RESOURCE_LINK } from './undecorated.js';
-import { problemSchemas } from './problems.js';
+import { RESOURCE_LINK } from '../http/resource-link.js';
+import './idempotency-keys.route.js';
+import { PROBLEMS } from './problem-catalogue.js';
 import { parametersOf, requestBody } from './requests.js';
 import { problemResponse, responsesOf, type OpenApiResponse } from './responses.js';
 import { routesIn, type Route } from './routes.js';
@@ -34,6 +36,9 @@ export function openApiDocument(modules: ModulesContainer): OpenApiDocument {
     const [method = '', path = ''] = route.name.split(' ');
     (paths[path] ??= {})[method.toLowerCase()] = operation(method, route, hasLab);
   }
+  const problems = Object.fromEntries(
+    Object.values(PROBLEMS).map((type) => [`problem.${type.code}`, problemSchema(type)]),
+  );
   return {
     openapi: '3.1.0',
     info: {
@@ -52,7 +57,7 @@ export function openApiDocument(modules: ModulesContainer): OpenApiDocument {
         apiKey: { type: 'http', scheme: 'bearer', description: 'An API key of the account.' },
       },
       headers: headerComponents(),
-      schemas: { ...bodies(routes), ...objects(routes), ...problemSchemas() },
+      schemas: { ...bodies(routes), ...objects(routes), ...problems },
       responses: {
         // Of paths that do not exist, and of methods that a path does not have.
         NotFound: problemResponse(['not_found']),

@@ -47,7 +47,7 @@ export class OpenApiController {
   @Get('docs/:file')
   @Describe('getDocsFile', 'A file of Swagger UI', { path: { file: 'Its name.' } })
   @Answers(200, 'The file.', { schema: {}, mediaType: '*/*' })
-  @Problems('not_found')
+  @Problems(NOT_FOUND)
   file(@Param('file') file: string, @Res() response: Response): void {
     if (file === 'start.js') {
       response.type('text/javascript').send(this.script);

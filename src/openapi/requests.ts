@@ -1,6 +1,7 @@
 import { REQUEST_HEADERS, type Parameter } from '../http/description/headers.js';
 import { schemaOf } from '../http/description/input-schema.js';
 import { oneOfTexts, ref } from '../http/description/schema.js';
+import { PROCESSOR_UNAVAILABLE } from '../processor/processor.problems.js';
 import type { Route } from './routes.js';
 
 export function parametersOf(method: string, route: Route, hasLab: boolean): object[] {
@@ -52,7 +53,7 @@ const CRASHES = [
 
 /** The faults that the lab offers on a route; a test compares the list with the lab's own. */
 function labFault({ keyed, problems }: Route): Parameter {
-  const hasThreeBeats = keyed && problems.includes('processor_unavailable');
+  const hasThreeBeats = keyed && problems.includes(PROCESSOR_UNAVAILABLE);
   const crashes = hasThreeBeats ? ' The others kill the server at that point.' : '';
   return {
     name: 'Lab-Fault',

@@ -1,8 +1,8 @@
 import type { HeaderName } from '../http/description/headers.js';
+import { problemExample } from '../http/description/problem-schema.js';
 import type { Success } from '../http/description/route.js';
 import { ref } from '../http/description/schema.js';
 import { PROBLEMS, type ProblemCode } from './problem-catalogue.js';
-import { headersOfProblem, problemExample } from './problems.js';
 import type { Route } from './routes.js';
 
 export interface OpenApiResponse {
@@ -18,12 +18,8 @@ const REPLAY_HEADERS: readonly HeaderName[] = [
   'Preference-Applied',
 ];
 /** Sent before the account, and so its limit, is known. */
-const BEFORE_THE_LIMIT: readonly string[] = [
-  'unauthorized',
-  'database_unavailable',
-  'internal_error',
-];
-const STORED: readonly string[] = ['card_declined', 'charge_failed', 'refund_failed'];
+const UNLIMITED = ['unauthorized', 'database_unavailable', 'internal_error'];
+const STORED = ['card_declined', 'charge_failed', 'refund_failed'];
 
 export function responsesOf(method: string, route: Route): Record<string, OpenApiResponse> {
   const problems = new Map<number, ProblemCode[]>();
@@ -65,12 +61,12 @@ export function problemResponse(codes: ProblemCode[], route?: Route): OpenApiRes
   const all = (test: (code: ProblemCode) => boolean) => codes.every(test);
   const rateHeaders = !route || route.isPublic ? [] : RATE_HEADERS;
   const keyed = route?.keyed === true;
-  const own = new Set(codes.flatMap(headersOfProblem));
+  const own = new Set(codes.flatMap(headersOf));
   const always: HeaderName[] = [
     'Request-Id',
-    ...(all((code) => !BEFORE_THE_LIMIT.includes(code)) ? rateHeaders : []),
+    ...(all((code) => !UNLIMITED.includes(code)) ? rateHeaders : []),
     ...(keyed && all((code) => STORED.includes(code)) ? (['Idempotency-Expires'] as const) : []),
-    ...[...own].filter((name) => all((code) => headersOfProblem(code).includes(name))),
+    ...[...own].filter((name) => all((code) => headersOf(code).includes(name))),
   ];
   const sometimes: HeaderName[] = [
     ...rateHeaders,
@@ -84,11 +80,15 @@ export function problemResponse(codes: ProblemCode[], route?: Route): OpenApiRes
     content: {
       'application/problem+json': {
         schema: others.length === 0 ? schema : { oneOf: [schema, ...others] },
-        examples: Object.fromEntries(codes.map((code) => [code, { value: problemExample(code) }])),
+        examples: Object.fromEntries(
+          codes.map((code) => [code, { value: problemExample(PROBLEMS[code]) }]),
+        ),
       },
     },
   };
 }
+
+const headersOf = (code: ProblemCode): readonly HeaderName[] => PROBLEMS[code].headers ?? [];
 
 /** A header that is required has a component of its own. */
 function headerRefs(always: readonly HeaderName[], sometimes: readonly HeaderName[]) {
@@ -107,9 +107,9 @@ function problemsOf(method: string, { body, bodyKind, isPublic, keyed, problems 
     ...(isPublic ? [] : ['unauthorized', 'rate_limited']),
     ...(bodyKind === 'raw' ? ['payload_too_large', 'malformed_json'] : []),
     ...(body ? ['payload_too_large', 'unsupported_media_type', 'malformed_json'] : []),
-    ...(keyed ? PROBLEMS_OF_KEYS : []),
+    ...(keyed ? Object.keys(PROBLEMS).filter((code) => code.startsWith('idempotency_')) : []),
     'validation_failed', // unknown query parameters, on every route
-    ...problems,
+    ...problems.map(({ code }) => code),
     ...(method === 'GET' ? [] : ['outcome_unknown']),
     ...(isPublic ? [] : ['database_unavailable']),
     'internal_error',
@@ -118,11 +118,3 @@ function problemsOf(method: string, { body, bodyKind, isPublic, keyed, problems 
   if (unknown !== undefined) throw new Error(`there is no problem ${unknown}`);
   return [...new Set(codes)] as ProblemCode[];
 }
-
-const PROBLEMS_OF_KEYS: readonly ProblemCode[] = [
-  'idempotency_key_missing',
-  'idempotency_key_invalid',
-  'idempotency_key_reused',
-  'idempotency_request_in_progress',
-  'idempotency_key_expired',
-];

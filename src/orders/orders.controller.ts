@@ -45,7 +45,7 @@ import { contentOf, PutOrder } from './order.dto.js';
 import { orderToWire, type Order, type OrderContent, type OrderWire } from './order.entity.js';
 import { OrderOperation } from './order.operation.js';
 import { orderCanceled } from './order.events.js';
-import { whyOrderIsClosed } from './order.problems.js';
+import { ORDER_ALREADY_PAID, ORDER_CANCELED, whyOrderIsClosed } from './order.problems.js';
 import { ORDER } from './order.schema.js';
 import {
   cancelOrder,
@@ -55,6 +55,9 @@ import {
   updateOrder,
 } from './order.queries.js';
 import { linkTo } from '../http/resource-link.js';
+import { PAYMENT_PENDING } from '../processor/processor.problems.js';
+import { PRECONDITION_FAILED } from '../http/problems/http.problems.js';
+import { NOT_FOUND } from '../idempotency/problem-types.js';
 
 const ORDER_ID = {
   description: 'Chosen by you: 1 to 64 letters, digits, `_` or `-`.',
@@ -87,7 +90,7 @@ export class OrdersController {
     examples: EXAMPLES,
   })
   @AnswersPut(ORDER)
-  @Problems('payment_pending', 'order_already_paid', 'order_canceled')
+  @Problems(PAYMENT_PENDING, ORDER_ALREADY_PAID, ORDER_CANCELED)
   async put(
     @Req() request: Request,
     @Res({ passthrough: true }) response: Response,
@@ -165,7 +168,7 @@ export class OrdersController {
   })
   @Answers(204, 'It is canceled.')
   @Reads(REQUEST_HEADERS.IfMatchDelete)
-  @Problems('precondition_failed', 'not_found', 'payment_pending', 'order_already_paid')
+  @Problems(PRECONDITION_FAILED, NOT_FOUND, PAYMENT_PENDING, ORDER_ALREADY_PAID)
   async cancel(@Req() request: Request, @Param('id') id: string): Promise<void> {
     refuseMalformedConditions(request);
     const { db } = this;

@@ -16,6 +16,13 @@ import { refundToWire, type Refund, type RefundWire } from './refund.entity.js';
 import { RefundOperation } from './refund.operation.js';
 import { REFUND } from './refund.schema.js';
 import { findRefund, REFUND_COLUMNS } from './refund.queries.js';
+import {
+  PAYMENT_PENDING,
+  PROCESSOR_OUTCOME_UNKNOWN,
+  PROCESSOR_UNAVAILABLE,
+} from '../processor/processor.problems.js';
+import { CHARGE_NOT_REFUNDABLE, REFUND_EXCEEDS_CHARGE, REFUND_FAILED } from './refund.problems.js';
+import { NOT_FOUND } from '../idempotency/problem-types.js';
 
 @Tagged('Refunds')
 @Controller()
@@ -36,8 +43,15 @@ export class RefundsController {
     examples: { part: { amount: 500, reason: 'damaged on the way' }, 'all that is left': {} },
   })
   @Answers(201, 'The money is on its way back.', REFUND, ['Location'])
-  @Problems('not_found', 'payment_pending', 'charge_not_refundable', 'refund_exceeds_charge')
-  @Problems('refund_failed', 'processor_outcome_unknown', 'processor_unavailable')
+  @Problems(
+    NOT_FOUND,
+    PAYMENT_PENDING,
+    CHARGE_NOT_REFUNDABLE,
+    REFUND_EXCEEDS_CHARGE,
+    REFUND_FAILED,
+    PROCESSOR_OUTCOME_UNKNOWN,
+    PROCESSOR_UNAVAILABLE,
+  )
   async create(
     @Req() request: Request,
     @Param('id') id: string,
@@ -51,7 +65,7 @@ export class RefundsController {
     path: { id: 'The charge’s id.' },
   })
   @Answers(200, 'A page.', listOf(REFUND, '/charges/ch_0q3v5k8m1n7r2s4t6u9v0a5c8e1g3i7k/refunds'))
-  @Problems('not_found')
+  @Problems(NOT_FOUND)
   async listOfCharge(
     @Req() request: Request,
     @Param('id') id: string,
@@ -74,7 +88,7 @@ export class RefundsController {
   @Get('refunds/:id')
   @Describe('getRefund', 'Look at a refund as it is today', { path: { id: 'The refund’s id.' } })
   @Answers(200, 'The refund.', REFUND)
-  @Problems('not_found')
+  @Problems(NOT_FOUND)
   async find(@Req() request: Request, @Param('id') id: string): Promise<RefundWire> {
     const refund = await findRefund(this.db, accountIdOf(request), id);
     if (!refund) throw objectNotFound('refund');

@@ -84,6 +84,10 @@ export const HEADERS = {
 
 export type HeaderName = keyof typeof HEADERS;
 
+/**
+ * A request header. Swagger UI sends the example unchanged, so only a required header has one: an optional one would
+ * break the request of a reader who only pressed "Execute".
+ */
 export interface Parameter {
   name: string;
   in: 'header';
@@ -91,18 +95,6 @@ export interface Parameter {
   schema: Schema;
   required?: true;
   example?: string;
-}
-
-/** What a request must carry has an example; Swagger UI sends it as it is. */
-interface RequiredParameter extends Parameter {
-  required: true;
-  example: string;
-}
-
-/** What a request may carry has none: it would be sent, and break the request of a reader who only pressed "Execute". */
-interface OptionalParameter extends Parameter {
-  required?: never;
-  example?: never;
 }
 
 /** Headers of requests. */
@@ -150,4 +142,4 @@ export const REQUEST_HEADERS = {
       'The `ETag` of the version that you have, with its quotes: 304 if it is still the current one.',
     schema: { type: 'string' },
   },
-} as const satisfies Record<string, RequiredParameter | OptionalParameter>;
+} as const satisfies Record<string, Parameter>;

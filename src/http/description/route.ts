@@ -1,5 +1,7 @@
 import 'reflect-metadata';
 import { SetMetadata } from '@nestjs/common';
+import { NOT_FOUND, type ProblemType } from '../../idempotency/problem-types.js';
+import { PRECONDITION_FAILED, PRECONDITION_REQUIRED } from '../problems/http.problems.js';
 import { REQUEST_HEADERS, type HeaderName, type Parameter } from './headers.js';
 import type { Content, Schema } from './schema.js';
 
@@ -34,8 +36,8 @@ export interface Description extends Words {
   successes: readonly Success[];
   /** Request headers, in addition to those of an `@Idempotent()` route. */
   headers: readonly Parameter[];
-  /** Problem codes, in addition to those that follow from the kind of the route. */
-  problems: readonly string[];
+  /** In addition to those that follow from the kind of the route. */
+  problems: readonly ProblemType[];
 }
 
 const TAG = Symbol('TAG');
@@ -58,7 +60,7 @@ export const Answers = (
 ) => add({ successes: [{ status, description, ...content, headers }] });
 
 /** Problems that the route can answer with, in addition to those that follow from its kind. */
-export const Problems = (...problems: string[]) => add({ problems });
+export const Problems = (...problems: ProblemType[]) => add({ problems });
 
 /** Request headers that only this route reads. */
 export const Reads = (...headers: Parameter[]) => add({ headers });
@@ -71,7 +73,7 @@ export const AnswersVersion = (description: string, content: Content) =>
       { status: 304, description: 'You have the current version.', headers: ['ETag'] },
     ],
     headers: [REQUEST_HEADERS.IfNoneMatchRead],
-    problems: ['not_found'],
+    problems: [NOT_FOUND],
   });
 
 /** PUT of an object with an `ETag`: http/conditional.ts. */
@@ -82,7 +84,7 @@ export const AnswersPut = (content: Content) =>
       { status: 201, description: 'Made.', ...content, headers: ['Location', 'ETag'] },
     ],
     headers: [REQUEST_HEADERS.IfMatch, REQUEST_HEADERS.IfNoneMatchCreate],
-    problems: ['precondition_failed', 'precondition_required'],
+    problems: [PRECONDITION_FAILED, PRECONDITION_REQUIRED],
   });
 
 export function tagOf(controller: object): Tag | undefined {

@@ -1,6 +1,5 @@
 import { MAX_AMOUNT } from '../../money/amounts.js';
-import { CLIENT_ID } from '../input/rules.js';
-import { METADATA_LIMITS } from '../input/validation.js';
+import { CLIENT_ID, METADATA_LIMITS } from '../input/rules.js';
 
 /** The part of JSON Schema 2020-12 that the OpenAPI document uses; OpenAPI 3.1 takes it unchanged. */
 export interface Schema {

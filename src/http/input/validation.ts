@@ -7,7 +7,7 @@ import {
   type ValidationError,
 } from 'class-validator';
 import { validationFailed, type InputError } from '../problems/problem.js';
-import { isText } from './rules.js';
+import { isText, METADATA_LIMITS } from './rules.js';
 
 type Dto = new () => object;
 
@@ -136,9 +136,6 @@ function firstPerPointer(errors: InputError[]): InputError[] {
 export function jsonPointer(path: string, name: string): string {
   return `${path}/${name.replaceAll('~', '~0').replaceAll('/', '~1')}`;
 }
-
-/** Stripe's limits. */
-export const METADATA_LIMITS = { pairs: 50, keyCharacters: 40, valueCharacters: 500 } as const;
 
 /** `metadata`: pairs of strings. */
 export function IsMetadata(): PropertyDecorator {

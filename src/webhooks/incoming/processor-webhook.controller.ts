@@ -8,6 +8,8 @@ import { Public } from '../../http/public.js';
 import { Processor, type NoNotification } from '../../processor/processor.js';
 import { ProcessorNotifications } from './processor-notifications.js';
 import { MALFORMED_JSON } from '../../http/problems/http.problems.js';
+import { DATABASE_UNAVAILABLE } from '../../idempotency/problem-types.js';
+import { PAYMENT_PENDING, PROCESSOR_UNAVAILABLE } from '../../processor/processor.problems.js';
 
 const RECEIVED = {
   schema: exactly({ received: { type: 'boolean', const: true } }),
@@ -40,7 +42,7 @@ export class ProcessorWebhookController {
     schema: { type: 'string' },
   })
   @Answers(200, 'Received; also when it is not about us.', RECEIVED)
-  @Problems('payment_pending', 'processor_unavailable', 'database_unavailable')
+  @Problems(PAYMENT_PENDING, PROCESSOR_UNAVAILABLE, DATABASE_UNAVAILABLE)
   async receive(@Req() request: Request): Promise<{ received: true }> {
     // Without a body there are no bytes either.
     const raw = Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0);

@@ -18,6 +18,7 @@ import { endpointToWire, type Endpoint, type EndpointWire } from './endpoint.ent
 import { ENDPOINT, ENDPOINT_WITH_SECRET } from './endpoint.schema.js';
 import { EndpointOperation, SecretRotationOperation } from './endpoint.operations.js';
 import { deleteEndpoint, ENDPOINT_COLUMNS, findEndpoint } from './endpoint.queries.js';
+import { NOT_FOUND } from '../../idempotency/problem-types.js';
 
 /** The newest attempt of a delivery, beside the delivery itself. */
 const DELIVERIES = `(
@@ -66,7 +67,7 @@ export class EndpointsController {
     examples: { nothing: {} },
   })
   @Answers(200, 'The new secret, in this answer and its replays only.', ENDPOINT_WITH_SECRET)
-  @Problems('not_found')
+  @Problems(NOT_FOUND)
   async rotate(
     @Req() request: Request,
     @Param('id') id: string,
@@ -92,7 +93,7 @@ export class EndpointsController {
   @Get(':id')
   @Describe('getWebhookEndpoint', 'Look at an endpoint', { path: PATH })
   @Answers(200, 'The endpoint.', ENDPOINT)
-  @Problems('not_found')
+  @Problems(NOT_FOUND)
   async find(@Req() request: Request, @Param('id') id: string): Promise<EndpointWire> {
     return endpointToWire(await this.endpointOf(request, id));
   }
@@ -105,7 +106,7 @@ export class EndpointsController {
     path: PATH,
   })
   @Answers(204, 'It is gone.')
-  @Problems('not_found')
+  @Problems(NOT_FOUND)
   async delete(@Req() request: Request, @Param('id') id: string): Promise<void> {
     const known = await this.db.transaction((tx) => deleteEndpoint(tx, accountIdOf(request), id));
     if (!known) throw objectNotFound('webhook endpoint');
@@ -120,7 +121,7 @@ export class EndpointsController {
     'A page.',
     listOf(DELIVERY, '/webhook-endpoints/we_5a7c9e1g3i5k7m9o1q3s5u7w9a1c3e5g/deliveries'),
   )
-  @Problems('not_found')
+  @Problems(NOT_FOUND)
   async deliveries(
     @Req() request: Request,
     @Param('id') id: string,

@@ -1,21 +1,13 @@
+import { applyDecorators } from '@nestjs/common';
 import { IdempotencyKeysController } from '../idempotency/idempotency-keys.controller.js';
 import { Answers, Describe, Problems, Tagged } from '../http/description/route.js';
 import * as schema from '../http/description/schema.js';
-import { ProblemsController } from './problems.controller.js';
+import { RESOURCE_LINK } from '../http/resource-link.js';
+import { NOT_FOUND } from '../idempotency/problem-types.js';
 
-// The engine imports nothing of ours, so the decorators of its route are here.
+// The engine imports nothing of ours, so this file decorates its route.
 
 const { orNull, text, time } = schema;
-
-export const RESOURCE_LINK = schema.wireObject(
-  'ResourceLink',
-  { object: text(), id: text(), url: schema.path },
-  {
-    object: 'charge',
-    id: 'ch_0q3v5k8m1n7r2s4t6u9v0a5c8e1g3i7k',
-    url: '/charges/ch_0q3v5k8m1n7r2s4t6u9v0a5c8e1g3i7k',
-  },
-);
 
 type KeyState = Awaited<ReturnType<IdempotencyKeysController['find']>>;
 
@@ -60,9 +52,8 @@ const IDEMPOTENCY_KEY = schema.wireObject<KeyState>(
   },
 );
 
-decorate(
-  IdempotencyKeysController,
-  'find',
+const { prototype } = IdempotencyKeysController;
+applyDecorators(
   Tagged('Keys'),
   Describe('getIdempotencyKey', 'What has become of a key', {
     description:
@@ -70,40 +61,5 @@ decorate(
     path: { key: 'The key in its bare form, percent-encoded.' },
   }),
   Answers(200, 'The key was used.', IDEMPOTENCY_KEY),
-  Problems('not_found'),
-);
-
-const page = Answers(200, 'A page for people.');
-decorate(
-  ProblemsController,
-  'index',
-  Tagged('Operation'),
-  Describe('listProblems', 'Every problem, and what may be done about it'),
-  page,
-);
-decorate(
-  ProblemsController,
-  'style',
-  Tagged('Operation'),
-  Describe('getProblemsStyle', 'What those pages look like'),
-  Answers(200, 'CSS.'),
-);
-decorate(
-  ProblemsController,
-  'page',
-  Tagged('Operation'),
-  Describe('getProblem', 'What happened, why, what to do: where `type` of a problem points', {
-    path: { code: 'The `code` of a problem.' },
-  }),
-  page,
-  Problems('not_found'),
-);
-
-function decorate<Controller>(
-  { prototype }: { prototype: Controller },
-  method: keyof Controller & string,
-  ...decorators: MethodDecorator[]
-): void {
-  const descriptor = Object.getOwnPropertyDescriptor(prototype, method)!;
-  for (const decorate of decorators) decorate(prototype as object, method, descriptor);
-}
+  Problems(NOT_FOUND),
+)(prototype, 'find', Object.getOwnPropertyDescriptor(prototype, 'find'));
