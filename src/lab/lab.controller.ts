@@ -16,7 +16,7 @@ import {
   PROCESSOR_UNAVAILABLE,
 } from '../processor/processor.problems.js';
 import { CARD_DECLINED, CHARGE_FAILED } from '../charges/charge.problems.js';
-import { NOT_FOUND } from '../idempotency/problem-types.js';
+import { DATABASE_UNAVAILABLE, NOT_FOUND } from '../idempotency/problem-types.js';
 
 interface Count {
   count: number;
@@ -49,6 +49,7 @@ export class LabController {
     CHARGE_FAILED,
     PROCESSOR_OUTCOME_UNKNOWN,
     PROCESSOR_UNAVAILABLE,
+    DATABASE_UNAVAILABLE,
   )
   async chargeNaively(@Req() request: Request, @Body() body: CreateCharge) {
     const apiKey = bearerToken(request) ?? 'sk_test_acme';
@@ -69,7 +70,7 @@ export class LabController {
     description: '`difference`: what customers paid beyond what our rows know of, in minor units.',
   })
   @Answers(200, 'All accounts.', LEDGER)
-  @Problems(PROCESSOR_UNAVAILABLE)
+  @Problems(PROCESSOR_UNAVAILABLE, DATABASE_UNAVAILABLE)
   async ledger() {
     const merchant = await this.count(`charges WHERE status = 'succeeded'`);
     const naive = await this.count('naive_charges');
@@ -86,7 +87,7 @@ export class LabController {
   @Header('Content-Type', 'text/plain; charset=utf-8')
   @Describe('getLedgerTable', 'The same as a table for people')
   @Answers(200, 'Text.')
-  @Problems(PROCESSOR_UNAVAILABLE)
+  @Problems(PROCESSOR_UNAVAILABLE, DATABASE_UNAVAILABLE)
   async ledgerTable(): Promise<string> {
     const { merchant, naive, processor, difference } = await this.ledger();
     const rows = [

@@ -8,6 +8,9 @@ interface Header {
 
 const text = (pattern: string): Schema => ({ type: 'string', pattern });
 
+/** 1 to 255 characters, bare or as a quoted string: idempotency/key-header.ts. */
+const KEY = text(String.raw`^([ !#-+\--~]{1,255}|"([ !#-\[\]-~]|\\["\\]){1,255}")$`);
+
 /** Headers of responses. */
 export const HEADERS = {
   'Request-Id': {
@@ -17,7 +20,7 @@ export const HEADERS = {
   },
   'Idempotency-Key': {
     description: 'The key that was sent, on every answer to a valid one.',
-    schema: { type: 'string', minLength: 1, maxLength: 512 },
+    schema: KEY,
     example: 'order_8472_charge_attempt_1',
   },
   'Idempotent-Replayed': {
@@ -105,7 +108,7 @@ export const REQUEST_HEADERS = {
     required: true,
     description:
       'One key per purchase; a retry reuses it; a new key is a new charge. 1 to 255 printable ASCII characters, bare (`abc-1`) or as a quoted string (`"abc-1"`, the same key). Make it when the purchase begins and keep it with the purchase: never from a clock, a price or a delivery counter.',
-    schema: { type: 'string', minLength: 1, maxLength: 512 },
+    schema: KEY,
     example: 'order_8472_charge_attempt_1',
   },
   PreferWait: {
