@@ -8,4 +8,5 @@ export const UNAUTHORIZED = {
   what: 'The request carried no API key, an unknown one, or one that was revoked.',
   why: 'Every call but the health, documentation, problem and lab pages needs `Authorization: Bearer <api key>`.',
   todo: 'Send a valid key. Any API key of the account may retry a request that another one began: idempotency keys belong to the account.',
+  headers: ['WWW-Authenticate'],
 } as const satisfies ProblemType;

@@ -4,6 +4,8 @@ import { accountIdOf } from '../accounts/auth.guard.js';
 import { Idempotent } from '../idempotency/idempotent.interceptor.js';
 import type { Plan } from '../idempotency/operation.js';
 import { Database } from '../database/database.js';
+import { Answers, Describe, Problems, Tagged } from '../http/description/route.js';
+import { listOf } from '../http/description/schema.js';
 import { page, type List } from '../http/input/list.js';
 import { ListReads } from '../http/input/list-reads.js';
 import { objectNotFound } from '../http/problems/problem.js';
@@ -12,7 +14,16 @@ import { CreateCharge, ListCharges } from './charge.dto.js';
 import { chargeToWire, type Charge, type ChargeWire } from './charge.entity.js';
 import { ChargeOperation } from './charge.operation.js';
 import { CHARGE_COLUMNS, findCharge } from './charge.queries.js';
+import { CHARGE } from './charge.schema.js';
 import { CHARGE_STATES } from './charge.states.js';
+import {
+  PAYMENT_PENDING,
+  PROCESSOR_OUTCOME_UNKNOWN,
+  PROCESSOR_UNAVAILABLE,
+} from '../processor/processor.problems.js';
+import { ORDER_ALREADY_PAID, ORDER_CANCELED } from '../orders/order.problems.js';
+import { CARD_DECLINED, CHARGE_FAILED } from './charge.problems.js';
+import { NOT_FOUND } from '../idempotency/problem-types.js';
 
 /**
  * An order has one live charge, however many have failed, and the unique index that sees to it finds it. (A charge whose
@@ -21,6 +32,7 @@ import { CHARGE_STATES } from './charge.states.js';
 const LIVE_OF_ORDER = `id = (SELECT id FROM charges WHERE account_id = $1 AND status IN ('pending', 'succeeded')
   AND lost_order_id IS NULL AND COALESCE(order_id, lost_order_id) = ?)`;
 
+@Tagged('Charges')
 @Controller('charges')
 export class ChargesController {
   constructor(
@@ -32,11 +44,35 @@ export class ChargesController {
   /** Returns a plan and touches nothing: the engine runs it, once per key. */
   @Post()
   @Idempotent()
+  @Describe('createCharge', 'Take money, once for each key', {
+    description:
+      'One key per purchase; a retry reuses it; a new key is a new charge. Whatever is lost on the way (the request, the answer, this server), the same request with the same key ends in the first outcome. With `order` the database refuses a second payment even under another key.',
+    examples: {
+      amount: { amount: 1999, currency: 'usd', payment_method: 'pm_card_visa' },
+      order: { order: 'order_8472', payment_method: 'pm_card_visa' },
+    },
+  })
+  @Answers(201, 'The money was taken. A replay is the same status and the same bytes.', CHARGE, [
+    'Location',
+  ])
+  @Problems(
+    NOT_FOUND,
+    PAYMENT_PENDING,
+    ORDER_ALREADY_PAID,
+    ORDER_CANCELED,
+    CARD_DECLINED,
+    CHARGE_FAILED,
+    PROCESSOR_OUTCOME_UNKNOWN,
+    PROCESSOR_UNAVAILABLE,
+  )
   async create(@Req() request: Request, @Body() body: CreateCharge): Promise<Plan> {
     return this.charges.plan(accountIdOf(request), body);
   }
 
   @Get(':id')
+  @Describe('getCharge', 'Look at a charge as it is today', { path: { id: 'The charge’s id.' } })
+  @Answers(200, 'The charge.', CHARGE)
+  @Problems(NOT_FOUND)
   async find(@Req() request: Request, @Param('id') id: string): Promise<ChargeWire> {
     const charge = await findCharge(this.db, accountIdOf(request), id);
     if (!charge) throw objectNotFound('charge');
@@ -44,6 +80,8 @@ export class ChargesController {
   }
 
   @Get()
+  @Describe('listCharges', 'List charges, newest first')
+  @Answers(200, 'A page.', listOf(CHARGE, '/charges'))
   async list(@Req() request: Request, @Query() query: ListCharges): Promise<List<ChargeWire>> {
     const { status, order } = query;
     const filters = [

@@ -5,17 +5,20 @@ import { Idempotent } from '../idempotency/idempotent.interceptor.js';
 import type { Plan } from '../idempotency/operation.js';
 import { OptionalBody } from '../http/input/body.guard.js';
 import { Database } from '../database/database.js';
+import { Answers, Describe, Problems, Tagged } from '../http/description/route.js';
+import { listOf } from '../http/description/schema.js';
 import { page, type List } from '../http/input/list.js';
 import { ListReads } from '../http/input/list-reads.js';
+import { NoMembers } from '../http/input/no-members.js';
 import { objectNotFound } from '../http/problems/problem.js';
 import { eventToWire, type Event, type EventWire } from './event.entity.js';
+import { EVENT } from './event.schema.js';
 import { EventResendOperation } from './event-resend.operation.js';
 import { ListEvents } from './event.dto.js';
 import { EVENT_COLUMNS, findEvent } from './events.js';
+import { NOT_FOUND } from '../idempotency/problem-types.js';
 
-/** A resend takes nothing; whatever is sent is an unknown member. */
-class NoMembers {}
-
+@Tagged('Events')
 @Controller('events')
 export class EventsController {
   constructor(
@@ -25,6 +28,8 @@ export class EventsController {
   ) {}
 
   @Get()
+  @Describe('listEvents', 'List what has happened, newest first')
+  @Answers(200, 'A page.', listOf(EVENT, '/events'))
   async list(@Req() request: Request, @Query() query: ListEvents): Promise<List<EventWire>> {
     return page<Event, EventWire>(this.lists, accountIdOf(request), query, {
       table: 'events',
@@ -37,6 +42,11 @@ export class EventsController {
   }
 
   @Get(':id')
+  @Describe('getEvent', 'Look at an event', {
+    path: { id: 'The event’s id; `webhook-id` of its deliveries.' },
+  })
+  @Answers(200, 'The event.', EVENT)
+  @Problems(NOT_FOUND)
   async find(@Req() request: Request, @Param('id') id: string): Promise<EventWire> {
     const event = await findEvent(this.db, accountIdOf(request), id);
     if (!event) throw objectNotFound('event');
@@ -46,6 +56,13 @@ export class EventsController {
   @Post(':id/resend')
   @Idempotent()
   @OptionalBody()
+  @Describe('resendEvent', 'Deliver an event again, once for each key', {
+    description: 'To every endpoint that wants it, under the same `webhook-id`.',
+    path: { id: 'The event’s id.' },
+    examples: { nothing: {} },
+  })
+  @Answers(200, 'It is on its way again.', EVENT)
+  @Problems(NOT_FOUND)
   async resend(
     @Req() request: Request,
     @Param('id') id: string,

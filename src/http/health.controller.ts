@@ -3,12 +3,17 @@ import { isReadOnly } from '../idempotency/errors.js';
 import { DATABASE_UNAVAILABLE, type ProblemType } from '../idempotency/problem-types.js';
 import { closeIdleSessions } from '../database/connection.js';
 import { Database } from '../database/database.js';
+import { Answers, Describe, Problems, Tagged } from './description/route.js';
+import { constant, wireObject } from './description/schema.js';
 import { Draining } from './draining.js';
 import { Public } from './public.js';
 import { NOT_READY } from './problems/http.problems.js';
 import { Problem } from './problems/problem.js';
 
+const HEALTH = wireObject('Health', { status: constant('ok') }, { status: 'ok' });
+
 @Public()
+@Tagged('Operation')
 @Controller('health')
 export class HealthController {
   constructor(
@@ -16,8 +21,9 @@ export class HealthController {
     private readonly draining: Draining,
   ) {}
 
-  /** The process is alive. */
   @Get('live')
+  @Describe('live', 'The process runs')
+  @Answers(200, 'It does.', HEALTH)
   live(): { status: 'ok' } {
     return { status: 'ok' };
   }
@@ -27,6 +33,9 @@ export class HealthController {
    * one, every instance would leave the load balancer at once, although lookups and replays need only the database.
    */
   @Get('ready')
+  @Describe('ready', 'A charge can be made')
+  @Answers(200, 'It can.', HEALTH)
+  @Problems(NOT_READY, DATABASE_UNAVAILABLE)
   async ready(): Promise<{ status: 'ok' }> {
     if (this.draining.started) throw notReady(NOT_READY, 'this process is stopping');
     if (await this.isReadOnly()) {

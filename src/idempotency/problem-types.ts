@@ -14,6 +14,15 @@ export interface ProblemType {
   what: string;
   why: string;
   todo: string;
+  /** Every `retry` that it can have, if there are several. */
+  retries?: readonly Retry[];
+  /** JSON Schemas of its extension members, and of those that only some routes add. */
+  members?: Readonly<Record<string, object>>;
+  optional?: Readonly<Record<string, object>>;
+  /** Members of an example in which they are not those of every problem of this type. */
+  example?: Readonly<Record<string, unknown>>;
+  /** Headers that it always has. */
+  headers?: readonly ('Retry-After' | 'Allow' | 'WWW-Authenticate')[];
 }
 
 export const IDEMPOTENCY_KEY_MISSING = {
@@ -44,6 +53,14 @@ export const IDEMPOTENCY_KEY_REUSED = {
   what: 'The key was used before, for another operation or another body. `mismatched` names the members that differ.',
   why: 'One key is one intent. The first result would hide that you asked for something else; performing the second request would make retries unsafe.',
   todo: 'What the key created still exists: look it up with `GET /idempotency-keys/{key}`. If this is another purchase, create another key for it.',
+  members: {
+    mismatched: {
+      type: 'array',
+      items: { type: 'string' },
+      description: 'JSON Pointers of the top-level members that differ; never their values.',
+    },
+  },
+  example: { mismatched: ['/amount'] },
 } as const satisfies ProblemType;
 
 export const IDEMPOTENCY_REQUEST_IN_PROGRESS = {
@@ -54,6 +71,7 @@ export const IDEMPOTENCY_REQUEST_IN_PROGRESS = {
   what: 'Another request with this key has not ended, and this request has waited as long as it may.',
   why: 'Only one of several simultaneous duplicates runs. The others wait for its answer, for a limited time.',
   todo: 'Send the same request with the same key after `Retry-After`. `Prefer: wait=30` waits longer. Never use a new key here.',
+  headers: ['Retry-After'],
 } as const satisfies ProblemType;
 
 export const IDEMPOTENCY_KEY_EXPIRED = {
@@ -64,6 +82,7 @@ export const IDEMPOTENCY_KEY_EXPIRED = {
   what: 'The key is older than its time to live. The object that it created is `resource`.',
   why: 'The answer was removed. The object’s id is derived from the key, so the database refuses to create it a second time.',
   todo: 'Look at `resource`. If it failed (`retry: new_key`), another attempt needs a new key. Otherwise there is nothing left to do.',
+  retries: ['no', 'new_key'],
 } as const satisfies ProblemType;
 
 export const NOT_FOUND = {
@@ -74,6 +93,8 @@ export const NOT_FOUND = {
   what: 'There is no such route, or no object with this id belongs to your account.',
   why: 'Another account’s object answers exactly like an object that does not exist. A request that is refused this way leaves its key unused.',
   todo: 'Check the path and the id. With `retry: after_fix`, correct the id and send the request again; the key is still free.',
+  retries: ['no', 'after_fix'],
+  example: { retry: 'after_fix' },
 } as const satisfies ProblemType;
 
 export const DATABASE_UNAVAILABLE = {
@@ -84,6 +105,7 @@ export const DATABASE_UNAVAILABLE = {
   what: 'PostgreSQL could not be reached. This request did nothing.',
   why: 'The server does nothing that it cannot record first.',
   todo: 'Send the same request with the same key after `Retry-After`. An earlier attempt with this key may have taken effect.',
+  headers: ['Retry-After'],
 } as const satisfies ProblemType;
 
 export const OUTCOME_UNKNOWN = {
@@ -94,4 +116,5 @@ export const OUTCOME_UNKNOWN = {
   what: 'The connection to the database was lost after the request was sent to it. The request may have taken effect.',
   why: 'A COMMIT whose acknowledgement is lost may have happened. Recovery finishes a pending row, if there is one.',
   todo: 'Send the same request with the same key after `Retry-After`: the answer shows the outcome. PUT and DELETE need no key: send the same request again. If a PUT with `If-None-Match: *` is then 412, GET the object, which may be your own.',
+  headers: ['Retry-After'],
 } as const satisfies ProblemType;

@@ -4,12 +4,19 @@ import { Accounts } from '../accounts/accounts.js';
 import { bearerToken } from '../accounts/auth.guard.js';
 import { CreateCharge } from '../charges/charge.dto.js';
 import { Database } from '../database/database.js';
+import { Answers, Describe, Problems, Tagged } from '../http/description/route.js';
 import { Problem } from '../http/problems/problem.js';
 import { Public } from '../http/public.js';
 import { Processor } from '../processor/processor.js';
+import { LEDGER, NAIVE_CHARGE } from './lab.schema.js';
 import { NaiveCharges } from './naive-charges.js';
 import { UNAUTHORIZED } from '../accounts/account.problems.js';
-import { PROCESSOR_UNAVAILABLE } from '../processor/processor.problems.js';
+import {
+  PROCESSOR_OUTCOME_UNKNOWN,
+  PROCESSOR_UNAVAILABLE,
+} from '../processor/processor.problems.js';
+import { CARD_DECLINED, CHARGE_FAILED } from '../charges/charge.problems.js';
+import { DATABASE_UNAVAILABLE, NOT_FOUND } from '../idempotency/problem-types.js';
 
 interface Count {
   count: number;
@@ -18,6 +25,7 @@ interface Count {
 
 /** Teaching routes, mounted only with LAB=1. */
 @Public()
+@Tagged('Lab')
 @Controller('lab')
 export class LabController {
   constructor(
@@ -28,6 +36,21 @@ export class LabController {
   ) {}
 
   @Post('naive/charges')
+  @Describe('chargeNaively', 'The bug on purpose: take money without a key', {
+    description:
+      'What most examples do. A lost response and a retry charge twice, and the ledgers agree about it. The API key is optional; without one it is the first demo account’s.',
+    examples: { charge: { amount: 1999, currency: 'usd', payment_method: 'pm_card_visa' } },
+  })
+  @Answers(201, 'The money was taken, once more.', NAIVE_CHARGE)
+  @Problems(
+    UNAUTHORIZED,
+    NOT_FOUND,
+    CARD_DECLINED,
+    CHARGE_FAILED,
+    PROCESSOR_OUTCOME_UNKNOWN,
+    PROCESSOR_UNAVAILABLE,
+    DATABASE_UNAVAILABLE,
+  )
   async chargeNaively(@Req() request: Request, @Body() body: CreateCharge) {
     const apiKey = bearerToken(request) ?? 'sk_test_acme';
     const accountId =
@@ -41,11 +64,13 @@ export class LabController {
     return this.naive.charge(accountId, body);
   }
 
-  /**
-   * Our books beside the processor's ledger, for all accounts. Amounts are summed over currencies, only for
-   * comparison.
-   */
+  /** Sums over all currencies, only for comparison. */
   @Get('ledger')
+  @Describe('getLedger', 'Our books against the processor’s', {
+    description: '`difference`: what customers paid beyond what our rows know of, in minor units.',
+  })
+  @Answers(200, 'All accounts.', LEDGER)
+  @Problems(PROCESSOR_UNAVAILABLE, DATABASE_UNAVAILABLE)
   async ledger() {
     const merchant = await this.count(`charges WHERE status = 'succeeded'`);
     const naive = await this.count('naive_charges');
@@ -54,14 +79,15 @@ export class LabController {
       merchant: { charges: merchant.count, amount: merchant.amount },
       naive: { charges: naive.count, amount: naive.amount },
       processor: { payments, amount },
-      /** What customers paid beyond our rows, in minor units. */
       difference: amount - merchant.amount - naive.amount,
     };
   }
 
-  /** The same as a text table. */
   @Get('ledger.txt')
   @Header('Content-Type', 'text/plain; charset=utf-8')
+  @Describe('getLedgerTable', 'The same as a table for people')
+  @Answers(200, 'Text.')
+  @Problems(PROCESSOR_UNAVAILABLE, DATABASE_UNAVAILABLE)
   async ledgerTable(): Promise<string> {
     const { merchant, naive, processor, difference } = await this.ledger();
     const rows = [

@@ -2,6 +2,7 @@ import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { Controller, Get, Header, Inject, Param, Res } from '@nestjs/common';
 import type { Response } from 'express';
+import { Answers, Describe, Problems, Tagged } from '../http/description/route.js';
 import { Problem } from '../http/problems/problem.js';
 import { Public } from '../http/public.js';
 import { DOCS_PAGE } from './docs-page.js';
@@ -18,6 +19,7 @@ const FILES = ['swagger-ui.css', 'swagger-ui-bundle.js', 'favicon-32x32.png'];
 
 /** The description of the API for machines and, as Swagger UI, for people. Everything comes from this server. */
 @Public()
+@Tagged('Operation')
 @Controller()
 export class OpenApiController {
   constructor(
@@ -26,17 +28,26 @@ export class OpenApiController {
   ) {}
 
   @Get('openapi.json')
+  @Describe('getOpenApi', 'This document')
+  @Answers(200, 'OpenAPI 3.1.', {
+    schema: { type: 'object', properties: { openapi: { type: 'string' } } },
+  })
   json(): OpenApiDocument {
     return this.document;
   }
 
   @Get('docs')
+  @Describe('getDocs', 'This document for people (Swagger UI)')
+  @Answers(200, 'A page; its files come from this server.')
   @Header('Content-Type', 'text/html; charset=utf-8')
   page(): string {
     return DOCS_PAGE;
   }
 
   @Get('docs/:file')
+  @Describe('getDocsFile', 'A file of Swagger UI', { path: { file: 'Its name.' } })
+  @Answers(200, 'The file.', { schema: {}, mediaType: '*/*' })
+  @Problems(NOT_FOUND)
   file(@Param('file') file: string, @Res() response: Response): void {
     if (file === 'start.js') {
       response.type('text/javascript').send(this.script);

@@ -1,4 +1,5 @@
 import { Module, type DynamicModule } from '@nestjs/common';
+import { ModulesContainer } from '@nestjs/core';
 import { DEMO_ACCOUNTS } from '../accounts/demo-accounts.js';
 import { docsScript } from './docs-page.js';
 import { openApiDocument } from './document.js';
@@ -13,7 +14,7 @@ export class OpenApiModule {
       module: OpenApiModule,
       controllers: [IndexController, OpenApiController, ProblemsController],
       providers: [
-        { provide: OPENAPI_DOCUMENT, useFactory: () => openApiDocument({ lab }) },
+        { provide: OPENAPI_DOCUMENT, inject: [ModulesContainer], useFactory: openApiDocument },
         { provide: DOCS_SCRIPT, useValue: docsScript(lab ? DEMO_ACCOUNTS.acme : undefined) },
       ],
     };

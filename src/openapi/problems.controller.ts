@@ -1,5 +1,6 @@
 import { Controller, Get, Header, Param } from '@nestjs/common';
 import { KEY_MISUSES } from '../charges/key-misuse.js';
+import { Answers, Describe, Problems, Tagged } from '../http/description/route.js';
 import { Public } from '../http/public.js';
 import { PROBLEMS, type ProblemCode } from './problem-catalogue.js';
 import { RETRY_MEANS } from './words.js';
@@ -8,9 +9,12 @@ import { NOT_FOUND } from '../idempotency/problem-types.js';
 
 /** The pages that the `type` of each problem names. */
 @Public()
+@Tagged('Operation')
 @Controller('problems')
 export class ProblemsController {
   @Get()
+  @Describe('listProblems', 'Every problem, and what may be done about it')
+  @Answers(200, 'A page for people.')
   @Header('Content-Type', 'text/html; charset=utf-8')
   index(): string {
     const rows = Object.entries(PROBLEMS).map(
@@ -36,12 +40,19 @@ export class ProblemsController {
 
   /** A separate file, because the Content-Security-Policy of the pages forbids inline styles. */
   @Get('style.css')
+  @Describe('getProblemsStyle', 'What those pages look like')
+  @Answers(200, 'CSS.')
   @Header('Content-Type', 'text/css; charset=utf-8')
   style(): string {
     return STYLE;
   }
 
   @Get(':code')
+  @Describe('getProblem', 'What happened, why, what to do: where `type` of a problem points', {
+    path: { code: 'The `code` of a problem.' },
+  })
+  @Answers(200, 'A page for people.')
+  @Problems(NOT_FOUND)
   @Header('Content-Type', 'text/html; charset=utf-8')
   page(@Param('code') code: string): string {
     if (!Object.hasOwn(PROBLEMS, code)) {

@@ -1,9 +1,10 @@
-import { labFault, REQUEST_HEADERS } from './headers.js';
-import { bodySchemaOf, schemaOf } from './request-schemas.js';
-import type { Route, Routes } from './route.js';
-import { ref, type Schema } from './schema.js';
+import { REQUEST_HEADERS, type Parameter } from '../http/description/headers.js';
+import { schemaOf } from '../http/description/input-schema.js';
+import { oneOfTexts, ref } from '../http/description/schema.js';
+import { PROCESSOR_UNAVAILABLE } from '../processor/processor.problems.js';
+import type { Route } from './routes.js';
 
-export function parametersOf(method: string, route: Route, lab: boolean): object[] {
+export function parametersOf(method: string, route: Route, hasLab: boolean): object[] {
   const inPath = Object.entries(route.path ?? {}).map(([name, variable]) => ({
     name,
     in: 'path',
@@ -15,56 +16,49 @@ export function parametersOf(method: string, route: Route, lab: boolean): object
   const inQuery = Object.entries(query.properties ?? {}).map(
     ([name, { description, ...schema }]) => ({ name, in: 'query', description, schema }),
   );
-  const { IdempotencyKey, PreferWait, IfMatch, IfMatchDelete } = REQUEST_HEADERS;
-  const { IfNoneMatchCreate, IfNoneMatchRead } = REQUEST_HEADERS;
-  const conditional = {
-    read: [IfNoneMatchRead],
-    put: [IfMatch, IfNoneMatchCreate],
-    delete: [IfMatchDelete],
-  };
+  const { IdempotencyKey, PreferWait } = REQUEST_HEADERS;
   return [
     ...inPath,
     ...inQuery,
     ...(route.keyed ? [IdempotencyKey, PreferWait] : []),
-    ...(route.conditional ? conditional[route.conditional] : []),
-    ...(route.rawBody?.headers ?? []),
-    ...(lab && method !== 'GET'
-      ? [
-          labFault({
-            threeBeats:
-              route.problems?.includes('processor_unavailable') === true && route.keyed === true,
-          }),
-        ]
-      : []),
+    ...route.headers,
+    ...(hasLab && method !== 'GET' ? [labFault(route)] : []),
   ];
 }
 
-/** The bodies, named after the class that checks each. */
-export function requestSchemas(routes: Routes): Record<string, Schema> {
-  return Object.fromEntries(
-    Object.values(routes).flatMap(({ body }) =>
-      body ? [[body.dto.name, bodySchemaOf(body)]] : [],
-    ),
-  );
-}
-
-export function requestBody({ body, rawBody }: Route): object {
-  if (rawBody) {
-    const { description, schema } = rawBody;
-    return {
-      requestBody: { required: true, description, content: { 'application/json': { schema } } },
-    };
+export function requestBody({ body, bodyKind, rawBody, examples = {} }: Route): object {
+  if (bodyKind === 'raw') {
+    const content = { 'application/json': { schema: { type: 'object' } } };
+    return { requestBody: { required: true, description: rawBody, content } };
   }
   if (!body) return {};
-  const examples = Object.fromEntries(
-    Object.entries(body.examples).map(([name, value]) => [name, { value }]),
-  );
+  const named = Object.entries(examples).map(([name, value]) => [name, { value }] as const);
   return {
     requestBody: {
-      required: !body.optional,
+      required: bodyKind !== 'optional',
       content: {
-        'application/json': { schema: ref(body.dto.name), examples },
+        'application/json': { schema: ref(body.name), examples: Object.fromEntries(named) },
       },
     },
+  };
+}
+
+const NETWORK_FAULTS = ['lose-request', 'lose-response'];
+const CRASHES = [
+  'crash-before-reserve',
+  'crash-after-reserve',
+  'crash-after-processor',
+  'crash-after-settle',
+];
+
+/** The faults that the lab offers on a route; a test compares the list with the lab's own. */
+function labFault({ keyed, problems }: Route): Parameter {
+  const hasThreeBeats = keyed && problems.includes(PROCESSOR_UNAVAILABLE);
+  const crashes = hasThreeBeats ? ' The others kill the server at that point.' : '';
+  return {
+    name: 'Lab-Fault',
+    in: 'header',
+    description: `Breaks this request on purpose: \`lose-request\` before anything runs, \`lose-response\` after everything has committed.${crashes} Only with LAB=1.`,
+    schema: oneOfTexts([...NETWORK_FAULTS, ...(hasThreeBeats ? CRASHES : [])]),
   };
 }

@@ -11,24 +11,29 @@ import {
 } from 'class-validator';
 import { IsCurrency, MAX_AMOUNT } from '../money/amounts.js';
 import { stepOf } from '../money/currencies.js';
+import { Doc } from '../http/description/input-schema.js';
 import { CLIENT_ID } from '../http/input/rules.js';
 import { validationFailed } from '../http/problems/problem.js';
 import { ElementsOf, IsMetadata, MayBeAbsent } from '../http/input/validation.js';
 import type { OrderContent } from './order.entity.js';
 import { totalOf } from './order.queries.js';
 
+export const MAX_ITEMS = 100;
 /** The largest quantity of one item. */
 export const MAX_QUANTITY = 10_000;
 
 export class PutOrderItem {
+  @Doc('Your article number. One without a product is not tracked.')
   @Matches(CLIENT_ID, { message: 'must be 1 to 64 letters, digits, _ or -' })
   sku: string;
 
+  @Doc('How many.')
   @IsInt()
   @Min(1)
   @Max(MAX_QUANTITY)
   quantity: number;
 
+  @Doc('For one, in the minor unit of the currency.')
   @IsInt({ message: 'must be an integer, in the minor unit of the currency' })
   @Min(0)
   @Max(MAX_AMOUNT)
@@ -40,13 +45,15 @@ export class PutOrder {
   @IsCurrency()
   currency: string;
 
+  @Doc('What is sold. Quantities times unit amounts add up to 1 to 99 999 999.')
   @IsArray()
   @ArrayMinSize(1)
-  @ArrayMaxSize(100)
+  @ArrayMaxSize(MAX_ITEMS)
   @ElementsOf(PutOrderItem)
   @ValidateNested({ each: true })
   items: PutOrderItem[];
 
+  @Doc('Of the customer.')
   @MayBeAbsent()
   @IsEmail()
   email?: string;

@@ -3,7 +3,7 @@ import { Problem, validationFailed } from '../http/problems/problem.js';
 import { type Order } from './order.entity.js';
 import type { ProblemType } from '../idempotency/problem-types.js';
 import { PAYMENT_PENDING } from '../processor/processor.problems.js';
-import { linkTo } from '../http/resource-link.js';
+import { linkTo, NAMES_RESOURCE } from '../http/resource-link.js';
 
 export const ORDER_ALREADY_PAID = {
   code: 'order_already_paid',
@@ -13,6 +13,7 @@ export const ORDER_ALREADY_PAID = {
   what: 'The order has its one payment: `resource`.',
   why: 'A unique index allows one live charge for each order, whatever the key, client or server.',
   todo: 'Look at `resource`. There is nothing left to pay.',
+  ...NAMES_RESOURCE,
 } as const satisfies ProblemType;
 
 export const ORDER_CANCELED = {
@@ -23,6 +24,7 @@ export const ORDER_CANCELED = {
   what: 'A canceled order is neither charged nor changed.',
   why: 'Cancellation is final.',
   todo: 'Create a new order.',
+  ...NAMES_RESOURCE,
 } as const satisfies ProblemType;
 
 /** Why an order can be neither changed, canceled nor charged now; undefined if it can. */

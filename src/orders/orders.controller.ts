@@ -26,6 +26,17 @@ import {
   writePutHead,
 } from '../http/conditional.js';
 import { Database } from '../database/database.js';
+import { REQUEST_HEADERS } from '../http/description/headers.js';
+import {
+  Answers,
+  AnswersPut,
+  AnswersVersion,
+  Describe,
+  Problems,
+  Reads,
+  Tagged,
+} from '../http/description/route.js';
+import { clientId, listOf } from '../http/description/schema.js';
 import { ListQuery, page, type List } from '../http/input/list.js';
 import { ListReads } from '../http/input/list-reads.js';
 import { objectNotFound, validationFailed } from '../http/problems/problem.js';
@@ -34,7 +45,8 @@ import { contentOf, PutOrder } from './order.dto.js';
 import { orderToWire, type Order, type OrderContent, type OrderWire } from './order.entity.js';
 import { OrderOperation } from './order.operation.js';
 import { orderCanceled } from './order.events.js';
-import { whyOrderIsClosed } from './order.problems.js';
+import { ORDER_ALREADY_PAID, ORDER_CANCELED, whyOrderIsClosed } from './order.problems.js';
+import { ORDER } from './order.schema.js';
 import {
   cancelOrder,
   findOrder,
@@ -43,8 +55,25 @@ import {
   updateOrder,
 } from './order.queries.js';
 import { linkTo } from '../http/resource-link.js';
+import { PAYMENT_PENDING } from '../processor/processor.problems.js';
+import { PRECONDITION_FAILED } from '../http/problems/http.problems.js';
+import { NOT_FOUND } from '../idempotency/problem-types.js';
+
+const ORDER_ID = {
+  description: 'Chosen by you: 1 to 64 letters, digits, `_` or `-`.',
+  schema: clientId,
+  example: 'order_8472',
+};
+const EXAMPLES = {
+  order: {
+    currency: 'usd',
+    items: [{ sku: 'mug', quantity: 1, unit_amount: 1999 }],
+    email: 'customer@example.com',
+  },
+};
 
 /** Three ways to be idempotent without a key (PUT, DELETE, ETag), and one with it (POST). */
+@Tagged('Orders')
 @Controller('orders')
 export class OrdersController {
   constructor(
@@ -54,6 +83,14 @@ export class OrdersController {
   ) {}
 
   @Put(':id')
+  @Describe('putOrder', 'Make or change an order whose id you choose', {
+    description:
+      'Idempotent without a key: the whole order under its own name. The same content again changes nothing, whatever `If-Match` says; other content needs the current version in `If-Match`. `Idempotency-Key` is ignored.',
+    path: { id: ORDER_ID },
+    examples: EXAMPLES,
+  })
+  @AnswersPut(ORDER)
+  @Problems(PAYMENT_PENDING, ORDER_ALREADY_PAID, ORDER_CANCELED)
   async put(
     @Req() request: Request,
     @Res({ passthrough: true }) response: Response,
@@ -83,11 +120,21 @@ export class OrdersController {
 
   @Post()
   @Idempotent()
+  @Describe('createOrder', 'Make an order whose id the server chooses', {
+    description: 'Two clicks with one key, one order.',
+    examples: EXAMPLES,
+  })
+  @Answers(201, 'The order.', ORDER, ['Location', 'ETag'])
   async create(@Req() request: Request, @Body() body: PutOrder): Promise<Plan> {
     return this.orders.plan(accountIdOf(request), contentOf(body));
   }
 
   @Get(':id')
+  @Describe('getOrder', 'Look at an order as it is today', {
+    description: 'Its `ETag` moves whenever anything shown here moves.',
+    path: { id: ORDER_ID },
+  })
+  @AnswersVersion('The order.', ORDER)
   async find(
     @Req() request: Request,
     @Res({ passthrough: true }) response: Response,
@@ -99,6 +146,8 @@ export class OrdersController {
   }
 
   @Get()
+  @Describe('listOrders', 'List orders, newest first')
+  @Answers(200, 'A page.', listOf(ORDER, '/orders'))
   async list(@Req() request: Request, @Query() query: ListQuery): Promise<List<OrderWire>> {
     return page<Order, OrderWire>(this.lists, accountIdOf(request), query, {
       table: 'orders',
@@ -113,6 +162,13 @@ export class OrdersController {
   /** Cancels. Again is 204 as well: the client wants it canceled, and canceled it is. */
   @Delete(':id')
   @HttpCode(204)
+  @Describe('cancelOrder', 'Cancel an order', {
+    description: 'Again is 204 as well.',
+    path: { id: 'The order’s id.' },
+  })
+  @Answers(204, 'It is canceled.')
+  @Reads(REQUEST_HEADERS.IfMatchDelete)
+  @Problems(PRECONDITION_FAILED, NOT_FOUND, PAYMENT_PENDING, ORDER_ALREADY_PAID)
   async cancel(@Req() request: Request, @Param('id') id: string): Promise<void> {
     refuseMalformedConditions(request);
     const { db } = this;

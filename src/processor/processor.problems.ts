@@ -1,4 +1,10 @@
 import type { ProblemType } from '../idempotency/problem-types.js';
+import { id } from '../http/description/schema.js';
+import { NAMES_RESOURCE } from '../http/resource-link.js';
+
+const REFUND = { ...id('re'), description: 'On refunds.' };
+/** The lab's naive lane says "no": without a key no retry is safe. */
+const RETRIES = ['no', 'same_key'] as const;
 
 export const PAYMENT_PENDING = {
   code: 'payment_pending',
@@ -8,6 +14,8 @@ export const PAYMENT_PENDING = {
   what: 'A charge or refund whose outcome is not known yet blocks this request: `resource`.',
   why: 'Until it has ended, a second one could pay or refund twice.',
   todo: 'Send the same request after `Retry-After`. The key is still unused.',
+  ...NAMES_RESOURCE,
+  headers: ['Retry-After'],
 } as const satisfies ProblemType;
 
 export const PROCESSOR_OUTCOME_UNKNOWN = {
@@ -18,6 +26,11 @@ export const PROCESSOR_OUTCOME_UNKNOWN = {
   what: 'The processor did not answer in time. The charge is `pending`: it may or may not have taken the money.',
   why: 'The response was lost between the processor and this API. We repeat the request to the processor under the same key until it answers. It cannot charge twice under one key.',
   todo: 'Send the same request with the same key after `Retry-After`, or watch the charge.',
+  retries: RETRIES,
+  members: { charge: id('ch') },
+  optional: { refund: REFUND },
+  example: { charge: NAMES_RESOURCE.example.resource.id },
+  headers: ['Retry-After'],
 } as const satisfies ProblemType;
 
 export const PROCESSOR_UNAVAILABLE = {
@@ -28,4 +41,11 @@ export const PROCESSOR_UNAVAILABLE = {
   what: 'The processor was not reached, so nothing has happened there so far. The charge is `pending`.',
   why: 'We repeat the request until the charge’s deadline. The charge can still succeed.',
   todo: 'Send the same request with the same key after `Retry-After`.',
+  retries: RETRIES,
+  optional: {
+    charge: { ...id('ch'), description: 'Not on the lab’s ledger.' },
+    refund: REFUND,
+  },
+  example: { charge: NAMES_RESOURCE.example.resource.id },
+  headers: ['Retry-After'],
 } as const satisfies ProblemType;

@@ -2,6 +2,8 @@ import type { ResourceLink } from '../idempotency/errors.js';
 import { Problem } from '../http/problems/problem.js';
 import type { ProblemType } from '../idempotency/problem-types.js';
 import { PAYMENT_PENDING } from '../processor/processor.problems.js';
+import { id, text } from '../http/description/schema.js';
+import { NAMES_RESOURCE } from '../http/resource-link.js';
 
 export const REFUND_EXCEEDS_CHARGE = {
   code: 'refund_exceeds_charge',
@@ -11,6 +13,7 @@ export const REFUND_EXCEEDS_CHARGE = {
   what: 'The amount is more than the part of the charge that has not been refunded.',
   why: 'Simultaneous refunds together never return more than the charge took.',
   todo: 'Look at `amount` and `amount_refunded` of the charge.',
+  ...NAMES_RESOURCE,
 } as const satisfies ProblemType;
 
 export const CHARGE_NOT_REFUNDABLE = {
@@ -21,6 +24,7 @@ export const CHARGE_NOT_REFUNDABLE = {
   what: 'The charge took no money.',
   why: 'Only a succeeded charge can be refunded.',
   todo: 'Look at the charge.',
+  ...NAMES_RESOURCE,
 } as const satisfies ProblemType;
 
 export const REFUND_FAILED = {
@@ -31,6 +35,12 @@ export const REFUND_FAILED = {
   what: 'The processor rejected the refund: `failure_code` says why.',
   why: 'The answer is stored under the key. No money moved.',
   todo: 'Correct the cause; another attempt needs a new key. With `failure_code: refund_exceeds_charge` a refund was made in the processor’s dashboard: look at `amount_refunded` of the charge first.',
+  members: { failure_code: text(), refund: id('re'), charge: id('ch') },
+  example: {
+    failure_code: 'charge_disputed',
+    refund: 're_2b4d6f8h0j1l3n5p7r9t1v0a2c4e6g8i',
+    charge: NAMES_RESOURCE.example.resource.id,
+  },
 } as const satisfies ProblemType;
 
 /** A refund cannot begin before that has ended. */

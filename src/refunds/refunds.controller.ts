@@ -6,14 +6,25 @@ import { Idempotent } from '../idempotency/idempotent.interceptor.js';
 import type { Plan } from '../idempotency/operation.js';
 import { OptionalBody } from '../http/input/body.guard.js';
 import { Database } from '../database/database.js';
+import { Answers, Describe, Problems, Tagged } from '../http/description/route.js';
+import { listOf } from '../http/description/schema.js';
 import { ListQuery, page, type List } from '../http/input/list.js';
 import { ListReads } from '../http/input/list-reads.js';
 import { objectNotFound } from '../http/problems/problem.js';
 import { CreateRefund } from './refund.dto.js';
 import { refundToWire, type Refund, type RefundWire } from './refund.entity.js';
 import { RefundOperation } from './refund.operation.js';
+import { REFUND } from './refund.schema.js';
 import { findRefund, REFUND_COLUMNS } from './refund.queries.js';
+import {
+  PAYMENT_PENDING,
+  PROCESSOR_OUTCOME_UNKNOWN,
+  PROCESSOR_UNAVAILABLE,
+} from '../processor/processor.problems.js';
+import { CHARGE_NOT_REFUNDABLE, REFUND_EXCEEDS_CHARGE, REFUND_FAILED } from './refund.problems.js';
+import { NOT_FOUND } from '../idempotency/problem-types.js';
 
+@Tagged('Refunds')
 @Controller()
 export class RefundsController {
   constructor(
@@ -25,6 +36,22 @@ export class RefundsController {
   @Post('charges/:id/refunds')
   @Idempotent()
   @OptionalBody()
+  @Describe('createRefund', 'Give money back, once for each key', {
+    description:
+      'However many refunds run at once, never more goes back than was taken. A refund is never given up: it stays `pending` until the processor tells its end. Money that went back at the processor’s own desk counts, and is listed with `reason: null`: a refund that the processor refuses for its sake ends with `failure_code: refund_exceeds_charge`, and from then on `amount_refunded` of the charge is right. A refund that was booked so, and turns out to be one of this API (its metadata were edited at that desk), becomes `failed` with `failure_code: counted_as_another_refund`: its amount counts in that one. A refund that fails after it had succeeded becomes `failed`, and its amount can be refunded again.',
+    path: { id: 'The charge’s id.' },
+    examples: { part: { amount: 500, reason: 'damaged on the way' }, 'all that is left': {} },
+  })
+  @Answers(201, 'The money is on its way back.', REFUND, ['Location'])
+  @Problems(
+    NOT_FOUND,
+    PAYMENT_PENDING,
+    CHARGE_NOT_REFUNDABLE,
+    REFUND_EXCEEDS_CHARGE,
+    REFUND_FAILED,
+    PROCESSOR_OUTCOME_UNKNOWN,
+    PROCESSOR_UNAVAILABLE,
+  )
   async create(
     @Req() request: Request,
     @Param('id') id: string,
@@ -34,6 +61,11 @@ export class RefundsController {
   }
 
   @Get('charges/:id/refunds')
+  @Describe('listRefundsOfCharge', 'List the refunds of a charge', {
+    path: { id: 'The charge’s id.' },
+  })
+  @Answers(200, 'A page.', listOf(REFUND, '/charges/ch_0q3v5k8m1n7r2s4t6u9v0a5c8e1g3i7k/refunds'))
+  @Problems(NOT_FOUND)
   async listOfCharge(
     @Req() request: Request,
     @Param('id') id: string,
@@ -54,6 +86,9 @@ export class RefundsController {
   }
 
   @Get('refunds/:id')
+  @Describe('getRefund', 'Look at a refund as it is today', { path: { id: 'The refund’s id.' } })
+  @Answers(200, 'The refund.', REFUND)
+  @Problems(NOT_FOUND)
   async find(@Req() request: Request, @Param('id') id: string): Promise<RefundWire> {
     const refund = await findRefund(this.db, accountIdOf(request), id);
     if (!refund) throw objectNotFound('refund');

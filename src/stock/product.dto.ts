@@ -1,11 +1,14 @@
 import { IsInt, Max, Min } from 'class-validator';
+import { Doc } from '../http/description/input-schema.js';
 import { IsText } from '../http/input/rules.js';
 import { MAX_AMOUNT } from '../money/amounts.js';
 
 export class PutProduct {
+  @Doc('What it is called.')
   @IsText(1, 255)
   name: string;
 
+  @Doc('How many there are. What is promised to charges that have not ended is `held`.')
   @IsInt()
   @Min(0)
   @Max(MAX_AMOUNT)

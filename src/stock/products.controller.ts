@@ -3,17 +3,34 @@ import type { Request, Response } from 'express';
 import { accountIdOf } from '../accounts/auth.guard.js';
 import { putConditionally, sendVersioned, writePutHead } from '../http/conditional.js';
 import { Database } from '../database/database.js';
+import { AnswersPut, AnswersVersion, Describe, Tagged } from '../http/description/route.js';
+import { clientId } from '../http/description/schema.js';
 import { objectNotFound, validationFailed } from '../http/problems/problem.js';
 import { CLIENT_ID } from '../http/input/rules.js';
 import { PutProduct } from './product.dto.js';
 import { productToWire, type Product, type ProductWire } from './product.entity.js';
+import { PRODUCT } from './product.schema.js';
 import { findProduct, insertProduct, updateProduct } from './stock.js';
 
+const SKU = {
+  description: 'Chosen by you: 1 to 64 letters, digits, `_` or `-`.',
+  schema: clientId,
+  example: 'mug',
+};
+
+@Tagged('Products')
 @Controller('products')
 export class ProductsController {
   constructor(private readonly db: Database) {}
 
   @Put(':sku')
+  @Describe('putProduct', 'Make or change a product', {
+    description:
+      'Conditional like orders. A sku without a product is not tracked; stock never becomes negative.',
+    path: { sku: SKU },
+    examples: { product: { name: 'A mug', on_hand: 12 } },
+  })
+  @AnswersPut(PRODUCT)
   async put(
     @Req() request: Request,
     @Res({ passthrough: true }) response: Response,
@@ -41,6 +58,8 @@ export class ProductsController {
   }
 
   @Get(':sku')
+  @Describe('getProduct', 'Look at a product and its stock', { path: { sku: SKU } })
+  @AnswersVersion('The product.', PRODUCT)
   async find(
     @Req() request: Request,
     @Res({ passthrough: true }) response: Response,

@@ -17,7 +17,7 @@ const RAW_LIMIT_BYTES = 1024 * 1024;
 /** A deeper body would overflow the stack in canonicalisation or validation. */
 const MAX_DEPTH = 32;
 
-const BODY = Symbol('BODY');
+export const BODY = Symbol('BODY');
 /** The body is optional; an absent one becomes `{}`. */
 export const OptionalBody = () => SetMetadata(BODY, 'optional');
 /** The handler gets the raw bytes, up to 1 MiB, because a signature covers the bytes. */

@@ -1,5 +1,6 @@
 import { IsString, MaxLength } from 'class-validator';
 import type { Database } from '../../database/database.js';
+import { Doc } from '../description/input-schema.js';
 import type { ListReads } from './list-reads.js';
 import { validationFailed } from '../problems/problem.js';
 import { IsWholeNumber } from './rules.js';
@@ -18,15 +19,20 @@ const MAX_LIMIT = 100;
 
 /** The parameters of every list. */
 export class ListQuery {
+  @Doc(`1 to ${MAX_LIMIT}, ${DEFAULT_LIMIT} if left out.`)
   @MayBeAbsent()
   @IsWholeNumber(1, MAX_LIMIT)
   limit?: string;
 
+  @Doc('An id: the page goes on after it. Not together with `ending_before`.')
   @MayBeAbsent()
   @IsString()
   @MaxLength(255)
   starting_after?: string;
 
+  @Doc(
+    'An id: the page ends before it. What commits late is not there yet: see “Following a list”.',
+  )
   @MayBeAbsent()
   @IsString()
   @MaxLength(255)

@@ -7,7 +7,7 @@ import {
   type ValidationError,
 } from 'class-validator';
 import { validationFailed, type InputError } from '../problems/problem.js';
-import { isText } from './rules.js';
+import { isText, METADATA_LIMITS } from './rules.js';
 
 type Dto = new () => object;
 
@@ -139,11 +139,7 @@ export function jsonPointer(path: string, name: string): string {
   return `${path}/${name.replaceAll('~', '~0').replaceAll('/', '~1')}`;
 }
 
-const METADATA_PAIRS = 50;
-const METADATA_KEY_CHARACTERS = 40;
-const METADATA_VALUE_CHARACTERS = 500;
-
-/** `metadata`: up to 50 pairs of strings. */
+/** `metadata`: pairs of strings. */
 export function IsMetadata(): PropertyDecorator {
   return (target, member) =>
     registerDecorator({
@@ -162,15 +158,16 @@ function brokenPairs(value: unknown, path: string): InputError[] {
     return [{ pointer: path, detail: 'must be an object of strings' }];
   }
   const pairs = Object.entries(value);
-  if (pairs.length > METADATA_PAIRS)
-    return [{ pointer: path, detail: `must have at most ${METADATA_PAIRS} pairs` }];
+  const limits = METADATA_LIMITS;
+  if (pairs.length > limits.pairs)
+    return [{ pointer: path, detail: `must have at most ${limits.pairs} pairs` }];
   return pairs.flatMap(([key, text]) => {
     const pointer = jsonPointer(path, key);
-    if (!isText(key, 1, METADATA_KEY_CHARACTERS))
-      return [{ pointer, detail: `must have a key of 1 to ${METADATA_KEY_CHARACTERS} characters` }];
-    if (!isText(text, 0, METADATA_VALUE_CHARACTERS))
+    if (!isText(key, 1, limits.keyCharacters))
+      return [{ pointer, detail: `must have a key of 1 to ${limits.keyCharacters} characters` }];
+    if (!isText(text, 0, limits.valueCharacters))
       return [
-        { pointer, detail: `must be a string of at most ${METADATA_VALUE_CHARACTERS} characters` },
+        { pointer, detail: `must be a string of at most ${limits.valueCharacters} characters` },
       ];
     return [];
   });

@@ -1,4 +1,5 @@
 import type { ProblemType } from '../../idempotency/problem-types.js';
+import { exactly, text } from '../description/schema.js';
 
 export const METHOD_NOT_ALLOWED = {
   code: 'method_not_allowed',
@@ -8,6 +9,7 @@ export const METHOD_NOT_ALLOWED = {
   what: 'The path exists, but not with this method.',
   why: 'The `Allow` header lists the methods it has.',
   todo: 'Use one of those.',
+  headers: ['Allow'],
 } as const satisfies ProblemType;
 
 export const RATE_LIMITED = {
@@ -18,6 +20,7 @@ export const RATE_LIMITED = {
   what: 'Your account sent more requests than its limit. `RateLimit` on every answer says what is left.',
   why: 'The limit is checked before the idempotency key is touched, so this request did nothing. Each server counts for itself; a replay counts like any request.',
   todo: 'Wait for `Retry-After`, then send the same request with the same key.',
+  headers: ['Retry-After'],
 } as const satisfies ProblemType;
 
 export const PAYLOAD_TOO_LARGE = {
@@ -58,6 +61,17 @@ export const VALIDATION_FAILED = {
   what: 'One or more values cannot be used. `errors` names each by a JSON Pointer.',
   why: 'Nothing was stored. The key is still unused.',
   todo: 'Correct the request and send it with the same key.',
+  members: {
+    errors: {
+      type: 'array',
+      minItems: 1,
+      items: exactly({
+        pointer: text('A JSON Pointer into the body; for a query or a header, `/` and its name.'),
+        detail: text(),
+      }),
+    },
+  },
+  example: { errors: [{ pointer: '/amount', detail: 'must not be less than 1' }] },
 } as const satisfies ProblemType;
 
 export const PRECONDITION_FAILED = {
@@ -88,6 +102,7 @@ export const NOT_READY = {
   what: 'This instance is stopping and wants no more requests. Only `/health/ready` answers this.',
   why: 'It finishes what it has accepted. Another instance takes the next request.',
   todo: 'Ask again after `Retry-After`, or ask another instance.',
+  headers: ['Retry-After'],
 } as const satisfies ProblemType;
 
 export const INTERNAL_ERROR = {
@@ -98,4 +113,6 @@ export const INTERNAL_ERROR = {
   what: 'The server has a defect.',
   why: 'Our logs have the details under the `request_id`.',
   todo: 'Send the same request with the same key after `Retry-After`. That is safe whatever happened before.',
+  headers: ['Retry-After'],
+  retries: ['no', 'same_key'],
 } as const satisfies ProblemType;

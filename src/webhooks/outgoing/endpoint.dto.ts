@@ -8,13 +8,17 @@ import {
   MaxLength,
 } from 'class-validator';
 import { EVENT_TYPES, type EventType } from '../../events/event.entity.js';
+import { Doc } from '../../http/description/input-schema.js';
 
 export class CreateEndpoint {
+  @Doc(
+    'Where deliveries are sent: https, and a public address, without blanks or invisible characters.',
+  )
   @IsString()
   @MaxLength(2048)
   url: string;
 
-  /** The subscribed events; `*` means all, including those of later versions. */
+  @Doc('Which events to send; `*` is all, those of later versions included.')
   @IsArray()
   @ArrayMinSize(1)
   @ArrayMaxSize(50)
@@ -22,6 +26,3 @@ export class CreateEndpoint {
   @IsIn([...EVENT_TYPES, '*'], { each: true })
   events: (EventType | '*')[];
 }
-
-/** A rotation has an empty body. */
-export class NoMembers {}

@@ -5,14 +5,20 @@ import { Idempotent } from '../../idempotency/idempotent.interceptor.js';
 import type { Plan } from '../../idempotency/operation.js';
 import { OptionalBody } from '../../http/input/body.guard.js';
 import { Database } from '../../database/database.js';
+import { Answers, Describe, Problems, Tagged } from '../../http/description/route.js';
+import { listOf } from '../../http/description/schema.js';
 import { ListQuery, page, type List } from '../../http/input/list.js';
 import { ListReads } from '../../http/input/list-reads.js';
+import { NoMembers } from '../../http/input/no-members.js';
 import { objectNotFound } from '../../http/problems/problem.js';
 import { deliveryToWire, type Delivery, type DeliveryWire } from './delivery.entity.js';
-import { CreateEndpoint, NoMembers } from './endpoint.dto.js';
+import { DELIVERY } from './delivery.schema.js';
+import { CreateEndpoint } from './endpoint.dto.js';
 import { endpointToWire, type Endpoint, type EndpointWire } from './endpoint.entity.js';
+import { ENDPOINT, ENDPOINT_WITH_SECRET } from './endpoint.schema.js';
 import { EndpointOperation, SecretRotationOperation } from './endpoint.operations.js';
 import { deleteEndpoint, ENDPOINT_COLUMNS, findEndpoint } from './endpoint.queries.js';
+import { NOT_FOUND } from '../../idempotency/problem-types.js';
 
 /** The newest attempt of a delivery, beside the delivery itself. */
 const DELIVERIES = `(
@@ -23,6 +29,9 @@ const DELIVERIES = `(
     AND attempt.number = delivery.attempts
 ) AS deliveries`;
 
+const PATH = { id: 'The endpoint’s id.' };
+
+@Tagged('Events')
 @Controller('webhook-endpoints')
 export class EndpointsController {
   constructor(
@@ -34,6 +43,17 @@ export class EndpointsController {
 
   @Post()
   @Idempotent()
+  @Describe('createWebhookEndpoint', 'Have events delivered', {
+    description:
+      'Deliveries follow Standard Webhooks: `webhook-id` (the event’s id, the same on every try: apply each id once), `webhook-timestamp`, `webhook-signature`. They come at least once and in any order.',
+    examples: { endpoint: { url: 'https://shop.example/hooks', events: ['order.paid'] } },
+  })
+  @Answers(
+    201,
+    'Keep the secret: it is shown in this answer and its replays only.',
+    ENDPOINT_WITH_SECRET,
+    ['Location'],
+  )
   async create(@Req() request: Request, @Body() body: CreateEndpoint): Promise<Plan> {
     return this.endpoints.plan(accountIdOf(request), body);
   }
@@ -41,6 +61,13 @@ export class EndpointsController {
   @Post(':id/rotate-secret')
   @Idempotent()
   @OptionalBody()
+  @Describe('rotateWebhookSecret', 'Make a new secret, once for each key', {
+    description: 'For a day the old one signs as well.',
+    path: PATH,
+    examples: { nothing: {} },
+  })
+  @Answers(200, 'The new secret, in this answer and its replays only.', ENDPOINT_WITH_SECRET)
+  @Problems(NOT_FOUND)
   async rotate(
     @Req() request: Request,
     @Param('id') id: string,
@@ -50,6 +77,8 @@ export class EndpointsController {
   }
 
   @Get()
+  @Describe('listWebhookEndpoints', 'List the endpoints, newest first')
+  @Answers(200, 'A page.', listOf(ENDPOINT, '/webhook-endpoints'))
   async list(@Req() request: Request, @Query() query: ListQuery): Promise<List<EndpointWire>> {
     return page<Endpoint, EndpointWire>(this.lists, accountIdOf(request), query, {
       table: 'webhook_endpoints',
@@ -62,18 +91,37 @@ export class EndpointsController {
   }
 
   @Get(':id')
+  @Describe('getWebhookEndpoint', 'Look at an endpoint', { path: PATH })
+  @Answers(200, 'The endpoint.', ENDPOINT)
+  @Problems(NOT_FOUND)
   async find(@Req() request: Request, @Param('id') id: string): Promise<EndpointWire> {
     return endpointToWire(await this.endpointOf(request, id));
   }
 
   @Delete(':id')
   @HttpCode(204)
+  @Describe('deleteWebhookEndpoint', 'Have no more events delivered', {
+    description:
+      'Its secrets end at once, and what was still to be delivered to it fails. Again is 204 as well.',
+    path: PATH,
+  })
+  @Answers(204, 'It is gone.')
+  @Problems(NOT_FOUND)
   async delete(@Req() request: Request, @Param('id') id: string): Promise<void> {
     const known = await this.db.transaction((tx) => deleteEndpoint(tx, accountIdOf(request), id));
     if (!known) throw objectNotFound('webhook endpoint');
   }
 
   @Get(':id/deliveries')
+  @Describe('listDeliveries', 'List what was delivered to an endpoint, newest first', {
+    path: PATH,
+  })
+  @Answers(
+    200,
+    'A page.',
+    listOf(DELIVERY, '/webhook-endpoints/we_5a7c9e1g3i5k7m9o1q3s5u7w9a1c3e5g/deliveries'),
+  )
+  @Problems(NOT_FOUND)
   async deliveries(
     @Req() request: Request,
     @Param('id') id: string,

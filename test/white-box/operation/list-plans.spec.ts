@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import pg from 'pg';
 import { EVENT_TYPES } from '../../../src/events/event.entity.js';
-import { EXAMPLES } from '../../../src/openapi/examples.js';
+import { EVENT } from '../../../src/events/event.schema.js';
 import { send } from '../../support/raw-client.js';
 import { startService, type Service } from '../../support/service.js';
 import { until } from '../../support/until.js';
@@ -51,7 +51,7 @@ beforeAll(async () => {
     SELECT account_id, 'evt_' || n, CASE WHEN n > 20 THEN 'charge.failed' ELSE ($1::text[])[n % 6 + 1] END, 'c', $2,
       now() - interval '1 hour' + n * interval '0.1 second'
     FROM generate_series(1, ${ROWS}) AS n, (SELECT account_id ${one}) AS key`,
-    [EVENT_TYPES, JSON.stringify(EXAMPLES.event.data)],
+    [EVENT_TYPES, JSON.stringify(EVENT.example.data)],
   );
   await db.query(`
     INSERT INTO webhook_endpoints (account_id, id, url, events, created_at, deleted_at)

@@ -1,10 +1,24 @@
+import 'reflect-metadata';
 import { getMetadataStorage } from 'class-validator';
-import { elementOf } from '../http/input/validation.js';
-import { MEMBERS } from './words.members.js';
+import { elementOf } from '../input/validation.js';
 import { metadata, type Schema } from './schema.js';
 
 /** A class whose decorators check a body or a query. */
 export type Dto = new () => object;
+
+const DOC = Symbol('DOC');
+const VARIANTS = Symbol('VARIANTS');
+
+/** What a member of a request is. */
+export const Doc = (description: string): PropertyDecorator =>
+  Reflect.metadata(DOC, description) as PropertyDecorator;
+
+/** The members that each variant needs in addition to those that are always needed, by the name of the variant. */
+type Variants = Readonly<Record<string, readonly string[]>>;
+
+/** A body of which the validators alone do not say which members it needs. */
+export const Variants = (variants: Variants): ClassDecorator =>
+  Reflect.metadata(VARIANTS, variants) as ClassDecorator;
 
 /** What each validator means as JSON Schema. One that is missing here fails at boot, not in a client's hands. */
 const MEANINGS: Record<string, (constraints: readonly unknown[], member: Member) => Schema> = {
@@ -15,7 +29,12 @@ const MEANINGS: Record<string, (constraints: readonly unknown[], member: Member)
   isEmail: () => ({ type: 'string', format: 'email' }),
   matches: ([pattern]) => ({ type: 'string', pattern: (pattern as RegExp).source }),
   isIn: ([values]) => ({ type: 'string', enum: values as unknown[] }),
-  isCurrency: ([codes]) => ({ type: 'string', enum: codes as string[] }),
+  isCurrency: ([codes]) => ({
+    type: 'string',
+    enum: codes as string[],
+    description:
+      'A lower-case ISO 4217 code. Not every one: the processor must take the currency, and count it in ISO 4217’s minor unit (it does not for ISK, MGA and UGX).',
+  }),
   fitsCurrency: () => ({}), // depends on another member: said in words
   isIsoTime: () => ({
     anyOf: [
@@ -69,23 +88,17 @@ export function schemaOf(dto: Dto): Schema {
   return {
     type: 'object',
     properties: Object.fromEntries(
-      names.map((name) => [name, { ...properties[name], ...describe(dto, name) }]),
+      names.map((name) => [name, described(dto, name, properties[name])]),
     ),
     required: names.filter((name) => !optional.has(name)),
     additionalProperties: false,
   };
 }
 
-/** A body of which the decorators alone do not say which members it needs. */
-export interface Body {
-  dto: Dto;
-  /** The members that each variant needs beyond what is always needed, by the variant's name. */
-  variants?: Readonly<Record<string, readonly string[]>>;
-}
-
-/** Each variant is whole: of a bare `required`, which is shorter, client generators make `unknown`. */
-export function bodySchemaOf({ dto, variants }: Body): Schema {
+/** The schema of a body. Each variant is complete: client generators turn a bare `required`, which is shorter, into `unknown`. */
+export function bodySchemaOf(dto: Dto): Schema {
   const schema = schemaOf(dto);
+  const variants = Reflect.getMetadata(VARIANTS, dto) as Variants | undefined;
   if (!variants) return schema;
   return {
     anyOf: Object.entries(variants).map(([title, needed]) => ({
@@ -96,8 +109,14 @@ export function bodySchemaOf({ dto, variants }: Body): Schema {
   };
 }
 
-function describe(dto: Dto, name: string): Schema {
-  const description = MEMBERS[`${dto.name}.${name}`] ?? MEMBERS[name];
-  if (description === undefined) throw new Error(`${dto.name}.${name}: no words for it`);
-  return { description };
+/** Last in the schema, where a reader looks for it. */
+function described(
+  dto: Dto,
+  name: string,
+  { description: ofRule, ...schema }: Schema = {},
+): Schema {
+  const own = Reflect.getMetadata(DOC, dto.prototype as object, name) as string | undefined;
+  const description = own ?? ofRule;
+  if (description === undefined) throw new Error(`${dto.name}.${name}: has no @Doc()`);
+  return { ...schema, description };
 }

@@ -1,4 +1,4 @@
-import { oneOfTexts, type Schema } from './schema.js';
+import type { Schema } from './schema.js';
 
 interface Header {
   description: string;
@@ -8,7 +8,10 @@ interface Header {
 
 const text = (pattern: string): Schema => ({ type: 'string', pattern });
 
-/** Headers of answers. */
+/** 1 to 255 characters, bare or as a quoted string: idempotency/key-header.ts. */
+const KEY = text(String.raw`^([ !#-+\--~]{1,255}|"([ !#-\[\]-~]|\\["\\]){1,255}")$`);
+
+/** Headers of responses. */
 export const HEADERS = {
   'Request-Id': {
     description: 'The name of this very request, on every answer and in our logs.',
@@ -17,7 +20,7 @@ export const HEADERS = {
   },
   'Idempotency-Key': {
     description: 'The key that was sent, on every answer to a valid one.',
-    schema: { type: 'string', minLength: 1, maxLength: 512 },
+    schema: KEY,
     example: 'order_8472_charge_attempt_1',
   },
   'Idempotent-Replayed': {
@@ -84,44 +87,17 @@ export const HEADERS = {
 
 export type HeaderName = keyof typeof HEADERS;
 
-/** A header object that points to its component, required or not. */
-export function headerRefs(
-  required: readonly HeaderName[],
-  sometimes: readonly HeaderName[] = [],
-): Record<string, { $ref: string }> {
-  return Object.fromEntries([
-    ...sometimes.map((name) => [name, { $ref: `#/components/headers/${name}` }]),
-    ...required.map((name) => [name, { $ref: `#/components/headers/${name}-always` }]),
-  ]);
-}
-
-/** Each header twice: `required` is a property of the header object, not of its use. */
-export function headerComponents(): Record<string, object> {
-  return Object.fromEntries(
-    Object.entries(HEADERS).flatMap(([name, header]) => [
-      [name, header],
-      [`${name}-always`, { ...header, required: true }],
-    ]),
-  );
-}
-
-interface Parameter {
+/**
+ * A request header. Swagger UI sends the example unchanged, so only a required header has one: an optional one would
+ * break the request of a reader who only pressed "Execute".
+ */
+export interface Parameter {
   name: string;
   in: 'header';
   description: string;
   schema: Schema;
-}
-
-/** What a request must carry has an example; Swagger UI sends it as it is. */
-interface RequiredParameter extends Parameter {
-  required: true;
-  example: string;
-}
-
-/** What a request may carry has none: it would be sent, and break the request of a reader who only pressed "Execute". */
-interface OptionalParameter extends Parameter {
-  required?: never;
-  example?: never;
+  required?: true;
+  example?: string;
 }
 
 /** Headers of requests. */
@@ -132,7 +108,7 @@ export const REQUEST_HEADERS = {
     required: true,
     description:
       'One key per purchase; a retry reuses it; a new key is a new charge. 1 to 255 printable ASCII characters, bare (`abc-1`) or as a quoted string (`"abc-1"`, the same key). Make it when the purchase begins and keep it with the purchase: never from a clock, a price or a delivery counter.',
-    schema: { type: 'string', minLength: 1, maxLength: 512 },
+    schema: KEY,
     example: 'order_8472_charge_attempt_1',
   },
   PreferWait: {
@@ -169,23 +145,4 @@ export const REQUEST_HEADERS = {
       'The `ETag` of the version that you have, with its quotes: 304 if it is still the current one.',
     schema: { type: 'string' },
   },
-} as const satisfies Record<string, RequiredParameter | OptionalParameter>;
-
-const NETWORK_FAULTS = ['lose-request', 'lose-response'];
-const CRASHES = [
-  'crash-before-reserve',
-  'crash-after-reserve',
-  'crash-after-processor',
-  'crash-after-settle',
-];
-
-/** The faults that the lab offers on a route; a test holds the list to the lab's own. */
-export function labFault({ threeBeats }: { threeBeats: boolean }): OptionalParameter {
-  const crashes = threeBeats ? ' The others kill the server at that point.' : '';
-  return {
-    name: 'Lab-Fault',
-    in: 'header',
-    description: `Breaks this request on purpose: \`lose-request\` before anything runs, \`lose-response\` after everything has committed.${crashes} Only with LAB=1.`,
-    schema: oneOfTexts([...NETWORK_FAULTS, ...(threeBeats ? CRASHES : [])]),
-  };
-}
+} as const satisfies Record<string, Parameter>;

@@ -1,0 +1,46 @@
+import * as schema from '../http/description/schema.js';
+import type { ChargeWire } from './charge.entity.js';
+import { CHARGE_STATES } from './charge.states.js';
+
+const { orNull, text } = schema;
+
+export const CHARGE = schema.wireObject<ChargeWire>(
+  'Charge',
+  {
+    id: schema.id('ch'),
+    object: schema.constant('charge'),
+    amount: schema.amount,
+    amount_refunded: schema.count,
+    currency: schema.currency,
+    status: {
+      ...schema.oneOfTexts(Object.keys(CHARGE_STATES)),
+      description: '`pending`: the outcome is not known yet; do not ship, do not pay again.',
+    },
+    payment_method: text(),
+    description: orNull(text()),
+    receipt_email: orNull(text()),
+    order: orNull(schema.clientId),
+    metadata: schema.metadata,
+    failure_code: orNull(text()),
+    decline_code: orNull(text('Why the processor declined.')),
+    processor_reference: orNull(text('What the processor calls the payment.')),
+    created_at: schema.time,
+  },
+  {
+    id: 'ch_0q3v5k8m1n7r2s4t6u9v0a5c8e1g3i7k',
+    object: 'charge',
+    amount: 1999,
+    amount_refunded: 0,
+    currency: 'usd',
+    status: 'succeeded',
+    payment_method: 'pm_card_visa',
+    description: null,
+    receipt_email: null,
+    order: 'order_8472',
+    metadata: {},
+    failure_code: null,
+    decline_code: null,
+    processor_reference: 'pi_3k9d2m',
+    created_at: '2026-03-01T12:00:00.000Z',
+  },
+);

@@ -1,0 +1,90 @@
+import { RequestMethod, type Type } from '@nestjs/common';
+import {
+  HEADERS_METADATA,
+  METHOD_METADATA,
+  PARAMTYPES_METADATA,
+  PATH_METADATA,
+  ROUTE_ARGS_METADATA,
+} from '@nestjs/common/constants.js';
+import { RouteParamtypes } from '@nestjs/common/enums/route-paramtypes.enum.js';
+import type { ModulesContainer } from '@nestjs/core';
+import { nameOfOperation, IDEMPOTENT } from '../idempotency/idempotent.interceptor.js';
+import type { Dto } from '../http/description/input-schema.js';
+import { descriptionOf, tagOf, type Description, type Tag } from '../http/description/route.js';
+import { BODY } from '../http/input/body.guard.js';
+import { PUBLIC } from '../http/public.js';
+
+/** What the decorators of a handler say. */
+export interface Route extends Description {
+  /** Method and path template, as the idempotency engine names operations. */
+  name: string;
+  tag: Tag;
+  /** Needs no API key. */
+  isPublic: boolean;
+  /** Needs an `Idempotency-Key`. */
+  keyed: boolean;
+  query?: Dto;
+  body?: Dto;
+  bodyKind?: 'optional' | 'raw';
+  mediaType: string;
+}
+
+/** The order of the document. */
+const TAGS: readonly string[] = 'Charges Refunds Orders Products Events Keys Operation Lab'.split(
+  ' ',
+);
+const METHODS: readonly string[] = 'POST GET PUT DELETE'.split(' ');
+
+/** Every route that the modules mount. */
+export function routesIn(modules: ModulesContainer): Route[] {
+  const controllers = [...modules.values()].flatMap((module) =>
+    [...module.controllers.values()].map(({ metatype }) => metatype as Type),
+  );
+  return controllers.flatMap(routesOf).sort((a, b) => (rank(a) < rank(b) ? -1 : 1));
+}
+
+function rank({ tag, name }: Route): string {
+  const [method = '', path = ''] = name.split(' ');
+  return [TAGS.indexOf(tag), path, METHODS.indexOf(method)].join(' ');
+}
+
+function routesOf(controller: Type): Route[] {
+  const prototype = controller.prototype as Record<string, object>;
+  return Object.getOwnPropertyNames(prototype).flatMap((member) => {
+    const handler = prototype[member]!;
+    const method = read<RequestMethod>(METHOD_METADATA, handler);
+    if (member === 'constructor' || method === undefined) return [];
+    const paths = [controller, handler].map((part) => read<string>(PATH_METADATA, part) ?? '');
+    const path = paths.flatMap((part) => part.split('/').filter(Boolean)).join('/');
+    const name = nameOfOperation(RequestMethod[method], `/${path}`);
+    const tag = tagOf(handler) ?? tagOf(controller);
+    const description = descriptionOf(handler);
+    if (!description || !tag) throw new Error(`${name} needs @Describe() and @Tagged()`);
+    const headers = read<{ name: string; value: string }[]>(HEADERS_METADATA, handler) ?? [];
+    const type = headers.find((header) => header.name === 'Content-Type')?.value;
+    return {
+      ...description,
+      name,
+      tag,
+      isPublic: (read(PUBLIC, handler) ?? read(PUBLIC, controller)) === true,
+      keyed: read(IDEMPOTENT, handler) === true,
+      query: declared(controller, member, RouteParamtypes.QUERY),
+      body: declared(controller, member, RouteParamtypes.BODY),
+      bodyKind: read<'optional' | 'raw'>(BODY, handler),
+      mediaType: type?.split(';')[0] ?? 'application/json',
+    };
+  });
+}
+
+/** The class that checks a handler's `@Query()` or `@Body()`. Nest keeps these under names such as `4:1`: kind and position. */
+function declared(controller: Type, member: string, kind: RouteParamtypes): Dto | undefined {
+  const args = Reflect.getMetadata(ROUTE_ARGS_METADATA, controller, member) as object | undefined;
+  const found = Object.keys(args ?? {}).find((key) => key.startsWith(`${kind}:`));
+  const prototype = controller.prototype as object;
+  const types = Reflect.getMetadata(PARAMTYPES_METADATA, prototype, member) as Dto[];
+  return found === undefined ? undefined : types[Number(found.split(':')[1])];
+}
+
+function read<Value>(key: string | symbol, target: object): Value | undefined {
+  return Reflect.getMetadata(key, target) as Value | undefined;
+}
