@@ -1,7 +1,7 @@
 import { Problem } from '../http/problems/problem.js';
 import type { ProblemType } from '../idempotency/problem-types.js';
 import { id, text } from '../http/description/schema.js';
-import { NAMES_RESOURCE } from '../http/resource-link.js';
+import { EXAMPLE_CHARGE } from '../processor/processor.problems.js';
 
 export const CARD_DECLINED = {
   code: 'card_declined',
@@ -14,7 +14,7 @@ export const CARD_DECLINED = {
   members: { decline_code: text('As the processor says it.'), charge: id('ch') },
   example: {
     decline_code: 'insufficient_funds',
-    charge: NAMES_RESOURCE.example.resource.id,
+    charge: EXAMPLE_CHARGE.id,
   },
 } as const satisfies ProblemType;
 
@@ -29,7 +29,7 @@ export const CHARGE_FAILED = {
   members: { failure_code: text(), charge: id('ch') },
   example: {
     failure_code: 'insufficient_inventory',
-    charge: NAMES_RESOURCE.example.resource.id,
+    charge: EXAMPLE_CHARGE.id,
   },
 } as const satisfies ProblemType;
 

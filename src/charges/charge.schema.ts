@@ -1,4 +1,5 @@
 import * as schema from '../http/description/schema.js';
+import { amountSchema, currencySchema } from '../money/amounts.js';
 import type { ChargeWire } from './charge.entity.js';
 import { CHARGE_STATES } from './charge.states.js';
 
@@ -9,9 +10,9 @@ export const CHARGE = schema.wireObject<ChargeWire>(
   {
     id: schema.id('ch'),
     object: schema.constant('charge'),
-    amount: schema.amount,
+    amount: amountSchema,
     amount_refunded: schema.count,
-    currency: schema.currency,
+    currency: currencySchema,
     status: {
       ...schema.oneOfTexts(Object.keys(CHARGE_STATES)),
       description: '`pending`: the outcome is not known yet; do not ship, do not pay again.',

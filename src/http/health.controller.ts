@@ -33,8 +33,8 @@ export class HealthController {
    * one, every instance would leave the load balancer at once, although lookups and replays need only the database.
    */
   @Get('ready')
-  @Describe('ready', 'A charge can be made')
-  @Answers(200, 'It can.', HEALTH)
+  @Describe('ready', 'This process accepts work')
+  @Answers(200, 'It does.', HEALTH)
   @Problems(NOT_READY, DATABASE_UNAVAILABLE)
   async ready(): Promise<{ status: 'ok' }> {
     if (this.draining.started) throw notReady(NOT_READY, 'this process is stopping');

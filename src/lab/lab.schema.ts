@@ -1,4 +1,5 @@
 import * as schema from '../http/description/schema.js';
+import { amountSchema, currencySchema } from '../money/amounts.js';
 import type { NaiveCharges } from './naive-charges.js';
 
 const { count, exactly } = schema;
@@ -8,8 +9,8 @@ export const NAIVE_CHARGE = schema.wireObject<Awaited<ReturnType<NaiveCharges['c
   {
     id: schema.id('ch'),
     object: schema.constant('naive_charge'),
-    amount: schema.amount,
-    currency: schema.currency,
+    amount: amountSchema,
+    currency: currencySchema,
     status: schema.constant('succeeded'),
     payment_method: schema.text(),
     processor_reference: schema.text(),

@@ -4,11 +4,18 @@ import { CURRENCIES, isCurrency, stepOf } from './currencies.js';
 /** The largest amount, in minor units: Stripe's own limit. */
 export const MAX_AMOUNT = 99_999_999;
 
+/** As JSON Schema: of the responses. */
+export const amountSchema = { type: 'integer', minimum: 1, maximum: MAX_AMOUNT } as const;
+export const currencySchema = { type: 'string', pattern: '^[a-z]{3}$' } as const;
+
+const CURRENCY_DESCRIPTION =
+  'A lower-case ISO 4217 code. Not every one: the processor must take the currency, and count it in ISO 4217’s minor unit (it does not for ISK, MGA and UGX).';
+
 /** A lower-case ISO 4217 code of a currency that the processor counts as ISO 4217 does. */
 export function IsCurrency(): PropertyDecorator {
   return ValidateBy({
     name: 'isCurrency',
-    constraints: [CURRENCIES],
+    constraints: [CURRENCIES, CURRENCY_DESCRIPTION],
     validator: {
       validate: isCurrency,
       defaultMessage: () =>

@@ -3,6 +3,7 @@ import { IdempotencyKeysController } from '../idempotency/idempotency-keys.contr
 import { Answers, Describe, Problems, Tagged } from '../http/description/route.js';
 import * as schema from '../http/description/schema.js';
 import { RESOURCE_LINK } from '../http/resource-link.js';
+import { EXAMPLE_CHARGE } from '../processor/processor.problems.js';
 import { NOT_FOUND } from '../idempotency/problem-types.js';
 
 // The engine imports nothing of ours, so this file decorates its route.
@@ -43,7 +44,7 @@ const IDEMPOTENCY_KEY = schema.wireObject<KeyState>(
     operation: 'POST /charges',
     state: 'completed',
     status: 201,
-    resource: RESOURCE_LINK.example,
+    resource: EXAMPLE_CHARGE,
     attempts: 1,
     needs_attention: false,
     first_seen_at: '2026-03-01T12:00:00.000Z',

@@ -23,9 +23,10 @@ import {
   DATABASE_UNAVAILABLE,
   OUTCOME_UNKNOWN,
 } from '../idempotency/problem-types.js';
-import { NAMES_RESOURCE } from '../http/resource-link.js';
+import { namesResource } from '../http/resource-link.js';
 import { ORDER_ALREADY_PAID, ORDER_CANCELED } from '../orders/order.problems.js';
 import {
+  EXAMPLE_CHARGE,
   PAYMENT_PENDING,
   PROCESSOR_OUTCOME_UNKNOWN,
   PROCESSOR_UNAVAILABLE,
@@ -57,7 +58,7 @@ const TYPES = [
   IDEMPOTENCY_KEY_INVALID,
   IDEMPOTENCY_KEY_REUSED,
   IDEMPOTENCY_REQUEST_IN_PROGRESS,
-  { ...IDEMPOTENCY_KEY_EXPIRED, ...NAMES_RESOURCE },
+  { ...IDEMPOTENCY_KEY_EXPIRED, ...namesResource(EXAMPLE_CHARGE) },
   VALIDATION_FAILED,
   PRECONDITION_FAILED,
   PRECONDITION_REQUIRED,

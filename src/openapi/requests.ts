@@ -1,8 +1,28 @@
-import { REQUEST_HEADERS, type Parameter } from '../http/description/headers.js';
+import { KEY, type Parameter } from '../http/description/headers.js';
 import { schemaOf } from '../http/description/input-schema.js';
 import { oneOfTexts, ref } from '../http/description/schema.js';
 import { PROCESSOR_UNAVAILABLE } from '../processor/processor.problems.js';
 import type { Route } from './routes.js';
+import { RULE } from './words.js';
+
+/** Headers of the requests of an `@Idempotent()` route. */
+const KEYED_HEADERS: readonly Parameter[] = [
+  {
+    name: 'Idempotency-Key',
+    in: 'header',
+    required: true,
+    description: `${RULE} 1 to 255 printable ASCII characters, bare (\`abc-1\`) or as a quoted string (\`"abc-1"\`, the same key). Make it when the purchase begins and keep it with the purchase: never from a clock, a price or a delivery counter.`,
+    schema: KEY,
+    example: 'order_8472_charge_attempt_1',
+  },
+  {
+    name: 'Prefer',
+    in: 'header',
+    description:
+      '`wait=<seconds>`, up to 30: how long a duplicate waits for the answer of the first request (5 s by default), instead of 409 `idempotency_request_in_progress`.',
+    schema: { type: 'string' },
+  },
+];
 
 export function parametersOf(method: string, route: Route, hasLab: boolean): object[] {
   const inPath = Object.entries(route.path ?? {}).map(([name, variable]) => ({
@@ -16,11 +36,10 @@ export function parametersOf(method: string, route: Route, hasLab: boolean): obj
   const inQuery = Object.entries(query.properties ?? {}).map(
     ([name, { description, ...schema }]) => ({ name, in: 'query', description, schema }),
   );
-  const { IdempotencyKey, PreferWait } = REQUEST_HEADERS;
   return [
     ...inPath,
     ...inQuery,
-    ...(route.keyed ? [IdempotencyKey, PreferWait] : []),
+    ...(route.keyed ? KEYED_HEADERS : []),
     ...route.headers,
     ...(hasLab && method !== 'GET' ? [labFault(route)] : []),
   ];

@@ -10,7 +10,7 @@ import { RouteParamtypes } from '@nestjs/common/enums/route-paramtypes.enum.js';
 import type { ModulesContainer } from '@nestjs/core';
 import { nameOfOperation, IDEMPOTENT } from '../idempotency/idempotent.interceptor.js';
 import type { Dto } from '../http/description/input-schema.js';
-import { descriptionOf, tagOf, type Description, type Tag } from '../http/description/route.js';
+import { descriptionOf, tagOf, type Description } from '../http/description/route.js';
 import { BODY } from '../http/input/body.guard.js';
 import { PUBLIC } from '../http/public.js';
 
@@ -18,7 +18,7 @@ import { PUBLIC } from '../http/public.js';
 export interface Route extends Description {
   /** Method and path template, as the idempotency engine names operations. */
   name: string;
-  tag: Tag;
+  tag: string;
   /** Needs no API key. */
   isPublic: boolean;
   /** Needs an `Idempotency-Key`. */

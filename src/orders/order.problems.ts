@@ -2,8 +2,8 @@ import { isCurrency, stepOf } from '../money/currencies.js';
 import { Problem, validationFailed } from '../http/problems/problem.js';
 import { type Order } from './order.entity.js';
 import type { ProblemType } from '../idempotency/problem-types.js';
-import { PAYMENT_PENDING } from '../processor/processor.problems.js';
-import { linkTo, NAMES_RESOURCE } from '../http/resource-link.js';
+import { EXAMPLE_CHARGE, PAYMENT_PENDING } from '../processor/processor.problems.js';
+import { linkTo, namesResource } from '../http/resource-link.js';
 
 export const ORDER_ALREADY_PAID = {
   code: 'order_already_paid',
@@ -13,7 +13,7 @@ export const ORDER_ALREADY_PAID = {
   what: 'The order has its one payment: `resource`.',
   why: 'A unique index allows one live charge for each order, whatever the key, client or server.',
   todo: 'Look at `resource`. There is nothing left to pay.',
-  ...NAMES_RESOURCE,
+  ...namesResource(EXAMPLE_CHARGE),
 } as const satisfies ProblemType;
 
 export const ORDER_CANCELED = {
@@ -24,7 +24,7 @@ export const ORDER_CANCELED = {
   what: 'A canceled order is neither charged nor changed.',
   why: 'Cancellation is final.',
   todo: 'Create a new order.',
-  ...NAMES_RESOURCE,
+  ...namesResource(EXAMPLE_CHARGE),
 } as const satisfies ProblemType;
 
 /** Why an order can be neither changed, canceled nor charged now; undefined if it can. */

@@ -1,4 +1,5 @@
 import * as schema from '../http/description/schema.js';
+import { amountSchema, currencySchema } from '../money/amounts.js';
 import { MAX_AMOUNT } from '../money/amounts.js';
 import { MAX_ITEMS, MAX_QUANTITY } from './order.dto.js';
 import type { OrderWire } from './order.entity.js';
@@ -11,8 +12,8 @@ export const ORDER = schema.wireObject<OrderWire>(
     id: schema.clientId,
     object: schema.constant('order'),
     status: schema.oneOfTexts(['open', 'paid', 'canceled']),
-    currency: schema.currency,
-    total: schema.amount,
+    currency: currencySchema,
+    total: amountSchema,
     items: {
       type: 'array',
       minItems: 1,

@@ -1,6 +1,9 @@
 import type { ProblemType } from '../idempotency/problem-types.js';
 import { id } from '../http/description/schema.js';
-import { NAMES_RESOURCE } from '../http/resource-link.js';
+import { linkTo, namesResource } from '../http/resource-link.js';
+
+/** In the examples of the API's description. */
+export const EXAMPLE_CHARGE = linkTo('charge', 'ch_0q3v5k8m1n7r2s4t6u9v0a5c8e1g3i7k');
 
 const REFUND = { ...id('re'), description: 'On refunds.' };
 /** The lab's naive lane says "no": without a key no retry is safe. */
@@ -14,7 +17,7 @@ export const PAYMENT_PENDING = {
   what: 'A charge or refund whose outcome is not known yet blocks this request: `resource`.',
   why: 'Until it has ended, a second one could pay or refund twice.',
   todo: 'Send the same request after `Retry-After`. The key is still unused.',
-  ...NAMES_RESOURCE,
+  ...namesResource(EXAMPLE_CHARGE),
   headers: ['Retry-After'],
 } as const satisfies ProblemType;
 
@@ -29,7 +32,7 @@ export const PROCESSOR_OUTCOME_UNKNOWN = {
   retries: RETRIES,
   members: { charge: id('ch') },
   optional: { refund: REFUND },
-  example: { charge: NAMES_RESOURCE.example.resource.id },
+  example: { charge: EXAMPLE_CHARGE.id },
   headers: ['Retry-After'],
 } as const satisfies ProblemType;
 
@@ -46,6 +49,6 @@ export const PROCESSOR_UNAVAILABLE = {
     charge: { ...id('ch'), description: 'Not on the lab’s ledger.' },
     refund: REFUND,
   },
-  example: { charge: NAMES_RESOURCE.example.resource.id },
+  example: { charge: EXAMPLE_CHARGE.id },
   headers: ['Retry-After'],
 } as const satisfies ProblemType;

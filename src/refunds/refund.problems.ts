@@ -1,9 +1,9 @@
 import type { ResourceLink } from '../idempotency/errors.js';
 import { Problem } from '../http/problems/problem.js';
 import type { ProblemType } from '../idempotency/problem-types.js';
-import { PAYMENT_PENDING } from '../processor/processor.problems.js';
+import { EXAMPLE_CHARGE, PAYMENT_PENDING } from '../processor/processor.problems.js';
 import { id, text } from '../http/description/schema.js';
-import { NAMES_RESOURCE } from '../http/resource-link.js';
+import { namesResource } from '../http/resource-link.js';
 
 export const REFUND_EXCEEDS_CHARGE = {
   code: 'refund_exceeds_charge',
@@ -13,7 +13,7 @@ export const REFUND_EXCEEDS_CHARGE = {
   what: 'The amount is more than the part of the charge that has not been refunded.',
   why: 'Simultaneous refunds together never return more than the charge took.',
   todo: 'Look at `amount` and `amount_refunded` of the charge.',
-  ...NAMES_RESOURCE,
+  ...namesResource(EXAMPLE_CHARGE),
 } as const satisfies ProblemType;
 
 export const CHARGE_NOT_REFUNDABLE = {
@@ -24,7 +24,7 @@ export const CHARGE_NOT_REFUNDABLE = {
   what: 'The charge took no money.',
   why: 'Only a succeeded charge can be refunded.',
   todo: 'Look at the charge.',
-  ...NAMES_RESOURCE,
+  ...namesResource(EXAMPLE_CHARGE),
 } as const satisfies ProblemType;
 
 export const REFUND_FAILED = {
@@ -39,7 +39,7 @@ export const REFUND_FAILED = {
   example: {
     failure_code: 'charge_disputed',
     refund: 're_2b4d6f8h0j1l3n5p7r9t1v0a2c4e6g8i',
-    charge: NAMES_RESOURCE.example.resource.id,
+    charge: EXAMPLE_CHARGE.id,
   },
 } as const satisfies ProblemType;
 

@@ -1,4 +1,5 @@
 import * as schema from '../http/description/schema.js';
+import { amountSchema, currencySchema } from '../money/amounts.js';
 import { REFUND_STATES, type RefundWire } from './refund.entity.js';
 
 const { orNull, text } = schema;
@@ -9,8 +10,8 @@ export const REFUND = schema.wireObject<RefundWire>(
     id: schema.id('re'),
     object: schema.constant('refund'),
     charge: schema.id('ch'),
-    amount: schema.amount,
-    currency: schema.currency,
+    amount: amountSchema,
+    currency: currencySchema,
     status: schema.oneOfTexts(Object.keys(REFUND_STATES)),
     reason: orNull(text()),
     failure_code: orNull(text()),

@@ -9,7 +9,7 @@ interface Header {
 const text = (pattern: string): Schema => ({ type: 'string', pattern });
 
 /** 1 to 255 characters, bare or as a quoted string: idempotency/key-header.ts. */
-const KEY = text(String.raw`^([ !#-+\--~]{1,255}|"([ !#-\[\]-~]|\\["\\]){1,255}")$`);
+export const KEY = text(String.raw`^([ !#-+\--~]{1,255}|"([ !#-\[\]-~]|\\["\\]){1,255}")$`);
 
 /** Headers of responses. */
 export const HEADERS = {
@@ -21,7 +21,7 @@ export const HEADERS = {
   'Idempotency-Key': {
     description: 'The key that was sent, on every answer to a valid one.',
     schema: KEY,
-    example: 'order_8472_charge_attempt_1',
+    example: 'order_8472_attempt_1',
   },
   'Idempotent-Replayed': {
     description: 'There unless this very request made the answer.',
@@ -48,7 +48,7 @@ export const HEADERS = {
   Location: {
     description: 'The path of the object that was made.',
     schema: text('^/'),
-    example: '/charges/ch_0q3v5k8m1n7r2s4t6u9w0a5c8e1g3i7k',
+    example: '/webhook-endpoints/we_5a7c9e1g3i5k7m9o1q3s5u7w9a1c3e5g',
   },
   ETag: {
     description:
@@ -100,24 +100,8 @@ export interface Parameter {
   example?: string;
 }
 
-/** Headers of requests. */
+/** Headers of requests, without those of an `@Idempotent()` route. */
 export const REQUEST_HEADERS = {
-  IdempotencyKey: {
-    name: 'Idempotency-Key',
-    in: 'header',
-    required: true,
-    description:
-      'One key per purchase; a retry reuses it; a new key is a new charge. 1 to 255 printable ASCII characters, bare (`abc-1`) or as a quoted string (`"abc-1"`, the same key). Make it when the purchase begins and keep it with the purchase: never from a clock, a price or a delivery counter.',
-    schema: KEY,
-    example: 'order_8472_charge_attempt_1',
-  },
-  PreferWait: {
-    name: 'Prefer',
-    in: 'header',
-    description:
-      '`wait=<seconds>`, up to 30: how long a duplicate waits for the answer of the first request (5 s by default), instead of 409 `idempotency_request_in_progress`.',
-    schema: { type: 'string' },
-  },
   IfMatch: {
     name: 'If-Match',
     in: 'header',

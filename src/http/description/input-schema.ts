@@ -29,11 +29,10 @@ const MEANINGS: Record<string, (constraints: readonly unknown[], member: Member)
   isEmail: () => ({ type: 'string', format: 'email' }),
   matches: ([pattern]) => ({ type: 'string', pattern: (pattern as RegExp).source }),
   isIn: ([values]) => ({ type: 'string', enum: values as unknown[] }),
-  isCurrency: ([codes]) => ({
+  isCurrency: ([codes, description]) => ({
     type: 'string',
     enum: codes as string[],
-    description:
-      'A lower-case ISO 4217 code. Not every one: the processor must take the currency, and count it in ISO 4217’s minor unit (it does not for ISK, MGA and UGX).',
+    description: String(description),
   }),
   fitsCurrency: () => ({}), // depends on another member: said in words
   isIsoTime: () => ({

@@ -8,9 +8,6 @@ import type { Content, Schema } from './schema.js';
 // What a route promises, written at its handler. The OpenAPI document is made from this, from Nest's own decorators and
 // from those of class-validator: src/openapi/route.ts.
 
-export type Tag =
-  'Charges' | 'Refunds' | 'Orders' | 'Products' | 'Keys' | 'Events' | 'Operation' | 'Lab';
-
 export interface Success extends Partial<Content> {
   status: number;
   description: string;
@@ -45,7 +42,7 @@ const DESCRIPTION = Symbol('DESCRIPTION');
 const NOTHING: Description = { id: '', summary: '', successes: [], headers: [], problems: [] };
 
 /** The section of the document that the routes of a controller belong to. */
-export const Tagged = (tag: Tag) => SetMetadata(TAG, tag);
+export const Tagged = (tag: string) => SetMetadata(TAG, tag);
 
 /** @param id names the operation in generated clients */
 export const Describe = (id: string, summary: string, words: Words = {}) =>
@@ -87,8 +84,8 @@ export const AnswersPut = (content: Content) =>
     problems: [PRECONDITION_FAILED, PRECONDITION_REQUIRED],
   });
 
-export function tagOf(controller: object): Tag | undefined {
-  return Reflect.getMetadata(TAG, controller) as Tag | undefined;
+export function tagOf(controller: object): string | undefined {
+  return Reflect.getMetadata(TAG, controller) as string | undefined;
 }
 
 export function descriptionOf(handler: object): Description | undefined {

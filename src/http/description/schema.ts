@@ -1,4 +1,3 @@
-import { MAX_AMOUNT } from '../../money/amounts.js';
 import { CLIENT_ID, METADATA_LIMITS } from '../input/rules.js';
 
 /** The part of JSON Schema 2020-12 that the OpenAPI document uses; OpenAPI 3.1 takes it unchanged. */
@@ -113,14 +112,10 @@ export const time: Schema = {
 
 export const count: Schema = { type: 'integer', minimum: 0 };
 
-export const amount: Schema = { type: 'integer', minimum: 1, maximum: MAX_AMOUNT };
-
-export const currency: Schema = { type: 'string', pattern: '^[a-z]{3}$' };
-
 export const metadata: Schema = {
   type: 'object',
   additionalProperties: { type: 'string', maxLength: METADATA_LIMITS.valueCharacters },
   propertyNames: { minLength: 1, maxLength: METADATA_LIMITS.keyCharacters },
   maxProperties: METADATA_LIMITS.pairs,
-  description: `Up to ${METADATA_LIMITS.pairs} pairs of your own. Not a place for secrets or card data.`,
+  description: `Up to ${METADATA_LIMITS.pairs} pairs of your own. Not a place for secrets or personal data.`,
 };
