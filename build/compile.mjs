@@ -12,7 +12,7 @@ import { createRequire } from 'node:module';
 import { dirname, join, relative } from 'node:path';
 
 const PROGRAMS = [
-  ...words('account api audit jobs local migrate openapi reconcile schema worker').map(
+  ...words('account api audit jobs local migrate openapi proof reconcile schema worker').map(
     (name) => `programs/${name}`,
   ),
   'sandbox/main',

@@ -1,4 +1,4 @@
-import type { Digest } from './digest.js';
+import type { Digest, KeyHistory } from './digest.js';
 import type { Finding, Rule } from './violation.js';
 
 /** How long after healing anything may be unfinished. */
@@ -27,24 +27,36 @@ export const nothingIsStuck: Rule = ({ rows, healedAt }) => {
   return findings;
 };
 
-/**
- * The time from the end of the last fault that overlapped a key to its completion, in ms: one entry for each key that a
- * fault touched.
- */
-export function recoveries({ keys, rows, faults }: Digest): { marker: string; ms: number }[] {
-  const records = new Map(
-    rows.records.map((record) => [`${record.account}/${record.key}`, record]),
-  );
-  return keys.flatMap(({ marker, attempts }) => {
-    const completedAt = records.get(marker)?.completedAt;
-    if (!completedAt) return [];
+/** Keys of which a request or the record was open while a fault was active. */
+export function touchedKeys(known: Digest): KeyHistory[] {
+  const completed = completions(known);
+  return known.keys.filter(({ marker, attempts }) => {
     const begun = Math.min(...attempts.map(({ invokedAt }) => invokedAt));
-    const touching = faults.filter(({ from, to }) => from <= completedAt && to >= begun);
-    if (touching.length === 0) return [];
-    const since = Math.max(begun, ...touching.map(({ to }) => to));
-    return [{ marker, ms: Math.max(0, completedAt - since) }];
+    const ended = attempts.map(({ endedAt }) => endedAt).filter((at) => at < Infinity);
+    const over = Math.max(completed.get(marker)?.completedAt ?? 0, ...ended);
+    return known.faults.some(({ from, to }) => from <= over && to >= begun);
   });
 }
+
+/**
+ * The time from the end of the last fault that overlapped an unfinished record to its completion, in ms: one entry for
+ * each such record.
+ */
+export function recoveries(known: Digest): { marker: string; ms: number }[] {
+  const completed = completions(known);
+  return known.keys.flatMap(({ marker }) => {
+    const { completedAt, firstSeenAt } = completed.get(marker) ?? {};
+    if (!completedAt || firstSeenAt === undefined) return [];
+    const ends = known.faults
+      .filter(({ from, to }) => from <= completedAt && to >= firstSeenAt)
+      .map(({ to }) => to);
+    if (ends.length === 0) return [];
+    return [{ marker, ms: Math.max(0, Math.round(completedAt - Math.max(...ends))) }];
+  });
+}
+
+const completions = ({ rows }: Digest) =>
+  new Map(rows.records.map((record) => [`${record.account}/${record.key}`, record]));
 
 /** @param share between 0 and 1 */
 export function percentile(values: number[], share: number): number {

@@ -20,7 +20,7 @@ export function witnessOf(known: Digest, marker: string | undefined): string {
   if (!history) return '';
   const { attempts } = history;
   const from = attempts[0]!.invokedAt;
-  const to = lastTimeOf(known, history);
+  const to = lastTimeOf(history);
   const lines: [number, string][] = [];
   for (const {
     n,
@@ -52,7 +52,7 @@ export function witnessOf(known: Digest, marker: string | undefined): string {
     .join('\n');
 }
 
-function lastTimeOf(known: Digest, { attempts }: KeyHistory): number {
+function lastTimeOf({ attempts }: KeyHistory): number {
   const ends = attempts.map(({ invokedAt, endedAt }) => (endedAt < Infinity ? endedAt : invokedAt));
   return Math.max(...ends);
 }
