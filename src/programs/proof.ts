@@ -7,6 +7,7 @@ import { check } from '../proof/checker/check.js';
 import type { Violation } from '../proof/checker/violation.js';
 import type { Journals } from '../proof/history.js';
 import { planFor } from '../proof/plan.js';
+import { runPlanted } from '../proof/planted/run.js';
 import { reportOf, summaryOf } from '../proof/report/report.js';
 import { reportPage } from '../proof/report/page.js';
 import { endWithUsage } from './run-command.js';
@@ -27,8 +28,15 @@ const args = process.argv.slice(2);
 if (args.includes('--help')) endWithUsage(USAGE, args);
 const { values, positionals } = parse();
 const programs = fileURLToPath(new URL('.', import.meta.url));
-process.exitCode = await (values.check !== undefined ? recheck(values.check) : campaign());
+process.exitCode = await main();
 process.exit();
+
+function main(): Promise<number> {
+  if (values.check !== undefined) return recheck(values.check);
+  if (!values.planted) return campaign();
+  const folder = resolve(values.out ?? '.data/proof/planted');
+  return runPlanted({ root: resolve('.'), folder, names: positionals, log: console.log });
+}
 
 async function campaign(): Promise<number> {
   const seed = Number(values.seed ?? Date.now() % 100_000);

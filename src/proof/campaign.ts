@@ -31,6 +31,8 @@ export interface CampaignOptions {
   clients?: number;
   /** Checks now and then while it runs, and ends with the first violation. */
   endEarly?: boolean;
+  /** How long after healing what follows from charges may take. Default: two minutes. */
+  effectsLimitMs?: number;
   log: (line: string) => void;
 }
 
@@ -115,7 +117,7 @@ async function judge(
   const healedAt = Date.now();
   if (foundAfterMs === undefined) {
     await workload.untilKnown(healedAt + QUIET_LIMIT_MS);
-    await untilQuiet(world, healedAt + EFFECTS_LIMIT_MS);
+    await untilQuiet(world, healedAt + (options.effectsLimitMs ?? EFFECTS_LIMIT_MS));
   }
   const final = await journals();
   const violations = check(final, foundAfterMs === undefined ? undefined : ALWAYS);
