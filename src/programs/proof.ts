@@ -28,6 +28,8 @@ const args = process.argv.slice(2);
 if (args.includes('--help')) endWithUsage(USAGE, args);
 const { values, positionals } = parse();
 const programs = fileURLToPath(new URL('.', import.meta.url));
+// Some awaited work keeps no event loop alive; without this timer Node would exit with code 13.
+setInterval(() => undefined, 1_000);
 process.exitCode = await main();
 process.exit();
 

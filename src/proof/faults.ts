@@ -10,12 +10,17 @@ import { LEASE_MS, type LinkName, type ProgramName, type World } from './world/w
 /** A fault that changes nothing for this long ends. Its cell waits for its next turn. */
 const PATIENCE_MS = 6_000;
 
+/** Each minute ends with this much time without faults, in ms. Only then can the time of a recovery be measured. */
+const CALM_MS = 12_000;
+const MINUTE_MS = 60_000;
+
 /** Injects the faults of a plan, two at a time, and counts the cells that it has hit. */
 export class Faults {
   readonly hits = new Map<string, number>();
   private readonly busy = new Set<string>();
   private deck: Cell[] = [];
   private counter = 0;
+  private readonly begun = Date.now();
 
   constructor(
     private readonly world: World,
@@ -28,13 +33,17 @@ export class Faults {
     workload.onMethod = (method) => this.count(`processor × ${method}`);
   }
 
+  private isCalm(): boolean {
+    return (Date.now() - this.begun) % MINUTE_MS > MINUTE_MS - CALM_MS;
+  }
+
   missed(): string[] {
     return [...this.hits].filter(([, hits]) => hits === 0).map(([name]) => name);
   }
 
   async run(stopping: AbortSignal): Promise<void> {
     while (!stopping.aborted) {
-      const cell = this.next();
+      const cell = this.isCalm() ? undefined : this.next();
       if (cell) await this.inject(cell, stopping);
       await delay(this.random.between(100, 1_200), undefined, { signal: stopping }).catch(
         () => undefined,

@@ -29,7 +29,8 @@ pre { background: #f7f7f7; padding: 1em; overflow: auto; font-size: 12px }
 ${faultPlot(report)}
 <h2>Recovery</h2>
 <p>From the end of the last fault that overlapped a key to its completion: median ${recovery.p50} ms, 99th percentile
-${recovery.p99} ms (limit ${recovery.limit} ms), longest ${recovery.max} ms.
+${recovery.p99} ms (limit ${recovery.limit} ms), longest ${recovery.max} ms. From reserve to outcome, faults included: median
+${report.unfinished.p50} ms, 99th percentile ${report.unfinished.p99} ms, longest ${report.unfinished.max} ms.
 ${recoveryPlot(recovery.all, recovery.limit)}
 <h2>Cells</h2>
 <p>${cells.length - missed.length} of ${cells.length} were hit. A run that misses one is invalid.

@@ -11,6 +11,8 @@ export interface Report {
   counts: Record<string, number>;
   /** In ms, for each record that a fault found unfinished. */
   recovery: { p50: number; p99: number; max: number; limit: number; all: number[] };
+  /** In ms, from the first sight of a record to its completion, faults included. */
+  unfinished: { p50: number; p99: number; max: number };
   /** With 95 % confidence at most this share of keys that a fault touches is charged twice. */
   upperBound: number;
   cells: [cell: string, hits: number][];
@@ -32,6 +34,9 @@ export function reportOf(
   const known = digest(journals);
   const touched = touchedKeys(known);
   const times = recoveries(known).map(({ ms }) => ms);
+  const ages = journals.rows.records.flatMap(({ completedAt, firstSeenAt }) =>
+    completedAt === null ? [] : [Math.round(completedAt - firstSeenAt)],
+  );
   const attempts = known.keys.flatMap((each) => each.attempts);
   const begun = Math.min(...attempts.map(({ invokedAt }) => invokedAt));
   const of = (outcome: string) => attempts.filter((each) => each.outcome === outcome).length;
@@ -63,6 +68,11 @@ export function reportOf(
       limit: journals.leaseMs + 5_000,
       all: times,
     },
+    unfinished: {
+      p50: percentile(ages, 0.5),
+      p99: percentile(ages, 0.99),
+      max: percentile(ages, 1),
+    },
     upperBound: touched.length > 0 ? RULE_OF_THREE / touched.length : 1,
     cells: hits,
     missed,
@@ -79,6 +89,7 @@ export function summaryOf({
   verdict,
   counts,
   recovery,
+  unfinished,
   upperBound,
   cells,
   missed,
@@ -91,6 +102,7 @@ export function summaryOf({
   return [
     ...lines,
     `recovery: p50 ${recovery.p50} ms, p99 ${recovery.p99} ms, max ${recovery.max} ms (limit for p99: ${recovery.limit})`,
+    `from reserve to outcome, faults included: p50 ${unfinished.p50} ms, p99 ${unfinished.p99} ms, max ${unfinished.max} ms`,
     `cells: ${hit} of ${cells.length}${missed.length > 0 ? `; not hit: ${missed.join(', ')}` : ''}`,
     `keys charged twice, upper bound at 95 %: ${upperBound.toFixed(5)}`,
     `${verdict}${violations.length > 0 ? `: ${violations.length}` : ''}`,
