@@ -1,6 +1,6 @@
 import { send } from './client.js';
 import type { Ledger, Rows } from './history.js';
-import { SKU } from './workload.js';
+import { SKU } from './purposes.js';
 import type { World } from './world/world.js';
 
 const MS = (column: string) => `(EXTRACT(EPOCH FROM ${column}) * 1000)::float8`;

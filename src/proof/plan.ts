@@ -1,5 +1,6 @@
 import type { Toxic } from './links/link.js';
-import { MISBEHAVIOURS, type CrashPoint } from './workload.js';
+import { MISBEHAVIOURS } from './purposes.js';
+import type { CrashPoint } from './workload.js';
 import type { LinkName, ProgramName } from './world/world.js';
 
 /** What a campaign must do at least once: an action at a fault point. */

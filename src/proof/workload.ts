@@ -1,35 +1,16 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { send, type Answer } from './client.js';
 import { markerOf } from './history.js';
+import { purposeOf, SKU, type Purpose } from './purposes.js';
 import type { Random } from './random.js';
 import type { Recorder } from './recorder.js';
 import type { Account, World } from './world/world.js';
-
-/** How the processor treats a payment. Those after the cards misbehave once for each key, as the sandbox documents. */
-export const MISBEHAVIOURS = [
-  'pm_lab_response_lost',
-  'pm_lab_timeout',
-  'pm_lab_unavailable_once',
-  'pm_lab_error_after_charge',
-  'pm_lab_slow',
-] as const;
-const CARDS = ['pm_card_visa', 'pm_card_mastercard', 'pm_card_visa_chargeDeclined'];
 
 /** An account works on this many keys at a time, so that requests collide. */
 const OPEN_KEYS = 3;
 /** After about this many requests a key is replaced. */
 const REQUESTS_A_KEY = 7;
 const STOCK = 1_000_000;
-export const SKU = 'proof';
-
-/** What a key is for: a path and two bodies that mean different things. */
-export interface Purpose {
-  account: Account;
-  key: string;
-  path: string;
-  bodies: [string, string];
-  method?: string;
-}
 
 /** Points at which the lab kills the API, in the header `Lab-Fault`. */
 export type CrashPoint =
@@ -119,7 +100,11 @@ export class Workload {
       // The same key names in each account: a key without its account would collide.
       const key = `k${Math.floor(this.counter++ / this.world.accounts.length)}`;
       if (!open.some((each) => each.key === key)) {
-        const purpose = await this.purpose(account, key, random);
+        const mine = this.charges.filter((each) => each.account === account.id && !each.ordered);
+        const refundable = mine.map(({ id }) => id);
+        const purpose = purposeOf(account, key, random, refundable);
+        const { order } = purpose;
+        if (order) await this.send(account, 'PUT', order.path, order.content);
         if (this.all.some((each) => each.account === account && each.key === key)) return purpose;
         this.all.push(purpose);
         open.push(purpose);
@@ -127,52 +112,6 @@ export class Workload {
       }
     }
     return random.pick(open);
-  }
-
-  private async purpose(account: Account, key: string, random: Random): Promise<Purpose> {
-    const marker = markerOf(account.id, key);
-    const kind = random.next();
-    const refundable = this.charges.filter((each) => each.account === account.id && !each.ordered);
-    if (kind < 0.12 && refundable.length > 0) {
-      const path = `/charges/${random.pick(refundable).id}/refunds`;
-      const body = (amount: number) => JSON.stringify({ amount, reason: marker });
-      return { account, key, path, bodies: [body(3), body(4)] };
-    }
-    const items = (quantity: number) => [{ sku: SKU, quantity, unit_amount: 500 }];
-    if (kind < 0.24) {
-      const body = (quantity: number) =>
-        JSON.stringify({ currency: 'usd', items: items(quantity), metadata: { marker } });
-      return { account, key, path: '/orders', bodies: [body(1), body(2)] };
-    }
-    const method = random.chance(0.35) ? random.pick(MISBEHAVIOURS) : random.pick(CARDS);
-    if (kind < 0.45) {
-      const order = `order-${Math.floor(Number(key.slice(1)) / 3)}`; // two or three keys pay one order
-      const content = {
-        currency: 'usd',
-        items: items(1),
-        metadata: { marker: `${account.id}/${order}` },
-      };
-      await this.send(account, 'PUT', `/orders/${order}`, JSON.stringify(content));
-      const body = (payment_method: string) =>
-        JSON.stringify({ payment_method, order, description: marker });
-      return {
-        account,
-        key,
-        path: '/charges',
-        method,
-        bodies: [body(method), body('pm_card_visa')],
-      };
-    }
-    const receipt = random.chance(0.6) ? { receipt_email: `${key}@shop.example` } : {};
-    const body = (amount: number) =>
-      JSON.stringify({
-        amount,
-        currency: 'usd',
-        payment_method: method,
-        description: marker,
-        ...receipt,
-      });
-    return { account, key, path: '/charges', method, bodies: [body(1_000), body(2_000)] };
   }
 
   private async invoke(

@@ -136,6 +136,8 @@ export class Link {
         if (connection.sent.length === 0)
           this.copyLater(connection, toxic === 'late' ? LATE_MS : 20);
         connection.sent = Buffer.concat([connection.sent, data]);
+        break;
+      default: // the others change the answer, or the way of the bytes
     }
     this.forward(connection.up, upstream, data);
   }
@@ -152,6 +154,7 @@ export class Link {
       case 'cut-answer':
         this.hit();
         return void client.write(data.subarray(0, data.length >> 1), connection.cut);
+      default: // the others change the request, or the way of the bytes
     }
     connection.sent = Buffer.alloc(0);
     this.forward(connection.down, client, data);
