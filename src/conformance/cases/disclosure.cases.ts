@@ -96,7 +96,7 @@ export const DISCLOSURE_CASES = cases('disclosure', {
   },
   credentials: {
     level: 'must',
-    source: rfc(9110, '17.16.4'),
+    source: rfc(9110, '17.16.1'),
     title: 'No answer shows the credentials of the request',
     costs: 'Credentials get into logs and caches.',
     async run(api) {
@@ -104,7 +104,10 @@ export const DISCLOSURE_CASES = cases('disclosure', {
       const replay = await api.send(purchase);
       for (const value of Object.values(purchase.account.headers))
         for (const part of value.split(' ').filter((each) => each.length >= 8))
-          expect(![first, answer, replay].some((each) => shows(each, part)), 'an answer shows them');
+          expect(
+            ![first, answer, replay].some((each) => shows(each, part)),
+            'an answer shows them',
+          );
     },
   },
   cache: {

@@ -1,6 +1,12 @@
 import type { Api, Changes, Purchase } from '../check/api.js';
 import { cases, draft, rfc, Skipped, STRIPE } from '../check/case.js';
-import { expect, expectRefused, expectSameBytes, expectSameStatus, isSuccess } from '../check/expect.js';
+import {
+  expect,
+  expectRefused,
+  expectSameBytes,
+  expectSameStatus,
+  isSuccess,
+} from '../check/expect.js';
 import { atPath, encode } from '../profile/body.js';
 import { headerOf, type Answer } from '../wire/answer.js';
 import { NOT_MADE, PAYS_TWICE, SUPPORT } from './costs.js';

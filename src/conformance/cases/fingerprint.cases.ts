@@ -102,10 +102,7 @@ function otherBody(change: keyof CreateOperation['changes'], what: string) {
     title: `${what} under a used key makes nothing and is not answered as a success`,
     costs: TWO_IN_ONE,
     async run(api: Api): Promise<void> {
-      const patch: Body = api.needs(
-        api.profile.create.changes[change],
-        `create.changes.${change}`,
-      );
+      const patch: Body = api.needs(api.profile.create.changes[change], `create.changes.${change}`);
       const purchase = api.purchase();
       await refused(api, { body: api.changed(purchase, patch) }, purchase);
     },

@@ -1,7 +1,13 @@
 import { createHash, randomUUID } from 'node:crypto';
 import type { Api } from '../check/api.js';
 import { cases, draft, rfc, Skipped } from '../check/case.js';
-import { expect, expectOwnObjects, expectRefused, expectReplay, isSuccess } from '../check/expect.js';
+import {
+  expect,
+  expectOwnObjects,
+  expectRefused,
+  expectReplay,
+  isSuccess,
+} from '../check/expect.js';
 import { NoAnswer } from '../wire/answer.js';
 import { PAYS_TWICE, TWO_IN_ONE } from './costs.js';
 

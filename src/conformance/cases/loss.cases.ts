@@ -2,7 +2,13 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Api, Purchase } from '../check/api.js';
 import { cases, draft, rfc, STRIPE } from '../check/case.js';
 import type { Sending } from '../check/exchange.js';
-import { expect, expectRefused, expectReplay, expectSameBytes, isSuccess } from '../check/expect.js';
+import {
+  expect,
+  expectRefused,
+  expectReplay,
+  expectSameBytes,
+  isSuccess,
+} from '../check/expect.js';
 import { NoAnswer } from '../wire/answer.js';
 import { NOT_MADE, PAYS_TWICE, WRONG_ANSWER } from './costs.js';
 
@@ -13,7 +19,11 @@ export const LOSS_CASES = cases('loss', {
   'hang-up': lostOnce('The client closes before the answer', 'closed before the answer', close),
   reset: lostOnce('The client resets the connection before the answer', 'reset', reset),
   'in-answer': lostOnce('The client closes inside the answer', 'closed in the answer', inAnswer),
-  'after-answer': lostOnce('The client resets after the answer has begun', 'reset in the answer', resetInAnswer),
+  'after-answer': lostOnce(
+    'The client resets after the answer has begun',
+    'reset in the answer',
+    resetInAnswer,
+  ),
   'half-close': lostOnce('The client stops sending, then leaves', 'half-closed', halfClose),
   twice: {
     level: 'must',

@@ -2,7 +2,7 @@ import type { Api, Purchase } from '../check/api.js';
 import { cases, draft, Skipped } from '../check/case.js';
 import { expect, expectRefused, expectReplay, isSuccess } from '../check/expect.js';
 import { withReference } from '../profile/body.js';
-import { NOT_MADE, OTHER_CUSTOMER, PAYS_TWICE, TWO_IN_ONE, WRONG_ANSWER } from './costs.js';
+import { NOT_MADE, PAYS_TWICE, TWO_IN_ONE, WRONG_ANSWER } from './costs.js';
 
 export const SCOPE_CASES = cases('scope', {
   'account-own-object': {

@@ -132,7 +132,9 @@ export async function releaseTogether(
   await new Promise((resolve) => setTimeout(resolve, BEFORE_LAST_BYTE_MS));
   await Promise.all(opened.map((each) => each.sendAll()));
   return Promise.all(
-    sendings.map((each) => (each instanceof Sending ? each.answer().catch(asNoAnswer) : each)),
+    sendings.map(async (each) =>
+      each instanceof Sending ? each.answer().catch(asNoAnswer) : each,
+    ),
   );
 }
 

@@ -131,7 +131,7 @@ function plainContent(
 
 function chunksOf(bytes: Buffer, start: number): Content | undefined {
   const chunks: Buffer[] = [];
-  for (let at = start; ; ) {
+  for (let at = start; ;) {
     const lineEnd = bytes.indexOf('\r\n', at);
     if (lineEnd < 0) return undefined;
     const size = parseInt(bytes.toString('latin1', at, lineEnd), 16);

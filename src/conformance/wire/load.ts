@@ -16,6 +16,8 @@ export class Load {
   requests = 0;
   /** The most requests that were open at one time. */
   peak = 0;
+  /** A request was refused because of the cap. */
+  exhausted = false;
   private open = 0;
   private readonly waiting: (() => void)[] = [];
   private nextAt = 0;
@@ -29,8 +31,10 @@ export class Load {
    */
   async enter(count = 1): Promise<() => void> {
     const { maxRequests, maxConcurrency, requestsPerSecond } = this.limits;
-    if (this.requests + count > maxRequests)
+    if (this.requests + count > maxRequests) {
+      this.exhausted = true;
       throw new CapReached(`the cap of ${maxRequests} requests is reached`);
+    }
     this.requests += count;
     while (this.open > 0 && this.open + count > maxConcurrency)
       await new Promise<void>((resolve) => this.waiting.push(resolve));
