@@ -62,8 +62,8 @@ export const CONCURRENCY_CASES = [
         const { purchase, outcomes } = await raced(api);
         const retries = [await api.settle(purchase), await api.settle(purchase)];
         expect(retries.every(isSuccess), `a retry gets ${listed(retries)}`);
-        expectOneObject(api, [...outcomes, ...retries]);
         await api.expectMade([purchase, 1]);
+        expectOneObject(api, [...outcomes, ...retries]);
       },
     },
     'retry-after': {
@@ -188,8 +188,8 @@ export const CONCURRENCY_CASES = [
         const two = { ...api.purchase(api.secondAccount), key: one.key };
         await api.race([one, two, one, two].map((purchase) => ({ purchase })));
         const answers = [await api.settle(one), await api.settle(two)];
-        expectOwnObjects(api, answers);
         await api.expectMade([one, 1], [two, 1]);
+        expectOwnObjects(api, answers);
       },
     },
     replays: {
@@ -200,11 +200,11 @@ export const CONCURRENCY_CASES = [
       async run(api) {
         const purchase = api.purchase();
         const first = await api.make(purchase);
-        const outcomes = await api.race(copies(api, purchase, api.racers));
+        const outcomes = await api.race(copies(purchase, api.racers));
+        await api.expectMade([purchase, 1]);
         const failed = outcomes.filter((each) => !isSuccess(each));
         expect(failed.length === 0, `${failed.length} get ${listed(failed)}`);
         expectOneObject(api, [first, ...outcomes]);
-        await api.expectMade([purchase, 1]);
       },
     },
     'kept-connection': {
@@ -215,8 +215,8 @@ export const CONCURRENCY_CASES = [
       async run(api) {
         const purchase = api.purchase();
         const [first, ...replays] = await api.repeatOnConnection(purchase, 4, 'in turn');
-        for (const replay of replays) expectReplay(api, first!, replay);
         await api.expectMade([purchase, 1]);
+        for (const replay of replays) expectReplay(api, first!, replay);
       },
     },
     pipelined: {
@@ -237,10 +237,10 @@ export const CONCURRENCY_CASES = [
 
 async function raced(api: Api, count = api.racers) {
   const purchase = api.purchase();
-  return { purchase, outcomes: await api.race(copies(api, purchase, count)) };
+  return { purchase, outcomes: await api.race(copies(purchase, count)) };
 }
 
-function copies(_: Api, purchase: Purchase, count: number) {
+function copies(purchase: Purchase, count: number) {
   return Array.from({ length: count }, () => ({ purchase }));
 }
 

@@ -18,8 +18,9 @@ export const EXPIRY_CASES = cases('expiry', {
       const purchase = api.purchase();
       const first = await api.make(purchase);
       await wait(0.6 * lifeOf(api));
-      expectReplay(api, first, await api.send(purchase));
+      const replay = await api.send(purchase);
       await api.expectMade([purchase, 1]);
+      expectReplay(api, first, replay);
     },
   },
   expired: {

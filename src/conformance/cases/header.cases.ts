@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import type { Api } from '../check/api.js';
 import { cases, draft, rfc, Skipped, STRIPE } from '../check/case.js';
-import { expect, expectOwnObjects, expectRefused, isSuccess } from '../check/expect.js';
+import { expect, expectRefused, isSuccess } from '../check/expect.js';
+import { neverOne, ownObjects } from './several-keys.js';
 import { KEY_SYNTAX_CASES } from './key-syntax.cases.js';
 import { PAYS_TWICE, TWO_IN_ONE } from './costs.js';
 
@@ -65,7 +66,7 @@ export const HEADER_CASES = [
       source: draft('2.2'),
       title: 'Two purchases with empty keys are not one',
       costs: TWO_IN_ONE,
-      run: (api) => neverOne(api, '', ''),
+      run: (api) => neverOne(api, ['', '']),
     },
     longest: {
       level: 'must',
@@ -87,13 +88,7 @@ export const HEADER_CASES = [
       costs: TWO_IN_ONE,
       async run(api) {
         const start = randomUUID();
-        const [one, two] = ['1', '2'].map((end) => ({
-          ...api.purchase(),
-          key: longKey(api, end, start),
-        }));
-        const answers = [await api.make(one!), await api.make(two!)];
-        expectOwnObjects(api, answers);
-        await api.expectMade([one!, 1], [two!, 1]);
+        await ownObjects(api, [longKey(api, '1', start), longKey(api, '2', start)]);
       },
     },
     'too-long': {
@@ -110,7 +105,7 @@ export const HEADER_CASES = [
       costs: TWO_IN_ONE,
       async run(api) {
         const cut = longKey(api, '-');
-        await neverOne(api, `${cut}1`, `${cut}2`);
+        await neverOne(api, [`${cut}1`, `${cut}2`]);
       },
     },
     'two-lines': {
@@ -205,18 +200,6 @@ async function refusedKey(api: Api, key: string): Promise<void> {
   const answer = await api.send(purchase, { key });
   expectRefused(answer, 'the key');
   await api.expectMade([purchase, 0]);
-}
-
-/** Two purchases under two values: each is refused, or made by itself. */
-async function neverOne(api: Api, first: string, second: string): Promise<void> {
-  const purchases = [api.purchase(), api.purchase()];
-  const keys = [first, second];
-  const answers = [];
-  for (const [i, purchase] of purchases.entries())
-    answers.push(await api.send(purchase, { key: keys[i] }));
-  expectOwnObjects(api, answers.filter(isSuccess));
-  for (const [i, purchase] of purchases.entries())
-    await api.expectMade([purchase, isSuccess(answers[i]!) ? 1 : 0]);
 }
 
 /** A key of the promised length, which a structured-field string has between its quotes. */

@@ -1,15 +1,10 @@
 import { createHash, randomUUID } from 'node:crypto';
 import type { Api } from '../check/api.js';
 import { cases, draft, rfc, Skipped } from '../check/case.js';
-import {
-  expect,
-  expectOwnObjects,
-  expectRefused,
-  expectReplay,
-  isSuccess,
-} from '../check/expect.js';
+import { expect, expectRefused, expectReplay, isSuccess } from '../check/expect.js';
 import { NoAnswer } from '../wire/answer.js';
 import { PAYS_TWICE, TWO_IN_ONE } from './costs.js';
+import { neverOne, ownObjects } from './several-keys.js';
 
 export const KEY_SYNTAX_CASES = cases('header', {
   string: {
@@ -127,15 +122,7 @@ export const KEY_SYNTAX_CASES = cases('header', {
     costs: TWO_IN_ONE,
     async run(api) {
       const end = randomUUID();
-      const purchases = ['ü', 'é'].map((letter) => ({
-        ...api.purchase(),
-        key: api.key(letter + end),
-      }));
-      const answers = [];
-      for (const purchase of purchases) answers.push(await api.send(purchase));
-      expectOwnObjects(api, answers.filter(isSuccess));
-      for (const [i, purchase] of purchases.entries())
-        await api.expectMade([purchase, isSuccess(answers[i]!) ? 1 : 0]);
+      await neverOne(api, [api.key(`ü${end}`), api.key(`é${end}`)]);
     },
   },
   control: {
@@ -160,13 +147,4 @@ export const KEY_SYNTAX_CASES = cases('header', {
 function needsStrings(api: Api): void {
   if (api.profile.promises.keySyntax === 'bare')
     throw new Skipped('quotes have no meaning in this API');
-}
-
-/** A purchase under each key; each is made. */
-async function ownObjects(api: Api, keys: string[]): Promise<void> {
-  const purchases = keys.map((key) => ({ ...api.purchase(), key }));
-  const answers = [];
-  for (const purchase of purchases) answers.push(await api.make(purchase));
-  expectOwnObjects(api, answers);
-  for (const purchase of purchases) await api.expectMade([purchase, 1]);
 }

@@ -11,7 +11,7 @@ import {
   isSuccess,
 } from '../check/expect.js';
 import { encode, escaped, MEDIA_TYPES, reordered } from '../profile/body.js';
-import { headerOf } from '../wire/answer.js';
+import { headerOf, type Answer } from '../wire/answer.js';
 import { PAYS_TWICE, WRONG_ANSWER } from './costs.js';
 
 export const REPLAY_CASES = cases('replay', {
@@ -97,8 +97,9 @@ export const REPLAY_CASES = cases('replay', {
       const purchase = api.purchase();
       const first = await api.make(purchase);
       await delay(api.profile.timing.laterSeconds * 1000);
-      expectReplay(api, first, await api.send(purchase));
+      const replay = await api.send(purchase);
       await api.expectMade([purchase, 1]);
+      expectReplay(api, first, replay);
     },
   },
   'ten-times': {
@@ -109,8 +110,10 @@ export const REPLAY_CASES = cases('replay', {
     async run(api) {
       const purchase = api.purchase();
       const first = await api.make(purchase);
-      for (let i = 0; i < 10; i += 1) expectReplay(api, first, await api.send(purchase));
+      const replays: Answer[] = [];
+      for (let i = 0; i < 10; i += 1) replays.push(await api.send(purchase));
       await api.expectMade([purchase, 1]);
+      for (const replay of replays) expectReplay(api, first, replay);
     },
   },
   'after-others': {
@@ -123,8 +126,9 @@ export const REPLAY_CASES = cases('replay', {
       const first = await api.make(purchase);
       const others = Array.from({ length: 15 }, () => api.purchase());
       for (const other of others) await api.make(other);
-      expectReplay(api, first, await api.send(purchase));
+      const replay = await api.send(purchase);
       await api.expectMade([purchase, 1], ...others.map((other): [typeof other, 1] => [other, 1]));
+      expectReplay(api, first, replay);
     },
   },
   order: {
@@ -183,8 +187,9 @@ export const REPLAY_CASES = cases('replay', {
       };
       const purchase = api.purchase();
       const first = await api.make(purchase);
-      expectReplay(api, first, await api.send(purchase, { headers }));
+      const replay = await api.send(purchase, { headers });
       await api.expectMade([purchase, 1]);
+      expectReplay(api, first, replay);
     },
   },
   charset: {
@@ -216,8 +221,9 @@ export const REPLAY_CASES = cases('replay', {
       const first = await api.make(purchase);
       const sending = await api.open(purchase, { note: 'byte by byte' });
       await sending.sendByteByByte();
-      expectReplay(api, first, await sending.answer());
+      const replay = await sending.answer();
       await api.expectMade([purchase, 1]);
+      expectReplay(api, first, replay);
     },
   },
   continue: {
@@ -258,6 +264,7 @@ async function sentTwice(api: Api, changes: () => Changes): Promise<void> {
   const purchase = api.purchase();
   const first = await api.make(purchase);
   const body = encode(purchase.body, api.profile.create.encoding);
-  expectReplay(api, first, await api.send(purchase, { body, ...changes() }));
+  const replay = await api.send(purchase, { body, ...changes() });
   await api.expectMade([purchase, 1]);
+  expectReplay(api, first, replay);
 }

@@ -40,8 +40,9 @@ export const SCOPE_CASES = cases('scope', {
       const [one, two] = twins(api);
       const first = await api.make(one);
       await api.send(two);
-      expectReplay(api, first, await api.send(one));
+      const replay = await api.send(one);
       await api.expectMade([one, 1]);
+      expectReplay(api, first, replay);
     },
   },
   operation: {
@@ -80,8 +81,9 @@ export const SCOPE_CASES = cases('scope', {
       const purchase = api.purchase();
       const first = await api.make(purchase);
       await api.send(purchase, otherOperation(api));
-      expectReplay(api, first, await api.send(purchase));
+      const replay = await api.send(purchase);
       await api.expectMade([purchase, 1]);
+      expectReplay(api, first, replay);
     },
   },
   'operation-used-first': {

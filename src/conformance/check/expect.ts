@@ -1,5 +1,5 @@
 import { headerOf, type Answer } from '../wire/answer.js';
-import type { Api, Outcome } from './api.js';
+import type { Api, Outcome, Purchase } from './api.js';
 import { Failed } from './case.js';
 
 export function isAnswer(outcome: Outcome): outcome is Answer {
@@ -8,6 +8,11 @@ export function isAnswer(outcome: Outcome): outcome is Answer {
 
 export function isSuccess(outcome: Outcome): outcome is Answer {
   return isAnswer(outcome) && outcome.status >= 200 && outcome.status < 300;
+}
+
+/** A success has made one object, a refusal none. */
+export function madeIf(purchase: Purchase, outcome: Outcome): [Purchase, number] {
+  return [purchase, isSuccess(outcome) ? 1 : 0];
 }
 
 /** @throws Failed */
@@ -25,8 +30,7 @@ export function expectSameStatus(first: Answer, replay: Answer): void {
 /** Status and the object that it names. */
 export function expectReplay(api: Api, first: Answer, replay: Answer): void {
   expectSameStatus(first, replay);
-  const [made, shown] = [api.idIn(first), api.idIn(replay)];
-  expect(made === shown, `the replay shows object ${String(shown)}, the first ${String(made)}`);
+  expect(api.idIn(first) === api.idIn(replay), 'the replay shows another object');
 }
 
 export function expectSameBytes(first: Answer, replay: Answer): void {
@@ -75,5 +79,5 @@ export function expectOwnObjects(api: Api, answers: Answer[]): void {
 /** All successes name one object. */
 export function expectOneObject(api: Api, outcomes: Outcome[]): void {
   const ids = new Set(outcomes.filter(isSuccess).map((answer) => String(api.idIn(answer))));
-  expect(ids.size === 1, `the successes name ${ids.size} objects: ${[...ids].join(', ')}`);
+  expect(ids.size === 1, `the successes name ${ids.size} objects`);
 }

@@ -3,7 +3,7 @@ import type { Result } from '../check/run.js';
 import type { Limits } from '../profile/profile.js';
 import type { Report } from './report.js';
 
-const WIDTH = { verdict: 9, level: 8, id: 36 };
+const WIDTH = { verdict: 9, level: 8, id: 38 };
 
 export function startLines(name: string, url: string, cases: number, limits: Limits): string {
   const { maxRequests, maxConcurrency, requestsPerSecond } = limits;
