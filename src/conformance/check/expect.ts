@@ -1,5 +1,5 @@
 import { headerOf, type Answer } from '../wire/answer.js';
-import type { Api, Outcome, Purchase } from './api.js';
+import type { Api, Outcome } from './api.js';
 import { Failed } from './case.js';
 
 export function isAnswer(outcome: Outcome): outcome is Answer {
@@ -8,11 +8,6 @@ export function isAnswer(outcome: Outcome): outcome is Answer {
 
 export function isSuccess(outcome: Outcome): outcome is Answer {
   return isAnswer(outcome) && outcome.status >= 200 && outcome.status < 300;
-}
-
-/** A success has made one object, a refusal none. */
-export function madeIf(purchase: Purchase, outcome: Outcome): [Purchase, number] {
-  return [purchase, isSuccess(outcome) ? 1 : 0];
 }
 
 /** @throws Failed */
