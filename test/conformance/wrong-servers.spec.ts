@@ -140,14 +140,14 @@ describe('a small server', () => {
   });
 });
 
-describe('a small server whose keys live a second', () => {
-  const profile = { ...SMALL, promises: { ...SMALL.promises, expirySeconds: 1 } };
+describe('a small server whose keys live two seconds', () => {
+  const profile = { ...SMALL, promises: { ...SMALL.promises, expirySeconds: 2 } };
 
   it.each([
     [undefined, []],
     ['a replay extends the key', ['expiry.not-extended']],
   ] as [Bug | undefined, string[]][])('with %s as its bug fails %j', async (bug, fails) => {
-    const server = await SmallServer.start(bug, 1500);
+    const server = await SmallServer.start(bug, 2000);
     expect(broken(await check(profile, server.url, '--only', 'expiry'))).toEqual(fails);
     await server.stop();
   });

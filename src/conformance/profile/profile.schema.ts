@@ -107,8 +107,8 @@ const promises = record('What the API promises where good APIs differ.', {
   errorFormat: either('The media type of errors.', ['problem+json', 'any'], 'any'),
   expirySeconds: {
     type: 'number',
-    description: 'The life of a key, if that is at most 60 s.',
-    minimum: 1,
+    description: 'The life of a key, if that is 2 to 60 s.',
+    minimum: 2,
     maximum: 60,
   },
   onExpired: either('The same request after that time.', ['new', 'refuse'], 'new'),
