@@ -1,10 +1,10 @@
 import { cp, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import ajv from 'ajv/dist/2020.js';
-import { freePort } from '../../src/local/ports.js';
 import { builtModule } from '../support/build.js';
 import { check, program, SMALL } from './conformance.support.js';
 import { SmallServer } from './small-server.js';
@@ -63,7 +63,9 @@ describe('npm run conformance', () => {
   });
 
   it('ends with 2 when the API cannot be reached', async () => {
-    const url = `http://127.0.0.1:${await freePort('127.0.0.1')}`;
+    const stopped = await SmallServer.start();
+    const { url } = stopped;
+    await stopped.stop();
     const { exitCode, output } = await check(SMALL, url);
     expect(exitCode).toBe(2);
     expect(output).toMatch(/no connection to 127\.0\.0\.1:\d+ \(ECONNREFUSED\)/);
@@ -77,6 +79,7 @@ describe('npm run conformance', () => {
       });
       response.end(JSON.stringify({ id: '1', ...body }));
     }).listen(0, '127.0.0.1');
+    await once(server, 'listening');
     const { port } = server.address() as { port: number };
     const { exitCode, output } = await check(SMALL, `http://127.0.0.1:${port}`);
     server.close();

@@ -84,7 +84,7 @@ const promises = record('What the API promises where good APIs differ.', {
   keySyntax: either('What the value of the header is.', ['bare', 'string', 'both'], 'bare'),
   keyMaxLength: { type: 'integer', description: 'The longest key, in characters.', minimum: 36 },
   onConcurrent: either('A duplicate while the first request runs.', ['wait', '409'], '409'),
-  onMismatch: either('Another body under a used key.', [422, 409, 400, 'replay'], 422),
+  onMismatch: either('Another body under a used key.', [422, 409, 400, 417, 'replay'], 422),
   sameBody: either('What makes two bodies the same.', ['json-value', 'bytes'], 'json-value'),
   onOtherOperation: either('A used key elsewhere.', ['refuse', 'independent'], 'refuse'),
   storesValidationErrors: {

@@ -73,7 +73,7 @@ export interface Promises {
   keySyntax: 'bare' | 'string' | 'both';
   keyMaxLength?: number;
   onConcurrent: 'wait' | '409';
-  onMismatch: 422 | 409 | 400 | 'replay';
+  onMismatch: 422 | 409 | 400 | 417 | 'replay';
   sameBody: 'json-value' | 'bytes';
   onOtherOperation: 'refuse' | 'independent';
   storesValidationErrors: boolean;
