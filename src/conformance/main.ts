@@ -34,7 +34,8 @@ async function main(args: string[]): Promise<number> {
     if (error instanceof ProfileError)
       return complain(`The profile cannot be used:\n${error.message}`, EXIT.couldNotRun);
     if (error instanceof CannotRun) return complain(error.message, EXIT.couldNotRun);
-    throw error;
+    // A fault of the check itself: it must not look like a failed must.
+    return complain((error as Error).stack ?? String(error), EXIT.couldNotRun);
   }
 }
 

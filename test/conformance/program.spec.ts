@@ -97,6 +97,14 @@ describe('npm run conformance', () => {
     expect(exitCode).toBe(2);
   });
 
+  it('ends when the API dies, and names the case after which it did', async () => {
+    const fragile = await SmallServer.start('dies of a number');
+    const { output, report, exitCode } = await check(SMALL, fragile.url, '--only', 'errors');
+    expect(exitCode).toBe(2);
+    expect(output).toContain('the API can no longer be reached after errors.no-server-error');
+    expect(report?.cases.at(-1)).toMatchObject({ verdict: 'skip' });
+  });
+
   it('counts a failed should only with --strict', async () => {
     const cuts = await SmallServer.start('writes the answer anew for a replay');
     const only = ['--only', 'replay.bytes'];

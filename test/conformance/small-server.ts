@@ -25,7 +25,8 @@ export type Bug =
   | 'answers before it knows the caller'
   | 'shows the first body in a refusal'
   | 'shows its stack'
-  | 'a replay extends the key';
+  | 'a replay extends the key'
+  | 'dies of a number';
 
 interface StoredAnswer {
   status: number;
@@ -139,6 +140,7 @@ export class SmallServer {
     if (!/^application\/json\b/.test(request.headers['content-type'] ?? ''))
       return { answer: problem(415, 'not JSON') };
     const text = bytes.toString();
+    if (this.has('dies of a number') && /^\d+$/.test(text)) await this.stop();
     const body = parsed(text);
     if (!body) return { answer: problem(400, this.has('shows its stack') ? stack() : 'not JSON') };
     if (this.has('ignores the key')) return { answer: await this.work(account, path, body) };

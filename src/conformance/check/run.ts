@@ -1,5 +1,6 @@
 import type { Profile } from '../profile/profile.js';
 import { NoAnswer } from '../wire/answer.js';
+import { Connection } from '../wire/connection.js';
 import { CapReached } from '../wire/load.js';
 import { Api } from './api.js';
 import { Failed, Skipped, type Case } from './case.js';
@@ -43,11 +44,23 @@ export async function runCases(
       run.stoppedBy === undefined
         ? await runCase(each, profile, session)
         : { case: each, verdict: 'skip', detail: run.stoppedBy, ms: 0, exchanges: [] };
-    if (session.load.exhausted) run.stoppedBy ??= result.detail;
+    run.stoppedBy ??= await reasonToStop(result, session);
     run.results.push(result);
     progress(result);
   }
   return run;
+}
+
+/** An API that has died, or a cap that is reached, would only make all that follows fail. */
+async function reasonToStop(result: Result, session: Session): Promise<string | undefined> {
+  if (session.load.exhausted) return result.detail;
+  if (result.verdict !== 'fail' && result.verdict !== 'mismatch') return undefined;
+  try {
+    (await Connection.open(session.target, session.timeoutMs)).close();
+    return undefined;
+  } catch {
+    return `the API can no longer be reached after ${result.case.id}`;
+  }
 }
 
 async function runCase(each: Case, profile: Profile, session: Session): Promise<Result> {

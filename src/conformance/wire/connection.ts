@@ -39,6 +39,7 @@ export class Connection {
   static async open(target: Target, timeoutMs: number): Promise<Connection> {
     // Half-open is allowed: one case stops to send and still waits for the response.
     const tcp = connectTcp({ host: target.host, port: target.port, allowHalfOpen: true });
+    tcp.on('error', () => undefined); // below TLS; the stream above reports it, too
     tcp.setNoDelay(true); // a last byte must leave when it is written
     const stream = target.tls ? connectTls({ socket: tcp, servername: nameOf(target) }) : tcp;
     const reader = new AnswerReader(stream);
