@@ -1,4 +1,4 @@
-import { cp, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
@@ -168,6 +168,16 @@ describe('the reports', () => {
     await rm(folder, { recursive: true });
     expect(output).toMatch(/^\| API 1 \| 19 \| 0 \| 0 \| 0 \| 0 \|$/m);
     expect(output).toMatch(/^\| `replay\.one-object` \| must \| .* \| yes \| \*\*no\*\* \|$/m);
+  });
+});
+
+describe('docs/conformance.md', () => {
+  it('names only cases that exist', async () => {
+    const text = await readFile('docs/conformance.md', 'utf8');
+    const { output } = await program(['--list']);
+    const named = new Set([...text.matchAll(/`([a-z]+\.[a-z-]+)`/g)].map(([, id]) => id));
+    expect(named.size).toBeGreaterThan(5);
+    expect([...named].filter((id) => !output.includes(` ${id} `))).toEqual([]);
   });
 });
 

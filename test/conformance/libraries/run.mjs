@@ -164,7 +164,7 @@ function introduction() {
   return `# What the conformance check finds at libraries
 
 Written by \`node test/conformance/libraries/run.mjs\`, which installs the libraries and runs all of it again. Each is
-mounted as its documentation shows, in an application of twenty lines (\`test/conformance/libraries/\`) that checks the
+mounted with its defaults, as its documentation or its types show, in an application of twenty lines (\`test/conformance/libraries/\`) that checks the
 credentials first and keeps its objects in memory. The profile of each says what the library promises of itself: the
 status of a mismatch, 409 or waiting, whether errors are stored. So a broken promise is one of its own.
 
