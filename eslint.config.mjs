@@ -57,7 +57,13 @@ export default tseslint.config(
     },
   },
   {
-    files: ['src/config.ts', 'src/sandbox/config.ts', 'src/programs/*.ts', 'src/local/*.ts'],
+    files: [
+      'src/config.ts',
+      'src/sandbox/config.ts',
+      'src/conformance/main.ts',
+      'src/programs/*.ts',
+      'src/local/*.ts',
+    ],
     rules: { 'no-restricted-syntax': 'off' },
   },
   {

@@ -16,6 +16,7 @@ const PROGRAMS = [
     (name) => `programs/${name}`,
   ),
   'sandbox/main',
+  'conformance/main',
 ];
 
 /** Imported by the programs in test/support/, which share one copy of each module with our programs. */
