@@ -15,6 +15,7 @@ const PROGRAMS = [
     (name) => `programs/${name}`,
   ),
   'sandbox/main',
+  'lab/program/source-lines.thread',
 ];
 
 /** What the programs of test/support/ import; they share one copy of each module with the programs. */

@@ -19,12 +19,12 @@ export type LineBody =
   | { kind: 'request'; method: string; path: string; key?: string; bytes: string; fault?: string; lost?: true }
   | { kind: 'response'; status: number; replayed: boolean; bytes: string; lost?: true }
   | { kind: 'point'; point: string; operation: string; id: string }
-  | { kind: 'statement'; sql: string; parameters: string[]; source?: Source }
-  | { kind: 'committed'; text: string; source?: Source }
+  | { kind: 'statement'; sql: string; parameters: string[]; frames: string[] }
+  | { kind: 'committed'; text: string; frames: string[] }
   | { kind: 'rolled-back'; text: string }
   | { kind: 'lease'; id: string; epoch?: number; untilMs: number; over?: true }
   | { kind: 'call'; method: string; path: string; key?: string; to: 'processor' | 'receiver'; bytes: string }
-  | { kind: 'answer'; status?: number; error?: string; from: 'processor' | 'receiver'; bytes: string }
+  | { kind: 'answer'; status?: number; error?: string; outcome?: string; from: 'processor' | 'receiver'; bytes: string }
   | { kind: 'notification'; type: string; bytes: string; lost?: true }
   | { kind: 'job'; name: string; state: 'begins' | 'ends' | 'fails' }
   | { kind: 'mail'; to: string; subject: string }

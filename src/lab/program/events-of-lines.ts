@@ -45,13 +45,13 @@ function drawn(line: JournalLine, track: Track, { sent, began }: SentRequests): 
       };
     }
     case 'statement': {
-      const { sql, parameters, source } = line;
-      return { ...arrow('statement', own, 'database', summary(sql)), detail: { sql, parameters, ...(source && { source }) } };
+      const { sql, parameters } = line;
+      return { ...arrow('statement', own, 'database', summary(sql)), detail: { sql, parameters } };
     }
     case 'committed':
       return {
         ...arrow('commit', 'database', own, line.text === 'COMMIT' ? 'COMMIT' : `COMMIT: ${line.text}`),
-        detail: { ...(line.source && { source: line.source }), faults: faultsAtCommit(line.text) },
+        detail: { faults: faultsAtCommit(line.text) },
       };
     case 'rolled-back':
       return arrow('rollback', 'database', own, line.text);
@@ -68,9 +68,9 @@ function drawn(line: JournalLine, track: Track, { sent, began }: SentRequests): 
       };
     }
     case 'answer': {
-      const { from, status, error, bytes } = line;
+      const { from, status, error, outcome, bytes } = line;
       return {
-        ...arrow('answer', from, own, error ? `no answer: ${error}` : `${status}${outcomeIn(bytes)}`),
+        ...arrow('answer', from, own, error ? `no answer: ${error}` : `${status}${outcome ? ` ${outcome}` : ''}`),
         ...(error && { lost: true }),
         detail: { bytes, ...(from === 'processor' && own === 'api' && { faults: faultsAt('after-perform') }) },
       };
@@ -143,16 +143,10 @@ function codeIn(bytes: string): string {
   return code ? ` ${code}` : status ? ` ${status}` : '';
 }
 
-function outcomeIn(bytes: string): string {
-  const decline = /"decline_code":\s*"(\w+)"/.exec(bytes)?.[1];
-  const replayed = /idempotent-replayed: true/i.test(bytes) ? ', replayed' : '';
-  const status = /"status":\s*"(\w+)"/.exec(bytes)?.[1];
-  return `${decline ? ` ${decline}` : status ? ` ${status}` : ''}${replayed}`;
-}
-
 function summary(sql: string): string {
-  const writes = [...sql.matchAll(/\b(INSERT INTO|UPDATE|DELETE FROM) (\w+)/g)];
+  const writes = [...sql.matchAll(/(?<!FOR )\b(INSERT INTO|UPDATE|DELETE FROM) (\w+)/g)];
   if (writes.length > 0) return writes.map(([, verb, table]) => `${verb?.split(' ')[0]} ${table}`).join(' + ');
+  if (sql.includes('add_job')) return 'enqueue jobs';
   const table = /\bFROM (\w+)/.exec(sql)?.[1];
   return table ? `SELECT ${table}${/FOR UPDATE/.test(sql) ? ' FOR UPDATE' : ''}` : sql.trim().slice(0, 40);
 }

@@ -33,4 +33,29 @@ export class LabDatabase extends Database {
     const apiKey = await addApiKey(this, account, `sk_test_${account}_${randomId('k')}`);
     return { account, apiKey };
   }
+
+  /** Moves the stored answers of one account into the past, until they expire in so many seconds. */
+  async letExpireIn(account: string, seconds: number): Promise<void> {
+    await this.query(
+      `UPDATE idempotency_records
+       SET first_seen_at = first_seen_at - moved.by, completed_at = completed_at - moved.by, expires_at = expires_at - moved.by
+       FROM (SELECT key, expires_at - clock_timestamp() - $2 * interval '1 second' AS by
+             FROM idempotency_records WHERE account_id = $1) AS moved
+       WHERE account_id = $1 AND idempotency_records.key = moved.key AND completed_at IS NOT NULL`,
+      [account, seconds],
+    );
+  }
+
+  /** As if the time of a worker that has died were over: its job's lock, and its right to send a message. */
+  async letWorkersLeasesRunOut(account: string): Promise<void> {
+    await this.query(
+      `UPDATE sent_emails SET lease_expires_at = now() WHERE account_id = $1 AND sent_at IS NULL`,
+      [account],
+    );
+    await this.query(
+      `UPDATE graphile_worker._private_jobs SET locked_at = locked_at - interval '1 day', run_at = now()
+       WHERE payload->>'account' = $1 AND locked_at IS NOT NULL`,
+      [account],
+    );
+  }
 }

@@ -64,6 +64,20 @@ export class Lane {
     return this.post('/charges', body, { ...sending, key });
   }
 
+  /** Repeats the same request as every problem advises, until the client knows. */
+  async buyUntilKnown(key: string, first: Sending = {}, purchase: object = {}, attempts = 12): Promise<Exchange> {
+    let result = await this.buy(key, first, purchase);
+    for (let i = 1; i < attempts && isUnknown(result); i++) {
+      await this.pause(Math.min(retryAfterMs(result), 5_000));
+      result = await this.buy(key, {}, purchase);
+    }
+    return result;
+  }
+
+  private async pause(ms: number): Promise<void> {
+    await delay(ms, undefined, { signal: this.tools.run.stopping.signal });
+  }
+
   post(path: string, body: object, sending: Sending = {}): Promise<Exchange> {
     return this.send('POST', path, JSON.stringify(body), sending);
   }
@@ -90,7 +104,7 @@ export class Lane {
       const result = await exchange(apiUrl, request, sending.break);
       if (result.kind === 'refused' && Date.now() < until) {
         if (tries === 1) journal.write({ kind: 'refused-connection', method, path, bytes }, about);
-        await delay(CONNECT_AGAIN_MS, undefined, { signal: run.stopping.signal });
+        await this.pause(CONNECT_AGAIN_MS);
         continue;
       }
       if (result.kind === 'lost' && sending.break)
@@ -127,6 +141,11 @@ export class Lane {
     return this.tools.ledger.succeededOf(this.account, this.tools.run.began);
   }
 
+  /** How an exchange ended, as one bar of a histogram. */
+  static answerOf(result: Exchange): string {
+    return knowledgeOf(result).text;
+  }
+
   note(text: string): void {
     this.tools.journal.write({ kind: 'note', text }, { account: this.account });
   }
@@ -134,6 +153,21 @@ export class Lane {
   /** Prepares a fault for what comes next of this account, whoever sends it. */
   arm(where: 'api' | 'mail', fault: string): void {
     this.tools.armed.arm(this.account, where, fault);
+  }
+
+  /** The processor's notification about the payment of this account, now and several times. */
+  async notify(copies: number): Promise<void> {
+    await this.until(() => this.tools.ledger.notify(this.account, copies));
+  }
+
+  async letExpireIn(seconds: number): Promise<void> {
+    await this.tools.db.letExpireIn(this.account, seconds);
+    this.note(seconds > 0 ? `7 days less ${seconds} s have passed` : '7 days have passed');
+  }
+
+  async letWorkersLeasesRunOut(): Promise<void> {
+    await this.tools.db.letWorkersLeasesRunOut(this.account);
+    this.note('the time of the dead worker is over: 30 s have passed');
   }
 
   /** Waits until it is so; a run whose books never agree ends all the same, and its verdict says what it found. */
@@ -158,6 +192,15 @@ export class Lane {
       return !row?.open;
     }, withinMs);
   }
+}
+
+function isUnknown(result: Exchange): boolean {
+  return knowledgeOf(result).state === 'unknown';
+}
+
+function retryAfterMs(result: Exchange): number {
+  const seconds = result.kind === 'response' ? Number(result.headers.get('retry-after')) : NaN;
+  return Number.isFinite(seconds) && seconds > 0 ? seconds * 1_000 : 500;
 }
 
 function knowledgeOf(result: Exchange): { state: 'ok' | 'failed' | 'unknown'; text: string } {

@@ -1,12 +1,14 @@
 import { EventEmitter } from 'node:events';
-import type { JournalLine } from '../journal.js';
+import type { JournalLine, Source } from '../journal.js';
 import type { Knowledge, Rows, Run, RunEvent, Track, Verdict } from '../run.js';
 import type { WireRequest } from './client.js';
 import { eventOf } from './events-of-lines.js';
+import type { SourceLines } from './source-lines.js';
 
 /** What a stream of a run carries, in order; `id` is what a reader that comes back names. */
 export type StreamItem = { id: number } & (
   | { type: 'event'; data: RunEvent }
+  | { type: 'source'; data: { seq: number; source: Source } }
   | { type: 'rows'; data: Rows }
   | { type: 'knows'; data: Knowledge }
   | { type: 'verdict'; data: Verdict }
@@ -33,6 +35,7 @@ export class LiveRun {
     readonly run: Run,
     readonly visitor: string,
     readonly accounts: TrackAccount[],
+    private readonly sources: SourceLines,
   ) {}
 
   accountOf(track: Track): TrackAccount | undefined {
@@ -60,10 +63,22 @@ export class LiveRun {
         this.run.knowledge.push(this.push('knows', { atMs, track, attempt, state, text }));
         continue;
       }
-      const event = eventOf(line, track, this);
-      if (!event) continue;
-      this.run.events.push(this.push('event', { seq: this.run.events.length + 1, atMs, track, ...event }));
+      const drawn = eventOf(line, track, this);
+      if (!drawn) continue;
+      const event: RunEvent = { seq: this.run.events.length + 1, atMs, track, ...drawn };
+      if ('frames' in line) this.addSource(event, line.frames);
+      this.run.events.push(this.push('event', event));
     }
+  }
+
+  /** The first time that a line of ours is asked for, its answer comes after the event. */
+  private addSource(event: RunEvent, frames: string[]): void {
+    const set = (source: Source) => (event.detail = { ...event.detail, source });
+    const source = this.sources.of(frames, (later) => {
+      set(later);
+      this.push('source', { seq: event.seq, source: later });
+    });
+    if (source) set(source);
   }
 
   /** A process is born or dies for the keyed track; for the naive one only if it has seen the same. */
@@ -96,6 +111,7 @@ export class LiveRun {
     type: Type,
     data: Extract<StreamItem, { type: Type }>['data'],
   ): typeof data {
+    if (this.run.state !== 'running' && type !== 'end') return data; // its stream has ended
     this.stream.push({ id: this.stream.length + 1, type, data } as StreamItem);
     this.changes.emit('change');
     return data;

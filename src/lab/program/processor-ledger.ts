@@ -7,6 +7,11 @@ export interface LedgerPayment {
   metadata: Record<string, string>;
 }
 
+interface LedgerEvent {
+  id: string;
+  data: { object: { metadata?: Record<string, string> } };
+}
+
 interface Page {
   data: LedgerPayment[];
   has_more: boolean;
@@ -23,16 +28,30 @@ export class ProcessorLedger {
     let after = '';
     for (;;) {
       const query = `limit=100&created[gte]=${created}${after}`;
-      const response = await fetch(`${this.url}/v1/payment_intents?${query}`, {
-        headers: { authorization: 'Bearer sk_test_lab' },
-        signal: AbortSignal.timeout(5_000),
-      });
-      if (!response.ok) throw new Error(`the processor's ledger answered ${response.status}`);
-      const { data, has_more } = (await response.json()) as Page;
+      const { data, has_more } = await this.ask<Page>('GET', `/v1/payment_intents?${query}`);
       found.push(...data.filter(({ metadata }) => metadata.account === account));
       if (!has_more) return found.reverse();
       after = `&starting_after=${data.at(-1)?.id}`;
     }
+  }
+
+  /** Sends the notification of the account's payment now, so many times; as `stripe events resend` does. */
+  async notify(account: string, copies: number): Promise<boolean> {
+    const { data } = await this.ask<{ data: LedgerEvent[] }>('GET', '/v1/events?limit=100&type=payment_intent.succeeded');
+    const event = data.find((each) => each.data.object.metadata?.account === account);
+    if (!event) return false;
+    for (let i = 0; i < copies; i++) await this.ask('POST', `/v1/events/${event.id}/retry`);
+    return true;
+  }
+
+  private async ask<Answer>(method: string, path: string): Promise<Answer> {
+    const response = await fetch(`${this.url}${path}`, {
+      method,
+      headers: { authorization: 'Bearer sk_test_lab' },
+      signal: AbortSignal.timeout(5_000),
+    });
+    if (!response.ok) throw new Error(`the processor answered ${response.status}`);
+    return (await response.json()) as Answer;
   }
 
   async succeededOf(account: string, since: Date): Promise<LedgerPayment[]> {

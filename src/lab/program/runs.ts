@@ -12,6 +12,7 @@ import type { LabDatabase } from './lab-database.js';
 import { LiveRun, type StreamItem } from './live-run.js';
 import type { ProcessorLedger } from './processor-ledger.js';
 import { readRows } from './rows.js';
+import { SourceLines } from './source-lines.js';
 import { Stage } from './stage.js';
 
 /** After an event that may have changed rows; shorter reads them more often than a person can look. */
@@ -44,6 +45,7 @@ export class Runs {
   private readonly live = new Map<string, LiveRun>();
   private readonly byAccount = new Map<string, LiveRun>();
   private readonly rowsDue = new Map<LiveRun, NodeJS.Timeout>();
+  readonly sources = new SourceLines();
   reader: JournalReader;
 
   constructor(private readonly tools: Tools) {
@@ -78,7 +80,7 @@ export class Runs {
       ...{ id, scenario, title, parameters, startedAt: new Date().toISOString() },
       ...{ state: 'running', events: [], knowledge: [], rows: [] },
     };
-    const live = new LiveRun(run, visitor, accounts);
+    const live = new LiveRun(run, visitor, accounts, this.sources);
     this.live.set(id, live);
     for (const { account } of accounts) this.byAccount.set(account, live);
     this.forgetOldest();

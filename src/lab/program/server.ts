@@ -36,6 +36,10 @@ export function labServer(settings: LabSettings, runs: Runs): Express {
   // A page of another origin cannot send this type without asking first, and is refused then.
   app.use('/api', express.json({ limit: '64kb', type: 'application/json' }));
   app.use('/api', refuseForms);
+  app.get('/api/catalogue', (_request, _response, next) => {
+    runs.sources.start(); // somebody looks
+    next();
+  });
   catalogueRoutes(app, settings);
   runRoutes(app, runs);
   pageRoutes(app, runs);

@@ -1,9 +1,20 @@
 import type { Goal, Scenario } from '../run.js';
-import { lostAnswer } from './lost-answer.js';
+import { anotherBody, custom, newKeys, sevenDays } from './keys.js';
+import { hangUp, lostAnswer, lostRequest } from './network.js';
+import { freeze, kill, worker } from './processes.js';
+import { declined, processor, webhook } from './processor.js';
+import { inFlight, race, twoTabs } from './races.js';
 import type { Play } from './scenario.js';
 
 /** Every scenario, in the order in which the page, the terminal and the tests show them. */
-export const PLAYS: readonly Play[] = [lostAnswer];
+export const PLAYS: readonly Play[] = [
+  ...[lostAnswer, lostRequest, hangUp],
+  ...[race, inFlight, twoTabs],
+  ...[kill, freeze, worker],
+  ...[processor, webhook, declined],
+  ...[anotherBody, newKeys, sevenDays],
+  custom,
+];
 
 export const GOALS: readonly Goal[] = [
   { id: 'double-charge', title: 'Cause a double charge', hint: 'Retry without a key.' },

@@ -42,7 +42,7 @@ export class LabModule implements NestModule, OnModuleInit {
 
   configure(consumer: MiddlewareConsumer): void {
     const toThePage = (request: Request, response: Response, next: NextFunction) => {
-      if (request.method !== 'GET' || request.path !== '/lab') return next();
+      if (request.method !== 'GET' || request.originalUrl !== '/lab') return next();
       const { url, port } = this.options;
       response.redirect(302, url ?? `http://${request.hostname}:${port}`);
     };

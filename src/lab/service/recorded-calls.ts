@@ -40,10 +40,26 @@ function recordAnswer(
     if (Buffer.isBuffer(chunk)) body += chunk.toString();
     else if (chunk === null) {
       const bytes = cut(`HTTP/1.1 ${status}\r\n${maskedHead(rawHeaders)}\r\n${body}`);
-      journal.write({ kind: 'answer', from, status, bytes }, about);
+      const outcome = outcomeIn(body, response);
+      journal.write({ kind: 'answer', from, status, bytes, ...(outcome && { outcome }) }, about);
     }
     return push(chunk, encoding);
   };
+}
+
+/** `succeeded`, `insufficient_funds`, `succeeded, replayed`. */
+function outcomeIn(body: string, { headers }: IncomingMessage): string | undefined {
+  const replayed = headers['idempotent-replayed'] === 'true' ? ', replayed' : '';
+  try {
+    const { status, error } = JSON.parse(body) as {
+      status?: string;
+      error?: { code?: string; decline_code?: string; type?: string };
+    };
+    const what = error?.decline_code ?? error?.code ?? error?.type ?? status;
+    return what === undefined ? undefined : `${what}${replayed}`;
+  } catch {
+    return undefined;
+  }
 }
 
 /** By its run, or by the id that it is sent under: the sweep has no request. */

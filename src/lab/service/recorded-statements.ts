@@ -1,9 +1,8 @@
 import type pg from 'pg';
 import type { DataSource } from 'typeorm';
-import type { Source } from '../journal.js';
 import { cut, type About, type Journal } from './journal-writer.js';
 import { accountIn, rememberOwner, runContext } from './run-context.js';
-import { callerOf } from './source-line.js';
+import { stackFrames } from './stack-frames.js';
 
 /** What goes on in one connection. */
 interface Transaction {
@@ -34,25 +33,31 @@ function recordConnection(client: pg.PoolClient, journal: Journal): void {
     const about = aboutOf(values) ?? transaction?.about;
     const isFirst = transaction && about && !transaction.about;
     if (transaction && about) transaction.about = about;
-    if (isFirst) journal.write({ kind: 'statement', sql: 'BEGIN', parameters: [] }, about);
+    if (isFirst) journal.write({ kind: 'statement', sql: 'BEGIN', parameters: [], frames: [] }, about);
     if (verb === 'START' || verb === 'BEGIN') transaction = {};
     else if (about) recordStatement(journal, about, sql, values);
     const inside = transaction !== undefined;
     if (verb === 'COMMIT' || verb === 'ROLLBACK') transaction = undefined;
     if (!about || verb === 'START' || verb === 'BEGIN') return query(...args);
-    const source = sourceOf(sql);
+    const frames = framesOf(sql);
     return observe(query, args, (error, result) => {
       const text = shortOf(sql);
       if (error || verb === 'ROLLBACK') return journal.write({ kind: 'rolled-back', text: error ? codeOf(error) : text }, about);
       recordLease(journal, about, sql, values, result);
-      if (verb === 'COMMIT' || (!inside && WRITES.test(sql) && (result?.rowCount ?? 0) > 0))
-        journal.write({ kind: 'committed', text, ...(source && { source }) }, about);
+      if (verb === 'COMMIT' || (!inside && hasWritten(sql, result)))
+        journal.write({ kind: 'committed', text, frames }, about);
     });
   };
   client.query = recorded as typeof client.query;
 }
 
-const WRITES = /\b(INSERT INTO|UPDATE|DELETE FROM)\b/;
+const WRITES = /(?<!FOR )\b(INSERT INTO|UPDATE|DELETE FROM)\b/;
+
+/** One that finds a record instead of inserting it returns a row, too. */
+function hasWritten(sql: string, result: pg.QueryResult | undefined): boolean {
+  const [row] = (result?.rows ?? []) as { is_new?: boolean }[];
+  return WRITES.test(sql) && (result?.rowCount ?? 0) > 0 && row?.is_new !== false;
+}
 
 function statementOf([query, values]: unknown[]): { sql?: string; values: readonly unknown[] } {
   if (typeof query === 'string') return { sql: query, values: Array.isArray(values) ? values : [] };
@@ -70,25 +75,25 @@ function aboutOf(values: readonly unknown[]): About | undefined {
 }
 
 function recordStatement(journal: Journal, about: About, sql: string, values: readonly unknown[]): void {
-  const source = sourceOf(sql);
+  const frames = framesOf(sql);
   journal.write(
     {
       kind: 'statement',
       sql: cut(sql.replaceAll(/\n\s+/g, '\n  ')),
       parameters: values.map(shown),
-      ...(source && { source }),
+      frames,
     },
     about,
   );
 }
 
 /** The text of a statement has one place in our code. */
-const sources = new Map<string, Source | undefined>();
+const places = new Map<string, string[]>();
 
-function sourceOf(sql: string): Source | undefined {
-  if (/^\s*(COMMIT|ROLLBACK)/i.test(sql)) return undefined;
-  if (!sources.has(sql)) sources.set(sql, callerOf());
-  return sources.get(sql);
+function framesOf(sql: string): string[] {
+  if (/^\s*(COMMIT|ROLLBACK)/i.test(sql)) return [];
+  if (!places.has(sql)) places.set(sql, stackFrames());
+  return places.get(sql)!;
 }
 
 function shown(value: unknown): string {
@@ -100,7 +105,7 @@ function shown(value: unknown): string {
 
 /** `INSERT idempotency_records, charges`. */
 function shortOf(sql: string): string {
-  const writes = [...sql.matchAll(/\b(INSERT INTO|UPDATE|DELETE FROM) (\w+)/g)];
+  const writes = [...sql.matchAll(/(?<!FOR )\b(INSERT INTO|UPDATE|DELETE FROM) (\w+)/g)];
   return writes.map(([, verb, table]) => `${verb?.split(' ')[0]} ${table}`).join(', ') || sql.trim().slice(0, 60);
 }
 
