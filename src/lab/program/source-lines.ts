@@ -15,7 +15,9 @@ export class SourceLines {
   start(): void {
     if (this.thread) return;
     // From the place of a program's bundle; loaded as single modules there is no such file, and no line is found.
-    this.thread = new Worker(new URL('../lab/program/source-lines.thread.js', import.meta.url));
+    this.thread = new Worker(new URL('../lab/program/source-lines.thread.js', import.meta.url), {
+      execArgv: [], // what the supervisor loads into a program ends it when it finds no channel, as in a thread
+    });
     this.thread.unref();
     this.thread.on('error', () => undefined); // a diagram without lines
     this.thread.on('message', ({ key, source }: { key: string } & Found) => {
