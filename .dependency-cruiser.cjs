@@ -58,7 +58,10 @@ module.exports = {
     {
       name: 'only-the-table-of-contents-imports-the-lab',
       severity: 'error',
-      from: { path: `^${ROOT}/`, pathNot: `^${ROOT}/(?:lab/|app\\.module\\.ts)` },
+      from: {
+        path: `^${ROOT}/`,
+        pathNot: `^${ROOT}/(?:lab/|(?:app|worker)\\.module\\.ts|programs/(?:lab|lab-cli|demo)\\.ts)`,
+      },
       to: { path: `^${ROOT}/lab/` },
     },
     {

@@ -11,10 +11,11 @@ import { createRequire } from 'node:module';
 import { dirname, join, relative } from 'node:path';
 
 const PROGRAMS = [
-  ...words('account api audit jobs local migrate openapi reconcile worker').map(
+  ...words('account api audit jobs lab local migrate openapi reconcile worker').map(
     (name) => `programs/${name}`,
   ),
   'sandbox/main',
+  'lab/program/source-lines.thread',
 ];
 
 /** What the programs of test/support/ import; they share one copy of each module with the programs. */

@@ -8,8 +8,9 @@ import { ChargesController } from './charges/charges.controller.js';
 import type { Config } from './config.js';
 import { EventsController } from './events/events.controller.js';
 import { SilentProbe, type EngineProbe } from './idempotency/operation.js';
-import { LabFaultGuard, LabFaultProbe } from './lab/lab-faults.js';
-import { LabModule } from './lab/lab.module.js';
+import { LabFaultGuard, LabProbe } from './lab/service/lab-faults.js';
+import { LabModule } from './lab/service/lab.module.js';
+import { labOptions } from './lab/service/lab-options.js';
 import { OpenApiModule } from './openapi/openapi.module.js';
 import { OrdersController } from './orders/orders.controller.js';
 import { BodyGuard } from './http/input/body.guard.js';
@@ -32,7 +33,7 @@ export class AppModule {
   /** @param probe told each point the engine passes: the lab's faults by default, tests bring their own. */
   static forRoot(
     config: Config,
-    probe: Type<EngineProbe> = config.lab ? LabFaultProbe : SilentProbe,
+    probe: Type<EngineProbe> = config.lab ? LabProbe : SilentProbe,
   ): DynamicModule {
     return {
       module: AppModule,
@@ -41,7 +42,7 @@ export class AppModule {
         UndeclaredInputModule, // after the engine, so that its interceptor runs within the engine's
         AccountsModule,
         OpenApiModule.forRoot({ lab: config.lab }),
-        ...(config.lab ? [LabModule] : []),
+        ...(config.lab ? [LabModule.forRoot(labOptions(config))] : []),
       ],
       controllers: [
         HealthController,

@@ -42,8 +42,11 @@ export class Accounts {
 }
 
 /** Account ids are random: a wiped installation never meets the names that it once gave to a processor. */
-export async function createAccount(db: Queryable, name: string): Promise<string> {
-  const id = randomId('acct');
+export async function createAccount(
+  db: Queryable,
+  name: string,
+  id = randomId('acct'),
+): Promise<string> {
   await db.query(`INSERT INTO accounts (id, name) VALUES ($1, $2)`, [id, name]);
   return id;
 }

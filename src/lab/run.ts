@@ -102,6 +102,8 @@ export interface Verdict {
   sentence: string;
   /** Payments at the processor for this one purchase. */
   payments: Partial<Record<Track, number>>;
+  /** Of many requests at once: how many got which answer, by track. */
+  answers?: Partial<Record<Track, Record<string, number>>>;
   /** Whether the promise held: false makes the command end with 1. */
   holds: boolean;
 }

@@ -9,7 +9,7 @@ import { freePort, whyNotBindable } from './ports.js';
 
 export interface LocalSettings {
   /** Base URLs without a trailing slash; no sandbox when charges go somewhere else. */
-  urls: { api: string; worker: string; sandbox: string | undefined };
+  urls: { api: string; worker: string; sandbox: string | undefined; lab: string | undefined };
   /** What the children get on top of DATABASE_URL. */
   env: NodeJS.ProcessEnv;
   /** The server to use; undefined: bring our own. */
@@ -18,6 +18,8 @@ export interface LocalSettings {
   /** Where each `npm start` with a PostgreSQL of its own says that it runs. */
   runningFolder: string;
   lab: boolean;
+  /** What the runs of the lab leave behind; set if the lab's own program runs. */
+  labJournal: string | undefined;
   /**
    * Their keys stand in the README: never where real cards are charged, nor in a database that
    * somebody calls production.
@@ -37,6 +39,7 @@ export async function localSettings(env: NodeJS.ProcessEnv): Promise<LocalSettin
   }
   const databaseUrl = env.DATABASE_URL || undefined;
   const sandboxWanted = !env.STRIPE_SECRET_KEY && !env.PROCESSOR_URL;
+  const labWanted = lab === '1' && sandboxWanted;
   const secrets = sandboxWanted ? webhookSecrets(env) : {};
   const config = loadConfig({
     ...env,
@@ -58,12 +61,15 @@ export async function localSettings(env: NodeJS.ProcessEnv): Promise<LocalSettin
     WORKER_PORT: await chosen(config.workerPort, config.host),
     // `loadConfig` has checked the number; it is part of the processor's address there.
     SANDBOX_PORT: sandboxWanted ? await chosen(Number(env.SANDBOX_PORT || 4242), LOOPBACK) : 0,
+    // Its runs are judged by the sandbox's ledger.
+    LAB_PORT: labWanted ? await chosen(config.labPort, config.host) : 0,
   };
   await checkPort('PORT', ports.PORT, config.host);
   await checkPort('WORKER_PORT', ports.WORKER_PORT, config.host);
   if (sandboxWanted) await checkPort('SANDBOX_PORT', ports.SANDBOX_PORT, LOOPBACK);
+  if (labWanted) await checkPort('LAB_PORT', ports.LAB_PORT, config.host);
   const numbers = Object.entries(ports).filter(
-    ([name]) => name !== 'SANDBOX_PORT' || sandboxWanted,
+    ([name]) => (name !== 'SANDBOX_PORT' || sandboxWanted) && (name !== 'LAB_PORT' || labWanted),
   );
   for (const [i, [name, port]] of numbers.entries()) {
     const same = numbers.slice(0, i).find(([, other]) => other === port);
@@ -79,8 +85,13 @@ export async function localSettings(env: NodeJS.ProcessEnv): Promise<LocalSettin
     SANDBOX_WEBHOOK_DELAY_MS:
       env.SANDBOX_WEBHOOK_DELAY_MS || String(config.processor.timeoutMs + AFTER_THE_ANSWER_MS),
   };
+  const labUrl = labWanted ? urlOf(ports.LAB_PORT, config.host) : undefined;
+  const labJournal = labWanted
+    ? join(resolve(env.DATA_DIR || '.data'), 'lab', `journal-${process.pid}.ndjson`)
+    : undefined;
   return {
     urls: {
+      lab: labUrl,
       api,
       worker: urlOf(ports.WORKER_PORT, config.host),
       sandbox: sandboxWanted ? urlOf(ports.SANDBOX_PORT, LOOPBACK) : undefined,
@@ -90,12 +101,14 @@ export async function localSettings(env: NodeJS.ProcessEnv): Promise<LocalSettin
       LAB: lab,
       PORT: String(ports.PORT),
       WORKER_PORT: String(ports.WORKER_PORT),
+      ...(labWanted && { LAB_PORT: String(ports.LAB_PORT), LAB_URL: labUrl, LAB_JOURNAL: labJournal }),
       ...(sandboxWanted ? { SANDBOX_PORT: String(ports.SANDBOX_PORT), ...notifications } : {}),
     },
     databaseUrl: databaseUrl && config.databaseUrl,
     dataDir: join(resolve(env.DATA_DIR || '.data'), 'postgres'),
     runningFolder: runningFolder(env),
     lab: config.lab,
+    labJournal,
     demoAccounts: !config.production && config.processor.name !== 'stripe_live',
     pidsFile: env.CHARGE_ONCE_PIDS_FILE || undefined,
   };

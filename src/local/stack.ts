@@ -4,6 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { ensureDemoAccounts } from '../accounts/demo-accounts.js';
 import { isConnectionLost } from '../idempotency/errors.js';
+import { ProcessLives } from './process-lives.js';
 import { othersRunning, runningFile } from './running.js';
 import { type LocalSettings } from './settings.js';
 import { ChildStopped, type SupervisedChild, supervise } from './supervisor.js';
@@ -20,12 +21,14 @@ const STANDBY_AFTER_MS = 5_000;
 /** Long enough for a charge at the processor (8 s) to be settled; then the next start recovers it. */
 const STOP_GRACE_MS = 10_000;
 
+type ProgramName = 'sandbox' | 'worker' | 'api' | 'lab';
+
 /** A start that failed for a reason the user can mend; the message is all there is to print. */
 export class CannotStart extends Error {}
 
 /** The programs of `npm start` and the order in which they come and go. */
 export class LocalStack {
-  private readonly children = new Map<'sandbox' | 'worker' | 'api', SupervisedChild>();
+  private readonly children = new Map<ProgramName, SupervisedChild>();
   private readonly pids: Record<string, number> = {};
   private postgres: EmbeddedPostgres | undefined;
   private keeping: Promise<void> | undefined;
@@ -35,10 +38,14 @@ export class LocalStack {
   private databaseUrl = '';
   private isReady = false;
 
+  private readonly lives: ProcessLives;
+
   constructor(
     private readonly settings: LocalSettings,
     private readonly log: (line: string) => void,
-  ) {}
+  ) {
+    this.lives = new ProcessLives(settings.labJournal);
+  }
 
   /**
    * Resolves with the database's URL when a charge can be made.
@@ -58,6 +65,7 @@ export class LocalStack {
     const behindTheApi = [this.run('worker', './worker.js', urls.worker, env)];
     if (urls.sandbox)
       behindTheApi.push(this.run('sandbox', '../sandbox/main.js', urls.sandbox, env));
+    const lab = urls.lab && this.run('lab', './lab.js', urls.lab, env);
     // The API listens last: whoever can connect to it may rely on everything behind it.
     const allBehind = Promise.all(behindTheApi);
     const api = this.run(
@@ -66,7 +74,7 @@ export class LocalStack {
       urls.api,
       allBehind.then(() => env),
     );
-    await Promise.all([database, allBehind, api]);
+    await Promise.all([database, allBehind, api, lab]);
     this.isReady = true;
     this.writeState();
     return database;
@@ -139,7 +147,7 @@ export class LocalStack {
   }
 
   private async run(
-    name: 'sandbox' | 'worker' | 'api',
+    name: ProgramName,
     module: string,
     url: string,
     laterEnv: Promise<NodeJS.ProcessEnv>,
@@ -159,7 +167,10 @@ export class LocalStack {
       onStart: (pid) => {
         this.pids[name] = pid;
         this.writeState();
+        this.lives.record(name, pid, 'started');
       },
+      onReady: (pid) => this.lives.record(name, pid, 'ready'),
+      onEnd: (pid, end) => this.lives.record(name, pid, 'ended', end),
       log: this.log,
     });
     this.children.set(name, child);
@@ -186,10 +197,11 @@ export class LocalStack {
    */
   async stop(): Promise<void> {
     this.stopping = true;
-    for (const name of ['api', 'worker', 'sandbox'] as const) {
+    for (const name of ['lab', 'api', 'worker', 'sandbox'] as const) {
       await this.children.get(name)?.stop(STOP_GRACE_MS);
     }
     await this.starting?.catch(() => undefined); // what was under way when we were told
+    this.lives.remove();
     // First: of two that stop at once, the later one sees no other, and stops PostgreSQL.
     if (this.runningFile) rmSync(this.runningFile, { force: true });
     this.runningFile = undefined;

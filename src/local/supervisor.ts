@@ -32,6 +32,10 @@ export interface ChildOptions {
   isReady: () => Promise<boolean>;
   /** Told after each start; for whoever wants to know the pid. */
   onStart?: (pid: number) => void;
+  /** Told after each start when the child is ready. */
+  onReady?: (pid: number) => void;
+  /** Told of each end, in words. */
+  onEnd?: (pid: number, end: string) => void;
   log: (line: string) => void;
 }
 
@@ -103,6 +107,7 @@ export function supervise(options: ChildOptions): SupervisedChild {
       const readiness = untilReady(options.isReady, over.signal).then((isReady) => {
         if (isReady) {
           announceReady();
+          if (child?.pid !== undefined) options.onReady?.(child.pid);
           standbyWhenDue(!everReady);
           everReady = true;
         }
@@ -111,6 +116,7 @@ export function supervise(options: ChildOptions): SupervisedChild {
       const end = await incarnation.ended;
       const pid = child?.pid;
       child = undefined;
+      if (pid !== undefined) options.onEnd?.(pid, end);
       over.abort();
       const wasReady = await readiness;
       if (stopping.signal.aborted) break;

@@ -10,7 +10,7 @@ import { copyCluster, freshDatabase } from './database.js';
 import { until } from './until.js';
 import { untilReady } from './until-ready.js';
 
-export type Program = 'api' | 'worker' | 'sandbox' | 'postgres';
+export type Program = 'api' | 'worker' | 'sandbox' | 'lab' | 'postgres';
 
 export interface StackOptions {
   /** On top of an environment that holds nothing of the caller's. */
@@ -31,6 +31,7 @@ export interface Stack {
   apiUrl: string;
   workerUrl: string;
   sandboxUrl: string;
+  labUrl: string;
   databaseUrl: string;
   /** Of the present incarnation; it changes when the supervisor starts the program again. */
   pid(name: Program): Promise<number>;
@@ -54,7 +55,7 @@ export interface Stack {
 interface State {
   ready: boolean;
   pids: Partial<Record<Program, number>>;
-  urls: { api: string; worker: string; sandbox?: string };
+  urls: { api: string; worker: string; sandbox?: string; lab?: string };
   databaseUrl: string;
 }
 
@@ -82,6 +83,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
         PORT: '0',
         WORKER_PORT: '0',
         SANDBOX_PORT: '0',
+        LAB_PORT: '0',
         RATE_LIMIT_PER_SECOND: '100000', // a test that polls or floods means something else
         RATE_LIMIT_BURST: '100000',
         CHARGE_ONCE_PIDS_FILE: pidsFile,
@@ -130,6 +132,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     apiUrl: urls.api,
     workerUrl: urls.worker,
     sandboxUrl: urls.sandbox ?? '',
+    labUrl: urls.lab ?? '',
     databaseUrl,
     pid,
     apiPid: () => pid('api'),

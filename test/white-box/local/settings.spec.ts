@@ -10,7 +10,7 @@ import { commandEnvironment } from '../../../src/local/running.js';
 import { localSettings } from '../../../src/local/settings.js';
 
 // Port 0 is any free port, so that these tests need no particular one.
-const free = { PORT: '0', WORKER_PORT: '0', SANDBOX_PORT: '0' };
+const free = { PORT: '0', WORKER_PORT: '0', SANDBOX_PORT: '0', LAB_PORT: '0' };
 
 describe('a command without DATABASE_URL', () => {
   let dataDir: string;
@@ -88,7 +88,7 @@ describe('the settings of npm start', () => {
     expect((await localSettings(free)).urls.sandbox).toBeDefined();
   });
 
-  it.each(['PORT', 'WORKER_PORT', 'SANDBOX_PORT'])(
+  it.each(['PORT', 'WORKER_PORT', 'SANDBOX_PORT', 'LAB_PORT'])(
     'name the variable of a taken %s',
     async (name) => {
       const other = createServer().listen(0, '127.0.0.1');

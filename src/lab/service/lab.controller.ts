@@ -1,12 +1,12 @@
 import { Body, Controller, Get, Header, Post, Req } from '@nestjs/common';
 import type { Request } from 'express';
-import { Accounts } from '../accounts/accounts.js';
-import { bearerToken } from '../accounts/auth.guard.js';
-import { CreateCharge } from '../charges/charge.dto.js';
-import { Database } from '../database/database.js';
-import { Problem } from '../http/problems/problem.js';
-import { Public } from '../http/public.js';
-import { Processor } from '../processor/processor.js';
+import { Accounts } from '../../accounts/accounts.js';
+import { bearerToken } from '../../accounts/auth.guard.js';
+import { CreateCharge } from '../../charges/charge.dto.js';
+import { Database } from '../../database/database.js';
+import { Problem } from '../../http/problems/problem.js';
+import { Public } from '../../http/public.js';
+import { Processor } from '../../processor/processor.js';
 import { NaiveCharges } from './naive-charges.js';
 
 interface Count {

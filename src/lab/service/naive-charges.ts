@@ -1,13 +1,13 @@
 import { randomUUID } from 'node:crypto';
 import { Injectable } from '@nestjs/common';
-import type { CreateCharge } from '../charges/charge.dto.js';
-import { cardDeclined } from '../charges/charge.problems.js';
-import { refuseUnlessPayable } from '../orders/order.problems.js';
-import { findOrder } from '../orders/order.queries.js';
-import { Database } from '../database/database.js';
-import { objectNotFound, Problem } from '../http/problems/problem.js';
-import { randomId } from '../http/request-id.js';
-import { Processor } from '../processor/processor.js';
+import type { CreateCharge } from '../../charges/charge.dto.js';
+import { cardDeclined } from '../../charges/charge.problems.js';
+import { refuseUnlessPayable } from '../../orders/order.problems.js';
+import { findOrder } from '../../orders/order.queries.js';
+import { Database } from '../../database/database.js';
+import { objectNotFound, Problem } from '../../http/problems/problem.js';
+import { randomId } from '../../http/request-id.js';
+import { Processor } from '../../processor/processor.js';
 
 /**
  * THE BUG, ON PURPOSE. What most tutorials show: call the processor, then write the row. No key, no unique

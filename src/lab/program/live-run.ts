@@ -1,0 +1,124 @@
+import { EventEmitter } from 'node:events';
+import type { JournalLine, Source } from '../journal.js';
+import type { Knowledge, Rows, Run, RunEvent, Track, Verdict } from '../run.js';
+import type { WireRequest } from './client.js';
+import { eventOf } from './events-of-lines.js';
+import type { SourceLines } from './source-lines.js';
+
+/** What a stream of a run carries, in order; `id` is what a reader that comes back names. */
+export type StreamItem = { id: number } & (
+  | { type: 'event'; data: RunEvent }
+  | { type: 'source'; data: { seq: number; source: Source } }
+  | { type: 'rows'; data: Rows }
+  | { type: 'knows'; data: Knowledge }
+  | { type: 'verdict'; data: Verdict }
+  | { type: 'end'; data: { state: Run['state'] } }
+);
+
+export interface TrackAccount {
+  track: Track;
+  account: string;
+  apiKey: string;
+}
+
+/** A run and what is known about it only while it goes on. */
+export class LiveRun {
+  readonly stream: StreamItem[] = [];
+  readonly began = new Date();
+  /** Of the requests that the runner sent, by track and attempt. */
+  readonly sent = new Map<string, { request: WireRequest; bytes: string; curl: string }>();
+  readonly stopping = new AbortController();
+  private readonly changes = new EventEmitter().setMaxListeners(0);
+  private readonly lastRows = new Map<Track, string>();
+
+  constructor(
+    readonly run: Run,
+    readonly visitor: string,
+    readonly accounts: TrackAccount[],
+    private readonly sources: SourceLines,
+  ) {}
+
+  accountOf(track: Track): TrackAccount | undefined {
+    return this.accounts.find((each) => each.track === track);
+  }
+
+  /** Of the account that an item of the stream is about: a curl to be sent again needs it. */
+  keyOf({ type, data }: StreamItem): string | undefined {
+    return type === 'event' ? this.accountOf(data.track)?.apiKey : undefined;
+  }
+
+  get atMs(): number {
+    return Date.now() - this.began.getTime();
+  }
+
+  /** A line of the journal that belongs to this run, or to all runs. */
+  take(line: JournalLine): void {
+    const atMs = Math.max(0, Math.round(line.at - this.began.getTime()));
+    const known = this.accounts.find(({ account }) => account === line.account);
+    // What happens to a process happens to every track that it serves.
+    const tracks = known ? [known.track] : line.account === undefined ? this.tracksHit(line) : [];
+    for (const track of tracks) {
+      if (line.kind === 'knows') {
+        const { state, text, attempt = 1 } = line;
+        this.run.knowledge.push(this.push('knows', { atMs, track, attempt, state, text }));
+        continue;
+      }
+      const drawn = eventOf(line, track, this);
+      if (!drawn) continue;
+      const event: RunEvent = { seq: this.run.events.length + 1, atMs, track, ...drawn };
+      if ('frames' in line) this.addSource(event, line.frames);
+      this.run.events.push(this.push('event', event));
+    }
+  }
+
+  /** The first time that a line of ours is asked for, its answer comes after the event. */
+  private addSource(event: RunEvent, frames: string[]): void {
+    const set = (source: Source) => (event.detail = { ...event.detail, source });
+    const source = this.sources.of(frames, (later) => {
+      set(later);
+      this.push('source', { seq: event.seq, source: later });
+    });
+    if (source) set(source);
+  }
+
+  /** A process is born or dies for the keyed track; for the naive one only if it has seen the same. */
+  private tracksHit(line: JournalLine): Track[] {
+    if (line.kind !== 'process' || this.run.state !== 'running') return [];
+    if (line.program !== 'api' && line.program !== 'worker') return [];
+    const said = ({ kind, pid }: RunEvent) => kind === 'killed' && pid === line.pid;
+    if (line.is === 'ended' && this.run.events.some(said)) return [];
+    return this.accounts.map(({ track }) => track).filter((track) => track === 'keyed' || this.accounts.length === 1);
+  }
+
+  rows(rows: Rows): void {
+    const { tables, reconciled, track } = rows;
+    const text = JSON.stringify({ tables, reconciled });
+    if (this.lastRows.get(track) === text) return;
+    this.lastRows.set(track, text);
+    this.run.rows.push(this.push('rows', rows));
+  }
+
+  verdict(verdict: Verdict): void {
+    this.run.verdict = this.push('verdict', verdict);
+  }
+
+  end(state: Run['state']): void {
+    this.run.state = state;
+    this.push('end', { state });
+  }
+
+  private push<Type extends StreamItem['type']>(
+    type: Type,
+    data: Extract<StreamItem, { type: Type }>['data'],
+  ): typeof data {
+    if (this.run.state !== 'running' && type !== 'end') return data; // its stream has ended
+    this.stream.push({ id: this.stream.length + 1, type, data } as StreamItem);
+    this.changes.emit('change');
+    return data;
+  }
+
+  onChange(listener: () => void): () => void {
+    this.changes.on('change', listener);
+    return () => this.changes.off('change', listener);
+  }
+}

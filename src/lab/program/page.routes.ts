@@ -1,0 +1,37 @@
+import { existsSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import type { Express, Response } from 'express';
+import { mermaidOf } from './mermaid.js';
+import { UnknownRun, type Runs } from './runs.js';
+
+/** Where the build puts the page: beside the programs. */
+const PAGE = fileURLToPath(new URL('../lab/page/', import.meta.url));
+
+/** The page, and a run in the forms in which it can be taken along. */
+export function pageRoutes(app: Express, runs: Runs): void {
+  app.get('/', (_request, response) => sendPage(response));
+  for (const file of ['page.js', 'page.css'])
+    app.get(`/${file}`, (_request, response) => response.sendFile(file, { root: PAGE }));
+  app.get('/runs/:name', (request, response) => {
+    const [, id = '', format] = /^([0-9a-f]{12})(?:\.(json|mmd|svg|html))?$/.exec(request.params.name) ?? [];
+    const { run } = runs.find(id);
+    switch (format) {
+      case undefined:
+        return sendPage(response);
+      case 'json':
+        return void response.json(run);
+      case 'mmd':
+        return void response.type('text/plain; charset=utf-8').send(mermaidOf(run));
+      case 'svg':
+      case 'html':
+        return void response.status(501).json({ error: 'not here yet' });
+      default:
+        throw new UnknownRun();
+    }
+  });
+}
+
+function sendPage(response: Response): void {
+  if (existsSync(`${PAGE}index.html`)) return response.sendFile('index.html', { root: PAGE });
+  response.type('html').send('<!doctype html><title>The lab</title><p>The page is not built. <code>npm run build</code> builds it.');
+}

@@ -1,0 +1,232 @@
+import { randomBytes } from 'node:crypto';
+import { mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { JournalLine } from '../journal.js';
+import type { Run } from '../run.js';
+import type { Play } from '../scenarios/scenario.js';
+import type { ArmedFaults } from '../service/armed-faults.js';
+import type { Journal } from '../service/journal-writer.js';
+import type { JournalReader } from './journal-reader.js';
+import type { LabDatabase } from './lab-database.js';
+import { LiveRun, type StreamItem } from './live-run.js';
+import type { ProcessorLedger } from './processor-ledger.js';
+import { readRows } from './rows.js';
+import { SourceLines } from './source-lines.js';
+import { Stage } from './stage.js';
+
+/** After an event that may have changed rows; shorter reads them more often than a person can look. */
+const ROWS_AFTER_MS = 40;
+/** How long a frozen process sleeps. */
+const FROZEN_MS = 15_000;
+/** Runs in memory; older ones are read from their files. */
+const MOST_IN_MEMORY = 300;
+
+interface Tools {
+  apiUrl: string;
+  db: LabDatabase;
+  ledger: ProcessorLedger;
+  journal: Journal;
+  armed: ArmedFaults;
+  folder: string;
+}
+
+export class UnknownRun extends Error {}
+
+/** A run as it is kept: with the order in which its stream told it. */
+interface Kept {
+  visitor: string;
+  run: Run;
+  stream: StreamItem[];
+}
+
+/** All runs: those that go on, and those that are kept. */
+export class Runs {
+  private readonly live = new Map<string, LiveRun>();
+  private readonly byAccount = new Map<string, LiveRun>();
+  private readonly rowsDue = new Map<LiveRun, NodeJS.Timeout>();
+  readonly sources = new SourceLines();
+  reader: JournalReader;
+
+  constructor(private readonly tools: Tools) {
+    mkdirSync(tools.folder, { recursive: true, mode: 0o700 });
+  }
+
+  /** Begins a run; it goes on by itself. */
+  async begin(
+    play: Play,
+    parameters: Run['parameters'],
+    faults: readonly string[],
+    visitor: string,
+  ): Promise<LiveRun> {
+    const run = await this.open(play.id, play.title, parameters, play.tracks, visitor);
+    void this.play(play, run, faults);
+    return run;
+  }
+
+  /** A run with accounts of its own, which nothing plays yet. */
+  async open(
+    scenario: string,
+    title: string,
+    parameters: Run['parameters'],
+    tracks: Play['tracks'],
+    visitor: string,
+  ): Promise<LiveRun> {
+    const id = randomBytes(6).toString('hex');
+    const accounts = await Promise.all(
+      tracks.map(async (track) => ({ track, ...(await this.tools.db.makeAccount(`lab ${id} ${track}`)) })),
+    );
+    const run: Run = {
+      ...{ id, scenario, title, parameters, startedAt: new Date().toISOString() },
+      ...{ state: 'running', events: [], knowledge: [], rows: [] },
+    };
+    const live = new LiveRun(run, visitor, accounts, this.sources);
+    this.live.set(id, live);
+    for (const { account } of accounts) this.byAccount.set(account, live);
+    this.forgetOldest();
+    return live;
+  }
+
+  private async play(play: Play, run: LiveRun, faults: readonly string[]): Promise<void> {
+    const stage = new Stage(run.run.parameters, faults, { run, ...this.tools });
+    try {
+      const verdict = await play.play(stage);
+      await this.conclude(run, () => run.verdict(verdict));
+      this.finish(run, 'ended');
+    } catch (error) {
+      const text = run.stopping.signal.aborted ? 'stopped' : `the run failed: ${(error as Error).name}`;
+      this.tools.journal.write({ kind: 'note', text }, { account: run.accounts[0]?.account });
+      await this.conclude(run, () => undefined).catch(() => undefined);
+      this.finish(run, 'failed');
+    }
+  }
+
+  /** Everything that is written down has been read, and the rows are the last ones. */
+  private async conclude(run: LiveRun, then: () => void): Promise<void> {
+    await delay(ROWS_AFTER_MS);
+    this.reader.read();
+    await this.takeRows(run);
+    then();
+  }
+
+  finish(run: LiveRun, state: Run['state']): void {
+    clearTimeout(this.rowsDue.get(run));
+    this.rowsDue.delete(run);
+    run.end(state);
+    this.keep(run);
+  }
+
+  /** Each line of the journal, in its order. */
+  take(line: JournalLine): void {
+    if (line.kind === 'process' && line.is === 'frozen') this.wakeLater(line);
+    const runs = line.account === undefined ? this.live.values() : [this.byAccount.get(line.account)];
+    for (const run of runs) {
+      if (!run || run.run.state !== 'running') continue;
+      run.take(line);
+      if (CHANGES_ROWS.has(line.kind)) this.readRowsSoon(run);
+    }
+  }
+
+  private wakeLater({ pid, account }: JournalLine): void {
+    setTimeout(() => {
+      const about = account === undefined ? {} : { account };
+      this.tools.journal.write({ kind: 'process', program: 'api', is: 'resumed' }, about);
+      wake(pid);
+    }, FROZEN_MS);
+  }
+
+  private readRowsSoon(run: LiveRun): void {
+    if (this.rowsDue.has(run)) return;
+    const timer = setTimeout(() => {
+      this.takeRows(run)
+        .catch(() => undefined) // the database is away; the next event comes when it is back
+        .finally(() => this.rowsDue.delete(run));
+    }, ROWS_AFTER_MS);
+    this.rowsDue.set(run, timer);
+  }
+
+  private async takeRows(run: LiveRun): Promise<void> {
+    for (const { track, account } of run.accounts) {
+      const payments = await this.tools.ledger.paymentsOf(account, run.began);
+      run.rows(await readRows(this.tools.db, account, track, payments, run.atMs));
+    }
+  }
+
+  private keep({ run, visitor, stream }: LiveRun): void {
+    const file = this.file(run.id);
+    writeFileSync(`${file}.draft`, JSON.stringify({ visitor, run, stream } satisfies Kept), { mode: 0o600 });
+    renameSync(`${file}.draft`, file);
+  }
+
+  private forgetOldest(): void {
+    for (const [id, run] of this.live) {
+      if (this.live.size <= MOST_IN_MEMORY) return;
+      if (run.run.state === 'running') continue;
+      this.live.delete(id);
+      for (const { account } of run.accounts) this.byAccount.delete(account);
+    }
+  }
+
+  findLive(id: string): LiveRun | undefined {
+    return this.live.get(id);
+  }
+
+  /** @throws UnknownRun */
+  find(id: string): { run: Run; stream: StreamItem[] } {
+    const live = this.live.get(id);
+    if (live) return live;
+    if (!/^[0-9a-f]{12}$/.test(id)) throw new UnknownRun();
+    try {
+      return JSON.parse(readFileSync(this.file(id), 'utf8')) as Kept;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') throw new UnknownRun();
+      throw error;
+    }
+  }
+
+  /** The runs of one visitor, newest first. */
+  of(visitor: string): Run[] {
+    const live = [...this.live.values()].filter((each) => each.visitor === visitor).map(({ run }) => run);
+    return live.reverse();
+  }
+
+  stop(id: string): void {
+    const run = this.live.get(id);
+    if (!run) throw new UnknownRun();
+    run.stopping.abort();
+  }
+
+  /** Stops what goes on, and forgets everything. */
+  reset(): void {
+    for (const run of this.live.values()) run.stopping.abort();
+    this.live.clear();
+    this.byAccount.clear();
+    for (const name of readdirSync(this.tools.folder)) {
+      const file = join(this.tools.folder, name);
+      renameSync(file, `${file}.old`);
+    }
+  }
+
+  private file(id: string): string {
+    return join(this.tools.folder, `${id}.json`);
+  }
+}
+
+/** After these, other rows may be there. */
+const CHANGES_ROWS: ReadonlySet<JournalLine['kind']> = new Set([
+  'committed',
+  'answer',
+  'mail',
+  'job',
+  'response',
+  'lease',
+]);
+
+/** It may have died meanwhile. */
+function wake(pid: number): void {
+  try {
+    process.kill(pid, 'SIGCONT');
+  } catch {
+    // gone
+  }
+}

@@ -1,0 +1,99 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { Injectable, type CanActivate, type ExecutionContext } from '@nestjs/common';
+import { Reflector } from '@nestjs/core';
+import type { NextFunction, Request, Response } from 'express';
+import { isIdempotent, operationOf } from '../../idempotency/idempotent.interceptor.js';
+import {
+  EngineProbe,
+  OperationRegistry,
+  PROBE_POINTS,
+  type Intent,
+  type ProbePoint,
+} from '../../idempotency/operation.js';
+import { validationFailed } from '../../http/problems/problem.js';
+import { LAB_ACCOUNT } from '../journal.js';
+import { theRecorder } from './lab-options.js';
+import { rememberOwner, runContext } from './run-context.js';
+
+/** Faults of the network: on any POST, PUT or DELETE. */
+const NETWORK_FAULTS = ['lose-request', 'lose-response'] as const;
+
+type Fault = { does: 'crash' | 'freeze' | 'delay'; at: ProbePoint };
+
+/** Faults of the process, on operations with three beats: at each point of the engine's probe. */
+const PROCESS_FAULTS: ReadonlyMap<string, Fault> = new Map([
+  ...(['crash', 'freeze', 'delay'] as const).flatMap((does) =>
+    PROBE_POINTS.map((at): [string, Fault] => [`${does}-${at}`, { does, at }]),
+  ),
+  ['crash-after-processor', { does: 'crash', at: 'after-perform' }],
+]);
+
+/** Shorter than a lease: the attempt goes on in time. */
+const DELAY_MS = 3_000;
+
+const BREAKABLE = ['POST', 'PUT', 'DELETE'];
+
+/** Middleware: breaks the connection where the fault says so. */
+export function breakConnection(request: Request, response: Response, next: NextFunction): void {
+  const fault = runContext.getStore()?.fault;
+  if (fault === undefined || !BREAKABLE.includes(request.method)) return next();
+  if (fault === 'lose-request') {
+    request.socket.destroy();
+    return;
+  }
+  if (fault === 'lose-response') {
+    // By the time an answer is sent, everything has been committed.
+    response.end = () => {
+      request.socket.destroy();
+      return response;
+    };
+  }
+  next();
+}
+
+/** Refuses a fault that does not exist, or that the route cannot have. */
+@Injectable()
+export class LabFaultGuard implements CanActivate {
+  constructor(
+    private readonly reflector: Reflector,
+    private readonly operations: OperationRegistry,
+  ) {}
+
+  canActivate(context: ExecutionContext): boolean {
+    const request = context.switchToHttp().getRequest<Request>();
+    const fault = request.headers['lab-fault'];
+    if (fault === undefined) return true;
+    const known = this.faultsOf(request, context);
+    if (known.includes(String(fault))) return true;
+    const detail =
+      known.length > 0 ? `must be one of ${known.join(', ')} here` : 'has no fault for this route';
+    throw validationFailed([{ pointer: '/Lab-Fault', detail }]);
+  }
+
+  private faultsOf(request: Request, context: ExecutionContext): string[] {
+    if (!BREAKABLE.includes(request.method)) return [];
+    const threeBeats =
+      isIdempotent(this.reflector, context) && operationOf(request, this.operations).outside;
+    return [...NETWORK_FAULTS, ...(threeBeats ? PROCESS_FAULTS.keys() : [])];
+  }
+}
+
+/** Writes down each point that the engine reaches for a run, and does there what the request has asked for. */
+@Injectable()
+export class LabProbe extends EngineProbe {
+  override async reached(point: ProbePoint, intent: Intent & { operation: string }): Promise<void> {
+    const { accountId: account, id, operation } = intent;
+    const context = runContext.getStore();
+    const journal = LAB_ACCOUNT.test(account) ? theRecorder()?.journal : undefined;
+    const about = { account, ...(context?.attempt && { attempt: context.attempt }) };
+    rememberOwner([id], account);
+    journal?.write({ kind: 'point', point, operation, id }, about);
+    const fault = PROCESS_FAULTS.get(context?.fault ?? '');
+    if (fault?.at !== point) return;
+    const is = { crash: 'killed', freeze: 'frozen', delay: 'delayed' } as const;
+    journal?.write({ kind: 'process', program: 'api', is: is[fault.does], point }, about);
+    if (fault.does === 'delay') return delay(DELAY_MS);
+    delete context?.fault; // a process that wakes up goes on
+    process.kill(process.pid, fault.does === 'crash' ? 'SIGKILL' : 'SIGSTOP');
+  }
+}
