@@ -1,0 +1,148 @@
+import { useRef, useState } from 'preact/hooks';
+import type { StormTick, Track } from '../run.js';
+import { ask, follow } from './api.js';
+
+interface Point extends StormTick {
+  atMs: number;
+}
+
+/** Beyond this a purchase is a pixel. */
+const MOST_PURCHASES = 200;
+const MARKS = { ok: '●', unknown: '?', failed: '✕' } as const;
+
+/** Purchases, kills and losses by a seed; two counters. */
+export function Storm({ onError }: { onError: (error: Error) => void }) {
+  const [seed, setSeed] = useState(() => Math.floor(Math.random() * 10_000));
+  const [purchases, setPurchases] = useState(40);
+  const [points, setPoints] = useState<Point[]>([]);
+  const [count, setCount] = useState({ keyed: 0, naive: 0, purchases: 0 });
+  const [id, setId] = useState<string | undefined>();
+  const began = useRef(0);
+  const run = async () => {
+    setPoints([]);
+    setCount({ keyed: 0, naive: 0, purchases: 0 });
+    began.current = performance.now();
+    try {
+      const started = await ask<{ id: string }>('/api/storm', { seed, purchases });
+      setId(started.id);
+      follow(`/api/runs/${started.id}/events`, {
+        storm: ({ payments, purchases: bought, ...tick }) => {
+          const atMs = performance.now() - began.current;
+          setPoints((before) => [...before, { ...tick, atMs }]);
+          setCount({ ...payments, purchases: bought });
+        },
+        end: () => setId(undefined),
+      });
+    } catch (error) {
+      onError(error as Error);
+    }
+  };
+  return (
+    <section class="storm" aria-labelledby="storm-title">
+      <h2 id="storm-title">Storm</h2>
+      <p>
+        Many clients buy at once. Messages are lost and the API is killed, by the seed. Each client
+        repeats its request until it has an answer.
+      </p>
+      <p class="storm-tools">
+        <label>
+          seed{' '}
+          <input
+            type="number"
+            value={seed}
+            min={0}
+            max={1_000_000}
+            onChange={(event) => setSeed(Number(event.currentTarget.value))}
+          />
+        </label>
+        <label>
+          purchases{' '}
+          <input
+            type="number"
+            value={purchases}
+            min={1}
+            max={MOST_PURCHASES}
+            onChange={(event) => setPurchases(Number(event.currentTarget.value))}
+          />
+        </label>
+        {id ? (
+          <button type="button" onClick={() => void ask(`/api/runs/${id}/stop`, {}).catch(onError)}>
+            Stop
+          </button>
+        ) : (
+          <button type="button" class="go" onClick={() => void run()}>
+            Begin
+          </button>
+        )}
+      </p>
+      <div class="lanes">
+        <Counter title="Without a key" payments={count.naive} purchases={count.purchases} />
+        <Counter title="With the key" payments={count.keyed} purchases={count.purchases} />
+      </div>
+      {(['naive', 'keyed'] as const).map((track) => (
+        <Timeline
+          key={track}
+          track={track}
+          points={points.filter((point) => point.track === track)}
+        />
+      ))}
+    </section>
+  );
+}
+
+function Counter({
+  title,
+  payments,
+  purchases,
+}: {
+  title: string;
+  payments: number;
+  purchases: number;
+}) {
+  const extra = payments - purchases;
+  return (
+    <div class={`lane ${extra > 0 ? 'bad' : 'good'}`}>
+      <h3>{title}</h3>
+      <p class="count">
+        <b>{payments}</b> payments
+      </p>
+      <p>
+        for {purchases} purchases{extra > 0 ? `: ${extra} too many` : ''}
+      </p>
+    </div>
+  );
+}
+
+/** What each client believed, and when. */
+function Timeline({ track, points }: { track: Track; points: Point[] }) {
+  const end = Math.max(...points.map(({ atMs }) => atMs), 5_000);
+  const clients = [...new Set(points.map(({ client }) => client))].sort(
+    (one, other) => one - other,
+  );
+  const height = 26 + clients.length * 20;
+  return (
+    <svg
+      class="timeline"
+      viewBox={`0 0 1000 ${height}`}
+      role="img"
+      aria-label={`What each client believed, ${track}: ${points.filter(({ believed }) => believed === 'unknown').length} times unknown, ${points.filter(({ believed }) => believed === 'ok').length} times ok.`}
+    >
+      <text class="pause-text" x={4} y={14} text-anchor="start">
+        {track === 'keyed' ? 'with the key' : 'without a key'}, {(end / 1000).toFixed(0)} s
+      </text>
+      {clients.map((client, row) => (
+        <line key={client} class="life" x1={0} x2={1000} y1={30 + row * 20} y2={30 + row * 20} />
+      ))}
+      {points.map(({ client, atMs, believed, fault }, i) => (
+        <text
+          key={i}
+          class={`storm-mark ${believed}`}
+          x={8 + (atMs / end) * 984}
+          y={35 + clients.indexOf(client) * 20}
+        >
+          {fault.startsWith('crash') ? '☠' : MARKS[believed]}
+        </text>
+      ))}
+    </svg>
+  );
+}
