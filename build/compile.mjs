@@ -15,6 +15,7 @@ const PROGRAMS = [
     (name) => `programs/${name}`,
   ),
   'sandbox/main',
+  'lab/designs/host',
 ];
 
 /** What the programs of test/support/ import; they share one copy of each module with the programs. */
