@@ -30,12 +30,10 @@ export interface Ledger {
 }
 
 /** For how long the client of a purchase goes on trying. Longer than every lease in the gallery. */
-const PATIENCE_MS = 9_000;
-const RETRY_PAUSE_MS = 300;
+const PATIENCE_MS = 12_000;
+const RETRY_PAUSE_MS = 500;
 /** Longer than the processor's timeout. */
 const REQUEST_TIMEOUT_MS = 6_000;
-/** A page that takes longer than this is down, for its user. */
-const READ_TIMEOUT_MS = 1_500;
 
 /** One cell: a client with one key, a design, and what happens between them. */
 export class Experiment {
@@ -93,14 +91,18 @@ export class Experiment {
     };
   }
 
-  /** Whether a read is answered while the charges are under way. */
-  async isServedMeanwhile(): Promise<boolean> {
+  /** Whether a read is answered before any of the charges that are under way. */
+  async isServedBefore(charges: Promise<unknown>[]): Promise<boolean> {
     await delay(RETRY_PAUSE_MS); // the charges have reached the processor, or wait for a connection
-    const { status } = await exchange({
+    const read = exchange({
       ...{ port: this.hosts.portOf('slow'), path: `/designs/${this.design}/count` },
-      ...{ method: 'GET', timeoutMs: READ_TIMEOUT_MS },
+      ...{ method: 'GET', timeoutMs: REQUEST_TIMEOUT_MS },
     });
-    return status === 200;
+    const first = await Promise.race([
+      read,
+      ...charges.map((charge) => charge.then(() => UNKNOWN)),
+    ]);
+    return first.status === 200;
   }
 
   async ledger(): Promise<Ledger> {

@@ -185,7 +185,7 @@ export const FAULTS: readonly Fault[] = [
       const charges = Array.from({ length: 10 }, (_, i) =>
         experiment.send({ body, account: `customer-${i}`, on: 'slow' }),
       );
-      const isServed = await experiment.isServedMeanwhile();
+      const isServed = await experiment.isServedBefore(charges);
       await Promise.all(charges);
       const { succeeded } = await experiment.ledger();
       if (!isServed) {

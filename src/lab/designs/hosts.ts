@@ -35,6 +35,7 @@ export class Hosts {
   private readonly byName = new Map<string, Host>();
   private readonly meetings = new Map<Host, Meeting>();
   private sandboxPort = 0;
+  private reading: Promise<Payment[]> | undefined;
 
   private constructor(
     private readonly server: string,
@@ -86,18 +87,26 @@ export class Hosts {
     host.process.send({ go: run });
   }
 
-  /** What the processor has under a run. */
+  /** What the processor has under a run. One read of the ledger serves all who asked before it began. */
   async paymentsOf(run: string): Promise<Payment[]> {
+    await this.reading?.catch(() => undefined);
+    this.reading ??= this.readLedger().finally(() => (this.reading = undefined));
+    const payments = await this.reading;
+    return payments.filter(({ metadata }) => metadata.run === run);
+  }
+
+  private async readLedger(): Promise<Payment[]> {
     const found: Payment[] = [];
     for (let after = ''; ;) {
       const url = `http://127.0.0.1:${this.sandboxPort}/v1/payment_intents?limit=100${after}`;
       const response = await fetch(url, { headers: { Authorization: 'Bearer sk_test_gallery' } });
+      if (!response.ok) throw new Error(`the ledger of the gallery answers ${response.status}`);
       const page = (await response.json()) as {
         data: (Payment & { id: string })[];
         has_more: boolean;
       };
       found.push(...page.data);
-      if (!page.has_more) return found.filter(({ metadata }) => metadata.run === run);
+      if (!page.has_more) return found;
       after = `&starting_after=${page.data.at(-1)?.id}`;
     }
   }
