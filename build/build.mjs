@@ -57,7 +57,7 @@ function sourceFiles() {
   return SOURCES.flatMap((folder) =>
     fs
       .readdirSync(join(ROOT, folder), { recursive: true })
-      .filter((name) => name.endsWith('.ts'))
+      .filter((name) => /(?<!\.d)\.ts$|\.sql$/.test(name))
       .map((name) => join(folder, name)),
   );
 }

@@ -1,6 +1,7 @@
 // What Node runs, made from src/ and migrations/:
 //
 // - modules/: each source as a module of its own. Tests and the TypeORM command load single modules from here.
+//   A file x.sql becomes x.sql.js, a module that exports the text.
 // - src/: each program as one bundle with what it needs of node_modules. A program starts from it with a third of the
 //   CPU time (bench/README.md): most of a start is finding, reading and linking some 1,500 files.
 //
@@ -48,7 +49,7 @@ const require = createRequireOfBundle(import.meta.url);
 const { filename: __filename, dirname: __dirname } = import.meta;`;
 
 /**
- * @param sources paths of TypeScript files, relative to `root`
+ * @param sources paths of .ts and .sql files, relative to `root`
  * @param folder where to; its depth below `root` must be that of its later name, since source maps are relative
  * @param cache folder for compiled modules, by content
  * @throws SyntaxErrors
@@ -98,15 +99,18 @@ async function compileModules(root, sources, folder, cache) {
   const version =
     fs.readFileSync(join(root, 'tsconfig.json')) + fs.readFileSync(import.meta.filename);
   let transpile;
+  const moduleOf = (source, text, target) => {
+    if (source.endsWith('.sql')) return `export default ${JSON.stringify(text)};\n`;
+    transpile ??= transpiler(root);
+    return transpile(source, text, relative(dirname(target), root));
+  };
   for (const source of sources) {
     const text = fs.readFileSync(join(root, source), 'utf8');
     const hash = createHash('sha256').update([version, source, text].join('\0')).digest('hex');
     const kept = join(cache, `${hash}.js`);
     const target = join(folder, 'modules', compiled(source));
     if (!fs.existsSync(kept)) {
-      transpile ??= transpiler(root);
-      const upward = relative(dirname(target), root);
-      fs.writeFileSync(`${kept}.${process.pid}`, transpile(source, text, upward));
+      fs.writeFileSync(`${kept}.${process.pid}`, moduleOf(source, text, target));
       fs.renameSync(`${kept}.${process.pid}`, kept);
     }
     fs.mkdirSync(dirname(target), { recursive: true });
@@ -144,5 +148,5 @@ export function transpiler(root) {
 }
 
 function compiled(source) {
-  return source.replace(/\.ts$/, '.js');
+  return source.replace(/\.ts$/, '.js').replace(/\.sql$/, '.sql.js');
 }

@@ -1,28 +1,21 @@
-/** A sentence about the rows that must be true at every moment, and the query that finds where it is not. */
-export interface Invariant {
-  /** Names the fault, as it is reported. */
-  name: string;
-  /** Why it must not be, or what allows it to happen in spite of the constraints. One line. */
-  why: string;
-  /** Finds each breach as `account_id, id, detail`; `$1` is the time to live of a stored answer, in seconds. */
-  sql: string;
-}
-
-/** One breach. */
+/** One broken invariant. */
 export interface Finding {
   invariant: string;
+  /** '-' if the finding belongs to all accounts. */
   account_id: string;
-  /** Of the object in question; of the payment, where it is the processor's. */
+  /** Of the object; of the payment, if the processor names it. */
   id: string;
   detail: string;
 }
 
-/** All invariants as one statement, so that all look at the same snapshot. */
-export function asOneQuery(invariants: readonly Invariant[]): string {
-  return invariants
-    .map(
-      ({ name, sql }) =>
-        `SELECT '${name}' AS invariant, account_id, id, detail FROM (${sql}) AS "${name}"`,
-    )
-    .join('\nUNION ALL\n');
+/** The invariants of a file: each query has a comment with its name, a colon and the reason. */
+export function invariantsOf(sql: string): string[] {
+  const lists = sql.matchAll(/^-- ([a-z]+_[a-z_]+(?:,\s+(?:-- )?[a-z_]+)*):\s/gm);
+  return [...lists].flatMap(([, names]) => names!.match(/[a-z_]+/g)!);
+}
+
+/** Several files as one statement, so that all of them see one snapshot. */
+export function asOneQuery(files: readonly string[]): string {
+  const queries = files.map((sql) => `(${sql.trimEnd().replace(/;$/, '')})`);
+  return `${queries.join('\nUNION ALL\n')}\nORDER BY invariant, account_id, id`;
 }

@@ -2,23 +2,25 @@ import { isOurPayment } from '../charges/rebuild-charge.js';
 import type { Database } from '../database/database.js';
 import type { PaidRefund, Payment, Processor, Span } from '../processor/processor.js';
 import { isOurRefund } from '../refunds/rebuild-refund.js';
-import { asOneQuery, type Finding } from './invariant.js';
-import { PAYMENT_INVARIANTS } from './payment.invariants.js';
+import { asOneQuery, invariantsOf, type Finding } from './invariant.js';
+import processorSql from './processor.sql.js';
 
-/** What the processor says that it has taken and given back. */
+export const PAYMENT_INVARIANTS: readonly string[] = invariantsOf(processorSql);
+
+/** What the processor took and gave back, by its own word. */
 export interface Ledger {
   payments: Payment[];
   refunds: PaidRefund[];
-  /** The refunds that ended otherwise, also those that had succeeded before. */
+  /** Refunds that failed, also after a success. */
   failedRefunds: PaidRefund[];
-  /** What was settled later may have its payment on a page that had been read already. */
+  /** A charge that was settled later may have its payment on a page that had been read before. */
   readAt: string;
-  /** The first moment that it tells of; all of it, if left out. */
+  /** Where the span starts; without it, the ledger is whole. */
   from?: Date;
 }
 
 /**
- * Reads what succeeded, page by page, and keeps it in memory: the whole ledger (for tests and test mode), or a span.
+ * Reads page by page and keeps the result in memory: the whole ledger (for tests and test mode), or a span.
  * @throws what the SDK throws.
  */
 export async function readLedger(db: Database, processor: Processor, span?: Span): Promise<Ledger> {
@@ -46,23 +48,23 @@ export async function readLedger(db: Database, processor: Processor, span?: Span
   };
 }
 
-/** The default CHARGE_DEADLINE_SECONDS and the lease of an attempt that began just before it. */
+/** The default CHARGE_DEADLINE_SECONDS, and the lease of an attempt that started just before it. */
 const RECOVERY_SECONDS = 310;
 
 export interface ComparisonOptions {
-  /** Read already; else the whole ledger is read. */
+  /** Without it, the comparison reads the whole ledger. */
   ledger?: Ledger;
-  /** How long a charge or refund may be pending although the processor has moved the money. */
+  /** How long a charge or refund may be pending after the processor moved the money. */
   recoverySeconds?: number;
 }
 
 /**
- * Compares both ways. May run while charges are made: rows are looked at after the payments that they explain.
+ * Compares both ways. It may run while charges are made: it reads the rows after the payments that they explain.
  *
- * Metadata can be edited at the processor's desk, and other programs use the same keys. So the comparison trusts the
- * names of a payment or refund only where booking does (`isOurPayment`, `isOurRefund`). All others it finds by the
+ * People edit metadata at the processor's desk, and other programs use the same keys. So the comparison trusts the
+ * metadata of a payment or refund only where booking does (`isOurPayment`, `isOurRefund`), and finds all others by the
  * processor's reference.
- * @returns nothing, when both ledgers tell the same.
+ * @returns an empty list if both ledgers agree.
  */
 export async function compareWithProcessor(
   db: Database,
@@ -70,34 +72,14 @@ export async function compareWithProcessor(
   { ledger, recoverySeconds = RECOVERY_SECONDS }: ComparisonOptions = {},
 ): Promise<Finding[]> {
   const { payments, refunds, readAt, from } = ledger ?? (await readLedger(db, processor));
-  return db.query(
-    `WITH paid AS (
-       SELECT payment.reference, payment.amount, payment.currency, payment."order",
-         COALESCE(shown.id, payment.charge) AS charge, COALESCE(shown.account_id, payment.account) AS account
-       FROM json_to_recordset($1) AS payment (reference text, amount bigint, currency text, charge text, account text,
-         "order" text, names_ours boolean)
-       LEFT JOIN charges AS shown ON NOT payment.names_ours
-         AND shown.processor_reference = payment.reference AND shown.processor = $3),
-     ours AS (
-       SELECT * FROM paid
-       WHERE charge IS NOT NULL AND EXISTS (SELECT 1 FROM accounts WHERE accounts.id = paid.account)
-         AND NOT EXISTS (SELECT 1 FROM naive_charges WHERE naive_charges.processor_reference = paid.reference)),
-     returned AS (
-       SELECT * FROM json_to_recordset($2)
-         AS refund (reference text, amount bigint, currency text, payment text, refund text, charge text, account text)),
-     ours_returned AS (
-       SELECT * FROM returned
-       WHERE refund IS NOT NULL AND EXISTS (SELECT 1 FROM accounts WHERE accounts.id = returned.account))
-     ${asOneQuery(PAYMENT_INVARIANTS)} ORDER BY invariant, account_id, id`,
-    [
-      JSON.stringify(payments.map((paid) => ({ ...paid, names_ours: isOurPayment(paid) }))),
-      JSON.stringify(refunds.map((paid) => (isOurRefund(paid) ? paid : withoutNames(paid)))),
-      processor.name,
-      readAt,
-      from?.toISOString() ?? '-infinity',
-      recoverySeconds,
-    ],
-  );
+  return db.query(asOneQuery([processorSql]), [
+    JSON.stringify(payments.map((paid) => ({ ...paid, names_ours: isOurPayment(paid) }))),
+    JSON.stringify(refunds.map((paid) => (isOurRefund(paid) ? paid : withoutNames(paid)))),
+    processor.name,
+    readAt,
+    from?.toISOString() ?? '-infinity',
+    recoverySeconds,
+  ]);
 }
 
 function withoutNames({ reference, amount, currency, payment }: PaidRefund) {

@@ -1,8 +1,9 @@
 import type { Database } from '../database/database.js';
 
 /**
- * What graphile-worker has no function for, written on its private tables, and nowhere else. They may change with any
- * release of it: its version is pinned, and test/white-box/effects/queue.spec.ts fails when these statements no longer fit.
+ * What graphile-worker has no function for, written on its private tables. Only src/audit/*.sql reads them, too. They may
+ * change with any release: the version is pinned, and test/white-box/effects/queue.spec.ts fails if a statement no longer
+ * fits.
  */
 const JOBS = 'graphile_worker._private_jobs';
 
@@ -60,9 +61,6 @@ export interface ParkedJob {
 
 /** A locked one is running for the last time, or its process was killed in that: it is parked when the lock is gone. */
 export const IS_PARKED = 'attempts >= max_attempts AND locked_at IS NULL';
-
-/** Every job with its payload, which the library's own view hides, and whether it is parked. */
-export const QUEUED_JOBS = `(SELECT *, ${IS_PARKED} AS is_parked FROM ${JOBS})`;
 
 export async function listParkedJobs(db: Database): Promise<ParkedJob[]> {
   return db.query(

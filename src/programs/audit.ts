@@ -1,7 +1,6 @@
 import { audit, INVARIANTS } from '../audit/audit.js';
 import type { Finding } from '../audit/invariant.js';
-import { PAYMENT_INVARIANTS } from '../audit/payment.invariants.js';
-import { compareWithProcessor } from '../audit/processor-comparison.js';
+import { compareWithProcessor, PAYMENT_INVARIANTS } from '../audit/processor-comparison.js';
 import { endWithUsage } from './run-command.js';
 import type { Config } from '../config.js';
 import { commandEnvironment } from '../local/running.js';
@@ -9,15 +8,15 @@ import { StripeProcessor } from '../processor/stripe-processor.js';
 import { readingOptions, withDatabase } from '../database/database.js';
 import { run } from './run-program.js';
 
-// `npm run audit`: the books of DATABASE_URL, or of the `npm start` that runs here, and those of the processor that the
-// configuration names.
+// `npm run audit`: compares the rows of DATABASE_URL (or of the `npm start` that runs here) with src/audit/*.sql, and
+// with the ledger of the configured processor.
 // One line for each finding. Exit code: 0 nothing found, 1 something found, 2 could not look, 64 usage,
 // 78 configuration.
 
 const USAGE = `Usage: npm run audit
 
-Asks the rows here, and the processor's ledger, for what must never be. One line for each finding:
-the invariant that is broken, account, id, detail. It changes nothing and takes no arguments.`;
+Looks for broken invariants in our rows and in the processor's ledger. Prints one line for each finding:
+invariant, account, id, detail. Changes nothing, takes no arguments.`;
 const COULD_NOT_LOOK = 2;
 
 const args = process.argv.slice(2);

@@ -1,12 +1,13 @@
 import { createAccount } from '../../src/accounts/accounts.js';
 import type { Database } from '../../src/idempotency/database.js';
 import { deriveId } from '../../src/idempotency/identity.js';
+import { receiveNotifications, writeEvents } from './clean-events.js';
 import { cancelSale, deliver, sendReceipts, ship } from './clean-effects.js';
 
-/** The ids of one account's objects. Faults name them as `$id`, `$failed` and so on. */
+/** The ids of one account's objects. Faults use them as `$id`, `$failed` and so on. */
 export interface Ids {
   account: string;
-  /** Charges that stand alone: succeeded, failed, pending. */
+  /** Charges without an order: succeeded, failed, pending. */
   id: string;
   failed: string;
   pending: string;
@@ -19,11 +20,11 @@ export interface Ids {
   /** An order made by PUT, and the pending charge that holds it. */
   held: string;
   holder: string;
-  /** An order that was paid and could not be delivered, the charge that had paid it, and the refund that we owed. */
+  /** An order that was paid but cannot be delivered, the charge that paid it, and the refund that we owe. */
   unsold: string;
   returned: string;
   owed: string;
-  /** What has followed: a shipment of the order, and a delivery that tells an endpoint, one of two, of it. */
+  /** A shipment of the order, one of two endpoints, and the delivery of the shipment's event to it. */
   shipment: string;
   endpoint: string;
   delivery: string;
@@ -31,11 +32,11 @@ export interface Ids {
 
 type Status = 'succeeded' | 'failed' | 'pending';
 
-/** Books in order, as the API would have written them, without the API. */
+/** Rows without a fault, as the API writes them. */
 export async function writeCleanBooks(db: Database, name: string): Promise<Ids> {
   const account = await createAccount(db, name);
   const books = new Books(db, account, name);
-  // Awkward keys: JSON escapes two of these characters, and the derived id depends on how.
+  // JSON escapes two of these characters, and the derived id depends on how.
   const id = await books.charge('order "1" \\ payment', 'succeeded');
   const failed = await books.charge('failed', 'failed');
   const pending = await books.charge('pending', 'pending');
@@ -54,8 +55,8 @@ export async function writeCleanBooks(db: Database, name: string): Promise<Ids> 
   const returned = await books.charge('returned', 'succeeded', unsold);
   const owed = await cancelSale(db, { account, order: unsold, charge: returned });
   const shipment = await ship(db, { account, order, charge: bought });
-  await books.tell();
-  await books.beTold();
+  await writeEvents(db, account);
+  await receiveNotifications(db, account);
   await sendReceipts(db, account);
   const { endpoint, delivery } = await deliver(db, account, 'first');
   await deliver(db, account, 'second');
@@ -166,49 +167,6 @@ class Books {
     await this.move('version 1', 'adjust', onHand);
   }
 
-  /** The events of all that is in the books so far. */
-  async tell(): Promise<void> {
-    await this.db.query(
-      `INSERT INTO events (account_id, id, type, cause, data, relayed_at)
-       SELECT account_id, 'evt_' || type || '_' || id, type, id, json_build_object('object', object), now() FROM (
-         SELECT account_id, id, 'charge.' || status AS type,
-           json_build_object('order', order_id, 'receipt_email', receipt_email) AS object
-         FROM charges WHERE status <> 'pending'
-         UNION ALL SELECT account_id, id, 'charge.refunded', '{}' FROM refunds WHERE status = 'succeeded'
-         UNION ALL SELECT account_id, id, 'order.paid', '{}' FROM orders WHERE status <> 'open'
-         UNION ALL SELECT account_id, id, 'order.canceled', '{}' FROM orders WHERE status = 'canceled'
-         UNION ALL SELECT account_id, id, 'fulfillment.created', '{}' FROM fulfillments) AS outcome
-       WHERE account_id = $1`,
-      [this.account],
-    );
-  }
-
-  /** What the processor has told of it: a success, a decline, a refund; another amount; and what is to come. */
-  async beTold(): Promise<void> {
-    await this.db.query(
-      `INSERT INTO processor_events (processor, id, type, account_id, charge_id, refund_id, state, fact)
-       SELECT 'sandbox', 'evt_' || name || '_' || $1, 'type', $1, charge, refund, state,
-         json_build_object('reference', reference, 'answer', json_build_object('kind', kind))
-       FROM (
-         SELECT id AS name, id AS charge, NULL AS refund, 'applied' AS state, processor_reference AS reference,
-           CASE status WHEN 'succeeded' THEN 'succeeded' ELSE 'declined' END AS kind
-         FROM charges WHERE account_id = $1 AND status <> 'pending' AND order_id IS NULL
-         UNION ALL SELECT id, charge_id, id, 'applied', processor_reference, 'succeeded'
-         FROM refunds WHERE account_id = $1 AND status = 'succeeded'
-         UNION ALL SELECT 'misfit', id, NULL, 'parked', 'pi_misfit', 'succeeded'
-         FROM charges WHERE account_id = $1 AND status = 'pending' AND order_id IS NULL
-         UNION ALL SELECT 'early', 'ch_absent', NULL, 'waiting', 'pi_early', 'succeeded') AS told`,
-      [this.account],
-    );
-    await this.db.query(
-      `INSERT INTO parked_payments (account_id, processor_reference, charge_id, amount, currency, reason,
-         resolved_at, resolution)
-       SELECT account_id, 'pi_misfit', id, 1, 'eur', 'amount_mismatch', now(), 'refunded'
-       FROM charges WHERE account_id = $1 AND status = 'pending' AND order_id IS NULL`,
-      [this.account],
-    );
-  }
-
   private async move(cause: string, kind: string, quantity: number): Promise<void> {
     await this.db.query(
       `INSERT INTO stock_movements (account_id, sku, cause, kind, quantity) VALUES ($1, 'shirt', $2, $3, $4)`,
@@ -220,7 +178,7 @@ class Books {
     return deriveId(prefix, this.account, operation, key);
   }
 
-  /** The lease is longer than any honest one: on a busy machine the tests outlive that, and it would be overdue. */
+  /** The lease is an hour: on a busy machine the tests outlive a usual one, and the record would be overdue. */
   private async record(
     key: string,
     operation: string,

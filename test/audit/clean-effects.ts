@@ -6,7 +6,7 @@ interface Sale {
   charge: string;
 }
 
-/** What follows from a paid order, as the worker would have written it. @returns the shipment's id. */
+/** Ships a paid order, as the worker does. @returns the shipment's id. */
 export async function ship(db: Database, { account, order, charge }: Sale): Promise<string> {
   const id = `ful_${charge}`;
   await db.query(
@@ -30,7 +30,7 @@ export async function ship(db: Database, { account, order, charge }: Sale): Prom
   return id;
 }
 
-/** What follows if it cannot be delivered: decided, given back, canceled. @returns the refund's id. */
+/** Cancels a sale that cannot be delivered: decides, refunds, cancels the order. @returns the refund's id. */
 export async function cancelSale(db: Database, { account, order, charge }: Sale): Promise<string> {
   const id = `re_owed_for_${charge}`;
   await db.query(
@@ -63,7 +63,7 @@ export async function cancelSale(db: Database, { account, order, charge }: Sale)
   return id;
 }
 
-/** One for each charge that paid an order: they name an e-mail. */
+/** One receipt for each charge that paid an order: only these have an address. */
 export async function sendReceipts(db: Database, account: string): Promise<void> {
   await db.query(
     `INSERT INTO sent_emails (account_id, message_id, event_id, recipient, epoch, sent_at)
@@ -73,7 +73,7 @@ export async function sendReceipts(db: Database, account: string): Promise<void>
   );
 }
 
-/** An endpoint that was there before all this, and is told of the shipment by the second attempt. */
+/** Creates an endpoint that is older than the events. It receives the shipment's event at the second attempt. */
 export async function deliver(db: Database, account: string, name: string) {
   const [endpoint, delivery] = [`we_${name}_${account}`, `del_${name}_${account}`];
   await db.query(

@@ -1,60 +1,50 @@
 import type { Fault } from './faults.js';
 
-const TELL = 'UPDATE processor_events SET';
+const NOTIFICATION = 'UPDATE processor_events SET';
 const OF_CHARGE = `WHERE charge_id = '$id'`;
 const OF_REFUND = `WHERE refund_id = '$refund'`;
 const LONG_AGO = `UPDATE charges SET created_at = now() - interval '1 hour' WHERE id = '$id'`;
 
-/** What the processor has told, and what has become of it. */
+/** The processor's notifications. */
 export const NOTIFICATION_FAULTS: readonly Fault[] = [
   {
     invariant: 'notification_applied_to_nothing',
-    sql: `${TELL} charge_id = 'ch_absent' ${OF_CHARGE}`,
+    sql: `${NOTIFICATION} charge_id = 'ch_absent' ${OF_CHARGE}`,
   },
   {
     invariant: 'notification_applied_to_nothing',
-    sql: `${TELL} refund_id = 're_absent' ${OF_REFUND}`,
+    sql: `${NOTIFICATION} refund_id = 're_absent' ${OF_REFUND}`,
   },
   {
     invariant: 'notification_applied_but_its_object_pending',
-    sql: `${TELL} charge_id = '$pending' ${OF_CHARGE}`,
+    sql: `${NOTIFICATION} charge_id = '$pending' ${OF_CHARGE}`,
   },
   {
     invariant: 'notification_applied_but_its_object_pending',
-    sql: `${TELL} refund_id = '$refundPending' ${OF_REFUND}`,
+    sql: `${NOTIFICATION} refund_id = '$refundPending' ${OF_REFUND}`,
   },
   {
     invariant: 'notification_of_a_success_that_nothing_shows',
-    sql: `${TELL} charge_id = '$failed' ${OF_CHARGE}`,
+    sql: `${NOTIFICATION} charge_id = '$failed' ${OF_CHARGE}`,
   },
   {
     invariant: 'notification_of_a_success_that_nothing_shows',
-    sql: `${TELL} charge_id = '$bought' ${OF_CHARGE}`, // which another payment has paid
+    sql: `${NOTIFICATION} charge_id = '$bought' ${OF_CHARGE}`, // another payment paid it
   },
   {
     invariant: 'notification_of_a_success_that_nothing_shows',
-    sql: `${TELL} refund_id = '$refundFailed' ${OF_REFUND}`,
+    sql: `${NOTIFICATION} refund_id = '$refundFailed' ${OF_REFUND}`,
   },
   {
     invariant: 'notification_waiting_for_what_is_there',
-    sql: `${LONG_AGO}; ${TELL} state = 'waiting', received_at = now() - interval '61 seconds' ${OF_CHARGE}`,
+    sql: `${LONG_AGO}; ${NOTIFICATION} state = 'waiting', received_at = now() - interval '61 seconds' ${OF_CHARGE}`,
   },
   {
     invariant: 'notification_kept_too_long',
-    sql: `${TELL} state = 'waiting', charge_id = 'ch_absent', received_at = now() - interval '32 days' ${OF_CHARGE}`,
+    sql: `${NOTIFICATION} state = 'waiting', charge_id = 'ch_absent', received_at = now() - interval '32 days' ${OF_CHARGE}`,
   },
   {
     invariant: 'notification_parked_without_its_payment',
     sql: `DELETE FROM parked_payments WHERE account_id = '$account'`,
-  },
-  {
-    invariant: 'notifications_share_an_id',
-    drop: ['processor_events.processor_events_pkey'],
-    sql: `INSERT INTO processor_events SELECT * FROM processor_events ${OF_CHARGE}`,
-  },
-  {
-    invariant: 'notification_of_unknown_state',
-    drop: ['processor_events.processor_events_state_is_known'],
-    sql: `${TELL} state = 'ignored' ${OF_CHARGE}`,
   },
 ];

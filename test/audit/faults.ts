@@ -1,9 +1,9 @@
-/** Breaks the books by SQL. `$account`, `$id`, `$failed` and so on are the ids of clean-books.ts. */
+/** SQL that breaks an invariant. `$account`, `$id`, `$failed` and so on are the ids of clean-books.ts. */
 export interface Fault {
   invariant: string;
-  /** What else is found, because one fault breaks more than one sentence. */
+  /** Other invariants that the fault breaks. */
   also?: string[];
-  /** Constraints that forbid the fault, as `table.constraint`. */
+  /** Constraints that refuse the fault, as `table.constraint` or `INDEX name`. */
   drop?: string[];
   sql: string;
 }
@@ -12,10 +12,8 @@ const RECORD = `UPDATE idempotency_records SET`;
 const CHARGE = `UPDATE charges SET`;
 const OF_CHARGE = `WHERE resource_id = '$id'`;
 const IS_CHARGE = `WHERE id = '$id'`;
-const HAS_ITS_ANSWER = 'idempotency_records.idempotency_records_completed_has_its_answer';
 const NO_ANSWER = `completed_at = NULL, expires_at = NULL, response_status = NULL, response_headers = NULL,
   response_body = NULL`;
-const TWIN = `(SELECT * FROM idempotency_records ${OF_CHARGE})`;
 
 /** Records and charges. */
 export const CHARGE_FAULTS: readonly Fault[] = [
@@ -26,7 +24,7 @@ export const CHARGE_FAULTS: readonly Fault[] = [
   },
   {
     invariant: 'record_under_another_name',
-    sql: `${RECORD} key = 'somebody else’s' ${OF_CHARGE}`,
+    sql: `${RECORD} key = 'another' ${OF_CHARGE}`,
   },
   {
     invariant: 'record_without_its_account',
@@ -56,21 +54,6 @@ export const CHARGE_FAULTS: readonly Fault[] = [
       WHERE resource_id = '$pending'`,
   },
   {
-    invariant: 'record_completed_without_its_answer',
-    drop: [HAS_ITS_ANSWER],
-    sql: `${RECORD} expires_at = NULL ${OF_CHARGE}`,
-  },
-  {
-    invariant: 'record_in_progress_with_an_answer',
-    drop: [HAS_ITS_ANSWER],
-    sql: `${RECORD} response_body = '{}' WHERE resource_id = '$pending'`,
-  },
-  {
-    invariant: 'record_completed_but_leased',
-    drop: ['idempotency_records.idempotency_records_completed_has_no_lease'],
-    sql: `${RECORD} lease_expires_at = now() ${OF_CHARGE}`,
-  },
-  {
     invariant: 'record_stores_no_outcome',
     also: ['charge_contradicts_its_answer'],
     sql: `${RECORD} response_status = 503, response_body = '{"id":"$id","amount":1200,"currency":"eur"}'
@@ -91,26 +74,6 @@ export const CHARGE_FAULTS: readonly Fault[] = [
   {
     invariant: 'record_epoch_below_attempts',
     sql: `${RECORD} attempts = epoch + 1 ${OF_CHARGE}`,
-  },
-  {
-    invariant: 'records_share_a_key',
-    also: ['records_share_an_object'],
-    drop: [
-      'idempotency_records.idempotency_records_pkey',
-      'idempotency_records.idempotency_records_resource_key',
-    ],
-    sql: `INSERT INTO idempotency_records ${TWIN}`,
-  },
-  {
-    invariant: 'records_share_an_object',
-    also: ['record_under_another_name'],
-    drop: [
-      'idempotency_records.idempotency_records_pkey',
-      'idempotency_records.idempotency_records_resource_key',
-    ],
-    sql: `INSERT INTO idempotency_records ${TWIN};
-      ${RECORD} key = 'second'
-      WHERE ctid = (SELECT max(ctid) FROM idempotency_records ${OF_CHARGE})`,
   },
   {
     invariant: 'charge_without_its_record',
@@ -155,47 +118,10 @@ export const CHARGE_FAULTS: readonly Fault[] = [
     sql: `${CHARGE} processor_parameters = replace(processor_parameters, '"eur"', '"usd"') ${IS_CHARGE}`,
   },
   {
-    invariant: 'charge_succeeded_without_processor_reference',
-    drop: ['charges.charges_succeeded_has_processor_reference'],
-    sql: `${CHARGE} processor_reference = NULL ${IS_CHARGE}`,
-  },
-  {
     invariant: 'charges_share_a_processor_reference',
     sql: `INSERT INTO naive_charges (account_id, id, amount, currency, payment_method, processor_reference)
       SELECT account_id, 'ch_zzz', amount, currency, payment_method, processor_reference
       FROM charges ${IS_CHARGE}`,
-  },
-  {
-    invariant: 'charge_of_unknown_status',
-    drop: ['charges.charges_status_is_known'],
-    sql: `${CHARGE} status = 'paid' ${IS_CHARGE}`,
-  },
-  {
-    invariant: 'charge_failure_code_contradicts_its_status',
-    drop: ['charges.charges_failed_has_failure_code'],
-    sql: `${CHARGE} failure_code = 'card_declined' ${IS_CHARGE}`,
-  },
-  {
-    invariant: 'charge_failure_code_contradicts_its_status',
-    drop: ['charges.charges_failed_has_failure_code'],
-    sql: `${CHARGE} failure_code = NULL WHERE id = '$failed'`,
-  },
-  {
-    invariant: 'charge_settled_at_contradicts_its_status',
-    drop: ['charges.charges_pending_is_not_settled'],
-    sql: `${CHARGE} settled_at = now() WHERE id = '$pending'`,
-  },
-  {
-    invariant: 'charge_refunded_beyond_its_amount',
-    also: ['charge_refunded_is_not_the_sum_of_its_refunds'],
-    drop: ['charges.charges_refunded_is_within_amount'],
-    sql: `${CHARGE} amount_refunded = amount + 1 ${IS_CHARGE}`,
-  },
-  {
-    invariant: 'charge_refunded_but_not_succeeded',
-    also: ['charge_refunded_is_not_the_sum_of_its_refunds'],
-    drop: ['charges.charges_only_succeeded_is_refunded'],
-    sql: `${CHARGE} amount_refunded = 1 WHERE id = '$failed'`,
   },
   ...[
     ['$id', 'succeeded_after_failed'],

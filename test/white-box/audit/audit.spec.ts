@@ -1,9 +1,8 @@
+import { readdirSync, readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { audit, INVARIANTS } from '../../../src/audit/audit.js';
-import type { Finding } from '../../../src/audit/invariant.js';
 import type { Database, Tx } from '../../../src/database/database.js';
-import { openFreshDatabase, type OpenDatabase } from '../../support/open-database.js';
-import { writeCleanBooks, type Ids } from '../../audit/clean-books.js';
+import type { Ids } from '../../audit/clean-books.js';
 import {
   DELIVERY_FAULTS,
   EFFECT_FAULTS,
@@ -14,9 +13,10 @@ import {
 } from '../../audit/faults-of-effects.js';
 import { NOTIFICATION_FAULTS } from '../../audit/faults-of-notifications.js';
 import { EVENT_FAULTS, ORDER_FAULTS, REFUND_FAULTS } from '../../audit/faults-of-orders.js';
-import { CHARGE_FAULTS, type Fault } from '../../audit/faults.js';
+import { CHARGE_FAULTS } from '../../audit/faults.js';
+import { auditAfter, bareName, CONSTRAINT, openBooks, runEach } from './audit.support.js';
 
-/** At least one for each invariant of src/audit/. */
+/** At least one for each invariant, but for that of constraints.spec.ts. */
 const FAULTS = [
   ...CHARGE_FAULTS,
   ...REFUND_FAULTS,
@@ -27,7 +27,11 @@ const FAULTS = [
   ...NOTIFICATION_FAULTS,
 ];
 
-/** Most faults change a state, and then the events and notifications, which are left alone, tell another story. */
+const SQL_FILES = readdirSync('src/audit').filter((name) => name.endsWith('.sql'));
+/** Reads the ledger from parameters: processor-comparison.spec.ts. */
+const NEEDS_PARAMETERS = 'processor.sql';
+
+/** Most faults change a state. The events and notifications stay, so they contradict it. */
 const ECHOES = [
   'outcome_without_its_event',
   'event_without_its_outcome',
@@ -36,50 +40,19 @@ const ECHOES = [
   'notification_of_a_success_that_nothing_shows',
 ];
 
-let database: OpenDatabase;
+let books: Awaited<ReturnType<typeof openBooks>>;
 let db: Database;
 let ids: Ids;
-
 beforeAll(async () => {
-  database = await openFreshDatabase();
-  ({ db } = database);
-  ids = await writeCleanBooks(db, 'acme');
-  await writeCleanBooks(db, 'globex');
+  books = await openBooks();
+  ({ db, ids } = books);
 });
-afterAll(() => database.close());
+afterAll(() => books.close());
 
-/** Plants something in a transaction (constraints can be dropped in one, too), looks, and undoes it. */
-async function lookAfter(plant: (tx: Tx) => Promise<unknown>, ttlSeconds?: number) {
-  const undo = new Error('rolls the transaction back');
-  let found: Finding[] = [];
-  const planted = db.transaction(async (tx) => {
-    await plant(tx);
-    found = await audit(tx, ttlSeconds);
-    throw undo;
-  });
-  await expect(planted).rejects.toBe(undo);
-  return found;
-}
+const lookAfter = (change: (tx: Tx) => Promise<unknown>, ttlSeconds?: number) =>
+  auditAfter(db, change, ttlSeconds);
 
-async function plantFault(tx: Tx, { drop = [], sql }: Fault): Promise<void> {
-  for (const name of drop) {
-    const [table, constraint] = name.split('.');
-    await tx.query(
-      constraint ? `ALTER TABLE ${table} DROP CONSTRAINT ${constraint}` : `DROP ${name}`,
-    );
-  }
-  await run(
-    tx,
-    sql.replaceAll(/\$(\w+)/g, (_, name: keyof Ids) => ids[name]),
-  );
-}
-
-/** A `Tx` takes one statement; no literal here has a semicolon. */
-async function run(tx: Tx, statements: string): Promise<void> {
-  for (const sql of statements.split(';')) if (sql.trim() !== '') await tx.query(sql);
-}
-
-describe('the auditor', () => {
+describe('the audit', () => {
   test('finds nothing in an empty database', async () => {
     const found = await lookAfter((tx) =>
       tx.query(
@@ -89,14 +62,18 @@ describe('the auditor', () => {
     expect(found).toEqual([]);
   });
 
-  test('finds nothing in books that are in order', async () => {
+  test('finds nothing in rows without a fault', async () => {
     expect(await audit(db)).toEqual([]);
   });
 
   test.each(FAULTS.map((fault, nr) => ({ ...fault, nr })))(
     'finds $invariant (fault $nr)',
     async (fault) => {
-      const found = await lookAfter((tx) => plantFault(tx, fault));
+      const all = await lookAfter((tx) => books.plant(tx, fault));
+      const found = all.filter(({ invariant }) => invariant !== CONSTRAINT);
+      expect(all.filter((finding) => !found.includes(finding)).map(({ id }) => id)).toEqual(
+        (fault.drop ?? []).map(bareName).sort(),
+      );
       const expected = new Set([fault.invariant, ...(fault.also ?? [])]);
       const names = new Set(found.map(({ invariant }) => invariant));
       for (const echo of ECHOES) if (!expected.has(echo)) names.delete(echo);
@@ -112,10 +89,10 @@ describe('the auditor', () => {
   test.each(
     UNFINISHED.flatMap(({ jobs, ...fault }) => jobs.map(([member, id]) => ({ fault, member, id }))),
   )(
-    'says nothing of $fault.invariant while a job about its $member is to run, and names one that is parked',
+    'ignores $fault.invariant while a job about its $member is to run, and names a parked one',
     async ({ fault, member, id }) => {
       const about = async (jobs: string) =>
-        (await lookAfter((tx) => plantFault(tx, { ...fault, sql: fault.sql + jobs }))).filter(
+        (await lookAfter((tx) => books.plant(tx, { ...fault, sql: fault.sql + jobs }))).filter(
           ({ invariant }) => invariant === fault.invariant,
         );
       expect(await about(queued(member, id))).toEqual([]);
@@ -133,29 +110,29 @@ describe('the auditor', () => {
   const ALL = `UPDATE webhook_endpoints SET events = '["*"]'`;
   test.each([
     [
-      'an endpoint to be told what is hardly younger',
+      'a delivery of an event that is hardly younger than the endpoint',
       `${ALL}, created_at = now() - interval '59 s'`,
     ],
-    ['a deleted endpoint to be told', `${ALL}, deleted_at = now()`],
-    ['a disabled endpoint to be told', `${ALL}, disabled_at = now()`],
+    ['a delivery to a deleted endpoint', `${ALL}, deleted_at = now()`],
+    ['a delivery to a disabled endpoint', `${ALL}, disabled_at = now()`],
     [
-      'an endpoint that was made anew to have wanted what it was told before',
+      'an endpoint that was created anew to want the events that it received before',
       `UPDATE webhook_endpoints SET events = '["order.canceled"]', created_at = now() - interval '59 s'`,
     ],
     [
-      'a resent event to be delivered once',
+      'a resent event to have one delivery',
       `INSERT INTO event_resends (account_id, id, event_id) SELECT DISTINCT account_id, 'rs_1', event_id FROM webhook_deliveries;
        INSERT INTO webhook_deliveries (account_id, id, endpoint_id, event_id, status, next_attempt_at)
        SELECT account_id, id || ' again', endpoint_id, event_id, 'failed', NULL FROM webhook_deliveries`,
     ],
     [
-      'what was resent before the endpoint was there, or after it was gone, to reach it',
+      'a resend to reach an endpoint that was created later or is deleted',
       `INSERT INTO event_resends (account_id, id, event_id) SELECT DISTINCT account_id, 'rs_1', event_id FROM webhook_deliveries;
        UPDATE webhook_endpoints SET deleted_at = now() WHERE id LIKE 'we_first%';
        UPDATE webhook_endpoints SET created_at = now() - interval '59 s' WHERE id LIKE 'we_second%'`,
     ],
     [
-      'a delivery that was given up to have reached nobody',
+      'a 2xx answer to an abandoned delivery',
       `UPDATE webhook_deliveries SET status = 'failed'; UPDATE webhook_attempts SET response_status = 500`,
     ],
     [
@@ -167,25 +144,32 @@ describe('the auditor', () => {
       `DELETE FROM sent_emails; UPDATE orders SET email = NULL`,
     ],
   ])('does not expect %s', async (_what, sql) => {
-    expect(await lookAfter((tx) => run(tx, sql))).toEqual([]);
+    expect(await lookAfter((tx) => runEach(tx, sql))).toEqual([]);
   });
 
-  test('does not mind that a refund we owe was refused, once the next one has gone back', async () => {
-    const found = await lookAfter((tx) => plantFault(tx, { invariant: 'none', sql: OWED_AT_LAST }));
+  test('accepts that a refund we owe was refused, once the next one succeeded', async () => {
+    const found = await lookAfter((tx) => books.plant(tx, { sql: OWED_AT_LAST }));
     expect(found.filter(({ invariant }) => !ECHOES.includes(invariant))).toEqual([]);
   });
 
   test('has a planted fault for each invariant', () => {
-    const planted = new Set(FAULTS.map(({ invariant }) => invariant));
-    expect(INVARIANTS.map(({ name }) => name).filter((name) => !planted.has(name))).toEqual([]);
+    const planted = new Set([CONSTRAINT, ...FAULTS.map(({ invariant }) => invariant)]);
+    expect(INVARIANTS.filter((name) => !planted.has(name))).toEqual([]);
+    expect([...planted].filter((name) => !INVARIANTS.includes(name))).toEqual([]);
   });
 
   test('names no two invariants alike', () => {
-    const names = INVARIANTS.map(({ name }) => name);
-    expect(new Set(names).size).toBe(names.length);
+    expect(new Set(INVARIANTS).size).toBe(INVARIANTS.length);
   });
 
-  test('does not miss the record of a charge whose key has expired', async () => {
+  test.each(SQL_FILES.filter((name) => name !== NEEDS_PARAMETERS))(
+    'runs src/audit/%s alone, as psql does',
+    async (name) => {
+      expect(await db.query(readFileSync(`src/audit/${name}`, 'utf8'))).toEqual([]);
+    },
+  );
+
+  test('accepts a charge without a record after its key expired', async () => {
     const found = await lookAfter((tx) =>
       tx.query(
         `WITH reaped AS (DELETE FROM idempotency_records WHERE resource_id = '${ids.id}')
@@ -195,7 +179,7 @@ describe('the auditor', () => {
     expect(found).toEqual([]);
   });
 
-  test('does not mind an expired record that nobody has reaped', async () => {
+  test('accepts an expired record that is not reaped yet', async () => {
     const found = await lookAfter((tx) =>
       tx.query(
         `UPDATE idempotency_records SET completed_at = now() - interval '8 days',
@@ -205,7 +189,7 @@ describe('the auditor', () => {
     expect(found).toEqual([]);
   });
 
-  test('goes by the time to live that it is told', async () => {
+  test('uses the time to live that it is given', async () => {
     const found = await lookAfter(
       (tx) =>
         tx.query(

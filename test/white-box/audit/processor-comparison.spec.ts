@@ -1,6 +1,8 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
-import { PAYMENT_INVARIANTS } from '../../../src/audit/payment.invariants.js';
-import { compareWithProcessor } from '../../../src/audit/processor-comparison.js';
+import {
+  compareWithProcessor,
+  PAYMENT_INVARIANTS,
+} from '../../../src/audit/processor-comparison.js';
 import { deriveId } from '../../../src/idempotency/identity.js';
 import type { Database } from '../../../src/database/database.js';
 import { StripeProcessor } from '../../../src/processor/stripe-processor.js';
@@ -55,7 +57,7 @@ afterEach(async () => {
   for (const { invariant } of await compareWithProcessor(db, processor)) found.add(invariant);
 });
 
-/** Has the real sandbox take money, under a key of its own each time. */
+/** The real sandbox takes money, under a new key each time. */
 async function pay(
   { charge = ids.id, account = ids.account, amount = 1200 } = {},
   paymentMethod = 'pm_card_visa',
@@ -66,7 +68,7 @@ async function pay(
   return 'reference' in answer ? String(answer.reference) : answer.kind;
 }
 
-/** Has the real sandbox give money back, under a key of its own each time. */
+/** The real sandbox gives money back, under a new key each time. */
 async function giveBack({
   refund = ids.refund,
   charge = ids.bought,
@@ -100,11 +102,11 @@ async function findings(): Promise<string[]> {
 }
 
 describe('the comparison with the processor', () => {
-  test('finds nothing when both ledgers tell the same', async () => {
+  test('finds nothing when both ledgers agree', async () => {
     expect(await findings()).toEqual([]);
   });
 
-  test('finds a payment that no charge knows of', async () => {
+  test('finds a payment without a charge', async () => {
     const lost = await pay({ charge: 'ch_never_reserved' });
     expect(await findings()).toEqual([`payment_without_its_charge ${lost}`]);
   });
@@ -114,7 +116,7 @@ describe('the comparison with the processor', () => {
     expect(await findings()).toEqual([`payment_of_a_failed_charge ${wrong}`]);
   });
 
-  test('leaves a late payment of a failed charge to the person who looks after parked ones', async () => {
+  test('ignores a late payment of a failed charge that is parked for a person', async () => {
     const late = await pay({ charge: ids.failed });
     await db.query(
       `INSERT INTO parked_payments (account_id, processor_reference, charge_id, amount, currency, reason)
@@ -130,7 +132,7 @@ describe('the comparison with the processor', () => {
     expect(await findings()).toEqual([`charge_paid_twice ${ids.id}`]);
   });
 
-  test('finds a charge that nobody paid', async () => {
+  test('finds a charge without a payment', async () => {
     await change(`processor_reference = 'pi_invented'`, ids.id);
     expect(await findings()).toEqual([`charge_without_its_payment ${ids.id}`]);
   });
@@ -157,7 +159,7 @@ describe('the comparison with the processor', () => {
     expect(await findings()).toEqual([`payment_differs_from_its_charge ${paymentId}`]);
   });
 
-  test('finds nothing while the third beat is still to come', async () => {
+  test('finds nothing while a charge is still to be settled', async () => {
     await pay({ charge: ids.pending });
     expect(await findings()).toEqual([]);
   });
@@ -168,7 +170,7 @@ describe('the comparison with the processor', () => {
     expect(await findings()).toEqual([`payment_of_a_pending_charge ${taken}`]);
   });
 
-  test('knows the payments of the naive lane, however many', async () => {
+  test('ignores the payments of the naive lane', async () => {
     for (const id of ['ch_naive_1', 'ch_naive_2']) {
       const reference = await pay({ charge: id });
       await db.query(
@@ -179,12 +181,12 @@ describe('the comparison with the processor', () => {
     expect(await findings()).toEqual([]);
   });
 
-  test('leaves alone what belongs to another installation', async () => {
+  test('ignores the payments of another installation', async () => {
     await pay({ account: 'acct_elsewhere' });
     expect(await findings()).toEqual([]);
   });
 
-  test('leaves alone the charges of another processor', async () => {
+  test('ignores the charges of another processor', async () => {
     await db.query(`UPDATE charges SET processor = 'stripe_test'`);
     await db.query(`UPDATE refunds SET processor = 'stripe_test'`);
     await db.query('TRUNCATE sandbox.payment_intents, sandbox.refunds CASCADE');
@@ -211,18 +213,18 @@ describe('the comparison with the processor', () => {
     expect(await findings()).toEqual([`paid_refund_without_its_row ${lost}`]);
   });
 
-  test('finds money that went back under another program’s names', async () => {
+  test('finds money that went back under another program’s metadata', async () => {
     await giveBack({ refund: 'RMA-17', amount: 300 });
     expect(await findings()).toEqual([`charge_refunded_less_than_its_payment ${ids.bought}`]);
   });
 
   describe.each<[string, Record<string, string | null>]>([
-    ['edited away', { refund: null, charge: null, account: null }],
+    ['removed', { refund: null, charge: null, account: null }],
     ['replaced by another program’s', { refund: 'RMA-17', charge: 'order_5' }],
-    ['kept in part', { account: null }],
-  ])('when the names of ours were %s at the processor’s desk,', (_how, names) => {
+    ['removed in part', { account: null }],
+  ])('when our metadata was %s at the processor’s desk,', (_how, names) => {
     beforeEach(async () => {
-      // Of another amount, or it may be the refund that lost its names.
+      // With the same amount it could be the refund that lost its metadata.
       await changeRefund('amount = 40', ids.refundPending);
       for (const [table, reference] of [
         ['payment_intents', paymentId],
@@ -234,7 +236,7 @@ describe('the comparison with the processor', () => {
         );
     });
 
-    test('finds nothing: the references tell whose they are', async () => {
+    test('finds nothing: the references identify the rows', async () => {
       expect(await findings()).toEqual([]);
     });
 
@@ -258,7 +260,7 @@ describe('the comparison with the processor', () => {
     });
   });
 
-  test('finds a refund made at the desk booked, although it keeps our names without the account', async () => {
+  test('accepts a booked refund from the desk whose metadata names our charge but no account', async () => {
     const id = deriveId('re', ids.account, 'refund', 'copied');
     const reference = await giveBack({ refund: id });
     await db.query(`UPDATE sandbox.refunds SET metadata = metadata - 'account' WHERE id = $1`, [
@@ -288,7 +290,7 @@ describe('the comparison with the processor', () => {
     ]);
   });
 
-  test('finds a refund that failed at the processor after it had succeeded', async () => {
+  test('finds a refund that failed at the processor after a success', async () => {
     await db.query(
       `UPDATE sandbox.refunds SET status = 'failed', failure_reason = 'expired_or_canceled_card' WHERE id = $1`,
       [refundReference],
@@ -311,17 +313,17 @@ describe('the comparison with the processor', () => {
     expect(await findings()).toEqual([`paid_refund_differs_from_its_row ${refundReference}`]);
   });
 
-  test('finds money that went back for a refund that had failed', async () => {
+  test('finds money that went back for a failed refund', async () => {
     const wrong = await giveBack({ refund: ids.refundFailed });
     expect(await findings()).toEqual([`paid_refund_differs_from_its_row ${wrong}`]);
   });
 
-  test('finds nothing while a refund is to be settled', async () => {
+  test('finds nothing while a refund is still to be settled', async () => {
     await giveBack({ refund: ids.refundPending });
     expect(await findings()).toEqual([]);
   });
 
-  test('finds a refund that went back and is pending after its recovery must have ended', async () => {
+  test('finds a refund that is paid and pending after its deadline', async () => {
     const taken = await giveBack({ refund: ids.refundPending });
     await changeRefund(`created_at = now() - interval '1 hour'`, ids.refundPending);
     expect(await findings()).toEqual([`paid_refund_of_a_pending_refund ${taken}`]);
@@ -332,9 +334,7 @@ describe('the comparison with the processor', () => {
     expect(await findings()).toEqual([]); // the payments of ours are on the last page
   });
 
-  test('has shown each of its invariants broken', () => {
-    expect(PAYMENT_INVARIANTS.map(({ name }) => name).filter((name) => !found.has(name))).toEqual(
-      [],
-    );
+  test('has found each of its invariants broken', () => {
+    expect(PAYMENT_INVARIANTS.filter((name) => !found.has(name))).toEqual([]);
   });
 });
