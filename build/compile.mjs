@@ -4,12 +4,14 @@
 //   A file x.sql becomes x.sql.js, a module that exports the text.
 // - src/: each program as one bundle with what it needs of node_modules. A program starts from it with a third of the
 //   CPU time (bench/README.md): most of a start is finding, reading and linking some 1,500 files.
+// - src/lab/page/: what the lab's program serves (page.mjs).
 //
 // Types are not checked here: `npm run typecheck` does that, and it takes longer than all of this.
 import { createHash } from 'node:crypto';
 import * as fs from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join, relative } from 'node:path';
+import { bundlePage, PAGE } from './page.mjs';
 
 const PROGRAMS = [
   ...words('account api audit jobs lab local migrate openapi reconcile worker').map(
@@ -55,9 +57,16 @@ const { filename: __filename, dirname: __dirname } = import.meta;`;
  * @throws SyntaxErrors
  */
 export async function compile(root, sources, folder, cache) {
-  const { build: bundle } = await import('esbuild'); // not needed, and perhaps not there, where nothing has changed
-  await compileModules(root, sources, folder, cache);
-  await bundle({
+  const esbuild = await import('esbuild'); // not needed, and perhaps not there, where nothing has changed
+  const isPage = (source) => source.startsWith(PAGE);
+  await compileModules(
+    root,
+    sources.filter((source) => !isPage(source)),
+    folder,
+    cache,
+  );
+  if (sources.some(isPage)) await bundlePage(esbuild, root, folder);
+  await esbuild.build({
     absWorkingDir: root,
     entryPoints: [...PROGRAMS, ...PARTS_FOR_TESTS]
       .filter((name) => sources.includes(`src/${name}.ts`))
