@@ -11,7 +11,7 @@ import { createRequire } from 'node:module';
 import { dirname, join, relative } from 'node:path';
 
 const PROGRAMS = [
-  ...words('account api audit jobs lab local migrate openapi reconcile worker').map(
+  ...words('account api audit demo jobs lab lab-cli local migrate openapi reconcile worker').map(
     (name) => `programs/${name}`,
   ),
   'sandbox/main',
