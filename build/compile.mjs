@@ -14,7 +14,7 @@ import { dirname, join, relative } from 'node:path';
 import { bundlePage, PAGE } from './page.mjs';
 
 const PROGRAMS = [
-  ...words('account api audit jobs lab local migrate openapi reconcile worker').map(
+  ...words('account api audit demo jobs lab lab-cli local migrate openapi reconcile worker').map(
     (name) => `programs/${name}`,
   ),
   'sandbox/main',

@@ -16,15 +16,38 @@ export interface LineHead {
 }
 
 export type LineBody =
-  | { kind: 'request'; method: string; path: string; key?: string; bytes: string; fault?: string; lost?: true }
+  | {
+      kind: 'request';
+      method: string;
+      path: string;
+      key?: string;
+      bytes: string;
+      fault?: string;
+      lost?: true;
+    }
   | { kind: 'response'; status: number; replayed: boolean; bytes: string; lost?: true }
   | { kind: 'point'; point: string; operation: string; id: string }
   | { kind: 'statement'; sql: string; parameters: string[]; frames: string[] }
   | { kind: 'committed'; text: string; frames: string[] }
   | { kind: 'rolled-back'; text: string }
+  | { kind: 'nothing-written'; text: string }
   | { kind: 'lease'; id: string; epoch?: number; untilMs: number; over?: true }
-  | { kind: 'call'; method: string; path: string; key?: string; to: 'processor' | 'receiver'; bytes: string }
-  | { kind: 'answer'; status?: number; error?: string; outcome?: string; from: 'processor' | 'receiver'; bytes: string }
+  | {
+      kind: 'call';
+      method: string;
+      path: string;
+      key?: string;
+      to: 'processor' | 'receiver';
+      bytes: string;
+    }
+  | {
+      kind: 'answer';
+      status?: number;
+      error?: string;
+      outcome?: string;
+      from: 'processor' | 'receiver';
+      bytes: string;
+    }
   | { kind: 'notification'; type: string; bytes: string; lost?: true }
   | { kind: 'job'; name: string; state: 'begins' | 'ends' | 'fails' }
   | { kind: 'mail'; to: string; subject: string }
@@ -32,9 +55,10 @@ export type LineBody =
   | { kind: 'hang-up'; text: string }
   | { kind: 'knows'; state: 'ok' | 'failed' | 'unknown'; text: string }
   | { kind: 'note'; text: string }
-  | { kind: 'process'; program: string; is: ProcessState; point?: string };
+  | { kind: 'process'; program: string; is: ProcessState; point?: string; pid?: number };
 
-export type ProcessState = 'started' | 'ready' | 'killed' | 'ended' | 'frozen' | 'resumed' | 'delayed';
+export type ProcessState =
+  'started' | 'ready' | 'killed' | 'ended' | 'frozen' | 'resumed' | 'delayed';
 
 export type JournalLine = LineHead & LineBody;
 

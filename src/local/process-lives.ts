@@ -1,4 +1,4 @@
-import { appendFileSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
+import { appendFileSync, chmodSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { isAlive } from './processes.js';
 
@@ -7,7 +7,8 @@ export class ProcessLives {
   /** @param journal absent: there is no lab. */
   constructor(private readonly journal: string | undefined) {
     if (journal === undefined) return;
-    mkdirSync(dirname(journal), { recursive: true, mode: 0o700 });
+    mkdirSync(dirname(journal), { recursive: true });
+    chmodSync(dirname(journal), 0o700); // not the folders above it: PostgreSQL's own user has to go through them
     void removeThoseOfTheDead(dirname(journal));
   }
 

@@ -101,7 +101,11 @@ export async function localSettings(env: NodeJS.ProcessEnv): Promise<LocalSettin
       LAB: lab,
       PORT: String(ports.PORT),
       WORKER_PORT: String(ports.WORKER_PORT),
-      ...(labWanted && { LAB_PORT: String(ports.LAB_PORT), LAB_URL: labUrl, LAB_JOURNAL: labJournal }),
+      ...(labWanted && {
+        LAB_PORT: String(ports.LAB_PORT),
+        LAB_URL: labUrl,
+        LAB_JOURNAL: labJournal,
+      }),
       ...(sandboxWanted ? { SANDBOX_PORT: String(ports.SANDBOX_PORT), ...notifications } : {}),
     },
     databaseUrl: databaseUrl && config.databaseUrl,

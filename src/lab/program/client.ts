@@ -45,12 +45,17 @@ export function exchange(
     const timer = setTimeout(() => end({ kind: 'lost', reason: 'no answer in time' }), timeoutMs);
     socket.on('connect', () => {
       connected = true;
-      send(socket, bytesOf(base, request), hangUp === 'after-request' ? () => end(HUNG_UP) : undefined);
+      send(
+        socket,
+        bytesOf(base, request),
+        hangUp === 'after-request' ? () => end(HUNG_UP) : undefined,
+      );
     });
     socket.on('data', (chunk: Buffer) => {
       chunks.push(chunk);
       size += chunk.length;
-      if (afterBytes !== undefined && size >= afterBytes) end({ kind: 'lost', reason: 'cut in mid-response' });
+      if (afterBytes !== undefined && size >= afterBytes)
+        end({ kind: 'lost', reason: 'cut in mid-response' });
     });
     socket.on('error', (error: NodeJS.ErrnoException) =>
       end(connected ? { kind: 'lost', reason: error.code ?? 'error' } : { kind: 'refused' }),
@@ -79,7 +84,8 @@ export function bytesOf(base: string, { method, path, headers, body = '' }: Wire
 }
 
 function responseIn(bytes: Buffer): Exchange {
-  if (bytes.length === 0) return { kind: 'lost', reason: 'the connection closed without an answer' };
+  if (bytes.length === 0)
+    return { kind: 'lost', reason: 'the connection closed without an answer' };
   const headEnd = bytes.indexOf('\r\n\r\n');
   if (headEnd < 0) return { kind: 'lost', reason: 'the connection closed in mid-response' };
   const [first = '', ...lines] = bytes.subarray(0, headEnd).toString('latin1').split('\r\n');

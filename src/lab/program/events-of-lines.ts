@@ -14,7 +14,11 @@ export function eventOf(line: JournalLine, track: Track, run: SentRequests): Eve
   const event = drawn(line, track, run);
   if (!event) return undefined;
   const { attempt, pid, writer } = line;
-  return { ...event, ...(attempt !== undefined && { attempt }), ...(writer !== 'lab' && { pid }) };
+  return {
+    ...event,
+    ...(attempt !== undefined && { attempt }),
+    ...((writer !== 'lab' || line.kind === 'process') && { pid }),
+  };
 }
 
 function drawn(line: JournalLine, track: Track, { sent, began }: SentRequests): Event | undefined {
@@ -24,9 +28,18 @@ function drawn(line: JournalLine, track: Track, { sent, began }: SentRequests): 
       const known = sent.get(`${track}.${line.attempt}`);
       const { method, path, key, lost, bytes } = line;
       return {
-        ...arrow('request', 'client', 'api', `${method} ${path}${key ? `  key ${key.slice(0, 13)}` : ''}`),
+        ...arrow(
+          'request',
+          'client',
+          'api',
+          `${method} ${path}${key ? `  key ${key.slice(0, 13)}` : ''}`,
+        ),
         ...(lost && { lost }),
-        detail: { bytes: known?.bytes ?? bytes, ...(known && { curl: known.curl }), faults: ['lose-request'] },
+        detail: {
+          bytes: known?.bytes ?? bytes,
+          ...(known && { curl: known.curl }),
+          faults: ['lose-request'],
+        },
       };
     }
     case 'refused-connection':
@@ -39,7 +52,12 @@ function drawn(line: JournalLine, track: Track, { sent, began }: SentRequests): 
       const { status, replayed, lost, bytes } = line;
       const what = `${status}${codeIn(bytes)}`;
       return {
-        ...arrow(replayed ? 'replay' : 'response', 'api', 'client', replayed ? `${what}, the stored answer` : what),
+        ...arrow(
+          replayed ? 'replay' : 'response',
+          'api',
+          'client',
+          replayed ? `${what}, the stored answer` : what,
+        ),
         ...(lost && { lost }),
         detail: { bytes, faults: ['lose-response'] },
       };
@@ -50,29 +68,54 @@ function drawn(line: JournalLine, track: Track, { sent, began }: SentRequests): 
     }
     case 'committed':
       return {
-        ...arrow('commit', 'database', own, line.text === 'COMMIT' ? 'COMMIT' : `COMMIT: ${line.text}`),
+        ...arrow(
+          'commit',
+          'database',
+          own,
+          line.text === 'COMMIT' ? 'COMMIT' : `COMMIT: ${line.text}`,
+        ),
         detail: { faults: faultsAtCommit(line.text) },
       };
+    case 'nothing-written':
+      return arrow('statement', 'database', own, line.text);
     case 'rolled-back':
       return arrow('rollback', 'database', own, line.text);
     case 'lease': {
       const untilMs = Math.round(line.untilMs - began.getTime());
-      const text = line.over ? 'the lease is given back' : `lease${line.epoch ? `, epoch ${line.epoch}` : ''}`;
+      const text = line.over
+        ? 'the lease is given back'
+        : `lease${line.epoch ? `, epoch ${line.epoch}` : ''}`;
       return { ...mark('lease', own, text), untilMs };
     }
     case 'call': {
       const { to, method, path, key, bytes } = line;
       return {
-        ...arrow(to === 'processor' ? 'call' : 'message', own, to, `${method} ${path}${key ? `  key ${key.slice(0, 13)}` : ''}`),
-        detail: { bytes, ...(to === 'processor' && own === 'api' && { faults: faultsAt('before-perform') }) },
+        ...arrow(
+          to === 'processor' ? 'call' : 'message',
+          own,
+          to,
+          `${method} ${path}${key ? `  key ${key.slice(0, 13)}` : ''}`,
+        ),
+        detail: {
+          bytes,
+          ...(to === 'processor' && own === 'api' && { faults: faultsAt('before-perform') }),
+        },
       };
     }
     case 'answer': {
       const { from, status, error, outcome, bytes } = line;
       return {
-        ...arrow('answer', from, own, error ? `no answer: ${error}` : `${status}${outcome ? ` ${outcome}` : ''}`),
+        ...arrow(
+          'answer',
+          from,
+          own,
+          error ? `no answer: ${error}` : `${status}${outcome ? ` ${outcome}` : ''}`,
+        ),
         ...(error && { lost: true }),
-        detail: { bytes, ...(from === 'processor' && own === 'api' && { faults: faultsAt('after-perform') }) },
+        detail: {
+          bytes,
+          ...(from === 'processor' && own === 'api' && { faults: faultsAt('after-perform') }),
+        },
       };
     }
     case 'notification':
@@ -86,7 +129,10 @@ function drawn(line: JournalLine, track: Track, { sent, began }: SentRequests): 
     case 'mail':
       return arrow('message', 'worker', 'mail', `${line.subject}, to ${line.to}`);
     case 'point':
-      return { ...mark('point', own, line.point), detail: own === 'api' ? { faults: faultsAt(line.point) } : {} };
+      return {
+        ...mark('point', own, line.point),
+        detail: own === 'api' ? { faults: faultsAt(line.point) } : {},
+      };
     case 'hang-up':
       return { ...arrow('response', 'api', 'client', line.text), lost: true };
     case 'note':
@@ -132,7 +178,8 @@ function faultsAt(point: string): string[] {
 }
 
 function faultsAtCommit(text: string): string[] {
-  if (text.includes('INSERT idempotency_records')) return [...faultsAt('before-reserve'), ...faultsAt('after-reserve')];
+  if (text.includes('INSERT idempotency_records'))
+    return [...faultsAt('before-reserve'), ...faultsAt('after-reserve')];
   if (text.includes('UPDATE idempotency_records')) return faultsAt('after-settle');
   return [];
 }
@@ -144,9 +191,13 @@ function codeIn(bytes: string): string {
 }
 
 function summary(sql: string): string {
-  const writes = [...sql.matchAll(/(?<!FOR )\b(INSERT INTO|UPDATE|DELETE FROM) (\w+)/g)];
-  if (writes.length > 0) return writes.map(([, verb, table]) => `${verb?.split(' ')[0]} ${table}`).join(' + ');
+  const writes = [...sql.matchAll(/(?<!FOR |KEY )\b(INSERT INTO|UPDATE|DELETE FROM) (\w+)/g)];
+  if (writes.length > 0)
+    return writes.map(([, verb, table]) => `${verb?.split(' ')[0]} ${table}`).join(' + ');
   if (sql.includes('add_job')) return 'enqueue jobs';
-  const table = /\bFROM (\w+)/.exec(sql)?.[1];
-  return table ? `SELECT ${table}${/FOR UPDATE/.test(sql) ? ' FOR UPDATE' : ''}` : sql.trim().slice(0, 40);
+  const tables = [...sql.matchAll(/\bFROM (\w+)(?![\w(])/g)].map(([, name]) => name);
+  const table = tables.find((name) => !/_at$/.test(name ?? ''));
+  return table
+    ? `SELECT ${table}${/FOR UPDATE/.test(sql) ? ' FOR UPDATE' : ''}`
+    : sql.trim().slice(0, 40);
 }

@@ -3,7 +3,14 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Journal } from '../service/journal-writer.js';
 import type { ArmedFaults } from '../service/armed-faults.js';
 import type { Track } from '../run.js';
-import { bytesOf, curlOf, exchange, type Break, type Exchange, type WireRequest } from './client.js';
+import {
+  bytesOf,
+  curlOf,
+  exchange,
+  type Break,
+  type Exchange,
+  type WireRequest,
+} from './client.js';
 import type { LabDatabase } from './lab-database.js';
 import type { LiveRun, TrackAccount } from './live-run.js';
 import type { LedgerPayment, ProcessorLedger } from './processor-ledger.js';
@@ -65,7 +72,12 @@ export class Lane {
   }
 
   /** Repeats the same request as every problem advises, until the client knows. */
-  async buyUntilKnown(key: string, first: Sending = {}, purchase: object = {}, attempts = 12): Promise<Exchange> {
+  async buyUntilKnown(
+    key: string,
+    first: Sending = {},
+    purchase: object = {},
+    attempts = 12,
+  ): Promise<Exchange> {
     let result = await this.buy(key, first, purchase);
     for (let i = 1; i < attempts && isUnknown(result); i++) {
       await this.pause(Math.min(retryAfterMs(result), 5_000));
@@ -91,12 +103,20 @@ export class Lane {
   }
 
   /** One attempt. A service that is down is tried again until it is back: then nothing was sent, and nothing is in doubt. */
-  private async send(method: string, path: string, body: string | undefined, sending: Sending): Promise<Exchange> {
+  private async send(
+    method: string,
+    path: string,
+    body: string | undefined,
+    sending: Sending,
+  ): Promise<Exchange> {
     const { run, apiUrl, journal } = this.tools;
     const attempt = ++this.attempts;
     const about = { account: this.account, attempt };
     const request = this.request(method, path, body, sending, attempt);
-    const masked = { ...request, headers: { ...request.headers, Authorization: 'Bearer $LAB_KEY' } };
+    const masked = {
+      ...request,
+      headers: { ...request.headers, Authorization: 'Bearer $LAB_KEY' },
+    };
     const bytes = bytesOf(apiUrl, masked);
     run.sent.set(`${this.track}.${attempt}`, { request, bytes, curl: curlOf(apiUrl, masked) });
     const until = Date.now() + PATIENCE_MS;
@@ -210,6 +230,10 @@ function knowledgeOf(result: Exchange): { state: 'ok' | 'failed' | 'unknown'; te
   const code = /"code":"(\w+)"/.exec(body)?.[1];
   const replayed = headers.get('idempotent-replayed') === 'true';
   if (status < 300) return { state: 'ok', text: `${status}${replayed ? ', replayed' : ''}` };
-  const isOpen = status >= 500 || code === 'idempotency_request_in_progress' || code === 'payment_pending';
-  return { state: isOpen ? 'unknown' : 'failed', text: `${status} ${code ?? ''}${replayed ? ', replayed' : ''}`.trim() };
+  const isOpen =
+    status >= 500 || code === 'idempotency_request_in_progress' || code === 'payment_pending';
+  return {
+    state: isOpen ? 'unknown' : 'failed',
+    text: `${status} ${code ?? ''}${replayed ? ', replayed' : ''}`.trim(),
+  };
 }

@@ -29,6 +29,8 @@ export class LiveRun {
   readonly sent = new Map<string, { request: WireRequest; bytes: string; curl: string }>();
   readonly stopping = new AbortController();
   private readonly changes = new EventEmitter().setMaxListeners(0);
+  private ownAttempts = 0;
+  private readonly lastStatement = new Map<string, string>();
   private readonly lastRows = new Map<Track, string>();
 
   constructor(
@@ -56,6 +58,7 @@ export class LiveRun {
     const atMs = Math.max(0, Math.round(line.at - this.began.getTime()));
     const known = this.accounts.find(({ account }) => account === line.account);
     // What happens to a process happens to every track that it serves.
+    if (this.isRepeated(line)) return;
     const tracks = known ? [known.track] : line.account === undefined ? this.tracksHit(line) : [];
     for (const track of tracks) {
       if (line.kind === 'knows') {
@@ -63,12 +66,41 @@ export class LiveRun {
         this.run.knowledge.push(this.push('knows', { atMs, track, attempt, state, text }));
         continue;
       }
-      const drawn = eventOf(line, track, this);
+      const drawn = eventOf(this.numbered(line), track, this);
       if (!drawn) continue;
       const event: RunEvent = { seq: this.run.events.length + 1, atMs, track, ...drawn };
       if ('frames' in line) this.addSource(event, line.frames);
       this.run.events.push(this.push('event', event));
+      if (line.kind === 'response' && line.attempt === undefined) this.learn(line, track, atMs);
     }
+  }
+
+  /** A client of the visitor's own does not number its attempts. */
+  private numbered(line: JournalLine): JournalLine {
+    if (line.attempt !== undefined || (line.kind !== 'request' && line.kind !== 'response'))
+      return line;
+    if (line.kind === 'request') this.ownAttempts += 1;
+    return { ...line, attempt: this.ownAttempts };
+  }
+
+  /** What a client of the visitor's own knows by now, as far as one can tell from here. */
+  private learn(line: JournalLine & { kind: 'response' }, track: Track, atMs: number): void {
+    const { status, lost, replayed } = line;
+    const state = lost || status >= 500 ? 'unknown' : status < 300 ? 'ok' : 'failed';
+    const text = lost
+      ? 'the connection closed without an answer'
+      : `${status}${replayed ? ', replayed' : ''}`;
+    const attempt = this.ownAttempts;
+    this.run.knowledge.push(this.push('knows', { atMs, track, attempt, state, text }));
+  }
+
+  /** One who waits looks again and again: once is shown. */
+  private isRepeated(line: JournalLine): boolean {
+    if (line.kind !== 'statement') return false;
+    const who = `${line.pid} ${line.attempt}`;
+    const isRepeated = this.lastStatement.get(who) === line.sql && line.sql.startsWith('SELECT');
+    this.lastStatement.set(who, line.sql);
+    return isRepeated;
   }
 
   /** The first time that a line of ours is asked for, its answer comes after the event. */
@@ -87,7 +119,9 @@ export class LiveRun {
     if (line.program !== 'api' && line.program !== 'worker') return [];
     const said = ({ kind, pid }: RunEvent) => kind === 'killed' && pid === line.pid;
     if (line.is === 'ended' && this.run.events.some(said)) return [];
-    return this.accounts.map(({ track }) => track).filter((track) => track === 'keyed' || this.accounts.length === 1);
+    return this.accounts
+      .map(({ track }) => track)
+      .filter((track) => track === 'keyed' || this.accounts.length === 1);
   }
 
   rows(rows: Rows): void {

@@ -28,7 +28,8 @@ function diagramOf(run: Run, track: Track): string {
     if (from === to) lines.push(`    Note over ${from}: ${safe(text)}`);
     else lines.push(`    ${from}${arrowOf(kind, lost)}${to}: ${safe(text)}`);
   }
-  if (run.verdict) lines.push(`    Note over ${actors[0] ?? 'client'}: ${safe(run.verdict.sentence)}`);
+  if (run.verdict)
+    lines.push(`    Note over ${actors[0] ?? 'client'}: ${safe(run.verdict.sentence)}`);
   return `${lines.join('\n')}\n`;
 }
 

@@ -13,7 +13,8 @@ export function pageRoutes(app: Express, runs: Runs): void {
   for (const file of ['page.js', 'page.css'])
     app.get(`/${file}`, (_request, response) => response.sendFile(file, { root: PAGE }));
   app.get('/runs/:name', (request, response) => {
-    const [, id = '', format] = /^([0-9a-f]{12})(?:\.(json|mmd|svg|html))?$/.exec(request.params.name) ?? [];
+    const [, id = '', format] =
+      /^([0-9a-f]{12})(?:\.(json|mmd|svg|html))?$/.exec(request.params.name) ?? [];
     const { run } = runs.find(id);
     switch (format) {
       case undefined:
@@ -33,5 +34,9 @@ export function pageRoutes(app: Express, runs: Runs): void {
 
 function sendPage(response: Response): void {
   if (existsSync(`${PAGE}index.html`)) return response.sendFile('index.html', { root: PAGE });
-  response.type('html').send('<!doctype html><title>The lab</title><p>The page is not built. <code>npm run build</code> builds it.');
+  response
+    .type('html')
+    .send(
+      '<!doctype html><title>The lab</title><p>The page is not built. <code>npm run build</code> builds it.',
+    );
 }

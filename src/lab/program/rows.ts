@@ -46,7 +46,9 @@ export async function readRows(
   atMs: number,
 ): Promise<Rows> {
   const tables = await Promise.all(
-    Object.entries(track === 'keyed' ? KEYED : NAIVE).map(([name, sql]) => tableOf(db, name, sql, account)),
+    Object.entries(track === 'keyed' ? KEYED : NAIVE).map(([name, sql]) =>
+      tableOf(db, name, sql, account),
+    ),
   );
   const count = (name: string, isCounted: (row: string[]) => boolean) =>
     tables.find((table) => table.name === name)?.rows.filter(isCounted).length ?? 0;
@@ -72,7 +74,12 @@ export async function readRows(
 /** Shown although empty: that they are is the point. */
 const ALWAYS = new Set(['idempotency record', 'charge', 'payments']);
 
-async function tableOf(db: Queryable, name: string, sql: string, account: string): Promise<RowsTable> {
+async function tableOf(
+  db: Queryable,
+  name: string,
+  sql: string,
+  account: string,
+): Promise<RowsTable> {
   const rows = await db.query<Record<string, unknown>>(sql, [account]);
   const columns = Object.keys(rows[0] ?? {});
   return { name, columns, rows: rows.map((row) => columns.map((column) => String(row[column]))) };

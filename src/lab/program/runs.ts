@@ -1,12 +1,11 @@
 import { randomBytes } from 'node:crypto';
-import { mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { JournalLine } from '../journal.js';
 import type { Run } from '../run.js';
 import type { Play } from '../scenarios/scenario.js';
 import type { ArmedFaults } from '../service/armed-faults.js';
 import type { Journal } from '../service/journal-writer.js';
+import { RunFiles } from './run-files.js';
 import type { JournalReader } from './journal-reader.js';
 import type { LabDatabase } from './lab-database.js';
 import { LiveRun, type StreamItem } from './live-run.js';
@@ -33,23 +32,17 @@ interface Tools {
 
 export class UnknownRun extends Error {}
 
-/** A run as it is kept: with the order in which its stream told it. */
-interface Kept {
-  visitor: string;
-  run: Run;
-  stream: StreamItem[];
-}
-
 /** All runs: those that go on, and those that are kept. */
 export class Runs {
   private readonly live = new Map<string, LiveRun>();
   private readonly byAccount = new Map<string, LiveRun>();
   private readonly rowsDue = new Map<LiveRun, NodeJS.Timeout>();
+  private readonly files: RunFiles;
   readonly sources = new SourceLines();
   reader: JournalReader;
 
-  constructor(private readonly tools: Tools) {
-    mkdirSync(tools.folder, { recursive: true, mode: 0o700 });
+  constructor(readonly tools: Tools) {
+    this.files = new RunFiles(tools.folder);
   }
 
   /** Begins a run; it goes on by itself. */
@@ -74,7 +67,10 @@ export class Runs {
   ): Promise<LiveRun> {
     const id = randomBytes(6).toString('hex');
     const accounts = await Promise.all(
-      tracks.map(async (track) => ({ track, ...(await this.tools.db.makeAccount(`lab ${id} ${track}`)) })),
+      tracks.map(async (track) => ({
+        track,
+        ...(await this.tools.db.makeAccount(`lab ${id} ${track}`)),
+      })),
     );
     const run: Run = {
       ...{ id, scenario, title, parameters, startedAt: new Date().toISOString() },
@@ -94,7 +90,9 @@ export class Runs {
       await this.conclude(run, () => run.verdict(verdict));
       this.finish(run, 'ended');
     } catch (error) {
-      const text = run.stopping.signal.aborted ? 'stopped' : `the run failed: ${(error as Error).name}`;
+      const text = run.stopping.signal.aborted
+        ? 'stopped'
+        : `the run failed: ${(error as Error).name}`;
       this.tools.journal.write({ kind: 'note', text }, { account: run.accounts[0]?.account });
       await this.conclude(run, () => undefined).catch(() => undefined);
       this.finish(run, 'failed');
@@ -110,16 +108,18 @@ export class Runs {
   }
 
   finish(run: LiveRun, state: Run['state']): void {
+    if (!this.live.has(run.run.id)) return; // forgotten by a reset
     clearTimeout(this.rowsDue.get(run));
     this.rowsDue.delete(run);
     run.end(state);
-    this.keep(run);
+    this.files.keep({ visitor: run.visitor, run: run.run, stream: run.stream });
   }
 
   /** Each line of the journal, in its order. */
   take(line: JournalLine): void {
     if (line.kind === 'process' && line.is === 'frozen') this.wakeLater(line);
-    const runs = line.account === undefined ? this.live.values() : [this.byAccount.get(line.account)];
+    const runs =
+      line.account === undefined ? this.live.values() : [this.byAccount.get(line.account)];
     for (const run of runs) {
       if (!run || run.run.state !== 'running') continue;
       run.take(line);
@@ -130,7 +130,7 @@ export class Runs {
   private wakeLater({ pid, account }: JournalLine): void {
     setTimeout(() => {
       const about = account === undefined ? {} : { account };
-      this.tools.journal.write({ kind: 'process', program: 'api', is: 'resumed' }, about);
+      this.tools.journal.write({ kind: 'process', program: 'api', is: 'resumed', pid }, about);
       wake(pid);
     }, FROZEN_MS);
   }
@@ -152,18 +152,10 @@ export class Runs {
     }
   }
 
-  private keep({ run, visitor, stream }: LiveRun): void {
-    const file = this.file(run.id);
-    writeFileSync(`${file}.draft`, JSON.stringify({ visitor, run, stream } satisfies Kept), { mode: 0o600 });
-    renameSync(`${file}.draft`, file);
-  }
-
   private forgetOldest(): void {
-    for (const [id, run] of this.live) {
+    for (const run of this.live.values()) {
       if (this.live.size <= MOST_IN_MEMORY) return;
-      if (run.run.state === 'running') continue;
-      this.live.delete(id);
-      for (const { account } of run.accounts) this.byAccount.delete(account);
+      if (run.run.state !== 'running') this.forget(run);
     }
   }
 
@@ -173,21 +165,29 @@ export class Runs {
 
   /** @throws UnknownRun */
   find(id: string): { run: Run; stream: StreamItem[] } {
-    const live = this.live.get(id);
-    if (live) return live;
-    if (!/^[0-9a-f]{12}$/.test(id)) throw new UnknownRun();
-    try {
-      return JSON.parse(readFileSync(this.file(id), 'utf8')) as Kept;
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === 'ENOENT') throw new UnknownRun();
-      throw error;
-    }
+    const found = this.live.get(id) ?? this.files.find(id);
+    if (!found) throw new UnknownRun();
+    return found;
   }
 
   /** The runs of one visitor, newest first. */
-  of(visitor: string): Run[] {
-    const live = [...this.live.values()].filter((each) => each.visitor === visitor).map(({ run }) => run);
-    return live.reverse();
+  of(
+    visitor: string,
+  ): Pick<Run, 'id' | 'scenario' | 'title' | 'startedAt' | 'state' | 'verdict'>[] {
+    const own = [...this.live.values()].filter((each) => each.visitor === visitor);
+    return own.reverse().map(({ run: { id, scenario, title, startedAt, state, verdict } }) => ({
+      ...{ id, scenario, title, startedAt, state },
+      ...(verdict && { verdict }),
+    }));
+  }
+
+  /** Prepares a fault for the next request of the run's account, whoever sends it. */
+  arm(id: string, fault: string): void {
+    const run = this.live.get(id);
+    if (!run) throw new UnknownRun();
+    this.tools.armed.arm(run.accounts[0]!.account, 'api', fault);
+    const { account } = run.accounts[0]!;
+    this.tools.journal.write({ kind: 'note', text: `armed: ${fault}` }, { account });
   }
 
   stop(id: string): void {
@@ -196,19 +196,23 @@ export class Runs {
     run.stopping.abort();
   }
 
-  /** Stops what goes on, and forgets everything. */
-  reset(): void {
-    for (const run of this.live.values()) run.stopping.abort();
-    this.live.clear();
-    this.byAccount.clear();
-    for (const name of readdirSync(this.tools.folder)) {
-      const file = join(this.tools.folder, name);
-      renameSync(file, `${file}.old`);
+  /** Stops and forgets what a visitor has made; without one, everything. */
+  reset(visitor?: string): void {
+    const runs = [...this.live.values()].filter(
+      (run) => visitor === undefined || run.visitor === visitor,
+    );
+    for (const run of runs) {
+      run.stopping.abort();
+      if (run.run.state === 'running') run.end('failed');
+      this.forget(run);
     }
+    if (visitor === undefined) this.files.removeAll();
+    else this.files.remove(runs.map(({ run }) => run.id));
   }
 
-  private file(id: string): string {
-    return join(this.tools.folder, `${id}.json`);
+  private forget({ run, accounts }: LiveRun): void {
+    this.live.delete(run.id);
+    for (const { account } of accounts) this.byAccount.delete(account);
   }
 }
 

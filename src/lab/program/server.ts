@@ -1,6 +1,8 @@
 import express, { type Express, type NextFunction, type Request, type Response } from 'express';
 import type { LabSettings } from './settings.js';
 import { findPlay, GOALS, PLAYS, scenarioOf } from '../scenarios/catalogue.js';
+import { FAULT_NAMES } from '../fault-names.js';
+import { openOwnClient } from './own-client.js';
 import { pageRoutes } from './page.routes.js';
 import { parametersFor, RefusedParameter } from './parameters.js';
 import { streamRun } from './run-stream.js';
@@ -72,16 +74,27 @@ function catalogueRoutes(app: Express, { apiUrl, processorUrl }: LabSettings): v
 }
 
 function runRoutes(app: Express, runs: Runs): void {
-  app.get('/api/runs', (request, response) => void response.json({ runs: runs.of(visitorOf(request)) }));
+  app.get(
+    '/api/runs',
+    (request, response) => void response.json({ runs: runs.of(visitorOf(request)) }),
+  );
   app.post('/api/runs', async (request, response) => {
     const { scenario, parameters = {}, faults = [] } = request.body ?? {};
     const play = findPlay(String(scenario));
     if (!play) return void response.status(400).json({ error: `there is no scenario ${scenario}` });
-    const run = await runs.begin(play, parametersFor(play, parameters), faultsFrom(faults), visitorOf(request));
+    const run = await runs.begin(
+      play,
+      parametersFor(play, parameters),
+      faultsFrom(faults),
+      visitorOf(request),
+    );
     response.status(201).location(`/api/runs/${run.run.id}`).json({ id: run.run.id });
   });
   app.get('/api/runs/:id', (request, response) => {
-    response.json(runs.find(request.params.id).run);
+    const { id } = request.params;
+    const text = JSON.stringify(runs.find(id).run);
+    const key = runs.findLive(id)?.accountOf('keyed')?.apiKey;
+    response.type('json').send(key ? text.replaceAll('$LAB_KEY', key) : text);
   });
   app.get('/api/runs/:id/events', (request, response) => {
     streamRun(runs, request.params.id, request, response);
@@ -90,12 +103,31 @@ function runRoutes(app: Express, runs: Runs): void {
     runs.stop(request.params.id);
     response.status(202).json({});
   });
-  app.post('/api/reset', (_request, response) => {
-    runs.reset();
+  app.post('/api/own-client', async (request, response) => {
+    const opened = await openOwnClient(
+      runs,
+      runs.tools.ledger,
+      runs.tools.apiUrl,
+      visitorOf(request),
+    );
+    response.status(201).json({ ...opened, arm: `/api/runs/${opened.id}/arm` });
+  });
+  app.post('/api/runs/:id/arm', (request, response) => {
+    const { fault } = request.body ?? {};
+    if (!FAULT_NAMES.includes(fault))
+      throw new RefusedParameter(`fault is one of ${FAULT_NAMES.join(', ')}`);
+    runs.arm(request.params.id, fault);
+    response.status(202).json({});
+  });
+  app.post('/api/reset', (request, response) => {
+    runs.reset(request.body?.everyone === true ? undefined : visitorOf(request));
     response.json({});
   });
   for (const later of ['/api/matrix', '/api/storm'])
-    app.post(later, (_request, response) => void response.status(501).json({ error: 'not here yet' }));
+    app.post(
+      later,
+      (_request, response) => void response.status(501).json({ error: 'not here yet' }),
+    );
 }
 
 /** Many people use one lab: each sees their own runs. */
@@ -105,15 +137,26 @@ function visitorOf(request: Request): string {
 }
 
 function faultsFrom(faults: unknown): string[] {
-  if (!Array.isArray(faults) || faults.length > 20 || !faults.every((fault) => typeof fault === 'string'))
-    throw new RefusedParameter('faults is a list of names, one for each attempt');
+  const isKnown = (fault: unknown) =>
+    fault === '' || fault === 'send-twice' || FAULT_NAMES.includes(fault as string);
+  if (!Array.isArray(faults) || faults.length > 20 || !faults.every(isKnown))
+    throw new RefusedParameter(
+      `faults has one for each attempt: '', send-twice, ${FAULT_NAMES.join(', ')}`,
+    );
   return faults;
 }
 
 // eslint-disable-next-line @typescript-eslint/no-unused-vars -- Express knows an error handler by its four parameters
-function answerError(error: unknown, _request: Request, response: Response, _next: NextFunction): void {
-  if (error instanceof UnknownRun) return void response.status(404).json({ error: 'there is no such run' });
-  if (error instanceof RefusedParameter) return void response.status(400).json({ error: error.message });
+function answerError(
+  error: unknown,
+  _request: Request,
+  response: Response,
+  _next: NextFunction,
+): void {
+  if (error instanceof UnknownRun)
+    return void response.status(404).json({ error: 'there is no such run' });
+  if (error instanceof RefusedParameter)
+    return void response.status(400).json({ error: error.message });
   const { status } = error as { status?: unknown };
   if (typeof status === 'number' && status < 500)
     return void response.status(status).json({ error: 'the request cannot be read' });

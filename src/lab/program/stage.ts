@@ -13,7 +13,8 @@ export class Stage {
     readonly faults: readonly string[],
     private readonly tools: LaneTools,
   ) {
-    for (const account of tools.run.accounts) this.lanes.set(account.track, new Lane(account, tools));
+    for (const account of tools.run.accounts)
+      this.lanes.set(account.track, new Lane(account, tools));
   }
 
   get keyed(): Lane {
@@ -53,14 +54,23 @@ export class Stage {
     for (const [track, lane] of [...this.lanes].sort()) {
       const paid = await lane.paid();
       payments[track] = paid.length;
-      const amount = paid[0]?.amount ?? lane.amountMinor;
-      const what = paid.length === 0 ? 'nothing' : `${paid.length} × ${money(amount)}`;
-      parts.push(track === 'naive' ? `Without a key: the customer paid ${what}.` : `With the key: ${what}.`);
+      const what = whatWasPaid(paid.map(({ amount }) => amount));
+      parts.push(
+        track === 'naive' ? `Without a key: the customer paid ${what}.` : `With the key: ${what}.`,
+      );
     }
     parts.sort((a, b) => Number(b.startsWith('Without')) - Number(a.startsWith('Without')));
     const sentence = [...parts, remark].filter(Boolean).join(' ');
     return { sentence: upper(sentence), payments, holds: payments.keyed === expected };
   }
+}
+
+/** `2 × $19.99`, or of other amounts: `3 × other amounts, $60.00`. */
+export function whatWasPaid(amounts: number[]): string {
+  const [first] = amounts;
+  if (first === undefined) return 'nothing';
+  if (amounts.every((amount) => amount === first)) return `${amounts.length} × ${money(first)}`;
+  return `${amounts.length} times, ${money(amounts.reduce((sum, amount) => sum + amount, 0))} in all`;
 }
 
 function upper(text: string): string {

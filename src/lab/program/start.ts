@@ -14,7 +14,14 @@ export async function startLab(settings: LabSettings): Promise<void> {
   const journal = new Journal(settings.journal, 'lab');
   const armed = ArmedFaults.beside(settings.journal);
   const ledger = new ProcessorLedger(settings.processorUrl);
-  const runs = new Runs({ apiUrl: settings.apiUrl, db, ledger, journal, armed, folder: settings.runsFolder });
+  const runs = new Runs({
+    apiUrl: settings.apiUrl,
+    db,
+    ledger,
+    journal,
+    armed,
+    folder: settings.runsFolder,
+  });
   runs.reader = new JournalReader(settings.journal, (line) => runs.take(line));
   const server = labServer(settings, runs).listen(settings.port, settings.host);
   await once(server, 'listening');

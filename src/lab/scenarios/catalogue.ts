@@ -19,10 +19,22 @@ export const PLAYS: readonly Play[] = [
 export const GOALS: readonly Goal[] = [
   { id: 'double-charge', title: 'Cause a double charge', hint: 'Retry without a key.' },
   { id: 'replay', title: 'Get a replay', hint: 'Send the same request again with its key.' },
-  { id: 'conflict-409', title: 'Get a 409', hint: 'Send a duplicate while the first one still runs.' },
+  {
+    id: 'conflict-409',
+    title: 'Get a 409',
+    hint: 'Send a duplicate while the first one still runs.',
+  },
   { id: 'mismatch-422', title: 'Get a 422', hint: 'Use a key for another amount.' },
-  { id: 'survive-kill', title: 'Survive a kill', hint: 'Kill the API in the middle of a charge, and retry.' },
-  { id: 'uncatchable', title: 'Find the one mistake that no server can catch', hint: 'What names a purchase?' },
+  {
+    id: 'survive-kill',
+    title: 'Survive a kill',
+    hint: 'Kill the API in the middle of a charge, and retry.',
+  },
+  {
+    id: 'uncatchable',
+    title: 'Find the one mistake that no server can catch',
+    hint: 'What names a purchase?',
+  },
   { id: 'two-tabs', title: 'Pay one order from two tabs', hint: 'Two keys, one order.' },
 ];
 

@@ -50,7 +50,8 @@ export const newKeys: Play = {
 export const sevenDays: Play = {
   id: 'seven-days',
   title: 'A retry just before 7 days, and one after',
-  story: 'The answer is kept for 7 days. The client retries just before they are over, and just after.',
+  story:
+    'The answer is kept for 7 days. The client retries just before they are over, and just after.',
   question: 'How often has the customer paid?',
   answer: '1',
   explanation: [
@@ -77,7 +78,8 @@ export const sevenDays: Play = {
 export const custom: Play = {
   id: 'custom',
   title: 'Break it where you point',
-  story: 'You choose what breaks, attempt by attempt. The client repeats the same request until it knows.',
+  story:
+    'You choose what breaks, attempt by attempt. The client repeats the same request until it knows.',
   question: 'How often has the customer paid, with the key?',
   answer: '1',
   explanation: [
@@ -109,7 +111,8 @@ export const custom: Play = {
     const method = stage.text('payment_method');
     const purchase = { payment_method: method };
     for (const fault of stage.faults) {
-      if (fault === 'send-twice') await Promise.all([keyed.buy(key, {}, purchase), keyed.buy(key, {}, purchase)]);
+      if (fault === 'send-twice')
+        await Promise.all([keyed.buy(key, {}, purchase), keyed.buy(key, {}, purchase)]);
       else await keyed.buy(key, fault ? { fault } : {}, purchase);
       await stage.pause(200);
     }

@@ -78,7 +78,10 @@ export const hangUp: Play = {
       await lane.buy(key, { break: { hangUp: 'after-request' } });
       await stage.pause(500);
       await lane.buyUntilKnown(key);
-      await lane.until(async () => (await lane.paid()).length >= (lane.track === 'naive' ? 2 : 1), 5_000);
+      await lane.until(
+        async () => (await lane.paid()).length >= (lane.track === 'naive' ? 2 : 1),
+        5_000,
+      );
     };
     await Promise.all([story(stage.naive), story(stage.keyed)]);
     return stage.verdict();

@@ -53,14 +53,18 @@ export const kill: Play = {
     else keyed.note('the client does not retry');
     await keyed.settled(60_000);
     const isBought = retries || !NOTHING_YET.has(point);
-    return stage.verdict(isBought ? 1 : 0, isBought ? '' : 'Nothing was bought, and nothing was paid.');
+    return stage.verdict(
+      isBought ? 1 : 0,
+      isBought ? '' : 'Nothing was bought, and nothing was paid.',
+    );
   },
 };
 
 export const freeze: Play = {
   id: 'freeze',
   title: 'Frozen past its lease',
-  story: 'The API is frozen for 15 s in the middle of a charge: a long pause, or a machine that was moved.',
+  story:
+    'The API is frozen for 15 s in the middle of a charge: a long pause, or a machine that was moved.',
   question: 'How often has the customer paid?',
   answer: '1',
   explanation: [
@@ -99,7 +103,12 @@ export const worker: Play = {
     'So the receipt is sent again under the same Message-ID, by which mail programs know that it is the same message.',
   ],
   parameters: [
-    { name: 'when', label: 'It dies', options: ['before the e-mail', 'after the e-mail'], initial: 'after the e-mail' },
+    {
+      name: 'when',
+      label: 'It dies',
+      options: ['before the e-mail', 'after the e-mail'],
+      initial: 'after the e-mail',
+    },
   ],
   goals: ['survive-kill'],
   tracks: ['keyed'],

@@ -13,7 +13,8 @@ const MISBEHAVIOURS: Record<string, string> = {
 export const processor: Play = {
   id: 'processor',
   title: 'A processor in trouble',
-  story: 'The processor is slow, silent, refuses, loses its answer, or charges and says 500. The client retries.',
+  story:
+    'The processor is slow, silent, refuses, loses its answer, or charges and says 500. The client retries.',
   question: 'How often has the customer paid, with the key?',
   answer: '1',
   explanation: [
@@ -44,7 +45,8 @@ export const processor: Play = {
 export const declined: Play = {
   id: 'declined',
   title: 'Declined, then another card',
-  story: 'The card is declined. The customer tries again, first with the old key, then with a new one.',
+  story:
+    'The card is declined. The customer tries again, first with the old key, then with a new one.',
   question: 'How often has the customer paid in the end?',
   answer: '1',
   explanation: [
@@ -70,7 +72,8 @@ export const declined: Play = {
 export const webhook: Play = {
   id: 'webhook',
   title: 'The notification comes twice, or first',
-  story: 'The processor’s notification arrives several times; after a crash, or before its own answer.',
+  story:
+    'The processor’s notification arrives several times; after a crash, or before its own answer.',
   question: 'How often has the customer paid?',
   answer: '1',
   explanation: [
@@ -79,7 +82,12 @@ export const webhook: Play = {
     'It increments the epoch, so the attempt that comes second writes nothing and sends the stored answer.',
   ],
   parameters: [
-    { name: 'when', label: 'It comes', options: ['after a crash', 'before the answer'], initial: 'after a crash' },
+    {
+      name: 'when',
+      label: 'It comes',
+      options: ['after a crash', 'before the answer'],
+      initial: 'after a crash',
+    },
     { name: 'copies', label: 'Copies', min: 2, max: 10, initial: 2 },
   ],
   goals: ['replay'],

@@ -56,7 +56,9 @@ export const race: Play = {
         const ofTheOrder = { order: 'cups-1', amount: undefined, currency: undefined };
         return lane.buy(lane.newKey(), {}, ofTheOrder);
       };
-      return Promise.all(Array.from({ length: stage.number('clicks') }, (_, index) => click(index)));
+      return Promise.all(
+        Array.from({ length: stage.number('clicks') }, (_, index) => click(index)),
+      );
     };
     const [naive, keyed] = await Promise.all([story(stage.naive), story(stage.keyed)]);
     await stage.keyed.settled();

@@ -6,27 +6,15 @@ import { isIdempotent, operationOf } from '../../idempotency/idempotent.intercep
 import {
   EngineProbe,
   OperationRegistry,
-  PROBE_POINTS,
   type Intent,
   type ProbePoint,
 } from '../../idempotency/operation.js';
 import { validationFailed } from '../../http/problems/problem.js';
 import { LAB_ACCOUNT } from '../journal.js';
+import { NETWORK_FAULTS, PROCESS_FAULTS } from '../fault-names.js';
 import { theRecorder } from './lab-options.js';
+import { recordNotification } from './recorded-requests.js';
 import { rememberOwner, runContext } from './run-context.js';
-
-/** Faults of the network: on any POST, PUT or DELETE. */
-const NETWORK_FAULTS = ['lose-request', 'lose-response'] as const;
-
-type Fault = { does: 'crash' | 'freeze' | 'delay'; at: ProbePoint };
-
-/** Faults of the process, on operations with three beats: at each point of the engine's probe. */
-const PROCESS_FAULTS: ReadonlyMap<string, Fault> = new Map([
-  ...(['crash', 'freeze', 'delay'] as const).flatMap((does) =>
-    PROBE_POINTS.map((at): [string, Fault] => [`${does}-${at}`, { does, at }]),
-  ),
-  ['crash-after-processor', { does: 'crash', at: 'after-perform' }],
-]);
 
 /** Shorter than a lease: the attempt goes on in time. */
 const DELAY_MS = 3_000;
@@ -61,6 +49,7 @@ export class LabFaultGuard implements CanActivate {
 
   canActivate(context: ExecutionContext): boolean {
     const request = context.switchToHttp().getRequest<Request>();
+    recordNotification(request); // here its body has been read, and nothing has been done about it
     const fault = request.headers['lab-fault'];
     if (fault === undefined) return true;
     const known = this.faultsOf(request, context);

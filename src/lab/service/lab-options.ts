@@ -12,9 +12,17 @@ export interface LabOptions {
 }
 
 /** From the settings; no setting of ours is imported here. */
-export function labOptions(config: { labUrl?: string; labPort: number; labJournal?: string }): LabOptions {
+export function labOptions(config: {
+  labUrl?: string;
+  labPort: number;
+  labJournal?: string;
+}): LabOptions {
   const { labUrl, labPort, labJournal } = config;
-  return { port: labPort, ...(labUrl && { url: labUrl }), ...(labJournal && { journal: labJournal }) };
+  return {
+    port: labPort,
+    ...(labUrl && { url: labUrl }),
+    ...(labJournal && { journal: labJournal }),
+  };
 }
 
 export interface Recorder {

@@ -16,13 +16,24 @@ export function recordCalls(journal: Journal): void {
     const other = isDelivery ? 'receiver' : 'processor';
     const key = header(request, isDelivery ? 'webhook-id' : 'idempotency-key');
     const { method, path } = request;
-    const head = Object.entries(request.getHeaders()).flatMap(([name, value]) => [name, String(value)]);
+    const head = Object.entries(request.getHeaders()).flatMap(([name, value]) => [
+      name,
+      String(value),
+    ]);
     const bytes = `${method} ${path} HTTP/1.1\r\n${maskedHead(head)}\r\n${bodies.get(request) ?? ''}`;
-    journal.write({ kind: 'call', method, path, to: other, bytes: cut(bytes), ...(key && { key }) }, about);
-    request.once('error', (error: NodeJS.ErrnoException) =>
-      journal.write({ kind: 'answer', from: other, error: error.code ?? error.name, bytes: '' }, about),
+    journal.write(
+      { kind: 'call', method, path, to: other, bytes: cut(bytes), ...(key && { key }) },
+      about,
     );
-    request.once('response', (response: IncomingMessage) => recordAnswer(journal, about, other, response));
+    request.once('error', (error: NodeJS.ErrnoException) =>
+      journal.write(
+        { kind: 'answer', from: other, error: error.code ?? error.name, bytes: '' },
+        about,
+      ),
+    );
+    request.once('response', (response: IncomingMessage) =>
+      recordAnswer(journal, about, other, response),
+    );
   });
 }
 
@@ -66,8 +77,12 @@ function outcomeIn(body: string, { headers }: IncomingMessage): string | undefin
 function aboutOf(request: ClientRequest): About | undefined {
   const context = runContext.getStore();
   const account =
-    context?.account ?? ownerOf(header(request, 'idempotency-key')) ?? ownerOf(header(request, 'webhook-id'));
-  return account === undefined ? undefined : { account, ...(context?.attempt && { attempt: context.attempt }) };
+    context?.account ??
+    ownerOf(header(request, 'idempotency-key')) ??
+    ownerOf(header(request, 'webhook-id'));
+  return account === undefined
+    ? undefined
+    : { account, ...(context?.attempt && { attempt: context.attempt }) };
 }
 
 function header(request: ClientRequest, name: string): string | undefined {
@@ -77,7 +92,10 @@ function header(request: ClientRequest, name: string): string | undefined {
 
 /** What is written to a request is on its way when the channel tells of it, and cannot be read again. */
 function keepBodies(): void {
-  const { write, end } = ClientRequest.prototype as unknown as Record<'write' | 'end', (...args: unknown[]) => unknown>;
+  const { write, end } = ClientRequest.prototype as unknown as Record<
+    'write' | 'end',
+    (...args: unknown[]) => unknown
+  >;
   const keeping = (method: typeof write) =>
     function (this: ClientRequest, ...args: unknown[]) {
       const [chunk] = args;

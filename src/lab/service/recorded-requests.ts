@@ -26,7 +26,9 @@ export function recordRequest(request: Request, _response: Response, next: NextF
       kind: 'request',
       method: request.method,
       path: request.originalUrl,
-      bytes: cut(`${request.method} ${request.originalUrl} HTTP/1.1\r\n${maskedHead(request.rawHeaders)}`),
+      bytes: cut(
+        `${request.method} ${request.originalUrl} HTTP/1.1\r\n${maskedHead(request.rawHeaders)}`,
+      ),
       ...(typeof key === 'string' && { key }),
       ...(fault && { fault }),
       ...(fault === 'lose-request' && { lost: true }),
@@ -44,7 +46,10 @@ export function recordResponse(_request: Request, response: Response, next: Next
   response.end = ((...rest: unknown[]) => {
     const [body] = rest;
     const text = typeof body === 'string' || Buffer.isBuffer(body) ? body.toString() : '';
-    const head = Object.entries(response.getHeaders()).flatMap(([name, value]) => [name, String(value)]);
+    const head = Object.entries(response.getHeaders()).flatMap(([name, value]) => [
+      name,
+      String(value),
+    ]);
     journal.write(
       {
         kind: 'response',
@@ -74,13 +79,19 @@ export function recordNotification(request: Request): void {
   if (!journal || request.path !== '/webhooks/processor' || !Buffer.isBuffer(request.body)) return;
   try {
     const text = request.body.toString();
-    const event = JSON.parse(text) as { type?: string; data?: { object?: { metadata?: { account?: string } } } };
+    const event = JSON.parse(text) as {
+      type?: string;
+      data?: { object?: { metadata?: { account?: string } } };
+    };
     const account = event.data?.object?.metadata?.account;
     if (account === undefined || !LAB_ACCOUNT.test(account)) return;
     const context = runContext.getStore();
     if (context) context.account = account;
     const head = `POST ${request.path} HTTP/1.1\r\n${maskedHead(request.rawHeaders)}\r\n`;
-    journal.write({ kind: 'notification', type: String(event.type), bytes: cut(head + text) }, { account });
+    journal.write(
+      { kind: 'notification', type: String(event.type), bytes: cut(head + text) },
+      { account },
+    );
   } catch {
     // Not JSON: the route refuses it.
   }

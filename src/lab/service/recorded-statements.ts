@@ -33,7 +33,8 @@ function recordConnection(client: pg.PoolClient, journal: Journal): void {
     const about = aboutOf(values) ?? transaction?.about;
     const isFirst = transaction && about && !transaction.about;
     if (transaction && about) transaction.about = about;
-    if (isFirst) journal.write({ kind: 'statement', sql: 'BEGIN', parameters: [], frames: [] }, about);
+    if (isFirst)
+      journal.write({ kind: 'statement', sql: 'BEGIN', parameters: [], frames: [] }, about);
     if (verb === 'START' || verb === 'BEGIN') transaction = {};
     else if (about) recordStatement(journal, about, sql, values);
     const inside = transaction !== undefined;
@@ -42,8 +43,11 @@ function recordConnection(client: pg.PoolClient, journal: Journal): void {
     const frames = framesOf(sql);
     return observe(query, args, (error, result) => {
       const text = shortOf(sql);
-      if (error || verb === 'ROLLBACK') return journal.write({ kind: 'rolled-back', text: error ? codeOf(error) : text }, about);
+      if (error || verb === 'ROLLBACK')
+        return journal.write({ kind: 'rolled-back', text: error ? codeOf(error) : text }, about);
       recordLease(journal, about, sql, values, result);
+      const found = foundInstead(sql, result);
+      if (found) journal.write({ kind: 'nothing-written', text: found }, about);
       if (verb === 'COMMIT' || (!inside && hasWritten(sql, result)))
         journal.write({ kind: 'committed', text, frames }, about);
     });
@@ -51,17 +55,27 @@ function recordConnection(client: pg.PoolClient, journal: Journal): void {
   client.query = recorded as typeof client.query;
 }
 
-const WRITES = /(?<!FOR )\b(INSERT INTO|UPDATE|DELETE FROM)\b/;
+const WRITES = /(?<!FOR |KEY )\b(INSERT INTO|UPDATE|DELETE FROM)\b/;
 
-/** One that finds a record instead of inserting it returns a row, too. */
 function hasWritten(sql: string, result: pg.QueryResult | undefined): boolean {
+  return WRITES.test(sql) && foundInstead(sql, result) === undefined;
+}
+
+/** Why a statement that could have written has not. */
+function foundInstead(sql: string, result: pg.QueryResult | undefined): string | undefined {
+  if (!WRITES.test(sql)) return undefined;
   const [row] = (result?.rows ?? []) as { is_new?: boolean }[];
-  return WRITES.test(sql) && (result?.rowCount ?? 0) > 0 && row?.is_new !== false;
+  if (row?.is_new === false) return 'the record is there: nothing was written';
+  return result?.rowCount === 0 ? '0 rows: nothing was written' : undefined;
 }
 
 function statementOf([query, values]: unknown[]): { sql?: string; values: readonly unknown[] } {
   if (typeof query === 'string') return { sql: query, values: Array.isArray(values) ? values : [] };
-  const { text, values: own, submit } = query as { text?: string; values?: unknown[]; submit?: unknown };
+  const {
+    text,
+    values: own,
+    submit,
+  } = query as { text?: string; values?: unknown[]; submit?: unknown };
   if (typeof submit === 'function') return { values: [] };
   return { sql: text, values: own ?? (Array.isArray(values) ? values : []) };
 }
@@ -74,7 +88,12 @@ function aboutOf(values: readonly unknown[]): About | undefined {
   return { account, ...(context?.attempt && { attempt: context.attempt }) };
 }
 
-function recordStatement(journal: Journal, about: About, sql: string, values: readonly unknown[]): void {
+function recordStatement(
+  journal: Journal,
+  about: About,
+  sql: string,
+  values: readonly unknown[],
+): void {
   const frames = framesOf(sql);
   journal.write(
     {
@@ -105,8 +124,11 @@ function shown(value: unknown): string {
 
 /** `INSERT idempotency_records, charges`. */
 function shortOf(sql: string): string {
-  const writes = [...sql.matchAll(/(?<!FOR )\b(INSERT INTO|UPDATE|DELETE FROM) (\w+)/g)];
-  return writes.map(([, verb, table]) => `${verb?.split(' ')[0]} ${table}`).join(', ') || sql.trim().slice(0, 60);
+  const writes = [...sql.matchAll(/(?<!FOR |KEY )\b(INSERT INTO|UPDATE|DELETE FROM) (\w+)/g)];
+  return (
+    writes.map(([, verb, table]) => `${verb?.split(' ')[0]} ${table}`).join(', ') ||
+    sql.trim().slice(0, 60)
+  );
 }
 
 /** The lease that a statement began, moved or ended, by the parameter that it was sent with. */
@@ -118,8 +140,10 @@ function recordLease(
   result: pg.QueryResult | undefined,
 ): void {
   if (!sql.includes('idempotency_records') || !result?.rowCount) return;
-  const row = result.rows[0] as { is_new?: boolean; epoch?: number; lease_left_ms?: number } | undefined;
-  const id = values.find((value): value is string => /^(ch|re|ord|evt|we)_/.test(String(value))) ?? '';
+  const row = result.rows[0] as
+    { is_new?: boolean; epoch?: number; lease_left_ms?: number } | undefined;
+  const id =
+    values.find((value): value is string => /^(ch|re|ord|evt|we)_/.test(String(value))) ?? '';
   const epoch = row?.epoch;
   const now = Date.now();
   const moved = /lease_expires_at = now\(\) \+ \$(\d+)/.exec(sql)?.[1];
@@ -127,7 +151,10 @@ function recordLease(
     const leaseMs = Number(values[Number(moved) - 1]);
     journal.write({ kind: 'lease', id, untilMs: now + leaseMs, ...(epoch && { epoch }) }, about);
   } else if (row?.is_new && row.lease_left_ms) {
-    journal.write({ kind: 'lease', id, untilMs: now + row.lease_left_ms, ...(epoch && { epoch }) }, about);
+    journal.write(
+      { kind: 'lease', id, untilMs: now + row.lease_left_ms, ...(epoch && { epoch }) },
+      about,
+    );
   } else if (/lease_expires_at = NULL/.test(sql)) {
     journal.write({ kind: 'lease', id, untilMs: now, over: true }, about);
   }

@@ -29,7 +29,9 @@ const OBJECT_ID = /^(?:ch|re|evt|we|ord)_\w+$/;
 
 /** @returns the account of the run that the values belong to. */
 export function accountIn(values: readonly unknown[]): string | undefined {
-  return values.find((value): value is string => typeof value === 'string' && LAB_ACCOUNT.test(value));
+  return values.find(
+    (value): value is string => typeof value === 'string' && LAB_ACCOUNT.test(value),
+  );
 }
 
 export function rememberOwner(values: readonly unknown[], account: string): void {
