@@ -1,6 +1,7 @@
-import { existsSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
+import { existsSync, readFileSync } from 'node:fs';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 import type { Express, Response } from 'express';
+import type { Run } from '../run.js';
 import { mermaidOf } from './mermaid.js';
 import { UnknownRun, type Runs } from './runs.js';
 
@@ -10,9 +11,9 @@ const PAGE = fileURLToPath(new URL('../lab/page/', import.meta.url));
 /** The page, and a run in the forms in which it can be taken along. */
 export function pageRoutes(app: Express, runs: Runs): void {
   app.get('/', (_request, response) => sendPage(response));
-  for (const file of ['page.js', 'page.css'])
+  for (const file of ['page.js', 'styles.css'])
     app.get(`/${file}`, (_request, response) => response.sendFile(file, { root: PAGE }));
-  app.get('/runs/:name', (request, response) => {
+  app.get('/runs/:name', async (request, response) => {
     const [, id = '', format] =
       /^([0-9a-f]{12})(?:\.(json|mmd|svg|html))?$/.exec(request.params.name) ?? [];
     const { run } = runs.find(id);
@@ -24,12 +25,29 @@ export function pageRoutes(app: Express, runs: Runs): void {
       case 'mmd':
         return void response.type('text/plain; charset=utf-8').send(mermaidOf(run));
       case 'svg':
+        return void response
+          .type('image/svg+xml')
+          .send((await renderer()).svgOf(run, css('diagram')));
       case 'html':
-        return void response.status(501).json({ error: 'not here yet' });
+        return void response.type('html').send((await renderer()).htmlOf(run, css('styles')));
       default:
         throw new UnknownRun();
     }
   });
+}
+
+interface Renderer {
+  svgOf(run: Run, css: string): string;
+  htmlOf(run: Run, css: string): string;
+}
+
+/** The page's own diagram, bundled for Node. */
+function renderer(): Promise<Renderer> {
+  return import(pathToFileURL(`${PAGE}export.js`).href) as Promise<Renderer>;
+}
+
+function css(name: 'diagram' | 'styles'): string {
+  return readFileSync(`${PAGE}${name}.css`, 'utf8');
 }
 
 function sendPage(response: Response): void {
