@@ -4,8 +4,8 @@ import type { Actor, EventKind, Knowledge, Run, RunEvent, Track } from '../run.j
 
 export const ROW = 30;
 export const TOP = 62;
-const LEFT = 118;
-const COLUMN = 150;
+const LEFT = 148;
+const COLUMN = 124;
 const ORDER: readonly Actor[] = [
   ...(['client', 'api', 'database', 'processor', 'worker', 'mail', 'receiver'] as const),
 ];

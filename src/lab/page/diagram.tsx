@@ -34,7 +34,7 @@ export function Diagram({ run, track, selected, onSelect, ...view }: DiagramProp
       {layout.lines.map(({ actor, x }) => (
         <g key={actor}>
           <line class="life" x1={x} x2={x} y1={34} y2={height - 6} />
-          <rect class="actor" x={x - 46} y={8} width={92} height={26} rx={5} />
+          <rect class="actor" x={x - 44} y={8} width={88} height={26} rx={5} />
           <text class="actor-name" x={x} y={26}>
             {ACTOR_NAMES[actor]}
           </text>
@@ -62,13 +62,13 @@ export function Diagram({ run, track, selected, onSelect, ...view }: DiagramProp
       ))}
       {layout.knowledge.map(({ y, state, text }, i) => (
         <g key={i} class={`knows ${state}`}>
-          <rect x={6} y={y - 11} width={78} height={20} rx={10} />
-          <text x={45} y={y + 3}>
+          <rect x={4} y={y - 11} width={90} height={20} rx={10} />
+          <text x={49} y={y + 3}>
             {SYMBOLS[state]} {state === 'unknown' ? 'unknown' : text}
           </text>
         </g>
       ))}
-      <text class="column-title" x={45} y={26}>
+      <text class="column-title" x={49} y={26}>
         client knows
       </text>
     </svg>
@@ -118,13 +118,13 @@ function Patterns() {
 function StretchOf({ stretch: { kind, x, from, to, text } }: { stretch: Stretch }) {
   if (kind === 'lease')
     return (
-      <g class="lease">
+      <g class="stretch lease-bar">
         <rect x={x + 5} y={from} width={6} height={Math.max(to - from, 4)} rx={3} />
         <title>{text}</title>
       </g>
     );
   return (
-    <g class={kind}>
+    <g class={`stretch ${kind}`}>
       <rect x={x - 9} y={from} width={18} height={Math.max(to - from, 8)} />
       {kind === 'dead' && <path d={`M${x - 8} ${from - 8} l16 16 m0 -16 l-16 16`} />}
     </g>

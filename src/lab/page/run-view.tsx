@@ -1,6 +1,7 @@
 import { useState } from 'preact/hooks';
 import type { Run, RunEvent, Track } from '../run.js';
 import { Details } from './details.js';
+import { layOut } from './diagram-layout.js';
 import { Diagram } from './diagram.js';
 import { PlayerBar, type Player } from './player.js';
 import { RowsPanel } from './rows.js';
@@ -43,7 +44,7 @@ export function RunView({ run, player, selected, onSelect, onBreak }: RunViewPro
       <p class="state" role="status">
         {stateOf(run)}
       </p>
-      <div class={`tracks tracks-${tracks.length}`}>
+      <div class={`tracks tracks-${tracks.length}`} style={widthsOf(run, tracks)}>
         {tracks.map((track) => (
           <section key={track} class={`track ${track}`} aria-label={TITLES[track]}>
             <h3>{TITLES[track]}</h3>
@@ -58,6 +59,15 @@ export function RunView({ run, player, selected, onSelect, onBreak }: RunViewPro
       <Transcript run={run} until={until} selected={selected} onSelect={select} />
     </div>
   );
+}
+
+/** A track with more lines gets more room, so that both are drawn in one size. */
+function widthsOf(run: Run, tracks: readonly Track[]): Record<string, string> {
+  const widths = tracks.map((track) => [
+    `--${track}`,
+    `${layOut(run, track, { isDetailed: false, until: 0 }).width}fr`,
+  ]);
+  return Object.fromEntries(widths) as Record<string, string>;
 }
 
 /** What goes on, in words: a room must know why nothing moves. */
