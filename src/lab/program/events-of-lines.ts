@@ -151,7 +151,7 @@ function ofProcess(line: JournalLine & { kind: 'process' }): Event | undefined {
     case 'killed':
       return mark('killed', program, `killed${point ? ` at ${point}` : ''}`);
     case 'frozen':
-      return mark('frozen', program, `frozen${point ? ` at ${point}` : ''}, for 15 s`);
+      return mark('frozen', program, `frozen${point ? ` at ${point}` : ''}`);
     case 'resumed':
       return mark('resumed', program, 'goes on');
     case 'delayed':

@@ -177,7 +177,13 @@ export class Lane {
 
   /** The processor's notification about the payment of this account, now and several times. */
   async notify(copies: number): Promise<void> {
-    await this.until(() => this.tools.ledger.notify(this.account, copies));
+    const received = () =>
+      this.tools.run.run.events.filter(({ kind }) => kind === 'notification').length;
+    for (let i = 0; i < copies; i++) {
+      const before = received();
+      await this.until(() => this.tools.ledger.notify(this.account));
+      await this.until(async () => received() > before);
+    }
   }
 
   async letExpireIn(seconds: number): Promise<void> {

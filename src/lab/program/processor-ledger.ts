@@ -35,15 +35,18 @@ export class ProcessorLedger {
     }
   }
 
-  /** Sends the notification of the account's payment now, so many times; as `stripe events resend` does. */
-  async notify(account: string, copies: number): Promise<boolean> {
+  /**
+   * Sends the notification of the account's payment now, as `stripe events resend` does.
+   * @returns false if there is no payment yet.
+   */
+  async notify(account: string): Promise<boolean> {
     const { data } = await this.ask<{ data: LedgerEvent[] }>(
       'GET',
       '/v1/events?limit=100&type=payment_intent.succeeded',
     );
     const event = data.find((each) => each.data.object.metadata?.account === account);
     if (!event) return false;
-    for (let i = 0; i < copies; i++) await this.ask('POST', `/v1/events/${event.id}/retry`);
+    await this.ask('POST', `/v1/events/${event.id}/retry`);
     return true;
   }
 

@@ -16,8 +16,6 @@ import { Stage } from './stage.js';
 
 /** After an event that may have changed rows; shorter reads them more often than a person can look. */
 const ROWS_AFTER_MS = 40;
-/** How long a frozen process sleeps. */
-const FROZEN_MS = 15_000;
 /** Runs in memory; older ones are read from their files. */
 const MOST_IN_MEMORY = 300;
 
@@ -28,6 +26,8 @@ interface Tools {
   journal: Journal;
   armed: ArmedFaults;
   folder: string;
+  /** How long a frozen process sleeps: longer than a lease. */
+  frozenMs: number;
 }
 
 export class UnknownRun extends Error {}
@@ -132,7 +132,7 @@ export class Runs {
       const about = account === undefined ? {} : { account };
       this.tools.journal.write({ kind: 'process', program: 'api', is: 'resumed', pid }, about);
       wake(pid);
-    }, FROZEN_MS);
+    }, this.tools.frozenMs);
   }
 
   private readRowsSoon(run: LiveRun): void {

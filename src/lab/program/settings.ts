@@ -11,6 +11,8 @@ export interface LabSettings {
   journal: string;
   /** Where runs are kept. */
   runsFolder: string;
+  /** How long a record is held. */
+  leaseMs: number;
 }
 
 /** From the settings of all programs. */
@@ -21,6 +23,7 @@ export function labSettings(config: {
   databaseUrl: string;
   labJournal?: string;
   processor: { baseUrl?: URL };
+  idempotency: { leaseMs: number };
 }): LabSettings {
   const { host, port, labPort, databaseUrl, processor } = config;
   const journal = config.labJournal ?? join('.data', 'lab', `journal-${process.pid}.ndjson`);
@@ -31,6 +34,7 @@ export function labSettings(config: {
     apiUrl: `http://${reachable(host)}:${port}`,
     processorUrl: (processor.baseUrl ?? new URL('http://127.0.0.1:4242')).origin,
     journal,
+    leaseMs: config.idempotency.leaseMs,
     runsFolder: join(dirname(journal), 'runs'),
   };
 }

@@ -21,6 +21,7 @@ export async function startLab(settings: LabSettings): Promise<void> {
     journal,
     armed,
     folder: settings.runsFolder,
+    frozenMs: 1.5 * settings.leaseMs,
   });
   runs.reader = new JournalReader(settings.journal, (line) => runs.take(line));
   const server = labServer(settings, runs).listen(settings.port, settings.host);

@@ -52,7 +52,10 @@ function isShown({ kind, text }: RunEvent): boolean {
 }
 
 function lineOf({ kind, from, to, text, lost }: RunEvent): string {
-  if (from === to) return `${NAMES[from]}: ${kind === 'note' ? '' : `${kind}, `}${text}`;
+  if (from === to) {
+    const isSaid = kind === 'note' || text.startsWith(kind);
+    return `${NAMES[from]}: ${isSaid ? '' : `${kind}, `}${text}`;
+  }
   const ends = `${NAMES[from]} ${lost ? '--x' : '-->'} ${NAMES[to]}`;
   const word = kind === 'replay' ? '  [replay]' : lost ? '  [lost]' : '';
   return `${ends.padEnd(27)}${text}${word}`;
