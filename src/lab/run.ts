@@ -195,6 +195,12 @@ export interface FaultInfo {
   expected: CellVerdict;
 }
 
+/** What a storm's stream says: an attempt, and the counters of the processor's ledger. */
+export interface StormProgress extends StormTick {
+  payments: Record<Track, number>;
+  purchases: number;
+}
+
 /** One attempt of a storm has ended. */
 export interface StormTick {
   client: number;

@@ -1,4 +1,4 @@
-import { randomUUID } from 'node:crypto';
+import { randomBytes, randomUUID } from 'node:crypto';
 import { request } from 'node:http';
 import { text } from 'node:stream/consumers';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -37,7 +37,7 @@ const REQUEST_TIMEOUT_MS = 6_000;
 
 /** One cell: a client with one key, a design, and what happens between them. */
 export class Experiment {
-  readonly run = `g${randomUUID().slice(0, 8)}`;
+  readonly run = randomBytes(6).toString('hex');
   private readonly key = randomUUID();
   private readonly beganAt = Date.now();
   private readonly events: HostEvent[] = [];

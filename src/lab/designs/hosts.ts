@@ -126,6 +126,7 @@ export class Hosts {
 
   private async create(company: number): Promise<void> {
     await this.onServer(async (client) => {
+      await dropAbandoned(client);
       await client.query(`CREATE DATABASE ${this.database}`);
     });
     const url = new URL(this.server);
@@ -211,6 +212,17 @@ export class Hosts {
       await client.end();
     }
   }
+}
+
+/** Databases of matrices that were killed. One that is in use refuses to be dropped. */
+async function dropAbandoned(client: pg.Client): Promise<void> {
+  const { rows } = await client.query<{ name: string }>(
+    `SELECT datname AS name FROM pg_database WHERE datname LIKE 'charge_once_gallery_%'`,
+  );
+  for (const { name } of rows)
+    await client.query(`DROP DATABASE IF EXISTS ${name}`).catch((error: { code?: string }) => {
+      if (error.code !== '55006') throw error; // object_in_use: its matrix runs
+    });
 }
 
 async function isListening(port: number): Promise<boolean> {

@@ -1,4 +1,4 @@
-import type { Cell, DesignInfo, FaultInfo, Goal, Run, Scenario, StormTick } from '../run.js';
+import type { Cell, DesignInfo, FaultInfo, Goal, Run, Scenario, StormProgress } from '../run.js';
 
 /** What the page can show and do. */
 export interface Catalogue {
@@ -38,7 +38,7 @@ interface StreamData {
   rows: Run['rows'][number];
   knows: Run['knowledge'][number];
   verdict: NonNullable<Run['verdict']>;
-  storm: StormTick & { payments: { keyed: number; naive: number }; purchases: number };
+  storm: StormProgress;
   cell: Cell;
   end: { state: Run['state'] };
 }

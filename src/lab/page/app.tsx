@@ -35,6 +35,7 @@ export function App({ opened }: { opened: string | undefined }) {
   useEffect(() => {
     ask<Catalogue>('/api/catalogue').then(setCatalogue, fail);
   }, []);
+  const isFirst = scenario === FIRST && (!run || run.scenario === FIRST);
   const chosen = catalogue?.scenarios.find(({ id }) => id === scenario);
 
   const begin = async (id: string, parameters: Run['parameters'] = {}, faults: string[] = []) => {
@@ -103,7 +104,7 @@ export function App({ opened }: { opened: string | undefined }) {
             {error}
           </p>
         )}
-        {room === 'story' && (
+        {room === 'story' && isFirst && (
           <Hero
             run={run?.scenario === FIRST ? run : undefined}
             isStarting={isStarting || (run?.scenario === FIRST && run.state === 'running')}

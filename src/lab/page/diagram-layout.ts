@@ -5,7 +5,8 @@ import type { Actor, EventKind, Knowledge, Run, RunEvent, Track } from '../run.j
 export const ROW = 30;
 export const TOP = 62;
 const LEFT = 148;
-const COLUMN = 124;
+/** Between two lines; wider where there is one diagram only. */
+const COLUMN = { side: 124, alone: 168 };
 const ORDER: readonly Actor[] = [
   ...(['client', 'api', 'database', 'processor', 'worker', 'mail', 'receiver'] as const),
 ];
@@ -90,10 +91,12 @@ export function layOut(run: Run, track: Track, view: View): Layout {
   const actors = ORDER.filter((actor) =>
     all.some(({ from, to }) => from === actor || to === actor),
   );
-  const lines = actors.map((actor, i) => ({ actor, x: LEFT + i * COLUMN }));
+  const isAlone = run.events.every((event) => event.track === track);
+  const column = isAlone ? COLUMN.alone : COLUMN.side;
+  const lines = actors.map((actor, i) => ({ actor, x: LEFT + i * column }));
   const xOf = (actor: Actor) => lines.find((line) => line.actor === actor)?.x ?? LEFT;
   const layout: Layout = {
-    width: LEFT + (Math.max(actors.length, 2) - 1) * COLUMN + 90,
+    width: LEFT + (Math.max(actors.length, 2) - 1) * column + 130,
     height: TOP + 20,
     ...{ lines, events: [], stretches: [], ties: [], knowledge: [], pauses: [] },
   };

@@ -28,7 +28,7 @@ export function Storm({ onError }: { onError: (error: Error) => void }) {
       follow(`/api/runs/${started.id}/events`, {
         storm: ({ payments, purchases: bought, ...tick }) => {
           const atMs = performance.now() - began.current;
-          setPoints((before) => [...before, { ...tick, atMs }]);
+          if (tick.client >= 0) setPoints((before) => [...before, { ...tick, atMs }]);
           setCount({ ...payments, purchases: bought });
         },
         end: () => setId(undefined),

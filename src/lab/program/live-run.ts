@@ -1,6 +1,6 @@
 import { EventEmitter } from 'node:events';
 import type { JournalLine, Source } from '../journal.js';
-import type { Knowledge, Rows, Run, RunEvent, Track, Verdict } from '../run.js';
+import type { Knowledge, Rows, Run, RunEvent, StormProgress, Track, Verdict } from '../run.js';
 import type { WireRequest } from './client.js';
 import { eventOf } from './events-of-lines.js';
 import type { SourceLines } from './source-lines.js';
@@ -12,6 +12,7 @@ export type StreamItem = { id: number } & (
   | { type: 'rows'; data: Rows }
   | { type: 'knows'; data: Knowledge }
   | { type: 'verdict'; data: Verdict }
+  | { type: 'storm'; data: StormProgress }
   | { type: 'end'; data: { state: Run['state'] } }
 );
 
@@ -130,6 +131,10 @@ export class LiveRun {
     if (this.lastRows.get(track) === text) return;
     this.lastRows.set(track, text);
     this.run.rows.push(this.push('rows', rows));
+  }
+
+  storm(progress: StormProgress): void {
+    this.push('storm', progress);
   }
 
   verdict(verdict: Verdict): void {

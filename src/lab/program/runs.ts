@@ -115,6 +115,11 @@ export class Runs {
     this.files.keep({ visitor: run.visitor, run: run.run, stream: run.stream });
   }
 
+  /** Keeps a run that another part of the lab has recorded. */
+  adopt(run: Run): void {
+    this.files.keep({ visitor: 'anyone', run, stream: [] });
+  }
+
   /** Each line of the journal, in its order. */
   take(line: JournalLine): void {
     if (line.kind === 'process' && line.is === 'frozen') this.wakeLater(line);

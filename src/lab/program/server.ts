@@ -3,10 +3,14 @@ import type { LabSettings } from './settings.js';
 import { findPlay, GOALS, PLAYS, scenarioOf } from '../scenarios/catalogue.js';
 import { FAULT_NAMES } from '../fault-names.js';
 import { openOwnClient } from './own-client.js';
+import { FAULTS } from '../designs/faults.js';
+import { DESIGNS } from '../designs/gallery.js';
+import { galleryRoutes } from './gallery.routes.js';
 import { pageRoutes } from './page.routes.js';
 import { parametersFor, RefusedParameter } from './parameters.js';
 import { streamRun } from './run-stream.js';
 import { UnknownRun, type Runs } from './runs.js';
+import { beginStorm } from './storm-run.js';
 
 /** Everything is served from here: no other origin is asked for anything, and nothing runs that is not a file of ours. */
 const POLICY = [
@@ -44,6 +48,7 @@ export function labServer(settings: LabSettings, runs: Runs): Express {
   });
   catalogueRoutes(app, settings);
   runRoutes(app, runs);
+  galleryRoutes(app, runs, settings.databaseUrl);
   pageRoutes(app, runs);
   app.use((_request, response) => void response.status(404).json({ error: 'not found' }));
   app.use(answerError);
@@ -61,8 +66,8 @@ function catalogueRoutes(app: Express, { apiUrl, processorUrl }: LabSettings): v
     response.json({
       scenarios: PLAYS.map(scenarioOf),
       goals: GOALS,
-      designs: [],
-      faults: [],
+      designs: DESIGNS,
+      faults: FAULTS.map(({ id, title, story, expected }) => ({ id, title, story, expected })),
       links: {
         api: apiUrl,
         docs: `${apiUrl}/docs`,
@@ -123,11 +128,17 @@ function runRoutes(app: Express, runs: Runs): void {
     runs.reset(request.body?.everyone === true ? undefined : visitorOf(request));
     response.json({});
   });
-  for (const later of ['/api/matrix', '/api/storm'])
-    app.post(
-      later,
-      (_request, response) => void response.status(501).json({ error: 'not here yet' }),
-    );
+  app.post('/api/storm', async (request, response) => {
+    const { seed, purchases } = request.body ?? {};
+    if (!isWhole(seed, 0, 1_000_000) || !isWhole(purchases, 1, 500))
+      throw new RefusedParameter('seed is 0 to 1000000, purchases are 1 to 500');
+    const run = await beginStorm(runs, { seed, purchases }, visitorOf(request));
+    response.status(201).json({ id: run.run.id });
+  });
+}
+
+function isWhole(value: unknown, min: number, max: number): value is number {
+  return Number.isInteger(value) && Number(value) >= min && Number(value) <= max;
 }
 
 /** Many people use one lab: each sees their own runs. */
