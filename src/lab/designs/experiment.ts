@@ -16,6 +16,8 @@ const UNKNOWN: Outcome = { status: 0, body: '' };
 export interface Sending {
   body: string;
   account?: string;
+  /** Another purchase has another key. */
+  purchase?: number;
   fault?: string;
   /** Which host; `steady` if left out. */
   on?: 'steady' | 'slow';
@@ -30,10 +32,12 @@ export interface Ledger {
 }
 
 /** For how long the client of a purchase goes on trying. Longer than every lease in the gallery. */
-const PATIENCE_MS = 12_000;
+const PATIENCE_MS = 14_000;
 const RETRY_PAUSE_MS = 500;
 /** Longer than the processor's timeout. */
-const REQUEST_TIMEOUT_MS = 6_000;
+const REQUEST_TIMEOUT_MS = 8_000;
+/** Time for a duplicate to reach the lock of the first one. */
+const LOCK_WAIT_MS = 1_500;
 
 /** One cell: a client with one key, a design, and what happens between them. */
 export class Experiment {
@@ -50,17 +54,17 @@ export class Experiment {
   ) {}
 
   /** Sends the purchase once. */
-  async send({ body, account = 'first', fault, on = 'steady' }: Sending): Promise<Outcome> {
-    return this.sendTo(this.hosts.portOf(on), body, account, fault);
+  async send({ on = 'steady', ...sending }: Sending): Promise<Outcome> {
+    return this.sendTo(this.hosts.portOf(on), sending);
   }
 
   /** Sends it, with pauses, until there is a final answer or the client's patience ends. */
   async retry(sending: Sending): Promise<Outcome> {
     const end = Date.now() + PATIENCE_MS;
     for (;;) {
+      if (this.attempts > 0) await delay(RETRY_PAUSE_MS);
       const outcome = await this.send(sending);
       if (this.isFinal(outcome) || Date.now() > end) return outcome;
-      await delay(RETRY_PAUSE_MS);
     }
   }
 
@@ -69,23 +73,42 @@ export class Experiment {
     return status > 0 && status < 500 && status !== 409;
   }
 
+  /** Sends it twice. Both are under way before either calls the processor, unless the design forbids it. */
+  async sendTwice(sending: Sending): Promise<void> {
+    const host = this.hosts.named('steady');
+    const held = { ...sending, fault: 'hold-before-call' };
+    const both = [this.send(held), this.send(held)];
+    const ids = [1, 2].map((attempt) => `${this.run}.${attempt}`);
+    const there = ids.map((id, i) => this.hosts.untilHeld(id, both[i]!));
+    // One that waits for the other's lock never gets there.
+    await Promise.race([Promise.all(there), delay(LOCK_WAIT_MS)]);
+    const release = () => ids.forEach((id) => this.hosts.release(host, id));
+    release();
+    await Promise.race(both);
+    release(); // the second one, if it has the lock now
+    await Promise.all(both);
+  }
+
   /** Sends it to a process that dies at that point. */
   async sendAndKill(point: 'before-call' | 'after-call', { body }: Sending): Promise<void> {
-    const host = this.hosts.doomed(point);
-    const sent = this.sendTo(host.port, body, 'first', `hold-${point}`);
-    await this.hosts.killTogether(host, this.run, sent);
+    const host = this.hosts.named(point);
+    const sent = this.sendTo(host.port, { body, fault: `hold-${point}` });
+    await this.hosts.untilHeld(`${this.run}.1`, sent);
+    await this.hosts.together(host, 'SIGKILL');
     this.note({ kind: 'killed', from: 'api', to: 'api', text: `killed ${point}`, pid: host.pid });
     await sent;
   }
 
   /** Sends it to a process that falls asleep there. @returns what wakes it up, and waits until it has ended. */
   async sendAndFreeze(point: 'before-call', { body }: Sending): Promise<() => Promise<void>> {
-    const host = this.hosts.sleeper();
-    const sent = this.sendTo(host.port, body, 'first', `hold-${point}`, 60_000);
-    await this.hosts.freezeTogether(host, this.run, sent);
+    const host = this.hosts.named('sleeper');
+    const sent = this.sendTo(host.port, { body, fault: `hold-${point}` }, 60_000);
+    const id = `${this.run}.1`;
+    await this.hosts.untilHeld(id, sent);
+    await this.hosts.together(host, 'SIGSTOP');
     this.note({ kind: 'frozen', from: 'api', to: 'api', text: 'asleep', pid: host.pid });
     return async () => {
-      await this.hosts.wakeTogether(host, this.run);
+      await this.hosts.wakeTogether(host, id);
       this.note({ kind: 'resumed', from: 'api', to: 'api', text: 'awake', pid: host.pid });
       await sent;
     };
@@ -118,9 +141,7 @@ export class Experiment {
 
   private async sendTo(
     port: number,
-    body: string,
-    account: string,
-    fault = '',
+    { body, account = 'first', purchase = 0, fault = '' }: Sending,
     timeoutMs = REQUEST_TIMEOUT_MS,
   ): Promise<Outcome> {
     const attempt = ++this.attempts;
@@ -128,7 +149,7 @@ export class Experiment {
     const headers = {
       'Content-Type': 'application/json',
       Authorization: `Bearer ${account}`,
-      'Idempotency-Key': this.key,
+      'Idempotency-Key': `${this.key}-${purchase}`,
       'Lab-Run': `${this.run}.${attempt}`,
       ...(fault && { 'Lab-Fault': fault }),
     };

@@ -10,7 +10,7 @@ export interface HostOptions {
   journal: string;
 }
 
-/** A host listens, or a run's request waits where it was asked to. */
+/** A host listens, or a request waits where it was asked to: `run.attempt`. */
 export type HostMessage = { port: number } | { held: string };
 
 /** A line of the journal. */

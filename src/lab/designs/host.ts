@@ -21,12 +21,12 @@ import type { HostEvent, HostMessage, HostOptions } from './host.messages.js';
 // what it does in a journal, one line before each step, so that its last words survive a kill -9.
 
 /** Longer than the slow card of the sandbox (3 s); shorter than the patience of the client. */
-const PROCESSOR_TIMEOUT_MS = 4_000;
+const PROCESSOR_TIMEOUT_MS = 5_000;
 
 const options = JSON.parse(process.argv[2] ?? '{}') as HostOptions;
 const journal = openSync(options.journal, 'a');
 const worlds = new Map(Object.entries(GALLERY).map(([id]) => [id, worldOf(id)]));
-/** Requests that wait at a point, by run. */
+/** Requests that wait at a point, by run and attempt. */
 const held = new Map<string, () => void>();
 
 interface Trip {
@@ -181,11 +181,12 @@ function paymentOf(error: unknown): Payment {
 
 /** Waits here if the request asks for it, until it may go on; a process that is killed meanwhile never does. */
 async function reached(point: string): Promise<void> {
-  const { run = '', holdAt } = trip.getStore() ?? {};
+  const { run = '', attempt = 0, holdAt } = trip.getStore() ?? {};
   if (holdAt !== point) return;
+  const id = `${run}.${attempt}`;
   await new Promise<void>((go) => {
-    held.set(run, go);
-    send({ held: run });
+    held.set(id, go);
+    send({ held: id });
   });
 }
 

@@ -1,5 +1,5 @@
 import { type ChildProcess, fork } from 'node:child_process';
-import { once } from 'node:events';
+import { EventEmitter, once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -34,6 +34,8 @@ export class Hosts {
   private readonly journalFile = join(this.folder, 'journal.jsonl');
   private readonly byName = new Map<string, Host>();
   private readonly meetings = new Map<Host, Meeting>();
+  /** Requests that wait at a point, by `run.attempt`. */
+  private readonly held = new EventEmitter().setMaxListeners(0);
   private sandboxPort = 0;
   private reading: Promise<Payment[]> | undefined;
 
@@ -58,33 +60,29 @@ export class Hosts {
     return this.named(name).port;
   }
 
-  doomed(point: string): Host {
-    return this.named(point);
+  /** Resolves when that request waits at its point, or has ended without getting there. */
+  async untilHeld(id: string, sent: Promise<unknown>): Promise<void> {
+    await Promise.race([once(this.held, id), sent]);
   }
 
-  sleeper(): Host {
-    return this.named('sleeper');
-  }
-
-  /** Waits until every design is at the point (or its request has ended), and kills the process. */
-  async killTogether(host: Host, run: string, sent: Promise<unknown>): Promise<void> {
-    await this.meeting(host).arrive(run, sent, () => {
-      host.process.kill('SIGKILL');
-    });
-  }
-
-  async freezeTogether(host: Host, run: string, sent: Promise<unknown>): Promise<void> {
-    await this.meeting(host).arrive(run, sent, () => {
-      host.process.kill('SIGSTOP');
+  /** Does it to the process once, when every design has arrived. */
+  async together(host: Host, signal: 'SIGKILL' | 'SIGSTOP'): Promise<void> {
+    await this.meeting(host).arrive(() => {
+      host.process.kill(signal);
     });
   }
 
   /** Wakes the process when every design has ended without it. */
-  async wakeTogether(host: Host, run: string): Promise<void> {
+  async wakeTogether(host: Host, id: string): Promise<void> {
     await this.meeting(host).leave(() => {
       host.process.kill('SIGCONT');
     });
-    host.process.send({ go: run });
+    this.release(host, id);
+  }
+
+  /** Lets a request go on from its point. */
+  release(host: Host, id: string): void {
+    host.process.send({ go: id });
   }
 
   /** What the processor has under a run. One read of the ledger serves all who asked before it began. */
@@ -174,7 +172,7 @@ export class Hosts {
   private async startHost(options: HostOptions): Promise<Host> {
     const child = this.fork('host', [JSON.stringify(options)], process.env);
     child.on('message', (message: HostMessage) => {
-      if ('held' in message) this.meetings.get(host)?.isThere(message.held);
+      if ('held' in message) this.held.emit(message.held);
     });
     const [first] = (await once(child, 'message')) as [HostMessage];
     const port = 'port' in first ? first.port : 0;
@@ -193,7 +191,7 @@ export class Hosts {
     return child;
   }
 
-  private named(name: string): Host {
+  named(name: string): Host {
     const host = this.byName.get(name);
     if (!host) throw new Error(`there is no host ${name}`);
     return host;
@@ -233,10 +231,8 @@ async function isListening(port: number): Promise<boolean> {
   );
 }
 
-/** All requests come to one point, and one thing happens to all of them. */
+/** All designs come to one point, and one thing happens to all of them. */
 class Meeting {
-  private readonly there = new Set<string>();
-  private readonly waiting = new Map<string, () => void>();
   private arrived = 0;
   private left = 0;
   private readonly begun = new Deferred();
@@ -244,19 +240,7 @@ class Meeting {
 
   constructor(private readonly company: number) {}
 
-  /** A host says that this run's request is at the point. */
-  isThere(run: string): void {
-    this.there.add(run);
-    this.waiting.get(run)?.();
-  }
-
-  /** Resolves when all have arrived, and `happen` has run, once. A request that ends before does not hold up the rest. */
-  async arrive(run: string, sent: Promise<unknown>, happen: () => void): Promise<void> {
-    const isThere = new Promise<void>((done) => {
-      this.waiting.set(run, done);
-      if (this.there.has(run)) done();
-    });
-    await Promise.race([isThere, sent]);
+  async arrive(happen: () => void): Promise<void> {
     if (++this.arrived === this.company) {
       happen();
       this.begun.resolve();

@@ -13,7 +13,7 @@ export const keyWithoutAccount: Design = {
   async charge(purchase, { db, pay }) {
     const { key, amount } = purchase;
     const claimed = await db.query(
-      `INSERT INTO claims VALUES ($1, $2, now() + interval '5 s')
+      `INSERT INTO claims VALUES ($1, $2, now() + interval '7 s')
        ON CONFLICT (key) DO UPDATE SET leased_until = excluded.leased_until
          WHERE claims.status IS NULL AND claims.leased_until < now() AND claims.amount = excluded.amount
        RETURNING key`,

@@ -14,7 +14,7 @@ export const leaseWithoutEpoch: Design = {
   async charge(purchase, { db, pay }) {
     const name = `${purchase.account}:${purchase.key}`;
     const locked = await db.query(
-      `INSERT INTO locks VALUES ($1, now() + interval '5 s')
+      `INSERT INTO locks VALUES ($1, now() + interval '7 s')
        ON CONFLICT (name) DO UPDATE SET until = excluded.until WHERE locks.until < now() RETURNING name`,
       [name],
     );

@@ -46,7 +46,7 @@ export const ours: Design = {
 
 const OPERATION = 'POST /charges';
 /** Longer than the slow card of the sandbox (3 s), and short enough to be outslept in front of an audience. */
-const PERFORM_MS = 4_000;
+const PERFORM_MS = 5_000;
 const OPTIONS = {
   waitMs: 500,
   ttlSeconds: 3_600,

@@ -15,7 +15,7 @@ export const randomProcessorKey: Design = {
   async charge(purchase, { db, pay }) {
     const { account, key, amount } = purchase;
     const [claim] = await db.query<{ epoch: number }>(
-      `INSERT INTO claims VALUES ($1, $2, $3, now() + interval '5 s', 1)
+      `INSERT INTO claims VALUES ($1, $2, $3, now() + interval '7 s', 1)
        ON CONFLICT (account, key) DO UPDATE SET leased_until = excluded.leased_until, epoch = claims.epoch + 1
          WHERE claims.status IS NULL AND claims.leased_until < now() AND claims.amount = excluded.amount
        RETURNING epoch`,

@@ -15,7 +15,7 @@ export const stringifiedFingerprint: Design = {
     const { account, key, text } = purchase;
     const fingerprint = JSON.stringify(JSON.parse(text));
     const claimed = await db.query(
-      `INSERT INTO claims VALUES ($1, $2, $3, now() + interval '5 s')
+      `INSERT INTO claims VALUES ($1, $2, $3, now() + interval '7 s')
        ON CONFLICT (account, key) DO UPDATE SET leased_until = excluded.leased_until
          WHERE claims.status IS NULL AND claims.leased_until < now() AND claims.body_sent = excluded.body_sent
        RETURNING key`,
