@@ -16,6 +16,7 @@ const PROGRAMS = [
   ),
   'sandbox/main',
   'lab/program/source-lines.thread',
+  'lab/designs/host',
 ];
 
 /** What the programs of test/support/ import; they share one copy of each module with the programs. */

@@ -194,3 +194,16 @@ export interface FaultInfo {
   /** What a correct API ends with. */
   expected: CellVerdict;
 }
+
+/** One attempt of a storm has ended. */
+export interface StormTick {
+  client: number;
+  purchase: number;
+  track: Track;
+  attempt: number;
+  /** 0 if there was no answer. */
+  status: number;
+  /** What was done to this attempt; empty if nothing. */
+  fault: string;
+  believed: Knowledge['state'];
+}
