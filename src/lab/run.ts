@@ -195,6 +195,13 @@ export interface FaultInfo {
   expected: CellVerdict;
 }
 
+/** One attempt of a storm has ended. As the lab's program sends it, with what the processor's ledger has by now. */
+export interface StormEvent extends StormTick {
+  /** Payments with a key, and without. */
+  ours: number;
+  naive: number;
+}
+
 /** One attempt of a storm has ended. */
 export interface StormTick {
   client: number;

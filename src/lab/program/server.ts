@@ -3,9 +3,11 @@ import type { LabSettings } from './settings.js';
 import { findPlay, GOALS, PLAYS, scenarioOf } from '../scenarios/catalogue.js';
 import { FAULT_NAMES } from '../fault-names.js';
 import { openOwnClient } from './own-client.js';
+import { galleryRoutes } from './gallery.routes.js';
+import { stormRoutes } from './storm.routes.js';
 import { pageRoutes } from './page.routes.js';
 import { parametersFor, RefusedParameter } from './parameters.js';
-import { streamRun } from './run-stream.js';
+import { sendStream } from './run-stream.js';
 import { UnknownRun, type Runs } from './runs.js';
 
 /** Everything is served from here: no other origin is asked for anything, and nothing runs that is not a file of ours. */
@@ -44,6 +46,8 @@ export function labServer(settings: LabSettings, runs: Runs): Express {
   });
   catalogueRoutes(app, settings);
   runRoutes(app, runs);
+  stormRoutes(app, runs, visitorOf);
+  galleryRoutes(app, runs, settings.databaseUrl);
   pageRoutes(app, runs);
   app.use((_request, response) => void response.status(404).json({ error: 'not found' }));
   app.use(answerError);
@@ -57,12 +61,16 @@ function refuseForms(request: Request, response: Response, next: NextFunction): 
 }
 
 function catalogueRoutes(app: Express, { apiUrl, processorUrl }: LabSettings): void {
-  app.get('/api/catalogue', (_request, response) => {
+  app.get('/api/catalogue', async (_request, response) => {
+    const [{ DESIGNS }, { FAULTS }] = await Promise.all([
+      import('../designs/gallery.js'),
+      import('../designs/faults.js'),
+    ]);
     response.json({
       scenarios: PLAYS.map(scenarioOf),
       goals: GOALS,
-      designs: [],
-      faults: [],
+      designs: DESIGNS,
+      faults: FAULTS.map(({ id, title, story, expected }) => ({ id, title, story, expected })),
       links: {
         api: apiUrl,
         docs: `${apiUrl}/docs`,
@@ -97,7 +105,7 @@ function runRoutes(app: Express, runs: Runs): void {
     response.type('json').send(key ? text.replaceAll('$LAB_KEY', key) : text);
   });
   app.get('/api/runs/:id/events', (request, response) => {
-    streamRun(runs, request.params.id, request, response);
+    sendStream(runs.streamOf(request.params.id), request, response);
   });
   app.post('/api/runs/:id/stop', (request, response) => {
     runs.stop(request.params.id);
@@ -123,11 +131,6 @@ function runRoutes(app: Express, runs: Runs): void {
     runs.reset(request.body?.everyone === true ? undefined : visitorOf(request));
     response.json({});
   });
-  for (const later of ['/api/matrix', '/api/storm'])
-    app.post(
-      later,
-      (_request, response) => void response.status(501).json({ error: 'not here yet' }),
-    );
 }
 
 /** Many people use one lab: each sees their own runs. */
