@@ -195,10 +195,11 @@ export interface FaultInfo {
   expected: CellVerdict;
 }
 
-/** What a storm's stream says: an attempt, and the counters of the processor's ledger. */
-export interface StormProgress extends StormTick {
-  payments: Record<Track, number>;
-  purchases: number;
+/** One attempt of a storm has ended. As the lab's program sends it, with what the processor's ledger has by now. */
+export interface StormEvent extends StormTick {
+  /** Payments with a key, and without. */
+  ours: number;
+  naive: number;
 }
 
 /** One attempt of a storm has ended. */

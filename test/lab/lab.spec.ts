@@ -14,8 +14,8 @@ let dataDir: string;
 
 beforeAll(async () => {
   dataDir = await mkdtemp(join(tmpdir(), 'charge-once-lab-'));
-  // A lease of 3 s: what waits for its end takes less of the tests' time.
-  stack = await startStack({ dataDir, env: { PROCESSOR_TIMEOUT_MS: '1000' } });
+  // A lease of 4 s: what waits for its end takes less of the tests' time.
+  stack = await startStack({ dataDir, env: { PROCESSOR_TIMEOUT_MS: '2000' } });
   lab = new Lab(stack);
 });
 afterAll(async () => {

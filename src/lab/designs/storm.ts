@@ -4,8 +4,8 @@ import type { StormTick, Track } from '../run.js';
 
 export interface StormOptions {
   apiUrl: string;
-  /** The tracks have accounts of their own, so that the ledger can tell them apart. */
-  apiKeyOf: (track: Track) => string;
+  /** Each track has an account of its own, so that the ledger tells them apart. */
+  apiKeys: Record<Track, string>;
   /** The run's id: part of each key, and of `Lab-Run`. */
   run: string;
   /** The same seed gives the same purchases with the same faults. The network and the scheduler are not seeded. */
@@ -83,7 +83,7 @@ async function buy(
   track: Track,
   { purchase, amount, faults }: Plan,
   client: number,
-  { apiUrl, apiKeyOf, run, onTick, signal }: StormOptions,
+  { apiUrl, apiKeys, run, onTick, signal }: StormOptions,
 ): Promise<boolean> {
   const end = performance.now() + PATIENCE_MS;
   for (let attempt = 1; performance.now() < end && !signal?.aborted; attempt++) {
@@ -93,7 +93,7 @@ async function buy(
     const status = await post(
       new URL(track === 'keyed' ? '/charges' : '/lab/naive/charges', apiUrl),
       {
-        Authorization: `Bearer ${apiKeyOf(track)}`,
+        Authorization: `Bearer ${apiKeys[track]}`,
         'Lab-Run': `${run}.${attempt}`,
         ...(track === 'keyed' && { 'Idempotency-Key': `${run}-${purchase}` }),
         ...(fault && { 'Lab-Fault': fault }),

@@ -1,4 +1,4 @@
-import type { Cell, DesignInfo, FaultInfo, Goal, Run, Scenario, StormProgress } from '../run.js';
+import type { Cell, DesignInfo, FaultInfo, Goal, Run, Scenario, StormEvent } from '../run.js';
 
 /** What the page can show and do. */
 export interface Catalogue {
@@ -23,7 +23,10 @@ export async function ask<Answer>(path: string, body?: unknown): Promise<Answer>
   }).catch(() => {
     throw new LabError('The lab does not answer. Is npm start running?');
   });
-  const answer = (await response.json().catch(() => ({}))) as Answer & { error?: string };
+  const isJson = response.headers.get('Content-Type')?.includes('json');
+  const answer = (await (isJson ? response.json() : response.text())) as Answer & {
+    error?: string;
+  };
   if (!response.ok) throw new LabError(answer.error ?? `The lab answers ${response.status}.`);
   return answer;
 }
@@ -38,7 +41,7 @@ interface StreamData {
   rows: Run['rows'][number];
   knows: Run['knowledge'][number];
   verdict: NonNullable<Run['verdict']>;
-  storm: StormProgress;
+  storm: StormEvent;
   cell: Cell;
   end: { state: Run['state'] };
 }

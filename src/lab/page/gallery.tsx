@@ -122,8 +122,8 @@ interface SourceProps {
 function DesignSource({ design, onClose, onError }: SourceProps) {
   const [source, setSource] = useState<{ id: string; text: string } | undefined>();
   if (source?.id !== design.id) {
-    ask<{ source: string }>(`/api/designs/${design.id}/source`)
-      .then(({ source: text }) => setSource({ id: design.id, text }))
+    ask<string>(`/api/designs/${design.id}/source`)
+      .then((text) => setSource({ id: design.id, text }))
       .catch(onError);
   }
   return (

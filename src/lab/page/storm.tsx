@@ -15,21 +15,28 @@ export function Storm({ onError }: { onError: (error: Error) => void }) {
   const [seed, setSeed] = useState(() => Math.floor(Math.random() * 10_000));
   const [purchases, setPurchases] = useState(40);
   const [points, setPoints] = useState<Point[]>([]);
-  const [count, setCount] = useState({ keyed: 0, naive: 0, purchases: 0 });
+  const [paid, setPaid] = useState({ keyed: 0, naive: 0 });
+  const [sentence, setSentence] = useState('');
   const [id, setId] = useState<string | undefined>();
   const began = useRef(0);
+  const asked = new Set(points.map(({ purchase }) => purchase)).size;
   const run = async () => {
     setPoints([]);
-    setCount({ keyed: 0, naive: 0, purchases: 0 });
+    setPaid({ keyed: 0, naive: 0 });
+    setSentence('');
     began.current = performance.now();
     try {
       const started = await ask<{ id: string }>('/api/storm', { seed, purchases });
       setId(started.id);
       follow(`/api/runs/${started.id}/events`, {
-        storm: ({ payments, purchases: bought, ...tick }) => {
+        storm: ({ ours, naive, ...tick }) => {
           const atMs = performance.now() - began.current;
-          if (tick.client >= 0) setPoints((before) => [...before, { ...tick, atMs }]);
-          setCount({ ...payments, purchases: bought });
+          setPoints((before) => [...before, { ...tick, atMs }]);
+          setPaid({ keyed: ours, naive });
+        },
+        verdict: ({ sentence: said, payments: { keyed = 0, naive = 0 } }) => {
+          setPaid({ keyed, naive });
+          setSentence(said);
         },
         end: () => setId(undefined),
       });
@@ -76,9 +83,12 @@ export function Storm({ onError }: { onError: (error: Error) => void }) {
         )}
       </p>
       <div class="lanes">
-        <Counter title="Without a key" payments={count.naive} purchases={count.purchases} />
-        <Counter title="With the key" payments={count.keyed} purchases={count.purchases} />
+        <Counter title="Without a key" payments={paid.naive} purchases={asked} />
+        <Counter title="With the key" payments={paid.keyed} purchases={asked} />
       </div>
+      <p class="sentence" role="status">
+        {sentence}
+      </p>
       {(['naive', 'keyed'] as const).map((track) => (
         <Timeline
           key={track}

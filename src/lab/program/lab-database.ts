@@ -1,5 +1,5 @@
 import pg from 'pg';
-import { addApiKey, createAccount } from '../../accounts/accounts.js';
+import { addApiKey, createAccount } from '../../accounts/new-account.js';
 import { Database, type Tx } from '../../idempotency/database.js';
 import { randomId } from '../../http/request-id.js';
 

@@ -181,8 +181,12 @@ export class Lane {
       this.tools.run.run.events.filter(({ kind }) => kind === 'notification').length;
     for (let i = 0; i < copies; i++) {
       const before = received();
-      await this.until(() => this.tools.ledger.notify(this.account));
-      await this.until(async () => received() > before);
+      // An API that is just starting does not hear of it, and the processor would wait for long before it repeats it.
+      await this.until(async () => {
+        await this.tools.ledger.notify(this.account);
+        await this.pause(300);
+        return received() > before;
+      });
     }
   }
 

@@ -1,6 +1,6 @@
 import { EventEmitter } from 'node:events';
 import type { JournalLine, Source } from '../journal.js';
-import type { Knowledge, Rows, Run, RunEvent, StormProgress, Track, Verdict } from '../run.js';
+import type { Knowledge, Rows, Run, RunEvent, StormEvent, Track, Verdict } from '../run.js';
 import type { WireRequest } from './client.js';
 import { eventOf } from './events-of-lines.js';
 import type { SourceLines } from './source-lines.js';
@@ -9,10 +9,10 @@ import type { SourceLines } from './source-lines.js';
 export type StreamItem = { id: number } & (
   | { type: 'event'; data: RunEvent }
   | { type: 'source'; data: { seq: number; source: Source } }
+  | { type: 'storm'; data: StormEvent }
   | { type: 'rows'; data: Rows }
   | { type: 'knows'; data: Knowledge }
   | { type: 'verdict'; data: Verdict }
-  | { type: 'storm'; data: StormProgress }
   | { type: 'end'; data: { state: Run['state'] } }
 );
 
@@ -125,16 +125,16 @@ export class LiveRun {
       .filter((track) => track === 'keyed' || this.accounts.length === 1);
   }
 
+  storm(event: StormEvent): void {
+    this.push('storm', event);
+  }
+
   rows(rows: Rows): void {
     const { tables, reconciled, track } = rows;
     const text = JSON.stringify({ tables, reconciled });
     if (this.lastRows.get(track) === text) return;
     this.lastRows.set(track, text);
     this.run.rows.push(this.push('rows', rows));
-  }
-
-  storm(progress: StormProgress): void {
-    this.push('storm', progress);
   }
 
   verdict(verdict: Verdict): void {
@@ -160,4 +160,18 @@ export class LiveRun {
     this.changes.on('change', listener);
     return () => this.changes.off('change', listener);
   }
+}
+
+/** A run that has ended, told as if it went on now. */
+export function streamOfRun(run: Run): StreamItem[] {
+  const told = [
+    ...run.events.map((data) => ({ type: 'event' as const, data })),
+    ...run.knowledge.map((data) => ({ type: 'knows' as const, data })),
+    ...run.rows.map((data) => ({ type: 'rows' as const, data })),
+  ].sort((one, other) => one.data.atMs - other.data.atMs);
+  const verdict = run.verdict ? [{ type: 'verdict' as const, data: run.verdict }] : [];
+  const end = { type: 'end' as const, data: { state: run.state } };
+  return [...told, ...verdict, end].map(
+    (item, index) => ({ id: index + 1, ...item }) as StreamItem,
+  );
 }

@@ -14,8 +14,7 @@ export function pageRoutes(app: Express, runs: Runs): void {
   for (const file of ['page.js', 'styles.css'])
     app.get(`/${file}`, (_request, response) => response.sendFile(file, { root: PAGE }));
   app.get('/runs/:name', async (request, response) => {
-    const [, id = '', format] =
-      /^([0-9a-f]{12})(?:\.(json|mmd|svg|html))?$/.exec(request.params.name) ?? [];
+    const [id = '', format] = request.params.name.split('.');
     const { run } = runs.find(id);
     switch (format) {
       case undefined:

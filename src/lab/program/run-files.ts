@@ -10,7 +10,8 @@ export interface KeptRun {
   stream: StreamItem[];
 }
 
-const RUN_ID = /^[0-9a-f]{12}$/;
+/** Of the lab's own runs, and of the gallery's. */
+export const RUN_ID = /^(?:[0-9a-f]{12}|g[0-9a-f]{8})$/;
 
 /** Runs that have ended, a file each: a link to one outlives the lab. */
 export class RunFiles {

@@ -8,14 +8,16 @@ import type { Journal } from '../service/journal-writer.js';
 import { RunFiles } from './run-files.js';
 import type { JournalReader } from './journal-reader.js';
 import type { LabDatabase } from './lab-database.js';
-import { LiveRun, type StreamItem } from './live-run.js';
+import { LiveRun, streamOfRun, type StreamItem } from './live-run.js';
+import type { Item, Stream } from './run-stream.js';
 import type { ProcessorLedger } from './processor-ledger.js';
-import { readRows } from './rows.js';
+import { Lane } from './lane.js';
+import { RowsWatch } from './rows-watch.js';
 import { SourceLines } from './source-lines.js';
 import { Stage } from './stage.js';
 
-/** After an event that may have changed rows; shorter reads them more often than a person can look. */
-const ROWS_AFTER_MS = 40;
+/** For what API and worker write down when the client has its answer already. */
+const LAST_LINES_MS = 40;
 /** Runs in memory; older ones are read from their files. */
 const MOST_IN_MEMORY = 300;
 
@@ -36,13 +38,14 @@ export class UnknownRun extends Error {}
 export class Runs {
   private readonly live = new Map<string, LiveRun>();
   private readonly byAccount = new Map<string, LiveRun>();
-  private readonly rowsDue = new Map<LiveRun, NodeJS.Timeout>();
+  private readonly rows: RowsWatch;
   private readonly files: RunFiles;
   readonly sources = new SourceLines();
   reader: JournalReader;
 
   constructor(readonly tools: Tools) {
     this.files = new RunFiles(tools.folder);
+    this.rows = new RowsWatch(tools.db, tools.ledger);
   }
 
   /** Begins a run; it goes on by itself. */
@@ -101,16 +104,27 @@ export class Runs {
 
   /** Everything that is written down has been read, and the rows are the last ones. */
   private async conclude(run: LiveRun, then: () => void): Promise<void> {
-    await delay(ROWS_AFTER_MS);
+    await delay(LAST_LINES_MS);
     this.reader.read();
-    await this.takeRows(run);
+    await this.rows.look(run);
     then();
+  }
+
+  /** Ends a run that is not played here. */
+  async end(run: LiveRun, state: Run['state']): Promise<void> {
+    await this.conclude(run, () => undefined).catch(() => undefined);
+    this.finish(run, state);
+  }
+
+  /** Until recovery has nothing left to do for the run's charges. */
+  async settled(run: LiveRun): Promise<void> {
+    const keyed = run.accountOf('keyed');
+    if (keyed) await new Lane(keyed, { run, ...this.tools }).settled(60_000);
   }
 
   finish(run: LiveRun, state: Run['state']): void {
     if (!this.live.has(run.run.id)) return; // forgotten by a reset
-    clearTimeout(this.rowsDue.get(run));
-    this.rowsDue.delete(run);
+    this.rows.forget(run);
     run.end(state);
     this.files.keep({ visitor: run.visitor, run: run.run, stream: run.stream });
   }
@@ -128,7 +142,7 @@ export class Runs {
     for (const run of runs) {
       if (!run || run.run.state !== 'running') continue;
       run.take(line);
-      if (CHANGES_ROWS.has(line.kind)) this.readRowsSoon(run);
+      this.rows.after(line, run);
     }
   }
 
@@ -138,23 +152,6 @@ export class Runs {
       this.tools.journal.write({ kind: 'process', program: 'api', is: 'resumed', pid }, about);
       wake(pid);
     }, this.tools.frozenMs);
-  }
-
-  private readRowsSoon(run: LiveRun): void {
-    if (this.rowsDue.has(run)) return;
-    const timer = setTimeout(() => {
-      this.takeRows(run)
-        .catch(() => undefined) // the database is away; the next event comes when it is back
-        .finally(() => this.rowsDue.delete(run));
-    }, ROWS_AFTER_MS);
-    this.rowsDue.set(run, timer);
-  }
-
-  private async takeRows(run: LiveRun): Promise<void> {
-    for (const { track, account } of run.accounts) {
-      const payments = await this.tools.ledger.paymentsOf(account, run.began);
-      run.rows(await readRows(this.tools.db, account, track, payments, run.atMs));
-    }
   }
 
   private forgetOldest(): void {
@@ -173,6 +170,22 @@ export class Runs {
     const found = this.live.get(id) ?? this.files.find(id);
     if (!found) throw new UnknownRun();
     return found;
+  }
+
+  /** What is sent of a run. A curl to be sent again gets the key of its account, for as long as the lab knows it. */
+  streamOf(id: string): Stream {
+    const live = this.live.get(id);
+    if (!live) return { items: this.find(id).stream };
+    const textOf = ({ id: number }: Item) => {
+      const item = live.stream[number - 1]!;
+      return JSON.stringify(item.data).replaceAll('$LAB_KEY', live.keyOf(item) ?? '$LAB_KEY');
+    };
+    return { items: live.stream, onChange: (listener) => live.onChange(listener), textOf };
+  }
+
+  /** Keeps a run that was made elsewhere. */
+  keep(run: Run): void {
+    this.files.keep({ visitor: '', run, stream: streamOfRun(run) });
   }
 
   /** The runs of one visitor, newest first. */
@@ -220,16 +233,6 @@ export class Runs {
     for (const { account } of accounts) this.byAccount.delete(account);
   }
 }
-
-/** After these, other rows may be there. */
-const CHANGES_ROWS: ReadonlySet<JournalLine['kind']> = new Set([
-  'committed',
-  'answer',
-  'mail',
-  'job',
-  'response',
-  'lease',
-]);
 
 /** It may have died meanwhile. */
 function wake(pid: number): void {

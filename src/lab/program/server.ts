@@ -3,14 +3,12 @@ import type { LabSettings } from './settings.js';
 import { findPlay, GOALS, PLAYS, scenarioOf } from '../scenarios/catalogue.js';
 import { FAULT_NAMES } from '../fault-names.js';
 import { openOwnClient } from './own-client.js';
-import { FAULTS } from '../designs/faults.js';
-import { DESIGNS } from '../designs/gallery.js';
 import { galleryRoutes } from './gallery.routes.js';
+import { stormRoutes } from './storm.routes.js';
 import { pageRoutes } from './page.routes.js';
 import { parametersFor, RefusedParameter } from './parameters.js';
-import { streamRun } from './run-stream.js';
+import { sendStream } from './run-stream.js';
 import { UnknownRun, type Runs } from './runs.js';
-import { beginStorm } from './storm-run.js';
 
 /** Everything is served from here: no other origin is asked for anything, and nothing runs that is not a file of ours. */
 const POLICY = [
@@ -48,6 +46,7 @@ export function labServer(settings: LabSettings, runs: Runs): Express {
   });
   catalogueRoutes(app, settings);
   runRoutes(app, runs);
+  stormRoutes(app, runs, visitorOf);
   galleryRoutes(app, runs, settings.databaseUrl);
   pageRoutes(app, runs);
   app.use((_request, response) => void response.status(404).json({ error: 'not found' }));
@@ -62,7 +61,11 @@ function refuseForms(request: Request, response: Response, next: NextFunction): 
 }
 
 function catalogueRoutes(app: Express, { apiUrl, processorUrl }: LabSettings): void {
-  app.get('/api/catalogue', (_request, response) => {
+  app.get('/api/catalogue', async (_request, response) => {
+    const [{ DESIGNS }, { FAULTS }] = await Promise.all([
+      import('../designs/gallery.js'),
+      import('../designs/faults.js'),
+    ]);
     response.json({
       scenarios: PLAYS.map(scenarioOf),
       goals: GOALS,
@@ -102,7 +105,7 @@ function runRoutes(app: Express, runs: Runs): void {
     response.type('json').send(key ? text.replaceAll('$LAB_KEY', key) : text);
   });
   app.get('/api/runs/:id/events', (request, response) => {
-    streamRun(runs, request.params.id, request, response);
+    sendStream(runs.streamOf(request.params.id), request, response);
   });
   app.post('/api/runs/:id/stop', (request, response) => {
     runs.stop(request.params.id);
@@ -128,17 +131,6 @@ function runRoutes(app: Express, runs: Runs): void {
     runs.reset(request.body?.everyone === true ? undefined : visitorOf(request));
     response.json({});
   });
-  app.post('/api/storm', async (request, response) => {
-    const { seed, purchases } = request.body ?? {};
-    if (!isWhole(seed, 0, 1_000_000) || !isWhole(purchases, 1, 500))
-      throw new RefusedParameter('seed is 0 to 1000000, purchases are 1 to 500');
-    const run = await beginStorm(runs, { seed, purchases }, visitorOf(request));
-    response.status(201).json({ id: run.run.id });
-  });
-}
-
-function isWhole(value: unknown, min: number, max: number): value is number {
-  return Number.isInteger(value) && Number(value) >= min && Number(value) <= max;
 }
 
 /** Many people use one lab: each sees their own runs. */

@@ -24,7 +24,7 @@ export const lostAnswer: Play = {
       const key = lane.newKey();
       await lane.buy(key, { fault: 'lose-response' }, RECEIPT);
       await stage.pause(300);
-      await lane.buy(key, {}, RECEIPT);
+      await lane.buyUntilKnown(key, {}, RECEIPT);
     };
     await Promise.all([story(stage.naive), story(stage.keyed)]);
     await stage.keyed.settled();

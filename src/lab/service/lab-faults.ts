@@ -11,7 +11,7 @@ import {
 } from '../../idempotency/operation.js';
 import { validationFailed } from '../../http/problems/problem.js';
 import { LAB_ACCOUNT } from '../journal.js';
-import { NETWORK_FAULTS, PROCESS_FAULTS } from '../fault-names.js';
+import { DOCUMENTED_PROCESS_FAULTS, NETWORK_FAULTS, PROCESS_FAULTS } from '../fault-names.js';
 import { theRecorder } from './lab-options.js';
 import { recordNotification } from './recorded-requests.js';
 import { rememberOwner, runContext } from './run-context.js';
@@ -52,18 +52,24 @@ export class LabFaultGuard implements CanActivate {
     recordNotification(request); // here its body has been read, and nothing has been done about it
     const fault = request.headers['lab-fault'];
     if (fault === undefined) return true;
-    const known = this.faultsOf(request, context);
-    if (known.includes(String(fault))) return true;
+    const isBreakable = BREAKABLE.includes(request.method);
+    const hasThreeBeats = isBreakable && this.hasThreeBeats(request, context);
+    if (isBreakable && NETWORK_FAULTS.some((name) => name === fault)) return true;
+    if (hasThreeBeats && PROCESS_FAULTS.has(String(fault))) return true;
+    const listed = [
+      ...(isBreakable ? NETWORK_FAULTS : []),
+      ...(hasThreeBeats ? DOCUMENTED_PROCESS_FAULTS : []),
+    ];
     const detail =
-      known.length > 0 ? `must be one of ${known.join(', ')} here` : 'has no fault for this route';
+      listed.length > 0
+        ? `must be one of ${listed.join(', ')} here`
+        : 'has no fault for this route';
     throw validationFailed([{ pointer: '/Lab-Fault', detail }]);
   }
 
-  private faultsOf(request: Request, context: ExecutionContext): string[] {
-    if (!BREAKABLE.includes(request.method)) return [];
-    const threeBeats =
-      isIdempotent(this.reflector, context) && operationOf(request, this.operations).outside;
-    return [...NETWORK_FAULTS, ...(threeBeats ? PROCESS_FAULTS.keys() : [])];
+  private hasThreeBeats(request: Request, context: ExecutionContext): boolean {
+    if (!isIdempotent(this.reflector, context)) return false;
+    return operationOf(request, this.operations).outside !== undefined;
   }
 }
 
