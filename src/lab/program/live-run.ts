@@ -172,6 +172,6 @@ export function streamOfRun(run: Run): StreamItem[] {
   const verdict = run.verdict ? [{ type: 'verdict' as const, data: run.verdict }] : [];
   const end = { type: 'end' as const, data: { state: run.state } };
   return [...told, ...verdict, end].map(
-    (item, index) => ({ id: index + 1, ...item }) as StreamItem,
+    (item, index) => ({ id: index + 1, ...item }),
   );
 }
