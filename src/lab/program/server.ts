@@ -149,7 +149,6 @@ function faultsFrom(faults: unknown): string[] {
   return faults;
 }
 
- 
 function answerError(
   error: unknown,
   _request: Request,
