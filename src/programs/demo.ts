@@ -23,7 +23,7 @@ const ACTS: [scenario: string, whatToLookAt: string][] = [
   ],
   [
     'kill',
-    'The API dies by SIGKILL after the processor has taken the money. Look at the second call: it has the same key, and the processor replays.',
+    'The API dies by SIGKILL after the processor has taken the money. Look at who goes on: the retry, the worker or the processor’s notification. There is one payment.',
   ],
   [
     'another-body',

@@ -11,12 +11,19 @@ const USAGE = `Usage: npm run lab -- <command>
 
   list                           the stories, with their parameters
   run <scenario> [name=value …]  plays one, and prints what happened; --json prints the run
+  matrix                         every design under every fault; takes a minute
+  storm [--seed N]               purchases with losses and kills by a seed; --purchases N, default 40
 
 It needs \`npm start\` in another terminal. Exit code 1: the promise did not hold.`;
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { json: { type: 'boolean', default: false }, help: { type: 'boolean', default: false } },
+  options: {
+    seed: { type: 'string' },
+    purchases: { type: 'string', default: '40' },
+    json: { type: 'boolean', default: false },
+    help: { type: 'boolean', default: false },
+  },
 });
 const [command, ...rest] = positionals;
 
@@ -32,6 +39,8 @@ async function perform(): Promise<number> {
   if (values.help) return print(USAGE);
   if (command === 'list' && rest.length === 0) return list();
   if (command === 'run' && rest[0] !== undefined) return play(rest[0], rest.slice(1));
+  if (command === 'matrix' && rest.length === 0) return matrix();
+  if (command === 'storm' && rest.length === 0) return storm();
   console.error(USAGE);
   return EXIT_USAGE;
 }
@@ -59,6 +68,21 @@ async function play(scenario: string, settings: string[]): Promise<number> {
   const run = await (await lab()).run(scenario, parameters);
   print(values.json ? JSON.stringify(run, null, 2) : textOf(run));
   return run.state === 'ended' && run.verdict?.holds ? 0 : 1;
+}
+
+async function matrix(): Promise<number> {
+  console.error('Running every design under every fault …');
+  const { cells, holds } = await (await lab()).matrix();
+  const { matrixTable } = await import('../lab/designs/matrix.js');
+  print(values.json ? JSON.stringify(cells, null, 2) : matrixTable(cells));
+  return holds ? 0 : 1;
+}
+
+async function storm(): Promise<number> {
+  const seed = values.seed === undefined ? undefined : Number(values.seed);
+  const run = await (await lab()).storm(seed, Number(values.purchases));
+  print(values.json ? JSON.stringify(run, null, 2) : (run.verdict?.sentence ?? run.state));
+  return run.verdict?.holds ? 0 : 1;
 }
 
 async function lab(): Promise<LabClient> {

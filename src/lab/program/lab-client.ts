@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Goal, Run, Scenario } from '../run.js';
+import type { Cell, Goal, Run, Scenario } from '../run.js';
 
 /** The lab refuses, or is not there; the message is fit to print. */
 export class LabRefusal extends Error {}
@@ -15,10 +15,47 @@ export class LabClient {
   /** Runs a scenario to its end. */
   async run(scenario: string, parameters: Record<string, string>): Promise<Run> {
     const { id } = await this.ask<{ id: string }>('POST', '/api/runs', { scenario, parameters });
+    return this.ended(id);
+  }
+
+  /** Every design under every fault; takes a minute. */
+  async matrix(): Promise<{ cells: Cell[]; holds: boolean }> {
+    const { id } = await this.ask<{ id: string }>('POST', '/api/matrix', {});
+    const cells: Cell[] = [];
+    let end: { holds?: boolean; error?: string } = {};
+    await this.stream(`/api/matrix/${id}/events`, (type, data) => {
+      if (type === 'cell') cells.push(data as Cell);
+      if (type === 'end') end = data as typeof end;
+    });
+    if (end.error) throw new LabRefusal(`the matrix could not be run: ${end.error}`);
+    return { cells, holds: end.holds === true };
+  }
+
+  async storm(seed: number | undefined, purchases: number): Promise<Run> {
+    const { id } = await this.ask<{ id: string }>('POST', '/api/storm', { seed, purchases });
+    return this.ended(id);
+  }
+
+  private async ended(id: string): Promise<Run> {
     for (;;) {
       const run = await this.ask<Run>('GET', `/api/runs/${id}`);
       if (run.state !== 'running') return run;
       await delay(100);
+    }
+  }
+
+  /** Reads server-sent events to their end. */
+  private async stream(path: string, on: (type: string, data: unknown) => void): Promise<void> {
+    const { body } = await fetch(`${this.url}${path}`);
+    let text = '';
+    for await (const chunk of (body ?? []) as AsyncIterable<Uint8Array>) {
+      text += Buffer.from(chunk).toString();
+      const blocks = text.split('\n\n');
+      text = blocks.pop() ?? '';
+      for (const block of blocks) {
+        const [, type, data] = /^event: (\w+)\ndata: (.*)$/m.exec(block) ?? [];
+        if (type !== undefined && data !== undefined) on(type, JSON.parse(data));
+      }
     }
   }
 

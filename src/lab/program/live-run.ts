@@ -171,7 +171,5 @@ export function streamOfRun(run: Run): StreamItem[] {
   ].sort((one, other) => one.data.atMs - other.data.atMs);
   const verdict = run.verdict ? [{ type: 'verdict' as const, data: run.verdict }] : [];
   const end = { type: 'end' as const, data: { state: run.state } };
-  return [...told, ...verdict, end].map(
-    (item, index) => ({ id: index + 1, ...item }) as StreamItem,
-  );
+  return [...told, ...verdict, end].map((item, index) => ({ id: index + 1, ...item }));
 }

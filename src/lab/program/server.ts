@@ -149,7 +149,6 @@ function faultsFrom(faults: unknown): string[] {
   return faults;
 }
 
-// eslint-disable-next-line @typescript-eslint/no-unused-vars -- Express knows an error handler by its four parameters
 function answerError(
   error: unknown,
   _request: Request,

@@ -2,7 +2,7 @@ import type { Play } from './scenario.js';
 
 export const anotherBody: Play = {
   id: 'another-body',
-  title: 'Another body under the key',
+  title: 'Key reused',
   story: 'The client uses the key of a purchase for another amount.',
   question: 'How often has the customer paid?',
   answer: '1',
@@ -49,7 +49,7 @@ export const newKeys: Play = {
 
 export const sevenDays: Play = {
   id: 'seven-days',
-  title: 'A retry just before 7 days, and one after',
+  title: 'Late retry',
   story:
     'The answer is kept for 7 days. The client retries just before they are over, and just after.',
   question: 'How often has the customer paid?',

@@ -44,7 +44,7 @@ export const processor: Play = {
 
 export const declined: Play = {
   id: 'declined',
-  title: 'Declined, then another card',
+  title: 'Decline',
   story:
     'The card is declined. The customer tries again, first with the old key, then with a new one.',
   question: 'How often has the customer paid in the end?',

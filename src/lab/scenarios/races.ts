@@ -25,7 +25,7 @@ async function verdictOf(
 
 export const race: Play = {
   id: 'race',
-  title: 'Many clicks at once',
+  title: 'Double click',
   story: 'An impatient customer, a proxy and a queue send the same purchase at the same moment.',
   question: 'How often has the customer paid, with the key?',
   answer: '1',
@@ -68,7 +68,7 @@ export const race: Play = {
 
 export const twoTabs: Play = {
   id: 'two-tabs',
-  title: 'One order, two tabs',
+  title: 'Order paid once',
   story: 'The customer pays one order from two tabs. Each tab has a key of its own.',
   question: 'How often has the customer paid?',
   answer: '1',

@@ -119,7 +119,7 @@ function shown(value: unknown): string {
   if (value === null || value === undefined) return 'NULL';
   if (Buffer.isBuffer(value)) return `\\x${value.toString('hex').slice(0, 16)}…`;
   const text = typeof value === 'string' ? value : JSON.stringify(value);
-  return text.length > 120 ? `${text.slice(0, 120)}…` : text;
+  return cut(text.length > 120 ? `${text.slice(0, 120)}…` : text);
 }
 
 /** `INSERT idempotency_records, charges`. */

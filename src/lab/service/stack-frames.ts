@@ -6,11 +6,14 @@ const MOST_FRAMES = 40;
  * finds our line in the source map: that takes a second of a busy processor, which this process does not have.
  */
 export function stackFrames(): string[] {
-  const { stackTraceLimit, prepareStackTrace } = Error;
+  const before = {
+    stackTraceLimit: Error.stackTraceLimit,
+    prepareStackTrace: Reflect.get(Error, 'prepareStackTrace') as unknown,
+  };
   Error.stackTraceLimit = MOST_FRAMES;
   Error.prepareStackTrace = (_error, sites) => sites;
   const sites = new Error().stack as unknown as NodeJS.CallSite[];
-  Object.assign(Error, { stackTraceLimit, prepareStackTrace });
+  Object.assign(Error, before);
   const frames: string[] = [];
   let last: string | undefined;
   for (const site of sites) {

@@ -121,6 +121,17 @@ describe('the settings of npm start', () => {
     });
   });
 
+  it('have the lab’s own program and its journal with the sandbox, and nothing of them without the lab', async () => {
+    const { env, urls, labJournal } = await localSettings(free);
+    expect(env).toMatchObject({ LAB_URL: urls.lab, LAB_JOURNAL: labJournal });
+    expect(new URL(urls.lab ?? '').port).toBe(env.LAB_PORT);
+    for (const other of [{ LAB: '0' }, { STRIPE_SECRET_KEY: 'sk_test_x' }]) {
+      const without = await localSettings({ ...free, ...other });
+      expect([without.urls.lab, without.labJournal]).toEqual([undefined, undefined]);
+      expect(without.env).not.toHaveProperty('LAB_JOURNAL');
+    }
+  });
+
   it('let the sandbox notify the API, under a secret of this start that both know', async () => {
     const [first, second] = [await localSettings(free), await localSettings(free)];
     const { env, urls } = first;
