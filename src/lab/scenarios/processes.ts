@@ -116,7 +116,7 @@ export const worker: Play = {
     const { keyed } = stage;
     const before = stage.text('when') === 'before the e-mail';
     keyed.arm('mail', before ? 'crash-before-mail' : 'crash-after-mail');
-    await keyed.buy(keyed.newKey(), {}, { receipt_email: 'customer@example.com' });
+    await keyed.buyUntilKnown(keyed.newKey(), {}, { receipt_email: 'customer@example.com' });
     await keyed.until(async () => keyed.tools.run.run.events.some(({ kind }) => kind === 'killed'));
     await keyed.letWorkersLeasesRunOut();
     await keyed.settled(60_000);
