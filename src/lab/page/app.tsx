@@ -35,8 +35,18 @@ export function App({ opened }: { opened: string | undefined }) {
   useEffect(() => {
     ask<Catalogue>('/api/catalogue').then(setCatalogue, fail);
   }, []);
-  const isFirst = scenario === FIRST && (!run || run.scenario === FIRST);
-  const chosen = catalogue?.scenarios.find(({ id }) => id === scenario);
+  useEffect(() => {
+    if (run && catalogue?.scenarios.some(({ id }) => id === run.scenario))
+      setScenario(run.scenario); // of a shared link, or where something was broken
+  }, [run?.id, catalogue]);
+  const choose = (id: string) => {
+    setScenario(id);
+    setRunId(undefined);
+    setSelected(undefined);
+  };
+  const isGallery = run?.scenario === 'gallery';
+  const isFirst = scenario === FIRST && !isGallery;
+  const chosen = isGallery ? undefined : catalogue?.scenarios.find(({ id }) => id === scenario);
 
   const begin = async (id: string, parameters: Run['parameters'] = {}, faults: string[] = []) => {
     setError('');
@@ -118,13 +128,14 @@ export function App({ opened }: { opened: string | undefined }) {
                 <button
                   type="button"
                   key={id}
-                  aria-pressed={scenario === id}
-                  onClick={() => setScenario(id)}
+                  aria-pressed={chosen?.id === id}
+                  onClick={() => choose(id)}
                 >
                   {title}
                 </button>
               ))}
             </nav>
+            {isGallery && run && <FromGallery run={run} onBack={() => setRoom('gallery')} />}
             {chosen && (
               <ScenarioForm
                 key={chosen.id}
@@ -145,7 +156,9 @@ export function App({ opened }: { opened: string | undefined }) {
           <RunView
             {...{ run, player, selected }}
             onSelect={setSelected}
-            onBreak={(fault) => void begin('custom', {}, [fault])}
+            onBreak={(fault) =>
+              void (fault === 'late' ? begin('seven-days') : begin('custom', {}, [fault]))
+            }
           />
         )}
       </main>
@@ -159,6 +172,19 @@ export function App({ opened }: { opened: string | undefined }) {
     localStorage.removeItem('charge-once-goals');
     location.href = '/';
   }
+}
+
+/** A cell of the matrix, opened. */
+function FromGallery({ run, onBack }: { run: Run; onBack: () => void }) {
+  return (
+    <section class="scenario" aria-labelledby="story">
+      <h1 id="story">{run.title}</h1>
+      <p class={`verdict ${run.verdict?.holds ? 'good' : 'bad'}`}>{run.verdict?.sentence}</p>
+      <button type="button" onClick={onBack}>
+        Back to the gallery
+      </button>
+    </section>
+  );
 }
 
 function Footer({

@@ -1,5 +1,6 @@
 import { useState } from 'preact/hooks';
 import type { RunEvent } from '../run.js';
+import { Icon } from './icon.js';
 
 export interface DetailsProps {
   event: RunEvent;
@@ -11,7 +12,8 @@ export interface DetailsProps {
 /** What crossed the wire, or what was asked of the database, and where to break it. */
 export function Details({ event, onBreak, onClose }: DetailsProps) {
   const { detail = {}, text, atMs, attempt, pid } = event;
-  const { bytes, sql, parameters = [], source, curl, faults = [] } = detail;
+  const { bytes, sql, parameters = [], source, curl } = detail;
+  const faults = [...(detail.faults ?? []), ...(event.kind === 'request' ? OF_A_REQUEST : [])];
   const facts = [
     `${(atMs / 1000).toFixed(3)} s`,
     attempt && `attempt ${attempt}`,
@@ -23,7 +25,7 @@ export function Details({ event, onBreak, onClose }: DetailsProps) {
       <header>
         <h3>{text}</h3>
         <button type="button" class="plain" onClick={onClose} aria-label="Close details">
-          ✕
+          <Icon name="close" />
         </button>
       </header>
       <p class="facts">{facts.filter(Boolean).join(' · ')}</p>
@@ -67,6 +69,9 @@ export function Copy({ text, label }: { text: string; label: string }) {
   );
 }
 
+/** What a client can do wrong with a request, beside losing it. */
+const OF_A_REQUEST = ['send-twice', 'late'];
+
 /** `crash-after-reserve` for people. */
 export function nameOf(fault: string): string {
   const [, does = '', point = ''] = /^(crash|freeze|delay)-(.+)$/.exec(fault) ?? [];
@@ -78,5 +83,7 @@ export function nameOf(fault: string): string {
   if (words[does]) return `${words[does]} (${point.replaceAll('-', ' ')})`;
   if (fault === 'lose-request') return 'Lose the request';
   if (fault === 'lose-response') return 'Lose the response';
+  if (fault === 'send-twice') return 'Send it twice';
+  if (fault === 'late') return 'Retry after 7 days';
   return fault.replaceAll('-', ' ');
 }

@@ -2,9 +2,9 @@ import type { Actor, EventKind, Knowledge, Run, RunEvent, Track } from '../run.j
 
 // Where everything of a sequence diagram is drawn. Numbers only, so that it runs in a browser and in the export.
 
-export const ROW = 30;
+export const ROW = 32;
 export const TOP = 62;
-const LEFT = 148;
+const LEFT = 134;
 /** Between two lines; wider where there is one diagram only. */
 const COLUMN = { side: 124, alone: 168 };
 const ORDER: readonly Actor[] = [
@@ -37,6 +37,7 @@ export interface Stretch {
   from: number;
   to: number;
   kind: 'dead' | 'frozen' | 'lease';
+  /** Beside it, where there is room. */
   text: string;
 }
 
@@ -96,7 +97,7 @@ export function layOut(run: Run, track: Track, view: View): Layout {
   const lines = actors.map((actor, i) => ({ actor, x: LEFT + i * column }));
   const xOf = (actor: Actor) => lines.find((line) => line.actor === actor)?.x ?? LEFT;
   const layout: Layout = {
-    width: LEFT + (Math.max(actors.length, 2) - 1) * column + 130,
+    width: LEFT + (Math.max(actors.length, 2) - 1) * column + 96,
     height: TOP + 20,
     ...{ lines, events: [], stretches: [], ties: [], knowledge: [], pauses: [] },
   };
@@ -104,7 +105,7 @@ export function layOut(run: Run, track: Track, view: View): Layout {
   let lastMs = 0;
   for (const event of shown) {
     if (event.atMs - lastMs > PAUSE_MS && layout.events.length > 0) {
-      layout.pauses.push({ y, text: `${((event.atMs - lastMs) / 1000).toFixed(1)} s` });
+      layout.pauses.push({ y, text: seconds(event.atMs - lastMs) });
       y += ROW * 0.8;
     }
     lastMs = event.atMs;
@@ -117,6 +118,8 @@ export function layOut(run: Run, track: Track, view: View): Layout {
   layout.knowledge = knowledgeOf(run.knowledge, track, layout, view);
   return layout;
 }
+
+const seconds = (ms: number) => `${(ms / 1000).toFixed(1)} s`;
 
 function wordOf({ lost, kind }: RunEvent): string {
   return lost ? 'lost' : (WORDS[kind] ?? '');
@@ -151,7 +154,14 @@ function stretchesOf({ events, height }: Layout, xOf: (actor: Actor) => number):
       });
     if (event.kind === 'lease' && event.untilMs !== undefined && event.untilMs > event.atMs) {
       const over = events.slice(i + 1).find(({ event: later }) => endsLease(later, event));
-      found.push({ actor, x, from: y, to: over?.y ?? end, kind: 'lease', text: event.text });
+      found.push({
+        actor,
+        x,
+        from: y,
+        to: over?.y ?? end,
+        kind: 'lease',
+        text: `until ${seconds(event.untilMs)}`,
+      });
     }
   }
   return found;

@@ -1,3 +1,4 @@
+import { useEffect, useRef } from 'preact/hooks';
 import type { Run, RunEvent, Track } from '../run.js';
 import {
   ACTOR_NAMES,
@@ -27,6 +28,7 @@ export function Diagram({ run, track, selected, onSelect, ...view }: DiagramProp
       viewBox={`0 0 ${width} ${height}`}
       width={width}
       height={height}
+      style={{ minWidth: `${Math.round(width * 0.62)}px` }}
       role="img"
       aria-label={`Sequence diagram: ${name}. The transcript below says the same in words.`}
     >
@@ -34,7 +36,7 @@ export function Diagram({ run, track, selected, onSelect, ...view }: DiagramProp
       {layout.lines.map(({ actor, x }) => (
         <g key={actor}>
           <line class="life" x1={x} x2={x} y1={34} y2={height - 6} />
-          <rect class="actor" x={x - 44} y={8} width={88} height={26} rx={5} />
+          <rect class="actor" x={x - 48} y={8} width={96} height={26} rx={5} />
           <text class="actor-name" x={x} y={26}>
             {ACTOR_NAMES[actor]}
           </text>
@@ -62,20 +64,21 @@ export function Diagram({ run, track, selected, onSelect, ...view }: DiagramProp
       ))}
       {layout.knowledge.map(({ y, state, text }, i) => (
         <g key={i} class={`knows ${state}`}>
-          <rect x={4} y={y - 11} width={90} height={20} rx={10} />
-          <text x={49} y={y + 3}>
+          <rect x={2} y={y - 12} width={86} height={22} rx={11} />
+          <text x={45} y={y + 3}>
             {SYMBOLS[state]} {state === 'unknown' ? 'unknown' : text}
           </text>
         </g>
       ))}
-      <text class="column-title" x={49} y={26}>
+      <text class="column-title" x={45} y={26}>
         client knows
       </text>
     </svg>
   );
 }
 
-const SYMBOLS = { ok: '✓', failed: '✕', unknown: '?' };
+/** Words and characters that every font has. */
+const SYMBOLS = { ok: 'ok', failed: 'failed', unknown: '?' };
 
 function Patterns() {
   return (
@@ -115,12 +118,20 @@ function Patterns() {
   );
 }
 
+/** As long as the text beside it. */
+const LEASE_TEXT = 90;
+
 function StretchOf({ stretch: { kind, x, from, to, text } }: { stretch: Stretch }) {
   if (kind === 'lease')
     return (
       <g class="stretch lease-bar">
         <rect x={x + 5} y={from} width={6} height={Math.max(to - from, 4)} rx={3} />
-        <title>{text}</title>
+        {to - from > LEASE_TEXT && (
+          <text class="lease-text" transform={`translate(${x + 16} ${from + 14}) rotate(90)`}>
+            {text}
+          </text>
+        )}
+        <title>lease {text}</title>
       </g>
     );
   return (
@@ -162,8 +173,13 @@ function EventOf({ placed: { event, y, x1, x2, word }, isSelected, onSelect }: E
     onSelect && 'clickable',
   ];
   const label = word && word !== kind ? `${word}: ${text}` : text;
+  const drawn = useRef<SVGGElement>(null);
+  useEffect(() => {
+    if (isSelected) drawn.current?.scrollIntoView({ block: 'nearest', inline: 'nearest' });
+  }, [isSelected]);
   return (
     <g
+      ref={drawn}
       class={classes.filter(Boolean).join(' ')}
       data-seq={event.seq}
       onClick={() => onSelect?.(event)}
@@ -182,7 +198,7 @@ function EventOf({ placed: { event, y, x1, x2, word }, isSelected, onSelect }: E
         y={isMark ? y + 4 : y - 5}
         text-anchor={isMark ? 'start' : 'middle'}
       >
-        {fit(label, isMark ? 34 : Math.abs(x2 - x1) / 6.4)}
+        {fit(label, isMark ? 34 : (Math.abs(x2 - x1) + 14) / 7)}
       </text>
       <title>{label}</title>
     </g>

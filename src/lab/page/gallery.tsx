@@ -1,6 +1,7 @@
 import { useState } from 'preact/hooks';
 import type { Cell, DesignInfo } from '../run.js';
 import { ask, follow, type Catalogue } from './api.js';
+import { Icon } from './icon.js';
 
 const SYMBOLS: Record<Cell['verdict'], string> = {
   'charged once': '1',
@@ -131,7 +132,7 @@ function DesignSource({ design, onClose, onError }: SourceProps) {
       <header>
         <h3>{design.title}</h3>
         <button type="button" class="plain" onClick={onClose} aria-label="Close the source">
-          ✕
+          <Icon name="close" />
         </button>
       </header>
       <p>“{design.idea}”</p>

@@ -1,5 +1,6 @@
 import { useEffect, useState } from 'preact/hooks';
 import type { Goal, Run, Scenario } from '../run.js';
+import { Icon } from './icon.js';
 
 const NAME = 'charge-once-goals';
 
@@ -34,10 +35,10 @@ function goalsOf({ scenario, events, verdict }: Run, scenarios: readonly Scenari
     ['survive-kill', events.some(({ kind }) => kind === 'killed') && verdict?.holds === true],
   ];
   const seen = new Set(facts.map(([goal]) => goal));
-  const told = scenarios.find(({ id }) => id === scenario)?.goals ?? [];
+  const promised = scenarios.find(({ id }) => id === scenario)?.goals ?? [];
   return [
     ...facts.filter(([, isReached]) => isReached).map(([goal]) => goal),
-    ...told.filter((goal) => !seen.has(goal) && verdict !== undefined),
+    ...promised.filter((goal) => !seen.has(goal) && verdict !== undefined),
   ];
 }
 
@@ -63,9 +64,10 @@ export function Goals({
       </h2>
       <ul>
         {goals.map(({ id, title, hint }) => (
-          <li key={id} class={reached.has(id) ? 'done' : ''} title={hint}>
-            <span aria-hidden="true">{reached.has(id) ? '☑' : '☐'}</span> {title}
+          <li key={id} class={reached.has(id) ? 'done' : ''}>
+            <Icon name={reached.has(id) ? 'done' : 'open'} /> {title}
             {reached.has(id) && <span class="visually-hidden"> (reached)</span>}
+            {!reached.has(id) && <small class="quiet"> {hint}</small>}
           </li>
         ))}
       </ul>

@@ -1,4 +1,5 @@
 import type { Run, Track } from '../run.js';
+import { Icon } from './icon.js';
 import { money } from './rows.js';
 
 /** One button, two lanes, one sentence: what the whole project is about. */
@@ -45,7 +46,7 @@ function Lane({ run, track, title }: { run: Run | undefined; track: Track; title
       <ol>
         {STEPS.map(({ text, isDone }) => (
           <li key={text} class={run && isDone(run, track) ? 'done' : ''}>
-            {text}
+            {run && isDone(run, track) && <Icon name="done" />} {text}
           </li>
         ))}
       </ol>

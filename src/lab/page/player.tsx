@@ -1,5 +1,6 @@
 import { useEffect, useState } from 'preact/hooks';
 import type { Run } from '../run.js';
+import { Icon } from './icon.js';
 
 /** Events between two frames are shown together; slower than that, one by one. */
 const STEP_MS = 420;
@@ -57,13 +58,13 @@ export function PlayerBar({ player, run }: { player: Player; run: Run }) {
   return (
     <div class="player" role="group" aria-label="Replay">
       <button type="button" onClick={() => step(-1)} aria-label="Step back">
-        ◀
+        <Icon name="back" />
       </button>
       <button type="button" onClick={toggle}>
         {isPlaying ? 'Pause' : 'Replay'}
       </button>
       <button type="button" onClick={() => step(1)} aria-label="Step forward">
-        ▶
+        <Icon name="forward" />
       </button>
       <input
         type="range"

@@ -11,7 +11,7 @@ const ANSWERS: Record<Prediction, string> = {
   '0': '0 payments',
   '1': '1 payment',
   '2': '2 payments',
-  unknown: 'nobody can know',
+  unknown: 'it cannot be known',
 };
 
 /** A story: predict first, run it, then read why. */

@@ -8,7 +8,8 @@ interface Point extends StormTick {
 
 /** Beyond this a purchase is a pixel. */
 const MOST_PURCHASES = 200;
-const MARKS = { ok: '●', unknown: '?', failed: '✕' } as const;
+/** Marks of one client that are nearer than this, in ms, and say the same are drawn once. */
+const CROWD_MS = 250;
 
 /** Purchases, kills and losses by a seed; two counters. */
 export function Storm({ onError }: { onError: (error: Error) => void }) {
@@ -96,6 +97,7 @@ export function Storm({ onError }: { onError: (error: Error) => void }) {
           points={points.filter((point) => point.track === track)}
         />
       ))}
+      {points.length > 0 && <Legend />}
     </section>
   );
 }
@@ -137,22 +139,73 @@ function Timeline({ track, points }: { track: Track; points: Point[] }) {
       role="img"
       aria-label={`What each client believed, ${track}: ${points.filter(({ believed }) => believed === 'unknown').length} times unknown, ${points.filter(({ believed }) => believed === 'ok').length} times ok.`}
     >
-      <text class="pause-text" x={4} y={14} text-anchor="start">
+      <text class="timeline-title" x={4} y={14}>
         {track === 'keyed' ? 'with the key' : 'without a key'}, {(end / 1000).toFixed(0)} s
       </text>
       {clients.map((client, row) => (
         <line key={client} class="life" x1={0} x2={1000} y1={30 + row * 20} y2={30 + row * 20} />
       ))}
-      {points.map(({ client, atMs, believed, fault }, i) => (
-        <text
+      {marksOf(points).map(({ client, atMs, believed, fault }, i) => (
+        <Mark
           key={i}
-          class={`storm-mark ${believed}`}
           x={8 + (atMs / end) * 984}
-          y={35 + clients.indexOf(client) * 20}
-        >
-          {fault.startsWith('crash') ? '☠' : MARKS[believed]}
-        </text>
+          y={30 + clients.indexOf(client) * 20}
+          shape={fault.startsWith('crash') ? 'kill' : believed}
+          end={height}
+        />
       ))}
     </svg>
   );
 }
+
+/** While the API is dead each client asks again and again: one mark says so. */
+function marksOf(points: readonly Point[]): Point[] {
+  const last = new Map<number, Point>();
+  return points.filter((point) => {
+    const before = last.get(point.client);
+    const isCrowd =
+      before?.believed === point.believed &&
+      point.believed !== 'ok' &&
+      !point.fault &&
+      point.atMs - before.atMs < CROWD_MS;
+    if (!isCrowd) last.set(point.client, point);
+    return !isCrowd;
+  });
+}
+
+type Shape = Point['believed'] | 'kill';
+
+/** Each kind has a shape of its own: a dot, a ring with a gap, a cross, a line through all clients. */
+function Mark({ x, y, shape, end }: { x: number; y: number; shape: Shape; end: number }) {
+  if (shape === 'ok') return <circle class="storm-mark ok" cx={x} cy={y} r={5} />;
+  if (shape === 'unknown')
+    return <circle class="storm-mark unknown" cx={x} cy={y} r={4.5} stroke-dasharray="5 2" />;
+  return (
+    <g class={`storm-mark ${shape}`}>
+      {shape === 'kill' && <line x1={x} x2={x} y1={20} y2={end} />}
+      <path d={`M${x - 5} ${y - 5} l10 10 m0 -10 l-10 10`} />
+    </g>
+  );
+}
+
+function Legend() {
+  return (
+    <p class="legend">
+      {LEGEND.map(([shape, text]) => (
+        <span key={shape}>
+          <svg class="legend-mark" viewBox="0 0 20 20" aria-hidden="true">
+            <Mark x={10} y={10} shape={shape} end={20} />
+          </svg>{' '}
+          {text}
+        </span>
+      ))}
+    </p>
+  );
+}
+
+const LEGEND: [Shape, string][] = [
+  ['ok', 'the client knows: paid'],
+  ['unknown', 'the client does not know'],
+  ['failed', 'refused'],
+  ['kill', 'the API is killed'],
+];
