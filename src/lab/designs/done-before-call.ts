@@ -1,11 +1,11 @@
 import { randomUUID } from 'node:crypto';
 import { replyTo, REUSED, type Design } from './design.js';
 
-/** Prefers a lost payment to a second one, and tells nobody. */
+/** Prefers a lost payment to a second one, and reports neither. */
 export const doneBeforeCall: Design = {
   title: 'Marked done before the call',
   idea: 'At most once: write “succeeded” first, then charge. A retry finds it done.',
-  incident: 'A crash between the two: the goods are shipped, and nobody has paid.',
+  incident: 'A crash between the two: the goods are shipped, and no payment was made.',
   tables: [
     `CREATE TABLE answers (account text, key text, amount bigint, status integer, body text,
        PRIMARY KEY (account, key))`,
@@ -26,7 +26,7 @@ export const doneBeforeCall: Design = {
       if (!found || Number(found.amount) !== amount) return REUSED;
       return { status: found.status, body: found.body };
     }
-    // A crash here: every retry is told that the charge succeeded.
+    // A crash here: every retry gets the answer “succeeded”.
     const reply = replyTo(await pay(randomUUID(), purchase), purchase);
     await db.query(`UPDATE answers SET status = $3, body = $4 WHERE account = $1 AND key = $2`, [
       account,

@@ -19,8 +19,6 @@ export interface Sending {
   /** Another purchase has another key. */
   purchase?: number;
   fault?: string;
-  /** Which host; `steady` if left out. */
-  on?: 'steady' | 'slow';
 }
 
 export interface Ledger {
@@ -54,8 +52,8 @@ export class Experiment {
   ) {}
 
   /** Sends the purchase once. */
-  async send({ on = 'steady', ...sending }: Sending): Promise<Outcome> {
-    return this.sendTo(this.hosts.portOf(on), sending);
+  async send(sending: Sending): Promise<Outcome> {
+    return this.sendTo(this.hosts.portOf('steady'), sending);
   }
 
   /** Sends it, with pauses, until there is a final answer or the client's patience ends. */
@@ -114,18 +112,25 @@ export class Experiment {
     };
   }
 
-  /** Whether a read is answered before any of the charges that are under way. */
-  async isServedBefore(charges: Promise<unknown>[]): Promise<boolean> {
-    await delay(RETRY_PAUSE_MS); // the charges have reached the processor, or wait for a connection
-    const read = exchange({
-      ...{ port: this.hosts.portOf('slow'), path: `/designs/${this.design}/count` },
+  /** Sends so many purchases that wait at the processor. @returns whether a read is answered meanwhile. */
+  async isServedDuring(count: number, { body }: Sending): Promise<boolean> {
+    const host = this.hosts.named('slow');
+    const charges = Array.from({ length: count }, (_, purchase) => {
+      const id = `${this.run}.${this.attempts + 1}`;
+      const sent = this.sendTo(host.port, { body, purchase, fault: 'hold-before-call' }, 60_000);
+      return { id, sent, held: this.hosts.untilHeld(id, sent) };
+    });
+    await Promise.all(charges.map(({ held }) => held));
+    const { status } = await exchange({
+      ...{ port: host.port, path: `/designs/${this.design}/count` },
       ...{ method: 'GET', timeoutMs: REQUEST_TIMEOUT_MS },
     });
-    const first = await Promise.race([
-      read,
-      ...charges.map((charge) => charge.then(() => UNKNOWN)),
-    ]);
-    return first.status === 200;
+    // One by one: on a busy machine ten calls at once take longer than their timeout.
+    for (const { id, sent } of charges) {
+      this.hosts.release(host, id);
+      await sent;
+    }
+    return status === 200;
   }
 
   async ledger(): Promise<Ledger> {

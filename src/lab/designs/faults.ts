@@ -1,8 +1,7 @@
 import type { CellVerdict, FaultInfo } from '../run.js';
 import type { Experiment, Outcome } from './experiment.js';
 
-// What is done to each design. A fault is a client's story; the verdict comes from the processor's ledger and from what
-// the client was answered last.
+// The faults. Each is a client's story; the verdict comes from the processor's ledger and from the client's last answer.
 
 export interface Judged {
   verdict: CellVerdict;
@@ -177,15 +176,10 @@ export const FAULTS: readonly Fault[] = [
   {
     id: 'slow-processor',
     title: 'Ten slow calls, pool of ten',
-    story: 'The processor takes 3 s for each of ten charges; meanwhile the shop reads one row.',
+    story: 'Ten charges wait at a slow processor; meanwhile the shop reads one row.',
     expected: ONCE,
     async happen(experiment) {
-      const body = purchase('pm_lab_slow');
-      const charges = Array.from({ length: 10 }, (_, i) =>
-        experiment.send({ body, purchase: i, on: 'slow' }),
-      );
-      const isServed = await experiment.isServedBefore(charges);
-      await Promise.all(charges);
+      const isServed = await experiment.isServedDuring(10, { body: purchase() });
       const { succeeded } = await experiment.ledger();
       if (!isServed) {
         return { verdict: 'stuck', because: 'No connection is free: the whole service waits.' };

@@ -18,7 +18,7 @@ import { GALLERY, schemaOf } from './gallery.js';
 import type { HostEvent, HostMessage, HostOptions } from './host.messages.js';
 
 // A process that serves every design of the gallery, and that can be killed or frozen at a point of a request. It says
-// what it does in a journal, one line before each step, so that its last words survive a kill -9.
+// what it does in a journal, one line before each step, so that the journal is complete after a SIGKILL.
 
 /** Longer than the slow card of the sandbox (3 s); shorter than the patience of the client. */
 const PROCESSOR_TIMEOUT_MS = 5_000;
@@ -32,7 +32,7 @@ const held = new Map<string, () => void>();
 interface Trip {
   run: string;
   attempt: number;
-  /** Where this request stops and waits for the one who runs the experiment. */
+  /** Where this request waits until the experiment releases it. */
   holdAt: string | undefined;
 }
 const trip = new AsyncLocalStorage<Trip>();
@@ -61,7 +61,7 @@ async function serve(
   const world = worlds.get(design);
   if (!world) return void response.writeHead(404).end();
   if (action === 'count') {
-    // What every page of a shop does: one read.
+    // What most pages of a shop do: one read.
     await world.db.query('SELECT 1');
     return void response.writeHead(200).end();
   }

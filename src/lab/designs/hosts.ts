@@ -25,8 +25,8 @@ interface Payment {
 }
 
 /**
- * The processes of one matrix: hosts that serve all designs, and a processor and a database of their own, so that
- * nothing of it shows in anybody's books. One kill serves all designs: they meet at the point, and die together.
+ * The processes of one matrix: hosts that serve all designs, and a processor and a database of their own, so that no
+ * other ledger has any of it. One kill serves all designs: their requests wait at the point, and the process dies.
  */
 export class Hosts {
   private readonly running = new Set<ChildProcess>();
@@ -85,7 +85,7 @@ export class Hosts {
     host.process.send({ go: id });
   }
 
-  /** What the processor has under a run. One read of the ledger serves all who asked before it began. */
+  /** What the processor has under a run. One read of the ledger serves all callers that came before it began. */
   async paymentsOf(run: string): Promise<Payment[]> {
     await this.reading?.catch(() => undefined);
     this.reading ??= this.readLedger().finally(() => (this.reading = undefined));
@@ -231,7 +231,7 @@ async function isListening(port: number): Promise<boolean> {
   );
 }
 
-/** All designs come to one point, and one thing happens to all of them. */
+/** The requests of all designs wait at one point; then one signal reaches their process. */
 class Meeting {
   private arrived = 0;
   private left = 0;

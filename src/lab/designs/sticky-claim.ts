@@ -3,9 +3,9 @@ import { IN_PROGRESS, replyTo, REUSED, type Design } from './design.js';
 /** SET NX in Redis, as a table: the first one in has the key. It has no end if its holder dies. */
 export const stickyClaim: Design = {
   title: 'A claim that sticks',
-  idea: 'SET NX on the key. Whoever sets it charges and stores the answer; all others wait.',
+  idea: 'SET NX on the key. The request that sets it charges and stores the answer; all others wait.',
   incident:
-    'A deploy kills a process, and its customers see “in progress” until someone deletes keys.',
+    'A deploy kills a process, and its customers see “in progress” until an engineer deletes keys.',
   tables: [`CREATE TABLE claims (name text PRIMARY KEY, amount bigint, status integer, body text)`],
 
   async charge(purchase, { db, pay }) {
@@ -22,7 +22,7 @@ export const stickyClaim: Design = {
       if (Number(found?.amount) !== purchase.amount) return REUSED;
       return found?.status ? { status: found.status, body: found.body } : IN_PROGRESS;
     }
-    // A crash, or an error of the processor: the claim stays, without an answer, for ever.
+    // A crash, or an error of the processor: the claim never ends, and never gets an answer.
     const reply = replyTo(await pay(name, purchase), purchase);
     await db.query(`UPDATE claims SET status = $2, body = $3 WHERE name = $1`, [
       name,

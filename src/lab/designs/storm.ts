@@ -4,7 +4,7 @@ import type { StormTick, Track } from '../run.js';
 
 export interface StormOptions {
   apiUrl: string;
-  /** Each track has an account of its own, so that the ledger tells them apart. */
+  /** Each track has an account of its own, so that the ledger keeps them apart. */
   apiKeys: Record<Track, string>;
   /** The run's id: part of each key, and of `Lab-Run`. */
   run: string;

@@ -4,7 +4,7 @@ import type { Actor, EventKind, Knowledge, Run, RunEvent, Track } from '../run.j
 
 export const ROW = 32;
 export const TOP = 62;
-const LEFT = 134;
+const LEFT = 148;
 /** Between two lines; wider where there is one diagram only. */
 const COLUMN = { side: 124, alone: 168 };
 const ORDER: readonly Actor[] = [
@@ -37,7 +37,6 @@ export interface Stretch {
   from: number;
   to: number;
   kind: 'dead' | 'frozen' | 'lease';
-  /** Beside it, where there is room. */
   text: string;
 }
 
@@ -160,7 +159,7 @@ function stretchesOf({ events, height }: Layout, xOf: (actor: Actor) => number):
         from: y,
         to: over?.y ?? end,
         kind: 'lease',
-        text: `until ${seconds(event.untilMs)}`,
+        text: event.text,
       });
     }
   }

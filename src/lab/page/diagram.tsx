@@ -66,7 +66,7 @@ export function Diagram({ run, track, selected, onSelect, ...view }: DiagramProp
         <g key={i} class={`knows ${state}`}>
           <rect x={2} y={y - 12} width={86} height={22} rx={11} />
           <text x={45} y={y + 3}>
-            {SYMBOLS[state]} {state === 'unknown' ? 'unknown' : text}
+            {KNOWN[state](text)}
           </text>
         </g>
       ))}
@@ -77,8 +77,12 @@ export function Diagram({ run, track, selected, onSelect, ...view }: DiagramProp
   );
 }
 
-/** Words and characters that every font has. */
-const SYMBOLS = { ok: 'ok', failed: 'failed', unknown: '?' };
+/** A frame says it as well; the text has no character that a font may lack. */
+const KNOWN = {
+  ok: (text: string) => text,
+  failed: (text: string) => fit(`failed ${text}`, 13),
+  unknown: () => '? unknown',
+};
 
 function Patterns() {
   return (
@@ -118,20 +122,12 @@ function Patterns() {
   );
 }
 
-/** As long as the text beside it. */
-const LEASE_TEXT = 90;
-
 function StretchOf({ stretch: { kind, x, from, to, text } }: { stretch: Stretch }) {
   if (kind === 'lease')
     return (
       <g class="stretch lease-bar">
         <rect x={x + 5} y={from} width={6} height={Math.max(to - from, 4)} rx={3} />
-        {to - from > LEASE_TEXT && (
-          <text class="lease-text" transform={`translate(${x + 16} ${from + 14}) rotate(90)`}>
-            {text}
-          </text>
-        )}
-        <title>lease {text}</title>
+        <title>{text}</title>
       </g>
     );
   return (
@@ -162,8 +158,9 @@ interface EventProps {
   onSelect?: (event: RunEvent) => void;
 }
 
-function EventOf({ placed: { event, y, x1, x2, word }, isSelected, onSelect }: EventProps) {
-  const { kind, lost, text } = event;
+function EventOf({ placed, isSelected, onSelect }: EventProps) {
+  const { event, y, x1, x2 } = placed;
+  const { kind, lost } = event;
   const isMark = x1 === x2;
   const classes = [
     'event',
@@ -172,7 +169,7 @@ function EventOf({ placed: { event, y, x1, x2, word }, isSelected, onSelect }: E
     isSelected && 'selected',
     onSelect && 'clickable',
   ];
-  const label = word && word !== kind ? `${word}: ${text}` : text;
+  const label = labelOf(placed);
   const drawn = useRef<SVGGElement>(null);
   useEffect(() => {
     if (isSelected) drawn.current?.scrollIntoView({ block: 'nearest', inline: 'nearest' });
@@ -203,6 +200,11 @@ function EventOf({ placed: { event, y, x1, x2, word }, isSelected, onSelect }: E
       <title>{label}</title>
     </g>
   );
+}
+
+function labelOf({ event: { kind, text, atMs, untilMs = 0 }, word }: Placed): string {
+  if (kind === 'lease' && untilMs > atMs) return `${text}, until ${(untilMs / 1000).toFixed(1)} s`;
+  return word && word !== kind ? `${word}: ${text}` : text;
 }
 
 function Arrow({ event, x1, x2, y }: { event: RunEvent; x1: number; x2: number; y: number }) {

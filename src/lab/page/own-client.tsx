@@ -63,7 +63,9 @@ export function OwnClient({
             ))}
           </p>
           <p class={requests > 0 ? 'lit' : 'quiet'} role="status">
-            {requests > 0 ? `${requests} requests have arrived.` : 'Waiting for your request …'}
+            {requests > 0
+              ? `${requests} request${requests > 1 ? 's have' : ' has'} arrived.`
+              : 'Waiting for your request …'}
           </p>
         </>
       )}

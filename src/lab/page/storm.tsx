@@ -8,8 +8,8 @@ interface Point extends StormTick {
 
 /** Beyond this a purchase is a pixel. */
 const MOST_PURCHASES = 200;
-/** Marks of one client that are nearer than this, in ms, and say the same are drawn once. */
-const CROWD_MS = 250;
+/** Pixels of 1000. Marks of one client that are nearer and say the same are drawn once. */
+const CROWD = 60;
 
 /** Purchases, kills and losses by a seed; two counters. */
 export function Storm({ onError }: { onError: (error: Error) => void }) {
@@ -91,11 +91,15 @@ export function Storm({ onError }: { onError: (error: Error) => void }) {
         {sentence}
       </p>
       {(['naive', 'keyed'] as const).map((track) => (
-        <Timeline
+        <div
           key={track}
-          track={track}
-          points={points.filter((point) => point.track === track)}
-        />
+          class="scroll"
+          tabIndex={0}
+          role="group"
+          aria-label={`Timeline ${track === 'keyed' ? 'with the key' : 'without a key'}`}
+        >
+          <Timeline track={track} points={points.filter((point) => point.track === track)} />
+        </div>
       ))}
       {points.length > 0 && <Legend />}
     </section>
@@ -145,7 +149,7 @@ function Timeline({ track, points }: { track: Track; points: Point[] }) {
       {clients.map((client, row) => (
         <line key={client} class="life" x1={0} x2={1000} y1={30 + row * 20} y2={30 + row * 20} />
       ))}
-      {marksOf(points).map(({ client, atMs, believed, fault }, i) => (
+      {marksOf(points, (CROWD / 1000) * end).map(({ client, atMs, believed, fault }, i) => (
         <Mark
           key={i}
           x={8 + (atMs / end) * 984}
@@ -159,7 +163,7 @@ function Timeline({ track, points }: { track: Track; points: Point[] }) {
 }
 
 /** While the API is dead each client asks again and again: one mark says so. */
-function marksOf(points: readonly Point[]): Point[] {
+function marksOf(points: readonly Point[], crowdMs: number): Point[] {
   const last = new Map<number, Point>();
   return points.filter((point) => {
     const before = last.get(point.client);
@@ -167,7 +171,7 @@ function marksOf(points: readonly Point[]): Point[] {
       before?.believed === point.believed &&
       point.believed !== 'ok' &&
       !point.fault &&
-      point.atMs - before.atMs < CROWD_MS;
+      point.atMs - before.atMs < crowdMs;
     if (!isCrowd) last.set(point.client, point);
     return !isCrowd;
   });
