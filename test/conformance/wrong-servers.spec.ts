@@ -111,7 +111,7 @@ describe('a small server', () => {
       checked.set(bug, await check(SMALL, server.url));
       await server.stop();
     });
-  });
+  }, 900_000); // nineteen whole runs; for hangs, not for speed
 
   it('that is correct passes every case', () => {
     const { exitCode } = checked.get(undefined)!;
