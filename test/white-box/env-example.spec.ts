@@ -16,7 +16,7 @@ beforeAll(async () => {
 
 /** What the readers of the environment read: `env.NAME`, and `(env, 'NAME'` of their helpers. */
 async function variablesRead(): Promise<Set<string>> {
-  const local = (await readdir('src')).filter((name) => /^local.*\.ts$/.test(name));
+  const local = (await readdir('src/local')).map((name) => `local/${name}`);
   const files = ['config.ts', 'sandbox/config.ts', ...local];
   const sources = await Promise.all(files.map((name) => readFile(`src/${name}`, 'utf8')));
   const reads = sources

@@ -1,3 +1,4 @@
+import { buyAndLoseTheAnswer } from './lose-answer.js';
 import type { Play } from './scenario.js';
 
 export const anotherBody: Play = {
@@ -40,7 +41,7 @@ export const newKeys: Play = {
   tracks: ['keyed'],
   async play(stage) {
     const { keyed } = stage;
-    await keyed.buy(keyed.newKey(), { fault: 'lose-response' });
+    await buyAndLoseTheAnswer(keyed, keyed.newKey());
     await stage.pause(300);
     await keyed.buy(keyed.newKey());
     return stage.verdict(2, 'No server can see this mistake.');

@@ -1,4 +1,5 @@
 import type { Lane } from '../program/lane.js';
+import { buyAndLoseTheAnswer } from './lose-answer.js';
 import type { Play } from './scenario.js';
 
 const RECEIPT = { receipt_email: 'customer@example.com' };
@@ -22,7 +23,7 @@ export const lostAnswer: Play = {
   async play(stage) {
     const story = async (lane: Lane) => {
       const key = lane.newKey();
-      await lane.buy(key, { fault: 'lose-response' }, RECEIPT);
+      await buyAndLoseTheAnswer(lane, key, RECEIPT);
       await stage.pause(300);
       await lane.buyUntilKnown(key, {}, RECEIPT);
     };

@@ -117,7 +117,9 @@ export const worker: Play = {
     const before = stage.text('when') === 'before the e-mail';
     keyed.arm('mail', before ? 'crash-before-mail' : 'crash-after-mail');
     await keyed.buyUntilKnown(keyed.newKey(), {}, { receipt_email: 'customer@example.com' });
-    await keyed.until(async () => keyed.tools.run.run.events.some(({ kind }) => kind === 'killed'));
+    await keyed.until(async () =>
+      keyed.tools.run.run.events.some(({ kind, from }) => kind === 'killed' && from === 'worker'),
+    );
     await keyed.letWorkersLeasesRunOut();
     await keyed.settled(60_000);
     const mails = keyed.tools.run.run.events.filter((event) => event.to === 'mail').length;
