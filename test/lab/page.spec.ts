@@ -5,6 +5,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/glob
 import type { Browser } from 'playwright-core';
 import { startBrowser } from '../support/browser.js';
 import { startStack, type Stack } from '../support/stack.js';
+import { until } from '../support/until.js';
 import { Lab } from './lab.support.js';
 import { LabTab, structureOf } from './page.support.js';
 
@@ -72,7 +73,7 @@ describe('the page of the lab', () => {
 
   it('breaks the story where it is pointed at', async () => {
     await tab.play('The lost answer');
-    await tab.page.locator('.track.keyed .event.request .hit').first().click();
+    await tab.page.locator('.track.keyed .event.request .label').first().click();
     const details = tab.page.getByRole('region', { name: 'Details of the selected event' });
     expect(await details.innerText()).toMatch(/POST \/charges[^]*Copy as curl/);
     await details.getByRole('button', { name: 'Send it twice' }).click();
@@ -103,8 +104,7 @@ describe('the page of the lab', () => {
     await page.keyboard.press('ArrowRight');
     expect(Number(await time.inputValue())).toBe(last - 1);
     await page.keyboard.press(' ');
-    await page.getByRole('button', { name: 'Replay' }).waitFor(); // it has played the last event
-    expect(Number(await time.inputValue())).toBe(last);
+    await until(async () => Number(await time.inputValue()) === last); // it has played the last event
     await page.keyboard.press('?');
     await visible('Keys');
     await page.keyboard.press('Escape');
@@ -175,7 +175,7 @@ describe('the page of the lab', () => {
   it('has no serious barrier, dark or light, and fits from 390 to 1920 pixels', async () => {
     await tab.goto('/');
     await tab.play('The lost answer');
-    await tab.page.locator('.track.keyed .event .hit').first().click();
+    await tab.page.locator('.track.keyed .event .label').first().click();
     const found: unknown[] = [];
     for (const room of ['story', 'gallery', 'storm', 'goals']) {
       await tab.room(room);

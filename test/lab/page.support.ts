@@ -1,27 +1,25 @@
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import type { Browser, Locator, Page } from 'playwright-core';
-import { until } from '../support/until.js';
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 
-/** A tab that shows the lab, and what its console has complained about. */
+/** A tab that shows the lab. What its console complains about is added to a list. */
 export class LabTab {
   private constructor(
     readonly page: Page,
     private readonly labUrl: string,
-    private readonly complaints: string[],
   ) {}
 
   static async open(browser: Browser, labUrl: string, complaints: string[]): Promise<LabTab> {
     const context = await browser.newContext({ reducedMotion: 'reduce' });
     const page = await context.newPage();
-    page.setDefaultTimeout(0); // Jest's own limit is for hangs
+    page.setDefaultTimeout(40_000);
     page.on('console', (message) => {
       if (['error', 'warning'].includes(message.type())) complaints.push(message.text());
     });
     page.on('pageerror', ({ message }) => complaints.push(message));
-    const tab = new LabTab(page, labUrl, complaints);
+    const tab = new LabTab(page, labUrl);
     await tab.goto('/');
     return tab;
   }
@@ -82,19 +80,6 @@ export class LabTab {
         .document;
       return documentElement.scrollWidth - defaultView.innerWidth;
     });
-  }
-
-  async untilFocused(role: string): Promise<void> {
-    await until(() =>
-      this.page
-        .locator(`:focus`)
-        .getAttribute('role')
-        .then((at) => at === role),
-    );
-  }
-
-  noted(): string[] {
-    return [...this.complaints];
   }
 }
 
