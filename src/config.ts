@@ -243,10 +243,7 @@ function databaseUrl(env: Env): string {
   return target.toString();
 }
 
-/**
- * Removes the variables that libpq and `pg` read (PGSSLMODE and the like) from the environment of this process and
- * its children. They are meant for the user's own server, not for the one that `npm start` starts.
- */
+/** Removes PGSSLMODE and the like, which are meant for the user's own server, not for the one that we start. */
 export function ignorePgVariables(env: Env = process.env): void {
   for (const name of Object.keys(env)) if (/^PG[A-Z]/.test(name)) delete env[name];
 }

@@ -11,9 +11,7 @@ import { ChildStopped, type SupervisedChild, supervise } from './supervisor.js';
 import { type EmbeddedPostgres, startEmbeddedPostgres } from './embedded-postgres.js';
 import { migrate } from '../database/migrate.js';
 
-/**
- * Longer than any start on a slow machine. Without this limit, a child that never becomes ready would hang the start.
- */
+/** Longer than any start on a slow machine. Without it, a child that never becomes ready would hang the start. */
 const START_TIMEOUT_MS = 60_000;
 
 /** With a shorter delay the standby takes CPU from the first requests; with a longer one an early restart is slower. */

@@ -1,6 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Api, Outcome, Purchase } from '../check/api.js';
-import { cases, draft, rfc, Skipped, STRIPE } from '../check/case.js';
+import type { Api, Outcome } from '../check/api.js';
+import type { Purchase } from '../check/purchase.js';
+import { cases, draft, rfc, STRIPE } from '../check/case.js';
+import { Skipped } from '../check/verdict.js';
 import {
   expect,
   expectOneObject,

@@ -1,5 +1,7 @@
-import type { Api, Purchase } from '../check/api.js';
-import { cases, draft, rfc, Skipped } from '../check/case.js';
+import type { Api } from '../check/api.js';
+import type { Purchase } from '../check/purchase.js';
+import { cases, draft, rfc } from '../check/case.js';
+import { Skipped } from '../check/verdict.js';
 import { expect, expectRefused, isSuccess } from '../check/expect.js';
 import type { Account } from '../profile/profile.js';
 import { headerOf, type Answer } from '../wire/answer.js';

@@ -1,5 +1,7 @@
-import type { Api, Changes, Purchase } from '../check/api.js';
-import { cases, draft, rfc, Skipped, STRIPE } from '../check/case.js';
+import type { Api, Changes } from '../check/api.js';
+import type { Purchase } from '../check/purchase.js';
+import { cases, draft, rfc, STRIPE } from '../check/case.js';
+import { Skipped } from '../check/verdict.js';
 import {
   expect,
   expectRefused,

@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Api, Purchase } from '../check/api.js';
+import type { Api } from '../check/api.js';
+import type { Purchase } from '../check/purchase.js';
 import { cases, draft } from '../check/case.js';
 import { expect, expectReplay, isSuccess } from '../check/expect.js';
 import type { Answer } from '../wire/answer.js';

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Api } from '../check/api.js';
-import { cases, draft, rfc, Skipped, STRIPE } from '../check/case.js';
+import { cases, draft, rfc, STRIPE } from '../check/case.js';
+import { Skipped } from '../check/verdict.js';
 import { expect, expectRefused, isSuccess } from '../check/expect.js';
 import { neverOne, ownObjects } from './several-keys.js';
 import { KEY_SYNTAX_CASES } from './key-syntax.cases.js';

@@ -1,6 +1,7 @@
 import { createHash, randomUUID } from 'node:crypto';
 import type { Api } from '../check/api.js';
-import { cases, draft, rfc, Skipped } from '../check/case.js';
+import { cases, draft, rfc } from '../check/case.js';
+import { Skipped } from '../check/verdict.js';
 import { expect, expectRefused, expectReplay, isSuccess } from '../check/expect.js';
 import { NoAnswer } from '../wire/answer.js';
 import { PAYS_TWICE, TWO_IN_ONE } from './costs.js';

@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Api, Purchase } from '../check/api.js';
+import type { Api } from '../check/api.js';
+import type { Purchase } from '../check/purchase.js';
 import { cases, draft, rfc, STRIPE } from '../check/case.js';
 import type { Sending } from '../check/exchange.js';
 import {

@@ -1,5 +1,7 @@
-import type { Api, Purchase } from '../check/api.js';
-import { cases, draft, Skipped } from '../check/case.js';
+import type { Api } from '../check/api.js';
+import type { Purchase } from '../check/purchase.js';
+import { cases, draft } from '../check/case.js';
+import { Skipped } from '../check/verdict.js';
 import { expect, expectRefused, expectReplay, isSuccess } from '../check/expect.js';
 import { withReference } from '../profile/body.js';
 import { NOT_MADE, PAYS_TWICE, TWO_IN_ONE, WRONG_ANSWER } from './costs.js';

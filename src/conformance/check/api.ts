@@ -4,7 +4,8 @@ import { atPath, encode, MEDIA_TYPES, mergePatch, withReference } from '../profi
 import type { Account, Body, Profile } from '../profile/profile.js';
 import { headerOf, NoAnswer, type Answer } from '../wire/answer.js';
 import type { Request } from '../wire/request.js';
-import { Failed, Skipped } from './case.js';
+import type { Purchase } from './purchase.js';
+import { Failed, Skipped } from './verdict.js';
 import { Counter, type Expected } from './counter.js';
 import {
   onOneConnection,
@@ -13,15 +14,6 @@ import {
   type Exchange,
   type Session,
 } from './exchange.js';
-
-/** What a customer wants once: a key, and a body with a reference by which its objects are counted. */
-export interface Purchase {
-  /** The value of the header. */
-  key: string;
-  reference: string;
-  account: Account;
-  body: Body;
-}
 
 /** What differs from the ordinary request of a purchase. */
 export interface Changes {

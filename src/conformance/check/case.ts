@@ -38,16 +38,6 @@ export interface Case {
   run(api: Api): Promise<void>;
 }
 
-/** The API does not do what the case says. */
-export class Failed extends Error {
-  override readonly name = 'Failed';
-}
-
-/** The case needs something that the profile does not give. */
-export class Skipped extends Error {
-  override readonly name = 'Skipped';
-}
-
 type Draft = Omit<Case, 'id' | 'group'>;
 
 /** The cases of one group, by the second part of their ids. */

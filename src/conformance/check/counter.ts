@@ -1,8 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { atPath } from '../profile/body.js';
 import type { Account, Profile } from '../profile/profile.js';
-import { Failed } from './case.js';
-import type { Purchase } from './api.js';
+import { Failed } from './verdict.js';
+import type { Purchase } from './purchase.js';
 
 interface Limits {
   min: number;

@@ -1,6 +1,6 @@
 import { headerOf, type Answer } from '../wire/answer.js';
 import type { Api, Outcome } from './api.js';
-import { Failed } from './case.js';
+import { Failed } from './verdict.js';
 
 export function isAnswer(outcome: Outcome): outcome is Answer {
   return !(outcome instanceof Error);

@@ -3,7 +3,8 @@ import { NoAnswer } from '../wire/answer.js';
 import { Connection } from '../wire/connection.js';
 import { CapReached } from '../wire/load.js';
 import { Api } from './api.js';
-import { Failed, Skipped, type Case } from './case.js';
+import { type Case } from './case.js';
+import { Failed, Skipped } from './verdict.js';
 import type { Exchange, Session } from './exchange.js';
 import { expectOwnObjects } from './expect.js';
 
