@@ -93,18 +93,18 @@ describe('the page of the lab', () => {
     await page.keyboard.press('j');
     const first = Number(await selected());
     await page.keyboard.press('j');
-    expect(Number(await selected())).toBeGreaterThan(first);
+    await until(async () => Number(await selected()) > first);
     await page.keyboard.press('k');
-    expect(Number(await selected())).toBe(first);
+    await until(async () => Number(await selected()) === first);
     await page.keyboard.press('Escape');
     await page.locator('.details').waitFor({ state: 'detached' });
     const time = page.getByLabel('Time', { exact: true });
     const last = Number(await time.inputValue());
     await page.keyboard.press('ArrowLeft');
     await page.keyboard.press('ArrowLeft');
-    expect(Number(await time.inputValue())).toBe(last - 2);
+    await until(async () => Number(await time.inputValue()) === last - 2);
     await page.keyboard.press('ArrowRight');
-    expect(Number(await time.inputValue())).toBe(last - 1);
+    await until(async () => Number(await time.inputValue()) === last - 1);
     await page.keyboard.press(' ');
     await until(async () => Number(await time.inputValue()) === last); // it has played the last event
     await page.keyboard.press('?');
