@@ -14,7 +14,7 @@ export class LabTab {
   static async open(browser: Browser, labUrl: string, complaints: string[]): Promise<LabTab> {
     const context = await browser.newContext({ reducedMotion: 'reduce' });
     const page = await context.newPage();
-    page.setDefaultTimeout(40_000);
+    page.setDefaultTimeout(100_000);
     page.on('console', (message) => {
       if (['error', 'warning'].includes(message.type())) complaints.push(message.text());
     });
@@ -94,12 +94,16 @@ interface Screen {
   defaultView: { innerWidth: number };
 }
 
-/** The drawing without what differs from run to run: ids, numbers of processes, times, and who was first. */
+/** The drawing without what differs from run to run: ids, times, order, and notifications, which may come after its end. */
 export function structureOf(svg: string): string[] {
   const events = [...svg.matchAll(/<g class="(event [^"]*)"[^>]*>[^]*?<title>([^<]*)<\/title>/g)];
   const knows = [...svg.matchAll(/<g class="(knows \w+)"/g)];
   const named = events.map(([, kind, title = '']) => {
-    return `${kind}: ${title.replace(/ +key \S+/, ' key …').replace(/\b(ch|pi|evt)_\w+/g, '$1_…')}`;
+    return `${kind}: ${title
+      .replace(/ +key \S+/, ' key …')
+      .replace(/\b(ch|pi|evt)_\w+/g, '$1_…')
+      .replace(/, until [\d.]+ s/, '')}`;
   });
-  return [...named, ...knows.map(([, kind]) => kind!)].sort();
+  const inTime = named.filter((line) => !line.startsWith('event notification'));
+  return [...inTime, ...knows.map(([, kind]) => kind!)].sort();
 }

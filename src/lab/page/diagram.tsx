@@ -195,7 +195,10 @@ function EventOf({ placed, isSelected, onSelect }: EventProps) {
         y={isMark ? y + 4 : y - 5}
         text-anchor={isMark ? 'start' : 'middle'}
       >
-        {fit(label, isMark ? 34 : (Math.abs(x2 - x1) + 14) / 7)}
+        {fit(
+          kind === 'replay' && !lost ? `replay: ${event.text}` : label,
+          isMark ? 34 : (Math.abs(x2 - x1) + 14) / 7,
+        )}
       </text>
       <title>{label}</title>
     </g>

@@ -49,9 +49,7 @@ export function Gallery({ catalogue: { designs, faults }, onOpen, onError }: Gal
         the processor’s ledger.
       </p>
       <button type="button" class="go" disabled={isRunning} onClick={() => void run()}>
-        {isRunning
-          ? `Running … ${cells.length} of ${designs.length * faults.length}`
-          : 'Run them all'}
+        {isRunning ? progressOf(cells.length, designs.length * faults.length) : 'Run them all'}
       </button>
       <div class="scroll" tabIndex={0} role="group" aria-label="Matrix of designs and faults">
         <table class="matrix">
@@ -93,6 +91,10 @@ export function Gallery({ catalogue: { designs, faults }, onOpen, onError }: Gal
       )}
     </section>
   );
+}
+
+function progressOf(done: number, all: number): string {
+  return done === 0 ? 'Starting the processes …' : `Running … ${done} of ${all}`;
 }
 
 function MatrixCell({ cell, onOpen }: { cell: Cell | undefined; onOpen: (run: string) => void }) {

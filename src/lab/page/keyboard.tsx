@@ -17,7 +17,9 @@ export function useKeys(actions: Readonly<Record<string, () => void>>): void {
       const { tagName } = event.target as HTMLElement;
       const isTyping = /^(INPUT|SELECT|TEXTAREA)$/.test(tagName);
       const isPressing = /^(BUTTON|A|SUMMARY)$/.test(tagName) && /^( |Enter)$/.test(event.key);
-      if (isTyping || isPressing || event.ctrlKey || event.metaKey || event.altKey) return;
+      const isModal = document.querySelector('dialog[open]') !== null; // Escape closes it
+      if (isModal || isTyping || isPressing || event.ctrlKey || event.metaKey || event.altKey)
+        return;
       const action = actions[event.key];
       if (!action) return;
       event.preventDefault();

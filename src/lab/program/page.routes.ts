@@ -8,6 +8,9 @@ import { UnknownRun, type Runs } from './runs.js';
 /** Where the build puts the page: beside the programs. */
 const PAGE = fileURLToPath(new URL('../lab/page/', import.meta.url));
 
+/** What is taken along brings its style with it, and no script. */
+const STANDALONE = "default-src 'none'; style-src 'unsafe-inline'";
+
 /** The page, and a run in the forms in which it can be taken along. */
 export function pageRoutes(app: Express, runs: Runs): void {
   app.get('/', (_request, response) => sendPage(response));
@@ -25,10 +28,14 @@ export function pageRoutes(app: Express, runs: Runs): void {
         return void response.type('text/plain; charset=utf-8').send(mermaidOf(run));
       case 'svg':
         return void response
+          .set('Content-Security-Policy', STANDALONE)
           .type('image/svg+xml')
           .send((await renderer()).svgOf(run, css('diagram')));
       case 'html':
-        return void response.type('html').send((await renderer()).htmlOf(run, css('styles')));
+        return void response
+          .set('Content-Security-Policy', STANDALONE)
+          .type('html')
+          .send((await renderer()).htmlOf(run, css('styles')));
       default:
         throw new UnknownRun();
     }
