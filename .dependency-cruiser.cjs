@@ -1,6 +1,6 @@
 /**
  * The import table. Imports go one way:
- *   environment, idempotency, money <- log <- database <- http <- jobs <- accounts, processor <- events, stock, telemetry <- orders <- charges <- refunds <- effects, webhooks <- audit, openapi <- reconciliation <- lab, local <- programs
+ *   environment, idempotency, money <- log <- database <- http <- jobs <- accounts, processor <- events, stock, telemetry <- orders <- charges <- refunds <- effects, webhooks <- audit, openapi <- reconciliation <- lab, local <- proof <- programs
  * So no two rooms import each other. The engine imports nothing of ours; the sandbox imports nothing of the rest but
  * the table of currencies, and nothing imports it.
  * `npm run lint` holds the source to it; test/architecture.spec.ts shows that a breach is found.
@@ -20,6 +20,7 @@ const LAYERS = [
   ['audit', 'openapi'],
   ['reconciliation'],
   ['lab', 'local'],
+  ['proof'],
   ['programs'],
 ];
 
@@ -76,6 +77,13 @@ module.exports = {
         pathNot: `^${ROOT}/(?:lab/|(?:app|worker)\\.module\\.ts|programs/(?:lab|lab-cli|demo)\\.ts)`,
       },
       to: { path: `^${ROOT}/lab/` },
+    },
+    {
+      name: 'proof-knows-nothing-of-the-service',
+      severity: 'error',
+      comment: 'It judges the service from outside. From local it takes PostgreSQL, ports and the supervisor.',
+      from: { path: `^${ROOT}/proof/` },
+      to: { path: `^${ROOT}/`, pathNot: `^${ROOT}/(?:proof|local|environment)/` },
     },
     {
       name: 'nothing-imports-telemetry',

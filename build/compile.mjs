@@ -14,7 +14,9 @@ import { dirname, join, relative } from 'node:path';
 import { bundlePage, PAGE } from './page.mjs';
 
 const PROGRAMS = [
-  ...words('account api audit demo jobs lab lab-cli local migrate openapi reconcile schema worker').map(
+  ...words(
+    'account api audit demo jobs lab lab-cli local migrate openapi proof reconcile schema worker',
+  ).map(
     (name) => `programs/${name}`,
   ),
   'sandbox/main',

@@ -37,6 +37,8 @@ export interface ChildOptions {
   /** Told of each end, in words. */
   onEnd?: (pid: number, end: string) => void;
   log: (line: string) => void;
+  /** A file descriptor for what the child prints. Default: where this process prints. */
+  output?: number;
 }
 
 /** The child ended with EX_CONFIG before it was ready; it has printed the reason itself. */
@@ -169,7 +171,7 @@ interface Launched {
   ended: Promise<string>;
 }
 
-function load({ script, env, laterEnv }: ChildOptions): Launched {
+function load({ script, env, laterEnv, output }: ChildOptions): Launched {
   try {
     const child = fork(script, laterEnv ? ['env-by-message'] : [], {
       env,
@@ -177,7 +179,7 @@ function load({ script, env, laterEnv }: ChildOptions): Launched {
       // Its own process group: otherwise Ctrl-C in the terminal would stop the sandbox while the API drains.
       detached: true,
       // The channel carries no other message. It closes when we die, even by kill -9, and then the child ends.
-      stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+      stdio: ['ignore', output ?? 'inherit', output ?? 'inherit', 'ipc'],
     });
     return { process: child, ended: untilEnd(child) };
   } catch (error) {

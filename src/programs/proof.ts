@@ -1,0 +1,100 @@
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { runCampaign } from '../proof/campaign.js';
+import { check } from '../proof/checker/check.js';
+import type { Violation } from '../proof/checker/violation.js';
+import type { Journals } from '../proof/history.js';
+import { planFor } from '../proof/plan.js';
+import { runPlanted } from '../proof/planted/run.js';
+import { reportOf, summaryOf } from '../proof/report/report.js';
+import { reportPage } from '../proof/report/page.js';
+import { endWithUsage } from './run-command.js';
+
+// `npm run proof`: random faults by a seed against real processes, judged by a checker that reads journals only.
+// Exit code: 0 no violation, 1 violations, 2 a cell of the plan was not hit, 64 usage. Proof: test/proof/.
+
+const USAGE = `Usage: npm run proof -- [--seed N] [--minutes M] [--apis 2..4] [--out folder]
+       npm run proof -- --planted [bug ...]
+       npm run proof -- --check folder
+
+Breaks a whole service for M minutes (default 10), heals it, and checks what was recorded.
+--planted  builds the service with known bugs, one at a time, and shows how fast each is found
+--check    judges the journals of an earlier run again`;
+const INVALID = 2;
+
+const args = process.argv.slice(2);
+if (args.includes('--help')) endWithUsage(USAGE, args);
+const { values, positionals } = parse();
+const programs = fileURLToPath(new URL('.', import.meta.url));
+// Some awaited work keeps no event loop alive; without this timer Node would exit with code 13.
+setInterval(() => undefined, 1_000);
+process.exitCode = await main();
+process.exit();
+
+function main(): Promise<number> {
+  if (values.check !== undefined) return recheck(values.check);
+  if (!values.planted) return campaign();
+  const folder = resolve(values.out ?? '.data/proof/planted');
+  return runPlanted({ root: resolve('.'), folder, names: positionals, log: console.log });
+}
+
+async function campaign(): Promise<number> {
+  const seed = Number(values.seed ?? Date.now() % 100_000);
+  const minutes = Number(values.minutes ?? 10);
+  const apis = Number(values.apis ?? 2);
+  if (!(seed >= 0 && minutes > 0 && apis >= 1 && apis <= 4) || positionals.length > 0)
+    endWithUsage(USAGE, args);
+  const folder = resolve(values.out ?? `.data/proof/seed-${seed}`);
+  await mkdir(folder, { recursive: true, mode: 0o755 });
+  console.log(`seed ${seed}, ${minutes} min, into ${folder}`);
+  const plan = planFor(minutes);
+  const options = { seed, ms: minutes * 60_000, plan, folder, programs, apis, log: console.log };
+  const result = await runCampaign(options);
+  const report = reportOf(result, { seed, minutes });
+  await writeFile(join(folder, 'report.json'), `${JSON.stringify(report, null, 2)}\n`);
+  await writeFile(join(folder, 'report.html'), reportPage(report));
+  print(result.violations);
+  console.log(summaryOf(report));
+  console.log(`report: ${join(folder, 'report.html')}`);
+  if (result.violations.length > 0) return 1;
+  return result.missed.length > 0 ? INVALID : 0;
+}
+
+async function recheck(folder: string): Promise<number> {
+  const journals = JSON.parse(await readFile(join(folder, 'journals.json'), 'utf8')) as Journals;
+  const violations = check(journals);
+  print(violations);
+  console.log(`${violations.length} violations`);
+  return violations.length > 0 ? 1 : 0;
+}
+
+/** At most three of each rule, so that one fault does not fill the terminal. The report has all. */
+function print(violations: Violation[]): void {
+  const shown = new Map<string, number>();
+  for (const { rule, says, witness } of violations) {
+    const count = (shown.get(rule) ?? 0) + 1;
+    shown.set(rule, count);
+    if (count <= 3) console.log(`\nVIOLATION of "${rule}": ${says}\n${witness}`);
+  }
+}
+
+function parse() {
+  try {
+    return parseArgs({
+      args,
+      allowPositionals: true,
+      options: {
+        seed: { type: 'string' },
+        minutes: { type: 'string' },
+        apis: { type: 'string' },
+        out: { type: 'string' },
+        check: { type: 'string' },
+        planted: { type: 'boolean' },
+      },
+    });
+  } catch {
+    return endWithUsage(USAGE, args);
+  }
+}

@@ -1,0 +1,139 @@
+import { answered, isSameRequest, type Attempt } from './digest.js';
+import type { Finding, Rule } from './violation.js';
+
+// What the answers of one key may say. The rules know the HTTP contract and the history, not the code.
+
+/** Every final answer of a key has the same status and the same bytes. */
+export const sameBytes: Rule = ({ keys }) =>
+  keys.flatMap((history) => {
+    const [first, ...others] = answered(history);
+    const other = others.find((each) => !isSameAnswer(each, first!));
+    return other ? [about(other, `#${first?.n} and #${other.n} have different final answers`)] : [];
+  });
+
+/** A final answer goes to one request only. Another body or operation under the key never gets it. */
+export const oneRequestAnswered: Rule = ({ keys }) =>
+  keys.flatMap((history) => {
+    const [first, ...others] = answered(history);
+    const other = others.find((each) => !isSameRequest(each, first!));
+    return other ? [about(other, `#${other.n} differs from #${first?.n} and got its answer`)] : [];
+  });
+
+/** A final answer that a client has seen is in the database. */
+export const answerIsStored: Rule = ({ keys, rows }) =>
+  keys.flatMap((history) => {
+    const [first] = answered(history);
+    if (!first) return [];
+    const record = rows.records.find(
+      ({ account, key }) => account === history.account && key === history.key,
+    );
+    if (!record) return [about(first, `#${first.n} got an answer, and there is no record`)];
+    const isStored = record.status === first.status && record.body === first.answer;
+    return isStored ? [] : [about(first, `the stored answer is not the one that #${first.n} got`)];
+  });
+
+/** After a client has received the final answer, the same request is never refused. */
+export const replaysTheAnswer: Rule = ({ keys }) =>
+  keys.flatMap(({ attempts }) => {
+    const firstOf = (later: Attempt) =>
+      attempts.find(
+        (each) =>
+          each.outcome === 'ok' && each.endedAt < later.invokedAt && isSameRequest(each, later),
+      );
+    return attempts
+      .filter((later) => later.outcome === 'fail' && firstOf(later))
+      .map((later) =>
+        about(later, `#${later.n} is refused after #${firstOf(later)!.n} was answered`),
+      );
+  });
+
+/** 422 `idempotency_key_reused` needs another body or operation that was sent before this request ended. */
+export const reusedNeedsAnother: Rule = ({ keys }) =>
+  keys.flatMap(({ attempts }) =>
+    attempts
+      .filter(({ code }) => code === 'idempotency_key_reused')
+      .filter(
+        (refused) =>
+          !attempts.some(
+            (each) => each.invokedAt < refused.endedAt && !isSameRequest(each, refused),
+          ),
+      )
+      .map((refused) => about(refused, `#${refused.n} is 422, and no other request had this key`)),
+  );
+
+/** 409 `idempotency_request_in_progress` needs another request that was not over when this one began. */
+export const inProgressNeedsAnother: Rule = ({ keys }) =>
+  keys.flatMap(({ attempts }) =>
+    attempts
+      .filter(({ code }) => code === 'idempotency_request_in_progress')
+      .filter((refused) => !attempts.some((each) => each !== refused && isOpen(each, refused)))
+      .filter((refused) => !isAnsweredBefore(attempts, refused)) // the rule above finds that
+      .map((refused) => about(refused, `#${refused.n} is 409, and no other request was open`)),
+  );
+
+/** An answer has no data of another account or another key. */
+export const ownDataOnly: Rule = ({ keys, reads, rows }) => {
+  const markers = keys.map(({ marker }) => marker);
+  const known = new Set(markers);
+  const mixed = keys.flatMap(({ attempts, marker }) =>
+    attempts
+      .filter(({ answer }) => answer !== undefined)
+      .filter(({ answer }) => markersIn(answer!).some((each) => known.has(each) && each !== marker))
+      .map((attempt) => about(attempt, `the answer of #${attempt.n} is about another key`)),
+  );
+  const owner = new Map(
+    [...rows.charges, ...rows.refunds, ...rows.orders].map(({ id, account }) => [id, account]),
+  );
+  const foreign = reads.filter(
+    ({ status, object, account }) => status === 200 && (owner.get(object) ?? account) !== account,
+  );
+  return [
+    ...mixed,
+    ...foreign.map(({ account, object }) => ({ says: `${account} has read ${object} of another` })),
+  ];
+};
+
+/** Bodies carry `account/key` as description, reason or metadata. */
+const markersIn = (answer: string) =>
+  [...answer.matchAll(/"([\w.-]+\/[\w.-]+)"/g)].map(([, marker]) => marker!);
+
+/** If a key was only ever refused, nothing exists under it. */
+export const refusedWritesNothing: Rule = ({ keys, rows, ledger }) =>
+  keys.flatMap(({ attempts, marker }) => {
+    if (attempts.some(({ outcome }) => outcome !== 'fail')) return [];
+    const objects = [...rows.charges, ...rows.refunds, ...rows.orders, ...ledger.payments];
+    const found = objects.find((each) => each.marker === marker);
+    return found ? [about(attempts[0]!, `every request was refused, and ${found.id} exists`)] : [];
+  });
+
+/** Final states stay. If one read ended before the next began, the state does not go back. */
+export const statesGoForward: Rule = ({ reads }) => {
+  const findings: Finding[] = [];
+  const seen = new Map<string, { state: string; until: number }>();
+  const inOrder = reads
+    .filter(({ status, state }) => status === 200 && state !== undefined)
+    .sort((a, b) => a.until - b.until);
+  for (const { object, state, at, until } of inOrder) {
+    const final = seen.get(object);
+    if (final && final.until < at && state !== final.state)
+      findings.push({ says: `${object} was ${final.state} and is ${state} later` });
+    if (!final && FINAL.has(state!)) seen.set(object, { state: state!, until });
+  }
+  return findings;
+};
+
+const FINAL = new Set(['succeeded', 'failed', 'paid', 'canceled']);
+
+const isSameAnswer = (a: Attempt, b: Attempt) => a.status === b.status && a.answer === b.answer;
+
+/** A request without a definite end may still be at work in the service, also after a 5xx. */
+const isOpen = (other: Attempt, refused: Attempt) =>
+  other.invokedAt < refused.endedAt &&
+  (other.outcome === 'unknown' || other.endedAt > refused.invokedAt);
+
+const isAnsweredBefore = (attempts: Attempt[], { invokedAt }: Attempt) =>
+  attempts.some(({ outcome, endedAt }) => outcome === 'ok' && endedAt < invokedAt);
+
+function about({ account, key }: Pick<Attempt, 'account' | 'key'>, says: string): Finding {
+  return { says, marker: `${account}/${key}` };
+}

@@ -1,0 +1,64 @@
+import type { Journals } from '../history.js';
+import * as answers from './answers.js';
+import { digest } from './digest.js';
+import * as effects from './effects.js';
+import * as money from './money.js';
+import { nothingIsStuck, recoversInTime } from './recovery.js';
+import { witnessOf, type Rule, type Violation } from './violation.js';
+
+/** What must be true of the journals. Each rule has a history in test/white-box/proof/checker.spec.ts that only it refuses. */
+export const RULES = {
+  'one object for a key': money.oneObject,
+  'one payment for a key': money.onePayment,
+  'an order is paid once': money.orderPaidOnce,
+  'the same bytes': answers.sameBytes,
+  'one request is answered': answers.oneRequestAnswered,
+  'a seen answer is stored': answers.answerIsStored,
+  'an answered request is replayed': answers.replaysTheAnswer,
+  '422 needs another request': answers.reusedNeedsAnother,
+  '409 needs another request': answers.inProgressNeedsAnother,
+  'own data only': answers.ownDataOnly,
+  'a refused key is unused': answers.refusedWritesNothing,
+  'final states stay': answers.statesGoForward,
+  'charges equal payments': money.sumsAgree,
+  'refunds agree': money.refundsAgree,
+  'stock agrees': money.stockAgrees,
+  'one event': effects.eventsOnce,
+  'one receipt': effects.receiptsOnce,
+  'one shipment': effects.fulfillmentsOnce,
+  'deliveries agree': effects.deliveriesAgree,
+  'nothing is stuck': nothingIsStuck,
+  'recovery is in time': recoversInTime,
+} satisfies Record<string, Rule>;
+
+export type RuleName = keyof typeof RULES;
+
+/** Rules that are true at any moment. The others need a quiet service. */
+export const ALWAYS: readonly RuleName[] = [
+  'one object for a key',
+  'one payment for a key',
+  'an order is paid once',
+  'the same bytes',
+  'one request is answered',
+  'a seen answer is stored',
+  'an answered request is replayed',
+  '422 needs another request',
+  '409 needs another request',
+  'own data only',
+  'final states stay',
+];
+
+/** A pure function of the journals: knows nothing of the code and asks no service. */
+export function check(
+  journals: Journals,
+  names: readonly RuleName[] = Object.keys(RULES) as RuleName[],
+): Violation[] {
+  const known = digest(journals);
+  return names.flatMap((rule) =>
+    RULES[rule](known).map((finding) => ({
+      rule,
+      ...finding,
+      witness: witnessOf(known, finding.marker),
+    })),
+  );
+}

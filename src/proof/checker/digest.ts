@@ -1,0 +1,112 @@
+import { markerOf, type FaultLine, type Journals, type Read } from '../history.js';
+
+/** One request: its invocation with its end. */
+export interface Attempt {
+  n: number;
+  account: string;
+  key: string;
+  operation: string;
+  body: string;
+  invokedAt: number;
+  /** Infinity: it never ended for the driver. */
+  endedAt: number;
+  outcome: 'ok' | 'fail' | 'unknown';
+  status?: number;
+  code?: string;
+  answer?: string;
+}
+
+export interface Fault {
+  point: string;
+  action: string;
+  from: number;
+  to: number;
+}
+
+/** All requests under one key of one account, in the order of their invocation. */
+export interface KeyHistory {
+  account: string;
+  key: string;
+  marker: string;
+  attempts: Attempt[];
+}
+
+export interface Digest extends Journals {
+  keys: KeyHistory[];
+  keyOf: Map<string, KeyHistory>;
+  faults: Fault[];
+  reads: Read[];
+  healedAt: number | undefined;
+}
+
+export function digest(journals: Journals): Digest {
+  const attempts = new Map<number, Attempt>();
+  const begun = new Map<number, FaultLine>();
+  const faults: Fault[] = [];
+  const reads: Read[] = [];
+  let healedAt: number | undefined;
+  for (const line of journals.history) {
+    switch (line.what) {
+      case 'invoke': {
+        const { n, at, account, key, operation, body } = line;
+        const open = { invokedAt: at, endedAt: Infinity, outcome: 'unknown' as const };
+        attempts.set(n, { n, account, key, operation, body, ...open });
+        break;
+      }
+      case 'read':
+        reads.push(line);
+        break;
+      case 'fault-begin':
+        begun.set(line.fault, line);
+        break;
+      case 'fault-end': {
+        const { point, action, at } = begun.get(line.fault) ?? line;
+        faults.push({ point, action, from: at, to: line.at });
+        begun.delete(line.fault);
+        break;
+      }
+      case 'healed':
+        healedAt = line.at;
+        break;
+      case 'ok':
+      case 'fail':
+      case 'unknown': {
+        const attempt = attempts.get(line.n);
+        if (!attempt) throw new Error(`history: request ${line.n} ends and never began`);
+        const { at: endedAt, what: outcome, status, code, body: answer } = line;
+        Object.assign(attempt, { endedAt, outcome, status, code, answer });
+        break;
+      }
+    }
+  }
+  for (const { point, action, at } of begun.values())
+    faults.push({ point, action, from: at, to: Infinity });
+  const keyOf = new Map<string, KeyHistory>();
+  for (const attempt of [...attempts.values()].sort((a, b) => a.invokedAt - b.invokedAt)) {
+    const { account, key } = attempt;
+    const marker = markerOf(account, key);
+    const found = keyOf.get(marker) ?? { account, key, marker, attempts: [] };
+    found.attempts.push(attempt);
+    keyOf.set(marker, found);
+  }
+  return { ...journals, keys: [...keyOf.values()], keyOf, faults, reads, healedAt };
+}
+
+/** The attempts that got a final answer. */
+export const answered = ({ attempts }: KeyHistory) =>
+  attempts.filter(({ outcome }) => outcome === 'ok');
+
+/** Whether both requests mean the same. The driver writes a body once, so equal meaning is equal text. */
+export const isSameRequest = (a: Attempt, b: Attempt) =>
+  a.operation === b.operation && a.body === b.body;
+
+export function groupBy<T>(items: T[], nameOf: (item: T) => string): Map<string, T[]> {
+  const groups = new Map<string, T[]>();
+  for (const item of items) {
+    const name = nameOf(item);
+    const group = groups.get(name);
+    if (group) group.push(item);
+    else groups.set(name, [item]);
+  }
+  return groups;
+}

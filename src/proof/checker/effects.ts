@@ -1,0 +1,64 @@
+import { groupBy } from './digest.js';
+import type { Finding, Rule } from './violation.js';
+
+// What follows from a charge or an order: each effect once.
+
+/** A succeeded charge has one `charge.succeeded`, and only a succeeded charge has one. */
+export const eventsOnce: Rule = ({ rows }) => {
+  const succeeded = groupBy(
+    rows.events.filter(({ type }) => type === 'charge.succeeded'),
+    ({ account, object }) => `${account} ${object}`,
+  );
+  const findings: Finding[] = [];
+  for (const { account, id, status, marker } of rows.charges) {
+    const { length } = succeeded.get(`${account} ${id}`) ?? [];
+    const expected = status === 'succeeded' ? 1 : 0;
+    if (length !== expected)
+      findings.push({ says: `${id} is ${status} and has ${length} charge.succeeded`, marker });
+  }
+  return findings;
+};
+
+/** A succeeded charge with an address has one receipt: copies have one Message-ID. Others have none. */
+export const receiptsOnce: Rule = ({ rows, mails }) => {
+  const sent = groupBy(mails, ({ charge }) => charge);
+  return rows.charges.flatMap(({ id, status, hasReceipt, marker }) => {
+    const ids = new Set((sent.get(id) ?? []).map(({ messageId }) => messageId));
+    const expected = status === 'succeeded' && hasReceipt ? 1 : 0;
+    return ids.size === expected
+      ? []
+      : [{ says: `${id} is ${status} and has ${ids.size} different receipts`, marker }];
+  });
+};
+
+/** A paid order has one shipment, no other order has one. */
+export const fulfillmentsOnce: Rule = ({ rows }) => {
+  const shipped = groupBy(rows.fulfillments, ({ account, order }) => `${account} ${order}`);
+  return rows.orders.flatMap(({ account, id, status, marker }) => {
+    const { length } = shipped.get(`${account} ${id}`) ?? [];
+    return length === (status === 'paid' ? 1 : 0)
+      ? []
+      : [{ says: `the order ${id} is ${status} and has ${length} shipments`, marker }];
+  });
+};
+
+/** A merchant receives each event at least once, only real ones, and each copy has the same bytes. */
+export const deliveriesAgree: Rule = ({ rows, received }) => {
+  const copies = groupBy(received, ({ account, webhookId }) => `${account} ${webhookId}`);
+  const known = new Set(rows.events.map(({ account, id }) => `${account} ${id}`));
+  const findings: Finding[] = [];
+  for (const [name, [first, ...others]] of copies) {
+    if (!known.has(name)) findings.push({ says: `${name} was delivered and is no event` });
+    else if (others.some(({ body }) => body !== first!.body))
+      findings.push({ says: `${name} was delivered with different bytes` });
+  }
+  for (const { account, event, status } of rows.deliveries)
+    if (status === 'succeeded' && !copies.has(`${account} ${event}`))
+      findings.push({ says: `${event} counts as delivered, and the merchant never got it` });
+  const merchants = new Set(rows.deliveries.map(({ account }) => account));
+  const planned = new Set(rows.deliveries.map(({ account, event }) => `${account} ${event}`));
+  for (const { account, id, isRelayed } of rows.events)
+    if (merchants.has(account) && isRelayed && !planned.has(`${account} ${id}`))
+      findings.push({ says: `${id} was relayed, and no delivery exists` });
+  return findings;
+};

@@ -1,0 +1,111 @@
+import { groupBy, type Digest } from './digest.js';
+import type { Finding, Rule } from './violation.js';
+
+// What rows and the processor's ledger say together.
+
+const taken = ({ ledger }: Digest) =>
+  ledger.payments.filter(({ status }) => status === 'succeeded');
+
+/** A key makes one object at most. */
+export const oneObject: Rule = ({ rows, keyOf }) =>
+  repeated([...rows.charges, ...rows.refunds, ...rows.orders], 'objects').filter(({ marker }) =>
+    keyOf.has(marker),
+  );
+
+/** A key takes one payment at most. */
+export const onePayment: Rule = (known) => repeated(taken(known), 'payments');
+
+/** An order is paid once at most, whatever the keys. */
+export const orderPaidOnce: Rule = (known) => {
+  const orderOf = new Map(known.rows.charges.map(({ marker, order }) => [marker, order]));
+  const paying = taken(known).filter(({ marker }) => orderOf.get(marker));
+  const groups = groupBy(paying, ({ account, marker }) => `${account} ${orderOf.get(marker)}`);
+  return [...groups]
+    .filter(([, payments]) => new Set(payments.map(({ marker }) => marker)).size > 1)
+    .map(([order, payments]) => ({
+      says: `the order ${order} is paid by ${payments.map(({ id }) => id).join(' and ')}`,
+      marker: payments[1]!.marker,
+    }));
+};
+
+/** Each succeeded charge has its payment with its amount, and each payment its succeeded charge. */
+export const sumsAgree: Rule = (known) => {
+  const { charges } = known.rows;
+  const payments = new Map(taken(known).map((each) => [each.marker, each]));
+  const byMarker = new Map(charges.map((each) => [each.marker, each]));
+  const findings: Finding[] = [];
+  for (const { id, marker, status, amount } of charges) {
+    const payment = payments.get(marker);
+    if (status === 'succeeded' && !payment)
+      findings.push({ says: `${id} succeeded, and the processor has no payment`, marker });
+    if (status === 'failed' && payment)
+      findings.push({ says: `${id} failed, and the processor took ${payment.id}`, marker });
+    if (status === 'succeeded' && payment && payment.amount !== amount)
+      findings.push({ says: `${id} is ${amount}, the payment ${payment.amount}`, marker });
+  }
+  for (const { id, marker } of payments.values())
+    if (!byMarker.has(marker)) findings.push({ says: `${id} was taken without a charge`, marker });
+  return findings;
+};
+
+/** Refunds: one at the processor for each succeeded row, and together no more than the charge says. */
+export const refundsAgree: Rule = ({ rows, ledger }) => {
+  const atProcessor = groupBy(
+    ledger.refunds.filter(({ status }) => status === 'succeeded'),
+    ({ refund }) => refund,
+  );
+  const findings: Finding[] = [];
+  for (const { id, status, marker, amount } of rows.refunds) {
+    const made = atProcessor.get(id) ?? [];
+    const sum = made.reduce((total, each) => total + each.amount, 0);
+    const expected = status === 'succeeded' ? amount : 0;
+    if (status !== 'pending' && sum !== expected)
+      findings.push({
+        says: `${id} is ${status} over ${amount}, the processor gave ${sum}`,
+        marker,
+      });
+  }
+  const known = new Set(rows.refunds.map(({ id }) => id));
+  for (const [refund, [first]] of atProcessor)
+    if (!known.has(refund)) findings.push({ says: `${first?.id} was given back without a row` });
+  const byCharge = groupBy(rows.refunds, ({ charge }) => charge);
+  for (const { id, amount, refunded, marker } of rows.charges) {
+    const sum = (byCharge.get(id) ?? [])
+      .filter(({ status }) => status === 'succeeded')
+      .reduce((total, each) => total + each.amount, 0);
+    if (sum !== refunded || sum > amount)
+      findings.push({
+        says: `${id} of ${amount} says ${refunded} refunded, its rows ${sum}`,
+        marker,
+      });
+  }
+  return findings;
+};
+
+/** Stock is never negative, and what is gone or held is what was bought. */
+export const stockAgrees: Rule = ({ rows }) => {
+  const sold = new Map<string, number>();
+  for (const { account, status, items } of rows.orders)
+    for (const { sku, quantity } of status === 'paid' ? items : [])
+      sold.set(`${account} ${sku}`, (sold.get(`${account} ${sku}`) ?? 0) + quantity);
+  return rows.products.flatMap(({ account, sku, initial, onHand, held }) => {
+    if (onHand < 0 || held < 0) return [{ says: `${sku}: on hand ${onHand}, held ${held}` }];
+    const gone = initial - onHand + held;
+    const bought = sold.get(`${account} ${sku}`) ?? 0;
+    return gone === bought
+      ? []
+      : [{ says: `${account} ${sku}: ${gone} are gone or held, ${bought} were bought` }];
+  });
+};
+
+function repeated<T extends { id: string; marker: string }>(
+  items: T[],
+  what: string,
+): (Finding & { marker: string })[] {
+  return [...groupBy(items, ({ marker }) => marker)]
+    .filter(([, { length }]) => length > 1)
+    .map(([marker, found]) => ({
+      says: `${found.length} ${what}: ${found.map(({ id }) => id).join(', ')}`,
+      marker,
+    }));
+}

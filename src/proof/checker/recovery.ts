@@ -1,0 +1,78 @@
+import type { Digest, KeyHistory } from './digest.js';
+import type { Finding, Rule } from './violation.js';
+
+/** How long after healing anything may be unfinished. */
+export const QUIET_LIMIT_MS = 30_000;
+
+/** Recovery may take the lease and this, at the 99th percentile. */
+const RECOVERY_SLACK_MS = 5_000;
+
+/** Thirty seconds after healing nothing is unfinished. */
+export const nothingIsStuck: Rule = ({ rows, healedAt }) => {
+  if (healedAt === undefined) return [];
+  const findings: Finding[] = [];
+  for (const { account, key, state, completedAt } of rows.records) {
+    const marker = `${account}/${key}`;
+    if (state !== 'completed') findings.push({ says: `${key} is still in progress`, marker });
+    else if (completedAt !== null && completedAt > healedAt + QUIET_LIMIT_MS)
+      findings.push({ says: `${key} took ${completedAt - healedAt} ms after healing`, marker });
+  }
+  for (const { id, status, marker } of [...rows.charges, ...rows.refunds])
+    if (status === 'pending' && !findings.some((each) => each.marker === marker))
+      findings.push({ says: `${id} is still pending`, marker });
+  for (const { id, isRelayed } of rows.events)
+    if (!isRelayed) findings.push({ says: `${id} is not relayed` });
+  for (const { id, status } of rows.deliveries)
+    if (status === 'pending') findings.push({ says: `the delivery ${id} is still pending` });
+  return findings;
+};
+
+/** Keys of which a request or the record was open while a fault was active. */
+export function touchedKeys(known: Digest): KeyHistory[] {
+  const completed = completions(known);
+  return known.keys.filter(({ marker, attempts }) => {
+    const begun = Math.min(...attempts.map(({ invokedAt }) => invokedAt));
+    const ended = attempts.map(({ endedAt }) => endedAt).filter((at) => at < Infinity);
+    const over = Math.max(completed.get(marker)?.completedAt ?? 0, ...ended);
+    return known.faults.some(({ from, to }) => from <= over && to >= begun);
+  });
+}
+
+/**
+ * The time from the end of the last fault that overlapped an unfinished record to its completion, in ms: one entry for
+ * each such record.
+ */
+export function recoveries(known: Digest): { marker: string; ms: number }[] {
+  const completed = completions(known);
+  return known.keys.flatMap(({ marker }) => {
+    const { completedAt, firstSeenAt } = completed.get(marker) ?? {};
+    if (!completedAt || firstSeenAt === undefined) return [];
+    const ends = known.faults
+      .filter(({ from, to }) => from <= completedAt && to >= firstSeenAt)
+      .map(({ to }) => to);
+    if (ends.length === 0) return [];
+    return [{ marker, ms: Math.max(0, Math.round(completedAt - Math.max(...ends))) }];
+  });
+}
+
+const completions = ({ rows }: Digest) =>
+  new Map(rows.records.map((record) => [`${record.account}/${record.key}`, record]));
+
+/** @param share between 0 and 1 */
+export function percentile(values: number[], share: number): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  return sorted[Math.max(0, Math.ceil(share * sorted.length) - 1)] ?? 0;
+}
+
+/** The 99th percentile of the recoveries is at most the lease and five seconds. */
+export const recoversInTime: Rule = (known) => {
+  const all = recoveries(known);
+  const limit = known.leaseMs + RECOVERY_SLACK_MS;
+  const p99 = percentile(
+    all.map(({ ms }) => ms),
+    0.99,
+  );
+  if (p99 <= limit) return [];
+  const slow = all.find(({ ms }) => ms === p99);
+  return [{ says: `p99 of recovery is ${p99} ms, more than ${limit}`, marker: slow?.marker }];
+};

@@ -1,0 +1,221 @@
+import { once } from 'node:events';
+import { connect, createServer, type Socket } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
+import { freePort } from '../../local/ports.js';
+import {
+  newMessageReader,
+  newTransactionReader,
+  READY_FOR_QUERY_BYTES,
+} from './postgres-messages.js';
+
+/**
+ * What a link does to its connections. The names follow Toxiproxy's where it has one.
+ * - `latency`: each chunk takes 200 ms longer. `slicer`: chunks arrive in pieces of a few bytes.
+ * - `refuse`: new connections are reset. `reset`: a connection that sends is reset. `hang`: half-open, bytes vanish.
+ * - `lose-request`: closed before a byte is forwarded. `cut-request`: after half of it.
+ * - `swallow-answer`: the request arrives, its answer is lost. `cut-answer`: half of the answer arrives.
+ * - `twice`: the request is sent a second time at once. `late`: a second time after three seconds.
+ * - `commit-lost`, `commit-answer` (PostgreSQL): the COMMIT, or its acknowledgement, is lost.
+ */
+export type Toxic =
+  | 'latency'
+  | 'slicer'
+  | 'refuse'
+  | 'reset'
+  | 'hang'
+  | 'lose-request'
+  | 'cut-request'
+  | 'swallow-answer'
+  | 'cut-answer'
+  | 'twice'
+  | 'late'
+  | 'commit-lost'
+  | 'commit-answer';
+
+const LATENCY_MS = 200;
+const LATE_MS = 3_000;
+
+/** One TCP connection between two programs, and all its successors. */
+export class Link {
+  /** What it does now. Undefined: it forwards. */
+  private toxic: Toxic | undefined;
+  private onHit: () => void = () => undefined;
+  private readonly sockets = new Set<Socket>();
+  /** Called with the bytes of a request before it is sent a second time. */
+  onCopy: (bytes: Buffer) => void = () => undefined;
+
+  private constructor(
+    readonly port: number,
+    private readonly target: () => number,
+    private readonly isPostgres: boolean,
+  ) {}
+
+  static async open(target: number, kind?: 'postgres'): Promise<Link> {
+    const link = new Link(await freePort(), () => target, kind === 'postgres');
+    const server = createServer({ noDelay: true }, (client) => link.accept(client));
+    server.listen(link.port, '127.0.0.1');
+    await once(server, 'listening');
+    server.unref();
+    return link;
+  }
+
+  /** @param onHit called each time that the toxic has changed something */
+  poison(toxic: Toxic, onHit: () => void): void {
+    this.toxic = toxic;
+    this.onHit = onHit;
+  }
+
+  heal(): void {
+    // A client of a half-open connection could wait for ever.
+    if (this.toxic === 'hang') for (const socket of this.sockets) socket.destroy();
+    this.toxic = undefined;
+    this.onHit = () => undefined;
+  }
+
+  private hit(): void {
+    this.onHit();
+  }
+
+  private accept(client: Socket): void {
+    if (this.toxic === 'refuse') {
+      this.hit();
+      return void client.resetAndDestroy();
+    }
+    const upstream = connect({ port: this.target(), host: '127.0.0.1', noDelay: true });
+    const cut = () => {
+      client.destroy();
+      upstream.destroy();
+    };
+    for (const socket of [client, upstream]) {
+      this.sockets.add(socket);
+      socket.on('error', cut).on('close', () => {
+        this.sockets.delete(socket);
+        cut();
+      });
+    }
+    const connection = new Connection(client, upstream, cut);
+    const takeRequest = this.isPostgres
+      ? this.postgresReader(connection)
+      : (data: Buffer) => this.request(connection, data);
+    client.on('data', takeRequest).on('end', () => upstream.end());
+    upstream.on('data', (data) => this.answer(connection, data)).on('end', () => client.end());
+  }
+
+  private postgresReader(connection: Connection): (data: Buffer) => void {
+    const transaction = newTransactionReader();
+    return newMessageReader((type, text, bytes) => {
+      const { ending, beat } = transaction(type, text);
+      const commits = ending && beat !== undefined;
+      if (commits && this.toxic === 'commit-lost') {
+        this.hit();
+        return connection.cut();
+      }
+      if (commits && this.toxic === 'commit-answer') connection.silent = true;
+      this.request(connection, bytes);
+    });
+  }
+
+  private request(connection: Connection, data: Buffer): void {
+    const { client, upstream } = connection;
+    const { toxic } = this;
+    switch (toxic) {
+      case 'reset':
+        this.hit();
+        client.resetAndDestroy();
+        return void upstream.resetAndDestroy();
+      case 'hang':
+        return this.hit();
+      case 'lose-request':
+        this.hit();
+        return connection.cut();
+      case 'cut-request':
+        this.hit();
+        return void upstream.write(data.subarray(0, data.length >> 1), connection.cut);
+      case 'twice':
+      case 'late':
+        if (connection.sent.length === 0)
+          this.copyLater(connection, toxic === 'late' ? LATE_MS : 20);
+        connection.sent = Buffer.concat([connection.sent, data]);
+    }
+    this.forward(connection.up, upstream, data);
+  }
+
+  private answer(connection: Connection, data: Buffer): void {
+    const { client } = connection;
+    if (connection.silent) return this.swallowCommit(connection, data);
+    switch (this.toxic) {
+      case 'hang':
+        return this.hit();
+      case 'swallow-answer':
+        this.hit();
+        return connection.cut();
+      case 'cut-answer':
+        this.hit();
+        return void client.write(data.subarray(0, data.length >> 1), connection.cut);
+    }
+    connection.sent = Buffer.alloc(0);
+    this.forward(connection.down, client, data);
+  }
+
+  /** Rows may arrive before the commit, so the cut waits until the server is ready for the next query. */
+  private swallowCommit(connection: Connection, data: Buffer): void {
+    const { tail } = connection;
+    connection.tail = Buffer.concat([tail, data]).subarray(-READY_FOR_QUERY_BYTES);
+    if (connection.tail[0] !== 'Z'.charCodeAt(0)) return;
+    this.hit();
+    connection.cut();
+  }
+
+  private copyLater(connection: Connection, ms: number): void {
+    const whole = () => connection.sent;
+    let bytes: Buffer = Buffer.alloc(0);
+    setTimeout(() => (bytes = whole()), 15); // a request arrives within that time; its answer resets `sent`
+    setTimeout(() => {
+      if (bytes.length === 0) return;
+      this.onCopy(bytes);
+      const copy = connect({ port: this.target(), host: '127.0.0.1' });
+      copy.on('error', () => copy.destroy()).on('data', () => copy.end());
+      copy.write(bytes, () => this.hit());
+    }, ms);
+  }
+
+  /** Keeps the order of the chunks, also when the toxic ends between two. */
+  private forward(lane: Lane, to: Socket, data: Buffer): void {
+    const { toxic } = this;
+    if (toxic !== 'latency' && toxic !== 'slicer' && lane.waiting === 0) {
+      return void (to.writable && to.write(data));
+    }
+    lane.waiting++;
+    lane.last = lane.last.then(async () => {
+      if (toxic === 'latency') await delay(LATENCY_MS);
+      const size = toxic === 'slicer' ? Math.max(7, data.length >> 5) : data.length;
+      for (let from = 0; from < data.length; from += size) {
+        if (toxic === 'slicer') await delay(1);
+        if (to.writable) to.write(data.subarray(from, from + size));
+      }
+      lane.waiting--;
+    });
+    if (toxic === 'latency' || toxic === 'slicer') this.hit();
+  }
+}
+
+interface Lane {
+  last: Promise<void>;
+  waiting: number;
+}
+
+class Connection {
+  /** The bytes since the last answer. */
+  sent = Buffer.alloc(0);
+  /** The answer to a COMMIT is being lost. */
+  silent = false;
+  tail = Buffer.alloc(0);
+  readonly up: Lane = { last: Promise.resolve(), waiting: 0 };
+  readonly down: Lane = { last: Promise.resolve(), waiting: 0 };
+
+  constructor(
+    readonly client: Socket,
+    readonly upstream: Socket,
+    readonly cut: () => void,
+  ) {}
+}

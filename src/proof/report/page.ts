@@ -1,0 +1,75 @@
+import type { Report } from './report.js';
+
+const WIDTH = 900;
+const ROW = 14;
+
+/** One HTML page without scripts and without links to elsewhere. */
+export function reportPage(report: Report): string {
+  const { seed, minutes, verdict, counts, recovery, upperBound, cells, missed, violations } =
+    report;
+  const rows = Object.entries(counts).map(([name, count]) => `<tr><td>${count}<td>${name}`);
+  return `<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<title>charge-once: proof, seed ${seed}</title>
+<style>
+body { font: 15px/1.5 system-ui, sans-serif; max-width: ${WIDTH}px; margin: 2em auto; padding: 0 1em; color: #222 }
+td { padding: 0 1em 0 0; vertical-align: top } td:first-child { text-align: right }
+svg { width: 100%; height: auto; background: #f7f7f7 } svg text { font-size: 9px }
+pre { background: #f7f7f7; padding: 1em; overflow: auto; font-size: 12px }
+.good { color: #17692b } .bad { color: #a01818 }
+</style>
+<h1>Proof, seed ${seed}</h1>
+<p class="${verdict === 'no violation' ? 'good' : 'bad'}"><strong>${verdict}</strong> in ${minutes} minutes of faults.
+<p>A key that a fault touches is charged twice with a probability below
+<strong>${(upperBound * 100).toFixed(3)} %</strong> (95 % confidence, ${counts['keys that a fault touched']} keys, none charged twice).
+<h2>Totals</h2>
+<table>${rows.join('\n')}</table>
+<h2>Faults over time</h2>
+${faultPlot(report)}
+<h2>Recovery</h2>
+<p>From the end of the last fault that overlapped a key to its completion: median ${recovery.p50} ms, 99th percentile
+${recovery.p99} ms (limit ${recovery.limit} ms), longest ${recovery.max} ms. From reserve to outcome, faults included: median
+${report.unfinished.p50} ms, 99th percentile ${report.unfinished.p99} ms, longest ${report.unfinished.max} ms.
+${recoveryPlot(recovery.all, recovery.limit)}
+<h2>Cells</h2>
+<p>${cells.length - missed.length} of ${cells.length} were hit. A run that misses one is invalid.
+<table>${cells.map(([name, hits]) => `<tr class="${hits > 0 ? '' : 'bad'}"><td>${hits}<td>${escape(name)}`).join('\n')}</table>
+<h2>Violations</h2>
+${violations.length === 0 ? '<p>None.' : ''}
+${violations.map(({ rule, says, witness }) => `<h3>${rule}</h3><p>${escape(says)}<pre>${escape(witness)}</pre>`).join('\n')}
+</html>
+`;
+}
+
+/** A row for each point, a bar for each fault. */
+function faultPlot({ faults, seconds }: Report): string {
+  const points = [...new Set(faults.map(({ point }) => point))].sort();
+  const left = 150;
+  const x = (ms: number) => left + (ms / 1000 / seconds) * (WIDTH - left);
+  const labels = points.map(
+    (name, i) => `<text x="2" y="${(i + 1) * ROW - 3}">${escape(name)}</text>`,
+  );
+  const bars = faults.map(({ point, action, from, to }) => {
+    const width = Math.max(1, x(Math.min(to, seconds * 1000)) - x(from));
+    const y = points.indexOf(point) * ROW + 2;
+    return `<rect x="${x(from).toFixed(1)}" y="${y}" width="${width.toFixed(1)}" height="${ROW - 4}" fill="#b4532a"><title>${escape(action)}, ${Math.round(from)} to ${Math.round(to)} ms</title></rect>`;
+  });
+  return `<svg viewBox="0 0 ${WIDTH} ${points.length * ROW + 4}" role="img">${labels.join('')}${bars.join('')}</svg>`;
+}
+
+/** All recoveries in order, on a scale up to the limit or the longest. */
+function recoveryPlot(all: number[], limit: number): string {
+  const height = 160;
+  const sorted = [...all].sort((a, b) => a - b);
+  const top = Math.max(limit, sorted.at(-1) ?? 0) * 1.05;
+  const y = (ms: number) => height - (ms / top) * height;
+  const line = sorted.map(
+    (ms, i) => `${((i / sorted.length) * WIDTH).toFixed(1)},${y(ms).toFixed(1)}`,
+  );
+  return `<svg viewBox="0 0 ${WIDTH} ${height}" role="img"><polyline points="${line.join(' ')}" fill="none" stroke="#2a5db4" stroke-width="2"/><line x1="0" x2="${WIDTH}" y1="${y(limit)}" y2="${y(limit)}" stroke="#a01818"/><text x="2" y="${y(limit) - 3}">limit: ${limit} ms</text></svg>`;
+}
+
+function escape(text: string): string {
+  return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;');
+}

@@ -1,0 +1,175 @@
+import type { Journals, Line, Rows } from '../../../src/proof/history.js';
+
+/** Where a request goes. Defaults: account a, key k, POST /charges, body A. */
+export interface To {
+  account?: string;
+  key?: string;
+  operation?: string;
+  body?: string;
+}
+
+/** Builds the journals of a small campaign. Each call is a second later than the one before. */
+export class Story {
+  private now = 0;
+  private n = 0;
+  private faults = 0;
+  private readonly lines: Line[] = [];
+  private readonly rows: Rows = {
+    readAt: 0,
+    records: [],
+    charges: [],
+    refunds: [],
+    orders: [],
+    products: [],
+    events: [],
+    fulfillments: [],
+    deliveries: [],
+  };
+  private readonly rest: Omit<Journals, 'history' | 'rows'> = {
+    leaseMs: 5_000,
+    ledger: { payments: [], refunds: [] },
+    mails: [],
+    received: [],
+  };
+
+  /** Request number 1, 2 and so on. */
+  ask({ account = 'a', key = 'k', operation = 'POST /charges', body = 'A' }: To = {}): this {
+    const n = ++this.n;
+    return this.line({ what: 'invoke', n, at: this.tick(), account, key, operation, body });
+  }
+
+  ok(n: number, body = 'paid', status = 201): this {
+    return this.line({ what: 'ok', n, at: this.tick(), status, body });
+  }
+
+  fail(n: number, code: string, status = 422, body?: string): this {
+    return this.line({ what: 'fail', n, at: this.tick(), status, code, body });
+  }
+
+  lost(n: number, status?: number): this {
+    return this.line({ what: 'unknown', n, at: this.tick(), status });
+  }
+
+  read(object: string, state: string, { account = 'a', status = 200, lasts = 0 } = {}): this {
+    const at = this.tick();
+    return this.line({ what: 'read', at, until: at + lasts, account, object, status, state });
+  }
+
+  /** Time passes. */
+  wait(ms: number): this {
+    this.now += ms;
+    return this;
+  }
+
+  fault(ms: number): this {
+    const fault = ++this.faults;
+    const cell = { fault, point: 'api', action: 'kill' };
+    this.line({ what: 'fault-begin', at: this.tick(), ...cell });
+    return this.line({ what: 'fault-end', at: (this.now += ms), ...cell });
+  }
+
+  healed(): this {
+    return this.line({ what: 'healed', at: this.tick() });
+  }
+
+  record(key = 'k', body: string | null = 'paid', status: number | null = 201): this {
+    this.rows.records.push({
+      account: 'a',
+      key,
+      operation: 'POST /charges',
+      resource: `ch_${key}`,
+      state: status === null ? 'in_progress' : 'completed',
+      status,
+      body,
+      firstSeenAt: 0,
+      completedAt: status === null ? null : this.tick(),
+    });
+    return this;
+  }
+
+  charge(key = 'k', of: Partial<Rows['charges'][number]> = {}): this {
+    const row = { account: 'a', id: `ch_${key}`, marker: `a/${key}`, status: 'succeeded' };
+    const rest = { amount: 10, refunded: 0, order: null, hasReceipt: false };
+    this.rows.charges.push({ ...row, ...rest, ...of });
+    return this;
+  }
+
+  event(object = 'ch_k', of: Partial<Rows['events'][number]> = {}): this {
+    const id = `evt_${this.rows.events.length + 1}`;
+    const row = { account: 'a', id, type: 'charge.succeeded', object, isRelayed: true };
+    this.rows.events.push({ ...row, ...of });
+    return this;
+  }
+
+  payment(key = 'k', of: Partial<Journals['ledger']['payments'][number]> = {}): this {
+    const id = `pi_${this.rest.ledger.payments.length + 1}`;
+    const row = { id, marker: `a/${key}`, charge: `ch_${key}`, account: 'a' };
+    this.rest.ledger.payments.push({ ...row, amount: 10, status: 'succeeded', ...of });
+    return this;
+  }
+
+  /** A charge that succeeded, with everything that belongs to it. */
+  paid(key = 'k', of: Partial<Rows['charges'][number]> = {}): this {
+    return this.record(key)
+      .charge(key, of)
+      .payment(key)
+      .event(of.id ?? `ch_${key}`);
+  }
+
+  refund(key: string, of: Partial<Rows['refunds'][number]> = {}): this {
+    const row = { account: 'a', id: `re_${key}`, marker: `a/${key}`, charge: 'ch_k' };
+    this.rows.refunds.push({ ...row, status: 'succeeded', amount: 4, ...of });
+    return this;
+  }
+
+  givenBack(key: string, amount = 4): this {
+    const id = `re_p${this.rest.ledger.refunds.length + 1}`;
+    this.rest.ledger.refunds.push({ id, refund: `re_${key}`, amount, status: 'succeeded' });
+    return this;
+  }
+
+  order(id = 'o', of: Partial<Rows['orders'][number]> = {}): this {
+    const row = { account: 'a', id, marker: `a/order-${id}`, status: 'open', charge: null };
+    this.rows.orders.push({ ...row, items: [{ sku: 's', quantity: 2 }], ...of });
+    return this;
+  }
+
+  shipment(order = 'o'): this {
+    const id = `f_${this.rows.fulfillments.length + 1}`;
+    this.rows.fulfillments.push({ account: 'a', id, order });
+    return this;
+  }
+
+  product(onHand: number, held: number, initial = 10): this {
+    this.rows.products.push({ account: 'a', sku: 's', initial, onHand, held });
+    return this;
+  }
+
+  mail(messageId = 'm1', charge = 'ch_k'): this {
+    this.rest.mails.push({ messageId, to: 'x@y', charge });
+    return this;
+  }
+
+  delivery(event = 'evt_1', status = 'succeeded'): this {
+    this.rows.deliveries.push({ account: 'a', id: `dl_${event}`, event, status });
+    return this;
+  }
+
+  received(webhookId = 'evt_1', body = 'bytes'): this {
+    this.rest.received.push({ account: 'a', webhookId, body });
+    return this;
+  }
+
+  journals(): Journals {
+    return { ...this.rest, history: this.lines, rows: { ...this.rows, readAt: this.now } };
+  }
+
+  private line(line: Line): this {
+    this.lines.push(line);
+    return this;
+  }
+
+  private tick(): number {
+    return (this.now += 1_000);
+  }
+}
