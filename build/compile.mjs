@@ -16,9 +16,7 @@ import { bundlePage, PAGE } from './page.mjs';
 const PROGRAMS = [
   ...words(
     'account api audit demo jobs lab lab-cli local migrate openapi proof reconcile schema worker',
-  ).map(
-    (name) => `programs/${name}`,
-  ),
+  ).map((name) => `programs/${name}`),
   'sandbox/main',
   'conformance/main',
   'lab/program/source-lines.thread',
