@@ -37,7 +37,7 @@ export interface World {
    * @param processorKey the processor answers a repeat under this key with its first answer, for 24 hours.
    * @throws ProcessorSilent
    */
-  pay(processorKey: string, purchase: Purchase): Promise<Payment>;
+  pay: (processorKey: string, purchase: Purchase) => Promise<Payment>;
 }
 
 export interface Design {

@@ -107,7 +107,7 @@ class GalleryDatabase extends Database {
 
 function engineOn(world: World, purchase: Purchase): IdempotencyEngine {
   const operations = new OperationRegistry();
-  operations.register(operation(world, purchase) as Operation);
+  operations.register(operation(world, purchase));
   const db = new GalleryDatabase(world.db);
   const probe = new SilentProbe();
   const completer = new Completer(db, operations, probe, OPTIONS);
