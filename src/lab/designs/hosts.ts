@@ -8,6 +8,7 @@ import pg from 'pg';
 import { freePort } from '../../local/ports.js';
 import { GALLERY, schemaOf } from './gallery.js';
 import type { HostEvent, HostMessage, HostOptions } from './host.messages.js';
+import { Meeting } from './meeting.js';
 
 /** `…/src/`, in a bundle and in a single module. */
 const SRC = import.meta.url.slice(0, import.meta.url.lastIndexOf('/src/') + '/src/'.length);
@@ -233,35 +234,4 @@ async function isListening(port: number): Promise<boolean> {
     ({ ok }) => ok,
     () => false,
   );
-}
-
-/** The requests of all designs wait at one point; then one signal reaches their process. */
-class Meeting {
-  private arrived = 0;
-  private left = 0;
-  private readonly begun = new Deferred();
-  private readonly over = new Deferred();
-
-  constructor(private readonly company: number) {}
-
-  async arrive(happen: () => void): Promise<void> {
-    if (++this.arrived === this.company) {
-      happen();
-      this.begun.resolve();
-    }
-    await this.begun.promise;
-  }
-
-  async leave(happen: () => void): Promise<void> {
-    if (++this.left === this.company) {
-      happen();
-      this.over.resolve();
-    }
-    await this.over.promise;
-  }
-}
-
-class Deferred {
-  resolve!: () => void;
-  readonly promise = new Promise<void>((resolve) => (this.resolve = resolve));
 }
