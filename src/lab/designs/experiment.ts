@@ -26,7 +26,7 @@ export interface Ledger {
   succeeded: number;
   /** All, with those that were declined. */
   attempts: number;
-  succeededBy(account: string): number;
+  succeededBy: (account: string) => number;
 }
 
 /** For how long the client of a purchase goes on trying. Longer than every lease in the gallery. */
@@ -184,9 +184,8 @@ export class Experiment {
   asRun(title: string, verdict: Run['verdict'], journal: readonly HostEvent[]): Run {
     const events = [...this.events, ...journal.filter(({ run }) => run === this.run)]
       .sort((one, other) => one.at - other.at)
-      .map(({ at, ...event }, i): RunEvent => {
-        const { run: _run, ...rest } = event;
-        return { ...rest, seq: i + 1, atMs: at - this.beganAt, track: 'keyed' };
+      .map(({ at, run: _, ...event }, i): RunEvent => {
+        return { ...event, seq: i + 1, atMs: at - this.beganAt, track: 'keyed' };
       });
     return {
       ...{ id: this.run, scenario: 'gallery', title, parameters: { design: this.design } },

@@ -161,7 +161,6 @@ export class Hosts {
   private async startSandbox(databaseUrl: string): Promise<number> {
     const port = await freePort();
     const child = this.fork('sandbox', [], {
-      ...process.env,
       ...{ SANDBOX_DATABASE_URL: databaseUrl, SANDBOX_PORT: String(port), HOST: '127.0.0.1' },
       SANDBOX_WEBHOOK_URL: '',
     });
@@ -171,7 +170,7 @@ export class Hosts {
   }
 
   private async startHost(options: HostOptions): Promise<Host> {
-    const child = this.fork('host', [JSON.stringify(options)], process.env);
+    const child = this.fork('host', [JSON.stringify(options)]);
     child.on('message', (message: HostMessage) => {
       if ('held' in message) this.held.emit(message.held);
     });
@@ -181,9 +180,14 @@ export class Hosts {
     return host;
   }
 
-  private fork(part: keyof typeof PARTS, args: string[], env: NodeJS.ProcessEnv): ChildProcess {
+  private fork(
+    part: keyof typeof PARTS,
+    args: string[],
+    settings: Record<string, string> = {},
+  ): ChildProcess {
     const child = fork(new URL(PARTS[part], SRC), args, {
-      env,
+      // eslint-disable-next-line no-restricted-syntax -- nothing is read: the child gets what this process has
+      env: { ...process.env, ...settings },
       stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
       execArgv: ['--enable-source-maps'],
     });
