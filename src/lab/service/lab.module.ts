@@ -12,6 +12,8 @@ import { DataSource } from 'typeorm';
 import { AccountsModule } from '../../accounts/accounts.module.js';
 import { Mailer } from '../../effects/mailer.js';
 import { JobRegistry } from '../../jobs/jobs.js';
+import { JobsModule } from '../../jobs/jobs.module.js';
+import { ProcessorModule } from '../../processor/processor.module.js';
 import { breakConnection } from './lab-faults.js';
 import { openRecorder, theRecorder, type LabOptions } from './lab-options.js';
 import { LabController } from './lab.controller.js';
@@ -34,7 +36,7 @@ export class LabModule implements NestModule, OnModuleInit {
   static forRoot(options: LabOptions): DynamicModule {
     return {
       module: LabModule,
-      imports: [AccountsModule],
+      imports: [AccountsModule, ProcessorModule],
       controllers: [LabController],
       providers: [NaiveCharges, { provide: LAB_OPTIONS, useValue: options }],
     };
@@ -69,7 +71,11 @@ export class LabWorkerModule implements OnModuleInit {
   ) {}
 
   static forRoot(options: LabOptions): DynamicModule {
-    return { module: LabWorkerModule, providers: [{ provide: LAB_OPTIONS, useValue: options }] };
+    return {
+      module: LabWorkerModule,
+      imports: [JobsModule],
+      providers: [{ provide: LAB_OPTIONS, useValue: options }],
+    };
   }
 
   onModuleInit(): void {
