@@ -116,6 +116,7 @@ async function startStack() {
         PORT: '0',
         WORKER_PORT: '0',
         SANDBOX_PORT: '0',
+        LAB_PORT: '0',
         DATA_DIR: home,
         DATABASE_POOL_SIZE: String(POOL),
         CHARGE_ONCE_PIDS_FILE: pidsFile,

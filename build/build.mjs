@@ -12,7 +12,13 @@ const ROOT = dirname(import.meta.dirname);
 const BUILDS = join(ROOT, '.build');
 const CACHE = join(BUILDS, 'cache');
 const SOURCES = ['src', 'migrations'];
-const SETTINGS = ['build/build.mjs', 'build/compile.mjs', 'tsconfig.json', 'package-lock.json'];
+const SETTINGS = [
+  'build/build.mjs',
+  'build/compile.mjs',
+  'build/page.mjs',
+  'tsconfig.json',
+  'package-lock.json',
+];
 
 /**
  * Shorter than this, a program that is starting could lose its modules. Longer only costs disk space (20 MB a build).
@@ -59,7 +65,7 @@ function sourceFiles() {
   return SOURCES.flatMap((folder) =>
     fs
       .readdirSync(join(ROOT, folder), { recursive: true })
-      .filter((name) => /(?<!\.d)\.ts$|\.sql$/.test(name))
+      .filter((name) => /(?<!\.d)\.tsx?$|\.(sql|css|html)$/.test(name))
       .map((name) => join(folder, name)),
   );
 }

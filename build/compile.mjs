@@ -4,18 +4,23 @@
 //   becomes x.sql.js, a module that exports the text.
 // - src/: each program as one bundle, including what it needs from node_modules. It starts with a third of the CPU
 //   time (bench/README.md), because most of a start is finding, reading and linking about 1,500 files.
+// - src/lab/page/: what the lab's program serves (page.mjs).
 //
 // It does not check types: `npm run typecheck` does, and takes longer than the whole build.
 import { createHash } from 'node:crypto';
 import * as fs from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join, relative } from 'node:path';
+import { bundlePage, PAGE } from './page.mjs';
 
 const PROGRAMS = [
-  ...words('account api audit jobs local migrate openapi proof reconcile schema worker').map(
-    (name) => `programs/${name}`,
-  ),
+  ...words(
+    'account api audit demo jobs lab lab-cli local migrate openapi proof reconcile schema worker',
+  ).map((name) => `programs/${name}`),
   'sandbox/main',
+  'conformance/main',
+  'lab/program/source-lines.thread',
+  'lab/designs/host',
 ];
 
 /** Imported by the programs in test/support/, which share one copy of each module with our programs. */
@@ -54,9 +59,16 @@ const { filename: __filename, dirname: __dirname } = import.meta;`;
  * @throws SyntaxErrors
  */
 export async function compile(root, sources, folder, cache) {
-  const { build: bundle } = await import('esbuild'); // needed, and possibly installed, only if sources have changed
-  await compileModules(root, sources, folder, cache);
-  await bundle({
+  const esbuild = await import('esbuild'); // needed, and possibly installed, only if sources have changed
+  const isPage = (source) => source.startsWith(PAGE);
+  await compileModules(
+    root,
+    sources.filter((source) => !isPage(source)),
+    folder,
+    cache,
+  );
+  if (sources.some(isPage)) await bundlePage(esbuild, root, folder);
+  await esbuild.build({
     absWorkingDir: root,
     entryPoints: [...PROGRAMS, ...PARTS_FOR_TESTS]
       .filter((name) => sources.includes(`src/${name}.ts`))

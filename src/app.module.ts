@@ -14,8 +14,9 @@ import { StrictValidationPipe } from './http/input/validation.js';
 import { ProblemFilter } from './http/problems/problem.filter.js';
 import { IdempotencyModule } from './idempotency/idempotency.module.js';
 import { SilentProbe, type EngineProbe } from './idempotency/operation.js';
-import { LabFaultGuard, LabFaultProbe } from './lab/lab-faults.js';
-import { LabModule } from './lab/lab.module.js';
+import { LabFaultGuard, LabProbe } from './lab/service/lab-faults.js';
+import { LabModule } from './lab/service/lab.module.js';
+import { labOptions } from './lab/service/lab-options.js';
 import { OpenApiModule } from './openapi/openapi.module.js';
 import { OrdersHttpModule } from './orders/orders.module.js';
 import { engineOptions, SettingsModule } from './programs/settings.module.js';
@@ -31,7 +32,7 @@ export class AppModule {
   /** @param probe sees each point that the engine passes: the lab's faults by default, tests bring their own. */
   static forRoot(
     config: Config,
-    probe: Type<EngineProbe> = config.lab ? LabFaultProbe : SilentProbe,
+    probe: Type<EngineProbe> = config.lab ? LabProbe : SilentProbe,
   ): DynamicModule {
     return {
       module: AppModule,
@@ -55,7 +56,7 @@ export class AppModule {
         StockHttpModule,
         EventsHttpModule,
         WebhooksHttpModule,
-        ...(config.lab ? [LabModule] : []),
+        ...(config.lab ? [LabModule.forRoot(labOptions(config))] : []),
       ],
       providers: [
         // Guards run in this order: who is calling, how often, what did they send. (The router has answered 404 and 405.)

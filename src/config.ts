@@ -25,6 +25,12 @@ export interface Config {
   allowUnsafeDatabase: boolean;
   production: boolean;
   lab: boolean;
+  /** Of the lab's own program. */
+  labPort: number;
+  /** Where people find it; `npm start` says so. */
+  labUrl?: string;
+  /** The file that API, worker and lab append a run's events to. */
+  labJournal?: string;
   logLevel: LogLevel;
   /** Time limits for slow clients, in ms. */
   http: { headersTimeoutMs: number; requestTimeoutMs: number; keepAliveTimeoutMs: number };
@@ -104,6 +110,9 @@ export function loadConfig(env: Env = process.env): Config {
     allowUnsafeDatabase,
     production,
     lab,
+    labPort: port(env, 'LAB_PORT', 3002),
+    ...(env.LAB_URL && { labUrl: url(env, 'LAB_URL', '', ['http:', 'https:']).href }),
+    ...(env.LAB_JOURNAL && { labJournal: env.LAB_JOURNAL }),
     logLevel: oneOf(env, 'LOG_LEVEL', 'info', LOG_LEVELS),
     http: {
       headersTimeoutMs: integer(env, 'HTTP_HEADERS_TIMEOUT_MS', 10_000, 100, 300_000),
@@ -234,10 +243,7 @@ function databaseUrl(env: Env): string {
   return target.toString();
 }
 
-/**
- * Removes the variables that libpq and `pg` read (PGSSLMODE and the like) from the environment of this process and
- * its children. They are meant for the user's own server, not for the one that `npm start` starts.
- */
+/** Removes PGSSLMODE and the like, which are meant for the user's own server, not for the one that we start. */
 export function ignorePgVariables(env: Env = process.env): void {
   for (const name of Object.keys(env)) if (/^PG[A-Z]/.test(name)) delete env[name];
 }

@@ -10,6 +10,9 @@ import { ProblemFilter } from './http/problems/problem.filter.js';
 import { IdempotencyModule } from './idempotency/idempotency.module.js';
 import { SilentProbe } from './idempotency/operation.js';
 import { JobsWorkerModule } from './jobs/jobs.module.js';
+import { LabProbe } from './lab/service/lab-faults.js';
+import { LabWorkerModule } from './lab/service/lab.module.js';
+import { labOptions } from './lab/service/lab-options.js';
 import { OrdersModule } from './orders/orders.module.js';
 import { engineOptions, SettingsModule } from './programs/settings.module.js';
 import { RefundsModule } from './refunds/refunds.module.js';
@@ -33,7 +36,7 @@ export class WorkerModule {
         IdempotencyModule.forRoot({
           ...engineOptions(config),
           roles: ['sweep'],
-          probe: telemetryThen(SilentProbe),
+          probe: telemetryThen(config.lab ? LabProbe : SilentProbe),
         }),
         HealthModule,
         JobsWorkerModule,
@@ -43,6 +46,7 @@ export class WorkerModule {
         RefundsModule,
         WebhooksWorkerModule,
         EffectsWorkerModule,
+        ...(config.lab ? [LabWorkerModule.forRoot(labOptions(config))] : []),
       ],
       providers: [{ provide: APP_FILTER, useClass: ProblemFilter }],
     };

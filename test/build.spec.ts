@@ -37,7 +37,13 @@ beforeAll(async () => {
   home = await mkdtemp(join(tmpdir(), 'charge-once-build-'));
   for (const folder of ['src/programs', 'src/local', 'migrations', 'build'])
     await mkdir(join(home, folder), { recursive: true });
-  for (const file of ['build/build.mjs', 'build/compile.mjs', 'package.json', 'package-lock.json'])
+  for (const file of [
+    'build/build.mjs',
+    'build/compile.mjs',
+    'build/page.mjs',
+    'package.json',
+    'package-lock.json',
+  ])
     await cp(file, join(home, file));
   for (const file of ['tsconfig.json', 'src/local/supervisor.ts']) await cp(file, join(home, file));
   await writeFile(join(home, 'src/config.ts'), 'export const EXIT_CONFIGURATION = 78;');

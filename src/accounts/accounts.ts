@@ -1,13 +1,9 @@
-import { createHash, randomBytes } from 'node:crypto';
 import { Injectable } from '@nestjs/common';
-import { Database, type Queryable } from '../database/database.js';
+import { Database } from '../database/database.js';
 import { elapsedMs } from '../database/clock.js';
-import { randomId } from '../http/request-id.js';
+import { hashApiKey } from './new-account.js';
 
-/** API keys are long and random, so one round of SHA-256 protects them as well as a slow hash. */
-export function hashApiKey(apiKey: string): Buffer {
-  return createHash('sha256').update(apiKey).digest();
-}
+export { addApiKey, createAccount, hashApiKey } from './new-account.js';
 
 /** How long a found key is cached, in ms. Every process refuses a revoked key within this time plus one lookup. */
 const CACHE_MS = 900;
@@ -39,27 +35,4 @@ export class Accounts {
     if (oldest !== undefined) this.cache.delete(oldest);
     return row.account_id;
   }
-}
-
-/** Account ids are random, so an installation that was wiped never reuses names that it once sent to a processor. */
-export async function createAccount(db: Queryable, name: string): Promise<string> {
-  const id = randomId('acct');
-  await db.query(`INSERT INTO accounts (id, name) VALUES ($1, $2)`, [id, name]);
-  return id;
-}
-
-/**
- * Adds a key to an account; only its hash is stored.
- * @returns the key, to be shown once.
- */
-export async function addApiKey(
-  db: Queryable,
-  accountId: string,
-  apiKey = `sk_test_${randomBytes(24).toString('base64url')}`,
-): Promise<string> {
-  await db.query(`INSERT INTO api_keys (key_hash, account_id) VALUES ($1, $2)`, [
-    hashApiKey(apiKey),
-    accountId,
-  ]);
-  return apiKey;
 }

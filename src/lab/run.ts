@@ -102,6 +102,8 @@ export interface Verdict {
   sentence: string;
   /** Payments at the processor for this one purchase. */
   payments: Partial<Record<Track, number>>;
+  /** Of many requests at once: how many got which answer, by track. */
+  answers?: Partial<Record<Track, Record<string, number>>>;
   /** Whether the promise held: false makes the command end with 1. */
   holds: boolean;
 }
@@ -191,4 +193,24 @@ export interface FaultInfo {
   story: string;
   /** What a correct API ends with. */
   expected: CellVerdict;
+}
+
+/** One attempt of a storm has ended. As the lab's program sends it, with what the processor's ledger has by now. */
+export interface StormEvent extends StormTick {
+  /** Payments with a key, and without. */
+  ours: number;
+  naive: number;
+}
+
+/** One attempt of a storm has ended. */
+export interface StormTick {
+  client: number;
+  purchase: number;
+  track: Track;
+  attempt: number;
+  /** 0 if there was no answer. */
+  status: number;
+  /** What was done to this attempt; empty if nothing. */
+  fault: string;
+  believed: Knowledge['state'];
 }

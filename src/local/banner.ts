@@ -2,8 +2,16 @@ import type { LocalSettings } from './settings.js';
 
 /** What `npm start` prints when it is ready for charges. */
 export function banner(settings: LocalSettings, databaseUrl: string, seconds: number): string {
-  const { api, worker, sandbox } = settings.urls;
+  const { api, worker, sandbox, lab } = settings.urls;
   const rows: [string, string][] = [
+    ...(lab
+      ? [
+          ['lab', `${lab}/   <- start here: watch a customer pay twice, then once`] as [
+            string,
+            string,
+          ],
+        ]
+      : []),
     ['API', api],
     ['docs', `${api}/docs`],
     ...(settings.lab ? [['ledger', `${api}/lab/ledger.txt`] as [string, string]] : []),

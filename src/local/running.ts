@@ -12,7 +12,7 @@ import { commandLine } from './processes.js';
 interface State {
   ready: boolean;
   databaseUrl: string;
-  urls: { sandbox?: string };
+  urls: { sandbox?: string; lab?: string };
 }
 
 export function runningFolder(env: NodeJS.ProcessEnv): string {
@@ -71,6 +71,12 @@ export async function commandEnvironment(
     DATABASE_URL: state.databaseUrl,
     ...(env.PROCESSOR_URL || !state.urls.sandbox ? {} : { PROCESSOR_URL: state.urls.sandbox }),
   };
+}
+
+/** Where the lab of the `npm start` is that runs here; undefined if none does, or it has no lab. */
+export async function labOfRunning(env: NodeJS.ProcessEnv): Promise<string | undefined> {
+  const [file] = await othersRunning(runningFolder(env));
+  return file === undefined ? undefined : read(file)?.urls.lab;
 }
 
 function namesIn(folder: string): string[] {

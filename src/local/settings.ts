@@ -9,7 +9,7 @@ import { freePort, bindError } from './ports.js';
 
 export interface LocalSettings {
   /** Base URLs without a trailing slash; no sandbox if charges go to another processor. */
-  urls: { api: string; worker: string; sandbox: string | undefined };
+  urls: { api: string; worker: string; sandbox: string | undefined; lab: string | undefined };
   /** The environment of the children, besides DATABASE_URL. */
   env: NodeJS.ProcessEnv;
   /** The server to use; undefined: start our own. */
@@ -18,6 +18,8 @@ export interface LocalSettings {
   /** Where each `npm start` with its own PostgreSQL records that it runs. */
   runningFolder: string;
   lab: boolean;
+  /** What the runs of the lab leave behind; set if the lab's own program runs. */
+  labJournal: string | undefined;
   /**
    * Their keys are in the README, so they must not exist where real cards are charged, nor with NODE_ENV=production.
    */
@@ -36,6 +38,7 @@ export async function localSettings(env: NodeJS.ProcessEnv): Promise<LocalSettin
   }
   const databaseUrl = env.DATABASE_URL || undefined;
   const sandboxWanted = !env.STRIPE_SECRET_KEY && !env.PROCESSOR_URL;
+  const labWanted = lab === '1' && sandboxWanted;
   const secrets = sandboxWanted ? webhookSecrets(env) : {};
   const config = loadConfig({
     ...env,
@@ -57,12 +60,15 @@ export async function localSettings(env: NodeJS.ProcessEnv): Promise<LocalSettin
     WORKER_PORT: await chosen(config.workerPort, config.host),
     // `loadConfig` has checked the number as part of the processor's address.
     SANDBOX_PORT: sandboxWanted ? await chosen(Number(env.SANDBOX_PORT || 4242), LOOPBACK) : 0,
+    // Its runs are judged by the sandbox's ledger.
+    LAB_PORT: labWanted ? await chosen(config.labPort, config.host) : 0,
   };
   await checkPort('PORT', ports.PORT, config.host);
   await checkPort('WORKER_PORT', ports.WORKER_PORT, config.host);
   if (sandboxWanted) await checkPort('SANDBOX_PORT', ports.SANDBOX_PORT, LOOPBACK);
+  if (labWanted) await checkPort('LAB_PORT', ports.LAB_PORT, config.host);
   const numbers = Object.entries(ports).filter(
-    ([name]) => name !== 'SANDBOX_PORT' || sandboxWanted,
+    ([name]) => (name !== 'SANDBOX_PORT' || sandboxWanted) && (name !== 'LAB_PORT' || labWanted),
   );
   for (const [i, [name, port]] of numbers.entries()) {
     const same = numbers.slice(0, i).find(([, other]) => other === port);
@@ -78,8 +84,13 @@ export async function localSettings(env: NodeJS.ProcessEnv): Promise<LocalSettin
     SANDBOX_WEBHOOK_DELAY_MS:
       env.SANDBOX_WEBHOOK_DELAY_MS || String(config.processor.timeoutMs + AFTER_THE_ANSWER_MS),
   };
+  const labUrl = labWanted ? urlOf(ports.LAB_PORT, config.host) : undefined;
+  const labJournal = labWanted
+    ? join(resolve(env.DATA_DIR || '.data'), 'lab', `journal-${process.pid}.ndjson`)
+    : undefined;
   return {
     urls: {
+      lab: labUrl,
       api,
       worker: urlOf(ports.WORKER_PORT, config.host),
       sandbox: sandboxWanted ? urlOf(ports.SANDBOX_PORT, LOOPBACK) : undefined,
@@ -89,12 +100,18 @@ export async function localSettings(env: NodeJS.ProcessEnv): Promise<LocalSettin
       LAB: lab,
       PORT: String(ports.PORT),
       WORKER_PORT: String(ports.WORKER_PORT),
+      ...(labWanted && {
+        LAB_PORT: String(ports.LAB_PORT),
+        LAB_URL: labUrl,
+        LAB_JOURNAL: labJournal,
+      }),
       ...(sandboxWanted ? { SANDBOX_PORT: String(ports.SANDBOX_PORT), ...notifications } : {}),
     },
     databaseUrl: databaseUrl && config.databaseUrl,
     dataDir: join(resolve(env.DATA_DIR || '.data'), 'postgres'),
     runningFolder: runningFolder(env),
     lab: config.lab,
+    labJournal,
     demoAccounts: !config.production && config.processor.name !== 'stripe_live',
     pidsFile: env.CHARGE_ONCE_PIDS_FILE || undefined,
   };

@@ -4,15 +4,14 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { ensureDemoAccounts } from '../accounts/demo-accounts.js';
 import { isConnectionLost } from '../idempotency/errors.js';
+import { ProcessLives } from './process-lives.js';
 import { othersRunning, runningFile } from './running.js';
 import { type LocalSettings } from './settings.js';
 import { ChildStopped, type SupervisedChild, supervise } from './supervisor.js';
 import { type EmbeddedPostgres, startEmbeddedPostgres } from './embedded-postgres.js';
 import { migrate } from '../database/migrate.js';
 
-/**
- * Longer than any start on a slow machine. Without this limit, a child that never becomes ready would hang the start.
- */
+/** Longer than any start on a slow machine. Without it, a child that never becomes ready would hang the start. */
 const START_TIMEOUT_MS = 60_000;
 
 /** With a shorter delay the standby takes CPU from the first requests; with a longer one an early restart is slower. */
@@ -21,12 +20,14 @@ const STANDBY_AFTER_MS = 5_000;
 /** Long enough to settle a charge at the processor (8 s). A charge that takes longer is recovered at the next start. */
 const STOP_GRACE_MS = 10_000;
 
+type ProgramName = 'sandbox' | 'worker' | 'api' | 'lab';
+
 /** A start failed for a reason that the user can repair. Only the message is printed. */
 export class CannotStart extends Error {}
 
 /** Starts and stops the programs of `npm start` in order. */
 export class LocalStack {
-  private readonly children = new Map<'sandbox' | 'worker' | 'api', SupervisedChild>();
+  private readonly children = new Map<ProgramName, SupervisedChild>();
   private readonly pids: Record<string, number> = {};
   private postgres: EmbeddedPostgres | undefined;
   private keepingPostgres: Promise<void> | undefined;
@@ -36,12 +37,16 @@ export class LocalStack {
   private databaseUrl = '';
   private isReady = false;
 
+  private readonly lives: ProcessLives;
+
   constructor(
     private readonly settings: LocalSettings,
     private readonly log: (line: string) => void,
     /** One line for an error that the user can repair. */
     private readonly explain: (error: unknown) => string | undefined,
-  ) {}
+  ) {
+    this.lives = new ProcessLives(settings.labJournal);
+  }
 
   /**
    * Resolves with the database's URL when charges can be made.
@@ -61,6 +66,7 @@ export class LocalStack {
     const dependenciesStarting = [this.run('worker', './worker.js', urls.worker, env)];
     if (urls.sandbox)
       dependenciesStarting.push(this.run('sandbox', '../sandbox/main.js', urls.sandbox, env));
+    const lab = urls.lab && this.run('lab', './lab.js', urls.lab, env);
     // The API listens last, so that a client that can connect can rely on everything behind it.
     const dependencies = Promise.all(dependenciesStarting);
     const api = this.run(
@@ -69,7 +75,7 @@ export class LocalStack {
       urls.api,
       dependencies.then(() => env),
     );
-    await Promise.all([database, dependencies, api]);
+    await Promise.all([database, dependencies, api, lab]);
     this.isReady = true;
     this.writeState();
     return database;
@@ -142,7 +148,7 @@ export class LocalStack {
   }
 
   private async run(
-    name: 'sandbox' | 'worker' | 'api',
+    name: ProgramName,
     module: string,
     url: string,
     laterEnv: Promise<NodeJS.ProcessEnv>,
@@ -162,7 +168,10 @@ export class LocalStack {
       onStart: (pid) => {
         this.pids[name] = pid;
         this.writeState();
+        this.lives.record(name, pid, 'started');
       },
+      onReady: (pid) => this.lives.record(name, pid, 'ready'),
+      onEnd: (pid, end) => this.lives.record(name, pid, 'ended', end),
       log: this.log,
     });
     this.children.set(name, child);
@@ -189,10 +198,11 @@ export class LocalStack {
    */
   async stop(): Promise<void> {
     this.stopping = true;
-    for (const name of ['api', 'worker', 'sandbox'] as const) {
+    for (const name of ['lab', 'api', 'worker', 'sandbox'] as const) {
       await this.children.get(name)?.stop(STOP_GRACE_MS);
     }
     await this.starting?.catch(() => undefined); // the steps in progress when the stop began
+    this.lives.remove();
     // Remove the file first: of two stacks that stop at once, the later one sees no other and stops PostgreSQL.
     if (this.runningFile) rmSync(this.runningFile, { force: true });
     this.runningFile = undefined;

@@ -32,6 +32,10 @@ export interface ChildOptions {
   isReady: () => Promise<boolean>;
   /** Called with the pid after each start. */
   onStart?: (pid: number) => void;
+  /** Told after each start when the child is ready. */
+  onReady?: (pid: number) => void;
+  /** Told of each end, in words. */
+  onEnd?: (pid: number, end: string) => void;
   log: (line: string) => void;
   /** A file descriptor for what the child prints. Default: where this process prints. */
   output?: number;
@@ -104,6 +108,7 @@ export function supervise(options: ChildOptions): SupervisedChild {
       const readiness = untilReady(options.isReady, over.signal).then((isReady) => {
         if (isReady) {
           announceReady();
+          if (child?.pid !== undefined) options.onReady?.(child.pid);
           standbyWhenDue(!everReady);
           everReady = true;
         }
@@ -112,6 +117,7 @@ export function supervise(options: ChildOptions): SupervisedChild {
       const end = await launched.ended;
       const pid = child?.pid;
       child = undefined;
+      if (pid !== undefined) options.onEnd?.(pid, end);
       over.abort();
       const wasReady = await readiness;
       if (stopping.signal.aborted) break;

@@ -38,7 +38,7 @@ export class RefundsController {
   @OptionalBody()
   @Describe('createRefund', 'Give money back, once for each key', {
     description:
-      'However many refunds run at once, never more goes back than was taken. A refund is never given up: it stays `pending` until the processor tells its end. Money that went back at the processor’s own desk counts, and is listed with `reason: null`: a refund that the processor refuses for its sake ends with `failure_code: refund_exceeds_charge`, and from then on `amount_refunded` of the charge is right. A refund that was booked so, and turns out to be one of this API (its metadata were edited at that desk), becomes `failed` with `failure_code: counted_as_another_refund`: its amount counts in that one. A refund that fails after it had succeeded becomes `failed`, and its amount can be refunded again.',
+      'However many refunds run at once, never more goes back than was taken. A refund is never abandoned: it stays `pending` until the processor tells its end. Money that went back at the processor’s own desk counts, and is listed with `reason: null`: a refund that the processor refuses for its sake ends with `failure_code: refund_exceeds_charge`, and from then on `amount_refunded` of the charge is right. A refund that was booked so, and turns out to be one of this API (its metadata were edited at that desk), becomes `failed` with `failure_code: counted_as_another_refund`: its amount counts in that one. A refund that fails after it had succeeded becomes `failed`, and its amount can be refunded again.',
     path: { id: 'The charge’s id.' },
     examples: { part: { amount: 500, reason: 'damaged on the way' }, 'all that is left': {} },
   })

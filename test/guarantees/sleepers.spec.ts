@@ -62,7 +62,7 @@ const recordOf = async (id: string) =>
   ).rows[0];
 
 describe('a process asleep just before its call to the processor', () => {
-  test('finds the fence when it wakes up after the charge was given up, and takes nothing', async () => {
+  test('finds the fence when it wakes up after the charge was abandoned, and takes nothing', async () => {
     const { apiUrl, db, gate, sandboxUrl } = service;
     const { id, reply } = await fallAsleep('before-perform', 'fenced');
     // By the database's clock only: the sleeping process still believes that it has time, and sends its call.
@@ -84,7 +84,7 @@ describe('a process asleep just before its call to the processor', () => {
     expect(await paymentsOf(sandboxUrl, id)).toEqual([]);
   });
 
-  test('notices that the deadline passed while it slept, also when nobody has given up for it', async () => {
+  test('notices that the deadline passed while it slept, also when no other process has abandoned the charge', async () => {
     const { sandboxUrl } = service;
     const impatient = await service.startApiProcess({
       env: { CHARGE_DEADLINE_SECONDS: '1' },
@@ -139,7 +139,7 @@ describe('a process asleep after the processor answered', () => {
     },
   );
 
-  test('while others have given up settles nothing: they found its payment', async () => {
+  test('while others abandon the charge settles nothing: they found its payment', async () => {
     const { db, sandboxUrl } = service;
     const { id, reply } = await fallAsleep('after-perform', 'found');
     await age(db, id, PAST_THE_DEADLINE);

@@ -111,7 +111,7 @@ describe('the embedded PostgreSQL, without data,', () => {
   it('reports a directory that contains something else', async () => {
     await mkdir(join(home, 'photos'));
     await expect(start(join(home, 'photos'))).rejects.toThrow(
-      /photos exists and holds no PostgreSQL/,
+      /photos exists but is not a PostgreSQL cluster/,
     );
   });
 

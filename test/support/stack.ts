@@ -10,7 +10,7 @@ import { copyCluster, freshDatabase } from './database.js';
 import { until } from './until.js';
 import { untilReady } from './until-ready.js';
 
-export type Program = 'api' | 'worker' | 'sandbox' | 'postgres';
+export type Program = 'api' | 'worker' | 'sandbox' | 'lab' | 'postgres';
 
 export interface StackOptions {
   /** Environment variables. The programs do not inherit the test's environment. */
@@ -30,6 +30,7 @@ export interface Stack {
   apiUrl: string;
   workerUrl: string;
   sandboxUrl: string;
+  labUrl: string;
   databaseUrl: string;
   /** The current pid. It changes when the supervisor restarts the program. */
   pid(name: Program): Promise<number>;
@@ -53,7 +54,7 @@ export interface Stack {
 interface State {
   ready: boolean;
   pids: Partial<Record<Program, number>>;
-  urls: { api: string; worker: string; sandbox?: string };
+  urls: { api: string; worker: string; sandbox?: string; lab?: string };
   databaseUrl: string;
 }
 
@@ -81,6 +82,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
         PORT: '0',
         WORKER_PORT: '0',
         SANDBOX_PORT: '0',
+        LAB_PORT: '0',
         RATE_LIMIT_PER_SECOND: '100000', // tests that poll or flood are not about rate limits
         RATE_LIMIT_BURST: '100000',
         CHARGE_ONCE_PIDS_FILE: pidsFile,
@@ -129,6 +131,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     apiUrl: urls.api,
     workerUrl: urls.worker,
     sandboxUrl: urls.sandbox ?? '',
+    labUrl: urls.lab ?? '',
     databaseUrl,
     pid,
     apiPid: () => pid('api'),

@@ -11,14 +11,14 @@ const VARIANTS = Symbol('VARIANTS');
 
 /** What a member of a request is. */
 export const Doc = (description: string): PropertyDecorator =>
-  Reflect.metadata(DOC, description) as PropertyDecorator;
+  Reflect.metadata(DOC, description);
 
 /** The members that each variant needs in addition to those that are always needed, by the name of the variant. */
 type Variants = Readonly<Record<string, readonly string[]>>;
 
 /** A body of which the validators alone do not say which members it needs. */
 export const Variants = (variants: Variants): ClassDecorator =>
-  Reflect.metadata(VARIANTS, variants) as ClassDecorator;
+  Reflect.metadata(VARIANTS, variants);
 
 /** What each validator means as JSON Schema. One that is missing here fails at boot, not in a client's hands. */
 const MEANINGS: Record<string, (constraints: readonly unknown[], member: Member) => Schema> = {

@@ -6,7 +6,7 @@ import { REQUEST_HEADERS, type HeaderName, type Parameter } from './headers.js';
 import type { Content, Schema } from './schema.js';
 
 // What a route promises, written at its handler. The OpenAPI document is made from this, from Nest's own decorators and
-// from those of class-validator: src/openapi/route.ts.
+// from those of class-validator: src/openapi/routes.ts.
 
 export interface Success extends Partial<Content> {
   status: number;

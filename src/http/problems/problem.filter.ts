@@ -69,11 +69,11 @@ export class ProblemFilter implements ExceptionFilter {
 const SAFE_METHODS = new Set(['GET', 'HEAD', 'OPTIONS']);
 
 /**
- * Whether a request may have taken effect although the connection was lost. What has a key is told by the engine, which
- * looks; here is the rest. Proof: test/guarantees/lost-write.spec.ts.
+ * Whether a request may have taken effect although the connection was lost. For a request with a key the engine reads
+ * the record and answers; this covers the others. Proof: test/guarantees/lost-write.spec.ts.
  */
 function mayHaveHappened(error: unknown, { method, headers, accountId }: Request): boolean {
-  // Else there was no connection to send anything by, the COMMIT included.
+  // Otherwise there was no connection to send anything on, not even a COMMIT.
   const sent = error instanceof QueryFailedError;
   const callerLookedUp = headers.authorization === undefined || accountId !== undefined;
   return sent && callerLookedUp && !SAFE_METHODS.has(method);

@@ -54,7 +54,7 @@ export class ProcessorWebhookController {
   }
 }
 
-/** What is refused is sent again, and shown to whoever looks at the endpoint there. */
+/** The processor sends a refused notification again, and shows the failure on its page of the endpoint. */
 function refuseUnlessIrrelevant(read: NoNotification): void {
   switch (read) {
     case 'no secret':

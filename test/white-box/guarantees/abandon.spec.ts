@@ -54,7 +54,7 @@ async function leaveOpen(key: string, mood: 'losing' | 'refusing'): Promise<stri
 }
 
 describe('a charge that never reached the processor before its deadline', () => {
-  test('is given up: 402 abandoned, a new key is allowed, and nothing was taken', async () => {
+  test('is abandoned: 402 abandoned, a new key is allowed, and nothing was taken', async () => {
     const { apiUrl, db, sandboxUrl } = service;
     const id = await leaveOpen('abandoned', 'refusing');
     await age(db, id, PAST_THE_DEADLINE);
@@ -245,7 +245,7 @@ describe('a ledger that is too long to read within one deadline', () => {
   });
 });
 
-describe('a process that dies while it gives up', () => {
+describe('a process that dies while it abandons a charge', () => {
   const MOMENTS = ['before the fence', 'after the fence', 'after the look'] as const;
   const ids = new Map<string, string>();
   beforeAll(async () => {
@@ -272,7 +272,7 @@ describe('a process that dies while it gives up', () => {
     expect((await ends).map(({ status }) => status)).toEqual(MOMENTS.map(() => 'rejected'));
   });
 
-  test.each(MOMENTS)('%s leaves a charge that any other gives up as well', async (moment) => {
+  test.each(MOMENTS)('%s leaves a charge that any other abandons as well', async (moment) => {
     const { apiUrl, db, sandboxUrl } = service;
     const id = ids.get(moment)!;
     await age(db, id, 15); // its lease, of ten seconds

@@ -195,7 +195,7 @@ test('a route without a registered operation is refused at boot', async () => {
 
 test.each([2_000, 0, NaN])('a lease of %d ms is refused at boot', async (leaseMs) => {
   await expect(start({ options: { leaseMs } })).rejects.toThrow(
-    `leaseMs is ${leaseMs}, but 2000 ms of a lease are kept for the database`,
+    `leaseMs is ${leaseMs}, but 2000 ms of each lease are reserved for the database`,
   );
 });
 

@@ -10,7 +10,7 @@ import { commandEnvironment } from '../../../src/local/running.js';
 import { localSettings } from '../../../src/local/settings.js';
 
 // Port 0 is any free port, so these tests need no particular one.
-const free = { PORT: '0', WORKER_PORT: '0', SANDBOX_PORT: '0' };
+const free = { PORT: '0', WORKER_PORT: '0', SANDBOX_PORT: '0', LAB_PORT: '0' };
 
 describe('a command without DATABASE_URL', () => {
   let dataDir: string;
@@ -88,7 +88,7 @@ describe('the settings of npm start', () => {
     expect((await localSettings(free)).urls.sandbox).toBeDefined();
   });
 
-  it.each(['PORT', 'WORKER_PORT', 'SANDBOX_PORT'])(
+  it.each(['PORT', 'WORKER_PORT', 'SANDBOX_PORT', 'LAB_PORT'])(
     'name the variable of a taken %s',
     async (name) => {
       const other = createServer().listen(0, '127.0.0.1');
@@ -119,6 +119,17 @@ describe('the settings of npm start', () => {
       lab: false,
       demoAccounts: false,
     });
+  });
+
+  it('have the lab’s own program and its journal with the sandbox, and nothing of them without the lab', async () => {
+    const { env, urls, labJournal } = await localSettings(free);
+    expect(env).toMatchObject({ LAB_URL: urls.lab, LAB_JOURNAL: labJournal });
+    expect(new URL(urls.lab ?? '').port).toBe(env.LAB_PORT);
+    for (const other of [{ LAB: '0' }, { STRIPE_SECRET_KEY: 'sk_test_x' }]) {
+      const without = await localSettings({ ...free, ...other });
+      expect([without.urls.lab, without.labJournal]).toEqual([undefined, undefined]);
+      expect(without.env).not.toHaveProperty('LAB_JOURNAL');
+    }
   });
 
   it('let the sandbox notify the API, with a secret that this start generates', async () => {

@@ -112,7 +112,7 @@ describe('a canceled payment', () => {
     expect(await eventTypesOf(service, paid.id)).toEqual(['charge.succeeded']);
   });
 
-  test('found in the ledger by giving up ends the charge as well, instead of leaving it pending for ever', async () => {
+  test('found in the ledger while a charge is abandoned ends the charge as well, instead of leaving it pending for ever', async () => {
     const pending = await leavePending(service, 'found canceled', 'losing');
     await cancelAtProcessor(pending);
     await forgetAtProcessor(service.db, pending.id);
@@ -220,16 +220,16 @@ describe('the cancel of our own fence', () => {
     expect(await parked(service, pending.id)).toEqual([]);
   });
 
-  test('changes nothing about a charge that was given up', async () => {
+  test('changes nothing about a charge that was abandoned', async () => {
     const { apiUrl, db } = service;
-    const pending = await leavePending(service, 'given up');
+    const pending = await leavePending(service, 'abandoned');
     await age(db, pending.id, PAST_THE_DEADLINE);
-    const reply = await charge(apiUrl, 'given up');
+    const reply = await charge(apiUrl, 'abandoned');
     expect(reply).toMatchObject({ status: 402, body: { failure_code: 'abandoned' } });
     const [cancel] = await eventsOf('payment_intent.canceled', { fence: pending.id });
     await tell(apiUrl, cancel!);
     expect(await statesOf(service, cancel!.id)).toEqual([]);
-    expect((await charge(apiUrl, 'given up')).text).toBe(reply.text);
+    expect((await charge(apiUrl, 'abandoned')).text).toBe(reply.text);
   });
 });
 

@@ -1,22 +1,22 @@
 import { Body, Controller, Get, Header, Post, Req } from '@nestjs/common';
 import type { Request } from 'express';
-import { Accounts } from '../accounts/accounts.js';
-import { bearerToken } from '../accounts/auth.guard.js';
-import { CreateCharge } from '../charges/charge.dto.js';
-import { Database } from '../database/database.js';
-import { Answers, Describe, Problems, Tagged } from '../http/description/route.js';
-import { Problem } from '../http/problems/problem.js';
-import { Public } from '../http/public.js';
-import { Processor } from '../processor/processor.js';
+import { Accounts } from '../../accounts/accounts.js';
+import { bearerToken } from '../../accounts/auth.guard.js';
+import { CreateCharge } from '../../charges/charge.dto.js';
+import { Database } from '../../database/database.js';
+import { Answers, Describe, Problems, Tagged } from '../../http/description/route.js';
+import { Problem } from '../../http/problems/problem.js';
+import { Public } from '../../http/public.js';
+import { Processor } from '../../processor/processor.js';
 import { LEDGER, NAIVE_CHARGE } from './lab.schema.js';
 import { NaiveCharges } from './naive-charges.js';
-import { UNAUTHORIZED } from '../accounts/account.problems.js';
+import { UNAUTHORIZED } from '../../accounts/account.problems.js';
 import {
   PROCESSOR_OUTCOME_UNKNOWN,
   PROCESSOR_UNAVAILABLE,
-} from '../processor/processor.problems.js';
-import { CARD_DECLINED, CHARGE_FAILED } from '../charges/charge.problems.js';
-import { DATABASE_UNAVAILABLE, NOT_FOUND } from '../idempotency/problem-types.js';
+} from '../../processor/processor.problems.js';
+import { CARD_DECLINED, CHARGE_FAILED } from '../../charges/charge.problems.js';
+import { DATABASE_UNAVAILABLE, NOT_FOUND } from '../../idempotency/problem-types.js';
 
 interface Count {
   count: number;

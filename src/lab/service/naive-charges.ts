@@ -1,19 +1,19 @@
 import { randomUUID } from 'node:crypto';
 import { Injectable } from '@nestjs/common';
-import type { CreateCharge } from '../charges/charge.dto.js';
-import { cardDeclined } from '../charges/charge.problems.js';
-import { refuseUnlessPayable } from '../orders/order.problems.js';
-import { findOrder } from '../orders/order.queries.js';
-import { Database } from '../database/database.js';
-import { objectNotFound, Problem } from '../http/problems/problem.js';
-import { randomId } from '../http/request-id.js';
-import { Processor } from '../processor/processor.js';
-import { CHARGE_FAILED } from '../charges/charge.problems.js';
-import { INTERNAL_ERROR } from '../http/problems/http.problems.js';
+import type { CreateCharge } from '../../charges/charge.dto.js';
+import { cardDeclined } from '../../charges/charge.problems.js';
+import { refuseUnlessPayable } from '../../orders/order.problems.js';
+import { findOrder } from '../../orders/order.queries.js';
+import { Database } from '../../database/database.js';
+import { objectNotFound, Problem } from '../../http/problems/problem.js';
+import { randomId } from '../../http/request-id.js';
+import { Processor } from '../../processor/processor.js';
+import { CHARGE_FAILED } from '../../charges/charge.problems.js';
+import { INTERNAL_ERROR } from '../../http/problems/http.problems.js';
 import {
   PROCESSOR_OUTCOME_UNKNOWN,
   PROCESSOR_UNAVAILABLE,
-} from '../processor/processor.problems.js';
+} from '../../processor/processor.problems.js';
 
 /**
  * THE BUG, ON PURPOSE. What most tutorials show: call the processor, then insert the row. No key, no unique

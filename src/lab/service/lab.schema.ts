@@ -1,5 +1,5 @@
-import * as schema from '../http/description/schema.js';
-import { amountSchema, currencySchema } from '../money/amounts.js';
+import * as schema from '../../http/description/schema.js';
+import { amountSchema, currencySchema } from '../../money/amounts.js';
 import type { NaiveCharges } from './naive-charges.js';
 
 const { count, exactly } = schema;

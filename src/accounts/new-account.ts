@@ -1,0 +1,34 @@
+import { createHash, randomBytes } from 'node:crypto';
+import type { Queryable } from '../database/database.js';
+import { randomId } from '../http/request-id.js';
+
+/** API keys are random and long, so that one round of SHA-256 keeps them as well as a slow hash would. */
+export function hashApiKey(apiKey: string): Buffer {
+  return createHash('sha256').update(apiKey).digest();
+}
+
+/** Account ids are random: a wiped installation never meets the names that it once gave to a processor. */
+export async function createAccount(
+  db: Queryable,
+  name: string,
+  id = randomId('acct'),
+): Promise<string> {
+  await db.query(`INSERT INTO accounts (id, name) VALUES ($1, $2)`, [id, name]);
+  return id;
+}
+
+/**
+ * Adds a key to an account; only its hash is kept.
+ * @returns the key, to be shown once.
+ */
+export async function addApiKey(
+  db: Queryable,
+  accountId: string,
+  apiKey = `sk_test_${randomBytes(24).toString('base64url')}`,
+): Promise<string> {
+  await db.query(`INSERT INTO api_keys (key_hash, account_id) VALUES ($1, $2)`, [
+    hashApiKey(apiKey),
+    accountId,
+  ]);
+  return apiKey;
+}

@@ -1,0 +1,241 @@
+import type { Api, Changes } from '../check/api.js';
+import type { Purchase } from '../check/purchase.js';
+import { cases, draft, rfc, STRIPE } from '../check/case.js';
+import { Skipped } from '../check/verdict.js';
+import {
+  expect,
+  expectRefused,
+  expectSameBytes,
+  expectSameStatus,
+  isSuccess,
+} from '../check/expect.js';
+import { atPath, encode } from '../profile/body.js';
+import { headerOf, type Answer } from '../wire/answer.js';
+import { NOT_MADE, PAYS_TWICE, SUPPORT } from './costs.js';
+import { HOSTILE_BODIES } from './hostile.js';
+
+export const ERROR_CASES = cases('errors', {
+  invalid: {
+    level: 'must',
+    source: STRIPE,
+    title: 'An invalid body is refused and makes nothing',
+    costs: 'The client corrects it, sends it again, and pays twice.',
+    async run(api) {
+      const { purchase, body } = invalid(api);
+      expectRefused(await api.send(purchase, { body }), 'an invalid body');
+      await api.expectMade([purchase, 0]);
+    },
+  },
+  'invalid-again': {
+    level: 'should',
+    source: draft('2.7'),
+    title: 'The same invalid body again gets the same status',
+    costs: SUPPORT,
+    async run(api) {
+      const { purchase, body } = invalid(api);
+      const first = await api.send(purchase, { body });
+      expectSameStatus(first, await api.send(purchase, { body }));
+    },
+  },
+  'invalid-key': {
+    level: 'choice',
+    source: STRIPE,
+    title: 'After an invalid body the key is unused, or used up, as promised',
+    costs: NOT_MADE,
+    async run(api) {
+      const { purchase, body } = invalid(api);
+      await api.send(purchase, { body });
+      const answer = await api.send(purchase);
+      const stores = api.profile.promises.storesValidationErrors;
+      const what = `the corrected body under the same key is answered ${answer.status}`;
+      expect(isSuccess(answer) !== stores, what);
+      await api.expectMade([purchase, stores ? 0 : 1]);
+    },
+  },
+  malformed: {
+    level: 'must',
+    source: rfc(8259, '9'),
+    title: 'A body that breaks off is refused and makes nothing',
+    costs: 'The client cannot know which half was done.',
+    async run(api) {
+      const purchase = api.purchase();
+      expectRefused(await api.send(purchase, malformed(api, purchase)), 'half a body');
+      await api.expectMade([purchase, 0]);
+    },
+  },
+  'malformed-key': {
+    level: 'should',
+    source: STRIPE,
+    title: 'A body that breaks off does not use up the key',
+    costs: NOT_MADE,
+    async run(api) {
+      const purchase = api.purchase();
+      await api.send(purchase, malformed(api, purchase));
+      await api.make(purchase);
+      await api.expectMade([purchase, 1]);
+    },
+  },
+  'content-type': {
+    level: 'should',
+    source: rfc(9110, '15.5.16'),
+    title: 'A wrong content type is refused and makes nothing',
+    costs: 'What the server reads is not what the client meant.',
+    async run(api) {
+      const purchase = api.purchase();
+      const answer = await api.send(purchase, { contentType: 'application/xml' });
+      expectRefused(answer, 'a wrong content type');
+      await api.expectMade([purchase, 0]);
+    },
+  },
+  'content-type-key': {
+    level: 'should',
+    source: STRIPE,
+    title: 'A wrong content type does not use up the key',
+    costs: NOT_MADE,
+    async run(api) {
+      const purchase = api.purchase();
+      await api.send(purchase, { contentType: 'application/xml' });
+      await api.make(purchase);
+      await api.expectMade([purchase, 1]);
+    },
+  },
+  'unknown-route-key': {
+    level: 'should',
+    source: rfc(9110, '15.5.5'),
+    title: 'A request to an unknown path does not use up the key',
+    costs: NOT_MADE,
+    async run(api) {
+      const purchase = api.purchase();
+      const path = `/no-such-path-${purchase.reference}`;
+      expectRefused(await api.send(purchase, { path }), 'an unknown path');
+      await api.make(purchase);
+      await api.expectMade([purchase, 1]);
+    },
+  },
+  'no-server-error': {
+    level: 'should',
+    source: rfc(9110, '15.6'),
+    title: 'Hostile bodies are refused with 4xx, never 5xx',
+    costs: 'A 5xx says "try again": clients repeat what can never succeed.',
+    async run(api) {
+      api.needsJson();
+      for (const [what, body] of HOSTILE_BODIES)
+        expectRefused(await api.send(api.purchase(), { body, note: what }), what);
+    },
+  },
+  'declined-once': {
+    level: 'must',
+    source: draft('2.6'),
+    title: 'A decline, sent three times, makes one object at most and stays a decline',
+    costs: PAYS_TWICE,
+    async run(api) {
+      const purchase = declined(api);
+      for (let i = 0; i < 3; i += 1)
+        expectRefused(await api.send(purchase), 'what is to be declined');
+      await api.expectMade([purchase, { min: 0, max: 1 }]);
+    },
+  },
+  'declined-replayed': {
+    level: 'choice',
+    source: STRIPE,
+    title: 'A decline is replayed, if that is promised',
+    costs: 'The customer is asked by the bank again, or sees another reason.',
+    async run(api) {
+      const purchase = declined(api);
+      if (!api.profile.promises.storesDeclines) throw new Skipped('declines are not stored');
+      const first = await api.send(purchase);
+      const replay = await api.send(purchase);
+      expectSameStatus(first, replay);
+      expectSameBytes(first, replay);
+    },
+  },
+  'declined-key': {
+    level: 'choice',
+    source: STRIPE,
+    title: 'After a decline the key is used up, or free for another card, as promised',
+    costs: 'The customer takes another card, and the purchase is never made.',
+    async run(api) {
+      const purchase = declined(api);
+      await api.send(purchase);
+      const answer = await api.send(purchase, { body: undeclined(api, purchase) });
+      const stores = api.profile.promises.storesDeclines;
+      expect(isSuccess(answer) !== stores, `another card is answered ${answer.status}`);
+    },
+  },
+  'declined-new-key': {
+    level: 'should',
+    source: STRIPE,
+    title: 'After a decline another card under a new key succeeds',
+    costs: NOT_MADE,
+    async run(api) {
+      const purchase = declined(api);
+      await api.send(purchase);
+      await api.make(purchase, { key: api.key(), body: undeclined(api, purchase) });
+    },
+  },
+  'problem-missing-key': {
+    level: 'choice',
+    source: rfc(9457, '3'),
+    title: 'The refusal of a missing key is a problem document, if that is promised',
+    costs: SUPPORT,
+    async run(api) {
+      if (api.profile.promises.onMissingKey === 'accept')
+        throw new Skipped('the API accepts requests without a key');
+      expectProblem(api, await api.send(api.purchase(), { key: null }));
+    },
+  },
+  'problem-invalid': {
+    level: 'choice',
+    source: rfc(9457, '3'),
+    title: 'The refusal of an invalid body is a problem document, if that is promised',
+    costs: SUPPORT,
+    async run(api) {
+      const { purchase, body } = invalid(api);
+      expectProblem(api, await api.send(purchase, { body }));
+    },
+  },
+  'problem-mismatch': {
+    level: 'choice',
+    source: rfc(9457, '3'),
+    title: 'The refusal of another body is a problem document, if that is promised',
+    costs: SUPPORT,
+    async run(api) {
+      const purchase = api.purchase();
+      await api.make(purchase);
+      const body = api.changed(purchase, api.profile.create.changes.value);
+      expectProblem(api, await api.send(purchase, { body }));
+    },
+  },
+});
+
+function invalid(api: Api) {
+  const patch = api.needs(api.profile.create.invalid, 'create.invalid');
+  const purchase = api.purchase();
+  return { purchase, body: api.changed(purchase, patch) };
+}
+
+function declined(api: Api): Purchase {
+  const patch = api.needs(api.profile.create.declined, 'create.declined');
+  return api.purchase(api.account, patch);
+}
+
+/** The ordinary body with the reference of that purchase. */
+function undeclined(api: Api, { reference }: Purchase) {
+  const { body, reference: other } = api.purchase();
+  return JSON.parse(JSON.stringify(body).replaceAll(other, reference)) as typeof body;
+}
+
+function malformed(api: Api, { body }: Purchase): Changes {
+  api.needsJson();
+  return { body: encode(body, 'json').slice(0, -1), note: 'without the last brace' };
+}
+
+function expectProblem(api: Api, answer: Answer): void {
+  if (api.profile.promises.errorFormat !== 'problem+json')
+    throw new Skipped('the API promises no problem documents');
+  const type = headerOf(answer, 'content-type') ?? 'no content type';
+  expect(type.startsWith('application/problem+json'), `the error is ${type}`);
+  const status = atPath(answer.body, '$.status');
+  const what = `the member status is ${String(status)} in an answer ${answer.status}`;
+  expect(status === undefined || status === answer.status, what);
+}

@@ -1,0 +1,25 @@
+import type { Api } from '../check/api.js';
+import { expectOwnObjects, isSuccess } from '../check/expect.js';
+import type { Answer } from '../wire/answer.js';
+
+/**
+ * The same body under each key: each is refused, or made by itself. With bodies that differ, an API that takes two keys
+ * for one would refuse the second for its body, and look right.
+ */
+export async function neverOne(api: Api, keys: string[]): Promise<void> {
+  const purchase = api.purchase();
+  const answers: Answer[] = [];
+  for (const key of keys) answers.push(await api.send(purchase, { key }));
+  const successes = answers.filter(isSuccess);
+  await api.expectMade([purchase, successes.length]);
+  expectOwnObjects(api, successes);
+}
+
+/** The same body under each key: each is made, by itself. */
+export async function ownObjects(api: Api, keys: string[]): Promise<void> {
+  const purchase = api.purchase();
+  const answers: Answer[] = [];
+  for (const key of keys) answers.push(await api.make(purchase, { key }));
+  await api.expectMade([purchase, keys.length]);
+  expectOwnObjects(api, answers);
+}

@@ -1,0 +1,29 @@
+import type { Exchange } from '../check/exchange.js';
+
+/** The request as a shell command. Masked headers become variables, which the reader sets. */
+export function curlOf(url: string, exchange: Exchange): string {
+  const { method, path, headers, body } = exchange;
+  const parts = [`curl -sS -i -X ${method} ${quoted(url.replace(/\/$/, '') + path)}`];
+  for (const [name, value] of headers) {
+    if (name === 'User-Agent' || name === 'Accept') continue;
+    parts.push(
+      value === '•••' ? `-H "${name}: $${variableOf(name)}"` : `-H ${quoted(header(name, value))}`,
+    );
+  }
+  if (body !== undefined) parts.push(`--data-binary ${quoted(body)}`);
+  return parts.join(' \\\n  ');
+}
+
+/** The environment variable that stands for a masked header. */
+export function variableOf(name: string): string {
+  return name.toUpperCase().replaceAll(/\W/g, '_');
+}
+
+/** curl drops `Name:`; a semicolon sends it empty. */
+function header(name: string, value: string): string {
+  return value.trim() === '' ? `${name};` : `${name}: ${value}`;
+}
+
+function quoted(text: string): string {
+  return `'${text.replaceAll("'", `'\\''`)}'`;
+}

@@ -1,0 +1,68 @@
+// What every design of the gallery is written against. A design is one file: its tables, its idea, and one function.
+
+/** A `POST /charges`, read and valid. */
+export interface Purchase {
+  account: string;
+  key: string;
+  /** The body as it was sent. */
+  text: string;
+  amount: number;
+  currency: string;
+  payment_method: string;
+}
+
+/** What the client gets. */
+export interface Reply {
+  status: number;
+  body: string;
+  /** Runs when the response has left. Only one design wants that. */
+  afterwards?: () => Promise<void>;
+}
+
+/** How the processor answered. A timeout, a reset and a 5xx are a `ProcessorSilent`. */
+export type Payment = { id: string; declined?: never } | { id: string; declined: string };
+
+/** Nobody knows whether the processor charged. */
+export class ProcessorSilent extends Error {}
+
+export interface Queries {
+  query<Row = Record<string, string>>(sql: string, values?: unknown[]): Promise<Row[]>;
+}
+
+/** What a design may use: a database of its own, and the processor. */
+export interface World {
+  db: Queries & { transaction<Result>(work: (tx: Queries) => Promise<Result>): Promise<Result> };
+  /**
+   * Takes the money.
+   * @param processorKey the processor answers a repeat under this key with its first answer, for 24 hours.
+   * @throws ProcessorSilent
+   */
+  pay: (processorKey: string, purchase: Purchase) => Promise<Payment>;
+}
+
+export interface Design {
+  title: string;
+  /** As its author would describe it. */
+  idea: string;
+  /** The kind of incident that it stands for. */
+  incident: string;
+  /** One statement each. */
+  tables: string[];
+  charge(purchase: Purchase, world: World): Promise<Reply>;
+}
+
+/** The answer to a payment. */
+export function replyTo({ id, declined }: Payment, { amount }: Purchase): Reply {
+  return declined
+    ? { status: 402, body: JSON.stringify({ code: 'card_declined', decline_code: declined }) }
+    : { status: 201, body: JSON.stringify({ status: 'succeeded', amount, payment: id }) };
+}
+
+/** Another request has the key, and has not ended. */
+export const IN_PROGRESS: Reply = {
+  status: 409,
+  body: JSON.stringify({ code: 'request_in_progress' }),
+};
+
+/** The key was used for something else. */
+export const REUSED: Reply = { status: 422, body: JSON.stringify({ code: 'key_reused' }) };

@@ -1,0 +1,226 @@
+import { randomBytes, randomUUID } from 'node:crypto';
+import { request } from 'node:http';
+import { text } from 'node:stream/consumers';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Knowledge, Run, RunEvent } from '../run.js';
+import type { HostEvent } from './host.messages.js';
+import type { Hosts } from './hosts.js';
+
+/** What the client got for a request; without a status it knows nothing. */
+export interface Outcome {
+  status: number;
+  body: string;
+}
+const UNKNOWN: Outcome = { status: 0, body: '' };
+
+export interface Sending {
+  body: string;
+  account?: string;
+  /** Another purchase has another key. */
+  purchase?: number;
+  fault?: string;
+}
+
+export interface Ledger {
+  /** Payments that succeeded. */
+  succeeded: number;
+  /** All, with those that were declined. */
+  attempts: number;
+  succeededBy: (account: string) => number;
+}
+
+/** For how long the client of a purchase goes on trying. Longer than every lease in the gallery. */
+const PATIENCE_MS = 14_000;
+const RETRY_PAUSE_MS = 500;
+/** Longer than the processor's timeout. */
+const REQUEST_TIMEOUT_MS = 8_000;
+/** Time for a duplicate to reach the lock of the first one. */
+const LOCK_WAIT_MS = 1_500;
+
+/** One cell: a client with one key, a design, and what happens between them. */
+export class Experiment {
+  readonly run = randomBytes(6).toString('hex');
+  private readonly key = randomUUID();
+  private readonly beganAt = Date.now();
+  private readonly events: HostEvent[] = [];
+  private readonly knowledge: Knowledge[] = [];
+  private attempts = 0;
+
+  constructor(
+    private readonly design: string,
+    private readonly hosts: Hosts,
+  ) {}
+
+  /** Sends the purchase once. */
+  async send(sending: Sending): Promise<Outcome> {
+    return this.sendTo(this.hosts.portOf('steady'), sending);
+  }
+
+  /** Sends it, with pauses, until there is a final answer or the client's patience ends. */
+  async retry(sending: Sending): Promise<Outcome> {
+    const end = Date.now() + PATIENCE_MS;
+    for (;;) {
+      if (this.attempts > 0) await delay(RETRY_PAUSE_MS);
+      const outcome = await this.send(sending);
+      if (this.isFinal(outcome) || Date.now() > end) return outcome;
+    }
+  }
+
+  /** A success, a decline or a refusal: a client has nothing left to try. */
+  isFinal({ status }: Outcome): boolean {
+    return status > 0 && status < 500 && status !== 409;
+  }
+
+  /** Sends it twice. Both are under way before either calls the processor, unless the design forbids it. */
+  async sendTwice(sending: Sending): Promise<void> {
+    const host = this.hosts.named('steady');
+    const held = { ...sending, fault: 'hold-before-call' };
+    const both = [this.send(held), this.send(held)];
+    const ids = [1, 2].map((attempt) => `${this.run}.${attempt}`);
+    const there = ids.map((id, i) => this.hosts.untilHeld(id, both[i]!));
+    // One that waits for the other's lock never gets there.
+    await Promise.race([Promise.all(there), delay(LOCK_WAIT_MS)]);
+    const release = () => ids.forEach((id) => this.hosts.release(host, id));
+    release();
+    await Promise.race(both);
+    release(); // the second one, if it has the lock now
+    await Promise.all(both);
+  }
+
+  /** Sends it to a process that dies at that point. */
+  async sendAndKill(point: 'before-call' | 'after-call', { body }: Sending): Promise<void> {
+    const host = this.hosts.named(point);
+    const sent = this.sendTo(host.port, { body, fault: `hold-${point}` });
+    await this.hosts.untilHeld(`${this.run}.1`, sent);
+    await this.hosts.together(host, 'SIGKILL');
+    this.note({ kind: 'killed', from: 'api', to: 'api', text: `killed ${point}`, pid: host.pid });
+    await sent;
+  }
+
+  /** Sends it to a process that falls asleep there. @returns what wakes it up, and waits until it has ended. */
+  async sendAndFreeze(point: 'before-call', { body }: Sending): Promise<() => Promise<void>> {
+    const host = this.hosts.named('sleeper');
+    const sent = this.sendTo(host.port, { body, fault: `hold-${point}` }, 60_000);
+    const id = `${this.run}.1`;
+    await this.hosts.untilHeld(id, sent);
+    await this.hosts.together(host, 'SIGSTOP');
+    this.note({ kind: 'frozen', from: 'api', to: 'api', text: 'asleep', pid: host.pid });
+    return async () => {
+      await this.hosts.wakeTogether(host, id);
+      this.note({ kind: 'resumed', from: 'api', to: 'api', text: 'awake', pid: host.pid });
+      await sent;
+    };
+  }
+
+  /** Sends so many purchases that wait at the processor. @returns whether a read is answered meanwhile. */
+  async isServedDuring(count: number, { body }: Sending): Promise<boolean> {
+    const host = this.hosts.named('slow');
+    const charges = Array.from({ length: count }, (_, purchase) => {
+      const id = `${this.run}.${this.attempts + 1}`;
+      const sent = this.sendTo(host.port, { body, purchase, fault: 'hold-before-call' }, 60_000);
+      return { id, sent, held: this.hosts.untilHeld(id, sent) };
+    });
+    await Promise.all(charges.map(({ held }) => held));
+    const { status } = await exchange({
+      ...{ port: host.port, path: `/designs/${this.design}/count` },
+      ...{ method: 'GET', timeoutMs: REQUEST_TIMEOUT_MS },
+    });
+    // One by one: on a busy machine ten calls at once take longer than their timeout.
+    for (const { id, sent } of charges) {
+      this.hosts.release(host, id);
+      await sent;
+    }
+    return status === 200;
+  }
+
+  async ledger(): Promise<Ledger> {
+    const payments = await this.hosts.paymentsOf(this.run);
+    const succeeded = payments.filter(({ status }) => status === 'succeeded');
+    return {
+      succeeded: succeeded.length,
+      attempts: payments.length,
+      succeededBy: (account) =>
+        succeeded.filter(({ metadata }) => metadata.account === account).length,
+    };
+  }
+
+  private async sendTo(
+    port: number,
+    { body, account = 'first', purchase = 0, fault = '' }: Sending,
+    timeoutMs = REQUEST_TIMEOUT_MS,
+  ): Promise<Outcome> {
+    const attempt = ++this.attempts;
+    const path = `/designs/${this.design}/charges`;
+    const headers = {
+      'Content-Type': 'application/json',
+      Authorization: `Bearer ${account}`,
+      'Idempotency-Key': `${this.key}-${purchase}`,
+      'Lab-Run': `${this.run}.${attempt}`,
+      ...(fault && { 'Lab-Fault': fault }),
+    };
+    const bytes = [`POST ${path}`, ...lines(headers), '', body].join('\n');
+    this.note({
+      kind: 'request',
+      from: 'client',
+      to: 'api',
+      text: 'POST',
+      attempt,
+      detail: { bytes },
+    });
+    const outcome = await exchange({ port, path, method: 'POST', headers, body, timeoutMs });
+    this.knowledge.push({
+      ...{ atMs: Date.now() - this.beganAt, track: 'keyed', attempt },
+      state: !outcome.status ? 'unknown' : outcome.status < 300 ? 'ok' : 'failed',
+      text: outcome.status ? String(outcome.status) : 'no answer',
+    });
+    return outcome;
+  }
+
+  private note(event: Omit<HostEvent, 'run' | 'attempt' | 'at'> & { attempt?: number }): void {
+    this.events.push({ run: this.run, attempt: this.attempts, at: Date.now(), ...event });
+  }
+
+  /** What happened, for the diagram. */
+  asRun(title: string, verdict: Run['verdict'], journal: readonly HostEvent[]): Run {
+    const events = [...this.events, ...journal.filter(({ run }) => run === this.run)]
+      .sort((one, other) => one.at - other.at)
+      .map(({ at, run: _, ...event }, i): RunEvent => {
+        return { ...event, seq: i + 1, atMs: at - this.beganAt, track: 'keyed' };
+      });
+    return {
+      ...{ id: this.run, scenario: 'gallery', title, parameters: { design: this.design } },
+      ...{ startedAt: new Date(this.beganAt).toISOString(), state: 'ended', events, rows: [] },
+      ...{ knowledge: this.knowledge, verdict },
+    };
+  }
+}
+
+const lines = (headers: Record<string, string>) =>
+  Object.entries(headers).map(([name, value]) => `${name}: ${value}`);
+
+interface Exchange {
+  port: number;
+  path: string;
+  method: string;
+  headers?: Record<string, string>;
+  body?: string;
+  timeoutMs: number;
+}
+
+/** One request on a connection of its own, sent once. */
+function exchange({ port, path, method, headers, body, timeoutMs }: Exchange): Promise<Outcome> {
+  return new Promise((done) => {
+    const sent = request(
+      { host: '127.0.0.1', port, path, method, headers, agent: false },
+      (response) => {
+        text(response).then(
+          (answer) => done({ status: response.statusCode ?? 0, body: answer }),
+          () => done(UNKNOWN),
+        );
+      },
+    );
+    const timer = setTimeout(() => sent.destroy(), timeoutMs);
+    sent.on('error', () => done(UNKNOWN)).on('close', () => clearTimeout(timer));
+    sent.end(body);
+  });
+}

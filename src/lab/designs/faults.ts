@@ -1,0 +1,191 @@
+import type { CellVerdict, FaultInfo } from '../run.js';
+import type { Experiment, Outcome } from './experiment.js';
+
+// The faults. Each is a client's story; the verdict comes from the processor's ledger and from the client's last answer.
+
+export interface Judged {
+  verdict: CellVerdict;
+  because: string;
+}
+
+export interface Fault extends FaultInfo {
+  /** What the client does, and what happens to it. @returns how it ended, once the ledger is read. */
+  happen(experiment: Experiment): Promise<Judged>;
+}
+
+const AMOUNT = 1999;
+const purchase = (payment_method = 'pm_card_visa', amount = AMOUNT) =>
+  JSON.stringify({ amount, currency: 'usd', payment_method });
+
+/** The verdict of most faults: one purchase, so one payment, and a client that knows. */
+async function oneWanted(experiment: Experiment, last: Outcome): Promise<Judged> {
+  const { succeeded } = await experiment.ledger();
+  if (succeeded > 1) {
+    return { verdict: 'charged twice', because: `The customer paid ${succeeded} times.` };
+  }
+  if (!experiment.isFinal(last)) {
+    const money = succeeded === 1 ? 'The money is taken' : 'Nothing is taken';
+    return { verdict: 'stuck', because: `${money}, and no retry gets an answer.` };
+  }
+  if (last.status < 300 && succeeded === 0) {
+    return {
+      verdict: 'never charged',
+      because: 'The answer says “succeeded”; no money was taken.',
+    };
+  }
+  if (last.status >= 300 && succeeded === 1) {
+    const because = `The money is taken, and the answer is ${last.status}.`;
+    return { verdict: 'wrong answer', because };
+  }
+  if (last.status >= 300) {
+    return { verdict: 'refused', because: `The answer is ${last.status}, and nothing is taken.` };
+  }
+  return { verdict: 'charged once', because: 'One payment, and the client knows.' };
+}
+
+const ONCE = 'charged once' as const;
+
+export const FAULTS: readonly Fault[] = [
+  {
+    id: 'lost-answer',
+    title: 'Lost answer',
+    story: 'The charge succeeds, the response is lost, the client retries.',
+    expected: ONCE,
+    async happen(experiment) {
+      await experiment.send({ body: purchase(), fault: 'lose-response' });
+      return oneWanted(experiment, await experiment.retry({ body: purchase() }));
+    },
+  },
+  {
+    id: 'double-click',
+    title: 'Double click',
+    story: 'The same request arrives twice at the same time.',
+    expected: ONCE,
+    async happen(experiment) {
+      await experiment.sendTwice({ body: purchase() });
+      return oneWanted(experiment, await experiment.retry({ body: purchase() }));
+    },
+  },
+  {
+    id: 'kill-before-call',
+    title: 'Kill before the call',
+    story: 'The process dies just before it calls the processor; the client retries.',
+    expected: ONCE,
+    async happen(experiment) {
+      await experiment.sendAndKill('before-call', { body: purchase() });
+      return oneWanted(experiment, await experiment.retry({ body: purchase() }));
+    },
+  },
+  {
+    id: 'kill-after-call',
+    title: 'Kill after the call',
+    story: 'The process dies just after the processor has charged; the client retries.',
+    expected: ONCE,
+    async happen(experiment) {
+      await experiment.sendAndKill('after-call', { body: purchase() });
+      return oneWanted(experiment, await experiment.retry({ body: purchase() }));
+    },
+  },
+  {
+    id: 'frozen',
+    title: 'Frozen past the lease',
+    story: 'The process sleeps before the call, another one takes over, and then it wakes up.',
+    expected: ONCE,
+    async happen(experiment) {
+      const wake = await experiment.sendAndFreeze('before-call', { body: purchase() });
+      const last = await experiment.retry({ body: purchase() });
+      await wake();
+      return oneWanted(experiment, last);
+    },
+  },
+  {
+    id: 'processor-timeout',
+    title: 'Timeout at the processor',
+    story: 'The processor charges, and never answers; the client retries.',
+    expected: ONCE,
+    async happen(experiment) {
+      const body = purchase('pm_lab_timeout');
+      await experiment.send({ body });
+      return oneWanted(experiment, await experiment.retry({ body }));
+    },
+  },
+  {
+    id: 'another-amount',
+    title: 'Another amount',
+    story: 'The same key comes back with another amount.',
+    expected: 'refused',
+    async happen(experiment) {
+      await experiment.retry({ body: purchase() });
+      const last = await experiment.retry({ body: purchase('pm_card_visa', AMOUNT + 1000) });
+      const { succeeded } = await experiment.ledger();
+      if (succeeded > 1) return oneWanted(experiment, last);
+      if (experiment.isFinal(last) && last.status === 422) {
+        return { verdict: 'refused', because: 'The answer is 422, and one payment is made.' };
+      }
+      const because = 'The answer to another amount is that of the first one.';
+      return { verdict: 'wrong answer', because };
+    },
+  },
+  {
+    id: 'reordered',
+    title: 'Members reordered',
+    story: 'The response is lost. The retry has the same members in another order.',
+    expected: ONCE,
+    async happen(experiment) {
+      await experiment.send({ body: purchase(), fault: 'lose-response' });
+      const { amount, ...rest } = JSON.parse(purchase()) as Record<string, unknown>;
+      const body = JSON.stringify({ ...rest, amount }, undefined, 1);
+      return oneWanted(experiment, await experiment.retry({ body }));
+    },
+  },
+  {
+    id: 'declined',
+    title: 'Declined, then retried',
+    story: 'The card is declined, the response is lost, the client retries.',
+    expected: 'refused',
+    async happen(experiment) {
+      const body = purchase('pm_card_visa_chargeDeclined');
+      await experiment.send({ body, fault: 'lose-response' });
+      const last = await experiment.retry({ body });
+      const { succeeded, attempts } = await experiment.ledger();
+      if (!experiment.isFinal(last) || succeeded > 0) return oneWanted(experiment, last);
+      if (attempts > 1) {
+        const because = `The bank was asked ${attempts} times for one purchase.`;
+        return { verdict: 'wrong answer', because };
+      }
+      if (last.status === 402) return { verdict: 'refused', because: 'The decline is replayed.' };
+      return oneWanted(experiment, last);
+    },
+  },
+  {
+    id: 'another-account',
+    title: 'Another account’s key',
+    story: 'Two accounts use the same key for a purchase of their own.',
+    expected: ONCE,
+    async happen(experiment) {
+      await experiment.retry({ body: purchase() });
+      const last = await experiment.retry({ body: purchase(), account: 'second' });
+      const { succeeded, succeededBy } = await experiment.ledger();
+      if (experiment.isFinal(last) && succeededBy('second') === 0) {
+        return { verdict: 'wrong answer', because: 'One account reads the other one’s payment.' };
+      }
+      if (succeeded === 2) return { verdict: ONCE, because: 'One payment for each account.' };
+      return oneWanted(experiment, last);
+    },
+  },
+  {
+    id: 'slow-processor',
+    title: 'Ten slow calls, pool of ten',
+    story: 'Ten charges wait at a slow processor; meanwhile the shop reads one row.',
+    expected: ONCE,
+    async happen(experiment) {
+      const isServed = await experiment.isServedDuring(10, { body: purchase() });
+      const { succeeded } = await experiment.ledger();
+      if (!isServed) {
+        return { verdict: 'stuck', because: 'No connection is free: the whole service waits.' };
+      }
+      if (succeeded === 10) return { verdict: ONCE, because: 'The service answers meanwhile.' };
+      return { verdict: 'wrong answer', because: `${succeeded} payments for 10 purchases.` };
+    },
+  },
+];

@@ -1,0 +1,22 @@
+import type { RunEvent } from '../run.js';
+
+/** The argument of a host, as JSON. */
+export interface HostOptions {
+  databaseUrl: string;
+  sandboxPort: number;
+  /** Connections of each design. */
+  poolSize: number;
+  /** A file, to which it appends a line for each step. */
+  journal: string;
+}
+
+/** A host listens, or a request waits where it was asked to: `run.attempt`. */
+export type HostMessage = { port: number } | { held: string };
+
+/** A line of the journal. */
+export interface HostEvent extends Omit<RunEvent, 'seq' | 'atMs' | 'track'> {
+  run: string;
+  attempt: number;
+  /** Milliseconds since 1970. */
+  at: number;
+}

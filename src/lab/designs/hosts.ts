@@ -1,0 +1,237 @@
+import { type ChildProcess, fork } from 'node:child_process';
+import { EventEmitter, once } from 'node:events';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import pg from 'pg';
+import { freePort } from '../../local/ports.js';
+import { GALLERY, schemaOf } from './gallery.js';
+import type { HostEvent, HostMessage, HostOptions } from './host.messages.js';
+import { Meeting } from './meeting.js';
+
+/** `…/src/`, in a bundle and in a single module. */
+const SRC = import.meta.url.slice(0, import.meta.url.lastIndexOf('/src/') + '/src/'.length);
+const PARTS = { host: 'lab/designs/host.js', sandbox: 'sandbox/main.js' };
+
+export interface Host {
+  port: number;
+  pid: number;
+  process: ChildProcess;
+}
+
+interface Payment {
+  status: string;
+  metadata: Record<string, string>;
+}
+
+/**
+ * The processes of one matrix: hosts that serve all designs, and a processor and a database of their own, so that no
+ * other ledger has any of it. One kill serves all designs: their requests wait at the point, and the process dies.
+ */
+export class Hosts {
+  private readonly running = new Set<ChildProcess>();
+  private readonly folder = mkdtempSync(join(tmpdir(), 'charge-once-gallery-'));
+  private readonly journalFile = join(this.folder, 'journal.jsonl');
+  private readonly byName = new Map<string, Host>();
+  private readonly meetings = new Map<Host, Meeting>();
+  /** Requests that wait at a point, by `run.attempt`. */
+  private readonly held = new EventEmitter().setMaxListeners(0);
+  private sandboxPort = 0;
+  private reading: Promise<Payment[]> | undefined;
+
+  private constructor(
+    private readonly server: string,
+    private readonly database: string,
+  ) {}
+
+  /** @param server a database of the server, with a role that may create databases. */
+  static async start(server: string, company: number): Promise<Hosts> {
+    const hosts = new Hosts(server, `charge_once_gallery_${process.pid}_${Date.now()}`);
+    try {
+      await hosts.create(company);
+      return hosts;
+    } catch (error) {
+      await hosts.stop();
+      throw error;
+    }
+  }
+
+  portOf(name: string): number {
+    return this.named(name).port;
+  }
+
+  /** Resolves when that request waits at its point, or has ended without getting there. */
+  async untilHeld(id: string, sent: Promise<unknown>): Promise<void> {
+    await Promise.race([once(this.held, id), sent]);
+  }
+
+  /** Does it to the process once, when every design has arrived. */
+  async together(host: Host, signal: 'SIGKILL' | 'SIGSTOP'): Promise<void> {
+    await this.meeting(host).arrive(() => {
+      host.process.kill(signal);
+    });
+  }
+
+  /** Wakes the process when every design has ended without it. */
+  async wakeTogether(host: Host, id: string): Promise<void> {
+    await this.meeting(host).leave(() => {
+      host.process.kill('SIGCONT');
+    });
+    this.release(host, id);
+  }
+
+  /** Lets a request go on from its point. */
+  release(host: Host, id: string): void {
+    host.process.send({ go: id });
+  }
+
+  /** What the processor has under a run. One read of the ledger serves all callers that came before it began. */
+  async paymentsOf(run: string): Promise<Payment[]> {
+    await this.reading?.catch(() => undefined);
+    this.reading ??= this.readLedger().finally(() => (this.reading = undefined));
+    const payments = await this.reading;
+    return payments.filter(({ metadata }) => metadata.run === run);
+  }
+
+  private async readLedger(): Promise<Payment[]> {
+    const found: Payment[] = [];
+    for (let after = ''; ;) {
+      const url = `http://127.0.0.1:${this.sandboxPort}/v1/payment_intents?limit=100${after}`;
+      const response = await fetch(url, { headers: { Authorization: 'Bearer sk_test_gallery' } });
+      if (!response.ok) throw new Error(`the ledger of the gallery answers ${response.status}`);
+      const page = (await response.json()) as {
+        data: (Payment & { id: string })[];
+        has_more: boolean;
+      };
+      found.push(...page.data);
+      if (!page.has_more) return found;
+      after = `&starting_after=${page.data.at(-1)?.id}`;
+    }
+  }
+
+  journal(): HostEvent[] {
+    const lines = readFileSync(this.journalFile, 'utf8').split('\n');
+    return lines.filter(Boolean).map((line) => JSON.parse(line) as HostEvent);
+  }
+
+  async stop(): Promise<void> {
+    for (const child of this.running) child.kill('SIGKILL');
+    rmSync(this.folder, { recursive: true, force: true });
+    await this.onServer(async (client) => {
+      await client.query(`DROP DATABASE IF EXISTS ${this.database} WITH (FORCE)`);
+    });
+  }
+
+  private async create(company: number): Promise<void> {
+    await this.onServer(async (client) => {
+      await dropAbandoned(client);
+      await client.query(`CREATE DATABASE ${this.database}`);
+    });
+    const url = new URL(this.server);
+    url.pathname = this.database;
+    await this.createTables(url.href);
+    this.sandboxPort = await this.startSandbox(url.href);
+    const options = { databaseUrl: url.href, sandboxPort: this.sandboxPort };
+    const start = async (name: string, poolSize: number) => {
+      const host = await this.startHost({ ...options, poolSize, journal: this.journalFile });
+      this.byName.set(name, host);
+      this.meetings.set(host, new Meeting(company));
+    };
+    await Promise.all([
+      start('steady', 2),
+      start('before-call', 1),
+      start('after-call', 1),
+      start('sleeper', 1),
+      start('slow', 10),
+    ]);
+  }
+
+  private async createTables(url: string): Promise<void> {
+    const client = new pg.Client(url);
+    await client.connect();
+    for (const [id, { tables }] of Object.entries(GALLERY)) {
+      await client.query(`CREATE SCHEMA ${schemaOf(id)}`);
+      await client.query(`SET search_path TO ${schemaOf(id)}`);
+      for (const table of tables) await client.query(table);
+    }
+    await client.end();
+  }
+
+  private async startSandbox(databaseUrl: string): Promise<number> {
+    const port = await freePort();
+    const child = this.fork('sandbox', [], {
+      ...{ SANDBOX_DATABASE_URL: databaseUrl, SANDBOX_PORT: String(port), HOST: '127.0.0.1' },
+      SANDBOX_WEBHOOK_URL: '',
+    });
+    while (child.exitCode === null && !(await isListening(port))) await delay(50);
+    if (child.exitCode !== null) throw new Error(`the sandbox ended with code ${child.exitCode}`);
+    return port;
+  }
+
+  private async startHost(options: HostOptions): Promise<Host> {
+    const child = this.fork('host', [JSON.stringify(options)]);
+    child.on('message', (message: HostMessage) => {
+      if ('held' in message) this.held.emit(message.held);
+    });
+    const [first] = (await once(child, 'message')) as [HostMessage];
+    const port = 'port' in first ? first.port : 0;
+    const host: Host = { port, pid: child.pid ?? 0, process: child };
+    return host;
+  }
+
+  private fork(
+    part: keyof typeof PARTS,
+    args: string[],
+    settings: Record<string, string> = {},
+  ): ChildProcess {
+    const child = fork(new URL(PARTS[part], SRC), args, {
+      // eslint-disable-next-line no-restricted-syntax -- nothing is read: the child gets what this process has
+      env: { ...process.env, ...settings },
+      stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+      execArgv: ['--enable-source-maps'],
+    });
+    this.running.add(child);
+    child.once('exit', () => this.running.delete(child));
+    return child;
+  }
+
+  named(name: string): Host {
+    const host = this.byName.get(name);
+    if (!host) throw new Error(`there is no host ${name}`);
+    return host;
+  }
+
+  private meeting(host: Host): Meeting {
+    return this.meetings.get(host)!;
+  }
+
+  private async onServer(work: (client: pg.Client) => Promise<void>): Promise<void> {
+    const client = new pg.Client(this.server);
+    await client.connect();
+    try {
+      await work(client);
+    } finally {
+      await client.end();
+    }
+  }
+}
+
+/** Databases of matrices that were killed. One that is in use refuses to be dropped. */
+async function dropAbandoned(client: pg.Client): Promise<void> {
+  const { rows } = await client.query<{ name: string }>(
+    `SELECT datname AS name FROM pg_database WHERE datname LIKE 'charge_once_gallery_%'`,
+  );
+  for (const { name } of rows)
+    await client.query(`DROP DATABASE IF EXISTS ${name}`).catch((error: { code?: string }) => {
+      if (error.code !== '55006') throw error; // object_in_use: its matrix runs
+    });
+}
+
+async function isListening(port: number): Promise<boolean> {
+  const url = `http://127.0.0.1:${port}/health/ready`;
+  return fetch(url).then(
+    ({ ok }) => ok,
+    () => false,
+  );
+}

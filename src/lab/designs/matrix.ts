@@ -1,0 +1,131 @@
+import type { Cell, Run } from '../run.js';
+import { Experiment } from './experiment.js';
+import { FAULTS, type Fault } from './faults.js';
+import { DESIGNS } from './gallery.js';
+import { Hosts } from './hosts.js';
+
+export interface MatrixOptions {
+  /** A PostgreSQL server, by any database of it. The role must be allowed to create databases. */
+  databaseUrl: string;
+  onCell?: (cell: Cell) => void;
+  /** What happened in a cell, for the diagram. */
+  onRun?: (run: Run) => void;
+  signal?: AbortSignal;
+}
+
+/**
+ * How many cells run at once. Those that meet at a point all need to; of the others, more would only slow each other
+ * down until leases run out, or take more connections than PostgreSQL gives by default (100).
+ */
+const ROUNDS: { faults: string[]; atOnce: number }[] = [
+  {
+    faults: [
+      'lost-answer',
+      'double-click',
+      'another-amount',
+      'reordered',
+      'declined',
+      'another-account',
+    ],
+    atOnce: 10,
+  },
+  {
+    faults: ['kill-before-call', 'kill-after-call', 'frozen', 'processor-timeout'],
+    atOnce: Infinity,
+  },
+  { faults: ['slow-processor'], atOnce: 7 },
+];
+
+/** Does every fault to every design, on real processes. @returns the cells, design by design. */
+export async function runMatrix(options: MatrixOptions): Promise<Cell[]> {
+  const hosts = await Hosts.start(options.databaseUrl, DESIGNS.length);
+  const stop = () => void hosts.stop();
+  options.signal?.addEventListener('abort', stop);
+  try {
+    const cells: Cell[] = [];
+    for (const { faults, atOnce } of ROUNDS) {
+      const pairs = FAULTS.filter(({ id }) => faults.includes(id)).flatMap((fault) =>
+        DESIGNS.map(({ id }) => ({ design: id, fault })),
+      );
+      cells.push(...(await sideBySide(pairs, atOnce, (pair) => runCell(pair, hosts, options))));
+    }
+    const place = ({ design, fault }: Cell) =>
+      DESIGNS.findIndex(({ id }) => id === design) * FAULTS.length +
+      FAULTS.findIndex(({ id }) => id === fault);
+    return cells.sort((one, other) => place(one) - place(other));
+  } finally {
+    options.signal?.removeEventListener('abort', stop);
+    await hosts.stop();
+  }
+}
+
+async function sideBySide<Item, Result>(
+  items: readonly Item[],
+  atOnce: number,
+  work: (item: Item) => Promise<Result>,
+): Promise<Result[]> {
+  const results: Result[] = [];
+  const waiting = [...items];
+  const next = async (): Promise<void> => {
+    for (let item = waiting.shift(); item !== undefined; item = waiting.shift())
+      results.push(await work(item));
+  };
+  await Promise.all(Array.from({ length: Math.min(atOnce, items.length) }, next));
+  return results;
+}
+
+async function runCell(
+  { design, fault }: { design: string; fault: Fault },
+  hosts: Hosts,
+  { onCell, onRun }: MatrixOptions,
+): Promise<Cell> {
+  const experiment = new Experiment(design, hosts);
+  const { verdict, because } = await fault.happen(experiment);
+  const { succeeded: payments } = await experiment.ledger();
+  const correct = verdict === fault.expected;
+  const { run } = experiment;
+  const cell: Cell = { design, fault: fault.id, verdict, correct, payments, because, run };
+  onRun?.(
+    experiment.asRun(
+      `${design}: ${fault.title}`,
+      { sentence: because, payments: { keyed: payments }, holds: correct },
+      hosts.journal(),
+    ),
+  );
+  onCell?.(cell);
+  return cell;
+}
+
+/** The matrix as text, for a slide. */
+export function matrixTable(cells: readonly Cell[]): string {
+  const width = Math.max(...DESIGNS.map(({ title }) => title.length));
+  const head = FAULTS.map((_, i) => String(i + 1).padStart(3)).join('');
+  const rows = DESIGNS.map(({ id, title }) => {
+    const marks = FAULTS.map((fault) => {
+      const cell = cells.find(({ design, fault: name }) => design === id && name === fault.id);
+      return (cell ? markOf(cell) : '').padStart(3);
+    });
+    return `${title.padEnd(width)}${marks.join('')}`;
+  });
+  const legend = FAULTS.map(({ title }, i) => `${String(i + 1).padStart(2)} ${title}`);
+  return [
+    `${' '.repeat(width)}${head}`,
+    ...rows,
+    '',
+    ...legend,
+    '',
+    '✓ right   2 charged twice   0 never charged   ∞ stuck   ✗ wrong answer   - refused   (- is right where a refusal is)',
+  ].join('\n');
+}
+
+const MARKS: Record<Cell['verdict'], string> = {
+  'charged once': '1',
+  'charged twice': '2',
+  'never charged': '0',
+  stuck: '∞',
+  'wrong answer': '✗',
+  refused: '-',
+  'not run': '.',
+};
+
+const markOf = ({ correct, verdict }: Cell) => (correct ? '✓' : MARKS[verdict]);

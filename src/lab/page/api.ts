@@ -1,0 +1,76 @@
+import type { Cell, DesignInfo, FaultInfo, Goal, Run, Scenario, StormEvent } from '../run.js';
+
+/** What the page can show and do. */
+export interface Catalogue {
+  scenarios: Scenario[];
+  goals: Goal[];
+  designs: DesignInfo[];
+  faults: FaultInfo[];
+  links: { api: string; docs: string; ledger: string; processor: string };
+}
+
+/** What the page shows when the lab refuses something. */
+export class LabError extends Error {}
+
+/** Each browser tab group sees its own runs; a room of thirty shares one lab. */
+const visitor = visitorId();
+
+export async function ask<Answer>(path: string, body?: unknown): Promise<Answer> {
+  const response = await fetch(path, {
+    method: body === undefined ? 'GET' : 'POST',
+    headers: { 'Content-Type': 'application/json', 'X-Lab-Visitor': visitor },
+    body: body === undefined ? undefined : JSON.stringify(body),
+  }).catch(() => {
+    throw new LabError('The lab does not answer. Is npm start running?');
+  });
+  const isJson = response.headers.get('Content-Type')?.includes('json');
+  const answer = (await (isJson ? response.json() : response.text())) as Answer & {
+    error?: string;
+  };
+  if (!response.ok) throw new LabError(answer.error ?? `The lab answers ${response.status}.`);
+  return answer;
+}
+
+type Listeners = Partial<{
+  [Type in keyof StreamData]: (data: StreamData[Type]) => void;
+}>;
+
+interface StreamData {
+  event: Run['events'][number];
+  source: { seq: number; source: { file: string; line: number } };
+  rows: Run['rows'][number];
+  knows: Run['knowledge'][number];
+  verdict: NonNullable<Run['verdict']>;
+  storm: StormEvent;
+  cell: Cell;
+  end: { state: Run['state'] };
+}
+
+/**
+ * Follows a stream of the lab. The browser connects again by itself, and names the last event that it had.
+ * @returns what ends it.
+ */
+export function follow(path: string, listeners: Listeners): () => void {
+  const source = new EventSource(path);
+  for (const [type, listener] of Object.entries(listeners)) {
+    source.addEventListener(type, (message) => {
+      (listener as (data: unknown) => void)(JSON.parse((message as MessageEvent<string>).data));
+      if (type === 'end') source.close();
+    });
+  }
+  if (!listeners.end) source.addEventListener('end', () => source.close());
+  return () => source.close();
+}
+
+function visitorId(): string {
+  const name = 'charge-once-visitor';
+  try {
+    const known = localStorage.getItem(name);
+    if (known) return known;
+    const made = crypto.getRandomValues(new Uint32Array(3)).join('-');
+    localStorage.setItem(name, made);
+    return made;
+  } catch {
+    return 'anyone'; // storage is switched off
+  }
+}

@@ -1,0 +1,81 @@
+import { renderToString } from 'preact-render-to-string';
+import type { Run, Track } from '../run.js';
+import { Diagram } from './diagram.js';
+import { layOut } from './diagram-layout.js';
+import { sentenceOf } from './transcript.js';
+
+// A run as a picture and as a page, to be opened without the lab. Bundled for Node; the program imports it.
+
+const GAP = 40;
+const TITLES: Record<Track, string> = { naive: 'Without a key', keyed: 'With the key' };
+
+/** Both tracks side by side, with the sentence below. @param css of the page: a picture has no other. */
+export function svgOf(run: Run, css: string): string {
+  const tracks = tracksOf(run);
+  const sizes = tracks.map((track) => layOut(run, track, { isDetailed: false }));
+  const width = sizes.reduce((sum, size) => sum + size.width + GAP, 0);
+  const height = Math.max(...sizes.map((size) => size.height), 0) + 80;
+  let x = 0;
+  const parts = tracks.map((track, i) => {
+    const at = x;
+    x += (sizes[i]?.width ?? 0) + GAP;
+    return (
+      <g transform={`translate(${at} 36)`}>
+        <text class="track-title" x={20} y={-12}>
+          {TITLES[track]}
+        </text>
+        <Diagram run={run} track={track} isDetailed={false} />
+      </g>
+    );
+  });
+  return renderToString(
+    <svg
+      xmlns="http://www.w3.org/2000/svg"
+      viewBox={`0 0 ${width} ${height}`}
+      width={width}
+      height={height}
+    >
+      <style>{css}</style>
+      <rect class="paper" width={width} height={height} />
+      {parts}
+      <text class="sentence-text" x={20} y={height - 16}>
+        {run.verdict?.sentence}
+      </text>
+    </svg>,
+  );
+}
+
+/** One file: the picture, the sentence and the transcript. */
+export function htmlOf(run: Run, css: string): string {
+  const body = renderToString(
+    <main>
+      <h1>{run.title}</h1>
+      <p class="sentence">{run.verdict?.sentence}</p>
+      {tracksOf(run).map((track) => (
+        <section class="track">
+          <h2>{TITLES[track]}</h2>
+          <div class="scroll">
+            <Diagram run={run} track={track} isDetailed={false} />
+          </div>
+        </section>
+      ))}
+      <h2>Transcript</h2>
+      <ol class="transcript">
+        {run.events.map((event) => (
+          <li>{sentenceOf(event)}</li>
+        ))}
+      </ol>
+    </main>,
+  );
+  return `<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>charge-once: ${escape(run.title)}</title><style>${css}</style></head><body>${body}</body></html>`;
+}
+
+function tracksOf(run: Run): Track[] {
+  return (['naive', 'keyed'] as const).filter((track) =>
+    run.events.some((event) => event.track === track),
+  );
+}
+
+function escape(text: string): string {
+  return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;');
+}

@@ -1,0 +1,78 @@
+import type { Rows, RowsTable, Run, Track } from '../run.js';
+
+/** The tables as they were at a moment of the run; what has changed since the moment before is marked. */
+export function RowsPanel({ run, track, atMs }: { run: Run; track: Track; atMs: number }) {
+  const snapshots = run.rows.filter((rows) => rows.track === track);
+  const now = snapshots.findLast((rows) => rows.atMs <= atMs) ?? snapshots[0];
+  if (!now) return <p class="quiet">No rows yet.</p>;
+  const before = snapshots[snapshots.indexOf(now) - 1];
+  return (
+    <div class="rows">
+      <ReconcileLine rows={now} />
+      {now.tables.map((table) => (
+        <TableOf
+          key={table.name}
+          table={table}
+          before={before?.tables.find(({ name }) => name === table.name)}
+        />
+      ))}
+    </div>
+  );
+}
+
+function ReconcileLine({ rows: { reconciled, track } }: { rows: Rows }) {
+  const { charges, payments, receipts, paidMinor } = reconciled;
+  const isWrong = payments > 1;
+  return (
+    <p class={`reconcile ${isWrong ? 'bad' : 'good'}`}>
+      charges {charges} · payments {payments}
+      {track === 'keyed' && ` · receipts ${receipts}`} · paid <b>{money(paidMinor)}</b>
+    </p>
+  );
+}
+
+function TableOf({
+  table: { name, columns, rows },
+  before,
+}: {
+  table: RowsTable;
+  before?: RowsTable;
+}) {
+  if (rows.length === 0)
+    return (
+      <p class="empty-table">
+        <b>{name}</b> no row
+      </p>
+    );
+  return (
+    <div class="scroll" tabIndex={0} role="group" aria-label={`Table ${name}`}>
+      <table>
+        <caption>{name}</caption>
+        <thead>
+          <tr>
+            {columns.map((column) => (
+              <th key={column} scope="col">
+                {column.replaceAll('_', ' ')}
+              </th>
+            ))}
+          </tr>
+        </thead>
+        <tbody>
+          {rows.map((row, i) => (
+            <tr key={i}>
+              {row.map((value, j) => (
+                <td key={j}>
+                  {before?.rows[i]?.[j] === value ? value : <mark>{value || '–'}</mark>}
+                </td>
+              ))}
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </div>
+  );
+}
+
+export function money(minor: number): string {
+  return `$${(minor / 100).toFixed(2)}`;
+}

@@ -1,0 +1,215 @@
+import { useRef, useState } from 'preact/hooks';
+import type { StormTick, Track } from '../run.js';
+import { ask, follow } from './api.js';
+
+interface Point extends StormTick {
+  atMs: number;
+}
+
+/** Beyond this a purchase is a pixel. */
+const MOST_PURCHASES = 200;
+/** Pixels of 1000. Marks of one client that are nearer and say the same are drawn once. */
+const CROWD = 60;
+
+/** Purchases, kills and losses by a seed; two counters. */
+export function Storm({ onError }: { onError: (error: Error) => void }) {
+  const [seed, setSeed] = useState(() => Math.floor(Math.random() * 10_000));
+  const [purchases, setPurchases] = useState(40);
+  const [points, setPoints] = useState<Point[]>([]);
+  const [paid, setPaid] = useState({ keyed: 0, naive: 0 });
+  const [sentence, setSentence] = useState('');
+  const [id, setId] = useState<string | undefined>();
+  const began = useRef(0);
+  const asked = new Set(points.map(({ purchase }) => purchase)).size;
+  const run = async () => {
+    setPoints([]);
+    setPaid({ keyed: 0, naive: 0 });
+    setSentence('');
+    began.current = performance.now();
+    try {
+      const started = await ask<{ id: string }>('/api/storm', { seed, purchases });
+      setId(started.id);
+      follow(`/api/runs/${started.id}/events`, {
+        storm: ({ ours, naive, ...tick }) => {
+          const atMs = performance.now() - began.current;
+          setPoints((before) => [...before, { ...tick, atMs }]);
+          setPaid({ keyed: ours, naive });
+        },
+        verdict: ({ sentence: said, payments: { keyed = 0, naive = 0 } }) => {
+          setPaid({ keyed, naive });
+          setSentence(said);
+        },
+        end: () => setId(undefined),
+      });
+    } catch (error) {
+      onError(error as Error);
+    }
+  };
+  return (
+    <section class="storm" aria-labelledby="storm-title">
+      <h2 id="storm-title">Storm</h2>
+      <p>
+        Many clients buy at once. Messages are lost and the API is killed, by the seed. Each client
+        repeats its request until it has an answer.
+      </p>
+      <p class="storm-tools">
+        <label>
+          seed{' '}
+          <input
+            type="number"
+            value={seed}
+            min={0}
+            max={1_000_000}
+            onChange={(event) => setSeed(Number(event.currentTarget.value))}
+          />
+        </label>
+        <label>
+          purchases{' '}
+          <input
+            type="number"
+            value={purchases}
+            min={1}
+            max={MOST_PURCHASES}
+            onChange={(event) => setPurchases(Number(event.currentTarget.value))}
+          />
+        </label>
+        {id ? (
+          <button type="button" onClick={() => void ask(`/api/runs/${id}/stop`, {}).catch(onError)}>
+            Stop
+          </button>
+        ) : (
+          <button type="button" class="go" onClick={() => void run()}>
+            Begin
+          </button>
+        )}
+      </p>
+      <div class="lanes">
+        <Counter title="Without a key" payments={paid.naive} purchases={asked} />
+        <Counter title="With the key" payments={paid.keyed} purchases={asked} />
+      </div>
+      <p class="sentence" role="status">
+        {sentence}
+      </p>
+      {(['naive', 'keyed'] as const).map((track) => (
+        <div
+          key={track}
+          class="scroll"
+          tabIndex={0}
+          role="group"
+          aria-label={`Timeline ${track === 'keyed' ? 'with the key' : 'without a key'}`}
+        >
+          <Timeline track={track} points={points.filter((point) => point.track === track)} />
+        </div>
+      ))}
+      {points.length > 0 && <Legend />}
+    </section>
+  );
+}
+
+function Counter({
+  title,
+  payments,
+  purchases,
+}: {
+  title: string;
+  payments: number;
+  purchases: number;
+}) {
+  const extra = payments - purchases;
+  return (
+    <div class={`lane ${extra > 0 ? 'bad' : 'good'}`}>
+      <h3>{title}</h3>
+      <p class="count">
+        <b>{payments}</b> payments
+      </p>
+      <p>
+        for {purchases} purchases{extra > 0 ? `: ${extra} too many` : ''}
+      </p>
+    </div>
+  );
+}
+
+/** What each client believed, and when. */
+function Timeline({ track, points }: { track: Track; points: Point[] }) {
+  const end = Math.max(...points.map(({ atMs }) => atMs), 5_000);
+  const clients = [...new Set(points.map(({ client }) => client))].sort(
+    (one, other) => one - other,
+  );
+  const height = 26 + clients.length * 20;
+  return (
+    <svg
+      class="timeline"
+      viewBox={`0 0 1000 ${height}`}
+      role="img"
+      aria-label={`What each client believed, ${track}: ${points.filter(({ believed }) => believed === 'unknown').length} times unknown, ${points.filter(({ believed }) => believed === 'ok').length} times ok.`}
+    >
+      <text class="timeline-title" x={4} y={14}>
+        {track === 'keyed' ? 'with the key' : 'without a key'}, {(end / 1000).toFixed(0)} s
+      </text>
+      {clients.map((client, row) => (
+        <line key={client} class="life" x1={0} x2={1000} y1={30 + row * 20} y2={30 + row * 20} />
+      ))}
+      {marksOf(points, (CROWD / 1000) * end).map(({ client, atMs, believed, fault }, i) => (
+        <Mark
+          key={i}
+          x={8 + (atMs / end) * 984}
+          y={30 + clients.indexOf(client) * 20}
+          shape={fault.startsWith('crash') ? 'kill' : believed}
+          end={height}
+        />
+      ))}
+    </svg>
+  );
+}
+
+/** While the API is dead each client asks again and again: one mark says so. */
+function marksOf(points: readonly Point[], crowdMs: number): Point[] {
+  const last = new Map<number, Point>();
+  return points.filter((point) => {
+    const before = last.get(point.client);
+    const isCrowd =
+      before?.believed === point.believed &&
+      point.believed !== 'ok' &&
+      !point.fault &&
+      point.atMs - before.atMs < crowdMs;
+    if (!isCrowd) last.set(point.client, point);
+    return !isCrowd;
+  });
+}
+
+type Shape = Point['believed'] | 'kill';
+
+/** Each kind has a shape of its own: a dot, a ring with a gap, a cross, a line through all clients. */
+function Mark({ x, y, shape, end }: { x: number; y: number; shape: Shape; end: number }) {
+  if (shape === 'ok') return <circle class="storm-mark ok" cx={x} cy={y} r={5} />;
+  if (shape === 'unknown')
+    return <circle class="storm-mark unknown" cx={x} cy={y} r={4.5} stroke-dasharray="5 2" />;
+  return (
+    <g class={`storm-mark ${shape}`}>
+      {shape === 'kill' && <line x1={x} x2={x} y1={20} y2={end} />}
+      <path d={`M${x - 5} ${y - 5} l10 10 m0 -10 l-10 10`} />
+    </g>
+  );
+}
+
+function Legend() {
+  return (
+    <p class="legend">
+      {LEGEND.map(([shape, text]) => (
+        <span key={shape}>
+          <svg class="legend-mark" viewBox="0 0 20 20" aria-hidden="true">
+            <Mark x={10} y={10} shape={shape} end={20} />
+          </svg>{' '}
+          {text}
+        </span>
+      ))}
+    </p>
+  );
+}
+
+const LEGEND: [Shape, string][] = [
+  ['ok', 'the client knows: paid'],
+  ['unknown', 'the client does not know'],
+  ['failed', 'refused'],
+  ['kill', 'the API is killed'],
+];

@@ -1,0 +1,61 @@
+import pg from 'pg';
+import { addApiKey, createAccount } from '../../accounts/new-account.js';
+import { Database, type Tx } from '../../idempotency/database.js';
+import { randomId } from '../../http/request-id.js';
+
+/** The program's own few connections. It reads rows, makes accounts for runs, and moves their times: nothing else. */
+export class LabDatabase extends Database {
+  private readonly pool: pg.Pool;
+
+  constructor(url: string) {
+    super();
+    this.pool = new pg.Pool({ connectionString: url, max: 5, application_name: 'charge-once-lab' });
+    this.pool.on('error', () => undefined); // the next statement connects again
+  }
+
+  override async query<Row>(sql: string, values: readonly unknown[] = []): Promise<Row[]> {
+    const { rows } = await this.pool.query(sql, [...values]);
+    return rows as Row[];
+  }
+
+  override transaction<Result>(_work: (tx: Tx) => Promise<Result>): Promise<Result> {
+    throw new Error('the lab writes one statement at a time');
+  }
+
+  async close(): Promise<void> {
+    await this.pool.end();
+  }
+
+  /** An account of one run alone. Its API key names it, so that the recorder knows a request's run at once. */
+  async makeAccount(name: string): Promise<{ account: string; apiKey: string }> {
+    const account = randomId('acct_lab').replace('lab_', 'lab');
+    await createAccount(this, name, account);
+    const apiKey = await addApiKey(this, account, `sk_test_${account}_${randomId('k')}`);
+    return { account, apiKey };
+  }
+
+  /** Moves the stored answers of one account into the past, until they expire in so many seconds. */
+  async letExpireIn(account: string, seconds: number): Promise<void> {
+    await this.query(
+      `UPDATE idempotency_records
+       SET first_seen_at = first_seen_at - moved.by, completed_at = completed_at - moved.by, expires_at = expires_at - moved.by
+       FROM (SELECT key, expires_at - clock_timestamp() - $2 * interval '1 second' AS by
+             FROM idempotency_records WHERE account_id = $1) AS moved
+       WHERE account_id = $1 AND idempotency_records.key = moved.key AND completed_at IS NOT NULL`,
+      [account, seconds],
+    );
+  }
+
+  /** As if the time of a worker that has died were over: its job's lock, and its right to send a message. */
+  async letWorkersLeasesRunOut(account: string): Promise<void> {
+    await this.query(
+      `UPDATE sent_emails SET lease_expires_at = now() WHERE account_id = $1 AND sent_at IS NULL`,
+      [account],
+    );
+    await this.query(
+      `UPDATE graphile_worker._private_jobs SET locked_at = locked_at - interval '1 day', run_at = now()
+       WHERE payload->>'account' = $1 AND locked_at IS NOT NULL`,
+      [account],
+    );
+  }
+}

@@ -1,0 +1,249 @@
+import { randomUUID } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Journal } from '../service/journal-writer.js';
+import type { ArmedFaults } from '../service/armed-faults.js';
+import type { Track } from '../run.js';
+import {
+  bytesOf,
+  curlOf,
+  exchange,
+  type Break,
+  type Exchange,
+  type WireRequest,
+} from './client.js';
+import type { LabDatabase } from './lab-database.js';
+import type { LiveRun, TrackAccount } from './live-run.js';
+import type { LedgerPayment, ProcessorLedger } from './processor-ledger.js';
+
+export interface LaneTools {
+  run: LiveRun;
+  apiUrl: string;
+  db: LabDatabase;
+  ledger: ProcessorLedger;
+  journal: Journal;
+  armed: ArmedFaults;
+}
+
+export interface Sending {
+  /** For `Lab-Fault`. */
+  fault?: string;
+  /** Absent: a request without one, as in the naive lane. */
+  key?: string;
+  headers?: Record<string, string>;
+  break?: Break;
+}
+
+/** How long a client tries to connect while the service starts again, in ms. */
+const PATIENCE_MS = 30_000;
+const CONNECT_AGAIN_MS = 200;
+
+/** How long the books may need to agree, in ms. */
+const SETTLED_MS = 30_000;
+
+const PURCHASE = { amount: 1999, currency: 'usd', payment_method: 'pm_card_visa' };
+
+/** One way of charging: a client with an account of its own, which nobody else uses. */
+export class Lane {
+  readonly amountMinor = PURCHASE.amount;
+  private attempts = 0;
+
+  constructor(
+    readonly own: TrackAccount,
+    readonly tools: LaneTools,
+  ) {}
+
+  get track(): Track {
+    return this.own.track;
+  }
+
+  get account(): string {
+    return this.own.account;
+  }
+
+  newKey(): string {
+    return randomUUID();
+  }
+
+  /** A purchase, the way of this lane. */
+  buy(key: string, sending: Sending = {}, purchase: object = {}): Promise<Exchange> {
+    const body = { ...PURCHASE, ...purchase };
+    if (this.track === 'naive') return this.post('/lab/naive/charges', body, sending);
+    return this.post('/charges', body, { ...sending, key });
+  }
+
+  /** Repeats the same request as every problem advises, until the client knows. */
+  async buyUntilKnown(
+    key: string,
+    first: Sending = {},
+    purchase: object = {},
+    attempts = 12,
+  ): Promise<Exchange> {
+    let result = await this.buy(key, first, purchase);
+    for (let i = 1; i < attempts && isUnknown(result); i++) {
+      await this.pause(Math.min(retryAfterMs(result), 5_000));
+      result = await this.buy(key, {}, purchase);
+    }
+    return result;
+  }
+
+  private async pause(ms: number): Promise<void> {
+    await delay(ms, undefined, { signal: this.tools.run.stopping.signal });
+  }
+
+  post(path: string, body: object, sending: Sending = {}): Promise<Exchange> {
+    return this.send('POST', path, JSON.stringify(body), sending);
+  }
+
+  put(path: string, body: object, sending: Sending = {}): Promise<Exchange> {
+    return this.send('PUT', path, JSON.stringify(body), sending);
+  }
+
+  get(path: string): Promise<Exchange> {
+    return this.send('GET', path, undefined, {});
+  }
+
+  /** One attempt. A service that is down is tried again until it is back: then nothing was sent, and nothing is in doubt. */
+  private async send(
+    method: string,
+    path: string,
+    body: string | undefined,
+    sending: Sending,
+  ): Promise<Exchange> {
+    const { run, apiUrl, journal } = this.tools;
+    const attempt = ++this.attempts;
+    const about = { account: this.account, attempt };
+    const request = this.request(method, path, body, sending, attempt);
+    const masked = {
+      ...request,
+      headers: { ...request.headers, Authorization: 'Bearer $LAB_KEY' },
+    };
+    const bytes = bytesOf(apiUrl, masked);
+    run.sent.set(`${this.track}.${attempt}`, { request, bytes, curl: curlOf(apiUrl, masked) });
+    const until = Date.now() + PATIENCE_MS;
+    for (let tries = 1; ; tries++) {
+      const result = await exchange(apiUrl, request, sending.break);
+      if (result.kind === 'refused' && Date.now() < until) {
+        if (tries === 1) journal.write({ kind: 'refused-connection', method, path, bytes }, about);
+        await this.pause(CONNECT_AGAIN_MS);
+        continue;
+      }
+      if (result.kind === 'lost' && sending.break)
+        journal.write({ kind: 'hang-up', text: result.reason }, about);
+      journal.write({ kind: 'knows', ...knowledgeOf(result) }, about);
+      return result;
+    }
+  }
+
+  private request(
+    method: string,
+    path: string,
+    body: string | undefined,
+    { key, fault, headers }: Sending,
+    attempt: number,
+  ): WireRequest {
+    return {
+      method,
+      path,
+      headers: {
+        Authorization: `Bearer ${this.own.apiKey}`,
+        ...(body !== undefined && { 'Content-Type': 'application/json' }),
+        ...(key !== undefined && { 'Idempotency-Key': key }),
+        'Lab-Run': `${this.tools.run.run.id}.${attempt}`,
+        ...(fault && { 'Lab-Fault': fault }),
+        ...headers,
+      },
+      ...(body !== undefined && { body }),
+    };
+  }
+
+  /** What the customer paid, by the processor's ledger. */
+  paid(): Promise<LedgerPayment[]> {
+    return this.tools.ledger.succeededOf(this.account, this.tools.run.began);
+  }
+
+  /** How an exchange ended, as one bar of a histogram. */
+  static answerOf(result: Exchange): string {
+    return knowledgeOf(result).text;
+  }
+
+  note(text: string): void {
+    this.tools.journal.write({ kind: 'note', text }, { account: this.account });
+  }
+
+  /** Prepares a fault for what comes next of this account, whoever sends it. */
+  arm(where: 'api' | 'mail', fault: string): void {
+    this.tools.armed.arm(this.account, where, fault);
+  }
+
+  /** The processor's notification about the payment of this account, now and several times. */
+  async notify(copies: number): Promise<void> {
+    const received = () =>
+      this.tools.run.run.events.filter(({ kind }) => kind === 'notification').length;
+    for (let i = 0; i < copies; i++) {
+      const before = received();
+      // An API that is just starting does not hear of it, and the processor would wait for long before it repeats it.
+      await this.until(async () => {
+        await this.tools.ledger.notify(this.account);
+        await this.pause(300);
+        return received() > before;
+      });
+    }
+  }
+
+  async letExpireIn(seconds: number): Promise<void> {
+    await this.tools.db.letExpireIn(this.account, seconds);
+    this.note(seconds > 0 ? `7 days less ${seconds} s have passed` : '7 days have passed');
+  }
+
+  async letWorkersLeasesRunOut(): Promise<void> {
+    await this.tools.db.letWorkersLeasesRunOut(this.account);
+    this.note('the time of the dead worker is over: 30 s have passed');
+  }
+
+  /** Waits until it is so; a run whose books never agree ends all the same, and its verdict says what it found. */
+  async until(holds: () => Promise<boolean>, withinMs = SETTLED_MS): Promise<boolean> {
+    const end = Date.now() + withinMs;
+    while (!(await holds())) {
+      if (Date.now() > end) return false;
+      await delay(50, undefined, { signal: this.tools.run.stopping.signal });
+    }
+    return true;
+  }
+
+  /** Until no charge is pending, and the receipt of each has been sent where there is one. */
+  settled(withinMs?: number): Promise<boolean> {
+    return this.until(async () => {
+      const [row] = await this.tools.db.query<{ open: boolean }>(
+        `SELECT EXISTS (SELECT FROM charges WHERE account_id = $1 AND status = 'pending')
+           OR EXISTS (SELECT FROM events WHERE account_id = $1 AND relayed_at IS NULL)
+           OR EXISTS (SELECT FROM graphile_worker._private_jobs WHERE payload->>'account' = $1) AS open`,
+        [this.account],
+      );
+      return !row?.open;
+    }, withinMs);
+  }
+}
+
+function isUnknown(result: Exchange): boolean {
+  return knowledgeOf(result).state === 'unknown';
+}
+
+function retryAfterMs(result: Exchange): number {
+  const seconds = result.kind === 'response' ? Number(result.headers.get('retry-after')) : NaN;
+  return Number.isFinite(seconds) && seconds > 0 ? seconds * 1_000 : 500;
+}
+
+function knowledgeOf(result: Exchange): { state: 'ok' | 'failed' | 'unknown'; text: string } {
+  if (result.kind === 'refused') return { state: 'failed', text: 'not sent: the service is down' };
+  if (result.kind === 'lost') return { state: 'unknown', text: `${result.reason}: paid or not?` };
+  const { status, headers, body } = result;
+  const code = /"code":"(\w+)"/.exec(body)?.[1];
+  const replayed = headers.get('idempotent-replayed') === 'true';
+  if (status < 300) return { state: 'ok', text: `${status}${replayed ? ', replayed' : ''}` };
+  const isOpen =
+    status >= 500 || code === 'idempotency_request_in_progress' || code === 'payment_pending';
+  return {
+    state: isOpen ? 'unknown' : 'failed',
+    text: `${status} ${code ?? ''}${replayed ? ', replayed' : ''}`.trim(),
+  };
+}

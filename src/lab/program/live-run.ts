@@ -1,0 +1,175 @@
+import { EventEmitter } from 'node:events';
+import type { JournalLine, Source } from '../journal.js';
+import type { Knowledge, Rows, Run, RunEvent, StormEvent, Track, Verdict } from '../run.js';
+import type { WireRequest } from './client.js';
+import { eventOf } from './events-of-lines.js';
+import type { SourceLines } from './source-lines.js';
+
+/** What a stream of a run carries, in order; `id` is what a reader that comes back names. */
+export type StreamItem = { id: number } & (
+  | { type: 'event'; data: RunEvent }
+  | { type: 'source'; data: { seq: number; source: Source } }
+  | { type: 'storm'; data: StormEvent }
+  | { type: 'rows'; data: Rows }
+  | { type: 'knows'; data: Knowledge }
+  | { type: 'verdict'; data: Verdict }
+  | { type: 'end'; data: { state: Run['state'] } }
+);
+
+export interface TrackAccount {
+  track: Track;
+  account: string;
+  apiKey: string;
+}
+
+/** A run and what is known about it only while it goes on. */
+export class LiveRun {
+  readonly stream: StreamItem[] = [];
+  readonly began = new Date();
+  /** Of the requests that the runner sent, by track and attempt. */
+  readonly sent = new Map<string, { request: WireRequest; bytes: string; curl: string }>();
+  readonly stopping = new AbortController();
+  private readonly changes = new EventEmitter().setMaxListeners(0);
+  private ownAttempts = 0;
+  private readonly lastStatement = new Map<string, string>();
+  private readonly lastRows = new Map<Track, string>();
+
+  constructor(
+    readonly run: Run,
+    readonly visitor: string,
+    readonly accounts: TrackAccount[],
+    private readonly sources: SourceLines,
+  ) {}
+
+  accountOf(track: Track): TrackAccount | undefined {
+    return this.accounts.find((each) => each.track === track);
+  }
+
+  /** Of the account that an item of the stream is about: a curl to be sent again needs it. */
+  keyOf({ type, data }: StreamItem): string | undefined {
+    return type === 'event' ? this.accountOf(data.track)?.apiKey : undefined;
+  }
+
+  get atMs(): number {
+    return Date.now() - this.began.getTime();
+  }
+
+  /** A line of the journal that belongs to this run, or to all runs. */
+  take(line: JournalLine): void {
+    const atMs = Math.max(0, Math.round(line.at - this.began.getTime()));
+    const known = this.accounts.find(({ account }) => account === line.account);
+    // What happens to a process happens to every track that it serves.
+    if (this.isRepeated(line)) return;
+    const tracks = known ? [known.track] : line.account === undefined ? this.tracksHit(line) : [];
+    for (const track of tracks) {
+      if (line.kind === 'knows') {
+        const { state, text, attempt = 1 } = line;
+        this.run.knowledge.push(this.push('knows', { atMs, track, attempt, state, text }));
+        continue;
+      }
+      const drawn = eventOf(this.numbered(line), track, this);
+      if (!drawn) continue;
+      const event: RunEvent = { seq: this.run.events.length + 1, atMs, track, ...drawn };
+      if ('frames' in line) this.addSource(event, line.frames);
+      this.run.events.push(this.push('event', event));
+      if (line.kind === 'response' && line.attempt === undefined) this.learn(line, track, atMs);
+    }
+  }
+
+  /** A client of the visitor's own does not number its attempts. */
+  private numbered(line: JournalLine): JournalLine {
+    if (line.attempt !== undefined || (line.kind !== 'request' && line.kind !== 'response'))
+      return line;
+    if (line.kind === 'request') this.ownAttempts += 1;
+    return { ...line, attempt: this.ownAttempts };
+  }
+
+  /** What a client of the visitor's own knows by now, as far as one can tell from here. */
+  private learn(line: JournalLine & { kind: 'response' }, track: Track, atMs: number): void {
+    const { status, lost, replayed } = line;
+    const state = lost || status >= 500 ? 'unknown' : status < 300 ? 'ok' : 'failed';
+    const text = lost
+      ? 'the connection closed without an answer'
+      : `${status}${replayed ? ', replayed' : ''}`;
+    const attempt = this.ownAttempts;
+    this.run.knowledge.push(this.push('knows', { atMs, track, attempt, state, text }));
+  }
+
+  /** One who waits looks again and again: once is shown. */
+  private isRepeated(line: JournalLine): boolean {
+    if (line.kind !== 'statement') return false;
+    const who = `${line.pid} ${line.attempt}`;
+    const isRepeated = this.lastStatement.get(who) === line.sql && line.sql.startsWith('SELECT');
+    this.lastStatement.set(who, line.sql);
+    return isRepeated;
+  }
+
+  /** The first time that a line of ours is asked for, its answer comes after the event. */
+  private addSource(event: RunEvent, frames: string[]): void {
+    const set = (source: Source) => (event.detail = { ...event.detail, source });
+    const source = this.sources.of(frames, (later) => {
+      set(later);
+      this.push('source', { seq: event.seq, source: later });
+    });
+    if (source) set(source);
+  }
+
+  /** A process is born or dies for the keyed track; for the naive one only if it has seen the same. */
+  private tracksHit(line: JournalLine): Track[] {
+    if (line.kind !== 'process' || this.run.state !== 'running') return [];
+    if (line.program !== 'api' && line.program !== 'worker') return [];
+    const said = ({ kind, pid }: RunEvent) => kind === 'killed' && pid === line.pid;
+    if (line.is === 'ended' && this.run.events.some(said)) return [];
+    return this.accounts
+      .map(({ track }) => track)
+      .filter((track) => track === 'keyed' || this.accounts.length === 1);
+  }
+
+  storm(event: StormEvent): void {
+    this.push('storm', event);
+  }
+
+  rows(rows: Rows): void {
+    const { tables, reconciled, track } = rows;
+    const text = JSON.stringify({ tables, reconciled });
+    if (this.lastRows.get(track) === text) return;
+    this.lastRows.set(track, text);
+    this.run.rows.push(this.push('rows', rows));
+  }
+
+  verdict(verdict: Verdict): void {
+    this.run.verdict = this.push('verdict', verdict);
+  }
+
+  end(state: Run['state']): void {
+    this.run.state = state;
+    this.push('end', { state });
+  }
+
+  private push<Type extends StreamItem['type']>(
+    type: Type,
+    data: Extract<StreamItem, { type: Type }>['data'],
+  ): typeof data {
+    if (this.run.state !== 'running' && type !== 'end') return data; // its stream has ended
+    this.stream.push({ id: this.stream.length + 1, type, data } as StreamItem);
+    this.changes.emit('change');
+    return data;
+  }
+
+  onChange(listener: () => void): () => void {
+    this.changes.on('change', listener);
+    return () => this.changes.off('change', listener);
+  }
+}
+
+/** A run that has ended, told as if it went on now. */
+export function streamOfRun(run: Run): StreamItem[] {
+  const told = [
+    ...run.events.map((data) => ({ type: 'event' as const, data })),
+    ...run.knowledge.map((data) => ({ type: 'knows' as const, data })),
+    ...run.rows.map((data) => ({ type: 'rows' as const, data })),
+  ].sort((one, other) => one.data.atMs - other.data.atMs);
+  const verdict = run.verdict ? [{ type: 'verdict' as const, data: run.verdict }] : [];
+  const end = { type: 'end' as const, data: { state: run.state } };
+  return [...told, ...verdict, end].map((item, index) => ({ id: index + 1, ...item }));
+}

@@ -1,0 +1,66 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import type { Express, Response } from 'express';
+import type { Run } from '../run.js';
+import { mermaidOf } from './mermaid.js';
+import { UnknownRun, type Runs } from './runs.js';
+
+/** Where the build puts the page: beside the programs. */
+const PAGE = fileURLToPath(new URL('../lab/page/', import.meta.url));
+
+/** What is taken along brings its style with it, and no script. */
+const STANDALONE = "default-src 'none'; style-src 'unsafe-inline'";
+
+/** The page, and a run in the forms in which it can be taken along. */
+export function pageRoutes(app: Express, runs: Runs): void {
+  app.get('/', (_request, response) => sendPage(response));
+  for (const file of ['page.js', 'styles.css'])
+    app.get(`/${file}`, (_request, response) => response.sendFile(file, { root: PAGE }));
+  app.get('/runs/:name', async (request, response) => {
+    const [id = '', format] = request.params.name.split('.');
+    const { run } = runs.find(id);
+    switch (format) {
+      case undefined:
+        return sendPage(response);
+      case 'json':
+        return void response.json(run);
+      case 'mmd':
+        return void response.type('text/plain; charset=utf-8').send(mermaidOf(run));
+      case 'svg':
+        return void response
+          .set('Content-Security-Policy', STANDALONE)
+          .type('image/svg+xml')
+          .send((await renderer()).svgOf(run, css('diagram')));
+      case 'html':
+        return void response
+          .set('Content-Security-Policy', STANDALONE)
+          .type('html')
+          .send((await renderer()).htmlOf(run, css('styles')));
+      default:
+        throw new UnknownRun();
+    }
+  });
+}
+
+interface Renderer {
+  svgOf(run: Run, css: string): string;
+  htmlOf(run: Run, css: string): string;
+}
+
+/** The page's own diagram, bundled for Node. */
+function renderer(): Promise<Renderer> {
+  return import(pathToFileURL(`${PAGE}export.js`).href) as Promise<Renderer>;
+}
+
+function css(name: 'diagram' | 'styles'): string {
+  return readFileSync(`${PAGE}${name}.css`, 'utf8');
+}
+
+function sendPage(response: Response): void {
+  if (existsSync(`${PAGE}index.html`)) return response.sendFile('index.html', { root: PAGE });
+  response
+    .type('html')
+    .send(
+      '<!doctype html><title>The lab</title><p>The page is not built. <code>npm run build</code> builds it.',
+    );
+}

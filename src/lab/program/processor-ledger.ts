@@ -1,0 +1,71 @@
+/** A payment as the processor has it: what a customer really paid. */
+export interface LedgerPayment {
+  id: string;
+  amount: number;
+  status: string;
+  created: number;
+  metadata: Record<string, string>;
+}
+
+interface LedgerEvent {
+  id: string;
+  data: { object: { metadata?: Record<string, string> } };
+}
+
+interface Page {
+  data: LedgerPayment[];
+  has_more: boolean;
+}
+
+/** The processor's own ledger, read as Stripe has it. The verdict of every run comes from here. */
+export class ProcessorLedger {
+  constructor(private readonly url: string) {}
+
+  /** Payments of one account since then, oldest first; also those that took nothing. */
+  async paymentsOf(account: string, since: Date): Promise<LedgerPayment[]> {
+    const found: LedgerPayment[] = [];
+    const created = Math.floor(since.getTime() / 1000) - 1;
+    let after = '';
+    for (;;) {
+      const query = `limit=100&created[gte]=${created}${after}`;
+      const { data, has_more } = await this.ask<Page>('GET', `/v1/payment_intents?${query}`);
+      found.push(...data.filter(({ metadata }) => metadata.account === account));
+      if (!has_more) return found.reverse();
+      after = `&starting_after=${data.at(-1)?.id}`;
+    }
+  }
+
+  /**
+   * Sends the notification of the account's payment now, as `stripe events resend` does.
+   * @returns false if there is no payment yet.
+   */
+  async notify(account: string): Promise<boolean> {
+    const { data } = await this.ask<{ data: LedgerEvent[] }>(
+      'GET',
+      '/v1/events?limit=100&type=payment_intent.succeeded',
+    );
+    const event = data.find((each) => each.data.object.metadata?.account === account);
+    if (!event) return false;
+    await this.ask('POST', `/v1/events/${event.id}/retry`);
+    return true;
+  }
+
+  private async ask<Answer>(method: string, path: string): Promise<Answer> {
+    const response = await fetch(`${this.url}${path}`, {
+      method,
+      headers: { authorization: 'Bearer sk_test_lab' },
+      signal: AbortSignal.timeout(5_000),
+    });
+    if (!response.ok) throw new Error(`the processor answered ${response.status}`);
+    return (await response.json()) as Answer;
+  }
+
+  async succeededOf(account: string, since: Date): Promise<LedgerPayment[]> {
+    const payments = await this.paymentsOf(account, since);
+    return payments.filter(({ status }) => status === 'succeeded');
+  }
+}
+
+export function money(minor: number): string {
+  return `$${(minor / 100).toFixed(2)}`;
+}

@@ -1,0 +1,45 @@
+import type { Request, Response } from 'express';
+
+/** Less than any proxy's or browser's idle time. */
+const HEARTBEAT_MS = 15_000;
+
+export interface Item {
+  id: number;
+  type: string;
+  data: unknown;
+}
+
+export interface Stream {
+  /** Numbered from 1, without a gap. The one of type `end` is the last. */
+  items: readonly Item[];
+  /** Absent where nothing comes any more. @returns what ends the subscription. */
+  onChange?: (listener: () => void) => () => void;
+  /** The last word on what is sent. */
+  textOf?: (item: Item) => string;
+}
+
+/** Server-sent events. A reader that comes back names the last one it had, and misses nothing. */
+export function sendStream(stream: Stream, request: Request, response: Response): void {
+  const { items, onChange, textOf = ({ data }) => JSON.stringify(data) } = stream;
+  const last = Number(request.get('Last-Event-ID') ?? request.query.after ?? 0);
+  let next = Number.isInteger(last) && last > 0 ? last : 0;
+  response.set({ 'Content-Type': 'text/event-stream', 'X-Accel-Buffering': 'no' });
+  response.flushHeaders();
+  const push = () => {
+    for (; next < items.length; next++) {
+      const item = items[next]!;
+      response.write(`id: ${item.id}\nevent: ${item.type}\ndata: ${textOf(item)}\n\n`);
+      if (item.type === 'end') return end();
+    }
+  };
+  const heartbeat = setInterval(() => response.write(':\n\n'), HEARTBEAT_MS);
+  const unsubscribe = onChange?.(push);
+  const end = () => {
+    clearInterval(heartbeat);
+    unsubscribe?.();
+    response.end();
+  };
+  request.on('close', end);
+  push();
+  if (!onChange) end();
+}

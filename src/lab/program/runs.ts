@@ -1,0 +1,244 @@
+import { randomBytes } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { JournalLine } from '../journal.js';
+import type { Run } from '../run.js';
+import type { Play } from '../scenarios/scenario.js';
+import type { ArmedFaults } from '../service/armed-faults.js';
+import type { Journal } from '../service/journal-writer.js';
+import { RunFiles } from './run-files.js';
+import type { JournalReader } from './journal-reader.js';
+import type { LabDatabase } from './lab-database.js';
+import { LiveRun, streamOfRun, type StreamItem } from './live-run.js';
+import type { Item, Stream } from './run-stream.js';
+import type { ProcessorLedger } from './processor-ledger.js';
+import { Lane } from './lane.js';
+import { RowsWatch } from './rows-watch.js';
+import { SourceLines } from './source-lines.js';
+import { Stage } from './stage.js';
+
+/** For what API and worker write down when the client has its answer already. */
+const LAST_LINES_MS = 40;
+/** Runs in memory; older ones are read from their files. */
+const MOST_IN_MEMORY = 300;
+
+interface Tools {
+  apiUrl: string;
+  db: LabDatabase;
+  ledger: ProcessorLedger;
+  journal: Journal;
+  armed: ArmedFaults;
+  folder: string;
+  /** How long a frozen process sleeps: longer than a lease. */
+  frozenMs: number;
+}
+
+export class UnknownRun extends Error {}
+
+/** All runs: those that go on, and those that are kept. */
+export class Runs {
+  private readonly live = new Map<string, LiveRun>();
+  private readonly byAccount = new Map<string, LiveRun>();
+  private readonly rows: RowsWatch;
+  private readonly files: RunFiles;
+  readonly sources = new SourceLines();
+  reader: JournalReader;
+
+  constructor(readonly tools: Tools) {
+    this.files = new RunFiles(tools.folder);
+    this.rows = new RowsWatch(tools.db, tools.ledger);
+  }
+
+  /** Begins a run; it goes on by itself. */
+  async begin(
+    play: Play,
+    parameters: Run['parameters'],
+    faults: readonly string[],
+    visitor: string,
+  ): Promise<LiveRun> {
+    const run = await this.open(play.id, play.title, parameters, play.tracks, visitor);
+    void this.play(play, run, faults);
+    return run;
+  }
+
+  /** A run with accounts of its own, which nothing plays yet. */
+  async open(
+    scenario: string,
+    title: string,
+    parameters: Run['parameters'],
+    tracks: Play['tracks'],
+    visitor: string,
+  ): Promise<LiveRun> {
+    const id = randomBytes(6).toString('hex');
+    const accounts = await Promise.all(
+      tracks.map(async (track) => ({
+        track,
+        ...(await this.tools.db.makeAccount(`lab ${id} ${track}`)),
+      })),
+    );
+    const run: Run = {
+      ...{ id, scenario, title, parameters, startedAt: new Date().toISOString() },
+      ...{ state: 'running', events: [], knowledge: [], rows: [] },
+    };
+    const live = new LiveRun(run, visitor, accounts, this.sources);
+    this.live.set(id, live);
+    for (const { account } of accounts) this.byAccount.set(account, live);
+    this.forgetOldest();
+    return live;
+  }
+
+  private async play(play: Play, run: LiveRun, faults: readonly string[]): Promise<void> {
+    const stage = new Stage(run.run.parameters, faults, { run, ...this.tools });
+    try {
+      const verdict = await play.play(stage);
+      await this.conclude(run, () => run.verdict(verdict));
+      this.finish(run, 'ended');
+    } catch (error) {
+      const text = run.stopping.signal.aborted
+        ? 'stopped'
+        : `the run failed: ${(error as Error).name}`;
+      this.tools.journal.write({ kind: 'note', text }, { account: run.accounts[0]?.account });
+      await this.conclude(run, () => undefined).catch(() => undefined);
+      this.finish(run, 'failed');
+    }
+  }
+
+  /** Everything that is written down has been read, and the rows are the last ones. */
+  private async conclude(run: LiveRun, then: () => void): Promise<void> {
+    await delay(LAST_LINES_MS);
+    this.reader.read();
+    await this.rows.look(run);
+    then();
+  }
+
+  /** Ends a run that is not played here. */
+  async end(run: LiveRun, state: Run['state']): Promise<void> {
+    await this.conclude(run, () => undefined).catch(() => undefined);
+    this.finish(run, state);
+  }
+
+  /** Until recovery has nothing left to do for the run's charges. */
+  async settled(run: LiveRun): Promise<void> {
+    const keyed = run.accountOf('keyed');
+    if (keyed) await new Lane(keyed, { run, ...this.tools }).settled(60_000);
+  }
+
+  finish(run: LiveRun, state: Run['state']): void {
+    if (!this.live.has(run.run.id)) return; // forgotten by a reset
+    this.rows.forget(run);
+    run.end(state);
+    this.files.keep({ visitor: run.visitor, run: run.run, stream: run.stream });
+  }
+
+  /** Keeps a run that another part of the lab has recorded. */
+  adopt(run: Run): void {
+    this.files.keep({ visitor: 'anyone', run, stream: [] });
+  }
+
+  /** Each line of the journal, in its order. */
+  take(line: JournalLine): void {
+    if (line.kind === 'process' && line.is === 'frozen') this.wakeLater(line);
+    const runs =
+      line.account === undefined ? this.live.values() : [this.byAccount.get(line.account)];
+    for (const run of runs) {
+      if (!run || run.run.state !== 'running') continue;
+      run.take(line);
+      this.rows.after(line, run);
+    }
+  }
+
+  private wakeLater({ pid, account }: JournalLine): void {
+    setTimeout(() => {
+      const about = account === undefined ? {} : { account };
+      this.tools.journal.write({ kind: 'process', program: 'api', is: 'resumed', pid }, about);
+      wake(pid);
+    }, this.tools.frozenMs);
+  }
+
+  private forgetOldest(): void {
+    for (const run of this.live.values()) {
+      if (this.live.size <= MOST_IN_MEMORY) return;
+      if (run.run.state !== 'running') this.forget(run);
+    }
+  }
+
+  findLive(id: string): LiveRun | undefined {
+    return this.live.get(id);
+  }
+
+  /** @throws UnknownRun */
+  find(id: string): { run: Run; stream: StreamItem[] } {
+    const found = this.live.get(id) ?? this.files.find(id);
+    if (!found) throw new UnknownRun();
+    return found;
+  }
+
+  /** What is sent of a run. A curl to be sent again gets the key of its account, for as long as the lab knows it. */
+  streamOf(id: string): Stream {
+    const live = this.live.get(id);
+    if (!live) return { items: this.find(id).stream };
+    const textOf = ({ id: number }: Item) => {
+      const item = live.stream[number - 1]!;
+      return JSON.stringify(item.data).replaceAll('$LAB_KEY', live.keyOf(item) ?? '$LAB_KEY');
+    };
+    return { items: live.stream, onChange: (listener) => live.onChange(listener), textOf };
+  }
+
+  /** Keeps a run that was made elsewhere. */
+  keep(run: Run): void {
+    this.files.keep({ visitor: '', run, stream: streamOfRun(run) });
+  }
+
+  /** The runs of one visitor, newest first. */
+  of(
+    visitor: string,
+  ): Pick<Run, 'id' | 'scenario' | 'title' | 'startedAt' | 'state' | 'verdict'>[] {
+    const own = [...this.live.values()].filter((each) => each.visitor === visitor);
+    return own.reverse().map(({ run: { id, scenario, title, startedAt, state, verdict } }) => ({
+      ...{ id, scenario, title, startedAt, state },
+      ...(verdict && { verdict }),
+    }));
+  }
+
+  /** Prepares a fault for the next request of the run's account, whoever sends it. */
+  arm(id: string, fault: string): void {
+    const run = this.live.get(id);
+    if (!run) throw new UnknownRun();
+    this.tools.armed.arm(run.accounts[0]!.account, 'api', fault);
+    const { account } = run.accounts[0]!;
+    this.tools.journal.write({ kind: 'note', text: `armed: ${fault}` }, { account });
+  }
+
+  stop(id: string): void {
+    const run = this.live.get(id);
+    if (!run) throw new UnknownRun();
+    run.stopping.abort();
+  }
+
+  /** Stops and forgets what a visitor has made; without one, everything. */
+  reset(visitor?: string): void {
+    const runs = [...this.live.values()].filter(
+      (run) => visitor === undefined || run.visitor === visitor,
+    );
+    for (const run of runs) {
+      run.stopping.abort();
+      if (run.run.state === 'running') run.end('failed');
+      this.forget(run);
+    }
+    if (visitor === undefined) this.files.removeAll();
+    else this.files.remove(runs.map(({ run }) => run.id));
+  }
+
+  private forget({ run, accounts }: LiveRun): void {
+    this.live.delete(run.id);
+    for (const { account } of accounts) this.byAccount.delete(account);
+  }
+}
+
+/** It may have died meanwhile. */
+function wake(pid: number): void {
+  try {
+    process.kill(pid, 'SIGCONT');
+  } catch {
+    // gone
+  }
+}

@@ -1,0 +1,47 @@
+import { dirname, join } from 'node:path';
+
+/** What the lab's program needs to know. */
+export interface LabSettings {
+  host: string;
+  port: number;
+  databaseUrl: string;
+  apiUrl: string;
+  /** The sandbox: its ledger judges the runs. */
+  processorUrl: string;
+  journal: string;
+  /** Where runs are kept. */
+  runsFolder: string;
+  /** How long a record is held. */
+  leaseMs: number;
+}
+
+/** From the settings of all programs. */
+export function labSettings(config: {
+  host: string;
+  port: number;
+  labPort: number;
+  databaseUrl: string;
+  labJournal?: string;
+  processor: { baseUrl?: URL };
+  idempotency: { leaseMs: number };
+}): LabSettings {
+  const { host, port, labPort, databaseUrl, processor } = config;
+  const journal = config.labJournal ?? join('.data', 'lab', `journal-${process.pid}.ndjson`);
+  return {
+    host,
+    port: labPort,
+    databaseUrl,
+    apiUrl: `http://${reachable(host)}:${port}`,
+    processorUrl: (processor.baseUrl ?? new URL('http://127.0.0.1:4242')).origin,
+    journal,
+    leaseMs: config.idempotency.leaseMs,
+    runsFolder: join(dirname(journal), 'runs'),
+  };
+}
+
+/** An address to call for one to listen on. */
+function reachable(host: string): string {
+  if (host === '0.0.0.0') return '127.0.0.1';
+  if (host === '::') return '[::1]';
+  return host.includes(':') ? `[${host}]` : host;
+}

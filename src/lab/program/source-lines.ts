@@ -1,0 +1,46 @@
+import { Worker } from 'node:worker_threads';
+import type { Source } from '../journal.js';
+
+interface Found {
+  source: Source | undefined;
+}
+
+/** Finds the line of ours behind the frames that the recorder writes. */
+export class SourceLines {
+  private readonly found = new Map<string, Found>();
+  private readonly asked = new Map<string, ((source: Source) => void)[]>();
+  private thread: Worker | undefined;
+
+  /** Begins to read the source maps: when somebody looks. */
+  start(): void {
+    if (this.thread) return;
+    // From the place of a program's bundle; loaded as single modules there is no such file, and no line is found.
+    this.thread = new Worker(new URL('../lab/program/source-lines.thread.js', import.meta.url), {
+      execArgv: [], // what the supervisor loads into a program ends it when it finds no channel, as in a thread
+    });
+    this.thread.unref();
+    this.thread.on('error', () => undefined); // a diagram without lines
+    this.thread.on('message', ({ key, source }: { key: string } & Found) => {
+      this.found.set(key, { source });
+      const waiting = this.asked.get(key) ?? [];
+      this.asked.delete(key);
+      if (source) for (const then of waiting) then(source);
+    });
+  }
+
+  /** @param later called instead if it is not known yet. */
+  of(frames: string[], later: (source: Source) => void): Source | undefined {
+    if (frames.length === 0) return undefined;
+    const key = frames.join(' ');
+    const found = this.found.get(key);
+    if (found) return found.source;
+    const waiting = this.asked.get(key);
+    if (waiting) waiting.push(later);
+    else {
+      this.asked.set(key, [later]);
+      this.start();
+      this.thread?.postMessage({ key, frames });
+    }
+    return undefined;
+  }
+}

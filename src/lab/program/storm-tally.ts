@@ -1,0 +1,50 @@
+import type { LiveRun } from './live-run.js';
+import type { ProcessorLedger } from './processor-ledger.js';
+
+/** How many payments the processor has for each track. Read in the background: it is shown beside what clients believe. */
+export class LaneTally {
+  private counts = { ours: 0, naive: 0 };
+  private readonly timer: NodeJS.Timeout;
+  private reading: Promise<void> | undefined;
+
+  constructor(
+    private readonly ledger: ProcessorLedger,
+    private readonly run: LiveRun,
+  ) {
+    this.timer = setInterval(() => {
+      this.reading ??= this.read().then(
+        () => (this.reading = undefined),
+        () => (this.reading = undefined), // the processor is busy; the next look sees more
+      );
+    }, 250);
+    this.timer.unref();
+  }
+
+  now(): { ours: number; naive: number } {
+    return this.counts;
+  }
+
+  async atEnd(): Promise<{ ours: number; naive: number }> {
+    await this.read();
+    return this.counts;
+  }
+
+  /** Whether no charge of ours has two payments. */
+  async isOncePerCharge(): Promise<boolean> {
+    const paid = await this.paidOf('keyed');
+    return new Set(paid.map(({ metadata }) => metadata.charge)).size === paid.length;
+  }
+
+  private async read(): Promise<void> {
+    const [ours, naive] = await Promise.all([this.paidOf('keyed'), this.paidOf('naive')]);
+    this.counts = { ours: ours.length, naive: naive.length };
+  }
+
+  private paidOf(track: 'keyed' | 'naive') {
+    return this.ledger.succeededOf(this.run.accountOf(track)!.account, this.run.began);
+  }
+
+  stop(): void {
+    clearInterval(this.timer);
+  }
+}

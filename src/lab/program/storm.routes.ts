@@ -1,0 +1,63 @@
+import type { Express, Request } from 'express';
+import type { StormTick } from '../run.js';
+import { LaneTally } from './storm-tally.js';
+import type { LiveRun } from './live-run.js';
+import { RefusedParameter } from './parameters.js';
+import type { Runs } from './runs.js';
+
+const MOST_PURCHASES = 1_000;
+
+/** Many purchases on both tracks, with losses and kills by a seed. */
+export function stormRoutes(
+  app: Express,
+  runs: Runs,
+  visitorOf: (request: Request) => string,
+): void {
+  app.post('/api/storm', async (request, response) => {
+    const { seed = Math.floor(Math.random() * 1e6), purchases = 40 } = request.body ?? {};
+    if (!isWhole(seed, 0, 2 ** 32 - 1)) throw new RefusedParameter('seed is a whole number');
+    if (!isWhole(purchases, 1, MOST_PURCHASES))
+      throw new RefusedParameter(`purchases is a whole number from 1 to ${MOST_PURCHASES}`);
+    const run = await runs.open(
+      'storm',
+      'Storm',
+      { seed, purchases },
+      ['keyed', 'naive'],
+      visitorOf(request),
+    );
+    void play(runs, run, seed, purchases);
+    response.status(201).json({ id: run.run.id, seed });
+  });
+}
+
+function isWhole(value: unknown, min: number, max: number): value is number {
+  return Number.isInteger(value) && Number(value) >= min && Number(value) <= max;
+}
+
+async function play(runs: Runs, run: LiveRun, seed: number, purchases: number): Promise<void> {
+  const { apiUrl, ledger } = runs.tools;
+  const tally = new LaneTally(ledger, run);
+  try {
+    const { runStorm } = await import('../designs/storm.js');
+    const result = await runStorm({
+      ...{ apiUrl, seed, purchases, run: run.run.id, signal: run.stopping.signal },
+      apiKeys: { keyed: run.accountOf('keyed')!.apiKey, naive: run.accountOf('naive')!.apiKey },
+      onTick: (tick: StormTick) => run.storm({ ...tick, ...tally.now() }),
+    });
+    await runs.settled(run);
+    const { ours, naive } = await tally.atEnd();
+    const known = result.believed.keyed.ok;
+    const asked = result.purchases;
+    run.verdict({
+      sentence: `${asked} purchases. Without a key the customers paid ${naive} times; with the key ${ours} times. Seed ${seed}.`,
+      payments: { keyed: ours, naive },
+      // A client that never learned the end may have paid or not; nobody has paid twice, and who knows has paid.
+      holds: ours <= asked && ours >= known && (await tally.isOncePerCharge()),
+    });
+    await runs.end(run, 'ended');
+  } catch {
+    await runs.end(run, 'failed');
+  } finally {
+    tally.stop();
+  }
+}

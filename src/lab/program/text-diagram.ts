@@ -1,0 +1,62 @@
+import type { Actor, Reconciled, Run, RunEvent, Track } from '../run.js';
+
+const NAMES: Record<Actor, string> = {
+  client: 'client',
+  api: 'API',
+  database: 'PostgreSQL',
+  processor: 'processor',
+  worker: 'worker',
+  mail: 'mail',
+  receiver: 'receiver',
+  lab: 'lab',
+};
+const TITLES: Record<Track, string> = { naive: 'Without a key', keyed: 'With the key' };
+/** So many columns are read from the last row of a room. */
+const WIDTH = 100;
+
+/** A run for a terminal, and for a slide: an arrow a line, time downwards, one track after the other. */
+export function textOf(run: Run): string {
+  const tracks = (['naive', 'keyed'] as const).filter((track) =>
+    run.events.some((event) => event.track === track),
+  );
+  const parts = tracks.map((track) => trackOf(run, track));
+  const answers = Object.entries(run.verdict?.answers ?? {}).map(([track, counts]) => {
+    const each = Object.entries(counts).map(([answer, count]) => `${count} × ${answer}`);
+    return `${TITLES[track as Track]}: ${each.join(', ')}`;
+  });
+  return [run.title, ...parts, ...answers, run.verdict?.sentence ?? run.state].join('\n\n');
+}
+
+function trackOf(run: Run, track: Track): string {
+  const shown = run.events.filter((event) => event.track === track && isShown(event));
+  const known = run.knowledge.filter((each) => each.track === track);
+  const timed = [
+    ...shown.map((event) => ({ atMs: event.atMs, text: lineOf(event) })),
+    ...known.map(({ atMs, state, text }) => ({ atMs, text: `client knows: ${state} (${text})` })),
+  ].sort((a, b) => a.atMs - b.atMs);
+  const lines = timed.map(({ atMs, text }) =>
+    `${(atMs / 1000).toFixed(2).padStart(7)} s  ${text}`.slice(0, WIDTH),
+  );
+  const last = run.rows.filter((rows) => rows.track === track).at(-1);
+  return [TITLES[track], ...lines, ...(last ? [`  ${countsOf(last.reconciled)}`] : [])].join('\n');
+}
+
+function countsOf({ charges, payments, receipts }: Reconciled): string {
+  return `rows: charges ${charges} · payments ${payments} · receipts ${receipts}`;
+}
+
+/** What a slide has no room for: the engine's points, what is only read, what a lease does. */
+function isShown({ kind, text }: RunEvent): boolean {
+  if (kind === 'point' || kind === 'lease') return false;
+  return !(kind === 'statement' && /^(SELECT|BEGIN|COMMIT)/.test(text));
+}
+
+function lineOf({ kind, from, to, text, lost }: RunEvent): string {
+  if (from === to) {
+    const isSaid = kind === 'note' || text.startsWith(kind);
+    return `${NAMES[from]}: ${isSaid ? '' : `${kind}, `}${text}`;
+  }
+  const ends = `${NAMES[from]} ${lost ? '--x' : '-->'} ${NAMES[to]}`;
+  const word = kind === 'replay' ? '  [replay]' : lost ? '  [lost]' : '';
+  return `${ends.padEnd(27)}${text}${word}`;
+}

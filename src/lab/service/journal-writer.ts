@@ -1,0 +1,57 @@
+import { mkdirSync, openSync, writeSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { performance } from 'node:perf_hooks';
+import { MAX_TEXT, type JournalLine, type LineBody, type Writer } from '../journal.js';
+
+/** What a line is about; the rest is the same in all lines of a process. */
+export interface About {
+  account?: string;
+  attempt?: number;
+}
+
+/**
+ * Appends to the journal before the thing itself goes on: by a write that has returned, so that a SIGKILL in the next
+ * instruction loses nothing. Several processes append to one file; the kernel keeps their lines apart (O_APPEND).
+ */
+export class Journal {
+  private readonly descriptor: number;
+
+  constructor(
+    file: string,
+    private readonly writer: Writer,
+  ) {
+    mkdirSync(dirname(file), { recursive: true });
+    this.descriptor = openSync(file, 'a', 0o600);
+  }
+
+  write(body: LineBody, about: About = {}): void {
+    const line = {
+      at: performance.timeOrigin + performance.now(),
+      pid: process.pid,
+      writer: this.writer,
+      ...about,
+      ...body,
+    } satisfies JournalLine;
+    writeSync(this.descriptor, `${JSON.stringify(line)}\n`);
+  }
+}
+
+/** What lets somebody in, wherever a text has it. */
+const SECRETS = /\b(whsec_|[sr]k_(?:test|live)_)[\w+/=-]+/g;
+
+/** A text that keeps a line short, and its secrets to itself. */
+export function cut(whole: string): string {
+  const text = whole.replaceAll(SECRETS, '$1***');
+  return text.length > MAX_TEXT ? `${text.slice(0, MAX_TEXT)}… (${text.length} characters)` : text;
+}
+
+/** Header lines as they came; what lets somebody in is masked. */
+export function maskedHead(rawHeaders: readonly string[]): string {
+  let head = '';
+  for (let i = 0; i + 1 < rawHeaders.length; i += 2) {
+    const name = rawHeaders[i]!;
+    const isSecret = /^(authorization|cookie|stripe-signature|webhook-signature)$/i.test(name);
+    head += `${name}: ${isSecret ? '***' : rawHeaders[i + 1]}\r\n`;
+  }
+  return head;
+}

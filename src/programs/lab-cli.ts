@@ -1,0 +1,97 @@
+import { parseArgs } from 'node:util';
+import { EXIT_USAGE } from '../database/command.js';
+import { LabClient, LabRefusal } from '../lab/program/lab-client.js';
+import { textOf } from '../lab/program/text-diagram.js';
+import { labOfRunning } from '../local/running.js';
+
+// `npm run lab -- …`: the lab's stories in a terminal, against the `npm start` that runs here.
+// Exit code: 0 the promise held, 1 it did not or nothing runs, 64 usage.
+
+const USAGE = `Usage: npm run lab -- <command>
+
+  list                           the stories, with their parameters
+  run <scenario> [name=value …]  plays one, and prints what happened; --json prints the run
+  matrix                         every design under every fault; takes a minute
+  storm [--seed N]               purchases with losses and kills by a seed; --purchases N, default 40
+
+It needs \`npm start\` in another terminal. Exit code 1: the promise did not hold.`;
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    seed: { type: 'string' },
+    purchases: { type: 'string', default: '40' },
+    json: { type: 'boolean', default: false },
+    help: { type: 'boolean', default: false },
+  },
+});
+const [command, ...rest] = positionals;
+
+try {
+  process.exitCode = await perform();
+} catch (error) {
+  if (!(error instanceof LabRefusal)) throw error;
+  console.error(error.message);
+  process.exitCode = 1;
+}
+
+async function perform(): Promise<number> {
+  if (values.help) return print(USAGE);
+  if (command === 'list' && rest.length === 0) return list();
+  if (command === 'run' && rest[0] !== undefined) return play(rest[0], rest.slice(1));
+  if (command === 'matrix' && rest.length === 0) return matrix();
+  if (command === 'storm' && rest.length === 0) return storm();
+  console.error(USAGE);
+  return EXIT_USAGE;
+}
+
+async function list(): Promise<number> {
+  const { scenarios } = await (await lab()).catalogue();
+  const lines = scenarios.flatMap(({ id, title, parameters }) => [
+    `${id.padEnd(22)}${title}`,
+    ...parameters.map(({ name, options, min, max, initial }) => {
+      const choice = options ? options.join(' | ') : `${min} to ${max}`;
+      return `${''.padEnd(24)}${name}=${initial}   (${choice})`;
+    }),
+  ]);
+  return print(lines.join('\n'));
+}
+
+async function play(scenario: string, settings: string[]): Promise<number> {
+  const parameters = Object.fromEntries(
+    settings.map((setting) => {
+      const [, name, value] = /^(\w+)=(.*)$/.exec(setting) ?? [];
+      if (name === undefined) throw new LabRefusal(`${setting} is not name=value`);
+      return [name, value ?? ''];
+    }),
+  );
+  const run = await (await lab()).run(scenario, parameters);
+  print(values.json ? JSON.stringify(run, null, 2) : textOf(run));
+  return run.state === 'ended' && run.verdict?.holds ? 0 : 1;
+}
+
+async function matrix(): Promise<number> {
+  console.error('Running every design under every fault …');
+  const { cells, holds } = await (await lab()).matrix();
+  const { matrixTable } = await import('../lab/designs/matrix.js');
+  print(values.json ? JSON.stringify(cells, null, 2) : matrixTable(cells));
+  return holds ? 0 : 1;
+}
+
+async function storm(): Promise<number> {
+  const seed = values.seed === undefined ? undefined : Number(values.seed);
+  const run = await (await lab()).storm(seed, Number(values.purchases));
+  print(values.json ? JSON.stringify(run, null, 2) : (run.verdict?.sentence ?? run.state));
+  return run.verdict?.holds ? 0 : 1;
+}
+
+async function lab(): Promise<LabClient> {
+  const { env } = process;
+  const url = env.LAB_URL || (await labOfRunning(env));
+  return new LabClient(url ?? `http://127.0.0.1:${env.LAB_PORT || 3002}`);
+}
+
+function print(text: string): number {
+  console.log(text);
+  return 0;
+}

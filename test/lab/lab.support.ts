@@ -1,0 +1,104 @@
+import pg from 'pg';
+import type { Stack } from '../support/stack.js';
+import { until } from '../support/until.js';
+
+/** A run as the lab's program tells it; what is not looked at here is left out. */
+export interface LabRun {
+  id: string;
+  scenario: string;
+  state: 'running' | 'ended' | 'failed';
+  events: {
+    seq: number;
+    kind: string;
+    text: string;
+    track: string;
+    pid?: number;
+    lost?: boolean;
+    detail?: { source?: { file: string; line: number }; curl?: string };
+  }[];
+  knowledge: { attempt: number; state: string; text: string }[];
+  rows: { track: string; reconciled: object }[];
+  verdict?: {
+    sentence: string;
+    payments: Record<string, number>;
+    holds: boolean;
+    answers?: object;
+  };
+}
+
+export interface Item {
+  id: number;
+  event: string;
+  data: unknown;
+}
+
+/** The lab of a stack, as its page uses it. */
+export class Lab {
+  constructor(private readonly stack: Stack) {}
+
+  fetch(path: string, body?: unknown, headers: Record<string, string> = {}): Promise<Response> {
+    return fetch(this.stack.labUrl + path, {
+      redirect: 'manual',
+      headers: { 'content-type': 'application/json', ...headers },
+      ...(body !== undefined && { method: 'POST', body: JSON.stringify(body) }),
+    });
+  }
+
+  async begin(scenario: string, parameters: object = {}, faults: string[] = []): Promise<string> {
+    const reply = await this.fetch('/api/runs', { scenario, parameters, faults });
+    if (reply.status !== 201) throw new Error(`${reply.status} ${await reply.text()}`);
+    return ((await reply.json()) as { id: string }).id;
+  }
+
+  async get(id: string): Promise<LabRun> {
+    return (await this.fetch(`/api/runs/${id}`)).json() as Promise<LabRun>;
+  }
+
+  async ended(id: string): Promise<LabRun> {
+    await until(async () => (await this.get(id)).state !== 'running');
+    return this.get(id);
+  }
+
+  async run(scenario: string, parameters: object = {}, faults: string[] = []): Promise<LabRun> {
+    return this.ended(await this.begin(scenario, parameters, faults));
+  }
+
+  /** Reads the stream of a run from behind that item, until it ends or so many have come. */
+  async items(id: string, after = 0, most = Infinity): Promise<Item[]> {
+    const reply = await this.fetch(`/api/runs/${id}/events`, undefined, {
+      ...(after > 0 && { 'last-event-id': String(after) }),
+    });
+    const items: Item[] = [];
+    let text = '';
+    for await (const chunk of reply.body as unknown as AsyncIterable<Uint8Array>) {
+      text += Buffer.from(chunk).toString();
+      for (let end = text.indexOf('\n\n'); end >= 0; end = text.indexOf('\n\n')) {
+        const [, number, event, data] =
+          /^id: (\d+)\nevent: (\w+)\ndata: (.*)$/.exec(text.slice(0, end)) ?? [];
+        text = text.slice(end + 2);
+        if (data !== undefined)
+          items.push({ id: Number(number), event: event!, data: JSON.parse(data) });
+        if (items.length >= most) return items; // leaving the loop closes the connection
+      }
+    }
+    return items;
+  }
+
+  /** How many payments the processor's ledger has for each track of a run. */
+  async ledgerOf(id: string): Promise<Record<string, number>> {
+    const client = new pg.Client({ connectionString: this.stack.databaseUrl });
+    await client.connect();
+    try {
+      const { rows } = await client.query<{ track: string; payments: number }>(
+        `SELECT split_part(accounts.name, ' ', 3) AS track,
+           count(*) FILTER (WHERE paid.status = 'succeeded')::int AS payments
+         FROM accounts LEFT JOIN sandbox.payment_intents AS paid ON paid.metadata->>'account' = accounts.id
+         WHERE accounts.name LIKE $1 GROUP BY track`,
+        [`lab ${id} %`],
+      );
+      return Object.fromEntries(rows.map(({ track, payments }) => [track, payments]));
+    } finally {
+      await client.end();
+    }
+  }
+}

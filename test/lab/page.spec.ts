@@ -1,0 +1,250 @@
+import { execFile } from 'node:child_process';
+import { readFile } from 'node:fs/promises';
+import { gzipSync } from 'node:zlib';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import type { Browser } from 'playwright-core';
+import { startBrowser } from '../support/browser.js';
+import { startStack, type Stack } from '../support/stack.js';
+import { until } from '../support/until.js';
+import { Lab } from './lab.support.js';
+import { LabTab, structureOf } from './page.support.js';
+
+let stack: Stack;
+let lab: Lab;
+let browser: Browser;
+let tab: LabTab;
+/** Errors and warnings of all tabs' consoles. */
+const complaints: string[] = [];
+
+beforeAll(async () => {
+  // A lease of 4 s: what waits for its end takes less of the tests' time.
+  const starting = startStack({ env: { PROCESSOR_TIMEOUT_MS: '2000' } });
+  browser = await startBrowser();
+  stack = await starting;
+  lab = new Lab(stack);
+  // On a busy machine the first call of a new process takes longer than those 2 s.
+  await until(async () => (await lab.run('lost-request')).verdict?.payments.naive === 1);
+  tab = await LabTab.open(browser, stack.labUrl, complaints);
+});
+afterAll(async () => {
+  await browser.close();
+  await stack.stop();
+});
+afterEach(() => {
+  expect(complaints.splice(0)).toEqual([]);
+});
+
+const SENTENCE = 'Without a key: the customer paid 2 × $19.99. With the key: 1 × $19.99.';
+
+describe('the page of the lab', () => {
+  it('shows both lanes and the sentence after one click', async () => {
+    await tab.button('Run it').click();
+    await tab.page.locator('.hero .sentence').getByText(SENTENCE).waitFor();
+    const counts = await tab.page.locator('.hero .count b').allInnerTexts();
+    const { naive, keyed } = await lab.ledgerOf(await tab.runId());
+    expect([counts, { naive, keyed }]).toEqual([['2', '1'], { naive: 2, keyed: 1 }]);
+    expect(await tab.page.locator('.track .lost .cross').count()).toBe(2);
+    expect(await tab.page.locator('.track .replay').count()).toBe(1);
+  });
+
+  it('loads less than 150 KB of script, from itself alone', async () => {
+    const script = Buffer.from(await (await lab.fetch('/page.js')).arrayBuffer());
+    expect(gzipSync(script).length).toBeLessThan(150_000);
+  });
+
+  it('plays every scenario by click, and shows what the ledger has', async () => {
+    const { scenarios } = (await (await lab.fetch('/api/catalogue')).json()) as {
+      scenarios: { id: string; title: string }[];
+    };
+    const titles = (isWanted: (id: string) => boolean) =>
+      scenarios.filter(({ id }) => isWanted(id)).map(({ title }) => title);
+    // These kill the API or the worker, and are played apart from those that it would break.
+    const violent = ['kill', 'worker-killed', 'webhook'];
+    // `freeze` takes as long as the nap: the stories' own tests play it. Here its controls are looked at.
+    const quiet = titles((id) => ![...violent, 'freeze'].includes(id));
+    expect(quiet).toHaveLength(12);
+    await inTabs(4, quiet);
+    await inTabs(
+      3,
+      titles((id) => violent.includes(id)),
+    );
+    await tab.button('Frozen past its lease').click();
+    const points = await tab.page.getByLabel('It freezes at').locator('option').allInnerTexts();
+    expect(points).toEqual(['after-reserve', 'before-perform', 'after-perform']);
+  });
+
+  it('breaks the story where it is pointed at', async () => {
+    await tab.play('The lost answer');
+    await tab.page.locator('.track.keyed .event.request .label').first().click();
+    const details = tab.page.getByRole('region', { name: 'Details of the selected event' });
+    expect(await details.innerText()).toMatch(/POST \/charges[^]*Copy as curl/);
+    await details.getByRole('button', { name: 'Send it twice' }).click();
+    await tab.page.getByRole('heading', { name: 'Break it where you point' }).waitFor();
+    await tab.page.locator('.why').waitFor();
+    await tab.untilShown(await lab.ledgerOf(await tab.runId()));
+  });
+
+  it('needs no mouse', async () => {
+    const { page } = await fresh();
+    const visible = (name: string) => page.getByRole('heading', { name }).waitFor();
+    await page.keyboard.press('Enter');
+    await page.locator('.why').waitFor();
+    const selected = () => page.locator('.event.selected').getAttribute('data-seq');
+    await page.keyboard.press('j');
+    const first = Number(await selected());
+    await page.keyboard.press('j');
+    await until(async () => Number(await selected()) > first);
+    await page.keyboard.press('k');
+    await until(async () => Number(await selected()) === first);
+    await page.keyboard.press('Escape');
+    await page.locator('.details').waitFor({ state: 'detached' });
+    const time = page.getByLabel('Time', { exact: true });
+    const last = Number(await time.inputValue());
+    await page.keyboard.press('ArrowLeft');
+    await page.keyboard.press('ArrowLeft');
+    await until(async () => Number(await time.inputValue()) === last - 2);
+    await page.keyboard.press('ArrowRight');
+    await until(async () => Number(await time.inputValue()) === last - 1);
+    await page.keyboard.press(' ');
+    await until(async () => Number(await time.inputValue()) === last); // it has played the last event
+    await page.keyboard.press('?');
+    await visible('Keys');
+    await page.keyboard.press('Escape');
+    await page.locator('dialog').waitFor({ state: 'detached' });
+    for (const [key, heading] of Object.entries(ROOMS)) {
+      await page.keyboard.press(key);
+      await visible(heading);
+    }
+  });
+
+  it('fills the matrix as the cells arrive, and opens one', async () => {
+    const run = await lab.begin('another-body');
+    await lab.ended(run);
+    await matrixOf(run);
+    await tab.room('gallery');
+    await tab.button('Run them all').click();
+    const cell = tab.button('charged twice, wrong. The customer paid 2 times.');
+    await cell.waitFor();
+    expect(await tab.page.locator('.matrix tbody tr').count()).toBe(13);
+    expect(await tab.page.locator('.matrix td').count()).toBe(13 * 11);
+    await tab.page.locator('.matrix').getByRole('button', { name: 'No key' }).click();
+    await tab.page.getByText('export const').waitFor(); // its source
+    await cell.click();
+    await until(async () => (await tab.runId()) === run);
+  });
+
+  it('lights up when a client of one’s own sends its request', async () => {
+    await tab.room('own client');
+    await tab.button('Make a curl').click();
+    const curl = await tab.page.locator('.own pre').innerText();
+    await tab.page.getByText('Waiting for your request').waitFor();
+    await new Promise((done) => execFile('sh', ['-c', curl], done));
+    await tab.page.locator('.own .lit').getByText('1 request').waitFor();
+  });
+
+  it('counts purchases and payments of a storm', async () => {
+    await tab.room('storm');
+    await tab.page.getByLabel('seed').fill('7');
+    await tab.page.getByLabel('purchases').fill('4');
+    await tab.button('Begin').click();
+    await tab.page.locator('.storm .sentence').getByText('4').waitFor();
+    const keyed = tab.page.locator('.storm .lane').nth(1);
+    expect(await keyed.innerText()).toMatch(/4\s*payments\s*for 4 purchases/);
+  });
+
+  it('shares a run as a link, and takes it along in four forms', async () => {
+    let id = '';
+    // On a busy machine a client sends more requests than the story has.
+    await until(async () => {
+      const run = await lab.run('lost-answer');
+      id = run.id;
+      return run.knowledge.length === 4;
+    });
+    await tab.goto(`/runs/${id}`);
+    await tab.page.locator('.hero .sentence').getByText(SENTENCE).waitFor();
+    await tab.goto(`/runs/${id}.svg`);
+    await tab.page.locator('svg .sentence-text').getByText(SENTENCE).waitFor();
+    await tab.goto(`/runs/${id}.html`);
+    await tab.page.getByRole('heading', { name: 'Transcript' }).waitFor();
+    expect(await tab.overflow()).toBeLessThanOrEqual(0); // it has its style
+    const texts = ['json', 'mmd'].map(async (form) =>
+      (await lab.fetch(`/runs/${id}.${form}`)).text(),
+    );
+    const [json = '', mermaid] = await Promise.all(texts);
+    expect(JSON.parse(json)).toMatchObject({ id, verdict: { sentence: SENTENCE } });
+    expect(mermaid).toMatch(/^sequenceDiagram\n/);
+    // The picture of the README is such a one.
+    const picture = await readFile('docs/lost-answer.svg', 'utf8');
+    const svg = await (await lab.fetch(`/runs/${id}.svg`)).text();
+    expect(structureOf(picture)).toEqual(structureOf(svg));
+  });
+
+  it('has no serious barrier, dark or light, and fits from 390 to 1920 pixels', async () => {
+    await tab.goto('/');
+    await tab.play('The lost answer');
+    await tab.page.locator('.track.keyed .event .label').first().click();
+    const found: unknown[] = [];
+    for (const room of ['story', 'gallery', 'storm', 'goals']) {
+      await tab.room(room);
+      for (const colorScheme of ['dark', 'light'] as const) {
+        await tab.page.emulateMedia({ colorScheme });
+        for (const barrier of await tab.barriers()) found.push({ room, colorScheme, barrier });
+      }
+      for (const width of [390, 1280, 1920]) {
+        await tab.page.setViewportSize({ width, height: 900 });
+        const overflow = await tab.overflow();
+        if (overflow > 0) found.push({ room, width, overflow });
+      }
+    }
+    expect(found).toEqual([]);
+  });
+});
+
+const ROOMS = {
+  2: 'The gallery of wrong designs',
+  3: 'Storm',
+  4: 'Your own client',
+  5: 'Goals',
+  1: 'The charge went through.',
+};
+
+function fresh(): Promise<LabTab> {
+  return LabTab.open(browser, stack.labUrl, complaints);
+}
+
+/** Plays the scenarios, so many at a time. */
+async function inTabs(count: number, titles: string[]): Promise<void> {
+  const waiting = [...titles];
+  const work = async () => {
+    const mine = await fresh();
+    for (let title = waiting.shift(); title !== undefined; title = waiting.shift()) {
+      const id = await mine.play(title);
+      await mine.untilShown(await lab.ledgerOf(id));
+    }
+    await mine.page.context().close();
+  };
+  await Promise.all(Array.from({ length: count }, work));
+}
+
+/** A matrix of a few cells: the real one takes a minute, and has a test of its own. */
+async function matrixOf(run: string): Promise<void> {
+  const cell = (design: string, correct: boolean, verdict: string, because: string) => ({
+    ...{ design, fault: 'lost-answer', correct, verdict, because, payments: 1, run },
+  });
+  const cells = [
+    cell('no-key', false, 'charged twice', 'The customer paid 2 times.'),
+    cell('ours', true, 'charged once', 'One payment, and the client knows.'),
+  ];
+  const items = [
+    ...cells.map((data) => ['cell', data]),
+    ['end', { state: 'ended', holds: true }],
+  ] as const;
+  const body = items.map(
+    ([event, data], i) =>
+      `id: ${i + 1}\nevent: ${event as string}\ndata: ${JSON.stringify(data)}\n\n`,
+  );
+  await tab.page.route('**/api/matrix', (route) => route.fulfill({ json: { id: 'some' } }));
+  await tab.page.route('**/api/matrix/some/events', (route) =>
+    route.fulfill({ contentType: 'text/event-stream', body: body.join('') }),
+  );
+}

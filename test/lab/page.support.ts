@@ -1,0 +1,109 @@
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import type { Browser, Locator, Page } from 'playwright-core';
+
+const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+
+/** A tab that shows the lab. What its console complains about is added to a list. */
+export class LabTab {
+  private constructor(
+    readonly page: Page,
+    private readonly labUrl: string,
+  ) {}
+
+  static async open(browser: Browser, labUrl: string, complaints: string[]): Promise<LabTab> {
+    const context = await browser.newContext({ reducedMotion: 'reduce' });
+    const page = await context.newPage();
+    page.setDefaultTimeout(100_000);
+    page.on('console', (message) => {
+      if (['error', 'warning'].includes(message.type())) complaints.push(message.text());
+    });
+    page.on('pageerror', ({ message }) => complaints.push(message));
+    const tab = new LabTab(page, labUrl);
+    await tab.goto('/');
+    return tab;
+  }
+
+  async goto(path: string): Promise<void> {
+    await this.page.goto(this.labUrl + path);
+    if (path === '/') await this.page.getByText('Predict first').waitFor();
+  }
+
+  button(name: string): Locator {
+    return this.page.getByRole('button', { name, exact: true });
+  }
+
+  async room(name: string): Promise<void> {
+    await this.page.getByRole('navigation', { name: 'Rooms' }).getByText(name).click();
+  }
+
+  /** Chooses a scenario and runs it. @returns the id of the run, once it is explained */
+  async play(title: string): Promise<string> {
+    const scenarios = this.page.getByRole('navigation', { name: 'Scenarios' });
+    await scenarios.getByRole('button', { name: title, exact: true }).click();
+    await this.button('Skip, just run it').click();
+    await this.page.locator('.why').waitFor();
+    return this.runId();
+  }
+
+  async runId(): Promise<string> {
+    const href = await this.page.getByRole('link', { name: 'JSON' }).getAttribute('href');
+    return /\/runs\/([\w-]+)\.json/.exec(href ?? '')?.[1] ?? '';
+  }
+
+  /** Waits until each track shows so many payments in its line below the diagram. */
+  async untilShown(payments: Record<string, number>): Promise<void> {
+    for (const [track, count] of Object.entries(payments)) {
+      await this.page
+        .locator(`.track.${track} .reconcile`)
+        .getByText(`payments ${count} `)
+        .waitFor();
+    }
+  }
+
+  /** What axe-core finds serious or critical, as `rule: element`. */
+  async barriers(): Promise<string[]> {
+    await this.page.evaluate(AXE); // not by a script element, which the page's own policy refuses
+    return this.page.evaluate(async () => {
+      const { axe } = globalThis as unknown as { axe: Axe };
+      const { violations } = await axe.run({ resultTypes: ['violations'] });
+      return violations
+        .filter(({ impact }) => impact === 'serious' || impact === 'critical')
+        .flatMap(({ id, nodes }) => nodes.map(({ html }) => `${id}: ${html.slice(0, 160)}`));
+    });
+  }
+
+  /** By how many pixels the page is wider than the window. */
+  async overflow(): Promise<number> {
+    return this.page.evaluate(() => {
+      const { documentElement, defaultView } = (globalThis as unknown as { document: Screen })
+        .document;
+      return documentElement.scrollWidth - defaultView.innerWidth;
+    });
+  }
+}
+
+interface Axe {
+  run(options: object): Promise<{
+    violations: { id: string; impact: string; nodes: { html: string }[] }[];
+  }>;
+}
+
+interface Screen {
+  documentElement: { scrollWidth: number };
+  defaultView: { innerWidth: number };
+}
+
+/** The drawing without what differs from run to run: ids, times, order, and notifications, which may come after its end. */
+export function structureOf(svg: string): string[] {
+  const events = [...svg.matchAll(/<g class="(event [^"]*)"[^>]*>[^]*?<title>([^<]*)<\/title>/g)];
+  const knows = [...svg.matchAll(/<g class="(knows \w+)"/g)];
+  const named = events.map(([, kind, title = '']) => {
+    return `${kind}: ${title
+      .replace(/ +key \S+/, ' key …')
+      .replace(/\b(ch|pi|evt)_\w+/g, '$1_…')
+      .replace(/, until [\d.]+ s/, '')}`;
+  });
+  const inTime = named.filter((line) => !line.startsWith('event notification'));
+  return [...inTime, ...knows.map(([, kind]) => kind!)].sort();
+}
