@@ -115,7 +115,7 @@ export const inFlight: Play = {
     await stage.pause(1_000);
     await keyed.buy(key, { headers: { Prefer: 'wait=0' } }, slow);
     await first;
-    await keyed.buy(key, {}, slow);
+    await keyed.buyUntilKnown(key, {}, slow);
     return stage.verdict();
   },
 };

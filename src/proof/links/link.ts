@@ -118,7 +118,7 @@ export class Link {
   private request(connection: Connection, data: Buffer): void {
     const { client, upstream } = connection;
     const { toxic } = this;
-    switch (toxic as string | undefined) {
+    switch (String(toxic)) {
       case 'reset':
         this.hit();
         client.resetAndDestroy();
@@ -145,7 +145,7 @@ export class Link {
   private answer(connection: Connection, data: Buffer): void {
     const { client } = connection;
     if (connection.silent) return this.swallowCommit(connection, data);
-    switch (this.toxic as string | undefined) {
+    switch (String(this.toxic)) {
       case 'hang':
         return this.hit();
       case 'swallow-answer':
