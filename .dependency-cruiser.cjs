@@ -81,7 +81,8 @@ module.exports = {
     {
       name: 'proof-knows-nothing-of-the-service',
       severity: 'error',
-      comment: 'It judges the service from outside. From local it takes PostgreSQL, ports and the supervisor.',
+      comment:
+        'It judges the service from outside. From local it takes PostgreSQL, ports and the supervisor.',
       from: { path: `^${ROOT}/proof/` },
       to: { path: `^${ROOT}/`, pathNot: `^${ROOT}/(?:proof|local|environment)/` },
     },

@@ -10,8 +10,7 @@ const DOC = Symbol('DOC');
 const VARIANTS = Symbol('VARIANTS');
 
 /** What a member of a request is. */
-export const Doc = (description: string): PropertyDecorator =>
-  Reflect.metadata(DOC, description);
+export const Doc = (description: string): PropertyDecorator => Reflect.metadata(DOC, description);
 
 /** The members that each variant needs in addition to those that are always needed, by the name of the variant. */
 type Variants = Readonly<Record<string, readonly string[]>>;
