@@ -93,7 +93,8 @@ const ROWS: Row[] = [
     bug: 'cuts keys',
     fails: ['header.too-long', 'header.too-long-not-cut', 'header.non-ascii'],
   },
-  { bug: 'takes an empty key', fails: ['header.empty', 'header.empty-is-not-shared'] },
+  // The empty key is one key for both cases: the one that comes second meets the first one's body, and a refusal.
+  { bug: 'takes an empty key', fails: ['header.empty-is-not-shared'], may: ['header.empty'] },
   { bug: 'joins two keys', fails: ['header.two-lines', 'header.doubled-line'] },
   {
     bug: 'answers before it knows the caller',
