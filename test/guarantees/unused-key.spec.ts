@@ -57,7 +57,7 @@ describe('GET /idempotency-keys/{key}', () => {
     const { apiUrl, gate } = service;
     const unused = await lookUp(apiUrl, 'story');
     expect(unused).toMatchObject({ status: 404, body: { code: 'not_found' } });
-    expect(unused.body.detail).toContain('never a new key');
+    expect(unused.body.detail).toContain('never with a new key');
 
     const open = gate.close();
     const first = charge(apiUrl, 'story');

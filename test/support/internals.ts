@@ -8,6 +8,7 @@ export { checkDatabase } from '../../src/database/database-check.js';
 export { TypeOrmDatabase, databaseOptions } from '../../src/database/database.js';
 export { startEmbeddedPostgres, type EmbeddedPostgres } from '../../src/local/embedded-postgres.js';
 export { migrate } from '../../src/database/migrate.js';
+export type { Cell } from '../../src/lab/run.js';
 export { freePort } from '../../src/local/ports.js';
 export { isAlive, signal, waitForDeath } from '../../src/local/processes.js';
 export { SESSION_LIMITS_MS, SESSION_MEANING } from '../../src/database/session.js';
