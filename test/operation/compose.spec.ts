@@ -66,7 +66,11 @@ describe('docker-compose.yml', () => {
       const [node, , script = ''] = service.command;
       expect(node).toBe('node');
       expect(() => text(script.replace(/^dist\/(.*)\.js$/, '$1.ts'))).not.toThrow();
-      const reader = text(name === 'sandbox' ? 'src/sandbox/config.ts' : 'src/config.ts');
+      const readers =
+        name === 'sandbox'
+          ? ['src/sandbox/config.ts']
+          : ['src/config.ts', 'src/environment/environment.ts'];
+      const reader = readers.map(text).join('\n');
       for (const variable of Object.keys(service.environment)) {
         expect(reader).toMatch(new RegExp(`env\\.${variable}\\b|'${variable}'`));
       }
