@@ -1,4 +1,4 @@
-import { replyTo, REUSED, type Design, type Reply } from './design.js';
+import { IN_PROGRESS, replyTo, REUSED, type Design, type Reply } from './design.js';
 
 /** "The same key gets the same answer" holds, and that is the problem. */
 export const anyErrorStored: Design = {
@@ -22,9 +22,7 @@ export const anyErrorStored: Design = {
         [account, key],
       );
       if (Number(found?.amount) !== amount) return REUSED;
-      return found?.status
-        ? { status: found.status, body: found.body }
-        : { status: 409, body: '{}' };
+      return found?.status ? { status: found.status, body: found.body } : IN_PROGRESS;
     }
     const reply: Reply = await pay(`${account}:${key}`, purchase).then(
       (payment) => replyTo(payment, purchase),

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import pg from 'pg';
 import { freePort } from '../../local/ports.js';
+import { ProcessorLedger, type LedgerPayment } from '../program/processor-ledger.js';
 import { GALLERY, schemaOf } from './gallery.js';
 import type { HostEvent, HostMessage, HostOptions } from './host.messages.js';
 import { Meeting } from './meeting.js';
@@ -20,11 +21,6 @@ export interface Host {
   process: ChildProcess;
 }
 
-interface Payment {
-  status: string;
-  metadata: Record<string, string>;
-}
-
 /**
  * The processes of one matrix: hosts that serve all designs, and a processor and a database of their own, so that no
  * other ledger has any of it. One kill serves all designs: their requests wait at the point, and the process dies.
@@ -34,11 +30,12 @@ export class Hosts {
   private readonly folder = mkdtempSync(join(tmpdir(), 'charge-once-gallery-'));
   private readonly journalFile = join(this.folder, 'journal.jsonl');
   private readonly byName = new Map<string, Host>();
-  private readonly meetings = new Map<Host, Meeting>();
+  private readonly meetings = new Map<Host, { before: Meeting; after: Meeting }>();
   /** Requests that wait at a point, by `run.attempt`. */
   private readonly held = new EventEmitter().setMaxListeners(0);
   private sandboxPort = 0;
-  private reading: Promise<Payment[]> | undefined;
+  private readonly began = new Date();
+  private reading: Promise<LedgerPayment[]> | undefined;
 
   private constructor(
     private readonly server: string,
@@ -68,14 +65,14 @@ export class Hosts {
 
   /** Does it to the process once, when every design has arrived. */
   async together(host: Host, signal: 'SIGKILL' | 'SIGSTOP'): Promise<void> {
-    await this.meeting(host).arrive(() => {
+    await this.meetings.get(host)!.before.meet(() => {
       host.process.kill(signal);
     });
   }
 
   /** Wakes the process when every design has ended without it. */
   async wakeTogether(host: Host, id: string): Promise<void> {
-    await this.meeting(host).leave(() => {
+    await this.meetings.get(host)!.after.meet(() => {
       host.process.kill('SIGCONT');
     });
     this.release(host, id);
@@ -87,27 +84,13 @@ export class Hosts {
   }
 
   /** What the processor has under a run. One read of the ledger serves all callers that came before it began. */
-  async paymentsOf(run: string): Promise<Payment[]> {
+  async paymentsOf(run: string): Promise<LedgerPayment[]> {
     await this.reading?.catch(() => undefined);
-    this.reading ??= this.readLedger().finally(() => (this.reading = undefined));
+    this.reading ??= new ProcessorLedger(`http://127.0.0.1:${this.sandboxPort}`)
+      .payments(this.began)
+      .finally(() => (this.reading = undefined));
     const payments = await this.reading;
     return payments.filter(({ metadata }) => metadata.run === run);
-  }
-
-  private async readLedger(): Promise<Payment[]> {
-    const found: Payment[] = [];
-    for (let after = ''; ;) {
-      const url = `http://127.0.0.1:${this.sandboxPort}/v1/payment_intents?limit=100${after}`;
-      const response = await fetch(url, { headers: { Authorization: 'Bearer sk_test_gallery' } });
-      if (!response.ok) throw new Error(`the ledger of the gallery answers ${response.status}`);
-      const page = (await response.json()) as {
-        data: (Payment & { id: string })[];
-        has_more: boolean;
-      };
-      found.push(...page.data);
-      if (!page.has_more) return found;
-      after = `&starting_after=${page.data.at(-1)?.id}`;
-    }
   }
 
   journal(): HostEvent[] {
@@ -136,7 +119,7 @@ export class Hosts {
     const start = async (name: string, poolSize: number) => {
       const host = await this.startHost({ ...options, poolSize, journal: this.journalFile });
       this.byName.set(name, host);
-      this.meetings.set(host, new Meeting(company));
+      this.meetings.set(host, { before: new Meeting(company), after: new Meeting(company) });
     };
     await Promise.all([
       start('steady', 2),
@@ -200,10 +183,6 @@ export class Hosts {
     const host = this.byName.get(name);
     if (!host) throw new Error(`there is no host ${name}`);
     return host;
-  }
-
-  private meeting(host: Host): Meeting {
-    return this.meetings.get(host)!;
   }
 
   private async onServer(work: (client: pg.Client) => Promise<void>): Promise<void> {

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { replyTo, type Design, type Reply } from './design.js';
+import { replyTo, REUSED, type Design, type Reply } from './design.js';
 
 /** Between SELECT and INSERT there is room for the same request once more. */
 export const lookThenInsert: Design = {
@@ -16,7 +16,7 @@ export const lookThenInsert: Design = {
       `SELECT amount, status, body FROM answers WHERE account = $1 AND key = $2`,
       [account, key],
     );
-    if (found && Number(found.amount) !== amount) return { status: 422, body: '{}' };
+    if (found && Number(found.amount) !== amount) return REUSED;
     if (found) return { status: found.status, body: found.body };
     // A second request is here at the same time.
     const reply = replyTo(await pay(randomUUID(), purchase), purchase);

@@ -10,7 +10,6 @@ export interface MatrixOptions {
   onCell?: (cell: Cell) => void;
   /** What happened in a cell, for the diagram. */
   onRun?: (run: Run) => void;
-  signal?: AbortSignal;
 }
 
 /**
@@ -39,8 +38,6 @@ const ROUNDS: { faults: string[]; atOnce: number }[] = [
 /** Does every fault to every design, on real processes. @returns the cells, design by design. */
 export async function runMatrix(options: MatrixOptions): Promise<Cell[]> {
   const hosts = await Hosts.start(options.databaseUrl, DESIGNS.length);
-  const stop = () => void hosts.stop();
-  options.signal?.addEventListener('abort', stop);
   try {
     const cells: Cell[] = [];
     for (const { faults, atOnce } of ROUNDS) {
@@ -54,7 +51,6 @@ export async function runMatrix(options: MatrixOptions): Promise<Cell[]> {
       FAULTS.findIndex(({ id }) => id === fault);
     return cells.sort((one, other) => place(one) - place(other));
   } finally {
-    options.signal?.removeEventListener('abort', stop);
     await hosts.stop();
   }
 }

@@ -1,30 +1,16 @@
-/** The requests of all designs wait at one point; then one signal reaches their process. */
+/** A point where the requests of all designs wait for each other. The last one makes something happen to all. */
 export class Meeting {
   private arrived = 0;
-  private left = 0;
-  private readonly begun = new Deferred();
-  private readonly over = new Deferred();
+  private end!: () => void;
+  private readonly isOver = new Promise<void>((resolve) => (this.end = resolve));
 
   constructor(private readonly company: number) {}
 
-  async arrive(happen: () => void): Promise<void> {
+  async meet(happen: () => void): Promise<void> {
     if (++this.arrived === this.company) {
       happen();
-      this.begun.resolve();
+      this.end();
     }
-    await this.begun.promise;
+    await this.isOver;
   }
-
-  async leave(happen: () => void): Promise<void> {
-    if (++this.left === this.company) {
-      happen();
-      this.over.resolve();
-    }
-    await this.over.promise;
-  }
-}
-
-class Deferred {
-  resolve!: () => void;
-  readonly promise = new Promise<void>((resolve) => (this.resolve = resolve));
 }

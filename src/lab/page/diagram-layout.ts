@@ -1,4 +1,5 @@
 import type { Actor, EventKind, Knowledge, Run, RunEvent, Track } from '../run.js';
+import { ACTOR_NAMES } from '../words.js';
 
 // Where everything of a sequence diagram is drawn. Numbers only, so that it runs in a browser and in the export.
 
@@ -7,19 +8,7 @@ export const TOP = 62;
 const LEFT = 148;
 /** Between two lines; wider where there is one diagram only. */
 const COLUMN = { side: 124, alone: 168 };
-const ORDER: readonly Actor[] = [
-  ...(['client', 'api', 'database', 'processor', 'worker', 'mail', 'receiver'] as const),
-];
-export const ACTOR_NAMES: Record<Actor, string> = {
-  client: 'client',
-  api: 'API',
-  database: 'PostgreSQL',
-  processor: 'processor',
-  worker: 'worker',
-  mail: 'mail',
-  receiver: 'receiver',
-  lab: 'lab',
-};
+const ORDER = (Object.keys(ACTOR_NAMES) as Actor[]).filter((actor) => actor !== 'lab');
 
 export interface Placed {
   event: RunEvent;

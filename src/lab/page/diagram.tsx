@@ -1,13 +1,7 @@
 import { useEffect, useRef } from 'preact/hooks';
 import type { Run, RunEvent, Track } from '../run.js';
-import {
-  ACTOR_NAMES,
-  layOut,
-  type Layout,
-  type Placed,
-  type Stretch,
-  type View,
-} from './diagram-layout.js';
+import { ACTOR_NAMES } from '../words.js';
+import { layOut, type Layout, type Placed, type Stretch, type View } from './diagram-layout.js';
 
 export interface DiagramProps extends View {
   run: Run;

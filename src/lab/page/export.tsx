@@ -1,5 +1,6 @@
 import { renderToString } from 'preact-render-to-string';
-import type { Run, Track } from '../run.js';
+import type { Run } from '../run.js';
+import { TRACK_TITLES, tracksOf } from '../words.js';
 import { Diagram } from './diagram.js';
 import { layOut } from './diagram-layout.js';
 import { sentenceOf } from './transcript.js';
@@ -7,7 +8,6 @@ import { sentenceOf } from './transcript.js';
 // A run as a picture and as a page, to be opened without the lab. Bundled for Node; the program imports it.
 
 const GAP = 40;
-const TITLES: Record<Track, string> = { naive: 'Without a key', keyed: 'With the key' };
 
 /** Both tracks side by side, with the sentence below. @param css of the page: a picture has no other. */
 export function svgOf(run: Run, css: string): string {
@@ -22,7 +22,7 @@ export function svgOf(run: Run, css: string): string {
     return (
       <g transform={`translate(${at} 36)`}>
         <text class="track-title" x={20} y={-12}>
-          {TITLES[track]}
+          {TRACK_TITLES[track]}
         </text>
         <Diagram run={run} track={track} isDetailed={false} />
       </g>
@@ -53,7 +53,7 @@ export function htmlOf(run: Run, css: string): string {
       <p class="sentence">{run.verdict?.sentence}</p>
       {tracksOf(run).map((track) => (
         <section class="track">
-          <h2>{TITLES[track]}</h2>
+          <h2>{TRACK_TITLES[track]}</h2>
           <div class="scroll">
             <Diagram run={run} track={track} isDetailed={false} />
           </div>
@@ -68,12 +68,6 @@ export function htmlOf(run: Run, css: string): string {
     </main>,
   );
   return `<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>charge-once: ${escape(run.title)}</title><style>${css}</style></head><body>${body}</body></html>`;
-}
-
-function tracksOf(run: Run): Track[] {
-  return (['naive', 'keyed'] as const).filter((track) =>
-    run.events.some((event) => event.track === track),
-  );
 }
 
 function escape(text: string): string {

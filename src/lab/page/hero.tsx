@@ -1,6 +1,6 @@
 import type { Run, Track } from '../run.js';
 import { Icon } from './icon.js';
-import { money } from './rows.js';
+import { money } from '../words.js';
 
 /** One button, two lanes, one sentence: what the whole project is about. */
 export function Hero({

@@ -1,4 +1,5 @@
 import type { Rows, RowsTable, Run, Track } from '../run.js';
+import { money } from '../words.js';
 
 /** The tables as they were at a moment of the run; what has changed since the moment before is marked. */
 export function RowsPanel({ run, track, atMs }: { run: Run; track: Track; atMs: number }) {
@@ -71,8 +72,4 @@ function TableOf({
       </table>
     </div>
   );
-}
-
-export function money(minor: number): string {
-  return `$${(minor / 100).toFixed(2)}`;
 }

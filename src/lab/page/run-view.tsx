@@ -1,5 +1,6 @@
 import { useState } from 'preact/hooks';
 import type { Run, RunEvent, Track } from '../run.js';
+import { TRACK_TITLES, tracksOf } from '../words.js';
 import { Details } from './details.js';
 import { layOut } from './diagram-layout.js';
 import { Diagram } from './diagram.js';
@@ -15,15 +16,11 @@ export interface RunViewProps {
   onBreak: (fault: string) => void;
 }
 
-const TITLES: Record<Track, string> = { naive: 'Without a key', keyed: 'With the key' };
-
 /** Both tracks of a run side by side: diagram, rows, details. */
 export function RunView({ run, player, selected, onSelect, onBreak }: RunViewProps) {
   const [isDetailed, setDetailed] = useState(false);
   const until = player.at;
-  const tracks = (['naive', 'keyed'] as const).filter((track) =>
-    run.events.some((event) => event.track === track),
-  );
+  const tracks = tracksOf(run);
   const chosen = run.events.find(({ seq }) => seq === selected);
   const now = until === undefined ? Infinity : (run.events[until - 1]?.atMs ?? 0);
   const select = (event: RunEvent) => onSelect(event.seq);
@@ -46,9 +43,14 @@ export function RunView({ run, player, selected, onSelect, onBreak }: RunViewPro
       </p>
       <div class={`tracks tracks-${tracks.length}`} style={widthsOf(run, tracks)}>
         {tracks.map((track) => (
-          <section key={track} class={`track ${track}`} aria-label={TITLES[track]}>
-            <h3>{TITLES[track]}</h3>
-            <div class="scroll" tabIndex={0} role="group" aria-label={`Diagram ${TITLES[track]}`}>
+          <section key={track} class={`track ${track}`} aria-label={TRACK_TITLES[track]}>
+            <h3>{TRACK_TITLES[track]}</h3>
+            <div
+              class="scroll"
+              tabIndex={0}
+              role="group"
+              aria-label={`Diagram ${TRACK_TITLES[track]}`}
+            >
               <Diagram {...{ run, track, selected, isDetailed, until }} onSelect={select} />
             </div>
             <RowsPanel run={run} track={track} atMs={now} />

@@ -1,5 +1,5 @@
 import type { Run, RunEvent } from '../run.js';
-import { ACTOR_NAMES } from './diagram-layout.js';
+import { ACTOR_NAMES } from '../words.js';
 
 export interface TranscriptProps {
   run: Run;

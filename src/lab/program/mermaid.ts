@@ -1,15 +1,5 @@
 import type { Actor, Run, Track } from '../run.js';
-
-const NAMES: Record<Actor, string> = {
-  client: 'client',
-  api: 'API',
-  database: 'PostgreSQL',
-  processor: 'processor',
-  worker: 'worker',
-  mail: 'mail',
-  receiver: 'receiver',
-  lab: 'lab',
-};
+import { ACTOR_NAMES } from '../words.js';
 
 /** A run as Mermaid sequence diagrams, one for each track. */
 export function mermaidOf(run: Run): string {
@@ -19,11 +9,11 @@ export function mermaidOf(run: Run): string {
 
 function diagramOf(run: Run, track: Track): string {
   const events = run.events.filter((event) => event.track === track && event.kind !== 'point');
-  const actors = (Object.keys(NAMES) as Actor[]).filter((actor) =>
+  const actors = (Object.keys(ACTOR_NAMES) as Actor[]).filter((actor) =>
     events.some(({ from, to }) => from === actor || to === actor),
   );
   const lines = ['sequenceDiagram', `    title ${safe(run.title)}, ${track}`];
-  for (const actor of actors) lines.push(`    participant ${actor} as ${NAMES[actor]}`);
+  for (const actor of actors) lines.push(`    participant ${actor} as ${ACTOR_NAMES[actor]}`);
   for (const { from, to, text, lost, kind } of events) {
     if (from === to) lines.push(`    Note over ${from}: ${safe(text)}`);
     else lines.push(`    ${from}${arrowOf(kind, lost)}${to}: ${safe(text)}`);

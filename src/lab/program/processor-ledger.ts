@@ -21,18 +21,24 @@ interface Page {
 export class ProcessorLedger {
   constructor(private readonly url: string) {}
 
-  /** Payments of one account since then, oldest first; also those that took nothing. */
-  async paymentsOf(account: string, since: Date): Promise<LedgerPayment[]> {
+  /** All payments since then, newest first; also those that took nothing. */
+  async payments(since: Date): Promise<LedgerPayment[]> {
     const found: LedgerPayment[] = [];
     const created = Math.floor(since.getTime() / 1000) - 1;
     let after = '';
     for (;;) {
       const query = `limit=100&created[gte]=${created}${after}`;
       const { data, has_more } = await this.ask<Page>('GET', `/v1/payment_intents?${query}`);
-      found.push(...data.filter(({ metadata }) => metadata.account === account));
-      if (!has_more) return found.reverse();
+      found.push(...data);
+      if (!has_more) return found;
       after = `&starting_after=${data.at(-1)?.id}`;
     }
+  }
+
+  /** Those of one account, oldest first. */
+  async paymentsOf(account: string, since: Date): Promise<LedgerPayment[]> {
+    const payments = await this.payments(since);
+    return payments.filter(({ metadata }) => metadata.account === account).reverse();
   }
 
   /**
@@ -64,8 +70,4 @@ export class ProcessorLedger {
     const payments = await this.paymentsOf(account, since);
     return payments.filter(({ status }) => status === 'succeeded');
   }
-}
-
-export function money(minor: number): string {
-  return `$${(minor / 100).toFixed(2)}`;
 }

@@ -1,6 +1,7 @@
 import type { Queryable } from '../../idempotency/database.js';
 import type { Rows, RowsTable, Track } from '../run.js';
-import { money, type LedgerPayment } from './processor-ledger.js';
+import { money } from '../words.js';
+import type { LedgerPayment } from './processor-ledger.js';
 
 /** Each table beside the diagram: what is shown of it, for one account. Times are shown as text. */
 const KEYED: Record<string, string> = {

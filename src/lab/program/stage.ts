@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Track, Verdict } from '../run.js';
 import { Lane, type LaneTools } from './lane.js';
-import { money } from './processor-ledger.js';
+import { money } from '../words.js';
 
 /** What a scenario plays on. */
 export class Stage {

@@ -1,28 +1,15 @@
-import type { Actor, Reconciled, Run, RunEvent, Track } from '../run.js';
+import type { Reconciled, Run, RunEvent, Track } from '../run.js';
+import { ACTOR_NAMES, TRACK_TITLES, tracksOf } from '../words.js';
 
-const NAMES: Record<Actor, string> = {
-  client: 'client',
-  api: 'API',
-  database: 'PostgreSQL',
-  processor: 'processor',
-  worker: 'worker',
-  mail: 'mail',
-  receiver: 'receiver',
-  lab: 'lab',
-};
-const TITLES: Record<Track, string> = { naive: 'Without a key', keyed: 'With the key' };
 /** So many columns are read from the last row of a room. */
 const WIDTH = 100;
 
 /** A run for a terminal, and for a slide: an arrow a line, time downwards, one track after the other. */
 export function textOf(run: Run): string {
-  const tracks = (['naive', 'keyed'] as const).filter((track) =>
-    run.events.some((event) => event.track === track),
-  );
-  const parts = tracks.map((track) => trackOf(run, track));
+  const parts = tracksOf(run).map((track) => trackOf(run, track));
   const answers = Object.entries(run.verdict?.answers ?? {}).map(([track, counts]) => {
     const each = Object.entries(counts).map(([answer, count]) => `${count} × ${answer}`);
-    return `${TITLES[track as Track]}: ${each.join(', ')}`;
+    return `${TRACK_TITLES[track as Track]}: ${each.join(', ')}`;
   });
   return [run.title, ...parts, ...answers, run.verdict?.sentence ?? run.state].join('\n\n');
 }
@@ -38,7 +25,9 @@ function trackOf(run: Run, track: Track): string {
     `${(atMs / 1000).toFixed(2).padStart(7)} s  ${text}`.slice(0, WIDTH),
   );
   const last = run.rows.filter((rows) => rows.track === track).at(-1);
-  return [TITLES[track], ...lines, ...(last ? [`  ${countsOf(last.reconciled)}`] : [])].join('\n');
+  return [TRACK_TITLES[track], ...lines, ...(last ? [`  ${countsOf(last.reconciled)}`] : [])].join(
+    '\n',
+  );
 }
 
 function countsOf({ charges, payments, receipts }: Reconciled): string {
@@ -54,9 +43,9 @@ function isShown({ kind, text }: RunEvent): boolean {
 function lineOf({ kind, from, to, text, lost }: RunEvent): string {
   if (from === to) {
     const isSaid = kind === 'note' || text.startsWith(kind);
-    return `${NAMES[from]}: ${isSaid ? '' : `${kind}, `}${text}`;
+    return `${ACTOR_NAMES[from]}: ${isSaid ? '' : `${kind}, `}${text}`;
   }
-  const ends = `${NAMES[from]} ${lost ? '--x' : '-->'} ${NAMES[to]}`;
+  const ends = `${ACTOR_NAMES[from]} ${lost ? '--x' : '-->'} ${ACTOR_NAMES[to]}`;
   const word = kind === 'replay' ? '  [replay]' : lost ? '  [lost]' : '';
   return `${ends.padEnd(27)}${text}${word}`;
 }

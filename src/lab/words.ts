@@ -1,0 +1,32 @@
+import type { Actor, Run, Track } from './run.js';
+
+// How the page, the terminal and the exports name things. Imports types only, so that the browser can load it.
+
+/** From left to right, as the diagrams draw them. */
+export const ACTOR_NAMES: Readonly<Record<Actor, string>> = {
+  client: 'client',
+  api: 'API',
+  database: 'PostgreSQL',
+  processor: 'processor',
+  worker: 'worker',
+  mail: 'mail',
+  receiver: 'receiver',
+  lab: 'lab',
+};
+
+export const TRACK_TITLES: Readonly<Record<Track, string>> = {
+  naive: 'Without a key',
+  keyed: 'With the key',
+};
+
+/** The tracks that a run has, in the order in which they are shown. */
+export function tracksOf(run: Run): Track[] {
+  return (['naive', 'keyed'] as const).filter((track) =>
+    run.events.some((event) => event.track === track),
+  );
+}
+
+/** @param minor US cents. */
+export function money(minor: number): string {
+  return `$${(minor / 100).toFixed(2)}`;
+}
