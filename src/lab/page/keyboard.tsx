@@ -1,4 +1,4 @@
-import { useEffect, useRef } from 'preact/hooks';
+import { useEffect, useLayoutEffect, useRef } from 'preact/hooks';
 
 export const KEYS: readonly [string, string][] = [
   ['Enter', 'run the scenario'],
@@ -12,7 +12,8 @@ export const KEYS: readonly [string, string][] = [
 
 /** Keys for the whole page; what is typed into a field is not one. */
 export function useKeys(actions: Readonly<Record<string, () => void>>): void {
-  useEffect(() => {
+  // Not `useEffect`, which waits for the next frame: a second press in the same frame would act on the old state.
+  useLayoutEffect(() => {
     const listen = (event: KeyboardEvent) => {
       const { tagName } = event.target as HTMLElement;
       const isTyping = /^(INPUT|SELECT|TEXTAREA)$/.test(tagName);
