@@ -37,7 +37,8 @@ export class AppModule {
     return {
       module: AppModule,
       imports: [
-        // Global are these four: settings and telemetry, which no room imports, and database and engine, which most rooms use.
+        // These four are global. No module imports settings and telemetry; most modules use the database and the
+        // engine.
         SettingsModule.forRoot(config),
         TelemetryModule.forRoot({ program: 'api', level: config.logLevel }),
         databaseModule(config.databaseUrl, config.databasePoolSize),

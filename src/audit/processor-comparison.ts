@@ -7,7 +7,7 @@ import processorSql from './processor.sql.js';
 
 export const PAYMENT_INVARIANTS: readonly string[] = invariantsOf(processorSql);
 
-/** What the processor took and gave back, by its own word. */
+/** What the processor took and gave back, as the processor reports it. */
 export interface Ledger {
   payments: Payment[];
   refunds: PaidRefund[];
@@ -15,7 +15,7 @@ export interface Ledger {
   failedRefunds: PaidRefund[];
   /** A charge that was settled later may have its payment on a page that had been read before. */
   readAt: string;
-  /** Where the span starts; without it, the ledger is whole. */
+  /** Where the span starts. Absent: the whole ledger. */
   from?: Date;
 }
 

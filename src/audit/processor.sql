@@ -67,7 +67,8 @@ GROUP BY account, "order" HAVING count(*) > 1
 UNION ALL SELECT 'payment_of_an_order_that_does_not_show_it', account_id, id, 'the order is ' || lost_order_id
 FROM charges WHERE lost_order_id IS NOT NULL AND status = 'succeeded' AND amount_refunded < amount
 
--- charge_without_its_payment: The merchant ships and was never paid: we took an answer for a success that was none.
+-- charge_without_its_payment: The merchant ships and was never paid: we read an answer as a success, and it was not
+-- one.
 UNION ALL SELECT 'charge_without_its_payment', account_id, id, 'no payment ' || processor_reference
 FROM charges AS charge
 WHERE status = 'succeeded' AND processor = $3 AND created_at >= $5::timestamptz AND settled_at <= $4::timestamptz

@@ -26,8 +26,8 @@ import { CARD_DECLINED, CHARGE_FAILED } from './charge.problems.js';
 import { NOT_FOUND } from '../idempotency/problem-types.js';
 
 /**
- * An order has one live charge, however many have failed, and the unique index that sees to it finds it. (A charge whose
- * order is lost shows none.)
+ * An order has at most one live charge. The unique index that ensures this also finds the charge. (A charge whose order
+ * is lost shows none.)
  */
 const LIVE_OF_ORDER = `id = (SELECT id FROM charges WHERE account_id = $1 AND status IN ('pending', 'succeeded')
   AND lost_order_id IS NULL AND COALESCE(order_id, lost_order_id) = ?)`;
@@ -41,7 +41,7 @@ export class ChargesController {
     private readonly charges: ChargeOperation,
   ) {}
 
-  /** Returns a plan and touches nothing: the engine runs it, once per key. */
+  /** Only returns a plan. The engine runs it, once per key. */
   @Post()
   @Idempotent()
   @Describe('createCharge', 'Take money, once for each key', {

@@ -18,7 +18,7 @@ export interface ParkedPayment {
   charge_id: string;
   amount: number;
   currency: string;
-  /** A `Discrepancy`, or the reason of a room above. */
+  /** A `Discrepancy`, or a reason that another module adds. */
   reason: string;
 }
 

@@ -144,8 +144,8 @@ export class IdempotencyMisconfigured extends Error {
 export class ReserveRaced extends Error {}
 
 /**
- * No connection could be opened, for any reason: network, login, limits, an unfit server. Nothing was sent over it.
- * The pool's client throws it, because SQLSTATE alone does not tell a refused login from a failed statement.
+ * No connection could be opened, for any reason: network, login, limits, an unfit server. Nothing was sent over it. The
+ * pool's client throws it, because SQLSTATE alone does not distinguish a refused login from a failed statement.
  */
 export class NoConnection extends Error {
   /** The cause's code, as `pg` reports it. */

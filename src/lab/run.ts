@@ -1,4 +1,4 @@
-// What the lab's program and its page say to each other. Data only: both import it, and it imports nothing.
+// The messages between the lab's program and its page. Data only: both import it, and it imports nothing.
 
 /** A line of the sequence diagram. */
 export type Actor =
@@ -46,7 +46,7 @@ export interface RunEvent {
   attempt?: number;
   /** Which process: a new number after each start. */
   pid?: number;
-  /** Of a lease. */
+  /** When the lease ends. */
   untilMs?: number;
   detail?: EventDetail;
 }
@@ -181,7 +181,7 @@ export interface DesignInfo {
   title: string;
   /** How its author would describe it. */
   idea: string;
-  /** The public kind of incident that it stands for. */
+  /** The kind of real incident that it shows. */
   incident: string;
   file: string;
   isOurs: boolean;
@@ -191,11 +191,11 @@ export interface FaultInfo {
   id: string;
   title: string;
   story: string;
-  /** What a correct API ends with. */
+  /** The verdict of a correct API. */
   expected: CellVerdict;
 }
 
-/** One attempt of a storm has ended. As the lab's program sends it, with what the processor's ledger has by now. */
+/** One attempt of a storm has ended. As the lab's program sends it, with the state of the processor's ledger. */
 export interface StormEvent extends StormTick {
   /** Payments with a key, and without. */
   ours: number;

@@ -32,9 +32,9 @@ export interface ChildOptions {
   isReady: () => Promise<boolean>;
   /** Called with the pid after each start. */
   onStart?: (pid: number) => void;
-  /** Told after each start when the child is ready. */
+  /** Called after each start when the child is ready. */
   onReady?: (pid: number) => void;
-  /** Told of each end, in words. */
+  /** Called at each end, with a description of it. */
   onEnd?: (pid: number, end: string) => void;
   log: (line: string) => void;
   /** A file descriptor for what the child prints. Default: where this process prints. */

@@ -159,7 +159,7 @@ export class OrdersController {
     });
   }
 
-  /** Cancels. Again is 204 as well: the client wants it canceled, and canceled it is. */
+  /** Cancels. A repeat is 204 as well, because the order is canceled, as the client wants. */
   @Delete(':id')
   @HttpCode(204)
   @Describe('cancelOrder', 'Cancel an order', {

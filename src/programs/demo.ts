@@ -9,7 +9,8 @@ import { fileURLToPath } from 'node:url';
 import { LabClient } from '../lab/program/lab-client.js';
 import { textOf } from '../lab/program/text-diagram.js';
 
-// `npm run demo`: the ninety seconds. It brings everything, on free ports and in a temporary folder, and leaves nothing.
+// `npm run demo`: plays the README's ninety seconds. It starts all programs on free ports and in a temporary folder,
+// and removes everything at its end.
 
 interface State {
   ready: boolean;
@@ -70,7 +71,7 @@ function startStack(): ChildProcess {
         MAIL_DIR: join(home, 'mail'),
       },
       stdio: ['ignore', 'ignore', 'inherit'],
-      detached: true, // Ctrl-C is for us; it is told by `stop`
+      detached: true, // Ctrl-C reaches this process only; `stop` then ends the child
     },
   );
 }

@@ -31,8 +31,8 @@ export function isOurRefund(paid: PaidRefund): paid is OurRefund {
 const CLOCK_SKEW_MS = 300_000;
 
 /**
- * Whether a refund without our names may be this one of ours: names can be edited away at the processor. It may if it
- * has the same amount and is not older.
+ * Whether a refund without our ids may be this refund of ours: a person can remove the ids at the processor. It may be
+ * if it has the same amount and is not older.
  */
 export function mayBeSame(
   refund: Refund,
@@ -44,8 +44,8 @@ export function mayBeSame(
 }
 
 /**
- * A refund without our names may be a pending one of ours. The holder of that one or the sweep ends it; until then the
- * processor repeats its notification.
+ * A refund without our ids may be one of our pending refunds. The lease holder or the sweep ends the pending one; until
+ * then the processor repeats its notification.
  */
 export class RefundUndecided extends Problem {
   constructor(pending: Refund) {

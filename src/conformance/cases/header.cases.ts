@@ -48,7 +48,8 @@ export const HEADER_CASES = [
         expect(words.includes(keyHeader.toLowerCase()), `the error does not name ${keyHeader}`);
       },
     },
-    // Before another case has used the empty key: then an API that takes it refuses both for their body.
+    // Must run before another case uses the empty key. Otherwise an API that accepts an empty key refuses both for
+    // their bodies.
     'empty-is-not-shared': {
       level: 'must',
       source: draft('2.2'),
@@ -204,7 +205,7 @@ async function refusedKey(api: Api, key: string): Promise<void> {
   await api.expectMade([purchase, 0]);
 }
 
-/** A key of the promised length, which a structured-field string has between its quotes. */
+/** A key of the promised length. The quotes of a structured-field string do not count. */
 function longKey(api: Api, end: string, start: string = randomUUID()): string {
   const length = api.needs(api.profile.promises.keyMaxLength, 'keyMaxLength');
   return api.key(start.padEnd(length - 1, '0') + end);

@@ -21,7 +21,7 @@ export interface Changes {
   key?: string | string[] | null;
   /** `null` sends no credentials. */
   account?: Account | null;
-  /** A text or bytes are sent as they are. */
+  /** Text or bytes are sent unchanged. */
   body?: Body | string | Buffer;
   contentType?: string;
   method?: string;
@@ -37,7 +37,7 @@ const MAX_WAIT_FOR_LIMIT_MS = 10_000;
 const RETRY_PAUSE_MS = 200;
 const MAX_RETRY_PAUSE_MS = 5000;
 
-/** The API under test, in the hands of one case. */
+/** The API under test, as one case uses it. */
 export class Api {
   readonly exchanges: Exchange[] = [];
   private readonly counter: Counter;
@@ -105,7 +105,7 @@ export class Api {
     return answer;
   }
 
-  /** A client that obeys: the same request, until there is an answer that is not "later". @throws Failed */
+  /** A correct client: sends the same request until the answer is not "retry later". @throws Failed */
   async settle(purchase: Purchase, changes: Changes = {}): Promise<Answer> {
     const { recoverySeconds } = this.profile.timing;
     const deadline = performance.now() + recoverySeconds * 1000;

@@ -26,7 +26,7 @@ export interface Session {
 /** Long enough for a server to have read what came before; the last bytes then start all requests together. */
 const BEFORE_LAST_BYTE_MS = 25;
 
-/** One request on a connection of its own, in the hands of a case that may send a part of it. */
+/** One request on a connection of its own. A case may send only a part of it. */
 export class Sending {
   private sent = 0;
   private readonly all: Buffer;

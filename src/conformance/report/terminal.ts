@@ -25,7 +25,7 @@ export function progressLine(result: Result, done: number, all: number): string 
   return `${place}  ${columns}${detail ?? ''}`.trimEnd();
 }
 
-/** A table: what each group came to. */
+/** A table with the results of each group. */
 export function summary(report: Report): string {
   const { cases, requests, peak, seconds, failedMusts, stoppedBy } = report;
   const rows = GROUPS.filter((group) => cases.some((each) => each.group === group)).map((group) => {

@@ -58,7 +58,7 @@ function simplified(expression: string): string {
     .replace(/(REFERENCES \w+)\(/, '$1 (');
 }
 
-/** Above what it is about, broken into lines. */
+/** The comment, wrapped, for the line above its object. */
 function remark(comment: string | null, indent = ''): string {
   if (comment === null) return '';
   const lines = [''];

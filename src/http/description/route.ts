@@ -23,7 +23,7 @@ interface Words {
   >;
   /** Request bodies, by name. */
   examples?: Readonly<Record<string, unknown>>;
-  /** What a `@RawBody()` is. */
+  /** Describes a `@RawBody()`. */
   rawBody?: string;
 }
 

@@ -1,7 +1,8 @@
 import type { CellVerdict, FaultInfo } from '../run.js';
 import type { Experiment, Outcome } from './experiment.js';
 
-// The faults. Each is a client's story; the verdict comes from the processor's ledger and from the client's last answer.
+// The faults. Each is the scenario of one client. Its verdict follows from the processor's ledger and the client's last
+// answer.
 
 export interface Judged {
   verdict: CellVerdict;
@@ -9,7 +10,7 @@ export interface Judged {
 }
 
 export interface Fault extends FaultInfo {
-  /** What the client does, and what happens to it. @returns how it ended, once the ledger is read. */
+  /** What the client does, and what happens to it. @returns the verdict, from the ledger. */
   happen(experiment: Experiment): Promise<Judged>;
 }
 
@@ -17,7 +18,7 @@ const AMOUNT = 1999;
 const purchase = (payment_method = 'pm_card_visa', amount = AMOUNT) =>
   JSON.stringify({ amount, currency: 'usd', payment_method });
 
-/** The verdict of most faults: one purchase, so one payment, and a client that knows. */
+/** The verdict of most faults: one purchase needs one payment, and a client that knows its result. */
 async function oneWanted(experiment: Experiment, last: Outcome): Promise<Judged> {
   const { succeeded } = await experiment.ledger();
   if (succeeded > 1) {

@@ -17,8 +17,8 @@ import {
 import { GALLERY, schemaOf } from './gallery.js';
 import type { HostEvent, HostMessage, HostOptions } from './host.messages.js';
 
-// A process that serves every design of the gallery, and that can be killed or frozen at a point of a request. It says
-// what it does in a journal, one line before each step, so that the journal is complete after a SIGKILL.
+// A process that serves every design of the gallery, and that can be killed or frozen at a point of a request. It
+// writes a line to a journal before each step, so the journal is complete after a SIGKILL.
 
 /** Longer than the slow card of the sandbox (3 s); shorter than the patience of the client. */
 const PROCESSOR_TIMEOUT_MS = 5_000;
@@ -179,7 +179,7 @@ function paymentOf(error: unknown): Payment {
   throw new ProcessorSilent('the processor did not answer', { cause: error });
 }
 
-/** Waits here if the request asks for it, until it may go on; a process that is killed meanwhile never does. */
+/** Waits here if the request asks for it, until the experiment releases it or kills this process. */
 async function reached(point: string): Promise<void> {
   const { run = '', attempt = 0, holdAt } = trip.getStore() ?? {};
   if (holdAt !== point) return;

@@ -1,6 +1,6 @@
 import { IN_PROGRESS, replyTo, REUSED, type Design } from './design.js';
 
-/** Right in every other way: a lease that ends, a takeover, one processor key for all attempts. */
+/** Correct in every other way: a lease that ends, a takeover, one processor key for all attempts. */
 export const keyWithoutAccount: Design = {
   title: 'A key without its account',
   idea: 'Keys are UUIDs, so they are unique anyway: PRIMARY KEY (key).',

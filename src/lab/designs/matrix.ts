@@ -5,7 +5,7 @@ import { DESIGNS } from './gallery.js';
 import { Hosts } from './hosts.js';
 
 export interface MatrixOptions {
-  /** A PostgreSQL server, by any database of it. The role must be allowed to create databases. */
+  /** Any database of a PostgreSQL server. The role must be allowed to create databases. */
   databaseUrl: string;
   onCell?: (cell: Cell) => void;
   /** What happened in a cell, for the diagram. */
@@ -13,8 +13,8 @@ export interface MatrixOptions {
 }
 
 /**
- * How many cells run at once. Those that meet at a point all need to; of the others, more would only slow each other
- * down until leases run out, or take more connections than PostgreSQL gives by default (100).
+ * How many cells run at once. Cells that meet at a point must all run at once. More of the others would slow each other
+ * down until leases expire, or need more than PostgreSQL's default of 100 connections.
  */
 const ROUNDS: { faults: string[]; atOnce: number }[] = [
   {
@@ -35,7 +35,7 @@ const ROUNDS: { faults: string[]; atOnce: number }[] = [
   { faults: ['slow-processor'], atOnce: 7 },
 ];
 
-/** Does every fault to every design, on real processes. @returns the cells, design by design. */
+/** Runs every fault against every design, on real processes. @returns the cells, design by design. */
 export async function runMatrix(options: MatrixOptions): Promise<Cell[]> {
   const hosts = await Hosts.start(options.databaseUrl, DESIGNS.length);
   try {

@@ -45,7 +45,9 @@ export const ours: Design = {
 };
 
 const OPERATION = 'POST /charges';
-/** Longer than the slow card of the sandbox (3 s), and short enough to be outslept in front of an audience. */
+/**
+ * Longer than the slow card of the sandbox (3 s). Short, because an audience waits while a process sleeps for longer.
+ */
 const PERFORM_MS = 5_000;
 const OPTIONS = {
   waitMs: 500,
@@ -88,7 +90,7 @@ class OutcomeUnknown extends Error {
   readonly status = 504;
 }
 
-/** The engine's database, over that of the gallery. */
+/** The engine's `Database` on the gallery's connections. */
 class GalleryDatabase extends Database {
   constructor(private readonly db: World['db']) {
     super();

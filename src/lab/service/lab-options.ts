@@ -1,7 +1,7 @@
 import { ArmedFaults } from './armed-faults.js';
 import { Journal } from './journal-writer.js';
 
-/** What the table of contents says about the lab. */
+/** The settings of the lab in API and worker. */
 export interface LabOptions {
   /** Where the page is. */
   url?: string;

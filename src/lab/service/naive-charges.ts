@@ -16,8 +16,8 @@ import {
 } from '../../processor/processor.problems.js';
 
 /**
- * THE BUG, ON PURPOSE. What most tutorials show: call the processor, then insert the row. No key, no unique
- * constraint, a new processor key each time: every delivery of the same purchase takes the money again. Proof:
+ * THE BUG, ON PURPOSE. What most tutorials show: call the processor, then insert the row. There is no key and no unique
+ * constraint, and each call has a new processor key. So every repeat of a purchase takes the money again. Proof:
  * test/guarantees/lost-response.spec.ts counts two payments in the processor's ledger.
  */
 @Injectable()
@@ -56,7 +56,7 @@ export class NaiveCharges {
       });
     }
     if (answer.kind === 'unknown') {
-      // There is no key to ask again with: a repeat risks a second payment.
+      // Without a key, a retry risks a second payment.
       throw new Problem(
         PROCESSOR_OUTCOME_UNKNOWN,
         'The naive lane does not know the outcome, and has no way to find out.',

@@ -117,7 +117,7 @@ async function endDeliveries(
 
 /**
  * Gives an endpoint a new secret. The previous one stays valid for a while; older ones end at once. So at most two are
- * valid, and rotating twice withdraws a secret.
+ * valid, and a second rotation withdraws a leaked secret.
  * @returns the secret; undefined if this id made one before.
  */
 export async function addSecret(
