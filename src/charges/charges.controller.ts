@@ -46,7 +46,7 @@ export class ChargesController {
   @Idempotent()
   @Describe('createCharge', 'Take money, once for each key', {
     description:
-      'One key per purchase; a retry reuses it; a new key is a new charge. Whatever is lost on the way (the request, the answer, this server), the same request with the same key ends in the first outcome. With `order` the database refuses a second payment even under another key.',
+      'One key per purchase; a retry reuses it; a new key is a new charge. If the request, the answer or this server is lost, the same request with the same key still gets the first outcome. With `order` the database refuses a second payment even under another key.',
     examples: {
       amount: { amount: 1999, currency: 'usd', payment_method: 'pm_card_visa' },
       order: { order: 'order_8472', payment_method: 'pm_card_visa' },
@@ -70,7 +70,7 @@ export class ChargesController {
   }
 
   @Get(':id')
-  @Describe('getCharge', 'Look at a charge as it is today', { path: { id: 'The charge’s id.' } })
+  @Describe('getCharge', 'Get a charge in its current state', { path: { id: 'The charge’s id.' } })
   @Answers(200, 'The charge.', CHARGE)
   @Problems(NOT_FOUND)
   async find(@Req() request: Request, @Param('id') id: string): Promise<ChargeWire> {

@@ -24,7 +24,7 @@ const ACTS: [scenario: string, whatToLookAt: string][] = [
   ],
   [
     'kill',
-    'The API dies by SIGKILL after the processor has taken the money. Look at who goes on: the retry, the worker or the processor’s notification. There is one payment.',
+    'The API dies by SIGKILL after the processor has taken the money. Look at what continues: the retry, the worker or the processor’s notification. There is one payment.',
   ],
   [
     'another-body',
@@ -50,7 +50,7 @@ try {
   console.log(
     `\n${'='.repeat(100)}\nThe processor’s own ledger, which decides: ${urls.sandbox}/ledger`,
   );
-  console.log(`The same in a browser, and everything to break yourself: ${urls.lab}/`);
+  console.log(`The same in a browser, where you can break every step yourself: ${urls.lab}/`);
   if (process.stdin.isTTY) await createInterface(process.stdin).question('\nEnter ends it. ');
   process.exitCode = failed > 0 ? 1 : 0;
 } finally {

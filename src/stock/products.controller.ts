@@ -24,9 +24,9 @@ export class ProductsController {
   constructor(private readonly db: Database) {}
 
   @Put(':sku')
-  @Describe('putProduct', 'Make or change a product', {
+  @Describe('putProduct', 'Create or change a product', {
     description:
-      'Conditional like orders. A sku without a product is not tracked; stock never becomes negative.',
+      'Conditional like orders. The stock of a sku without a product is not tracked. Stock never becomes negative.',
     path: { sku: SKU },
     examples: { product: { name: 'A mug', on_hand: 12 } },
   })
@@ -58,7 +58,7 @@ export class ProductsController {
   }
 
   @Get(':sku')
-  @Describe('getProduct', 'Look at a product and its stock', { path: { sku: SKU } })
+  @Describe('getProduct', 'Get a product and its stock', { path: { sku: SKU } })
   @AnswersVersion('The product.', PRODUCT)
   async find(
     @Req() request: Request,

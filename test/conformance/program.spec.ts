@@ -91,7 +91,7 @@ describe('npm run conformance', () => {
     const limits = { maxRequests: 60, maxConcurrency: 5, requestsPerSecond: 100_000 };
     const { report, exitCode, output } = await check({ ...SMALL, limits }, correct.url);
     expect(output).toContain('At most 60 requests, 5 at one time');
-    expect(output).toContain('The run is not whole: the cap of 60 requests is reached');
+    expect(output).toContain('The run is incomplete: the cap of 60 requests is reached');
     expect(report?.requests).toBeLessThanOrEqual(60);
     expect(report?.peak).toBeLessThanOrEqual(5);
     expect(exitCode).toBe(2);

@@ -115,7 +115,7 @@ export const HEADER_CASES = [
       level: 'should',
       source: rfc(9110, '5.3'),
       title: 'Two lines with different keys are refused and make nothing',
-      costs: 'Which of the two protects the purchase is a matter of luck.',
+      costs: 'It is a matter of luck which of the two protects the purchase.',
       async run(api) {
         const purchase = api.purchase();
         const answer = await api.send(purchase, { key: [purchase.key, api.key()] });
@@ -177,7 +177,7 @@ export const HEADER_CASES = [
       level: 'must',
       source: rfc(9110, '9.2.1'),
       title: 'A GET with a used key reads, and is no replay',
-      costs: 'A client reads an old answer and takes it for the present state.',
+      costs: 'A client reads an old answer and believes that it is the current state.',
       async run(api) {
         const purchase = api.purchase();
         const made = await api.make(purchase);

@@ -18,7 +18,7 @@ export function pageReport(report: Report): string {
     failedMusts === 0
       ? '<p class="good">Every must that ran holds.</p>'
       : `<p class="bad">${failedMusts} of the musts failed.</p>`;
-  const stop = stoppedBy ? `<p class="bad">The run is not whole: ${markupOf(stoppedBy)}.</p>` : '';
+  const stop = stoppedBy ? `<p class="bad">The run is incomplete: ${markupOf(stoppedBy)}.</p>` : '';
   return `<!doctype html>
 <html lang="en">
 <head>
@@ -87,7 +87,7 @@ function variables({ cases }: Report): string {
   );
   if (names.size === 0) return '';
   const list = [...names].map((name) => `<code>export ${name}=…</code>`).join(', ');
-  return `<p>Credentials are left out. Before a command is tried again: ${list}.</p>`;
+  return `<p>Credentials are left out. Set them before you run a command: ${list}.</p>`;
 }
 
 function row({ id, level, title, verdict, detail, source, exchanges }: ReportedCase): string {

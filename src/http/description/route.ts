@@ -77,7 +77,12 @@ export const AnswersVersion = (description: string, content: Content) =>
 export const AnswersPut = (content: Content) =>
   add({
     successes: [
-      { status: 200, description: 'Changed, or the same already.', ...content, headers: ['ETag'] },
+      {
+        status: 200,
+        description: 'Changed, or the object had this content already.',
+        ...content,
+        headers: ['ETag'],
+      },
       { status: 201, description: 'Made.', ...content, headers: ['Location', 'ETag'] },
     ],
     headers: [REQUEST_HEADERS.IfMatch, REQUEST_HEADERS.IfNoneMatchCreate],

@@ -24,14 +24,14 @@ export class ListQuery {
   @IsWholeNumber(1, MAX_LIMIT)
   limit?: string;
 
-  @Doc('An id: the page goes on after it. Not together with `ending_before`.')
+  @Doc('An id: the page starts after it. Not together with `ending_before`.')
   @MayBeAbsent()
   @IsString()
   @MaxLength(255)
   starting_after?: string;
 
   @Doc(
-    'An id: the page ends before it. What commits late is not there yet: see “Following a list”.',
+    'An id: the page ends before it. Objects that commit later are still missing: see “Following a list”.',
   )
   @MayBeAbsent()
   @IsString()

@@ -5,7 +5,7 @@ export const keyWithoutAccount: Design = {
   title: 'A key without its account',
   idea: 'Keys are UUIDs, so they are unique anyway: PRIMARY KEY (key).',
   incident:
-    'Two tenants use “invoice-1001”. The second one reads the first one’s payment, and is never paid.',
+    'Two tenants use “invoice-1001”. The second tenant reads the first one’s payment, and is never paid.',
   tables: [
     `CREATE TABLE claims (key text PRIMARY KEY, amount bigint, leased_until timestamptz, status integer, body text)`,
   ],

@@ -12,7 +12,7 @@ import { replyTo, type Design, type Payment, type Purchase, type World } from '.
 export const ours: Design = {
   title: 'charge-once',
   idea: 'Reserve (record and pending charge, one commit); pay under the derived id; settle (charge and answer, one commit).',
-  incident: 'None that we know: each cell is held by a test.',
+  incident: 'None that we know: a test checks each cell.',
   tables: [
     ...(await engineTables()),
     `CREATE TABLE charges (account_id text, id text, amount bigint, payment json, PRIMARY KEY (account_id, id))`,
