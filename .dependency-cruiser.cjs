@@ -56,10 +56,10 @@ module.exports = {
   forbidden: [
     ...upward,
     {
-      name: 'sandbox-stands-alone',
+      name: 'sandbox-is-independent',
       severity: 'error',
       comment:
-        'The processor is another company: nothing is shared with it but the protocol, and of that one table of facts that Stripe publishes. Two copies of it would differ one day.',
+        'The processor is another company. The sandbox shares only the protocol and one table of facts that Stripe publishes, because two copies of that table would differ one day.',
       from: { path: `^${ROOT}/sandbox/` },
       to: { path: `^${ROOT}/`, pathNot: `^${ROOT}/(?:sandbox/|money/currencies\\.ts$)` },
     },

@@ -56,7 +56,7 @@ export async function reconcile(
   const add = async (db: Queryable, finding: Finding, repaired: boolean): Promise<void> => {
     const { invariant, account_id, id, detail } = finding;
     await db.query(
-      `INSERT INTO reconciliation_differences (run_id, what, account_id, object_id, detail, mended)
+      `INSERT INTO reconciliation_differences (run_id, what, account_id, object_id, detail, repaired)
        VALUES ($1, $2, $3, $4, $5, $6)`,
       [run, invariant, account_id, id, detail, repaired],
     );

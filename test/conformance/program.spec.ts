@@ -106,7 +106,7 @@ describe('npm run conformance', () => {
   });
 
   it('counts a failed should only with --strict', async () => {
-    const cuts = await SmallServer.start('writes the answer anew for a replay');
+    const cuts = await SmallServer.start('writes the answer again for a replay');
     const only = ['--only', 'replay.bytes'];
     expect((await check(SMALL, cuts.url, ...only)).exitCode).toBe(0);
     expect((await check(SMALL, cuts.url, ...only, '--strict')).exitCode).toBe(1);
