@@ -32,8 +32,8 @@ WITH expected (kind, name) AS (
     'fulfillments_order_key', 'sale_cancellations_pkey', 'webhook_endpoints_pkey', 'webhook_secrets_pkey',
     'webhook_deliveries_pkey', 'webhook_attempts_pkey', 'processor_events_pkey']))
 
--- constraint_missing_or_not_valid: NOT VALID lets old rows break the rule. An index that was built CONCURRENTLY and
--- failed stays, not valid. The column account_id is '-': a constraint belongs to all accounts.
+-- constraint_missing_or_not_valid: NOT VALID lets old rows break the rule. A CREATE INDEX CONCURRENTLY that fails
+-- leaves an index that is not valid. The column account_id is '-': a constraint belongs to all accounts.
 SELECT 'constraint_missing_or_not_valid' AS invariant, '-' AS account_id, name AS id,
   kind || CASE WHEN is_valid IS NULL THEN ' is missing' ELSE ' is not valid' END AS detail
 FROM expected CROSS JOIN LATERAL (SELECT CASE kind

@@ -16,7 +16,7 @@ FROM outcome
 WHERE NOT EXISTS (SELECT 1 FROM events AS event WHERE event.account_id = outcome.account_id
   AND event.type = outcome.type AND event.cause = outcome.cause)
 
--- event_without_its_outcome: An event says, perhaps to a merchant, what has not happened.
+-- event_without_its_outcome: The event reports, perhaps to a merchant, what did not happen.
 UNION ALL SELECT 'event_without_its_outcome', account_id, id, type || ' of ' || cause
 FROM events AS event
 WHERE NOT EXISTS (SELECT 1 FROM outcome WHERE outcome.account_id = event.account_id

@@ -22,8 +22,8 @@ WITH notification AS NOT MATERIALIZED (
 SELECT 'notification_applied_to_nothing' AS invariant, account_id, id, 'no ' || object_id AS detail
 FROM notification WHERE state = 'applied' AND status IS NULL
 
--- notification_applied_but_its_object_pending: The processor reported an end. We acknowledged it and did not write it;
--- it will not come again.
+-- notification_applied_but_its_object_pending: The processor reported an end. We acknowledged it and did not write it,
+-- and the processor will not send it again.
 UNION ALL SELECT 'notification_applied_but_its_object_pending', account_id, id,
   object_id || ' is pending, reported: ' || kind
 FROM notification WHERE state = 'applied' AND status = 'pending'

@@ -22,7 +22,10 @@ export function isOurPayment(payment: Payment): payment is OurPayment {
 /** The order is missing, has another total, is held, paid or canceled, or its stock is short. */
 export class OrderCannotTakeIt extends Error {}
 
-/** What a rebuilt charge is to its order: its payment; its payment on the guard's list only; or nothing. */
+/**
+ * `paid`: the rebuilt charge pays its order. `guarded`: it does not pay its order, but the unique index still prevents
+ * another charge for that order. `none`: it counts for no order.
+ */
 export type OrderRelation = 'paid' | 'guarded' | 'none';
 
 /**

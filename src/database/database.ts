@@ -36,9 +36,7 @@ export const POOL_OPTIONS = {
   maxLifetimeSeconds: 300,
 } satisfies pg.PoolConfig;
 
-/**
- * The pool. TypeORM manages connections, transactions and migrations. SQL is written where it runs, to be read there.
- */
+/** The pool. TypeORM manages connections, transactions and migrations. SQL stays beside the code that runs it. */
 export function databaseModule(url: string, poolSize: number): DynamicModule {
   return TypeOrmModule.forRoot({ ...databaseOptions(url, poolSize), retryAttempts: 1 });
 }

@@ -117,7 +117,9 @@ export class DatabaseUnavailable extends IdempotencyError {
   }
 }
 
-/** The database was lost after the reserve was sent, and stayed away: we do not know whether it committed. */
+/**
+ * The database was lost after the reserve was sent, and did not return in time: we do not know whether it committed.
+ */
 export class OutcomeUnknown extends IdempotencyError {
   override readonly headers = { 'Retry-After': '1' };
   constructor(options?: ErrorOptions) {

@@ -80,7 +80,7 @@ export async function localSettings(env: NodeJS.ProcessEnv): Promise<LocalSettin
   const notifications = {
     ...secrets,
     SANDBOX_WEBHOOK_URL: env.SANDBOX_WEBHOOK_URL || `${api}/webhooks/processor`,
-    // Later than the answer, or the 504 in its place, so that a person who tries a fault sees that first.
+    // Later than the answer, or the 504 that replaces it, so that a person who tries a fault sees the answer first.
     SANDBOX_WEBHOOK_DELAY_MS:
       env.SANDBOX_WEBHOOK_DELAY_MS || String(config.processor.timeoutMs + AFTER_THE_ANSWER_MS),
   };

@@ -6,7 +6,7 @@ import { RESOURCE_LINK } from '../http/resource-link.js';
 import { EXAMPLE_CHARGE } from '../processor/processor.problems.js';
 import { NOT_FOUND } from '../idempotency/problem-types.js';
 
-// The engine imports nothing of ours, so this file decorates its route.
+// The engine imports nothing from the rest of `src`, so this file describes the engine's route.
 
 const { orNull, text, time } = schema;
 

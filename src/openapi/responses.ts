@@ -17,7 +17,7 @@ const REPLAY_HEADERS: readonly HeaderName[] = [
   'Original-Request-Id',
   'Preference-Applied',
 ];
-/** Sent before the account, and so its limit, is known. */
+/** Problems that are sent before the account, and so its limit, is known. */
 const UNLIMITED = ['unauthorized', 'database_unavailable', 'internal_error'];
 const STORED = ['card_declined', 'charge_failed', 'refund_failed'];
 

@@ -3,8 +3,9 @@ import type { Retry } from '../idempotency/problem-types.js';
 export const RULE = 'One key per purchase; a retry reuses it; a new key is a new charge.';
 
 /**
- * An object of a list appears this long after its `created_at` at the latest. PostgreSQL ends a statement after 10 s and
- * a transaction that is idle for 15 s; of at most 24 statements none takes longer. Proof: test/white-box/operation/lists.spec.ts.
+ * An object of a list appears this long after its `created_at` at the latest. PostgreSQL ends a statement after 10 s,
+ * and a transaction that is idle for 15 s. No transaction has more than 24 statements, so none lasts longer. Proof:
+ * test/white-box/operation/lists.spec.ts.
  */
 export const OVERLAP_MINUTES = 10;
 

@@ -73,8 +73,8 @@ export async function rebuildRefund(
  * Writes the row of a refund that was made at the processor, not through this API. A pending refund of ours with
  * another amount does not block it: the processor refuses the second of the two.
  * @param end how it ended there. A failed one is written too, so that a late notification of its success finds it
- * ended.
- * @param refused the refund of ours that the processor has just refused under its own key: this is not that one.
+ *   ended.
+ * @param refused our refund that the processor has just refused under its own key. The one to book is another refund.
  * @returns undefined if the row exists, or does not fit its charge.
  * @throws RefundUndecided while it may be a pending one of ours.
  */

@@ -139,8 +139,8 @@ export async function checkAgainstOtherRefunds(
     return { charge, left: charge.amount - charge.amount_refunded };
   };
   const { charge, left } = await now();
-  // Either refused without a refund at the processor (`Compensation` checks the ones that we owe by itself), or more
-  // than our books allow.
+  // Our books are behind if the processor refuses a client's refund, or has given back more than they allow. (For a
+  // refund that we owe, `Compensation` does this check.)
   const refused = end.status === 'failed' && end.reference === null && cause === null;
   const doubtful = refused || (end.status === 'succeeded' && amount > left);
   if (!doubtful) return end;

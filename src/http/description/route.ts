@@ -62,7 +62,7 @@ export const Problems = (...problems: ProblemType[]) => add({ problems });
 /** Request headers that only this route reads. */
 export const Reads = (...headers: Parameter[]) => add({ headers });
 
-/** GET of an object with an `ETag`. */
+/** For a GET of an object with an `ETag`. */
 export const AnswersVersion = (description: string, content: Content) =>
   add({
     successes: [
@@ -73,7 +73,7 @@ export const AnswersVersion = (description: string, content: Content) =>
     problems: [NOT_FOUND],
   });
 
-/** PUT of an object with an `ETag`: http/conditional.ts. */
+/** For a PUT of an object with an `ETag` (http/conditional.ts). */
 export const AnswersPut = (content: Content) =>
   add({
     successes: [

@@ -16,7 +16,7 @@ const UNKNOWN: Outcome = { status: 0, body: '' };
 export interface Sending {
   body: string;
   account?: string;
-  /** Another purchase has another key. */
+  /** The number of the purchase. Each has its own key. */
   purchase?: number;
   fault?: string;
 }

@@ -16,7 +16,7 @@ export interface StormOptions {
 }
 
 export interface StormResult {
-  /** Purchases that each track was asked for. */
+  /** The number of purchases on each track. */
   purchases: number;
   /** What the clients know at the end, by track. */
   believed: Record<Track, { ok: number; unknown: number }>;

@@ -3,7 +3,7 @@ import { dirname } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import { MAX_TEXT, type JournalLine, type LineBody, type Writer } from '../journal.js';
 
-/** What a line is about; the rest is the same in all lines of a process. */
+/** The account and attempt that a line is about. The rest is the same in all lines of a process. */
 export interface About {
   account?: string;
   attempt?: number;

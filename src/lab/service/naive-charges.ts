@@ -93,7 +93,10 @@ export class NaiveCharges {
     }
   }
 
-  /** The body of `POST /charges`, so an order can give the price. The naive lane neither holds nor pays the order. */
+  /**
+   * The price from the body, or from the order that it names, as in `POST /charges`. The naive lane neither holds nor
+   * pays the order.
+   */
   private async priceOf(accountId: string, { amount, currency, order: id }: CreateCharge) {
     const order = id === undefined ? undefined : await findOrder(this.db, accountId, id);
     if (id !== undefined && !order) throw objectNotFound('order');

@@ -54,7 +54,7 @@ export class ProcessorWebhookController {
   }
 }
 
-/** The processor sends a refused notification again, and shows the failure on its page of the endpoint. */
+/** The processor sends a refused notification again, and shows the failure in its dashboard. */
 function refuseUnlessIrrelevant(read: NoNotification): void {
   switch (read) {
     case 'no secret':
