@@ -87,7 +87,7 @@ WHERE refund.cause IS NOT NULL AND NOT EXISTS (SELECT 1 FROM sale_cancellations 
   WHERE sale.account_id = refund.account_id AND sale.charge_id = refund.charge_id
     AND sale.reason || ':' || sale.charge_id = split_part(refund.cause, '#', 1))
 
--- effect_twice: One event has one receipt. The key is the message's id, so it allows two. (Unique indexes allow one
--- shipment, one movement of stock and one live refund for a cause: constraints.sql.)
+-- effect_twice: One event has one receipt. The primary key is the message's id, so it would allow two. (Unique indexes
+-- allow one shipment, one movement of stock and one live refund for a cause: constraints.sql.)
 UNION ALL SELECT 'effect_twice', account_id, event_id, count(*) || ' times receipt'
 FROM sent_emails GROUP BY account_id, event_id HAVING count(*) > 1;

@@ -63,7 +63,7 @@ WHERE state = 'in_progress' AND needs_attention AND COALESCE(lease_expires_at <=
 UNION ALL SELECT 'record_stores_no_outcome', account_id, resource_id, 'stores ' || response_status
 FROM idempotency_records WHERE NOT (response_status BETWEEN 200 AND 299 OR response_status = 402)
 
--- record_answers_with_another_object: The answer is text, so no constraint holds it to the object of the key.
+-- record_answers_with_another_object: The answer is text, so no constraint ties it to the object of the key.
 UNION ALL SELECT 'record_answers_with_another_object', account_id, resource_id,
   'the stored answer names another object, or none'
 FROM idempotency_records

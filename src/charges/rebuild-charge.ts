@@ -33,7 +33,7 @@ export type OrderRelation = 'paid' | 'guarded' | 'none';
  * payment. The row has its old id, so a late retry of the key finds it and cannot charge again. Events, receipts and
  * shipments follow as for any charge; their ids are the old ones, so receivers recognise duplicates.
  *
- * @returns false if the charge exists, or, with a relation, if the order has another live charge.
+ * @returns false if the charge exists, or, unless the relation is `none`, if the order has another live charge.
  * @throws OrderCannotTakeIt with the relation `paid`.
  */
 export async function rebuildCharge(

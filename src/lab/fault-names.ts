@@ -1,7 +1,8 @@
 import type { ProbePoint } from '../idempotency/operation.js';
 
 /**
- * Every point of the engine's probe: a missing one does not compile. To import the engine's list would load the engine.
+ * Every point of the engine's probe: a missing one does not compile. Not the engine's own list, because that import
+ * would load the engine.
  */
 const POINTS = Object.keys({
   received: true,

@@ -60,7 +60,7 @@ export interface EventDetail {
   source?: { file: string; line: number };
   /** The request, to be sent again from a terminal. */
   curl?: string;
-  /** Where the user may break it: names for `Lab-Fault`. */
+  /** The faults with which the user may break it: names for `Lab-Fault`. */
   faults?: string[];
 }
 

@@ -18,7 +18,7 @@ export interface LocalSettings {
   /** Where each `npm start` with its own PostgreSQL records that it runs. */
   runningFolder: string;
   lab: boolean;
-  /** What the runs of the lab leave behind; set if the lab's own program runs. */
+  /** The journal of the lab's runs; set if the lab's own program runs. */
   labJournal: string | undefined;
   /**
    * Their keys are in the README, so they must not exist where real cards are charged, nor with NODE_ENV=production.
@@ -60,7 +60,7 @@ export async function localSettings(env: NodeJS.ProcessEnv): Promise<LocalSettin
     WORKER_PORT: await chosen(config.workerPort, config.host),
     // `loadConfig` has checked the number as part of the processor's address.
     SANDBOX_PORT: sandboxWanted ? await chosen(Number(env.SANDBOX_PORT || 4242), LOOPBACK) : 0,
-    // Its runs are judged by the sandbox's ledger.
+    // The lab judges its runs by the sandbox's ledger, so it needs the sandbox.
     LAB_PORT: labWanted ? await chosen(config.labPort, config.host) : 0,
   };
   await checkPort('PORT', ports.PORT, config.host);

@@ -18,7 +18,7 @@ export interface ChildOptions {
   env: NodeJS.ProcessEnv;
   /**
    * Sent to the child as a message, on top of `env`, once known. Meanwhile the child loads its code, which is most of
-   * its start, and then waits for them. Its argument `env-by-message` says that they will come.
+   * its start, and then waits for them. Its argument `env-by-message` says that it must wait.
    */
   laterEnv?: Promise<NodeJS.ProcessEnv>;
   /**

@@ -90,7 +90,7 @@ export function problemResponse(codes: ProblemCode[], route?: Route): OpenApiRes
 
 const headersOf = (code: ProblemCode): readonly HeaderName[] => PROBLEMS[code].headers ?? [];
 
-/** A header that is required has a component of its own. */
+/** A required header has its own component. */
 function headerRefs(always: readonly HeaderName[], sometimes: readonly HeaderName[]) {
   const component = (name: string) => ({ $ref: `#/components/headers/${name}` });
   return Object.fromEntries([

@@ -15,7 +15,7 @@ import { startEmbeddedPostgres } from '../local/embedded-postgres.js';
 const FILE = 'migrations/schema.sql';
 const PAGE = 'docs/schema.md';
 
-ignorePgVariables(); // they are about another server
+ignorePgVariables(); // they are meant for another server
 const tables = await tablesOfMigrations();
 await writeFile(FILE, schemaSql(tables));
 await writeFile(PAGE, withDiagram(await readFile(PAGE, 'utf8'), tables));

@@ -134,7 +134,7 @@ export async function repairRefundOfPayment(
   }
 }
 
-/** Parked payments are an operator's task; the lab's naive lane has its own rows. */
+/** An operator handles parked payments, and the lab's naive lane has its own rows. */
 async function isHandledElsewhere(db: Database, { account, reference }: OurPayment) {
   const rows = await db.query(
     `SELECT 1 FROM parked_payments WHERE account_id = $1 AND processor_reference = $2

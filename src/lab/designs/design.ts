@@ -58,7 +58,7 @@ export function replyTo({ id, declined }: Payment, { amount }: Purchase): Reply 
     : { status: 201, body: JSON.stringify({ status: 'succeeded', amount, payment: id }) };
 }
 
-/** Another request has the key, and has not ended. */
+/** Another request with this key has not ended. */
 export const IN_PROGRESS: Reply = {
   status: 409,
   body: JSON.stringify({ code: 'request_in_progress' }),

@@ -11,7 +11,7 @@ export interface LabOptions {
   journal?: string;
 }
 
-/** From the settings; no setting of ours is imported here. */
+/** Made from the settings, without an import of `config.ts`. */
 export function labOptions(config: {
   labUrl?: string;
   labPort: number;

@@ -110,7 +110,7 @@ export class NaiveCharges {
 
 /** Stripe allows 50 pairs, of which two are ours. */
 const MERCHANT_PAIRS = 48;
-/** Our payments are found by these names, so a payment of this lane must not have them. */
+/** We find our payments by these metadata names, so a payment of this lane must not have them. */
 const OURS: ReadonlySet<string> = new Set(['charge', 'account', 'order', 'refund', 'fence']);
 
 function merchantPairs(metadata: Record<string, string> = {}): Record<string, string> {

@@ -108,7 +108,7 @@ function recordStatement(
   );
 }
 
-/** Places in our code, by the text of the statement: each text has one. */
+/** The place of each statement in our code, by its text. */
 const places = new Map<string, string[]>();
 
 function framesOf(sql: string): string[] {

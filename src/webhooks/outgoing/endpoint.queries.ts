@@ -65,7 +65,7 @@ export async function insertEndpoint(
     [account_id, id, url, JSON.stringify(events)],
   );
   if (rows[0]) {
-    // Those of a deleted endpoint with the same id.
+    // End the secrets of a deleted endpoint with the same id.
     await endSecrets(tx, account_id, id);
     await endDeliveries(tx, account_id, id, 'all');
   }

@@ -20,7 +20,7 @@ import { EndpointOperation, SecretRotationOperation } from './endpoint.operation
 import { deleteEndpoint, ENDPOINT_COLUMNS, findEndpoint } from './endpoint.queries.js';
 import { NOT_FOUND } from '../../idempotency/problem-types.js';
 
-/** The newest attempt of a delivery, beside the delivery itself. */
+/** Deliveries, each with its newest attempt. */
 const DELIVERIES = `(
   SELECT delivery.*, attempt.response_status, attempt.error
   FROM webhook_deliveries AS delivery
