@@ -26,8 +26,8 @@ import { CARD_DECLINED, CHARGE_FAILED } from './charge.problems.js';
 import { NOT_FOUND } from '../idempotency/problem-types.js';
 
 /**
- * An order has at most one live charge. The unique index that ensures this also finds the charge. (A charge whose order
- * is lost shows none.)
+ * An order has at most one live charge. The unique index that ensures this also finds the charge. (A rebuilt charge
+ * whose order was lost has a `lost_order_id`. The list does not show it for the order.)
  */
 const LIVE_OF_ORDER = `id = (SELECT id FROM charges WHERE account_id = $1 AND status IN ('pending', 'succeeded')
   AND lost_order_id IS NULL AND COALESCE(order_id, lost_order_id) = ?)`;

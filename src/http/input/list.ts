@@ -49,8 +49,8 @@ export interface Listing<Row, Wire> {
   where: string[];
   values: unknown[];
   /**
-   * Conditions of which each row meets exactly one. The list is merged from one list per condition, so one index
-   * (that column, then the time) serves the list both with that filter and without it.
+   * Conditions of which each row meets exactly one. The list is merged from one list per condition. So one index (that
+   * column, then the time) serves the list with that filter and without it.
    */
   oneOf?: string[];
   url: string;
