@@ -24,8 +24,8 @@ export interface ResourceLink {
 }
 
 /**
- * The engine's errors carry the fields of an RFC 9457 problem, but do not depend on the application's error format:
- * its exception filter reads `status`, `code`, `retry`, `title`, `extensions` and `headers`.
+ * The engine's errors have the fields of an RFC 9457 problem, but do not depend on the application's error format. The
+ * application's exception filter reads `status`, `code`, `retry`, `title`, `extensions` and `headers`.
  */
 export abstract class IdempotencyError extends Error {
   readonly status: number;

@@ -5,7 +5,7 @@ import type { AddressInfo } from 'node:net';
 import { buffer } from 'node:stream/consumers';
 import { setTimeout as delay } from 'node:timers/promises';
 
-/** What a server does wrong; each by itself. */
+/** What a server does wrong. Each test server has one of these bugs. */
 export type Bug =
   | 'ignores the key'
   | 'key without account'
