@@ -132,7 +132,7 @@ function webhookSecrets(env: NodeJS.ProcessEnv) {
   };
 }
 
-/** Checked before anything starts, so that a start that must fail fails at once and changes no database. */
+/** Checked before anything starts. So a start that cannot succeed fails at once, and changes no database. */
 async function checkPort(name: string, port: number, host: string): Promise<void> {
   const reason = await bindError(port, host);
   if (reason === undefined) return;
