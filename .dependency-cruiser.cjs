@@ -70,7 +70,7 @@ module.exports = {
       to: { path: `^${ROOT}/sandbox/` },
     },
     {
-      name: 'only-the-table-of-contents-imports-the-lab',
+      name: 'only-the-app-modules-import-the-lab',
       severity: 'error',
       from: {
         path: `^${ROOT}/`,
@@ -90,7 +90,7 @@ module.exports = {
       name: 'nothing-imports-telemetry',
       severity: 'error',
       comment:
-        'What is observed does not know it: the engine tells a probe, the processor is wrapped.',
+        'Observed code does not know telemetry: the engine calls a probe, and the processor is wrapped.',
       from: { path: `^${ROOT}/`, pathNot: `^${ROOT}/(?:telemetry/|(?:app|worker)\\.module\\.ts)` },
       to: { path: `^${ROOT}/telemetry/` },
     },

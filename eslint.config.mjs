@@ -45,7 +45,7 @@ export default tseslint.config(
             'Configuration is read in src/config.ts (and, for the sandbox, src/sandbox/config.ts) only.',
         },
         {
-          // Two ways in which a value of a customer's gets into a log: the message of an error, and what quotes it.
+          // Two ways in which a customer's value gets into a log: the message of an error, and text that quotes it.
           selector:
             "CallExpression[callee.object.property.name='log'] :matches(CallExpression[callee.name='String'], MemberExpression[property.name=/^(message|stack|detail)$/])",
           message:
