@@ -8,6 +8,8 @@ export interface HostOptions {
   poolSize: number;
   /** A file, to which it appends a line for each step. */
   journal: string;
+  /** 0: any. */
+  port: number;
 }
 
 /** A host listens, or a request waits where it was asked to: `run.attempt`. */
