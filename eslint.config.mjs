@@ -62,11 +62,6 @@ export default tseslint.config(
     rules: { 'max-lines': ['error', { max: 300 }] },
   },
   {
-    // A list of cases is data.
-    files: ['src/conformance/cases/*.ts'],
-    rules: { 'max-lines': ['error', { max: 300 }] },
-  },
-  {
     files: [
       'src/config.ts',
       'src/sandbox/config.ts',

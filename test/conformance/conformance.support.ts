@@ -45,6 +45,7 @@ export const SMALL = {
     },
     invalid: { amount: -1 },
     declined: { card: 'declined' },
+    breaksOff: { card: 'breaks' },
     loseAnswer: { 'X-Lose-Answer': '1' },
   } as Record<string, unknown>,
   other: { path: '/others', body: { amount: 1 } },

@@ -25,6 +25,8 @@ export type Bug =
   | 'answers before it knows the caller'
   | 'shows the first body in a refusal'
   | 'shows its stack'
+  | 'does the work again after a failure'
+  | 'stores a failure'
   | 'a replay extends the key'
   | 'dies of a number';
 
@@ -57,6 +59,8 @@ const MAX_KEY = 64;
 export class SmallServer {
   private readonly records = new Map<string, KeyRecord>();
   private readonly things = new Map<string, object[]>();
+  /** What was done before a request broke off, by scope. */
+  private readonly brokenOff = new Map<string, StoredAnswer>();
   private readonly server = createServer((request, response) => {
     this.handle(request, response).catch(() => response.destroy());
   });
@@ -153,6 +157,7 @@ export class SmallServer {
     if (!isValid(body) && !this.has('stores validation errors'))
       return { answer: problem(400, 'amount is not positive') };
     const work = () => this.work(account, path, body);
+    if (body.card === 'breaks') return { answer: await this.breakOff(scope, asked, work) };
     return { answer: await this.first(scope, asked, response, work) };
   }
 
@@ -173,6 +178,22 @@ export class SmallServer {
     if (!this.has('writes the answer again for a replay')) return { answer, replayed: true };
     const members = Object.entries(JSON.parse(answer.text) as object).reverse();
     return { answer: json(answer.status, Object.fromEntries(members)), replayed: true };
+  }
+
+  /** The first attempt does the work and fails; the next one finds it done. */
+  private async breakOff(
+    scope: string,
+    asked: Asked,
+    work: () => Promise<StoredAnswer>,
+  ): Promise<StoredAnswer> {
+    const done = this.brokenOff.get(scope);
+    const isDone = done && !this.has('does the work again after a failure');
+    const answer = isDone ? done : await work();
+    this.brokenOff.set(scope, answer);
+    const shown = done ? answer : problem(500, 'broken off');
+    if (done || this.has('stores a failure'))
+      this.records.set(scope, { ...asked, answer: Promise.resolve(shown), expiresAt: Infinity });
+    return shown;
   }
 
   private async first(

@@ -52,7 +52,7 @@ export const DISCLOSURE_CASES = cases('disclosure', {
     level: 'should',
     source: draft('2.7'),
     title: 'The refusal of another body does not show the values of the first',
-    costs: 'Anyone who guesses or finds a key can read a purchase.',
+    costs: 'Anyone with the key can read the purchase.',
     async run(api) {
       const { purchase, answer } = await refusal(api);
       expect(!shows(answer, purchase.reference), 'the refusal shows a value of the first body');

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { atPath, encode, MEDIA_TYPES, mergePatch, withReference } from '../profile/body.js';
 import type { Account, Body, Profile } from '../profile/profile.js';
-import { headerOf, NoAnswer, type Answer } from '../wire/answer.js';
+import { asNoAnswer, headerOf, NoAnswer, type Answer } from '../wire/answer.js';
 import type { Request } from '../wire/request.js';
 import type { Purchase } from './purchase.js';
 import { Failed, Skipped } from './verdict.js';
@@ -105,15 +105,12 @@ export class Api {
     return answer;
   }
 
-  /** A correct client: sends the same request until the answer is not "retry later". @throws Failed */
+  /** Repeats the request until its answer is neither 409 nor 5xx. @throws Failed after `recoverySeconds` */
   async settle(purchase: Purchase, changes: Changes = {}): Promise<Answer> {
     const { recoverySeconds } = this.profile.timing;
     const deadline = performance.now() + recoverySeconds * 1000;
     for (;;) {
-      const outcome = await this.send(purchase, changes).catch((error: unknown) => {
-        if (error instanceof NoAnswer) return error;
-        throw error;
-      });
+      const outcome = await this.send(purchase, changes).catch(asNoAnswer);
       const later = outcome instanceof NoAnswer || outcome.status === 409 || outcome.status >= 500;
       if (!later) return outcome;
       const pauseMs = outcome instanceof NoAnswer ? undefined : retryAfterMs(outcome);

@@ -69,6 +69,7 @@ const create = record(
     ),
     invalid: patch('Merge patch: the API refuses this body as invalid.'),
     declined: patch('Merge patch: valid, and finally refused, such as a declined card.'),
+    breaksOff: patch('Merge patch: the first attempt ends in a 5xx, although it may be done.'),
     slow: patch('Merge patch: the API needs a second or more.'),
     loseAnswer: {
       type: 'object',

@@ -1,10 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-
-export interface LoadLimits {
-  maxRequests: number;
-  maxConcurrency: number;
-  requestsPerSecond: number;
-}
+import type { Limits } from '../profile/profile.js';
 
 /** The run has used up its requests. */
 export class CapReached extends Error {
@@ -22,7 +17,7 @@ export class Load {
   private readonly waiting: (() => void)[] = [];
   private nextAt = 0;
 
-  constructor(readonly limits: LoadLimits) {}
+  constructor(readonly limits: Limits) {}
 
   /**
    * Waits for its turn, so that `count` requests may be sent together.

@@ -9,6 +9,7 @@ export interface Purchase {
   amount: number;
   currency: string;
   payment_method: string;
+  description?: string | undefined;
 }
 
 /** What the client gets. */

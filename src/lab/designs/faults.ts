@@ -10,9 +10,18 @@ export interface Judged {
 }
 
 export interface Fault extends FaultInfo {
-  /** What the client does, and what happens to it. @returns the verdict, from the ledger. */
+  /** How many of its cells run at once. */
+  atOnce: number;
+  /** What the client does, and what happens to it. @returns how it ended, once the ledger is read. */
   happen(experiment: Experiment): Promise<Judged>;
 }
+
+/** More would only slow each other down until leases run out. */
+const FEW = 10;
+/** The designs meet at one process, which dies or sleeps once for all of them. */
+const ALL = Infinity;
+/** More would take more connections than PostgreSQL gives by default (100). */
+const TEN_CONNECTIONS_EACH = 7;
 
 const AMOUNT = 1999;
 const purchase = (payment_method = 'pm_card_visa', amount = AMOUNT) =>
@@ -49,6 +58,7 @@ const ONCE = 'charged once' as const;
 export const FAULTS: readonly Fault[] = [
   {
     id: 'lost-answer',
+    atOnce: FEW,
     title: 'Lost answer',
     story: 'The charge succeeds, the response is lost, the client retries.',
     expected: ONCE,
@@ -59,6 +69,7 @@ export const FAULTS: readonly Fault[] = [
   },
   {
     id: 'double-click',
+    atOnce: FEW,
     title: 'Double click',
     story: 'The same request arrives twice at the same time.',
     expected: ONCE,
@@ -69,6 +80,7 @@ export const FAULTS: readonly Fault[] = [
   },
   {
     id: 'kill-before-call',
+    atOnce: ALL,
     title: 'Kill before the call',
     story: 'The process dies just before it calls the processor; the client retries.',
     expected: ONCE,
@@ -79,6 +91,7 @@ export const FAULTS: readonly Fault[] = [
   },
   {
     id: 'kill-after-call',
+    atOnce: ALL,
     title: 'Kill after the call',
     story: 'The process dies just after the processor has charged; the client retries.',
     expected: ONCE,
@@ -89,6 +102,7 @@ export const FAULTS: readonly Fault[] = [
   },
   {
     id: 'frozen',
+    atOnce: ALL,
     title: 'Frozen past the lease',
     story: 'The process sleeps before the call, another one takes over, and then it wakes up.',
     expected: ONCE,
@@ -101,6 +115,7 @@ export const FAULTS: readonly Fault[] = [
   },
   {
     id: 'processor-timeout',
+    atOnce: ALL,
     title: 'Timeout at the processor',
     story: 'The processor charges, and never answers; the client retries.',
     expected: ONCE,
@@ -112,6 +127,7 @@ export const FAULTS: readonly Fault[] = [
   },
   {
     id: 'another-amount',
+    atOnce: FEW,
     title: 'Another amount',
     story: 'The same key comes back with another amount.',
     expected: 'refused',
@@ -129,6 +145,7 @@ export const FAULTS: readonly Fault[] = [
   },
   {
     id: 'reordered',
+    atOnce: FEW,
     title: 'Members reordered',
     story: 'The response is lost. The retry has the same members in another order.',
     expected: ONCE,
@@ -141,6 +158,7 @@ export const FAULTS: readonly Fault[] = [
   },
   {
     id: 'declined',
+    atOnce: FEW,
     title: 'Declined, then retried',
     story: 'The card is declined, the response is lost, the client retries.',
     expected: 'refused',
@@ -160,6 +178,7 @@ export const FAULTS: readonly Fault[] = [
   },
   {
     id: 'another-account',
+    atOnce: FEW,
     title: 'Another account’s key',
     story: 'Two accounts use the same key for a purchase of their own.',
     expected: ONCE,
@@ -176,6 +195,7 @@ export const FAULTS: readonly Fault[] = [
   },
   {
     id: 'slow-processor',
+    atOnce: TEN_CONNECTIONS_EACH,
     title: 'Ten slow calls, pool of ten',
     story: 'Ten charges wait at a slow processor; meanwhile the shop reads one row.',
     expected: ONCE,

@@ -8,6 +8,8 @@ export interface HostOptions {
   poolSize: number;
   /** A file, to which it appends a line for each step. */
   journal: string;
+  /** 0: any. */
+  port: number;
 }
 
 /** A host is listening, or the request `run.attempt` waits at its point. */

@@ -15,6 +15,13 @@ import { Meeting } from './meeting.js';
 const SRC = import.meta.url.slice(0, import.meta.url.lastIndexOf('/src/') + '/src/'.length);
 const PARTS = { host: 'lab/designs/host.js', sandbox: 'sandbox/main.js' };
 
+/** What a process of a matrix may differ in. */
+export interface HostSettings {
+  /** Connections of each design. */
+  poolSize: number;
+  port?: number;
+}
+
 export interface Host {
   port: number;
   pid: number;
@@ -42,11 +49,14 @@ export class Hosts {
     private readonly database: string,
   ) {}
 
-  /** @param server a database of the server, with a role that may create databases. */
-  static async start(server: string, company: number): Promise<Hosts> {
+  /**
+   * @param server a database of the server, with a role that may create databases.
+   * @param settings of each process, by its name.
+   */
+  static async start(server: string, settings: Record<string, HostSettings>): Promise<Hosts> {
     const hosts = new Hosts(server, `charge_once_gallery_${process.pid}_${Date.now()}`);
     try {
-      await hosts.create(company);
+      await hosts.create(settings);
       return hosts;
     } catch (error) {
       await hosts.stop();
@@ -106,7 +116,7 @@ export class Hosts {
     });
   }
 
-  private async create(company: number): Promise<void> {
+  private async create(settings: Record<string, HostSettings>): Promise<void> {
     await this.onServer(async (client) => {
       await dropAbandoned(client);
       await client.query(`CREATE DATABASE ${this.database}`);
@@ -116,18 +126,13 @@ export class Hosts {
     await this.createTables(url.href);
     this.sandboxPort = await this.startSandbox(url.href);
     const options = { databaseUrl: url.href, sandboxPort: this.sandboxPort };
-    const start = async (name: string, poolSize: number) => {
-      const host = await this.startHost({ ...options, poolSize, journal: this.journalFile });
+    const company = Object.keys(GALLERY).length;
+    const start = async ([name, { poolSize, port = 0 }]: [string, HostSettings]) => {
+      const host = await this.startHost({ ...options, poolSize, port, journal: this.journalFile });
       this.byName.set(name, host);
       this.meetings.set(host, { before: new Meeting(company), after: new Meeting(company) });
     };
-    await Promise.all([
-      start('steady', 2),
-      start('before-call', 1),
-      start('after-call', 1),
-      start('sleeper', 1),
-      start('slow', 10),
-    ]);
+    await Promise.all(Object.entries(settings).map(start));
   }
 
   private async createTables(url: string): Promise<void> {
@@ -157,10 +162,12 @@ export class Hosts {
     child.on('message', (message: HostMessage) => {
       if ('held' in message) this.held.emit(message.held);
     });
-    const [first] = (await once(child, 'message')) as [HostMessage];
+    const died = once(child, 'exit').then(([code]) => {
+      throw new Error(`a host of the gallery ended with code ${code} before it listened`);
+    });
+    const [first] = (await Promise.race([once(child, 'message'), died])) as [HostMessage];
     const port = 'port' in first ? first.port : 0;
-    const host: Host = { port, pid: child.pid ?? 0, process: child };
-    return host;
+    return { port, pid: child.pid ?? 0, process: child };
   }
 
   private fork(
