@@ -12,15 +12,15 @@ export interface Judged {
 export interface Fault extends FaultInfo {
   /** How many of its cells run at once. */
   atOnce: number;
-  /** What the client does, and what happens to it. @returns how it ended, once the ledger is read. */
+  /** What the client does, and what happens to it. @returns the verdict, from the ledger. */
   happen(experiment: Experiment): Promise<Judged>;
 }
 
-/** More would only slow each other down until leases run out. */
+/** More cells would slow each other down until leases expire. */
 const FEW = 10;
 /** The designs meet at one process, which dies or sleeps once for all of them. */
 const ALL = Infinity;
-/** More would take more connections than PostgreSQL gives by default (100). */
+/** More cells would need more connections than PostgreSQL's default of 100. */
 const TEN_CONNECTIONS_EACH = 7;
 
 const AMOUNT = 1999;

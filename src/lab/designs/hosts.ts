@@ -15,7 +15,7 @@ import { Meeting } from './meeting.js';
 const SRC = import.meta.url.slice(0, import.meta.url.lastIndexOf('/src/') + '/src/'.length);
 const PARTS = { host: 'lab/designs/host.js', sandbox: 'sandbox/main.js' };
 
-/** What a process of a matrix may differ in. */
+/** The settings in which the processes of a matrix differ. */
 export interface HostSettings {
   /** Connections of each design. */
   poolSize: number;
