@@ -6,12 +6,12 @@ import { textOf } from '../lab/program/text-diagram.js';
 import { ConfigurationError } from '../environment/environment.js';
 import { commandEnvironment, labOfRunning } from '../local/running.js';
 
-// `npm run lab -- …`: the lab's stories in a terminal, against the `npm start` that runs here.
-// Exit code: 0 the promise held, 1 it did not or nothing runs, 64 usage.
+// `npm run lab -- …`: the lab's scenarios in a terminal, against the `npm start` that runs here. Exit code: 0 the
+// promise held, 1 it did not or nothing runs, 64 usage.
 
 const USAGE = `Usage: npm run lab -- <command>
 
-  list                           the stories, with their parameters
+  list                           the scenarios, with their parameters
   run <scenario> [name=value …]  plays one, and prints what happened; --json prints the run
   matrix                         every design under every fault; takes a minute
   designs [--port N]             serves every design, for a client of your own (default 3003), until Ctrl-C

@@ -8,8 +8,8 @@ import { freePort } from '../support/internals.js';
 import { untilReady } from '../support/until-ready.js';
 import { broken, check, inTurns, type Checked } from './conformance.support.js';
 
-// Each wrong design of the lab's gallery under the conformance check, which kills and freezes nothing: what it finds
-// without that. `npm run lab -- matrix` shows the rest.
+// What the conformance check finds at each wrong design of the lab's gallery. It kills and freezes nothing. `npm run
+// lab -- matrix` shows the rest.
 
 interface Row {
   design: string;

@@ -5,7 +5,7 @@ import type { AddressInfo } from 'node:net';
 import { buffer } from 'node:stream/consumers';
 import { setTimeout as delay } from 'node:timers/promises';
 
-/** What a server does wrong; each by itself. */
+/** What a server does wrong. Each test server has one of these bugs. */
 export type Bug =
   | 'ignores the key'
   | 'key without account'
@@ -16,7 +16,7 @@ export type Bug =
   | 'looks, works, then writes'
   | 'writes the record after the answer'
   | 'a hang-up leaves the key in progress'
-  | 'writes the answer anew for a replay'
+  | 'writes the answer again for a replay'
   | 'forgets all but the last ten keys'
   | 'lower-cases keys'
   | 'cuts keys'
@@ -175,7 +175,7 @@ export class SmallServer {
       delay(late, problem(409, 'in progress'), { signal: waiting.signal }),
     ]);
     waiting.abort();
-    if (!this.has('writes the answer anew for a replay')) return { answer, replayed: true };
+    if (!this.has('writes the answer again for a replay')) return { answer, replayed: true };
     const members = Object.entries(JSON.parse(answer.text) as object).reverse();
     return { answer: json(answer.status, Object.fromEntries(members)), replayed: true };
   }
@@ -246,7 +246,7 @@ export class SmallServer {
   }
 }
 
-/** The work is canceled with the request, and what waits for it waits for ever. */
+/** If the client closes, the work is canceled, and duplicates that wait for it wait for ever. */
 async function unlessClosed(response: ServerResponse, work: () => Promise<StoredAnswer>) {
   await delay(25);
   return response.destroyed || response.socket?.readableEnded

@@ -5,7 +5,7 @@ import { SmallServer, type Bug } from './small-server.js';
 interface Row {
   bug: Bug;
   fails: string[];
-  /** Fails if two requests meet, or if a reset overtakes a request: that is up to the machine. */
+  /** Cases that fail only if two requests meet, or if a reset overtakes a request. That depends on the machine. */
   may?: string[];
 }
 
@@ -81,7 +81,7 @@ const ROWS: Row[] = [
   },
   { bug: 'a hang-up leaves the key in progress', fails: [], may: LOSSES },
   {
-    bug: 'writes the answer anew for a replay',
+    bug: 'writes the answer again for a replay',
     fails: ['replay.bytes', 'errors.declined-replayed'],
     may: ['loss.same-answer'],
   },
@@ -94,7 +94,7 @@ const ROWS: Row[] = [
     bug: 'cuts keys',
     fails: ['header.too-long', 'header.too-long-not-cut', 'header.non-ascii'],
   },
-  // The empty key is one key for both cases: the one that comes second meets the first one's body, and a refusal.
+  // The empty key is one key for both cases: the second case sends another body under it, and is refused.
   { bug: 'takes an empty key', fails: ['header.empty-is-not-shared'], may: ['header.empty'] },
   {
     bug: 'does the work again after a failure',

@@ -230,7 +230,7 @@ export const ERROR_CASES = cases('errors', {
   },
 });
 
-/** A purchase whose first attempt has ended, in a 5xx unless the API has repaired it by itself. */
+/** A purchase whose first attempt has ended: in a 5xx, unless the API has recovered already. */
 async function brokenOff(api: Api): Promise<Purchase> {
   const patch = api.needs(api.profile.create.breaksOff, 'create.breaksOff');
   const purchase = api.purchase(api.account, patch);

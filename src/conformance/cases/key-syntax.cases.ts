@@ -130,7 +130,7 @@ export const KEY_SYNTAX_CASES = cases('header', {
     level: 'should',
     source: rfc(9110, '5.5'),
     title: 'A control character in the key is refused and makes nothing',
-    costs: 'What one server cuts at such a character, another keeps.',
+    costs: 'One server cuts the key at such a character, another keeps it.',
     async run(api) {
       const purchase = api.purchase();
       const outcome = await api

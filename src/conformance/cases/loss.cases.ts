@@ -13,7 +13,7 @@ import {
 import { asNoAnswer, NoAnswer } from '../wire/answer.js';
 import { NOT_MADE, PAYS_TWICE, WRONG_ANSWER } from './costs.js';
 
-/** In which a server could still act on a request that has broken off. */
+/** How long a server may still act on a request that broke off. */
 const AFTER_HALF_MS = 150;
 
 export const LOSS_CASES = cases('loss', {

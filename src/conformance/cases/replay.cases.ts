@@ -81,7 +81,7 @@ export const REPLAY_CASES = cases('replay', {
     level: 'choice',
     source: STRIPE,
     title: 'The first answer is not marked as a replay',
-    costs: 'A client takes its own purchase for an older one.',
+    costs: 'A client mistakes its own purchase for an older one.',
     async run(api) {
       const mark = api.needs(api.profile.promises.replayHeader, 'replayHeader');
       const { first } = await twice(api);

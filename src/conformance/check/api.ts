@@ -17,11 +17,11 @@ import {
 
 /** What differs from the ordinary request of a purchase. */
 export interface Changes {
-  /** `null` sends no key, several send several lines. */
+  /** `null` sends no key. Several keys are sent as several header lines. */
   key?: string | string[] | null;
   /** `null` sends no credentials. */
   account?: Account | null;
-  /** A text or bytes are sent as they are. */
+  /** Text or bytes are sent unchanged. */
   body?: Body | string | Buffer;
   contentType?: string;
   method?: string;
@@ -49,7 +49,7 @@ export class Api {
     this.counter = new Counter(profile, (account) => this.readCount(account));
   }
 
-  /** Call it before anything is sent: a counter that only knows a total looks at it first. */
+  /** Call it before anything is sent: a counter that has only a total must read it first. */
   async begin(): Promise<void> {
     await this.counter.begin();
   }

@@ -58,7 +58,7 @@ export interface CreateOperation extends OtherOperation {
   loseAnswer?: Record<string, string>;
 }
 
-/** A GET that tells how many objects exist. */
+/** A GET that shows how many objects exist. */
 export interface Count {
   path: string;
   /** JSON path to the list of the newest objects, at least 50. */

@@ -37,7 +37,7 @@ export interface ReportedCase {
   exchangesLeftOut?: number;
 }
 
-/** A race has twenty times the same; a page with all of it is read less. */
+/** A race has twenty exchanges that are alike. A report with all of them is harder to read. */
 const MAX_EXCHANGES = 8;
 const MAX_TEXT = 2000;
 

@@ -6,7 +6,7 @@ export class CapReached extends Error {
   override readonly name = 'CapReached';
 }
 
-/** Holds the whole run to its limits: the API under test may be shared with others. */
+/** Limits the whole run, because others may use the API under test, too. */
 export class Load {
   requests = 0;
   /** The most requests that were open at one time. */

@@ -1,7 +1,8 @@
 import type { CellVerdict, FaultInfo } from '../run.js';
 import type { Experiment, Outcome } from './experiment.js';
 
-// The faults. Each is a client's story; the verdict comes from the processor's ledger and from the client's last answer.
+// The faults. Each is the scenario of one client. Its verdict follows from the processor's ledger and the client's last
+// answer.
 
 export interface Judged {
   verdict: CellVerdict;
@@ -11,22 +12,22 @@ export interface Judged {
 export interface Fault extends FaultInfo {
   /** How many of its cells run at once. */
   atOnce: number;
-  /** What the client does, and what happens to it. @returns how it ended, once the ledger is read. */
+  /** What the client does, and what happens to it. @returns the verdict, from the ledger. */
   happen(experiment: Experiment): Promise<Judged>;
 }
 
-/** More would only slow each other down until leases run out. */
+/** More cells would slow each other down until leases expire. */
 const FEW = 10;
 /** The designs meet at one process, which dies or sleeps once for all of them. */
 const ALL = Infinity;
-/** More would take more connections than PostgreSQL gives by default (100). */
+/** More cells would need more connections than PostgreSQL's default of 100. */
 const TEN_CONNECTIONS_EACH = 7;
 
 const AMOUNT = 1999;
 const purchase = (payment_method = 'pm_card_visa', amount = AMOUNT) =>
   JSON.stringify({ amount, currency: 'usd', payment_method });
 
-/** The verdict of most faults: one purchase, so one payment, and a client that knows. */
+/** The verdict of most faults: one purchase needs one payment, and a client that knows its result. */
 async function oneWanted(experiment: Experiment, last: Outcome): Promise<Judged> {
   const { succeeded } = await experiment.ledger();
   if (succeeded > 1) {

@@ -12,7 +12,7 @@ export interface HostOptions {
   port: number;
 }
 
-/** A host listens, or a request waits where it was asked to: `run.attempt`. */
+/** A host is listening, or the request `run.attempt` waits at its point. */
 export type HostMessage = { port: number } | { held: string };
 
 /** A line of the journal. */

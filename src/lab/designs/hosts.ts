@@ -15,7 +15,7 @@ import { Meeting } from './meeting.js';
 const SRC = import.meta.url.slice(0, import.meta.url.lastIndexOf('/src/') + '/src/'.length);
 const PARTS = { host: 'lab/designs/host.js', sandbox: 'sandbox/main.js' };
 
-/** What a process of a matrix may differ in. */
+/** The settings in which the processes of a matrix differ. */
 export interface HostSettings {
   /** Connections of each design. */
   poolSize: number;
@@ -29,8 +29,8 @@ export interface Host {
 }
 
 /**
- * The processes of one matrix: hosts that serve all designs, and a processor and a database of their own, so that no
- * other ledger has any of it. One kill serves all designs: their requests wait at the point, and the process dies.
+ * The processes of one matrix: hosts that serve all designs, with their own processor and database, so that no other
+ * ledger shows their payments. One kill serves all designs: their requests wait at the point, and the process dies.
  */
 export class Hosts {
   private readonly running = new Set<ChildProcess>();
@@ -73,14 +73,14 @@ export class Hosts {
     await Promise.race([once(this.held, id), sent]);
   }
 
-  /** Does it to the process once, when every design has arrived. */
+  /** Sends the signal once, when the requests of all designs wait at the point. */
   async together(host: Host, signal: 'SIGKILL' | 'SIGSTOP'): Promise<void> {
     await this.meetings.get(host)!.before.meet(() => {
       host.process.kill(signal);
     });
   }
 
-  /** Wakes the process when every design has ended without it. */
+  /** Wakes the process when all designs have ended their work in other processes. */
   async wakeTogether(host: Host, id: string): Promise<void> {
     await this.meetings.get(host)!.after.meet(() => {
       host.process.kill('SIGCONT');
@@ -88,12 +88,12 @@ export class Hosts {
     this.release(host, id);
   }
 
-  /** Lets a request go on from its point. */
+  /** Lets a request continue from its point. */
   release(host: Host, id: string): void {
     host.process.send({ go: id });
   }
 
-  /** What the processor has under a run. One read of the ledger serves all callers that came before it began. */
+  /** The processor's payments of a run. One read of the ledger serves all callers that asked before it began. */
   async paymentsOf(run: string): Promise<LedgerPayment[]> {
     await this.reading?.catch(() => undefined);
     this.reading ??= new ProcessorLedger(`http://127.0.0.1:${this.sandboxPort}`)
@@ -203,7 +203,7 @@ export class Hosts {
   }
 }
 
-/** Databases of matrices that were killed. One that is in use refuses to be dropped. */
+/** Drops the databases of matrices that were killed. PostgreSQL does not drop one that is in use. */
 async function dropAbandoned(client: pg.Client): Promise<void> {
   const { rows } = await client.query<{ name: string }>(
     `SELECT datname AS name FROM pg_database WHERE datname LIKE 'charge_once_gallery_%'`,

@@ -5,7 +5,7 @@ import { DESIGNS } from './gallery.js';
 import { Hosts } from './hosts.js';
 
 export interface MatrixOptions {
-  /** A PostgreSQL server, by any database of it. The role must be allowed to create databases. */
+  /** Any database of a PostgreSQL server. The role must be allowed to create databases. */
   databaseUrl: string;
   onCell?: (cell: Cell) => void;
   /** What happened in a cell, for the diagram. */
@@ -21,7 +21,7 @@ const HOSTS = {
   slow: { poolSize: 10 },
 };
 
-/** Does every fault to every design, on real processes. @returns the cells, design by design. */
+/** Runs every fault against every design, on real processes. @returns the cells, design by design. */
 export async function runMatrix(options: MatrixOptions): Promise<Cell[]> {
   const hosts = await Hosts.start(options.databaseUrl, HOSTS);
   try {

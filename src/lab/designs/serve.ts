@@ -5,8 +5,8 @@ import { Hosts } from './hosts.js';
 const POOL_SIZE = 5;
 
 /**
- * Serves every design on one port, with a processor and a database of its own, for a client of one's own: curl, or
- * `npm run conformance -- --profile src/conformance/profiles/lab-design.json`.
+ * Serves every design on one port, with its own processor and database, for the user's own client: curl, or `npm run
+ * conformance -- --profile src/conformance/profiles/lab-design.json`.
  * @param databaseUrl a server; the role must be allowed to create databases.
  * @param port 0: any.
  */
@@ -14,7 +14,7 @@ export async function serveDesigns(databaseUrl: string, port: number): Promise<H
   return Hosts.start(databaseUrl, { steady: { poolSize: POOL_SIZE, port } });
 }
 
-/** Where each design is, for a terminal. */
+/** The URL of each design, for a terminal. */
 export function addressesOf(hosts: Hosts): string {
   const url = `http://127.0.0.1:${hosts.portOf('steady')}/designs`;
   const lines = DESIGNS.map(({ id, title }) => `${`${url}/${id}`.padEnd(64)}${title}`);

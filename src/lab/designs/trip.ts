@@ -2,8 +2,8 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 import { openSync, writeSync } from 'node:fs';
 import type { HostEvent, HostMessage, HostOptions } from './host.messages.js';
 
-// What a host knows of the request that it serves: its run, and where it must wait. Each step is a line of the journal,
-// written before the step, so that the journal is complete after a SIGKILL.
+// What a host knows about the request that it serves: its run, and where it must wait. Each step is a line of the
+// journal, written before the step, so that the journal is complete after a SIGKILL.
 
 export interface Trip {
   run: string;
@@ -21,7 +21,7 @@ const held = new Map<string, () => void>();
 process.on('message', ({ go }: { go: string }) => held.get(go)?.());
 process.on('disconnect', () => process.exit());
 
-/** Waits here if the request asks for it, until it may go on; a process that is killed meanwhile never does. */
+/** Waits here if the request asks for it, until the experiment releases it or kills this process. */
 export async function reached(point: string): Promise<void> {
   const { run = '', attempt = 0, holdAt } = trip.getStore() ?? {};
   if (holdAt !== point) return;

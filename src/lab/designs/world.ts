@@ -36,7 +36,7 @@ export function worldOf(design: string): World {
   };
 }
 
-/** What an account has paid by a design, newest first: the newest hundred payments of the processor are looked at. */
+/** What an account has paid by a design, newest first: only the newest hundred payments of the processor are read. */
 export async function paidBy(design: string, account: string) {
   const { data } = await stripe.paymentIntents.list({ limit: 100 });
   return data
