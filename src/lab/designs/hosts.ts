@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import pg from 'pg';
-import { freePort } from '../../local/ports.js';
+import { answers200, freePort } from '../../local/ports.js';
 import { ProcessorLedger, type LedgerPayment } from '../program/processor-ledger.js';
 import { GALLERY, schemaOf } from './gallery.js';
 import type { HostEvent, HostMessage, HostOptions } from './host.messages.js';
@@ -152,7 +152,8 @@ export class Hosts {
       ...{ SANDBOX_DATABASE_URL: databaseUrl, SANDBOX_PORT: String(port), HOST: '127.0.0.1' },
       SANDBOX_WEBHOOK_URL: '',
     });
-    while (child.exitCode === null && !(await isListening(port))) await delay(50);
+    const ready = `http://127.0.0.1:${port}/health/ready`;
+    while (child.exitCode === null && !(await answers200(ready))) await delay(50);
     if (child.exitCode !== null) throw new Error(`the sandbox ended with code ${child.exitCode}`);
     return port;
   }
@@ -212,12 +213,4 @@ async function dropAbandoned(client: pg.Client): Promise<void> {
     await client.query(`DROP DATABASE IF EXISTS ${name}`).catch((error: { code?: string }) => {
       if (error.code !== '55006') throw error; // object_in_use: its matrix runs
     });
-}
-
-async function isListening(port: number): Promise<boolean> {
-  const url = `http://127.0.0.1:${port}/health/ready`;
-  return fetch(url).then(
-    ({ ok }) => ok,
-    () => false,
-  );
 }

@@ -1,5 +1,6 @@
 import { request } from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
+import { seededRandom } from '../../local/random.js';
 import type { StormTick, Track } from '../run.js';
 
 export interface StormOptions {
@@ -40,7 +41,7 @@ const KILLS = [
 /** Makes the same purchases on both tracks, and loses messages and kills processes meanwhile. */
 export async function runStorm(options: StormOptions): Promise<StormResult> {
   const { seed, purchases, signal } = options;
-  const random = mulberry32(seed);
+  const random = seededRandom(seed);
   const plans = Array.from({ length: purchases }, (_, i) => planOf(i, random));
   const believed = { keyed: { ok: 0, unknown: 0 }, naive: { ok: 0, unknown: 0 } };
   let next = 0;
@@ -134,16 +135,4 @@ function post(url: URL, headers: Record<string, string>, body: string): Promise<
     sent.on('timeout', () => sent.destroy()).on('error', () => done(0));
     sent.end(body);
   });
-}
-
-/** A small seeded generator: Tommy Ettinger's Mulberry32. @returns numbers from 0 to below 1. */
-function mulberry32(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let bits = state;
-    bits = Math.imul(bits ^ (bits >>> 15), bits | 1);
-    bits ^= bits + Math.imul(bits ^ (bits >>> 7), bits | 61);
-    return ((bits ^ (bits >>> 14)) >>> 0) / 4_294_967_296;
-  };
 }
