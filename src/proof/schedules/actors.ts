@@ -31,6 +31,8 @@ const FOREVER_MS = 86_400_000;
 export class Actor {
   readonly end: Promise<void>;
   ended: End | undefined;
+  /** The sweep logs it and goes on: the record stays open, or another process has completed it. */
+  warning: unknown;
   private readonly charges: ChargeOperation;
   private readonly completer: Completer;
   private readonly engine: IdempotencyEngine;
@@ -89,7 +91,7 @@ export class Actor {
         return { answer: await this.retry() };
       case 'sweep':
         for (const record of await this.completer.listRecoverable(20))
-          await this.completer.resume(record);
+          await this.completer.resume(record).catch((error: unknown) => (this.warning = error)); // as the sweep does
         return { done: true };
       case 'reaper':
         await deleteExpiredBatch(this.db, 500);

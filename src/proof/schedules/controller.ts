@@ -7,6 +7,7 @@ import {
   endLease,
   expireAnswer,
   observe,
+  removeRecord,
   type Observation,
 } from './observation.js';
 import { newPurchase, type Purchase } from './purchase.js';
@@ -30,6 +31,11 @@ export interface Run {
   observations: Observation[];
   actors: Actor[];
   purchase: Purchase;
+  /**
+   * Another schedule has the same effects: an actor without locks waits for one, and another actor made a step that did
+   * not end the wait. It could as well have come after that step.
+   */
+  redundant: boolean;
   /** Actors that wait for each other's locks, or for something that never happens. */
   stuck: string[];
 }
@@ -56,6 +62,11 @@ class Controller {
   private wake: () => void = () => undefined;
   /** Of the scenario's events, those that may still happen. */
   private readonly events: Set<string>;
+  /**
+   * The last choice was the end of a lease or of an answer's time. It has an effect only on a statement that reads the
+   * clock, so only such a statement comes next. Without one, the schedule is redundant.
+   */
+  private clockMoved = false;
   /** Runs alone, after a crash or at the end. */
   private alone: Actor | undefined;
 
@@ -72,6 +83,7 @@ class Controller {
       observations: [],
       actors: [],
       purchase,
+      redundant: false,
       stuck: [],
     };
     this.events = new Set((['lease', 'expiry', 'crash'] as const).filter((name) => scenario[name]));
@@ -90,6 +102,8 @@ class Controller {
     const { choices, possible, stuck, actors } = this.run_;
     while (choices.length < LONGEST) {
       const options = this.options();
+      this.run_.redundant ||= options.length === 0 && this.clockMoved;
+      if (this.run_.redundant) return this.run_;
       if (options.length === 0) break;
       const chosen = prefix[choices.length] ?? options[0]!;
       if (!options.includes(chosen))
@@ -123,6 +137,7 @@ class Controller {
     // A poll that finds the record still held changes nothing.
     const enabled = actors.filter(({ gate }) => gate.status === 'ready' && !(gate.polls && held));
     const options = enabled.map((actor) => `${actors.indexOf(actor)}`);
+    if (this.clockMoved) return options.filter((option) => actors[Number(option)]!.gate.readsClock);
     if (options.length === 0) return this.recoveries();
     if (this.events.has('lease') && held) options.push('lease');
     if (this.events.has('expiry') && record?.state === 'completed') options.push('expiry');
@@ -156,6 +171,7 @@ class Controller {
   private async take(choice: string): Promise<void> {
     const { actors, purchase } = this.run_;
     const { control } = this.lane;
+    this.clockMoved = this.events.has(choice) && !choice.startsWith('x');
     this.events.delete(choice.startsWith('x') ? 'crash' : choice);
     if (choice === 'lease') {
       await this.happens('the lease ends', () => endLease(control, purchase));
@@ -173,9 +189,11 @@ class Controller {
   }
 
   private async step({ gate }: Actor): Promise<void> {
+    const waiting = this.run_.actors.map((actor) => ({ ...actor.gate, gate: actor.gate }));
     this.run_.steps.push(gate.release());
     await this.settle();
     await this.look();
+    this.run_.redundant ||= !gate.blocked && waiting.some(stillWaits);
   }
 
   private async happens(what: string, act: () => Promise<void>): Promise<void> {
@@ -216,7 +234,7 @@ class Controller {
       );
       const ours = new Set(this.run_.actors.map(({ session }) => session.pid));
       for (const { gate, session } of running)
-        gate.blocked = (blockers.get(session.pid) ?? []).some((pid) => ours.has(pid));
+        gate.blockers = (blockers.get(session.pid) ?? []).filter((pid) => ours.has(pid)).join();
       if (running.every(({ gate }) => gate.status === 'running' && gate.blocked)) return;
     }
   }
@@ -238,17 +256,18 @@ class Controller {
     return this.run_.observations.at(-1)!;
   }
 
-  /** Ends what is stuck, and removes the record: the sweep and the reaper of the next schedule would find it. */
+  /** Ends what is open, and removes the record: the sweep and the reaper of the next schedule would find it. */
   async cleanUp(): Promise<void> {
-    for (const { gate, session } of this.run_.actors) {
-      const isInside = gate.status === 'running' || gate.inTransaction;
-      const hasCrashed = gate.status === 'crashed';
-      gate.crash();
-      if (isInside && !hasCrashed) await session.terminate(this.lane.control);
-    }
-    const { account } = this.run_.purchase;
-    await this.lane.control.query('DELETE FROM idempotency_records WHERE account_id = $1', [
-      account,
-    ]);
+    const { actors, purchase } = this.run_;
+    const open = actors.filter(({ gate }) => gate.status === 'running' || gate.inTransaction);
+    const alive = open.filter(({ gate }) => gate.status !== 'crashed');
+    for (const { gate } of actors) gate.crash();
+    await Promise.all(alive.map(({ session }) => session.query('ROLLBACK').catch(() => undefined)));
+    await removeRecord(this.lane.control, purchase);
   }
+}
+
+function stillWaits(before: { gate: Gate; blockers: string; inTransaction: boolean }): boolean {
+  const { gate, blockers, inTransaction } = before;
+  return blockers !== '' && gate.blockers === blockers && !inTransaction;
 }

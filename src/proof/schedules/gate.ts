@@ -21,11 +21,14 @@ export class Gate {
   status: Status = 'running';
   /** The statement that waits, or that was released last. */
   step: Step;
-  /** The released statement waits for another session's lock. */
-  blocked = false;
+  /** The sessions whose locks the released statement waits for. */
+  blockers = '';
+  /** A transaction is open in which a statement has ended: it may hold locks. */
   inTransaction = false;
   /** The next statement is a poll: the engine waits for another request's answer. */
   polls = false;
+  /** The statement compares the end of a lease, or of an answer's time, with the clock. */
+  readsClock = false;
   private open: () => void = () => undefined;
 
   constructor(
@@ -37,10 +40,12 @@ export class Gate {
   }
 
   /** Waits for the controller, then runs one statement. After a crash it never returns. */
-  async pass<T>(what: string, act: () => Promise<T>, result: (value: T) => string): Promise<T> {
+  async pass<T>(sql: string, act: () => Promise<T>, result: (value: T) => string): Promise<T> {
     if (this.status === 'crashed') return never();
-    this.step = { actor: this.actor, what, result: '' };
+    this.step = { actor: this.actor, what: firstWords(sql), result: '' };
+    this.readsClock = sql.includes('expires_at <=');
     this.status = 'ready';
+    this.blockers = '';
     await new Promise<void>((resolve) => {
       this.open = resolve;
       this.changed();
@@ -55,6 +60,10 @@ export class Gate {
       this.step.result = nameOf(error);
       throw error;
     }
+  }
+
+  get blocked(): boolean {
+    return this.blockers !== '';
   }
 
   release(): Step {
@@ -79,19 +88,24 @@ export class Gate {
 
   crash(): void {
     this.status = 'crashed';
-    this.blocked = false;
+    this.blockers = '';
   }
 
   end(): void {
     if (this.status === 'crashed') return;
     this.status = 'ended';
-    this.blocked = false;
+    this.blockers = '';
     this.changed();
   }
 
   private hasCrashed(): boolean {
     return this.status === 'crashed';
   }
+}
+
+function firstWords(sql: string): string {
+  const words = sql.replaceAll(/\s+/g, ' ').trim();
+  return words.length > 60 ? `${words.slice(0, 59)}…` : words;
 }
 
 /** A dead process does nothing more. */

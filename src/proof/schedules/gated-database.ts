@@ -4,11 +4,16 @@ import { Database, databaseOptions, type Tx } from '../../database/database.js';
 import { UNLIMITED_SESSION_OPTIONS } from '../../database/session.js';
 import type { Gate } from './gate.js';
 
+export type Rewrite = (sql: string) => string;
+
 /** One actor's connection to PostgreSQL. A schedule that ends it with a crash leaves a new one for the next. */
 export class Session {
   private connection: Connection | undefined;
 
-  constructor(private readonly url: string) {}
+  constructor(
+    private readonly url: string,
+    private readonly rewrite: Rewrite,
+  ) {}
 
   async connect(): Promise<void> {
     if (this.connection) return;
@@ -26,7 +31,7 @@ export class Session {
 
   async query<Row>(sql: string, values: readonly unknown[] = []): Promise<Row[]> {
     if (!this.connection) throw new Error('no session');
-    const { rows } = (await this.connection.query(sql, [...values])) as { rows: Row[] };
+    const { rows } = (await this.connection.query(this.rewrite(sql), [...values])) as { rows: Row[] };
     return rows;
   }
 
@@ -56,25 +61,18 @@ export class GatedDatabase extends Database {
   }
 
   query<Row>(sql: string, values?: readonly unknown[]): Promise<Row[]> {
-    return this.gate.pass(firstWords(sql), () => this.session.query<Row>(sql, values), countOf);
+    return this.gate.pass(sql, () => this.session.query<Row>(sql, values), countOf);
   }
 
   async transaction<Result>(work: (tx: Tx) => Promise<Result>): Promise<Result> {
-    const { gate, session } = this;
-    const begin = async () => {
-      if (gate.inTransaction) return;
-      await session.query('BEGIN');
-      gate.inTransaction = true;
-    };
-    const query = <Row>(sql: string, values?: readonly unknown[]) =>
-      gate.pass(
-        firstWords(sql),
-        () => begin().then(() => session.query<Row>(sql, values)),
-        countOf,
-      );
+    const { gate } = this;
     let result: Result;
     try {
-      result = await work({ kind: 'transaction', query });
+      result = await work({
+        kind: 'transaction',
+        query: (sql, values) =>
+          gate.pass(sql, () => this.queryInTransaction(sql, values), countOf),
+      });
     } catch (error) {
       await this.end('ROLLBACK');
       throw error;
@@ -83,22 +81,39 @@ export class GatedDatabase extends Database {
     return result;
   }
 
-  private async end(statement: 'COMMIT' | 'ROLLBACK'): Promise<void> {
-    if (!this.gate.inTransaction) return;
-    await this.gate.pass(
-      statement,
-      async () => {
-        await this.session.query(statement);
-        this.gate.inTransaction = false;
-      },
-      () => 'done',
-    );
+  private async queryInTransaction<Row>(sql: string, values?: readonly unknown[]): Promise<Row[]> {
+    const { gate, session } = this;
+    if (gate.inTransaction) return session.query(sql, values);
+    await session.query('BEGIN');
+    try {
+      return await session.query(sql, values);
+    } finally {
+      gate.inTransaction = true;
+    }
   }
-}
 
-function firstWords(sql: string): string {
-  const words = sql.replaceAll(/\s+/g, ' ').trim();
-  return words.length > 60 ? `${words.slice(0, 59)}…` : words;
+  /** A transaction that wrote and locked nothing has no effect on others: its end is no step. */
+  private async end(statement: 'COMMIT' | 'ROLLBACK'): Promise<void> {
+    const { gate, session } = this;
+    if (!gate.inTransaction) return;
+    const end = async () => {
+      await session.query(statement);
+      gate.inTransaction = false;
+    };
+    if (await this.hasWritten()) await gate.pass(statement, end, () => 'done');
+    else await end();
+  }
+
+  private async hasWritten(): Promise<boolean> {
+    try {
+      const rows = await this.session.query<{ xid: string | null }>(
+        'SELECT pg_current_xact_id_if_assigned()::text AS xid',
+      );
+      return rows[0]?.xid !== null;
+    } catch {
+      return true; // a failed transaction answers no query
+    }
+  }
 }
 
 function countOf(rows: unknown[]): string {

@@ -1,5 +1,5 @@
 import pg from 'pg';
-import { Session } from './gated-database.js';
+import { Session, type Rewrite } from './gated-database.js';
 
 /** A database of its own, in which one schedule runs at a time: the sweep sees the records of all accounts. */
 export class Lane {
@@ -9,18 +9,22 @@ export class Lane {
     private readonly url: string,
     /** The controller's own connection. */
     readonly control: pg.Client,
+    private readonly rewrite: Rewrite,
   ) {}
 
-  /** @param url of a migrated database that nothing else uses. */
-  static async open(url: string): Promise<Lane> {
+  /**
+   * @param url of a migrated database that nothing else uses.
+   * @param rewrite changes the actors' statements, to see that a known bug is found. By default it changes nothing.
+   */
+  static async open(url: string, rewrite: Rewrite = (sql) => sql): Promise<Lane> {
     const control = new pg.Client({ connectionString: url });
     await control.connect();
-    return new Lane(url, control);
+    return new Lane(url, control, rewrite);
   }
 
   /** The connection of the actor with that number. */
   async session(number: number): Promise<Session> {
-    const session = (this.sessions[number] ??= new Session(this.url));
+    const session = (this.sessions[number] ??= new Session(this.url, this.rewrite));
     await session.connect();
     return session;
   }

@@ -43,12 +43,16 @@ export async function observe(control: pg.Client, { account }: Purchase): Promis
   return (await control.query<Observation>(query)).rows[0]!;
 }
 
-/** Time passes: the lease ends, and the sweep's next attempt is due. */
+/**
+ * Time passes: the lease ends, and the sweep's next attempt is due. Not while a transaction has locked the row: its
+ * statements do not read the clock, so that would be the same as before its first one.
+ */
 export async function endLease(control: pg.Client, { account }: Purchase): Promise<void> {
   await control.query(
     `UPDATE idempotency_records SET lease_expires_at = now() - interval '1 second',
        next_attempt_at = LEAST(next_attempt_at, now() - interval '1 second')
-     WHERE account_id = $1 AND state = 'in_progress'`,
+     WHERE ctid IN (SELECT ctid FROM idempotency_records
+       WHERE account_id = $1 AND state = 'in_progress' FOR UPDATE SKIP LOCKED)`,
     [account],
   );
 }
@@ -60,6 +64,10 @@ export async function expireAnswer(control: pg.Client, { account }: Purchase): P
      WHERE account_id = $1 AND state = 'completed'`,
     [account],
   );
+}
+
+export async function removeRecord(control: pg.Client, { account }: Purchase): Promise<void> {
+  await control.query('DELETE FROM idempotency_records WHERE account_id = $1', [account]);
 }
 
 /** For each of the sessions, those whose locks it waits for. */
