@@ -1,16 +1,11 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Actor, type Kind } from './actors.js';
-import { Gate, type Step } from './gate.js';
+import { choicesOf, type Possible } from './choices.js';
+import { Gate } from './gate.js';
 import type { Lane } from './lane.js';
-import {
-  blockersOf,
-  endLease,
-  expireAnswer,
-  observe,
-  removeRecord,
-  type Observation,
-} from './observation.js';
+import { blockersOf, endLease, expireAnswer, observe, removeRecord } from './observation.js';
 import { newPurchase, type Purchase } from './purchase.js';
+import type { Run } from './run.js';
 import type { Scenario } from './scenario.js';
 
 /** How often the controller looks whether a released statement is blocked, in ms. */
@@ -18,27 +13,6 @@ const POLL_MS = 2;
 
 /** No schedule needs so many choices. One that does never ends. */
 const LONGEST = 200;
-
-/** One schedule, as it ran. */
-export interface Run {
-  scenario: Scenario;
-  /** In order: an actor's number, `x` and the number of the one that crashes, or an event. */
-  choices: string[];
-  /** At each choice, all that were possible. */
-  possible: string[][];
-  steps: Step[];
-  /** Before the first step and after each. */
-  observations: Observation[];
-  actors: Actor[];
-  purchase: Purchase;
-  /**
-   * Another schedule has the same effects: an actor without locks waits for one, and another actor made a step that did
-   * not end the wait. It could as well have come after that step.
-   */
-  redundant: boolean;
-  /** Actors that wait for each other's locks, or for something that never happens. */
-  stuck: string[];
-}
 
 /** The same choices led to another state: the schedule depends on something that the controller does not decide. */
 export class Diverged extends Error {}
@@ -57,18 +31,12 @@ export async function runSchedule(
   }
 }
 
-class Controller {
+class Controller implements Possible {
   private readonly run_: Run;
   private wake: () => void = () => undefined;
-  /** Of the scenario's events, those that may still happen. */
-  private readonly events: Set<string>;
-  /**
-   * The last choice was the end of a lease or of an answer's time. It has an effect only on a statement that reads the
-   * clock, so only such a statement comes next. Without one, the schedule is redundant.
-   */
-  private clockMoved = false;
-  /** Runs alone, after a crash or at the end. */
-  private alone: Actor | undefined;
+  readonly events: Set<string>;
+  clockMoved = false;
+  alone: Actor | undefined;
 
   private constructor(
     private readonly lane: Lane,
@@ -101,7 +69,7 @@ class Controller {
   async run(prefix: readonly string[]): Promise<Run> {
     const { choices, possible, stuck, actors } = this.run_;
     while (choices.length < LONGEST) {
-      const options = this.options();
+      const options = choicesOf(this.run_, this);
       this.run_.redundant ||= options.length === 0 && this.clockMoved;
       if (this.run_.redundant) return this.run_;
       if (options.length === 0) break;
@@ -127,45 +95,6 @@ class Controller {
       if (this.run_.steps.length > LONGEST) return void this.run_.stuck.push('the late retry');
       await this.step(this.alone);
     }
-  }
-
-  private options(): string[] {
-    const { actors } = this.run_;
-    if (this.alone?.gate.status === 'ready') return [`${actors.indexOf(this.alone)}`];
-    const { record } = this.last;
-    const held = record?.state === 'in_progress' && !record.free;
-    // A poll that finds the record still held changes nothing.
-    const enabled = actors.filter(({ gate }) => gate.status === 'ready' && !(gate.polls && held));
-    const options = enabled.map((actor) => `${actors.indexOf(actor)}`);
-    if (this.clockMoved) return options.filter((option) => actors[Number(option)]!.gate.readsClock);
-    if (options.length === 0) return this.recoveries();
-    if (this.events.has('lease') && held) options.push('lease');
-    if (this.events.has('expiry') && record?.state === 'completed') options.push('expiry');
-    if (this.events.has('crash')) options.push(...this.crashes());
-    return options;
-  }
-
-  /** If all that are alive wait: time passes, and then another process continues what a crash left. */
-  private recoveries(): string[] {
-    const { record } = this.last;
-    if (record?.state !== 'in_progress') return [];
-    const waits = this.run_.actors.some(({ gate }) => gate.status === 'ready');
-    if (waits) return record.free ? [] : ['lease'];
-    if (this.run_.actors.some(({ gate }) => gate.status === 'running')) return [];
-    return ['sweep', 'retry'];
-  }
-
-  /**
-   * A crash frees the locks of an open transaction, so its moment matters there. Otherwise it has no effect on others:
-   * one crash for each statement, directly after the statement before it, covers all moments.
-   */
-  private crashes(): string[] {
-    const { actors, choices } = this.run_;
-    return actors.flatMap(({ gate }, index) => {
-      const isAlive = gate.status === 'ready' || (gate.status === 'running' && gate.blocked);
-      const isFresh = choices.length === 0 || choices.at(-1) === `${index}`;
-      return isAlive && (isFresh || gate.inTransaction || gate.blocked) ? [`x${index}`] : [];
-    });
   }
 
   private async take(choice: string): Promise<void> {
@@ -250,10 +179,6 @@ class Controller {
 
   private async look(): Promise<void> {
     this.run_.observations.push(await observe(this.lane.control, this.run_.purchase));
-  }
-
-  private get last(): Observation {
-    return this.run_.observations.at(-1)!;
   }
 
   /** Ends what is open, and removes the record: the sweep and the reaper of the next schedule would find it. */

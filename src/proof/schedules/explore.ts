@@ -20,8 +20,9 @@
  * - A crash outside of a transaction: only directly after the process' last statement.
  */
 import { setTimeout as delay } from 'node:timers/promises';
-import { Diverged, runSchedule, type Run } from './controller.js';
+import { Diverged, runSchedule } from './controller.js';
 import type { Lane } from './lane.js';
+import type { Run } from './run.js';
 import type { Scenario } from './scenario.js';
 
 /** How often a schedule that diverged is run again. */

@@ -31,7 +31,9 @@ export class Session {
 
   async query<Row>(sql: string, values: readonly unknown[] = []): Promise<Row[]> {
     if (!this.connection) throw new Error('no session');
-    const { rows } = (await this.connection.query(this.rewrite(sql), [...values])) as { rows: Row[] };
+    const { rows } = (await this.connection.query(this.rewrite(sql), [...values])) as {
+      rows: Row[];
+    };
     return rows;
   }
 
@@ -70,8 +72,7 @@ export class GatedDatabase extends Database {
     try {
       result = await work({
         kind: 'transaction',
-        query: (sql, values) =>
-          gate.pass(sql, () => this.queryInTransaction(sql, values), countOf),
+        query: (sql, values) => gate.pass(sql, () => this.queryInTransaction(sql, values), countOf),
       });
     } catch (error) {
       await this.end('ROLLBACK');

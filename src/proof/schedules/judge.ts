@@ -1,7 +1,7 @@
 import type { Answer } from '../../idempotency/operation.js';
 import { IdempotencyKeyExpired, IdempotencyKeyReused } from '../../idempotency/errors.js';
 import { nameOf } from '../../log/redacted-error.js';
-import type { Run } from './controller.js';
+import type { Run } from './run.js';
 import type { Observation } from './observation.js';
 
 /** What a schedule broke, one sentence each. Empty: it kept every promise. */

@@ -2,11 +2,11 @@ import { join } from 'node:path';
 import pg from 'pg';
 import { migrate } from '../../database/migrate.js';
 import { startEmbeddedPostgres } from '../../local/embedded-postgres.js';
-import type { Run } from './controller.js';
+import type { Run } from './run.js';
 import { explore, replay } from './explore.js';
 import { judge } from './judge.js';
 import { Lane } from './lane.js';
-import { scenarioOf, THREE } from './scenario.js';
+import { MORE, scenarioOf } from './scenario.js';
 import { tableOf } from './table.js';
 
 /** Schedules that run at the same time. Most of their time they wait for PostgreSQL. */
@@ -18,7 +18,7 @@ const PROGRESS_MS = 30_000;
 interface Options {
   /** For the data of the PostgreSQL that is started for this. */
   folder: string;
-  /** Names of scenarios. None: all of three actors. */
+  /** Names of scenarios. None: those that take longer than a test may. */
   names: readonly string[];
   /** One schedule, as its table prints it: `scenario:choices`. */
   only?: string;
@@ -34,7 +34,10 @@ export async function runSchedules(options: Options): Promise<number> {
   });
   try {
     const lanes = await openLanes(server.adminUrl, options.only === undefined ? LANES : 1);
-    const broken = options.only === undefined ? await all(lanes, options) : await one(lanes[0]!, options.only, options);
+    const broken =
+      options.only === undefined
+        ? await all(lanes, options)
+        : await one(lanes[0]!, options.only, options);
     for (const lane of lanes) await lane.close();
     return broken > 0 ? 1 : 0;
   } finally {
@@ -69,7 +72,7 @@ async function one(lane: Lane, only: string, { log }: Options): Promise<number> 
 async function all(lanes: readonly Lane[], { names, log }: Options): Promise<number> {
   let total = 0;
   let broken = 0;
-  for (const name of names.length > 0 ? names : THREE) {
+  for (const name of names.length > 0 ? names : MORE) {
     const began = performance.now();
     let shown = 0;
     let ran = 0;

@@ -38,13 +38,38 @@ export function scenarioOf(name: string): Scenario {
   return { name, actors: actors as Kind[], ...(has as Record<(typeof EVENTS)[number], boolean>) };
 }
 
-/** Held by `npm test`. */
-export const TWO = [
-  'request+request',
-  'request+request/order',
-] as const;
+/** Two actors, with the number of schedules. `npm test` runs these. */
+export const TWO: Readonly<Record<string, number>> = {
+  'request+request': 6,
+  'request+other': 6,
+  'request+notification': 5,
+  'request+sweep': 4,
+  'request+request/crash': 18,
+  'request+notification/crash': 38,
+  'request+request/expiry': 12,
+  'request+reaper/expiry': 5,
+  'request+sweep/lease': 145,
+  'request+request/order': 36,
+  'request+other/order': 36,
+  'request+notification/order': 121,
+};
 
-/** Run by `npm run proof -- --schedules`. */
-export const THREE = [
+/** `npm run proof -- --schedules` runs these, from the smallest to the largest. */
+export const MORE: readonly string[] = [
   'request+request+request',
-] as const;
+  'request+request+other',
+  'request+request+notification',
+  'request+other+notification',
+  'request+request+reaper/expiry',
+  'request+request/order/crash',
+  'request+notification/order/crash',
+  'request+request/lease',
+  'request+sweep/lease/crash',
+  'request+sweep/order/lease',
+  'request+request+request/order',
+  'request+request+request/crash',
+  'request+request+notification/order',
+  'request+sweep+sweep/lease',
+  'request+sweep+notification/lease',
+  'request+request+sweep/lease',
+];

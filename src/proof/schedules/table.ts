@@ -1,4 +1,4 @@
-import type { Run } from './controller.js';
+import type { Run } from './run.js';
 
 /** A schedule to read and to run again. */
 export function tableOf({ scenario, choices, steps }: Run, broken: readonly string[]): string {

@@ -27,12 +27,18 @@ async function runAll(name: string, on = lanes) {
   return { count, broken };
 }
 
-test.each(Object.entries(TWO))('%s keeps every promise in each of its %i schedules', async (name, count) => {
-  expect(await runAll(name)).toEqual({ count, broken: [] });
-});
+test.each(Object.entries(TWO))(
+  '%s keeps every promise in each of its %i schedules',
+  async (name, count) => {
+    expect(await runAll(name)).toEqual({ count, broken: [] });
+  },
+);
 
 /** Runs with the engine's statements changed, as if it had that bug. */
-async function withBug<Result>(rewrite: (sql: string) => string, run: (lane: Lane) => Promise<Result>) {
+async function withBug<Result>(
+  rewrite: (sql: string) => string,
+  run: (lane: Lane) => Promise<Result>,
+) {
   const lane = await Lane.open(databases[0]!.url, rewrite);
   try {
     return await run(lane);
@@ -49,4 +55,14 @@ test('a duplicate that ignores the lease of the holder is found', async () => {
     );
   const { broken } = await withBug(ignoresLease, (lane) => runAll('request+request', [lane]));
   expect(broken.join()).toContain('the processor was called 2 times');
+});
+
+test('a settlement that does not lock its record is found', async () => {
+  const doesNotLock = (sql: string) =>
+    sql.startsWith('SELECT 1 FROM idempotency_records') ? sql.replace('FOR UPDATE', '') : sql;
+  // The request is about to settle its order. The sweep lists its record, and claims it inside of the settlement.
+  const choices = [...'000000000', 'lease', ...'100100000'];
+  const scenario = scenarioOf('request+sweep/order/lease');
+  const run = await withBug(doesNotLock, (lane) => replay(lane, scenario, choices));
+  expect(judge(run)).toContain('the record is not completed');
 });
