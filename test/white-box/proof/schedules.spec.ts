@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { explore, replay } from '../../../src/proof/schedules/explore.js';
 import { judge } from '../../../src/proof/schedules/judge.js';
@@ -33,6 +34,12 @@ test.each(Object.entries(TWO))(
     expect(await runAll(name)).toEqual({ count, broken: [] });
   },
 );
+
+test('the schedule of docs/proof.md is one', async () => {
+  const [, name, choices] = /--only (\S+):(\S+)/.exec(readFileSync('docs/proof.md', 'utf8'))!;
+  const run = await replay(lanes[0]!, scenarioOf(name!), choices!.split(','));
+  expect([run.choices.join(), judge(run)]).toEqual([choices, []]);
+});
 
 /** Runs with the engine's statements changed, as if it had that bug. */
 async function withBug<Result>(
