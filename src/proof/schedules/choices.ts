@@ -1,6 +1,9 @@
 import type { Actor } from './actors.js';
 import type { Run } from './run.js';
 
+/** One must do. The second shows whether a failed one left the record recoverable. */
+const MAX_RECOVERIES = 2;
+
 /** What the controller knows beside the run itself. */
 export interface Possible {
   /** Of the scenario's events, those that may still happen. */
@@ -37,9 +40,10 @@ export function choicesOf(run: Run, { events, alone, clockMoved }: Possible): st
 }
 
 /** If all that are alive wait: time passes. Then another process continues what a crash left. */
-function recoveriesOf({ actors, observations }: Run): string[] {
+function recoveriesOf({ actors, observations, scenario }: Run): string[] {
   const { record } = observations.at(-1)!;
-  if (record?.state !== 'in_progress') return [];
+  const tries = actors.length - scenario.actors.length;
+  if (record?.state !== 'in_progress' || tries === MAX_RECOVERIES) return [];
   const waits = actors.some(({ gate }) => gate.status === 'ready');
   if (waits) return record.free ? [] : ['lease'];
   return actors.some(({ gate }) => gate.status === 'running') ? [] : ['sweep', 'retry'];
