@@ -52,6 +52,7 @@ export const TWO: Readonly<Record<string, number>> = {
   'request+request/order': 36,
   'request+other/order': 36,
   'request+notification/order': 121,
+  'request+request/order/crash': 280,
 };
 
 /** `npm run proof -- --schedules` runs these, from the smallest to the largest. */
@@ -61,15 +62,12 @@ export const MORE: readonly string[] = [
   'request+request+notification',
   'request+other+notification',
   'request+request+reaper/expiry',
-  'request+request/order/crash',
+  'request+request/order/lease',
   'request+notification/order/crash',
   'request+request/lease',
   'request+sweep/lease/crash',
+  'request+request+notification/crash',
   'request+sweep/order/lease',
   'request+request+request/order',
   'request+request+request/crash',
-  'request+request+notification/order',
-  'request+sweep+sweep/lease',
-  'request+sweep+notification/lease',
-  'request+request+sweep/lease',
 ];

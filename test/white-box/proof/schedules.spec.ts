@@ -60,7 +60,7 @@ test('a duplicate that ignores the lease of the holder is found', async () => {
       "state = 'in_progress' AND COALESCE(lease_expires_at <= clock_timestamp(), true) AS free",
       "state = 'in_progress' AS free",
     );
-  const choices = [...'0011']; // the second request arrives while the first one calls the processor
+  const choices = [...'001111']; // the second request arrives while the first one calls the processor
   const scenario = scenarioOf('request+request');
   const run = await withBug(ignoresLease, (lane) => replay(lane, scenario, choices));
   expect(judge(run)).toContain('the processor was called 2 times');
