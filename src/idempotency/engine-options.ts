@@ -24,6 +24,8 @@ export interface EngineOptions {
   maxFailures?: number;
   /** The statuses that may be stored and replayed; 2xx by default. Any other rolls back and becomes a 500. */
   isFinal?: (status: number) => boolean;
+  /** How a request waits before it looks again at a record that another one holds. A timer by default. */
+  pause?: (ms: number) => Promise<void>;
 }
 
 const isSuccess = (status: number) => status >= 200 && status <= 299;

@@ -66,7 +66,7 @@ export class IdempotencyEngine implements BeforeApplicationShutdown {
     plan: Plan | Error,
     waitMs = this.options.waitMs,
   ): Promise<Result> {
-    const progress = new Progress(request, performance.now() + waitMs);
+    const progress = new Progress(request, performance.now() + waitMs, this.options.pause);
     await this.reached('received', request);
     try {
       const result = await this.runUntilEnded(progress, plan);

@@ -38,6 +38,7 @@ export class Progress {
   constructor(
     readonly request: KeyedRequest,
     private readonly waitUntil: number,
+    private readonly pause: (ms: number) => Promise<void> = sleep,
   ) {}
 
   /** Without a claim, a record is ours only if the acknowledgement of our reserve was lost. */
@@ -54,8 +55,8 @@ export class Progress {
   async waitForHolder(draining: boolean): Promise<void> {
     const left = this.waitUntil - performance.now();
     if (left <= 0 || draining) throw new IdempotencyRequestInProgress();
-    const pause = Math.min(20 * 1.5 ** this.polls++, 250) * (0.75 + Math.random() / 2);
-    await sleep(Math.min(pause, left));
+    const pauseMs = Math.min(20 * 1.5 ** this.polls++, 250) * (0.75 + Math.random() / 2);
+    await this.pause(Math.min(pauseMs, left));
   }
 
   /** Notes whether a failed reserve may have committed. */

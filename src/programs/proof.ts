@@ -18,10 +18,12 @@ import { endWithUsage } from './run-command.js';
 const USAGE = `Usage: npm run proof -- [--seed N] [--minutes M] [--apis 2..4] [--out folder]
        npm run proof -- --planted [bug ...]
        npm run proof -- --check folder
+       npm run proof -- --schedules [scenario ...] [--only scenario:choices]
 
 Breaks a whole service for M minutes (default 10), heals it, and checks what was recorded.
 --planted  builds the service with known bugs, one at a time, and shows how fast each is found
---check    judges the journals of an earlier run again`;
+--check    judges the journals of an earlier run again
+--schedules  runs the statements of concurrent requests in every possible order`;
 const INVALID = 2;
 
 const args = process.argv.slice(2);
@@ -35,6 +37,7 @@ process.exit();
 
 function main(): Promise<number> {
   if (values.check !== undefined) return recheck(values.check);
+  if (values.schedules) return schedules();
   if (!values.planted) return campaign();
   const folder = resolve(values.out ?? '.data/proof/planted');
   return runPlanted({ root: resolve('.'), folder, names: positionals, log: console.log });
@@ -59,6 +62,12 @@ async function campaign(): Promise<number> {
   console.log(`report: ${join(folder, 'report.html')}`);
   if (result.violations.length > 0) return 1;
   return result.missed.length > 0 ? INVALID : 0;
+}
+
+async function schedules(): Promise<number> {
+  const { runSchedules } = await import('../proof/schedules/program.js');
+  const folder = resolve(values.out ?? '.data/proof/schedules');
+  return runSchedules({ folder, names: positionals, only: values.only, log: console.log });
 }
 
 async function recheck(folder: string): Promise<number> {
@@ -91,6 +100,8 @@ function parse() {
         out: { type: 'string' },
         check: { type: 'string' },
         planted: { type: 'boolean' },
+        schedules: { type: 'boolean' },
+        only: { type: 'string' },
       },
     });
   } catch {
