@@ -73,6 +73,17 @@ function recording() {
   return { journal, fault, about: { account, ...(attempt && { attempt }) } };
 }
 
+/** The body of a request that the lab's own client did not send: that one is known. Its head was recorded before. */
+export function recordBody({ body, headers }: Request): void {
+  const { journal, about } = recording() ?? {};
+  if (!journal || about?.attempt !== undefined || !Buffer.isBuffer(body)) return;
+  const key = headers['idempotency-key'];
+  journal.write(
+    { kind: 'body', text: cut(body.toString()), ...(typeof key === 'string' && { key }) },
+    about,
+  );
+}
+
 /** A notification of the processor about a charge of a run, when its body has been read. */
 export function recordNotification(request: Request): void {
   const journal = theRecorder()?.journal;
