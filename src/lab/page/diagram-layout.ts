@@ -116,7 +116,7 @@ export function layOut(run: Run, track: Track, view: View): Layout {
     }
     lastMs = event.atMs;
     const [x1, x2] = [xOf(event.from), xOf(event.to)];
-    const label = labelOf(event, firstOf(event, shown) !== undefined, x1, x2, layout.width);
+    const label = labelOf(event, repeatOf(event, run, shown), x1, x2, layout.width);
     layout.events.push({ event, y, x1, x2, label });
     y += ROW;
   }
@@ -129,8 +129,8 @@ export function layOut(run: Run, track: Track, view: View): Layout {
 
 const seconds = (ms: number) => `${(ms / 1000).toFixed(1)} s`;
 
-function labelOf(event: RunEvent, isRetry: boolean, x1: number, x2: number, width: number): Label {
-  const text = textOf(event, isRetry);
+function labelOf(event: RunEvent, repeat: string, x1: number, x2: number, width: number): Label {
+  const text = textOf(event, repeat);
   const place = event.from === 'lab' ? { x: width / 2, anchor: 'middle' as const } : undefined;
   const most = Math.floor((width - LEFT + 40) / CHARACTER);
   const shown = text.length <= most ? text : `${text.slice(0, most - 1)}…`;
@@ -153,10 +153,21 @@ function placeOf(
     : { x: width - 4, anchor: 'end' };
 }
 
-function textOf({ kind, text, lost, atMs, untilMs = 0 }: RunEvent, isRetry: boolean): string {
+function textOf({ kind, text, lost, atMs, untilMs = 0 }: RunEvent, repeat: string): string {
   if (kind === 'lease' && untilMs > atMs) return `${text}, until ${(untilMs / 1000).toFixed(1)} s`;
-  const word = lost ? 'lost' : isRetry ? 'retry' : (WORDS[kind] ?? '');
+  const word = lost ? 'lost' : repeat || (WORDS[kind] ?? '');
   return word && !text.toLowerCase().startsWith(word) ? `${word}: ${text}` : text;
+}
+
+/** A retry comes after the client has learned something of the first attempt; before that it is a duplicate. */
+function repeatOf(event: RunEvent, { knowledge }: Run, shown: readonly RunEvent[]): string {
+  const first = firstOf(event, shown);
+  if (!first) return '';
+  const isKnown = knowledge.some(
+    ({ track, attempt, atMs }) =>
+      track === event.track && attempt === first.attempt && atMs <= event.atMs,
+  );
+  return isKnown ? 'retry' : 'duplicate';
 }
 
 /** The first attempt of what a request repeats: the same method and path, with the same key or both without one. */

@@ -38,8 +38,8 @@ export function Diagram({ run, track, selected, onSelect, ...view }: DiagramProp
       ))}
       {layout.pauses.map(({ y, text }) => (
         <g key={y}>
-          <line class="pause" x1={KNOWN_WIDTH} x2={width - 4} y1={y - 12} y2={y - 12} />
-          <text class="pause-text" x={width - 6} y={y - 16}>
+          <line class="pause" x1={KNOWN_WIDTH} x2={width - 4} y1={y} y2={y} />
+          <text class="pause-text" x={width - 6} y={y - 4}>
             {text} later
           </text>
         </g>

@@ -5,7 +5,7 @@ import { money, reconcileText } from '../words.js';
 export function RowsPanel({ run, track, atMs }: { run: Run; track: Track; atMs: number }) {
   const snapshots = run.rows.filter((rows) => rows.track === track);
   const now = snapshots.findLast((rows) => rows.atMs <= atMs) ?? snapshots[0];
-  if (!now) return <p class="quiet">No rows yet.</p>;
+  if (!now) return run.state === 'running' ? <p class="quiet">No rows yet.</p> : null;
   const before = snapshots[snapshots.indexOf(now) - 1];
   return (
     <div class="rows">

@@ -127,7 +127,7 @@ function drawn(line: JournalLine, track: Track, { sent, began }: SentRequests): 
     case 'job':
       return mark('job', 'worker', `${line.name} ${line.state}`);
     case 'mail':
-      return arrow('message', 'worker', 'mail', `${line.subject}, to ${line.to}`);
+      return arrow('message', 'worker', 'mail', `${shortened(line.subject)}, to ${line.to}`);
     case 'point':
       return {
         ...mark('point', own, line.point),
@@ -206,6 +206,11 @@ const REFUSALS: Record<string, string> = {
 function refusalIn(text: string): string {
   const code = /^refused: SQLSTATE (\w+)$/.exec(text)?.[1] ?? '';
   return REFUSALS[code] ? `refused: ${REFUSALS[code]} (${code})` : text;
+}
+
+/** Ids as the rows beside the diagram show them. */
+function shortened(text: string): string {
+  return text.replaceAll(/\b([a-z]{2,4}_\w{8})\w+/g, '$1…');
 }
 
 function codeIn(bytes: string): string {

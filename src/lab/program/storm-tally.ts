@@ -35,6 +35,12 @@ export class LaneTally {
     return new Set(paid.map(({ metadata }) => metadata.charge)).size === paid.length;
   }
 
+  /** What the ledger has, by track. */
+  async paidIds(): Promise<Record<'keyed' | 'naive', string[]>> {
+    const [keyed, naive] = await Promise.all([this.paidOf('keyed'), this.paidOf('naive')]);
+    return { keyed: keyed.map(({ id }) => id), naive: naive.map(({ id }) => id) };
+  }
+
   private async read(): Promise<void> {
     const [ours, naive] = await Promise.all([this.paidOf('keyed'), this.paidOf('naive')]);
     this.counts = { ours: ours.length, naive: naive.length };
