@@ -146,7 +146,7 @@ function placeOf(
 ): Pick<Label, 'x' | 'anchor'> {
   const [left, right] = [Math.min(x1, x2), Math.max(x1, x2)];
   if (length <= right - left - 8) return { x: (left + right) / 2, anchor: 'middle' };
-  const start = left + (x1 === x2 ? 18 : 8);
+  const start = left + (x1 === x2 ? 18 : 14);
   if (start + length <= width) return { x: start, anchor: 'start' };
   return x1 === x2 && length < left - 18
     ? { x: left - 14, anchor: 'end' }

@@ -2,8 +2,8 @@ import { randomBytes } from 'node:crypto';
 import type { Knowledge, Run, RunEvent, Track } from '../run.js';
 import type { LiveRun } from './live-run.js';
 
-/** Succeeded payments of a storm, by track: ids as the ledger has them. */
-export type PaidIds = Record<Track, readonly string[]>;
+/** Succeeded payments of a storm, by track, each with the id of ours that its call has named. */
+export type Paid = Record<Track, readonly { id: string; charge: string }[]>;
 
 /** A storm numbers its attempts across all purchases, so that each event names its purchase: ten for each. */
 export interface Numbering {
@@ -14,7 +14,7 @@ export interface Numbering {
 const OF_ALL: ReadonlySet<RunEvent['kind']> = new Set(['killed', 'started']);
 
 /** The purchase that went worst, as a run of its own: one paid twice with the key, or else one without it. */
-export function exampleOf(live: LiveRun, paid: PaidIds, numbering: Numbering): Run | undefined {
+export function exampleOf(live: LiveRun, paid: Paid, numbering: Numbering): Run | undefined {
   const { run } = live;
   const worst = (['keyed', 'naive'] as const)
     .map((track) => mostPaid(run, track, paid[track], numbering))
@@ -53,16 +53,16 @@ export function exampleOf(live: LiveRun, paid: PaidIds, numbering: Numbering): R
 function mostPaid(
   { events }: Run,
   track: Track,
-  paid: readonly string[],
+  paid: Paid[Track],
   { attemptsEach }: Numbering,
 ): number | undefined {
-  const answers = new Map<number, RunEvent[]>();
+  const calls = new Map<number, RunEvent[]>();
   for (const event of events) {
-    if (event.kind !== 'answer' || event.attempt === undefined) continue;
+    if (event.kind !== 'call' || event.attempt === undefined) continue;
     const purchase = Math.floor(event.attempt / attemptsEach);
-    answers.set(purchase, [...(answers.get(purchase) ?? []), event]);
+    calls.set(purchase, [...(calls.get(purchase) ?? []), event]);
   }
-  const counted = [...answers].map(([purchase, own]) => ({
+  const counted = [...calls].map(([purchase, own]) => ({
     purchase,
     count: paymentsOf(own, track, paid).size,
   }));
@@ -70,17 +70,11 @@ function mostPaid(
   return most && most.count > 1 ? most.purchase : undefined;
 }
 
-/** The payments of the ledger that the processor's answers name. */
-function paymentsOf(
-  events: readonly RunEvent[],
-  track: Track,
-  paid: readonly string[],
-): Set<string> {
-  const known = new Set(paid);
-  const named = events
-    .filter((event) => event.track === track && event.kind === 'answer')
-    .flatMap(({ detail }) => detail?.bytes?.match(/\bpi_\w+/g) ?? []);
-  return new Set(named.filter((id) => known.has(id)));
+/** The payments of the ledger that these calls have made. A call whose process was killed has no answer. */
+function paymentsOf(events: readonly RunEvent[], track: Track, paid: Paid[Track]): Set<string> {
+  const calls = events.filter((event) => event.track === track && event.kind === 'call');
+  const text = calls.map(({ detail }) => detail?.bytes ?? '').join(' ');
+  return new Set(paid.filter(({ charge }) => text.includes(charge)).map(({ id }) => id));
 }
 
 /** What the clients of the storm reported, at the time of the attempt's last event. */

@@ -1,5 +1,6 @@
+import type { Paid } from './storm-example.js';
 import type { LiveRun } from './live-run.js';
-import type { ProcessorLedger } from './processor-ledger.js';
+import type { LedgerPayment, ProcessorLedger } from './processor-ledger.js';
 
 /** How many payments the processor has for each track. Read in the background: it is shown beside what clients believe. */
 export class LaneTally {
@@ -36,9 +37,13 @@ export class LaneTally {
   }
 
   /** What the ledger has, by track. */
-  async paidIds(): Promise<Record<'keyed' | 'naive', string[]>> {
+  async paid(): Promise<Paid> {
     const [keyed, naive] = await Promise.all([this.paidOf('keyed'), this.paidOf('naive')]);
-    return { keyed: keyed.map(({ id }) => id), naive: naive.map(({ id }) => id) };
+    const named = ({ id, metadata }: LedgerPayment) => ({
+      id,
+      charge: metadata.charge ?? metadata.naive_charge ?? id,
+    });
+    return { keyed: keyed.map(named), naive: naive.map(named) };
   }
 
   private async read(): Promise<void> {

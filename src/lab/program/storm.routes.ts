@@ -47,7 +47,7 @@ async function play(runs: Runs, run: LiveRun, seed: number, purchases: number): 
     });
     await runs.settled(run);
     const { ours, naive } = await tally.atEnd();
-    const example = exampleOf(run, await tally.paidIds(), { attemptsEach: ATTEMPTS_EACH });
+    const example = exampleOf(run, await tally.paid(), { attemptsEach: ATTEMPTS_EACH });
     if (example) runs.keep(example);
     const known = result.believed.keyed.ok;
     const asked = result.purchases;
