@@ -3,6 +3,8 @@ import { ACTOR_NAMES } from '../words.js';
 
 // Where everything of a sequence diagram is drawn. Numbers only, so that it runs in a browser and in the export.
 
+/** Pauses that a reader should see. */
+const PAUSE_MS = 900;
 export const ROW = 34;
 export const TOP = 64;
 /** Of the client's line: on its left is what the client knows. */
@@ -55,9 +57,6 @@ export interface Layout {
   /** Longer pauses between two rows. */
   pauses: { y: number; text: string }[];
 }
-
-/** Pauses that a reader should see, in ms. */
-const PAUSE_MS = 900;
 
 const WORDS: Partial<Record<EventKind, string>> = {
   replay: 'replay',
@@ -184,26 +183,12 @@ function stretchesOf({ events, height }: Layout, xOf: (actor: Actor) => number):
     events.slice(i + 1).find(({ event }) => event.kind === kind && event.from === actor)?.y ?? end;
   const found: Stretch[] = [];
   for (const [i, { event, y }] of events.entries()) {
-    const actor = event.from;
+    const { from: actor, text } = event;
     const x = xOf(actor);
     if (event.kind === 'killed')
-      found.push({
-        actor,
-        x,
-        from: y,
-        to: until(i, 'started', actor),
-        kind: 'dead',
-        text: event.text,
-      });
+      found.push({ actor, x, from: y, to: until(i, 'started', actor), kind: 'dead', text });
     if (event.kind === 'frozen')
-      found.push({
-        actor,
-        x,
-        from: y,
-        to: until(i, 'resumed', actor),
-        kind: 'frozen',
-        text: event.text,
-      });
+      found.push({ actor, x, from: y, to: until(i, 'resumed', actor), kind: 'frozen', text });
     if (event.kind === 'lease' && event.untilMs !== undefined && event.untilMs > event.atMs) {
       const over = events.slice(i + 1).find(({ event: later }) => endsLease(later, event));
       const hasRunOut = over !== undefined && over.event.atMs >= event.untilMs;
@@ -213,7 +198,7 @@ function stretchesOf({ events, height }: Layout, xOf: (actor: Actor) => number):
         from: y,
         to: hasRunOut ? over.y - LEASE_END : (over?.y ?? end),
         kind: 'lease',
-        text: event.text,
+        text,
         hasRunOut,
       });
     }

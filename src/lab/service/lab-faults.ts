@@ -13,7 +13,7 @@ import { validationFailed } from '../../http/problems/problem.js';
 import { LAB_ACCOUNT } from '../journal.js';
 import { DOCUMENTED_PROCESS_FAULTS, NETWORK_FAULTS, PROCESS_FAULTS } from '../fault-names.js';
 import { theRecorder } from './lab-options.js';
-import { recordBody, recordNotification } from './recorded-requests.js';
+import { recordNotification } from './recorded-requests.js';
 import { rememberOwner, runContext } from './run-context.js';
 
 /** Shorter than a lease: the attempt goes on in time. */
@@ -50,7 +50,6 @@ export class LabFaultGuard implements CanActivate {
   canActivate(context: ExecutionContext): boolean {
     const request = context.switchToHttp().getRequest<Request>();
     recordNotification(request); // its body was read, and nothing was done yet
-    recordBody(request);
     const fault = request.headers['lab-fault'];
     if (fault === undefined) return true;
     const isBreakable = BREAKABLE.includes(request.method);
