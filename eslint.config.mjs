@@ -19,7 +19,7 @@ export default tseslint.config(
       parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname },
     },
     rules: {
-      // A promise that nobody awaits is an effect that nobody can retry.
+      // A promise without `await` is an effect that cannot be retried.
       '@typescript-eslint/no-floating-promises': 'error',
       '@typescript-eslint/switch-exhaustiveness-check': 'error',
       '@typescript-eslint/consistent-type-imports': 'off', // decorators need the classes at run time
@@ -45,7 +45,7 @@ export default tseslint.config(
             'Configuration is read in src/config.ts (and, for the sandbox, src/sandbox/config.ts) only.',
         },
         {
-          // Two ways in which a value of a customer's gets into a log: the message of an error, and what quotes it.
+          // Two ways in which a customer's value gets into a log: the message of an error, and text that quotes it.
           selector:
             "CallExpression[callee.object.property.name='log'] :matches(CallExpression[callee.name='String'], MemberExpression[property.name=/^(message|stack|detail)$/])",
           message:
@@ -55,11 +55,6 @@ export default tseslint.config(
       'max-lines': ['error', { max: 250 }],
       'no-console': 'error',
     },
-  },
-  {
-    // A list of cases is data.
-    files: ['src/conformance/cases/*.ts'],
-    rules: { 'max-lines': ['error', { max: 300 }] },
   },
   {
     // A list of cases is data.

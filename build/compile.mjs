@@ -56,9 +56,16 @@ const { filename: __filename, dirname: __dirname } = import.meta;`;
  * @param folder output folder; must have the same depth below `root` as its final name, because source maps are
  *   relative
  * @param cache folder for compiled modules, by content
+ * @param programs those to bundle, as paths below src/ without `.ts`
  * @throws SyntaxErrors
  */
-export async function compile(root, sources, folder, cache) {
+export async function compile(
+  root,
+  sources,
+  folder,
+  cache,
+  programs = [...PROGRAMS, ...PARTS_FOR_TESTS],
+) {
   const esbuild = await import('esbuild'); // needed, and possibly installed, only if sources have changed
   const isPage = (source) => source.startsWith(PAGE);
   await compileModules(
@@ -70,7 +77,7 @@ export async function compile(root, sources, folder, cache) {
   if (sources.some(isPage)) await bundlePage(esbuild, root, folder);
   await esbuild.build({
     absWorkingDir: root,
-    entryPoints: [...PROGRAMS, ...PARTS_FOR_TESTS]
+    entryPoints: programs
       .filter((name) => sources.includes(`src/${name}.ts`))
       .map((name) => join(folder, 'modules', 'src', `${name}.js`)),
     outbase: join(folder, 'modules'),

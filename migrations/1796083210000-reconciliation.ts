@@ -49,7 +49,7 @@ export class Reconciliation1796083210000 implements MigrationInterface {
         account_id text NOT NULL,
         object_id text NOT NULL,
         detail text NOT NULL,
-        mended boolean NOT NULL,
+        repaired boolean NOT NULL,
         found_at timestamptz NOT NULL DEFAULT now(),
         CONSTRAINT reconciliation_differences_pkey PRIMARY KEY (run_id, number),
         CONSTRAINT reconciliation_differences_run_fkey FOREIGN KEY (run_id) REFERENCES reconciliation_runs (id)
@@ -58,7 +58,7 @@ export class Reconciliation1796083210000 implements MigrationInterface {
       COMMENT ON TABLE reconciliation_differences IS
         'A difference between our rows and the ledger of the processor. Written by the run that finds it.'`);
     await db.query(`
-      COMMENT ON COLUMN reconciliation_differences.mended IS
+      COMMENT ON COLUMN reconciliation_differences.repaired IS
         'True: written in the transaction that repaired the difference.'`);
   }
 

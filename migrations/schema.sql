@@ -422,7 +422,7 @@ CREATE TABLE reconciliation_differences (
   object_id text NOT NULL,
   detail text NOT NULL,
   -- True: written in the transaction that repaired the difference.
-  mended boolean NOT NULL,
+  repaired boolean NOT NULL,
   found_at timestamptz NOT NULL DEFAULT now(),
   CONSTRAINT reconciliation_differences_pkey PRIMARY KEY (run_id, number),
   CONSTRAINT reconciliation_differences_run_fkey FOREIGN KEY (run_id) REFERENCES reconciliation_runs (id)
@@ -503,5 +503,5 @@ COMMENT ON COLUMN parked_payments.resolution IS 'What the person has done about 
 COMMENT ON TABLE reconciliation_runs IS 'One run of "npm run reconcile", which writes it.';
 COMMENT ON COLUMN reconciliation_runs.ended_at IS 'Null while the run goes on, and after it was killed.';
 COMMENT ON TABLE reconciliation_differences IS 'A difference between our rows and the ledger of the processor. Written by the run that finds it.';
-COMMENT ON COLUMN reconciliation_differences.mended IS 'True: written in the transaction that repaired the difference.';
+COMMENT ON COLUMN reconciliation_differences.repaired IS 'True: written in the transaction that repaired the difference.';
 COMMENT ON TABLE naive_charges IS 'A charge without any guard, to compare with. Written by the naive lane of the lab, after the payment.';

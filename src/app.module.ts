@@ -26,7 +26,7 @@ import { TelemetryModule } from './telemetry/telemetry.module.js';
 import { telemetryThen } from './telemetry/telemetry.probe.js';
 import { WebhooksHttpModule } from './webhooks/webhooks.module.js';
 
-/** The API: what answers HTTP requests, in the order in which a request passes it. */
+/** The API: the modules that answer HTTP requests, in the order in which a request passes them. */
 @Module({})
 export class AppModule {
   /** @param probe sees each point that the engine passes: the lab's faults by default, tests bring their own. */
@@ -37,7 +37,8 @@ export class AppModule {
     return {
       module: AppModule,
       imports: [
-        // Global are these four: settings and telemetry, which no room imports, and database and engine, which most rooms use.
+        // These four are global. No module imports settings and telemetry; most modules use the database and the
+        // engine.
         SettingsModule.forRoot(config),
         TelemetryModule.forRoot({ program: 'api', level: config.logLevel }),
         databaseModule(config.databaseUrl, config.databasePoolSize),

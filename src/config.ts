@@ -27,7 +27,7 @@ export interface Config {
   lab: boolean;
   /** Of the lab's own program. */
   labPort: number;
-  /** Where people find it; `npm start` says so. */
+  /** The URL for people; `npm start` prints it. */
   labUrl?: string;
   /** The file that API, worker and lab append a run's events to. */
   labJournal?: string;
@@ -73,7 +73,7 @@ export interface Config {
 const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
 
-/** Tells a supervisor that a restart will not help. */
+/** For a supervisor: a restart will not help. */
 export const EXIT_CONFIGURATION = 78;
 
 const DAY_SECONDS = 24 * 3600;
@@ -203,8 +203,8 @@ function webhookSecret(env: Env): { webhookSecret?: string } {
 }
 
 function processor(env: Env): Config['processor'] {
-  // The lease is this + 2 s, so a large value delays recovery. Less than a card network needs makes every charge
-  // unknown.
+  // The lease is this + 2 s, so a large value delays recovery. With less than a card network needs, every charge ends
+  // as `unknown`.
   const timeoutMs = integer(env, 'PROCESSOR_TIMEOUT_MS', 8_000, 100, 60_000);
   const secretKey = env.STRIPE_SECRET_KEY ?? '';
   const allowLive = flag(env, 'ALLOW_LIVE');

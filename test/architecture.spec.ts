@@ -51,10 +51,10 @@ describe('the import table', () => {
         at('money-imports-downward-only', 'money/knows-http.ts'),
         at('no-cycles', 'accounts/here.ts'),
         at('nothing-imports-the-sandbox', 'http/knows-the-sandbox.ts'),
-        at('only-the-table-of-contents-imports-the-lab', 'charges/knows-the-lab.ts'),
+        at('only-the-app-modules-import-the-lab', 'charges/knows-the-lab.ts'),
         at('http-imports-downward-only', 'http/knows-the-sandbox.ts'),
-        at('sandbox-stands-alone', 'sandbox/knows-more-of-money.ts'),
-        at('sandbox-stands-alone', 'sandbox/knows-http.ts'),
+        at('sandbox-is-independent', 'sandbox/knows-more-of-money.ts'),
+        at('sandbox-is-independent', 'sandbox/knows-http.ts'),
       ].sort(),
     );
   });

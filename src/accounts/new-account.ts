@@ -2,12 +2,12 @@ import { createHash, randomBytes } from 'node:crypto';
 import type { Queryable } from '../database/database.js';
 import { randomId } from '../http/request-id.js';
 
-/** API keys are random and long, so that one round of SHA-256 keeps them as well as a slow hash would. */
+/** API keys are long and random, so one round of SHA-256 protects them as well as a slow hash. */
 export function hashApiKey(apiKey: string): Buffer {
   return createHash('sha256').update(apiKey).digest();
 }
 
-/** Account ids are random: a wiped installation never meets the names that it once gave to a processor. */
+/** Account ids are random. So an installation that was wiped cannot reuse the ids that its processor still knows. */
 export async function createAccount(
   db: Queryable,
   name: string,

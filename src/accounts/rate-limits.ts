@@ -7,8 +7,8 @@ export interface Allowance {
   /** Requests that the account may send now. */
   remaining: number;
   /**
-   * Whole seconds, at least 1, in which the account should send at most `remaining` requests; if that is 0, until it
-   * may send one.
+   * Whole seconds, at least 1. In this time the account should send at most `remaining` requests; if that is 0, it
+   * should wait this long.
    */
   windowSeconds: number;
 }

@@ -93,7 +93,7 @@ FROM refunds AS refund
 LEFT JOIN charges AS charge ON charge.account_id = refund.account_id AND charge.id = refund.charge_id
 WHERE (charge.status, charge.currency) IS DISTINCT FROM ('succeeded', refund.currency)
 
--- refunds_exceed_their_charge: Pending refunds of ours count, too. One that was made elsewhere takes no lock of ours.
+-- refunds_exceed_their_charge: Our pending refunds count, too. A refund that was made elsewhere does not take our lock.
 UNION ALL SELECT 'refunds_exceed_their_charge', account_id, id, GREATEST(promised, returned) || ' of ' || amount
 FROM charges JOIN refunded USING (account_id, id) WHERE GREATEST(promised, returned) > amount
 

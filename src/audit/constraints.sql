@@ -1,6 +1,6 @@
--- The constraints and unique indexes that hold the other invariants. No query repeats what one of them refuses, so each
--- must exist and be valid. (A damaged index is a case for pg_amcheck.)
---   psql "$DATABASE_URL" -f src/audit/constraints.sql    one row for each that is missing or not valid
+-- The constraints and unique indexes that enforce the other invariants. No query repeats what one of them refuses, so
+-- each must exist and be valid. (pg_amcheck finds a damaged index.) psql "$DATABASE_URL" -f src/audit/constraints.sql
+-- one row for each that is missing or not valid
 WITH expected (kind, name) AS (
   SELECT 'constraint', unnest(ARRAY[
     'api_keys_account_fkey', 'api_keys_hash_is_sha256', 'idempotency_records_key_has_1_to_255_characters',
@@ -32,8 +32,8 @@ WITH expected (kind, name) AS (
     'fulfillments_order_key', 'sale_cancellations_pkey', 'webhook_endpoints_pkey', 'webhook_secrets_pkey',
     'webhook_deliveries_pkey', 'webhook_attempts_pkey', 'processor_events_pkey']))
 
--- constraint_missing_or_not_valid: NOT VALID lets old rows break the rule. An index that was built CONCURRENTLY and
--- failed stays, not valid. The column account_id is '-': a constraint belongs to all accounts.
+-- constraint_missing_or_not_valid: NOT VALID lets old rows break the rule. A CREATE INDEX CONCURRENTLY that fails
+-- leaves an index that is not valid. The column account_id is '-': a constraint belongs to all accounts.
 SELECT 'constraint_missing_or_not_valid' AS invariant, '-' AS account_id, name AS id,
   kind || CASE WHEN is_valid IS NULL THEN ' is missing' ELSE ' is not valid' END AS detail
 FROM expected CROSS JOIN LATERAL (SELECT CASE kind

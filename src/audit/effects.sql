@@ -2,8 +2,8 @@
 -- (These are our rows. The mail server and the carrier know what was really sent.)
 --   psql "$DATABASE_URL" -f src/audit/effects.sql    one row for each broken invariant; no rows: nothing found
 
--- A job leaves the queue after the commit of what it did. So nothing is missing while a job about the object is to run.
--- A parked job used up its attempts: it waits for a person (`npm run jobs -- retry`).
+-- A job leaves the queue after its work has committed. So nothing counts as missing while a job about the object is
+-- queued. A parked job used up its attempts: it waits for a person (`npm run jobs -- retry`).
 WITH work AS (
   SELECT payload ->> 'account' AS account_id, member, payload ->> member AS id,
     bool_or(attempts < max_attempts OR locked_at IS NOT NULL) AS goes_on,
@@ -36,7 +36,7 @@ WHERE event.type = 'order.paid' AND work.goes_on IS NOT TRUE
   AND NOT EXISTS (SELECT 1 FROM sale_cancellations AS sale
     WHERE sale.account_id = event.account_id AND sale.order_id = event.cause)
 
--- shipment_half_way: One job takes all the steps. Without it the shipment stays where it is.
+-- shipment_half_way: One job makes all the steps. If that job is gone, the shipment never ends.
 UNION ALL SELECT 'shipment_half_way', shipment.account_id, shipment.id,
   shipment.step || ', ' || COALESCE(work.parked, 'no job for it')
 FROM fulfillments AS shipment
@@ -87,7 +87,7 @@ WHERE refund.cause IS NOT NULL AND NOT EXISTS (SELECT 1 FROM sale_cancellations 
   WHERE sale.account_id = refund.account_id AND sale.charge_id = refund.charge_id
     AND sale.reason || ':' || sale.charge_id = split_part(refund.cause, '#', 1))
 
--- effect_twice: One event has one receipt. The key is the message's id, so it allows two. (Unique indexes allow one
--- shipment, one movement of stock and one live refund for a cause: constraints.sql.)
+-- effect_twice: One event has one receipt. The primary key is the message's id, so it would allow two. (Unique indexes
+-- allow one shipment, one movement of stock and one live refund for a cause: constraints.sql.)
 UNION ALL SELECT 'effect_twice', account_id, event_id, count(*) || ' times receipt'
 FROM sent_emails GROUP BY account_id, event_id HAVING count(*) > 1;

@@ -16,7 +16,7 @@ FROM outcome
 WHERE NOT EXISTS (SELECT 1 FROM events AS event WHERE event.account_id = outcome.account_id
   AND event.type = outcome.type AND event.cause = outcome.cause)
 
--- event_without_its_outcome: An event says, perhaps to a merchant, what has not happened.
+-- event_without_its_outcome: The event reports, perhaps to a merchant, what did not happen.
 UNION ALL SELECT 'event_without_its_outcome', account_id, id, type || ' of ' || cause
 FROM events AS event
 WHERE NOT EXISTS (SELECT 1 FROM outcome WHERE outcome.account_id = event.account_id
@@ -25,9 +25,9 @@ WHERE NOT EXISTS (SELECT 1 FROM outcome WHERE outcome.account_id = event.account
   AND NOT (type = 'refund.failed' AND EXISTS (SELECT 1 FROM refunds AS refund
     WHERE refund.account_id = event.account_id AND refund.id = event.cause AND refund.status = 'failed'))
 
--- events_tell_the_same: The id is derived from type and cause, so one outcome has one event, one receipt, and one
+-- outcome_with_two_events: The id is derived from type and cause, so one outcome has one event, one receipt, and one
 -- delivery to each endpoint.
-UNION ALL SELECT 'events_tell_the_same', account_id, min(id), count(*) || ' times ' || type || ' of ' || cause
+UNION ALL SELECT 'outcome_with_two_events', account_id, min(id), count(*) || ' times ' || type || ' of ' || cause
 FROM events GROUP BY account_id, type, cause HAVING count(*) > 1
 
 -- event_not_relayed: The relay takes milliseconds. No worker runs, or none can relay: nothing follows from this event.

@@ -3,7 +3,7 @@ export interface Finding {
   invariant: string;
   /** '-' if the finding belongs to all accounts. */
   account_id: string;
-  /** Of the object; of the payment, if the processor names it. */
+  /** The id of our object, or of the payment if only the processor has it. */
   id: string;
   detail: string;
 }

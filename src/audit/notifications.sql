@@ -22,8 +22,8 @@ WITH notification AS NOT MATERIALIZED (
 SELECT 'notification_applied_to_nothing' AS invariant, account_id, id, 'no ' || object_id AS detail
 FROM notification WHERE state = 'applied' AND status IS NULL
 
--- notification_applied_but_its_object_pending: The processor reported an end. We acknowledged it and did not write it;
--- it will not come again.
+-- notification_applied_but_its_object_pending: The processor reported an end. We acknowledged it and did not write it,
+-- and the processor will not send it again.
 UNION ALL SELECT 'notification_applied_but_its_object_pending', account_id, id,
   object_id || ' is pending, reported: ' || kind
 FROM notification WHERE state = 'applied' AND status = 'pending'
@@ -35,8 +35,9 @@ FROM notification WHERE state = 'applied' AND kind = 'succeeded' AND status IN (
   -- A refund may fail after a success, and keeps its reference.
   AND (processor_reference IS DISTINCT FROM reference OR (status = 'failed' AND NOT is_refund))
 
--- notification_waiting_for_what_is_there: The worker looks every few seconds, and applies it when its object exists.
--- After a minute it has stopped. It reads thousands in a round, so each one that waits may delay it by a millisecond.
+-- notification_waiting_for_what_is_there: The worker looks every few seconds, and applies it when its object exists. If
+-- it waits for a minute more, the worker has stopped. (The worker reads thousands in a round: each waiting one may add
+-- a millisecond.)
 UNION ALL SELECT 'notification_waiting_for_what_is_there', account_id, id, object_id || ' is ' || status
 FROM notification
 WHERE state = 'waiting' AND status IS NOT NULL AND GREATEST(received_at, exists_since) < now() - interval '1 minute'

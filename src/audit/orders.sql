@@ -8,7 +8,7 @@ WITH shown AS NOT MATERIALIZED (
   FROM orders LEFT JOIN charges AS charge ON charge.account_id = orders.account_id
     AND charge.id = orders.charge_id AND charge.order_id = orders.id)
 
--- order_paid_without_its_charge: The shop ships a paid order.
+-- order_paid_without_its_charge: The shop ships a paid order, so a charge must have taken the money.
 SELECT 'order_paid_without_its_charge' AS invariant, account_id, id,
   'its charge is ' || COALESCE(charge_status, 'absent') AS detail
 FROM shown WHERE status = 'paid' AND charge_status IS DISTINCT FROM 'succeeded'

@@ -7,7 +7,7 @@ import processorSql from './processor.sql.js';
 
 export const PAYMENT_INVARIANTS: readonly string[] = invariantsOf(processorSql);
 
-/** What the processor took and gave back, by its own word. */
+/** What the processor took and gave back, as the processor reports it. */
 export interface Ledger {
   payments: Payment[];
   refunds: PaidRefund[];
@@ -15,7 +15,7 @@ export interface Ledger {
   failedRefunds: PaidRefund[];
   /** A charge that was settled later may have its payment on a page that had been read before. */
   readAt: string;
-  /** Where the span starts; without it, the ledger is whole. */
+  /** Where the span starts. Absent: the whole ledger. */
   from?: Date;
 }
 
@@ -59,11 +59,12 @@ export interface ComparisonOptions {
 }
 
 /**
- * Compares both ways. It may run while charges are made: it reads the rows after the payments that they explain.
+ * Compares both ways. It may run while charges are made: it reads the payments first, then the rows that account for
+ * them.
  *
- * People edit metadata at the processor's desk, and other programs use the same keys. So the comparison trusts the
- * metadata of a payment or refund only where booking does (`isOurPayment`, `isOurRefund`), and finds all others by the
- * processor's reference.
+ * People edit metadata at the processor's desk, and other programs use the same metadata keys. So the comparison trusts
+ * the metadata of a payment or refund only where booking does (`isOurPayment`, `isOurRefund`), and finds all others by
+ * the processor's reference.
  * @returns an empty list if both ledgers agree.
  */
 export async function compareWithProcessor(

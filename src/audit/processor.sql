@@ -14,7 +14,7 @@ WITH paid AS (
     "order" text, names_ours boolean)
   LEFT JOIN charges AS shown ON NOT payment.names_ours
     AND shown.processor_reference = payment.reference AND shown.processor = $3),
--- Those of this installation, without the payments of the lab's naive lane.
+-- The payments of this installation, without those of the lab's naive lane.
 ours AS (
   SELECT * FROM paid
   WHERE charge IS NOT NULL AND EXISTS (SELECT 1 FROM accounts WHERE accounts.id = paid.account)
@@ -62,12 +62,13 @@ UNION ALL SELECT 'order_paid_twice', account, "order", count(*) || ' payments: '
 FROM charged WHERE "order" IS NOT NULL AND amount_refunded < charge_amount
 GROUP BY account, "order" HAVING count(*) > 1
 
--- payment_of_an_order_that_does_not_show_it: Found after a restore, when the order was gone or could not take it. The
--- charge keeps others from paying the order.
+-- payment_of_an_order_that_does_not_show_it: Found after a restore, when the order was gone or could not take the
+-- payment. The charge keeps other charges from paying the order.
 UNION ALL SELECT 'payment_of_an_order_that_does_not_show_it', account_id, id, 'the order is ' || lost_order_id
 FROM charges WHERE lost_order_id IS NOT NULL AND status = 'succeeded' AND amount_refunded < amount
 
--- charge_without_its_payment: The merchant ships and was never paid: we took an answer for a success that was none.
+-- charge_without_its_payment: The merchant ships and was never paid: we read an answer as a success, and it was not
+-- one.
 UNION ALL SELECT 'charge_without_its_payment', account_id, id, 'no payment ' || processor_reference
 FROM charges AS charge
 WHERE status = 'succeeded' AND processor = $3 AND created_at >= $5::timestamptz AND settled_at <= $4::timestamptz

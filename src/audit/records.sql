@@ -46,8 +46,8 @@ WHERE record.resource_id <> derived.id
 UNION ALL SELECT 'record_without_its_account', account_id, resource_id, 'no such account'
 FROM idempotency_records AS record WHERE NOT EXISTS (SELECT 1 FROM accounts WHERE accounts.id = record.account_id)
 
--- record_overdue: The sweep claims a record when its lease and its pause are over. It runs every second: after a minute
--- it has stopped.
+-- record_overdue: The sweep runs every second and claims a record whose lease and pause are over. A record that waits
+-- for a minute means that the sweep has stopped.
 UNION ALL SELECT 'record_overdue', account_id, resource_id, 'attempt ' || attempts || ', due since ' || due
 FROM (SELECT *, GREATEST(first_seen_at, lease_expires_at, next_attempt_at) AS due
   FROM idempotency_records WHERE state = 'in_progress' AND NOT needs_attention) AS unfinished
@@ -59,11 +59,11 @@ UNION ALL SELECT 'record_needs_attention', account_id, resource_id,
 FROM idempotency_records
 WHERE state = 'in_progress' AND needs_attention AND COALESCE(lease_expires_at <= clock_timestamp(), true)
 
--- record_stores_no_outcome: A stored 4xx or 5xx would be replayed for ever, wherever the money went.
+-- record_stores_no_outcome: A stored 4xx or 5xx would be replayed for ever, whether money moved or not.
 UNION ALL SELECT 'record_stores_no_outcome', account_id, resource_id, 'stores ' || response_status
 FROM idempotency_records WHERE NOT (response_status BETWEEN 200 AND 299 OR response_status = 402)
 
--- record_answers_with_another_object: The answer is text, so no constraint holds it to the object of the key.
+-- record_answers_with_another_object: The answer is text, so no constraint ties it to the object of the key.
 UNION ALL SELECT 'record_answers_with_another_object', account_id, resource_id,
   'the stored answer names another object, or none'
 FROM idempotency_records

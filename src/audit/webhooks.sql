@@ -55,7 +55,7 @@ UNION ALL SELECT 'delivery_overdue', account_id, id, attempts || ' attempts, due
 FROM webhook_deliveries WHERE status = 'pending' AND next_attempt_at < now() - interval '10 minutes'
 
 -- delivery_without_its_event: We sent what did not happen, or what the endpoint did not ask for. An endpoint that was
--- created anew may want other events than before.
+-- created again may want other events than before.
 UNION ALL SELECT 'delivery_without_its_event', delivery.account_id, delivery.id,
   delivery.event_id || ' to ' || delivery.endpoint_id
 FROM webhook_deliveries AS delivery

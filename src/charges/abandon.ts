@@ -13,8 +13,8 @@ export interface AbandonLimits {
    */
   deadlineMs: number;
   /**
-   * How long after reserve the processor is sure to remember its key, in ms: 20 of Stripe's 24 hours. Larger: a repeat
-   * of the original may be a new payment. Smaller: the ledger is read sooner.
+   * How long after reserve the processor is sure to remember its key, in ms: 20 of Stripe's 24 hours. With a larger
+   * value, a repeat may become a new payment. With a smaller one, the ledger is read sooner.
    */
   keyWindowMs: number;
 }
@@ -45,10 +45,10 @@ export function deadlinesOf(extendLease: ExtendLease): NextDeadline {
 }
 
 /**
- * Abandons a charge in the order fence, look, settle; the caller settles. Any process may repeat each step. The charge
- * stays pending while the processor does not answer. Fence and repeat share one deadline; the look may take longer,
- * because a ledger of any length must be read to its end. Proof: test/white-box/guarantees/abandon.spec.ts, with a
- * process that sleeps through all of it.
+ * Abandons a charge in the order fence, look up, settle; the caller settles. Any process may repeat each step. The
+ * charge stays pending while the processor does not answer. Fence and repeat share one deadline. The lookup may take
+ * longer, because a ledger of any length must be read to its end. Proof: test/white-box/guarantees/abandon.spec.ts,
+ * with a process that sleeps through all of it.
  */
 export async function abandon(
   processor: Processor,

@@ -35,7 +35,7 @@ export class CreateCharge {
   @IsText(0, 1000)
   description?: string;
 
-  @Doc('Where the receipt goes.')
+  @Doc('The e-mail address for the receipt.')
   @MayBeAbsent()
   @IsEmail()
   receipt_email?: string;

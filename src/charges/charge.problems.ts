@@ -11,7 +11,7 @@ export const CARD_DECLINED = {
   what: 'The processor declined: `decline_code` says why. Nothing was taken.',
   why: 'This is a definite answer, so it is stored. The same key always returns it.',
   todo: 'Ask the customer for another card. That is another attempt and needs a new key. With `decline_code: authentication_required` the bank asks the customer to authenticate (3-D Secure). This API does not support that: the same payment method ends the same way under any key, and its payment is canceled at the processor. Use another payment method, or collect this payment on a page where the customer can authenticate, such as Stripe Checkout.',
-  members: { decline_code: text('As the processor says it.'), charge: id('ch') },
+  members: { decline_code: text('As the processor reports it.'), charge: id('ch') },
   example: {
     decline_code: 'insufficient_funds',
     charge: EXAMPLE_CHARGE.id,

@@ -200,7 +200,7 @@ export async function lockCharge(
 }
 
 /**
- * Adds to the refunded amount; a negative amount takes a failed refund out again. A CHECK keeps it between 0 and the
+ * Adds to the refunded amount; a negative amount removes a refund that failed. A CHECK keeps it between 0 and the
  * charge's amount.
  */
 export async function addRefunded(tx: Tx, charge: Charge, amount: number): Promise<Charge> {

@@ -24,7 +24,7 @@ export const CHARGE = schema.wireObject<ChargeWire>(
     metadata: schema.metadata,
     failure_code: orNull(text()),
     decline_code: orNull(text('Why the processor declined.')),
-    processor_reference: orNull(text('What the processor calls the payment.')),
+    processor_reference: orNull(text('The processor’s id of the payment.')),
     created_at: schema.time,
   },
   {

@@ -26,8 +26,8 @@ import { CARD_DECLINED, CHARGE_FAILED } from './charge.problems.js';
 import { NOT_FOUND } from '../idempotency/problem-types.js';
 
 /**
- * An order has one live charge, however many have failed, and the unique index that sees to it finds it. (A charge whose
- * order is lost shows none.)
+ * An order has at most one live charge. The unique index that ensures this also finds the charge. (A rebuilt charge
+ * whose order was lost has a `lost_order_id`. The list does not show it for the order.)
  */
 const LIVE_OF_ORDER = `id = (SELECT id FROM charges WHERE account_id = $1 AND status IN ('pending', 'succeeded')
   AND lost_order_id IS NULL AND COALESCE(order_id, lost_order_id) = ?)`;
@@ -41,12 +41,12 @@ export class ChargesController {
     private readonly charges: ChargeOperation,
   ) {}
 
-  /** Returns a plan and touches nothing: the engine runs it, once per key. */
+  /** Only returns a plan. The engine runs it, once per key. */
   @Post()
   @Idempotent()
   @Describe('createCharge', 'Take money, once for each key', {
     description:
-      'One key per purchase; a retry reuses it; a new key is a new charge. Whatever is lost on the way (the request, the answer, this server), the same request with the same key ends in the first outcome. With `order` the database refuses a second payment even under another key.',
+      'One key per purchase; a retry reuses it; a new key is a new charge. If the request, the answer or this server is lost, the same request with the same key still gets the first outcome. With `order` the database refuses a second payment even under another key.',
     examples: {
       amount: { amount: 1999, currency: 'usd', payment_method: 'pm_card_visa' },
       order: { order: 'order_8472', payment_method: 'pm_card_visa' },
@@ -70,7 +70,7 @@ export class ChargesController {
   }
 
   @Get(':id')
-  @Describe('getCharge', 'Look at a charge as it is today', { path: { id: 'The charge’s id.' } })
+  @Describe('getCharge', 'Get a charge in its current state', { path: { id: 'The charge’s id.' } })
   @Answers(200, 'The charge.', CHARGE)
   @Problems(NOT_FOUND)
   async find(@Req() request: Request, @Param('id') id: string): Promise<ChargeWire> {

@@ -2,7 +2,7 @@ import type { Queryable, Tx } from '../database/database.js';
 import type { Charge } from './charge.entity.js';
 import { findCharge } from './charge.queries.js';
 
-/** Why money moved that the row of a charge or refund does not account for. Refunds have reasons of their own, too. */
+/** Why the row of a charge or refund does not account for money that moved. Refunds have reasons of their own, too. */
 export type Discrepancy =
   | 'succeeded_after_failed'
   | 'second_payment'
@@ -18,7 +18,7 @@ export interface ParkedPayment {
   charge_id: string;
   amount: number;
   currency: string;
-  /** A `Discrepancy`, or the reason of a room above. */
+  /** A `Discrepancy`, or a reason that another module adds. */
   reason: string;
 }
 

@@ -22,7 +22,10 @@ export function isOurPayment(payment: Payment): payment is OurPayment {
 /** The order is missing, has another total, is held, paid or canceled, or its stock is short. */
 export class OrderCannotTakeIt extends Error {}
 
-/** What a rebuilt charge is to its order: its payment; its payment on the guard's list only; or nothing. */
+/**
+ * `paid`: the rebuilt charge pays its order. `guarded`: it does not pay its order, but the unique index still prevents
+ * another charge for that order. `none`: it counts for no order.
+ */
 export type OrderRelation = 'paid' | 'guarded' | 'none';
 
 /**
@@ -30,7 +33,7 @@ export type OrderRelation = 'paid' | 'guarded' | 'none';
  * payment. The row has its old id, so a late retry of the key finds it and cannot charge again. Events, receipts and
  * shipments follow as for any charge; their ids are the old ones, so receivers recognise duplicates.
  *
- * @returns false if the charge exists, or, with a relation, if the order has another live charge.
+ * @returns false if the charge exists, or, unless the relation is `none`, if the order has another live charge.
  * @throws OrderCannotTakeIt with the relation `paid`.
  */
 export async function rebuildCharge(

@@ -27,7 +27,7 @@ export function settlementOf(charge: Charge, end: ChargeEnd, intent: Intent): Se
   };
 }
 
-/** Moves charge, order, stock and events together. Throws if the charge is not pending. */
+/** Changes charge, order, stock and events together. Throws if the charge is not pending. */
 export async function settleCharge(
   tx: Tx,
   end: ChargeEnd,

@@ -62,7 +62,7 @@ async function check(asked: Arguments): Promise<number> {
   });
   const seconds = (performance.now() - start) / 1000;
   const { requests, peak } = load;
-  const report = reportOf({ profile, url, startedAt, seconds, requests, peak, ...run });
+  const report = reportOf({ profile, secrets, url, startedAt, seconds, requests, peak, ...run });
   print(summary(report));
   await writeReports(report, asked);
   return exitCodeOf(report, asked.strict);

@@ -35,10 +35,10 @@ const UNSAFE = {
     value: 'off',
     effect: 'a power loss in the middle of a write could destroy the rows of a page',
   },
-  zero_damaged_pages: { value: 'on', effect: 'it would empty a damaged page and say nothing' },
+  zero_damaged_pages: { value: 'on', effect: 'it would silently empty a damaged page' },
   ignore_checksum_failure: {
     value: 'on',
-    effect: 'it would read a damaged page as if it were good',
+    effect: 'it would read a damaged page as a valid one',
   },
   session_replication_role: { value: 'replica', effect: 'it would not enforce foreign keys' },
 } as const;

@@ -9,10 +9,7 @@ const REFUSALS: Readonly<Record<string, string>> = {
     'The pooler in front of the database refuses our start-up parameters. Set ignore_startup_parameters = options in PgBouncer.',
 };
 
-/**
- * One line that tells the operator what to repair when PostgreSQL, or a pooler in front of it, refuses the
- * connection.
- */
+/** One line for the operator: what to repair when PostgreSQL, or a pooler in front of it, refuses the connection. */
 export function databaseRefusal(error: unknown): string | undefined {
   const { code = '', message } = error as { code?: string; message?: string };
   // `pg` gives this error no code, and treats `prefer` like `require`.

@@ -32,13 +32,12 @@ export const POOL_OPTIONS = {
   connectionTimeoutMillis: 5_000,
   // Longer than the server's own limits. If it expires, the server is not responding, and the connection is closed.
   query_timeout: SESSION_LIMITS_MS.statement_timeout + 2_000,
-  // After a failover or a change of role settings, old sessions end within this time. A shorter one costs connects.
+  // After a failover or a change of role settings, old sessions end within this time. With a shorter time, more
+  // connections are opened.
   maxLifetimeSeconds: 300,
 } satisfies pg.PoolConfig;
 
-/**
- * The pool. TypeORM manages connections, transactions and migrations. SQL is written where it runs, to be read there.
- */
+/** The pool. TypeORM manages connections, transactions and migrations. SQL stays beside the code that runs it. */
 export function databaseModule(url: string, poolSize: number): DynamicModule {
   return TypeOrmModule.forRoot({ ...databaseOptions(url, poolSize), retryAttempts: 1 });
 }

@@ -8,7 +8,7 @@
  * test/guarantees/other-settings.spec.ts.
  */
 export const SESSION_MEANING = {
-  // `pg` reads only ISO times. With another style the work is done outside, but its row cannot be read to settle it.
+  // `pg` reads only ISO times. With another style, the outside call happens, but settle cannot read the row.
   datestyle: 'ISO',
   intervalstyle: 'postgres',
   // With a stricter level a lost race ends with 40001 instead of the winner's row.

@@ -52,7 +52,7 @@ export class Receipts {
     try {
       await this.mailer.send({ messageId, to, ...receiptOf(event) }, stopping);
     } catch (error) {
-      // The message may have arrived. Waiting for the lease to expire would not tell, so end it now.
+      // The message may have arrived. Waiting for the lease to expire would not show that, so end the lease now.
       await endLease(db, event, messageId, epoch);
       throw error;
     }

@@ -19,7 +19,7 @@ export function url(env: Env, name: string, fallback: string, protocols: string[
   return parsed;
 }
 
-/** PostgreSQL would get another password if it contained an unescaped `%`. */
+/** An unescaped `%` in a password would change the password that PostgreSQL gets. */
 function isDecodable(url: string): boolean {
   try {
     decodeURIComponent(url);

@@ -9,7 +9,7 @@ export const EVENT = schema.wireObject<EventWire>(
     type: schema.oneOfTexts(EVENT_TYPES),
     data: {
       ...schema.exactly({ object: { type: 'object' } }),
-      description: 'The object as the API would have shown it when it happened.',
+      description: 'The object as the API showed it when the event happened.',
     },
     created_at: schema.time,
   },

@@ -28,7 +28,7 @@ export class EventsController {
   ) {}
 
   @Get()
-  @Describe('listEvents', 'List what has happened, newest first')
+  @Describe('listEvents', 'List events, newest first')
   @Answers(200, 'A page.', listOf(EVENT, '/events'))
   async list(@Req() request: Request, @Query() query: ListEvents): Promise<List<EventWire>> {
     return page<Event, EventWire>(this.lists, accountIdOf(request), query, {
@@ -42,7 +42,7 @@ export class EventsController {
   }
 
   @Get(':id')
-  @Describe('getEvent', 'Look at an event', {
+  @Describe('getEvent', 'Get an event', {
     path: { id: 'The event’s id; `webhook-id` of its deliveries.' },
   })
   @Answers(200, 'The event.', EVENT)
@@ -61,7 +61,7 @@ export class EventsController {
     path: { id: 'The event’s id.' },
     examples: { nothing: {} },
   })
-  @Answers(200, 'It is on its way again.', EVENT)
+  @Answers(200, 'The deliveries are scheduled.', EVENT)
   @Problems(NOT_FOUND)
   async resend(
     @Req() request: Request,

@@ -48,7 +48,7 @@ export class HttpAdapter extends ExpressAdapter {
       },
       this.getInstance(),
     );
-    // No limit with `maxRequestsPerSocket`: its 503 response would not be a problem of ours.
+    // `maxRequestsPerSocket` stays unlimited: Node's 503 for it would not be one of our problems.
   }
 
   /** Takes no new connections and waits for requests in flight. */

@@ -1,10 +1,10 @@
-// Records whose recovery always fails through our own fault: `load`, `perform` or `settle` throws, or the process
-// dies. Each attempt calls the other service, so the sweep must stop after a limit. Proof:
+// Records whose recovery always fails through our own fault: `load`, `perform` or `settle` throws, or the process dies.
+// Each attempt calls the other service, so the sweep must stop after a limit. Proof:
 // test/white-box/idempotency/recovery.spec.ts.
 //
 // The sweep increments `failures` when it claims the record, so an attempt whose process is killed also counts. The
-// attempt is subtracted again if it ends without an outcome, or loses the database or its claim: these causes are temporary.
-// One deploy that kills an attempt therefore counts one. A record that kills every process reaches the limit.
+// attempt is subtracted again if it ends without an outcome, or loses the database or its claim: these causes are
+// temporary. So a deploy that kills an attempt counts once. A record that kills every process reaches the limit.
 //
 // Attempts of clients do not count: an impatient client must not use up the sweep's attempts. A client's retry still
 // makes one attempt on a record that needs attention, under the same id, and completes it if the fault is gone.

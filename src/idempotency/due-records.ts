@@ -23,8 +23,8 @@ export async function listRecoverable(
 }
 
 /**
- * Deletes expired records, oldest first. Lists candidates across accounts without locks, then deletes each account's
- * by compare-and-set on their epochs.
+ * Deletes expired records, oldest first. Lists candidates across accounts without locks, then deletes the records of
+ * each account by compare-and-set on their epochs.
  * @returns the number of candidates.
  */
 export async function deleteExpiredBatch(db: Queryable, limit: number): Promise<number> {

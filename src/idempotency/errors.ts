@@ -24,8 +24,8 @@ export interface ResourceLink {
 }
 
 /**
- * The engine's errors carry the fields of an RFC 9457 problem, but do not depend on the application's error format:
- * its exception filter reads `status`, `code`, `retry`, `title`, `extensions` and `headers`.
+ * The engine's errors have the fields of an RFC 9457 problem, but do not depend on the application's error format. The
+ * application's exception filter reads `status`, `code`, `retry`, `title`, `extensions` and `headers`.
  */
 export abstract class IdempotencyError extends Error {
   readonly status: number;
@@ -117,7 +117,9 @@ export class DatabaseUnavailable extends IdempotencyError {
   }
 }
 
-/** The database was lost after the reserve was sent, and stayed away: we do not know whether it committed. */
+/**
+ * The database was lost after the reserve was sent, and did not return in time: we do not know whether it committed.
+ */
 export class OutcomeUnknown extends IdempotencyError {
   override readonly headers = { 'Retry-After': '1' };
   constructor(options?: ErrorOptions) {
@@ -144,8 +146,8 @@ export class IdempotencyMisconfigured extends Error {
 export class ReserveRaced extends Error {}
 
 /**
- * No connection could be opened, for any reason: network, login, limits, an unfit server. Nothing was sent over it.
- * The pool's client throws it, because SQLSTATE alone does not tell a refused login from a failed statement.
+ * No connection could be opened, for any reason: network, login, limits, an unfit server. Nothing was sent over it. The
+ * pool's client throws it, because SQLSTATE alone does not distinguish a refused login from a failed statement.
  */
 export class NoConnection extends Error {
   /** The cause's code, as `pg` reports it. */

@@ -3,10 +3,10 @@ import canonicalize from 'canonicalize';
 
 /**
  * Derives one permanent id from (account, operation, key). It is the object's primary key and the idempotency key for
- * the outside call, so the same intent keeps its name after expiry, a crash, or a restore from an older backup.
+ * the outside call. So the same intent keeps its id after expiry, a crash, or a restore from an older backup.
  *
- * 160 bits of SHA-256 in base32hex (RFC 4648, section 7), lower case. Fewer bits would make a collision of two
- * intents conceivable. More would make long URLs.
+ * 160 bits of SHA-256 in base32hex (RFC 4648, section 7), lower case. Fewer bits would make a collision of two intents
+ * conceivable. More would make long URLs.
  */
 export function deriveId(
   prefix: string,

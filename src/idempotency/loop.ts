@@ -20,7 +20,8 @@ export class Loop {
   private stopped = false;
 
   /**
-   * @param pauses from the end of one run to the start of the next, in ms. With jitter, half to one and a half of it.
+   * @param pauses from the end of one run to the start of the next, in ms. Jitter makes it half to one and a half times
+   *   as long.
    * @param run starts the work that it finds. @returns whether it found any; only polling loops use this.
    */
   constructor(

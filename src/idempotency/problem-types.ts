@@ -19,7 +19,7 @@ export interface ProblemType {
   /** JSON Schemas of its extension members, and of those that only some routes add. */
   members?: Readonly<Record<string, object>>;
   optional?: Readonly<Record<string, object>>;
-  /** Members of an example in which they are not those of every problem of this type. */
+  /** Values of the example, for members that differ from problem to problem. */
   example?: Readonly<Record<string, unknown>>;
   /** Headers that it always has. */
   headers?: readonly ('Retry-After' | 'Allow' | 'WWW-Authenticate')[];

@@ -47,7 +47,10 @@ export class Progress {
       : record.epoch === 1 && record.request_id === this.request.requestId;
   }
 
-  /** One poll, without a connection or a transaction. From 20 ms up to 250 ms: quick answers, few queries. */
+  /**
+   * Pauses before the next poll, without a connection or a transaction. The pause grows from 20 ms to 250 ms, for quick
+   * answers and few queries.
+   */
   async waitForHolder(draining: boolean): Promise<void> {
     const left = this.waitUntil - performance.now();
     if (left <= 0 || draining) throw new IdempotencyRequestInProgress();

@@ -35,7 +35,7 @@ export interface Claim extends Intent {
   inDoubt: boolean;
   /** When the lease ends, by `performance.now()`, in ms. */
   leasedUntil: number;
-  /** Whether the sweep holds it. Its attempt counts as a failure until it ends without one (attention.ts). */
+  /** Whether the sweep holds it. Its attempt counts as a failure until it ends otherwise (attention.ts). */
   bySweep: boolean;
 }
 

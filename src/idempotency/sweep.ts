@@ -11,7 +11,10 @@ import { InFlight } from './in-flight.js';
 
 /** How often the sweep looks for unfinished records, in ms. Longer delays recovery; shorter only adds queries. */
 const INTERVAL_MS = 1_000;
-/** How many attempts run at the same time. They mostly wait for the other service; more would crowd the pool. */
+/**
+ * How many attempts run at the same time. They mostly wait for the other service. With more, they would wait for
+ * connections of the pool.
+ */
 const MAX_CONCURRENT = 20;
 
 /**

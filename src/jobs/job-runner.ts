@@ -93,7 +93,7 @@ export class JobRunner
       concurrency: this.options.concurrency[pool],
       pollInterval: POLL_MS,
       noHandleSignals: true,
-      noPreparedStatements: true, // the connection decides (a pooler may forbid them)
+      noPreparedStatements: true, // our `Connection` prepares them, unless there is a pooler
       gracefulShutdownAbortTimeout: this.options.stopMs / 2,
       logger: this.queueLogger(),
       taskList: Object.fromEntries(

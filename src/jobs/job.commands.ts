@@ -31,7 +31,7 @@ export async function listParked(db: Database): Promise<string[]> {
         JSON.stringify(payload),
         `${attempts} attempts since ${created_at.toISOString()}`,
         // A job whose process died in every attempt has no error.
-        last_error ?? 'never came to its end',
+        last_error ?? 'its process died in every attempt',
       ].join('  '),
     ),
   ];

@@ -1,7 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import type { Tx } from '../database/database.js';
 
-/** Ids of what the job is about. No other data: it may have changed by the time the job runs. */
+/** The ids of the objects that the job is about. No other data, which may have changed when the job runs. */
 export type Payload = Readonly<Record<string, string | number>>;
 
 /**

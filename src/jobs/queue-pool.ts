@@ -11,8 +11,8 @@ const RETRYABLE = '57P03';
 /**
  * The queue's own pool: some connections LISTEN, and a busy queue must not take connections from the sweep.
  *
- * If a connection is lost while graphile-worker completes a job, the library rejects a promise that no code handles,
- * which would end the process with all its work. Passing errors, including a plan made stale by a schema change, are
+ * If a connection is lost while graphile-worker completes a job, the library rejects a promise that no code handles.
+ * That would end the process with all its work. Passing errors, including a plan made stale by a schema change, are
  * therefore presented to it as retryable.
  */
 export function openQueuePool(databaseUrl: string, max: number): pg.Pool {

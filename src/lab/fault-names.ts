@@ -1,6 +1,9 @@
 import type { ProbePoint } from '../idempotency/operation.js';
 
-/** Every point of the engine's probe: a missing one does not compile. Its own list would bring the engine along. */
+/**
+ * Every point of the engine's probe: a missing one does not compile. Not the engine's own list, because that import
+ * would load the engine.
+ */
 const POINTS = Object.keys({
   received: true,
   'before-reserve': true,
@@ -30,7 +33,7 @@ export const PROCESS_FAULTS: ReadonlyMap<string, ProcessFault> = new Map([
   ['crash-after-processor', { does: 'crash', at: 'after-perform' }], // its name in the HTTP contract
 ]);
 
-/** Those of the HTTP contract, which a refusal lists; the others are for the lab's own page. */
+/** The faults of the HTTP contract, which a refusal lists. The others are for the lab's page only. */
 export const DOCUMENTED_PROCESS_FAULTS: readonly string[] = [
   'crash-before-reserve',
   'crash-after-reserve',

@@ -1,4 +1,4 @@
-// What API, worker and lab write down of a run, one JSON line each. Data only: service and program both import it.
+// The journal of a run: JSON lines that API, worker and lab write. Data only: service and program both import it.
 
 /** Which program writes the line. `local` is the supervisor of `npm start`. */
 export type Writer = 'api' | 'worker' | 'lab' | 'local';
@@ -68,8 +68,8 @@ export interface Source {
   line: number;
 }
 
-/** Accounts of the lab begin so: what belongs to a run is known by the account alone, in every process. */
+/** Ids of the lab's accounts. Every process recognises by the account alone what belongs to a run. */
 export const LAB_ACCOUNT = /^acct_lab[0-9a-v]+$/;
 
-/** Lines stay below this, so that an append is one write: longer bodies are cut. */
+/** Longer bodies are cut, so that one write appends a whole line. */
 export const MAX_TEXT = 1_500;

@@ -1,4 +1,4 @@
-// What the lab's program and its page say to each other. Data only: both import it, and it imports nothing.
+// The messages between the lab's program and its page. Data only: both import it, and it imports nothing.
 
 /** A line of the sequence diagram. */
 export type Actor =
@@ -46,7 +46,7 @@ export interface RunEvent {
   attempt?: number;
   /** Which process: a new number after each start. */
   pid?: number;
-  /** Of a lease. */
+  /** When the lease ends. */
   untilMs?: number;
   detail?: EventDetail;
 }
@@ -56,11 +56,11 @@ export interface EventDetail {
   bytes?: string;
   sql?: string;
   parameters?: string[];
-  /** Which line of ours did it. */
+  /** The line of our source that caused it. */
   source?: { file: string; line: number };
   /** The request, to be sent again from a terminal. */
   curl?: string;
-  /** Where the user may break it: names for `Lab-Fault`. */
+  /** The faults with which the user may break it: names for `Lab-Fault`. */
   faults?: string[];
 }
 
@@ -102,7 +102,7 @@ export interface Verdict {
   sentence: string;
   /** Payments at the processor for this one purchase. */
   payments: Partial<Record<Track, number>>;
-  /** Of many requests at once: how many got which answer, by track. */
+  /** For many requests at once: how many got each answer, by track. */
   answers?: Partial<Record<Track, Record<string, number>>>;
   /** Whether the promise held: false makes the command end with 1. */
   holds: boolean;
@@ -130,7 +130,7 @@ export interface Scenario {
   title: string;
   /** One sentence: what goes wrong. */
   story: string;
-  /** Asked before the run; `answer` is the right one, for the keyed track. */
+  /** The question before the run; `answer` is the correct answer, for the keyed track. */
   question: string;
   answer: Prediction;
   /** Three sentences, shown after the run. */
@@ -183,7 +183,7 @@ export interface DesignInfo {
   title: string;
   /** How its author would describe it. */
   idea: string;
-  /** The public kind of incident that it stands for. */
+  /** The kind of real incident that it shows. */
   incident: string;
   file: string;
   isOurs: boolean;
@@ -193,11 +193,11 @@ export interface FaultInfo {
   id: string;
   title: string;
   story: string;
-  /** What a correct API ends with. */
+  /** The verdict of a correct API. */
   expected: CellVerdict;
 }
 
-/** One attempt of a storm has ended. As the lab's program sends it, with what the processor's ledger has by now. */
+/** A `StormTick` as the lab's program sends it: with the state of the processor's ledger. */
 export interface StormEvent extends StormTick {
   /** Payments with a key, and without. */
   ours: number;
@@ -212,7 +212,7 @@ export interface StormTick {
   attempt: number;
   /** 0 if there was no answer. */
   status: number;
-  /** What was done to this attempt; empty if nothing. */
+  /** The fault of this attempt; empty if none. */
   fault: string;
   believed: Knowledge['state'];
 }

@@ -1,4 +1,5 @@
 import { randomInt } from 'node:crypto';
+import { get } from 'node:http';
 import { createServer } from 'node:net';
 
 /** The error code if the port cannot be used (`EADDRINUSE`, `EACCES`, …); undefined if it can. */
@@ -23,4 +24,17 @@ export async function freePort(host = '127.0.0.1'): Promise<number> {
     if ((await bindError(port, host)) === undefined) return port;
   }
   throw new Error(`No free port from 20000 to 29999 on ${host}`);
+}
+
+/** Whether a GET returns 200 within a second. */
+export async function answers200(url: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    // No agent: a keep-alive connection would delay the graceful stop of the server.
+    const request = get(url, { agent: false, timeout: 1_000 }, (response) => {
+      response.resume();
+      resolve(response.statusCode === 200);
+    });
+    request.on('timeout', () => request.destroy());
+    request.on('error', () => resolve(false));
+  });
 }

@@ -26,7 +26,7 @@ import {
 
 const run = promisify(execFile);
 
-/** In the data directory, which has mode 0700. */
+/** A file in the data directory, which has mode 0700. */
 const PASSWORD_FILE = 'charge-once.password';
 
 /** The real location of the cluster, and its owner. */

@@ -2,7 +2,7 @@ import { appendFileSync, chmodSync, mkdirSync, readdirSync, rmSync } from 'node:
 import { dirname, join } from 'node:path';
 import { isAlive } from './processes.js';
 
-/** Appends births and deaths of our programs to the lab's journal: a process that was killed cannot say so itself. */
+/** Appends starts and ends of our programs to the lab's journal, because a killed process cannot report its own end. */
 export class ProcessLives {
   /** @param journal absent: there is no lab. */
   constructor(private readonly journal: string | undefined) {
@@ -27,7 +27,7 @@ export class ProcessLives {
   }
 }
 
-/** Of an `npm start` that was killed itself. */
+/** Removes the journals of an `npm start` that was killed itself. */
 async function removeThoseOfTheDead(folder: string): Promise<void> {
   for (const name of readdirSync(folder)) {
     const pid = /^journal-(\d+)\./.exec(name)?.[1];

@@ -73,7 +73,7 @@ export async function commandEnvironment(
   };
 }
 
-/** Where the lab of the `npm start` is that runs here; undefined if none does, or it has no lab. */
+/** The URL of the lab of the running `npm start`; undefined if none runs, or if it has no lab. */
 export async function labOfRunning(env: NodeJS.ProcessEnv): Promise<string | undefined> {
   const [file] = await othersRunning(runningFolder(env));
   return file === undefined ? undefined : read(file)?.urls.lab;

@@ -18,7 +18,7 @@ export interface LocalSettings {
   /** Where each `npm start` with its own PostgreSQL records that it runs. */
   runningFolder: string;
   lab: boolean;
-  /** What the runs of the lab leave behind; set if the lab's own program runs. */
+  /** The journal of the lab's runs; set if the lab's own program runs. */
   labJournal: string | undefined;
   /**
    * Their keys are in the README, so they must not exist where real cards are charged, nor with NODE_ENV=production.
@@ -60,7 +60,7 @@ export async function localSettings(env: NodeJS.ProcessEnv): Promise<LocalSettin
     WORKER_PORT: await chosen(config.workerPort, config.host),
     // `loadConfig` has checked the number as part of the processor's address.
     SANDBOX_PORT: sandboxWanted ? await chosen(Number(env.SANDBOX_PORT || 4242), LOOPBACK) : 0,
-    // Its runs are judged by the sandbox's ledger.
+    // The lab judges its runs by the sandbox's ledger, so it needs the sandbox.
     LAB_PORT: labWanted ? await chosen(config.labPort, config.host) : 0,
   };
   await checkPort('PORT', ports.PORT, config.host);
@@ -80,7 +80,7 @@ export async function localSettings(env: NodeJS.ProcessEnv): Promise<LocalSettin
   const notifications = {
     ...secrets,
     SANDBOX_WEBHOOK_URL: env.SANDBOX_WEBHOOK_URL || `${api}/webhooks/processor`,
-    // Later than the answer, or the 504 in its place, so that a person who tries a fault sees that first.
+    // Later than the answer, or the 504 that replaces it, so that a person who tries a fault sees the answer first.
     SANDBOX_WEBHOOK_DELAY_MS:
       env.SANDBOX_WEBHOOK_DELAY_MS || String(config.processor.timeoutMs + AFTER_THE_ANSWER_MS),
   };
@@ -132,7 +132,7 @@ function webhookSecrets(env: NodeJS.ProcessEnv) {
   };
 }
 
-/** Checked before anything starts, so that a start that must fail fails at once and changes no database. */
+/** Checked before anything starts. So a start that cannot succeed fails at once, and changes no database. */
 async function checkPort(name: string, port: number, host: string): Promise<void> {
   const reason = await bindError(port, host);
   if (reason === undefined) return;

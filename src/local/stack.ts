@@ -1,9 +1,9 @@
 import { lstatSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { get } from 'node:http';
-import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { ensureDemoAccounts } from '../accounts/demo-accounts.js';
 import { isConnectionLost } from '../idempotency/errors.js';
+import { keepRestarting } from './keep-restarting.js';
+import { answers200 } from './ports.js';
 import { ProcessLives } from './process-lives.js';
 import { othersRunning, runningFile } from './running.js';
 import { type LocalSettings } from './settings.js';
@@ -91,37 +91,25 @@ export class LocalStack {
 
   private async startPostgres(): Promise<string> {
     const { dataDir } = this.settings;
-    const server = await startEmbeddedPostgres({ dataDir, database: 'charge_once' }).catch(
-      (cause: Error) => {
-        throw new CannotStart(cause.message, { cause });
-      },
-    );
+    const options = { dataDir, database: 'charge_once' };
+    const server = await startEmbeddedPostgres(options).catch((cause: Error) => {
+      throw new CannotStart(cause.message, { cause });
+    });
     this.setPostgres(server);
     this.runningFile = await runningFile(this.settings.runningFolder);
     if (lstatSync(dataDir).isSymbolicLink()) {
       this.log(`${dataDir} is closed to PostgreSQL's own user; the data is in ${server.dataDir}`);
     }
     if (server.adopted) this.log('PostgreSQL was still running; took it over');
-    this.keepingPostgres = this.keepPostgres(server);
+    this.keepingPostgres = keepRestarting(server, {
+      options: { ...options, dataDir: server.dataDir },
+      isStopping: () => this.stopping,
+      onEnd: ({ pid }) => this.log(`PostgreSQL (pid ${pid}) ended; starting it again`),
+      onStart: (restarted) => this.setPostgres(restarted),
+      onFailure: ({ message }) => this.log(message),
+      stop: (restarted) => this.releasePostgres(restarted),
+    });
     return server.url;
-  }
-
-  /** Restarts a killed server on the same port, so that all pools can reconnect. */
-  private async keepPostgres(server: EmbeddedPostgres): Promise<void> {
-    for (;;) {
-      await server.exited;
-      if (this.stopping) return;
-      this.log(`PostgreSQL (pid ${server.pid}) ended; starting it again`);
-      const { dataDir, port } = server;
-      const restarted = await startEmbeddedPostgres({
-        dataDir,
-        database: 'charge_once',
-        port,
-      }).catch((error: Error) => this.log(error.message));
-      if (restarted) this.setPostgres((server = restarted));
-      else await delay(1_000); // for example a full disk: it is repaired, or the user stops us
-      if (restarted && this.stopping) await this.releasePostgres(server);
-    }
   }
 
   private setPostgres(postgres: EmbeddedPostgres): void {
@@ -233,17 +221,4 @@ export class LocalStack {
       renameSync(`${file}.draft`, file); // so that readers never see an incomplete file
     }
   }
-}
-
-/** Whether a GET returns 200 within a second. */
-async function answers200(url: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    // No agent: a keep-alive connection would delay the graceful stop of the server.
-    const request = get(url, { agent: false, timeout: 1_000 }, (response) => {
-      response.resume();
-      resolve(response.statusCode === 200);
-    });
-    request.on('timeout', () => request.destroy());
-    request.on('error', () => resolve(false));
-  });
 }

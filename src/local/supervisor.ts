@@ -18,7 +18,7 @@ export interface ChildOptions {
   env: NodeJS.ProcessEnv;
   /**
    * Sent to the child as a message, on top of `env`, once known. Meanwhile the child loads its code, which is most of
-   * its start, and then waits for them. Its argument `env-by-message` says that they will come.
+   * its start, and then waits for them. Its argument `env-by-message` says that it must wait.
    */
   laterEnv?: Promise<NodeJS.ProcessEnv>;
   /**
@@ -32,9 +32,9 @@ export interface ChildOptions {
   isReady: () => Promise<boolean>;
   /** Called with the pid after each start. */
   onStart?: (pid: number) => void;
-  /** Told after each start when the child is ready. */
+  /** Called after each start when the child is ready. */
   onReady?: (pid: number) => void;
-  /** Told of each end, in words. */
+  /** Called at each end, with a description of it. */
   onEnd?: (pid: number, end: string) => void;
   log: (line: string) => void;
   /** A file descriptor for what the child prints. Default: where this process prints. */

@@ -3,7 +3,7 @@ import type { NextFunction, Request, Response } from 'express';
 
 /** The client's place in a distributed trace. */
 export interface Trace {
-  /** In version 00. Passed on unchanged, because this service creates no spans. */
+  /** The header in version 00. It is passed on unchanged, because this service creates no spans. */
   traceparent: string;
   /** 32 hex digits. */
   traceId: string;

@@ -59,7 +59,7 @@ export function openApiDocument(modules: ModulesContainer): OpenApiDocument {
       headers: headerComponents(),
       schemas: { ...bodies(routes), ...objects(routes), ...problems },
       responses: {
-        // Of paths that do not exist, and of methods that a path does not have.
+        // For paths that do not exist, and for methods that a path does not have.
         NotFound: problemResponse(['not_found']),
         MethodNotAllowed: problemResponse(['method_not_allowed']),
       },

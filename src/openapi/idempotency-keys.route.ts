@@ -6,7 +6,7 @@ import { RESOURCE_LINK } from '../http/resource-link.js';
 import { EXAMPLE_CHARGE } from '../processor/processor.problems.js';
 import { NOT_FOUND } from '../idempotency/problem-types.js';
 
-// The engine imports nothing of ours, so this file decorates its route.
+// The engine imports nothing from the rest of `src`, so this file describes the engine's route.
 
 const { orNull, text, time } = schema;
 
@@ -19,21 +19,22 @@ const IDEMPOTENCY_KEY = schema.wireObject<KeyState>(
     operation: { ...text('A method and a route template.'), examples: ['POST /charges'] },
     state: {
       ...schema.oneOfTexts(['in_progress', 'completed', 'expired']),
-      description: '`expired`: the answer is gone, the object stands.',
+      description: '`expired`: the answer is gone, the object still exists.',
     },
     status: {
       type: ['integer', 'null'],
-      description: 'The stored HTTP status. Null while it runs and after it has expired.',
+      description:
+        'The stored HTTP status. Null while the request runs and after the answer has expired.',
     },
     resource: {
       anyOf: [RESOURCE_LINK.schema, { type: 'null' }],
-      description: 'What the key made.',
+      description: 'The object that the key created.',
     },
     attempts: { type: ['integer', 'null'], description: 'Executions. Replays do not count.' },
     needs_attention: {
       type: ['boolean', 'null'],
       description:
-        'True when recovery has stopped after too many failures of our own. A person must look; the same request with the same key still makes one attempt. Null after it has expired.',
+        'True when recovery has stopped after too many failures of our own. An operator must act; the same request with the same key still makes one attempt. Null after the answer has expired.',
     },
     first_seen_at: orNull(time),
     completed_at: orNull(time),
@@ -56,7 +57,7 @@ const IDEMPOTENCY_KEY = schema.wireObject<KeyState>(
 const { prototype } = IdempotencyKeysController;
 applyDecorators(
   Tagged('Keys'),
-  Describe('getIdempotencyKey', 'What has become of a key', {
+  Describe('getIdempotencyKey', 'Get the state of a key', {
     description:
       '404 says that nothing with this key has taken effect so far, not that nothing will: the next step is the same request with the same key, never a new key.',
     path: { key: 'The key in its bare form, percent-encoded.' },

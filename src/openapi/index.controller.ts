@@ -24,7 +24,7 @@ export class IndexController {
   constructor(@Inject(OPENAPI_DOCUMENT) private readonly document: OpenApiDocument) {}
 
   @Get()
-  @Describe('getLinks', 'Where to go from here')
+  @Describe('getLinks', 'The index of this server')
   @Answers(200, 'Paths on this server.', {
     schema: ref('Links'),
     components: { Links: { type: 'object', additionalProperties: path } },

@@ -45,7 +45,7 @@ function warned<Type extends ProblemType>(type: Type) {
   return { ...type, todo: `${type.todo} ${NEW_KEY_WARNING}` };
 }
 
-/** Every problem that this API answers with, each as its room defines it, in the order of the page. */
+/** Every problem that this API answers with, each as its module defines it, in the order of the page. */
 const TYPES = [
   NOT_FOUND,
   METHOD_NOT_ALLOWED,

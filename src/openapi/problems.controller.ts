@@ -13,7 +13,7 @@ import { NOT_FOUND } from '../idempotency/problem-types.js';
 @Controller('problems')
 export class ProblemsController {
   @Get()
-  @Describe('listProblems', 'Every problem, and what may be done about it')
+  @Describe('listProblems', 'Every problem, and what to do about it')
   @Answers(200, 'A page for people.')
   @Header('Content-Type', 'text/html; charset=utf-8')
   index(): string {
@@ -40,7 +40,7 @@ export class ProblemsController {
 
   /** A separate file, because the Content-Security-Policy of the pages forbids inline styles. */
   @Get('style.css')
-  @Describe('getProblemsStyle', 'What those pages look like')
+  @Describe('getProblemsStyle', 'The style sheet of the problem pages')
   @Answers(200, 'CSS.')
   @Header('Content-Type', 'text/css; charset=utf-8')
   style(): string {
@@ -48,9 +48,13 @@ export class ProblemsController {
   }
 
   @Get(':code')
-  @Describe('getProblem', 'What happened, why, what to do: where `type` of a problem points', {
-    path: { code: 'The `code` of a problem.' },
-  })
+  @Describe(
+    'getProblem',
+    'The page that `type` of a problem names: what happened, why, what to do',
+    {
+      path: { code: 'The `code` of a problem.' },
+    },
+  )
   @Answers(200, 'A page for people.')
   @Problems(NOT_FOUND)
   @Header('Content-Type', 'text/html; charset=utf-8')

@@ -17,7 +17,7 @@ const REPLAY_HEADERS: readonly HeaderName[] = [
   'Original-Request-Id',
   'Preference-Applied',
 ];
-/** Sent before the account, and so its limit, is known. */
+/** Problems that are sent before the account, and so its limit, is known. */
 const UNLIMITED = ['unauthorized', 'database_unavailable', 'internal_error'];
 const STORED = ['card_declined', 'charge_failed', 'refund_failed'];
 
@@ -90,7 +90,7 @@ export function problemResponse(codes: ProblemCode[], route?: Route): OpenApiRes
 
 const headersOf = (code: ProblemCode): readonly HeaderName[] => PROBLEMS[code].headers ?? [];
 
-/** A header that is required has a component of its own. */
+/** A required header has its own component. */
 function headerRefs(always: readonly HeaderName[], sometimes: readonly HeaderName[]) {
   const component = (name: string) => ({ $ref: `#/components/headers/${name}` });
   return Object.fromEntries([

@@ -23,7 +23,7 @@ export const MAX_ITEMS = 100;
 export const MAX_QUANTITY = 10_000;
 
 export class PutOrderItem {
-  @Doc('Your article number. One without a product is not tracked.')
+  @Doc('Your article number. The stock of a sku without a product is not tracked.')
   @Matches(CLIENT_ID, { message: 'must be 1 to 64 letters, digits, _ or -' })
   sku: string;
 
@@ -33,7 +33,7 @@ export class PutOrderItem {
   @Max(MAX_QUANTITY)
   quantity: number;
 
-  @Doc('For one, in the minor unit of the currency.')
+  @Doc('The price of one, in the minor unit of the currency.')
   @IsInt({ message: 'must be an integer, in the minor unit of the currency' })
   @Min(0)
   @Max(MAX_AMOUNT)

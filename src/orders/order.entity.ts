@@ -7,7 +7,7 @@ export interface OrderItem {
   unit_amount: number;
 }
 
-/** What the client sets. Two orders are equal if this is. */
+/** What the client sets. Two orders are the same if their contents are equal. */
 export interface OrderContent {
   currency: string;
   items: OrderItem[];

@@ -27,7 +27,7 @@ export const ORDER = schema.wireObject<OrderWire>(
     email: orNull(text()),
     charge: {
       ...orNull(schema.id('ch')),
-      description: 'The pending charge, or the one that paid.',
+      description: 'The pending charge that holds the order, or the one that paid it.',
     },
     fulfillment: orNull(text()),
     metadata: schema.metadata,

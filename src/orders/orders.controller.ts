@@ -83,9 +83,9 @@ export class OrdersController {
   ) {}
 
   @Put(':id')
-  @Describe('putOrder', 'Make or change an order whose id you choose', {
+  @Describe('putOrder', 'Create or change an order whose id you choose', {
     description:
-      'Idempotent without a key: the whole order under its own name. The same content again changes nothing, whatever `If-Match` says; other content needs the current version in `If-Match`. `Idempotency-Key` is ignored.',
+      'Idempotent without a key, because the client sends the whole order under an id of its own. The same content again changes nothing, whatever `If-Match` says. Other content needs the current version in `If-Match`. `Idempotency-Key` is ignored.',
     path: { id: ORDER_ID },
     examples: EXAMPLES,
   })
@@ -120,8 +120,8 @@ export class OrdersController {
 
   @Post()
   @Idempotent()
-  @Describe('createOrder', 'Make an order whose id the server chooses', {
-    description: 'Two clicks with one key, one order.',
+  @Describe('createOrder', 'Create an order whose id the server chooses', {
+    description: 'Two clicks with one key create one order.',
     examples: EXAMPLES,
   })
   @Answers(201, 'The order.', ORDER, ['Location', 'ETag'])
@@ -130,8 +130,8 @@ export class OrdersController {
   }
 
   @Get(':id')
-  @Describe('getOrder', 'Look at an order as it is today', {
-    description: 'Its `ETag` moves whenever anything shown here moves.',
+  @Describe('getOrder', 'Get an order in its current state', {
+    description: 'Its `ETag` changes whenever anything shown here changes.',
     path: { id: ORDER_ID },
   })
   @AnswersVersion('The order.', ORDER)
@@ -159,11 +159,11 @@ export class OrdersController {
     });
   }
 
-  /** Cancels. Again is 204 as well: the client wants it canceled, and canceled it is. */
+  /** Cancels. A repeat is 204 as well, because the order is canceled, as the client wants. */
   @Delete(':id')
   @HttpCode(204)
   @Describe('cancelOrder', 'Cancel an order', {
-    description: 'Again is 204 as well.',
+    description: 'A repeat is 204 as well.',
     path: { id: 'The order’s id.' },
   })
   @Answers(204, 'It is canceled.')

@@ -76,7 +76,7 @@ export function isDeadlineExceeded(error: unknown): boolean {
 }
 
 /**
- * Runs a call of the SDK. Its attempts read their deadline from `call`, and record their doubts in it. The SDK's
+ * Runs a call of the SDK. Its attempts read their deadline from `call`, and set `inDoubt` and `stored` in it. The SDK's
  * timeout covers only silence on the socket; this deadline also covers a slow body and the pauses between attempts.
  * @throws an error for which `isDeadlineExceeded` is true, about 100 ms after the deadline.
  */

@@ -106,8 +106,8 @@ export interface Notification {
 }
 
 /**
- * A notification about refunds of a payment that does not say whose it is: a refund made in the processor's dashboard
- * carries none of our ids.
+ * A notification about refunds that contains none of our ids: they were made in the processor's dashboard. Only the
+ * payment is known.
  */
 export interface RefundNews {
   /** The processor's own id of the event. */

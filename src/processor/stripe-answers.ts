@@ -42,7 +42,8 @@ export function answerOfIntent(intent: Stripe.PaymentIntent): ProcessorAnswer {
       if (failure && !requiresAuthentication(intent)) return answerOfFailure(failure, intent.id);
       break;
     case 'canceled':
-      // Definite: nothing was taken and nothing can be. An earlier failure explains more than the cancel.
+      // Definite: nothing was taken and nothing can be taken. If the intent had failed before the cancel, report that
+      // failure.
       if (failure) return answerOfFailure(failure, intent.id);
       // Our process may have been killed after its own cancel, or the notification arrived before our settle.
       if (intent.cancellation_reason === UNAUTHENTICATED) return authenticationRequired(intent.id);

@@ -9,7 +9,8 @@ import { fileURLToPath } from 'node:url';
 import { LabClient } from '../lab/program/lab-client.js';
 import { textOf } from '../lab/program/text-diagram.js';
 
-// `npm run demo`: the ninety seconds. It brings everything, on free ports and in a temporary folder, and leaves nothing.
+// `npm run demo`: plays the README's ninety seconds. It starts all programs on free ports and in a temporary folder,
+// and removes everything at its end.
 
 interface State {
   ready: boolean;
@@ -23,7 +24,7 @@ const ACTS: [scenario: string, whatToLookAt: string][] = [
   ],
   [
     'kill',
-    'The API dies by SIGKILL after the processor has taken the money. Look at who goes on: the retry, the worker or the processor’s notification. There is one payment.',
+    'The API dies by SIGKILL after the processor has taken the money. Look at what continues: the retry, the worker or the processor’s notification. There is one payment.',
   ],
   [
     'another-body',
@@ -49,7 +50,7 @@ try {
   console.log(
     `\n${'='.repeat(100)}\nThe processor’s own ledger, which decides: ${urls.sandbox}/ledger`,
   );
-  console.log(`The same in a browser, and everything to break yourself: ${urls.lab}/`);
+  console.log(`The same in a browser, where you can break every step yourself: ${urls.lab}/`);
   if (process.stdin.isTTY) await createInterface(process.stdin).question('\nEnter ends it. ');
   process.exitCode = failed > 0 ? 1 : 0;
 } finally {
@@ -70,7 +71,7 @@ function startStack(): ChildProcess {
         MAIL_DIR: join(home, 'mail'),
       },
       stdio: ['ignore', 'ignore', 'inherit'],
-      detached: true, // Ctrl-C is for us; it is told by `stop`
+      detached: true, // Ctrl-C reaches this process only; `stop` then ends the child
     },
   );
 }

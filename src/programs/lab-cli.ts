@@ -1,17 +1,20 @@
+import { once } from 'node:events';
 import { parseArgs } from 'node:util';
 import { EXIT_USAGE } from '../database/command.js';
 import { LabClient, LabRefusal } from '../lab/program/lab-client.js';
 import { textOf } from '../lab/program/text-diagram.js';
-import { labOfRunning } from '../local/running.js';
+import { ConfigurationError } from '../environment/environment.js';
+import { commandEnvironment, labOfRunning } from '../local/running.js';
 
-// `npm run lab -- …`: the lab's stories in a terminal, against the `npm start` that runs here.
-// Exit code: 0 the promise held, 1 it did not or nothing runs, 64 usage.
+// `npm run lab -- …`: the lab's scenarios in a terminal, against the `npm start` that runs here. Exit code: 0 the
+// promise held, 1 it did not or nothing runs, 64 usage.
 
 const USAGE = `Usage: npm run lab -- <command>
 
-  list                           the stories, with their parameters
+  list                           the scenarios, with their parameters
   run <scenario> [name=value …]  plays one, and prints what happened; --json prints the run
   matrix                         every design under every fault; takes a minute
+  designs [--port N]             serves every design, for a client of your own (default 3003), until Ctrl-C
   storm [--seed N]               purchases with losses and kills by a seed; --purchases N, default 40
 
 It needs \`npm start\` in another terminal. Exit code 1: the promise did not hold.`;
@@ -20,6 +23,7 @@ const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
     seed: { type: 'string' },
+    port: { type: 'string', default: '3003' },
     purchases: { type: 'string', default: '40' },
     json: { type: 'boolean', default: false },
     help: { type: 'boolean', default: false },
@@ -30,7 +34,7 @@ const [command, ...rest] = positionals;
 try {
   process.exitCode = await perform();
 } catch (error) {
-  if (!(error instanceof LabRefusal)) throw error;
+  if (!(error instanceof LabRefusal || error instanceof ConfigurationError)) throw error;
   console.error(error.message);
   process.exitCode = 1;
 }
@@ -40,6 +44,7 @@ async function perform(): Promise<number> {
   if (command === 'list' && rest.length === 0) return list();
   if (command === 'run' && rest[0] !== undefined) return play(rest[0], rest.slice(1));
   if (command === 'matrix' && rest.length === 0) return matrix();
+  if (command === 'designs' && rest.length === 0) return designs();
   if (command === 'storm' && rest.length === 0) return storm();
   console.error(USAGE);
   return EXIT_USAGE;
@@ -76,6 +81,17 @@ async function matrix(): Promise<number> {
   const { matrixTable } = await import('../lab/designs/matrix.js');
   print(values.json ? JSON.stringify(cells, null, 2) : matrixTable(cells));
   return holds ? 0 : 1;
+}
+
+/** On the PostgreSQL of the running `npm start`, or of DATABASE_URL. */
+async function designs(): Promise<number> {
+  const { DATABASE_URL = '' } = await commandEnvironment();
+  const { addressesOf, serveDesigns } = await import('../lab/designs/serve.js');
+  const hosts = await serveDesigns(DATABASE_URL, Number(values.port));
+  print(addressesOf(hosts));
+  await Promise.race(['SIGINT', 'SIGTERM'].map((signal) => once(process, signal)));
+  await hosts.stop();
+  return 0;
 }
 
 async function storm(): Promise<number> {

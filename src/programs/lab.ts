@@ -4,8 +4,8 @@ import { labSettings } from '../lab/program/settings.js';
 import { startLab } from '../lab/program/start.js';
 import { redactError } from '../log/redacted-error.js';
 
-// The lab's own program: it lives on when it kills the API. It loads neither Nest nor TypeORM, so that `npm start` is
-// as fast with it.
+// The lab's own program: it survives when it kills the API. It loads neither Nest nor TypeORM, so that it does not slow
+// `npm start`.
 
 try {
   await startLab(labSettings(loadConfig(await ownEnvironment())));

@@ -10,7 +10,7 @@ import { MigrationLockLost, MigrationOutOfTime } from '../database/migrate.js';
 
 export interface OperatorError {
   line: string;
-  /** 78 tells a supervisor that a restart will not help. */
+  /** 78 means that a restart will not help. */
   exitCode: number;
 }
 

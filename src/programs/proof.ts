@@ -1,4 +1,4 @@
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
@@ -47,7 +47,6 @@ async function campaign(): Promise<number> {
   if (!(seed >= 0 && minutes > 0 && apis >= 1 && apis <= 4) || positionals.length > 0)
     endWithUsage(USAGE, args);
   const folder = resolve(values.out ?? `.data/proof/seed-${seed}`);
-  await mkdir(folder, { recursive: true, mode: 0o755 });
   console.log(`seed ${seed}, ${minutes} min, into ${folder}`);
   const plan = planFor(minutes);
   const options = { seed, ms: minutes * 60_000, plan, folder, programs, apis, log: console.log };

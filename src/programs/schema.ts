@@ -9,13 +9,13 @@ import { withDiagram } from '../database/schema/schema-diagram.js';
 import { schemaSql } from '../database/schema/schema-sql.js';
 import { startEmbeddedPostgres } from '../local/embedded-postgres.js';
 
-// `npm run schema`: migrates a PostgreSQL of its own, and writes what it then has to migrations/schema.sql and, as a
-// diagram, to docs/schema.md. Needs no database.
+// `npm run schema`: starts its own PostgreSQL and migrates it. Writes the resulting schema to migrations/schema.sql
+// and, as a diagram, to docs/schema.md. Needs no database.
 
 const FILE = 'migrations/schema.sql';
 const PAGE = 'docs/schema.md';
 
-ignorePgVariables(); // they are about another server
+ignorePgVariables(); // they are meant for another server
 const tables = await tablesOfMigrations();
 await writeFile(FILE, schemaSql(tables));
 await writeFile(PAGE, withDiagram(await readFile(PAGE, 'utf8'), tables));

@@ -14,18 +14,18 @@ import { ADDRESS_POLICY, LIMITS } from '../webhooks/outgoing/deliveries.js';
 import { DELIVERY_LOOP_OPTIONS } from '../webhooks/outgoing/delivery.loop.js';
 import { ANSWER_BYTES } from '../webhooks/outgoing/sender.js';
 
-/** This much of the grace period is for giving back the jobs that have not ended. */
-const GIVING_BACK_MS = 1_000;
+/** The part of the grace period in which unfinished jobs are unlocked for other workers. */
+const UNLOCK_JOBS_MS = 1_000;
 
 /**
- * Gives each room its part of the configuration, under the room's own token, so that no room imports all of it. Global,
- * because nearly every room has settings.
+ * Gives each module its part of the configuration, under the module's own token, so that none imports all of it.
+ * Global, because nearly every module has settings.
  */
 @Module({})
 export class SettingsModule {
   static forRoot(config: Config): DynamicModule {
     const { webhooks, stopping } = config;
-    const stopMs = Math.max(0, stopping.graceMs - GIVING_BACK_MS);
+    const stopMs = Math.max(0, stopping.graceMs - UNLOCK_JOBS_MS);
     const settings = new Map<symbol, unknown>([
       [PROCESSOR_OPTIONS, config.processor],
       [ABANDON_LIMITS, config.abandonLimits],

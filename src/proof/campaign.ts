@@ -1,15 +1,17 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { ALWAYS, check } from './checker/check.js';
+import { check } from './checker/check.js';
 import { QUIET_LIMIT_MS } from './checker/recovery.js';
 import type { Violation } from './checker/violation.js';
 import { readLedger, readRows, readUnfinished } from './collect.js';
 import { Faults } from './faults.js';
 import type { Journals } from './history.js';
 import type { Cell } from './plan.js';
+import type { Kind } from './purposes.js';
 import { Random } from './random.js';
 import { Recorder } from './recorder.js';
+import { isTrueWithin } from './until.js';
 import { Workload } from './workload.js';
 import { LEASE_MS, startWorld, type World } from './world/world.js';
 
@@ -18,6 +20,12 @@ const EFFECTS_LIMIT_MS = 120_000;
 
 /** How much longer a campaign goes on until it has hit every cell. */
 const EXTENSION_MS = 120_000;
+
+/** More than the keys that are open at a time, so that requests collide. */
+const CLIENTS = 8;
+
+const CHECK_PAUSE_MS = 2_000;
+const PROGRESS_PAUSE_MS = 10_000;
 
 export interface CampaignOptions {
   seed: number;
@@ -28,7 +36,10 @@ export interface CampaignOptions {
   /** The folder of built programs. */
   programs: string;
   apis?: number;
-  clients?: number;
+  /** How often each kind of key is chosen. */
+  shares?: Record<Kind, number>;
+  /** On a slow machine it lasts longer, until this many requests were sent. */
+  requests?: number;
   /** Checks now and then while it runs, and ends with the first violation. */
   endEarly?: boolean;
   /** How long after healing what follows from charges may take. Default: two minutes. */
@@ -38,6 +49,7 @@ export interface CampaignOptions {
 
 export interface CampaignResult {
   violations: Violation[];
+  /** Those that the violations are about. */
   journals: Journals;
   hits: [cell: string, hits: number][];
   missed: string[];
@@ -49,107 +61,141 @@ export interface CampaignResult {
 /** Starts the service, breaks it for a while, heals it, waits until it is quiet, and judges what was recorded. */
 export async function runCampaign(options: CampaignOptions): Promise<CampaignResult> {
   const { seed, folder, log } = options;
-  await mkdir(folder, { recursive: true });
+  await mkdir(folder, { recursive: true, mode: 0o755 }); // under root, PostgreSQL runs as another user
   const recorder = new Recorder(folder);
   const random = new Random(seed);
   const world = await startWorld({
     folder,
     programs: options.programs,
     apis: options.apis ?? 2,
-    workers: 2,
-    accounts: 2,
-    onMail: (mail) => recorder.mail(mail),
+    onMail: ({ messageId, charge }) => recorder.mail({ messageId, charge }),
     onDelivery: (delivery) => recorder.delivery(delivery),
   });
   try {
-    const workload = new Workload(world, recorder, random.fork());
+    const workload = new Workload(world, recorder, random.fork(), options.shares);
     await workload.prepare();
     log(`started: ${world.programs.api.length} APIs, 2 workers, PostgreSQL, processor`);
-    return await judge(options, world, workload, recorder, random);
+    const faults = new Faults(world, workload, recorder, random.fork(), options.plan);
+    return await new Campaign(options, world, workload, recorder, faults).run(random);
   } finally {
     await world.stop();
     await recorder.close();
   }
 }
 
-async function judge(
-  options: CampaignOptions,
-  world: World,
-  workload: Workload,
-  recorder: Recorder,
-  random: Random,
-): Promise<CampaignResult> {
-  const { ms, plan, log, folder, clients = 8 } = options;
-  const begun = Date.now();
-  const faults = new Faults(world, workload, recorder, random.fork(), plan);
-  const stopping = new AbortController();
-  const running = [
-    ...Array.from({ length: clients }, () => workload.run(stopping.signal, random.fork())),
-    ...(plan.length > 0 ? [faults.run(stopping.signal), faults.run(stopping.signal)] : []),
-  ];
-  const journals = async (): Promise<Journals> => ({
-    leaseMs: LEASE_MS,
-    history: [...recorder.history],
-    // The ledger first: a payment that is made later has no row to be missed.
-    ledger: await readLedger(world),
-    rows: await readRows(world, workload.initialStock()),
-    mails: [...recorder.mails],
-    received: [...recorder.received],
-  });
-  let foundAfterMs: number | undefined;
-  let early: Violation[] = []; // a retry may repair what it shows, so it is kept
-  // A cell that was never hit makes the run invalid, so the faults go on for a while.
-  const isOver = () => Date.now() - begun > (faults.missed().length > 0 ? ms + EXTENSION_MS : ms);
-  for (let lines = 0; !isOver(); lines++) {
-    await delay(Math.min(2_000, ms));
-    if (options.endEarly) {
-      const soFar = await journals().catch(() => undefined); // PostgreSQL or the processor is down
-      early = soFar ? check(soFar, ALWAYS) : [];
-      if (early.length > 0) {
-        foundAfterMs = Date.now() - begun;
-        break;
-      }
+interface Judged {
+  journals: Journals;
+  violations: Violation[];
+}
+
+class Campaign {
+  private readonly begun = Date.now();
+
+  constructor(
+    private readonly options: CampaignOptions,
+    private readonly world: World,
+    private readonly workload: Workload,
+    private readonly recorder: Recorder,
+    private readonly faults: Faults,
+  ) {}
+
+  async run(random: Random): Promise<CampaignResult> {
+    const { options, recorder, faults } = this;
+    const stopping = new AbortController();
+    const running = this.start(stopping.signal, random);
+    running.catch(() => stopping.abort()); // a fault that cannot be injected ends the campaign
+    const early = await this.untilOver(stopping.signal);
+    stopping.abort();
+    await running;
+    const healedAt = Date.now();
+    recorder.line({ what: 'healed', at: healedAt });
+    const { journals, violations } = early ?? (await this.judgeWhenQuiet(healedAt));
+    await writeFile(join(options.folder, 'journals.json'), JSON.stringify(journals));
+    return {
+      violations,
+      journals,
+      hits: [...faults.hits],
+      missed: faults.missed(),
+      foundAfterMs: violations.length > 0 ? (early?.foundAfterMs ?? this.ageMs()) : undefined,
+      seconds: (healedAt - this.begun) / 1000,
+    };
+  }
+
+  private async start(signal: AbortSignal, random: Random): Promise<void> {
+    const { plan } = this.options;
+    await Promise.all([
+      ...Array.from({ length: CLIENTS }, () => this.workload.run(signal, random.fork())),
+      ...(plan.length > 0 ? [this.faults.run(signal), this.faults.run(signal)] : []),
+    ]);
+  }
+
+  /**
+   * Waits until the campaign is over: after its time, and until every cell was hit and enough requests were sent, for
+   * two minutes more at most.
+   * @returns what was found meanwhile. It is the result, because a later retry may repair what it shows.
+   */
+  private async untilOver(
+    signal: AbortSignal,
+  ): Promise<(Judged & { foundAfterMs: number }) | undefined> {
+    const { ms, endEarly, log } = this.options;
+    const isOver = () =>
+      signal.aborted || this.ageMs() > (this.isEnough() ? ms : ms + EXTENSION_MS);
+    for (let nextLine = PROGRESS_PAUSE_MS; !isOver();) {
+      await delay(Math.min(CHECK_PAUSE_MS, ms));
+      const journals = endEarly ? await this.read().catch(() => undefined) : undefined; // PostgreSQL or the processor may be down
+      const violations = journals ? check(journals, false) : [];
+      if (journals && violations.length > 0)
+        return { journals, violations, foundAfterMs: this.ageMs() };
+      if (this.ageMs() < nextLine) continue;
+      log(this.progress());
+      nextLine += PROGRESS_PAUSE_MS;
     }
-    if (lines % 5 === 4) log(progress(recorder, faults, begun, ms));
+    return undefined;
   }
-  stopping.abort();
-  await Promise.all(running);
-  recorder.line({ what: 'healed', at: Date.now() });
-  log('healed; waiting until nothing is unknown and nothing is unfinished');
-  const healedAt = Date.now();
-  if (foundAfterMs === undefined) {
-    await workload.untilKnown(healedAt + QUIET_LIMIT_MS);
-    await untilQuiet(world, healedAt + (options.effectsLimitMs ?? EFFECTS_LIMIT_MS));
-  }
-  const final = await journals();
-  const violations = early.length > 0 ? early : check(final);
-  if (violations.length > 0) foundAfterMs ??= Date.now() - begun;
-  await writeFile(join(folder, 'journals.json'), JSON.stringify(final));
-  const seconds = (healedAt - begun) / 1000;
-  return {
-    violations,
-    journals: final,
-    hits: [...faults.hits],
-    missed: faults.missed(),
-    foundAfterMs,
-    seconds,
-  };
-}
 
-async function untilQuiet(world: World, deadline: number): Promise<void> {
-  while (Date.now() < deadline) {
-    const unfinished = await readUnfinished(world).catch(() => ({ database: 1 }));
-    if (Object.values(unfinished).every((count) => count === 0)) break;
-    await delay(250);
+  private isEnough(): boolean {
+    const { requests = 0 } = this.options;
+    return this.faults.missed().length === 0 && this.recorder.requests >= requests;
   }
-}
 
-function progress({ history }: Recorder, faults: Faults, begun: number, ms: number): string {
-  const count = (what: string) => history.filter((line) => line.what === what).length;
-  const hit = [...faults.hits.values()].filter((hits) => hits > 0).length;
-  const seconds = Math.round((Date.now() - begun) / 1000);
-  return (
-    `${seconds} of ${Math.round(ms / 1000)} s: ${count('invoke')} requests, ${count('unknown')} of them unknown, ` +
-    `${count('fault-end')} faults, ${hit} of ${faults.hits.size} cells`
-  );
+  private async judgeWhenQuiet(healedAt: number): Promise<Judged> {
+    const { effectsLimitMs = EFFECTS_LIMIT_MS, log } = this.options;
+    log('healed; waiting until nothing is unknown and nothing is unfinished');
+    await this.workload.untilKnown(healedAt + QUIET_LIMIT_MS);
+    await isTrueWithin(healedAt + effectsLimitMs - Date.now(), async () => {
+      const unfinished = await readUnfinished(this.world).catch(() => ({ database: 1 }));
+      return Object.values(unfinished).every((count) => count === 0);
+    });
+    const { mails, received } = this.recorder;
+    // Deliveries that wait for their next attempt may still arrive: after the rows, none that a row shows is missing.
+    const journals = { ...(await this.read()), mails, received };
+    return { journals, violations: check(journals) };
+  }
+
+  private async read(): Promise<Journals> {
+    const { recorder, world } = this;
+    return {
+      leaseMs: LEASE_MS,
+      history: [...recorder.history],
+      // The rows last: what is sent or paid later has no row to be missed.
+      mails: [...recorder.mails],
+      received: [...recorder.received],
+      ledger: await readLedger(world),
+      rows: await readRows(world),
+    };
+  }
+
+  private ageMs(): number {
+    return Date.now() - this.begun;
+  }
+
+  private progress(): string {
+    const { recorder, faults } = this;
+    const count = (what: string) => recorder.history.filter((line) => line.what === what).length;
+    const hit = [...faults.hits.values()].filter((hits) => hits > 0).length;
+    return (
+      `${Math.round(this.ageMs() / 1000)} of ${Math.round(this.options.ms / 1000)} s: ${count('invoke')} requests, ` +
+      `${count('unknown')} of them unknown, ${count('fault-end')} faults, ${hit} of ${faults.hits.size} cells`
+    );
+  }
 }

@@ -1,23 +1,23 @@
+import { readProcessorList } from '../local/processor-list.js';
 import { send } from './client.js';
 import type { Ledger, Rows } from './history.js';
-import { SKU } from './purposes.js';
+import { SKU, STOCK } from './purposes.js';
 import type { World } from './world/world.js';
 
 const MS = (column: string) => `(EXTRACT(EPOCH FROM ${column}) * 1000)::float8`;
 
 /** All rows that the checker wants, in one snapshot. */
-export async function readRows({ postgres }: World, initialStock: number): Promise<Rows> {
-  const [row] = await postgres.query<{ rows: Omit<Rows, 'readAt'> }>(`SELECT json_build_object(
-    'records', ${list(`SELECT account_id AS account, key, operation, resource_id AS resource, state,
-        response_status AS status, response_body AS body, ${MS('first_seen_at')} AS "firstSeenAt",
-        ${MS('completed_at')} AS "completedAt" FROM idempotency_records`)},
+export async function readRows({ postgres }: World): Promise<Rows> {
+  const [row] = await postgres.query<{ rows: Rows }>(`SELECT json_build_object(
+    'records', ${list(`SELECT account_id AS account, key, state, response_status AS status, response_body AS body,
+        ${MS('first_seen_at')} AS "firstSeenAt", ${MS('completed_at')} AS "completedAt" FROM idempotency_records`)},
     'charges', ${list(`SELECT account_id AS account, id, description AS marker, status, amount,
         amount_refunded AS refunded, order_id AS "order", receipt_email IS NOT NULL AS "hasReceipt" FROM charges`)},
     'refunds', ${list(`SELECT account_id AS account, id, COALESCE(reason, id) AS marker, charge_id AS charge, status,
         amount FROM refunds`)},
     'orders', ${list(`SELECT account_id AS account, id, metadata ->> 'marker' AS marker, status, charge_id AS charge,
         items FROM orders`)},
-    'products', ${list(`SELECT account_id AS account, sku, ${initialStock} AS initial, on_hand AS "onHand", held
+    'products', ${list(`SELECT account_id AS account, sku, ${STOCK} AS initial, on_hand AS "onHand", held
         FROM products WHERE sku = '${SKU}'`)},
     'events', ${list(`SELECT account_id AS account, id, type, data -> 'object' ->> 'id' AS object,
         relayed_at IS NOT NULL AS "isRelayed" FROM events`)},
@@ -26,7 +26,7 @@ export async function readRows({ postgres }: World, initialStock: number): Promi
     'deliveries', ${list(`SELECT account_id AS account, id, event_id AS event,
         CASE WHEN status = 'pending' AND next_attempt_at > now() THEN 'waiting' ELSE status END AS status
         FROM webhook_deliveries`)}) AS rows`);
-  return { readAt: Date.now(), ...row!.rows };
+  return row!.rows;
 }
 
 const list = (select: string) => `(SELECT COALESCE(json_agg(t), '[]') FROM (${select}) t)`;
@@ -54,13 +54,13 @@ interface Listed {
 
 /** The processor's public lists, read without asking the service. */
 export async function readLedger(world: World): Promise<Ledger> {
-  const payments = await listAll(world, 'payment_intents');
-  const refunds = await listAll(world, 'refunds');
+  const ask = (path: string) => askProcessor(world, path);
+  const payments = await readProcessorList(ask, 'payment_intents');
+  const refunds = await readProcessorList(ask, 'refunds');
   return {
     payments: payments.map(({ id, description, amount, status, metadata }) => ({
       id,
       marker: description ?? id,
-      charge: metadata.charge ?? '',
       account: metadata.account ?? '',
       amount,
       status,
@@ -74,18 +74,9 @@ export async function readLedger(world: World): Promise<Ledger> {
   };
 }
 
-async function listAll({ directProcessor }: World, what: string): Promise<Listed[]> {
-  const port = Number(new URL(directProcessor).port);
-  const all: Listed[] = [];
-  for (let more = true; more;) {
-    const after = all.length > 0 ? `&starting_after=${all.at(-1)!.id}` : '';
-    const answer = await send(port, 'GET', `/v1/${what}?limit=100${after}`, {
-      headers: { authorization: 'Bearer sk_test_proof' },
-    });
-    if (answer?.status !== 200) throw new Error(`the processor's ${what}: ${answer?.body}`);
-    const page = JSON.parse(answer.body) as { data: Listed[]; has_more: boolean };
-    all.push(...page.data);
-    more = page.has_more;
-  }
-  return all;
+async function askProcessor({ programs }: World, path: string) {
+  const headers = { authorization: 'Bearer sk_test_proof' };
+  const answer = await send(programs.processor[0]!.port, 'GET', path, { headers });
+  if (answer?.status !== 200) throw new Error(`the processor's ${path}: ${answer?.body}`);
+  return JSON.parse(answer.body) as { data: Listed[]; has_more: boolean };
 }

@@ -4,6 +4,7 @@ import type { Toxic } from './links/link.js';
 import { nameOf, type Cell } from './plan.js';
 import type { Random } from './random.js';
 import type { Recorder } from './recorder.js';
+import { isTrueWithin, until } from './until.js';
 import type { Workload, CrashPoint } from './workload.js';
 import { LEASE_MS, type LinkName, type ProgramName, type World } from './world/world.js';
 
@@ -12,6 +13,12 @@ const PATIENCE_MS = 6_000;
 
 /** Each minute ends with this much time without faults, in ms. Only then can the time of a recovery be measured. */
 const CALM_MS = 12_000;
+
+/** Longer than any lease or deadline, and longer than a signed notification is valid, in both directions. */
+const CLOCK_JUMPS_MS = [-86_400_000, -600_000, -4_000, 4_000, 600_000, 86_400_000];
+
+/** A process or PostgreSQL that is not back after this long, on a loaded machine, never comes back. */
+const BACK_LIMIT_MS = 60_000;
 const MINUTE_MS = 60_000;
 
 /** Injects the faults of a plan, two at a time, and counts the cells that it has hit. */
@@ -71,6 +78,7 @@ export class Faults {
       if (point.includes('→')) await this.poison(point as LinkName, action as Toxic, stopping);
       else if (point === 'postgres') await this.hurtPostgres(action);
       else if (action.startsWith('crash-')) await this.crash(action as CrashPoint, stopping);
+      else if (action === 'clock jump') await this.shiftClock(point);
       else await this.signalProgram(point as ProgramName, action);
     } finally {
       this.recorder.line({ what: 'fault-end', fault, at: Date.now(), point, action });
@@ -85,16 +93,21 @@ export class Faults {
 
   private async poison(name: LinkName, toxic: Toxic, stopping: AbortSignal): Promise<void> {
     const link = this.random.pick(this.world.links.get(name)!);
+    const begun = Date.now();
+    // Of a request, one lost COMMIT is enough. A pause must last longer than a lease. Other toxics last for several
+    // requests or jobs.
+    const least = toxic === 'pause' ? this.pastTheLease() : this.random.between(400, 2_000);
+    const leastMs = name === 'api → postgres' && toxic.startsWith('commit') ? 0 : least;
     let hits = 0;
     link.poison(toxic, () => hits++);
-    const until = Date.now() + this.random.between(400, 2_000);
-    const patience = Date.now() + PATIENCE_MS;
-    // A lost COMMIT is one fault. Others last, so that several requests meet them.
-    const isOver = () =>
-      hits > 0 ? toxic.startsWith('commit') || Date.now() > until : Date.now() > patience;
-    while (!isOver() && !stopping.aborted) await delay(20);
+    await isTrueWithin(PATIENCE_MS, () => hits > 0, stopping);
+    if (hits > 0) await isTrueWithin(leastMs, () => Date.now() - begun >= leastMs, stopping);
     link.heal();
     if (hits > 0) this.count(nameOf({ point: name, action: toxic }));
+  }
+
+  private pastTheLease(): number {
+    return LEASE_MS + this.random.between(300, 1_500);
   }
 
   private async hurtPostgres(action: string): Promise<void> {
@@ -102,24 +115,20 @@ export class Faults {
     if (action === 'SIGKILL') {
       const before = postgres.starts();
       postgres.kill();
-      while (postgres.starts() === before) await delay(20);
+      await until('PostgreSQL is started again', BACK_LIMIT_MS, () => postgres.starts() > before);
       this.count('postgres × SIGKILL');
     } else {
       const how = action === 'a session SIGKILL' ? 'SIGKILL' : 'terminate';
       const done = await postgres.endSession(how).catch(() => false);
       if (done) this.count(`postgres × ${action}`);
     }
-    for (let tries = 0; tries < 100; tries++) {
-      if (await this.world.isReady('api', 0)) return;
-      await delay(100);
-    }
+    await this.untilReady('api');
   }
 
   private async crash(at: CrashPoint, stopping: AbortSignal): Promise<void> {
     let isDone = false;
     this.workload.crash = { at, done: () => (isDone = true) };
-    const patience = Date.now() + PATIENCE_MS;
-    while (!isDone && Date.now() < patience && !stopping.aborted) await delay(20);
+    await isTrueWithin(PATIENCE_MS, () => isDone, stopping);
     this.workload.crash = undefined;
     if (!isDone) return;
     this.count(`api × ${at}`);
@@ -132,24 +141,30 @@ export class Faults {
     if (pid === undefined) return;
     if (action === 'SIGKILL') {
       signal(pid, 'SIGKILL');
-      while (program.pid() === pid) await delay(10);
+      await until(`${name} has ended`, BACK_LIMIT_MS, () => program.pid() !== pid);
     } else {
       signal(pid, 'SIGSTOP');
-      await delay(LEASE_MS + this.random.between(300, 1_500));
+      await delay(this.pastTheLease());
       signal(pid, 'SIGCONT');
     }
     this.count(`${name} × ${action}`);
     await this.untilReady(name);
   }
 
+  /** Shifts the wall clock of one process, and later back. */
+  private async shiftClock(name: ProgramName): Promise<void> {
+    const program = this.random.pick(this.world.programs[name]);
+    await program.shiftClock(this.random.pick(CLOCK_JUMPS_MS));
+    await delay(this.random.between(1_000, 4_000));
+    await program.shiftClock(0);
+    this.count(`${name} × clock jump`);
+  }
+
   private async untilReady(name: ProgramName): Promise<void> {
-    const count = this.world.programs[name].length;
-    for (let tries = 0; tries < 300; tries++) {
-      const ready = await Promise.all(
-        Array.from({ length: count }, (_, i) => this.world.isReady(name, i)),
-      );
-      if (ready.every(Boolean)) return;
-      await delay(100);
-    }
+    const programs = this.world.programs[name];
+    await until(`every ${name} is ready`, BACK_LIMIT_MS, async () => {
+      const ready = await Promise.all(programs.map(({ isReady }) => isReady()));
+      return ready.every(Boolean);
+    });
   }
 }

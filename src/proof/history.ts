@@ -53,9 +53,8 @@ export interface Healed {
 
 export type Line = Invoke | End | Read | FaultLine | Healed;
 
-/** Rows of PostgreSQL, read when the service is quiet. */
+/** Rows of PostgreSQL, in one snapshot. */
 export interface Rows {
-  readAt: number;
   records: RecordRow[];
   charges: ChargeRow[];
   refunds: RefundRow[];
@@ -69,8 +68,6 @@ export interface Rows {
 export interface RecordRow {
   account: string;
   key: string;
-  operation: string;
-  resource: string;
   state: string;
   status: number | null;
   body: string | null;
@@ -130,7 +127,6 @@ export interface Ledger {
   payments: {
     id: string;
     marker: string;
-    charge: string;
     account: string;
     amount: number;
     status: string;
@@ -140,7 +136,6 @@ export interface Ledger {
 
 export interface Mail {
   messageId: string;
-  to: string;
   charge: string;
 }
 

@@ -7,6 +7,7 @@ import type { LinkName, ProgramName } from './world/world.js';
 export type Cell =
   | { point: LinkName; action: Toxic }
   | { point: ProgramName; action: 'SIGKILL' | 'SIGSTOP past the lease' }
+  | { point: 'api' | 'worker'; action: 'clock jump' }
   | { point: 'api'; action: CrashPoint }
   | { point: 'postgres'; action: 'SIGKILL' | 'a session SIGKILL' | 'a session terminated' }
   | { point: 'processor'; action: (typeof MISBEHAVIOURS)[number] };
@@ -16,12 +17,12 @@ const ON_LINKS: Record<LinkName, Toxic[]> = {
     ...(['latency', 'slicer', 'reset', 'hang', 'lose-request', 'cut-request'] as const),
     ...(['swallow-answer', 'cut-answer', 'twice', 'late'] as const),
   ],
-  'api → postgres': ['latency', 'reset', 'commit-lost', 'commit-answer'],
-  'worker → postgres': ['reset', 'commit-answer'],
+  'api → postgres': ['latency', 'reset', 'pause', 'commit-lost', 'commit-answer'],
+  'worker → postgres': ['reset', 'pause', 'commit-answer'],
   'processor → postgres': ['reset'],
   'api → processor': [
     ...(['latency', 'refuse', 'reset', 'hang', 'cut-request'] as const),
-    ...(['swallow-answer', 'cut-answer', 'twice'] as const),
+    ...(['swallow-answer', 'cut-answer', 'twice', 'late'] as const),
   ],
   'worker → processor': ['refuse', 'swallow-answer'],
   'processor → api': ['refuse', 'swallow-answer', 'twice', 'late'],
@@ -33,6 +34,11 @@ const PROGRAMS: Cell[] = (['api', 'worker', 'processor'] as const).flatMap((poin
   { point, action: 'SIGKILL' as const },
   { point, action: 'SIGSTOP past the lease' as const },
 ]);
+
+const CLOCKS: Cell[] = (['api', 'worker'] as const).map((point) => ({
+  point,
+  action: 'clock jump',
+}));
 
 const CRASHES: Cell[] = (
   [
@@ -53,6 +59,7 @@ export const WHOLE_PLAN: Cell[] = [
     toxics.map((action) => ({ point, action })),
   ),
   ...PROGRAMS,
+  ...CLOCKS,
   ...CRASHES,
   ...POSTGRES,
   ...MISBEHAVIOURS.map((action) => ({ point: 'processor' as const, action })),

@@ -1,6 +1,6 @@
 import { markerOf } from './history.js';
 import type { Random } from './random.js';
-import type { Account } from './world/world.js';
+import type { Account } from './world/accounts.js';
 
 /** How the processor treats a payment. Those after the cards misbehave once for each key, as the sandbox documents. */
 export const MISBEHAVIOURS = [
@@ -13,8 +13,16 @@ export const MISBEHAVIOURS = [
 const CARDS = ['pm_card_visa', 'pm_card_mastercard', 'pm_card_visa_chargeDeclined'];
 
 export const SKU = 'proof';
+/** On hand before the first request: more than all orders need. */
+export const STOCK = 1_000_000;
 
-/** What a key is for: a path and two bodies that mean different things. */
+/** What a key is for. `sale`: a charge that pays an order. */
+export type Kind = 'charge' | 'sale' | 'order' | 'refund';
+
+/** How often each kind is chosen, in per cent. */
+export const USUAL_SHARES: Record<Kind, number> = { charge: 55, sale: 21, order: 12, refund: 12 };
+
+/** A path and two bodies that mean different things. */
 export interface Purpose {
   account: Account;
   key: string;
@@ -26,53 +34,60 @@ export interface Purpose {
   order?: { path: string; content: string };
 }
 
-/** @param refundable ids of charges of the account */
+/** @param refundable ids of charges of the account. Without any, a refund becomes a charge. */
 export function purposeOf(
   account: Account,
   key: string,
   random: Random,
   refundable: string[],
+  shares: Record<Kind, number>,
 ): Purpose {
   const marker = markerOf(account.id, key);
-  const kind = random.next();
-  if (kind < 0.12 && refundable.length > 0) {
-    const path = `/charges/${random.pick(refundable)}/refunds`;
-    const body = (amount: number) => JSON.stringify({ amount, reason: marker });
-    return { account, key, path, bodies: [body(3), body(4)] };
-  }
-  const items = (quantity: number) => [{ sku: SKU, quantity, unit_amount: 500 }];
-  if (kind < 0.24) {
-    const body = (quantity: number) =>
-      JSON.stringify({ currency: 'usd', items: items(quantity), metadata: { marker } });
-    return { account, key, path: '/orders', bodies: [body(1), body(2)] };
-  }
+  const kind = random.weighted(shares);
+  if (kind === 'order') return { account, key, ...orderOf(marker) };
+  if (kind === 'refund' && refundable.length > 0)
+    return { account, key, ...refundOf(random.pick(refundable), marker) };
   const method = random.chance(0.35) ? random.pick(MISBEHAVIOURS) : random.pick(CARDS);
-  if (kind < 0.45) {
-    const order = `order-${Math.floor(Number(key.slice(1)) / 3)}`; // two or three keys pay one order
-    const content = {
-      currency: 'usd',
-      items: items(1),
-      metadata: { marker: `${account.id}/${order}` },
-    };
-    const body = (payment_method: string) =>
-      JSON.stringify({ payment_method, order, description: marker });
-    return {
-      account,
-      key,
-      path: '/charges',
-      method,
-      bodies: [body(method), body('pm_card_visa')],
-      order: { path: `/orders/${order}`, content: JSON.stringify(content) },
-    };
-  }
-  const receipt = random.chance(0.6) ? { receipt_email: `${key}@shop.example` } : {};
-  const body = (amount: number) =>
-    JSON.stringify({
-      amount,
-      currency: 'usd',
-      payment_method: method,
-      description: marker,
-      ...receipt,
-    });
-  return { account, key, path: '/charges', method, bodies: [body(1_000), body(2_000)] };
+  if (kind === 'sale') return { account, key, ...saleOf(account, key, method) };
+  const email = random.chance(0.6) ? `${key}@shop.example` : undefined;
+  return { account, key, ...chargeOf(method, marker, email) };
 }
+
+function chargeOf(payment_method: string, description: string, receipt_email?: string) {
+  const body = (amount: number) =>
+    JSON.stringify({ amount, currency: 'usd', payment_method, description, receipt_email });
+  return { path: '/charges', method: payment_method, bodies: both(body, 1_000, 2_000) };
+}
+
+/** Two or three keys pay one order. */
+function saleOf({ id }: Account, key: string, method: string) {
+  const order = `order-${Math.floor(Number(key.slice(1)) / 3)}`;
+  const description = markerOf(id, key);
+  const body = (payment_method: string) => JSON.stringify({ payment_method, order, description });
+  const content = contentOf(1, markerOf(id, order));
+  return {
+    path: '/charges',
+    method,
+    bodies: both(body, method, 'pm_card_visa'),
+    order: { path: `/orders/${order}`, content },
+  };
+}
+
+function orderOf(marker: string) {
+  return { path: '/orders', bodies: both((quantity) => contentOf(quantity, marker), 1, 2) };
+}
+
+function refundOf(charge: string, reason: string) {
+  const body = (amount: number) => JSON.stringify({ amount, reason });
+  return { path: `/charges/${charge}/refunds`, bodies: both(body, 3, 4) };
+}
+
+function contentOf(quantity: number, marker: string): string {
+  const items = [{ sku: SKU, quantity, unit_amount: 500 }];
+  return JSON.stringify({ currency: 'usd', items, metadata: { marker } });
+}
+
+const both = <T>(body: (different: T) => string, a: T, b: T): [string, string] => [
+  body(a),
+  body(b),
+];

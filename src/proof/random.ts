@@ -1,13 +1,12 @@
-/** Random numbers that a seed repeats (mulberry32). The times of processes and networks stay their own. */
-export class Random {
-  constructor(private state: number) {}
+import { seededRandom } from '../local/random.js';
 
+/** Random numbers that a seed repeats. The times of processes and networks stay their own. */
+export class Random {
   /** At least 0, less than 1. */
-  next(): number {
-    this.state = (this.state + 0x6d2b79f5) | 0;
-    let t = Math.imul(this.state ^ (this.state >>> 15), 1 | this.state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 4_294_967_296;
+  readonly next: () => number;
+
+  constructor(seed: number) {
+    this.next = seededRandom(seed);
   }
 
   /** At least `min`, less than `max`. */
@@ -17,6 +16,13 @@ export class Random {
 
   pick<T>(items: readonly T[]): T {
     return items[this.between(0, items.length)]!;
+  }
+
+  /** @param shares a name's share of their sum is its probability */
+  weighted<Name extends string>(shares: Record<Name, number>): Name {
+    const all = Object.entries(shares) as [Name, number][];
+    let left = this.next() * all.reduce((sum, [, share]) => sum + share, 0);
+    return (all.find(([, share]) => (left -= share) < 0) ?? all.at(-1)!)[0];
   }
 
   chance(share: number): boolean {

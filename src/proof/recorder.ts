@@ -15,6 +15,10 @@ export class Recorder {
       this.files.push(createWriteStream(join(folder, `${name}.jsonl`)));
   }
 
+  get requests(): number {
+    return this.n;
+  }
+
   nextNumber(): number {
     return ++this.n;
   }

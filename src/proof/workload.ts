@@ -1,22 +1,24 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { send, type Answer } from './client.js';
 import { markerOf } from './history.js';
-import { purposeOf, SKU, type Purpose } from './purposes.js';
+import { purposeOf, SKU, STOCK, USUAL_SHARES, type Kind, type Purpose } from './purposes.js';
 import type { Random } from './random.js';
 import type { Recorder } from './recorder.js';
-import type { Account, World } from './world/world.js';
+import { until } from './until.js';
+import type { Account } from './world/accounts.js';
+import type { World } from './world/world.js';
 
 /** An account works on this many keys at a time, so that requests collide. */
 const OPEN_KEYS = 3;
 /** After about this many requests a key is replaced. */
 const REQUESTS_A_KEY = 7;
-const STOCK = 1_000_000;
+const PREPARE_LIMIT_MS = 20_000;
 
 /** Points at which the lab kills the API, in the header `Lab-Fault`. */
 export type CrashPoint =
   `crash-${'before-reserve' | 'after-reserve' | 'after-processor' | 'after-settle'}`;
 
-/** Clients that use few keys and few bodies, and record what they invoke and what they are told. */
+/** Clients that use few keys and few bodies. They record each request and how it ended. */
 export class Workload {
   private readonly open = new Map<string, Purpose[]>();
   private readonly all: Purpose[] = [];
@@ -31,6 +33,7 @@ export class Workload {
     private readonly world: World,
     private readonly recorder: Recorder,
     private readonly random: Random,
+    private readonly shares: Record<Kind, number> = USUAL_SHARES,
   ) {
     for (const links of world.links.get('client → api') ?? [])
       links.onCopy = (bytes) => this.recordCopy(bytes.toString('latin1'));
@@ -46,10 +49,6 @@ export class Workload {
     }
   }
 
-  initialStock(): number {
-    return STOCK;
-  }
-
   /** One client: sends until the signal. */
   async run(signal: AbortSignal, random: Random): Promise<void> {
     while (!signal.aborted) {
@@ -62,8 +61,8 @@ export class Workload {
     }
   }
 
-  /** Asks again for each key until no outcome is unknown. @returns how many stayed unknown */
-  async untilKnown(deadline: number): Promise<number> {
+  /** Asks again for each key until no outcome is unknown, or until the deadline. The checker finds what stayed so. */
+  async untilKnown(deadline: number): Promise<void> {
     const unknown = new Map<string, Purpose & { body: string }>();
     const known = new Set<string>();
     const sent = new Map<number, string>();
@@ -77,7 +76,6 @@ export class Workload {
       } else if (line.what === 'ok') known.add(sent.get(line.n) ?? '');
     }
     const left = [...unknown].filter(([marker]) => !known.has(marker)).map(([, each]) => each);
-    let failed = 0;
     const work = async () => {
       for (let next = left.pop(); next; next = left.pop()) {
         let outcome = 'unknown';
@@ -85,11 +83,9 @@ export class Workload {
           outcome = await this.invoke(next, next.body, this.random);
           if (outcome === 'unknown') await delay(300);
         }
-        if (outcome === 'unknown') failed++;
       }
     };
     await Promise.all(Array.from({ length: 6 }, work));
-    return failed;
   }
 
   private async choose(random: Random): Promise<Purpose> {
@@ -102,7 +98,7 @@ export class Workload {
       if (!open.some((each) => each.key === key)) {
         const mine = this.charges.filter((each) => each.account === account.id && !each.ordered);
         const refundable = mine.map(({ id }) => id);
-        const purpose = purposeOf(account, key, random, refundable);
+        const purpose = purposeOf(account, key, random, refundable, this.shares);
         const { order } = purpose;
         if (order) await this.send(account, 'PUT', order.path, order.content);
         if (this.all.some((each) => each.account === account && each.key === key)) return purpose;
@@ -193,18 +189,17 @@ export class Workload {
   }
 
   private async untilDone(account: Account, method: string, path: string, body: string) {
-    for (let tries = 0; tries < 100; tries++) {
+    await until(`${method} ${path} is answered`, PREPARE_LIMIT_MS, async () => {
       const answer = await this.send(account, method, path, body);
-      if (answer && answer.status < 300) return;
-      if (answer && answer.status < 500) throw new Error(`${method} ${path}: ${answer.body}`);
-      await delay(200);
-    }
-    throw new Error(`${method} ${path} is never answered`);
+      if (!answer || answer.status >= 500) return false;
+      if (answer.status >= 300) throw new Error(`${method} ${path}: ${answer.body}`);
+      return true;
+    });
   }
 
   private async send(account: Account, method: string, path: string, body: string) {
     const headers = { ...headersOf(account), 'idempotency-key': `prepare-${path}` };
-    return send(Number(new URL(this.world.directApi).port), method, path, { headers, body });
+    return send(this.world.programs.api[0]!.port, method, path, { headers, body });
   }
 }
 

@@ -18,17 +18,20 @@ export interface Reconciliation {
   refunds: number;
   /** Payments and refunds of accounts that this database does not have: another installation's, or lost accounts. */
   elsewhere: number;
-  /** What differed, what was repaired included. */
+  /** All differences, including those that were repaired. */
   differences: number;
 }
 
 /**
- * Holds the processor's ledger of a span against our rows, both ways, and repairs what can be repaired safely: a payment or
- * refund of ours without a row gets it back under its own id, a success of a failed charge is parked, a refund that was
- * made at the processor's desk is booked, one that failed after it had succeeded fails here, too. Repeatable, and safe while
- * everything runs: what is reserved is never touched. Proof: test/reconciliation/.
+ * Compares the processor's ledger of a span with our rows, both ways, and repairs what is safe to repair:
+ * - A payment or refund of ours without a row gets its row back, under its own id.
+ * - A success of a failed charge is parked.
+ * - A refund that was made at the processor's desk is booked.
+ * - A refund that failed after it had succeeded fails here, too.
  *
- * @param tell each difference, as soon as it is found.
+ * Safe to repeat, and to run while charges are made: it never touches reserved objects. Proof: test/reconciliation/.
+ *
+ * @param report called with each difference as soon as it is found.
  * @param recoverySeconds as in `ComparisonOptions`.
  * @throws what the processor's SDK throws if the ledger cannot be read; then nothing was changed.
  */
@@ -36,7 +39,7 @@ export async function reconcile(
   db: Database,
   processor: Processor,
   { from, to }: Span,
-  tell: (difference: Finding) => void,
+  report: (difference: Finding) => void,
   recoverySeconds?: number,
 ): Promise<Reconciliation> {
   const ledger = await readLedger(db, processor, {
@@ -53,12 +56,12 @@ export async function reconcile(
   const add = async (db: Queryable, finding: Finding, repaired: boolean): Promise<void> => {
     const { invariant, account_id, id, detail } = finding;
     await db.query(
-      `INSERT INTO reconciliation_differences (run_id, what, account_id, object_id, detail, mended)
+      `INSERT INTO reconciliation_differences (run_id, what, account_id, object_id, detail, repaired)
        VALUES ($1, $2, $3, $4, $5, $6)`,
       [run, invariant, account_id, id, detail, repaired],
     );
     differences += 1;
-    tell(finding);
+    report(finding);
   };
   const elsewhere = await repairAll(db, processor, ledger, (tx, finding) => add(tx, finding, true));
   for (const finding of await compareWithProcessor(db, processor, {

@@ -13,7 +13,7 @@ import type { PaidRefund, Processor } from '../processor/processor.js';
 import { rebuildRefund, RefundUndecided, type OurRefund } from '../refunds/rebuild-refund.js';
 import { importRefund, type RefundRepair } from '../refunds/refunds-at-processor.js';
 
-/** What was repaired. The ones with an order say what became of it. */
+/** What was repaired, including the order if there is one. */
 export type Repair =
   | 'charge_rebuilt'
   | 'charge_rebuilt_without_its_order'
@@ -26,17 +26,17 @@ export type Repair =
 /** Notes the repair in the transaction that does it. */
 export type Note = (tx: Tx, repair: Repair) => Promise<void>;
 
-/** Brings our rows up to one succeeded payment. May be done again, by two processes at once, and killed anywhere. */
+/** Books one succeeded payment. Safe to repeat, to run in two processes at once, and to kill at any point. */
 export async function repairPayment(
   db: Database,
   processor: Processor,
   payment: OurPayment,
   note: Note,
-  /** Whether all of it has gone back since: what was bought is not sent again. */
+  /** Whether all of it was refunded since. Then the order is not shipped again. */
   returned: boolean,
 ): Promise<void> {
   const charge = await findCharge(db, payment.account, payment.charge);
-  if (charge?.status === 'pending' || (await isSpokenFor(db, payment))) return;
+  if (charge?.status === 'pending' || (await isHandledElsewhere(db, payment))) return;
   if (charge?.status === 'failed') {
     await db.transaction(async (tx) => {
       if (await parkUnlessAccountedFor(tx, charge, payment.reference))
@@ -95,7 +95,7 @@ async function isHeld(tx: Tx, { account, order }: OurPayment): Promise<boolean> 
   return rows.length > 0;
 }
 
-/** Brings our rows up to one succeeded refund. */
+/** Books one succeeded refund. */
 export async function repairRefund(
   db: Database,
   processor: Processor,
@@ -114,8 +114,8 @@ const REPAIRS: Readonly<Record<RefundRepair['kind'], Repair>> = {
 };
 
 /**
- * Brings our rows up to one refund by its payment: one that names none of ours, or one that failed. One that may be a
- * pending one of ours is left for the next run; the comparison then tells.
+ * Books one refund that is found by its payment: it names none of our refunds, or it failed. If it may be one of our
+ * pending refunds, it waits for the next run; the comparison reports it until then.
  */
 export async function repairRefundOfPayment(
   db: Database,
@@ -134,8 +134,8 @@ export async function repairRefundOfPayment(
   }
 }
 
-/** Parked payments are an operator's task; the lab's naive lane has its own rows. */
-async function isSpokenFor(db: Database, { account, reference }: OurPayment) {
+/** An operator handles parked payments, and the lab's naive lane has its own rows. */
+async function isHandledElsewhere(db: Database, { account, reference }: OurPayment) {
   const rows = await db.query(
     `SELECT 1 FROM parked_payments WHERE account_id = $1 AND processor_reference = $2
      UNION ALL SELECT 1 FROM naive_charges WHERE account_id = $1 AND processor_reference = $2`,

@@ -26,7 +26,7 @@ import { importRefunds } from './refunds-at-processor.js';
 
 /** No client can send a key with this character (RFC 8941: printable ASCII). */
 const INTERNAL = '§';
-/** The cause is the whole intent, so one key never carries two requests. */
+/** The cause is the whole intent, so one key never has two requests. */
 const NO_REQUEST = { fingerprint: Buffer.alloc(0), members: {} };
 /** The job does not wait for a refund that another process works on: the queue retries it. */
 const WAIT_MS = 0;

@@ -3,7 +3,7 @@ import type { Tx } from '../database/database.js';
 import type { Refund } from './refund.entity.js';
 import { findRefund, type RefundEnd } from './refund.queries.js';
 
-/** Why a refund moved money, or did not, that our books do not account for. */
+/** Why our books do not account for a refund at the processor. */
 export type RefundDiscrepancy =
   'refund_succeeded_after_failed' | 'second_refund' | 'owed_refund_failed';
 

@@ -31,8 +31,8 @@ export function isOurRefund(paid: PaidRefund): paid is OurRefund {
 const CLOCK_SKEW_MS = 300_000;
 
 /**
- * Whether a refund without our names may be this one of ours: names can be edited away at the processor. It may if it
- * has the same amount and is not older.
+ * Whether a refund without our ids may be this refund of ours: a person can remove the ids at the processor. It may be
+ * if it has the same amount and is not older.
  */
 export function mayBeSame(
   refund: Refund,
@@ -44,8 +44,8 @@ export function mayBeSame(
 }
 
 /**
- * A refund without our names may be a pending one of ours. The holder of that one or the sweep ends it; until then the
- * processor repeats its notification.
+ * A refund without our ids may be one of our pending refunds. The lease holder or the sweep ends the pending one; until
+ * then the processor repeats its notification.
  */
 export class RefundUndecided extends Problem {
   constructor(pending: Refund) {
@@ -73,8 +73,8 @@ export async function rebuildRefund(
  * Writes the row of a refund that was made at the processor, not through this API. A pending refund of ours with
  * another amount does not block it: the processor refuses the second of the two.
  * @param end how it ended there. A failed one is written too, so that a late notification of its success finds it
- * ended.
- * @param refused the refund of ours that the processor has just refused under its own key: this is not that one.
+ *   ended.
+ * @param refused our refund that the processor has just refused under its own key. The one to book is another refund.
  * @returns undefined if the row exists, or does not fit its charge.
  * @throws RefundUndecided while it may be a pending one of ours.
  */

@@ -26,9 +26,9 @@ export async function loadPendingRefund(
 }
 
 /**
- * A refund is never abandoned. While the processor is sure to remember the key, send the refund. Later, read the
- * ledger first; if it shows nothing, a new window opens, because any other sender sent it after that look. No attempt
- * starts after its window, even if this process sleeps here: it would be a second refund.
+ * A refund is never abandoned. While the processor is sure to remember the key, send the refund. Later, read the ledger
+ * first. If it shows nothing, a new window opens, because any other sender sent it after that lookup. No attempt starts
+ * after its window, even if this process sleeps here: it would be a second refund.
  */
 export async function askForRefund(
   db: Database,
@@ -44,7 +44,7 @@ export async function askForRefund(
   const look = () => lookForRefund(db, processor, refund, deadline);
   let windowEnd = reservedAt + keyWindowMs;
   if (elapsedMs() >= windowEnd) {
-    windowEnd = elapsedMs() + keyWindowMs; // measured before the look
+    windowEnd = elapsedMs() + keyWindowMs; // measured before the lookup
     try {
       const found = await look();
       if (found) return found;

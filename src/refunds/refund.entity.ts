@@ -9,7 +9,7 @@
  *
  * At the processor a refund moves only in this order, so a late `succeeded` never undoes a `failed`. A refund made at
  * the processor is booked as it ended there and is never `pending` here. If it turns out to be one of ours without its
- * names, that row fails, and our row takes over its reference and its amount.
+ * ids, that row fails, and our row takes over its reference and its amount.
  */
 export const REFUND_STATES = {
   pending: ['succeeded', 'failed'],

@@ -126,7 +126,10 @@ export async function endRefund(
   return rows[0];
 }
 
-/** Removes the processor's reference from a refund that turned out to be another one. Fails it if it had succeeded. */
+/**
+ * Removes the processor's reference from a row, because the reference belongs to another refund. Fails the row if it
+ * had succeeded.
+ */
 export async function releaseReference(
   tx: Tx,
   { account_id, id }: Pick<Refund, 'account_id' | 'id'>,

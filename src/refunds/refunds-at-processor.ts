@@ -56,8 +56,8 @@ export async function importRefunds(
 }
 
 /**
- * Finds a refund of ours in the processor's ledger when its key may be forgotten. If none carries our name, one of the
- * same amount that no row accounts for is taken for it: asking again could give the money back twice.
+ * Finds a refund of ours in the processor's ledger when the processor may have forgotten its key. If none has our id,
+ * one of the same amount that no row accounts for counts as ours: to ask again could give the money back twice.
  * @throws the SDK's error if the list cannot be read.
  */
 export async function lookForRefund(
@@ -89,8 +89,8 @@ export function failedFirst<Refund extends PaidRefund>(refunds: readonly Refund[
  * Books one refund at the processor. Leaves a refund of ours in flight to its own attempt.
  * @param charge the one that took the payment.
  * @param refused as for `bookForeignRefund`.
- * @returns undefined if nothing was to do, or the refund does not fit. The comparison with the processor reports the
- * latter.
+ * @returns undefined if there was nothing to do, or the refund does not fit. The comparison with the processor reports
+ *   the latter.
  * @throws RefundUndecided while it may be a pending one of ours.
  */
 export async function importRefund(
@@ -139,8 +139,8 @@ export async function checkAgainstOtherRefunds(
     return { charge, left: charge.amount - charge.amount_refunded };
   };
   const { charge, left } = await now();
-  // Either refused without a refund at the processor (`Compensation` checks the ones that we owe by itself), or more
-  // than our books allow.
+  // Our books are behind if the processor refuses a client's refund, or has given back more than they allow. (For a
+  // refund that we owe, `Compensation` does this check.)
   const refused = end.status === 'failed' && end.reference === null && cause === null;
   const doubtful = refused || (end.status === 'succeeded' && amount > left);
   if (!doubtful) return end;

@@ -36,9 +36,9 @@ export class RefundsController {
   @Post('charges/:id/refunds')
   @Idempotent()
   @OptionalBody()
-  @Describe('createRefund', 'Give money back, once for each key', {
+  @Describe('createRefund', 'Refund a charge, once for each key', {
     description:
-      'However many refunds run at once, never more goes back than was taken. A refund is never abandoned: it stays `pending` until the processor tells its end. Money that went back at the processor’s own desk counts, and is listed with `reason: null`: a refund that the processor refuses for its sake ends with `failure_code: refund_exceeds_charge`, and from then on `amount_refunded` of the charge is right. A refund that was booked so, and turns out to be one of this API (its metadata were edited at that desk), becomes `failed` with `failure_code: counted_as_another_refund`: its amount counts in that one. A refund that fails after it had succeeded becomes `failed`, and its amount can be refunded again.',
+      'Concurrent refunds never give back more than the charge took. A refund is never abandoned: it stays `pending` until the processor reports its end.\n\nRefunds that were made at the processor’s own desk count, and are listed with `reason: null`. If the processor refuses a refund because of them, it ends with `failure_code: refund_exceeds_charge`, and `amount_refunded` of the charge is right from then on. If a refund that was booked this way turns out to be one of this API (its metadata were edited at that desk), it becomes `failed` with `failure_code: counted_as_another_refund`: its amount counts in the other one.\n\nA refund that fails after it had succeeded becomes `failed`, and its amount can be refunded again.',
     path: { id: 'The charge’s id.' },
     examples: { part: { amount: 500, reason: 'damaged on the way' }, 'all that is left': {} },
   })
@@ -86,7 +86,7 @@ export class RefundsController {
   }
 
   @Get('refunds/:id')
-  @Describe('getRefund', 'Look at a refund as it is today', { path: { id: 'The refund’s id.' } })
+  @Describe('getRefund', 'Get a refund in its current state', { path: { id: 'The refund’s id.' } })
   @Answers(200, 'The refund.', REFUND)
   @Problems(NOT_FOUND)
   async find(@Req() request: Request, @Param('id') id: string): Promise<RefundWire> {

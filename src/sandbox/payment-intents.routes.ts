@@ -86,7 +86,7 @@ const planCreate: Plan = async (_tx, params) => {
   }
   const { paymentMethod } = intent;
   if (!confirm) {
-    // Nothing is taken, so nothing misbehaves: misbehaviour belongs to the payment.
+    // This takes no money, so it does not misbehave: only payments do.
     return {
       misbehaviour: 'none',
       run: async (tx) => ok(await insertIntent(tx, intent), expand),

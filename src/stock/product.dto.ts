@@ -4,11 +4,13 @@ import { IsText } from '../http/input/rules.js';
 import { MAX_AMOUNT } from '../money/amounts.js';
 
 export class PutProduct {
-  @Doc('What it is called.')
+  @Doc('The name of the product.')
   @IsText(1, 255)
   name: string;
 
-  @Doc('How many there are. What is promised to charges that have not ended is `held`.')
+  @Doc(
+    'How many there are, including those that are promised to charges that have not ended (`held`).',
+  )
   @IsInt()
   @Min(0)
   @Max(MAX_AMOUNT)

@@ -24,9 +24,9 @@ export class ProductsController {
   constructor(private readonly db: Database) {}
 
   @Put(':sku')
-  @Describe('putProduct', 'Make or change a product', {
+  @Describe('putProduct', 'Create or change a product', {
     description:
-      'Conditional like orders. A sku without a product is not tracked; stock never becomes negative.',
+      'Conditional like orders. The stock of a sku without a product is not tracked. Stock never becomes negative.',
     path: { sku: SKU },
     examples: { product: { name: 'A mug', on_hand: 12 } },
   })
@@ -49,7 +49,7 @@ export class ProductsController {
       find: () => findProduct(db, account_id, sku),
       insert: () => db.transaction((tx) => insertProduct(tx, { account_id, sku, name, on_hand })),
       isSame: (product) => product.name === name && product.on_hand === on_hand,
-      checkChangeable: () => {}, // also below what is held: a count is a fact, and booking looks before it books
+      checkChangeable: () => {}, // also below what is held: a count is a fact, and booking checks it again
       update: (product) => db.transaction((tx) => updateProduct(tx, product, { name, on_hand })),
     });
     const wire = productToWire(result.row);
@@ -58,7 +58,7 @@ export class ProductsController {
   }
 
   @Get(':sku')
-  @Describe('getProduct', 'Look at a product and its stock', { path: { sku: SKU } })
+  @Describe('getProduct', 'Get a product and its stock', { path: { sku: SKU } })
   @AnswersVersion('The product.', PRODUCT)
   async find(
     @Req() request: Request,

@@ -26,7 +26,7 @@ const FIGURES = `
        UNION ALL SELECT min(created_at) FROM events WHERE relayed_at IS NULL
        UNION ALL SELECT min(next_attempt_at) FROM webhook_deliveries
          WHERE status = 'pending' AND next_attempt_at <= now()) AS due) AS oldest_due_job,
-    (SELECT count(*)::int FROM reconciliation_differences WHERE mended) AS mended,
+    (SELECT count(*)::int FROM reconciliation_differences WHERE repaired) AS repaired,
     CASE WHEN last.id IS NOT NULL THEN
       (SELECT count(*)::int FROM reconciliation_differences WHERE run_id = last.id) END AS differences,
     EXTRACT(EPOCH FROM clock_timestamp() - last.ended_at)::float8 AS reconciled
@@ -43,7 +43,7 @@ interface Figures {
   parked: number;
   /** From the last run; null if there was none. */
   differences: number | null;
-  mended: number;
+  repaired: number;
   reconciled: number | null;
   parked_jobs: number;
   oldest_due_job: number;
@@ -96,7 +96,7 @@ export class DatabaseGauges implements OnApplicationShutdown {
       needing_attention: metrics.needingAttention,
       parked: metrics.parked,
       differences: metrics.reconciliation,
-      mended: metrics.reconciliationMended,
+      repaired: metrics.reconciliationRepaired,
       reconciled: metrics.reconciliationAge,
       parked_jobs: metrics.parkedJobs,
       oldest_due_job: metrics.oldestDueJob,

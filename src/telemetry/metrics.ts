@@ -59,7 +59,7 @@ export class Metrics {
     'charge_once_reconciliation_differences',
     'Differences between the processor’s ledger and our books in the last `npm run reconcile`, repaired or not; absent if it never ran',
   );
-  readonly reconciliationMended = this.gauge(
+  readonly reconciliationRepaired = this.gauge(
     'charge_once_reconciliation_mended',
     'Repairs by `npm run reconcile` so far: lost charges and refunds rebuilt, late payments parked. Alarm when it grows',
   );

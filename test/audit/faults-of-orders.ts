@@ -202,7 +202,7 @@ export const EVENT_FAULTS: readonly Fault[] = [
       VALUES ('$account', 'evt_planted', '${type}', '$pending', '{}', now())`,
   })),
   {
-    invariant: 'events_tell_the_same',
+    invariant: 'outcome_with_two_events',
     sql: `UPDATE events SET id = 'evt_zzz' WHERE cause = '$id';
       INSERT INTO events (account_id, id, type, cause, data)
       VALUES ('$account', 'evt_planted', 'charge.succeeded', '$id', '{}')`,

@@ -72,7 +72,7 @@ describe('a page', () => {
   );
 
   it('is empty for an account without charges', async () => {
-    const empty = await makeAccount(app.db, 'Nobody');
+    const empty = await makeAccount(app.db, 'Empty');
     const { body } = await call(app, '/charges', { apiKey: empty.apiKey });
     expect(body).toEqual({ object: 'list', data: [], has_more: false, url: '/charges' });
   });

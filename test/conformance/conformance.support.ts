@@ -45,6 +45,7 @@ export const SMALL = {
     },
     invalid: { amount: -1 },
     declined: { card: 'declined' },
+    breaksOff: { card: 'breaks' },
     loseAnswer: { 'X-Lose-Answer': '1' },
   } as Record<string, unknown>,
   other: { path: '/others', body: { amount: 1 } },
@@ -108,7 +109,7 @@ export function broken({ report, output }: Checked): string[] {
     .map(({ id }) => id);
 }
 
-/** The last n runs at one time: more would take the processors from each other. */
+/** Runs at most n at one time. More would slow each other down. */
 export async function inTurns<T, R>(
   items: T[],
   atOnce: number,

@@ -91,7 +91,7 @@ describe('npm run conformance', () => {
     const limits = { maxRequests: 60, maxConcurrency: 5, requestsPerSecond: 100_000 };
     const { report, exitCode, output } = await check({ ...SMALL, limits }, correct.url);
     expect(output).toContain('At most 60 requests, 5 at one time');
-    expect(output).toContain('The run is not whole: the cap of 60 requests is reached');
+    expect(output).toContain('The run is incomplete: the cap of 60 requests is reached');
     expect(report?.requests).toBeLessThanOrEqual(60);
     expect(report?.peak).toBeLessThanOrEqual(5);
     expect(exitCode).toBe(2);
@@ -106,7 +106,7 @@ describe('npm run conformance', () => {
   });
 
   it('counts a failed should only with --strict', async () => {
-    const cuts = await SmallServer.start('writes the answer anew for a replay');
+    const cuts = await SmallServer.start('writes the answer again for a replay');
     const only = ['--only', 'replay.bytes'];
     expect((await check(SMALL, cuts.url, ...only)).exitCode).toBe(0);
     expect((await check(SMALL, cuts.url, ...only, '--strict')).exitCode).toBe(1);

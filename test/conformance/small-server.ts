@@ -5,7 +5,7 @@ import type { AddressInfo } from 'node:net';
 import { buffer } from 'node:stream/consumers';
 import { setTimeout as delay } from 'node:timers/promises';
 
-/** What a server does wrong; each by itself. */
+/** What a server does wrong. Each test server has one of these bugs. */
 export type Bug =
   | 'ignores the key'
   | 'key without account'
@@ -16,7 +16,7 @@ export type Bug =
   | 'looks, works, then writes'
   | 'writes the record after the answer'
   | 'a hang-up leaves the key in progress'
-  | 'writes the answer anew for a replay'
+  | 'writes the answer again for a replay'
   | 'forgets all but the last ten keys'
   | 'lower-cases keys'
   | 'cuts keys'
@@ -25,6 +25,8 @@ export type Bug =
   | 'answers before it knows the caller'
   | 'shows the first body in a refusal'
   | 'shows its stack'
+  | 'does the work again after a failure'
+  | 'stores a failure'
   | 'a replay extends the key'
   | 'dies of a number';
 
@@ -57,6 +59,8 @@ const MAX_KEY = 64;
 export class SmallServer {
   private readonly records = new Map<string, KeyRecord>();
   private readonly things = new Map<string, object[]>();
+  /** What was done before a request broke off, by scope. */
+  private readonly brokenOff = new Map<string, StoredAnswer>();
   private readonly server = createServer((request, response) => {
     this.handle(request, response).catch(() => response.destroy());
   });
@@ -153,6 +157,7 @@ export class SmallServer {
     if (!isValid(body) && !this.has('stores validation errors'))
       return { answer: problem(400, 'amount is not positive') };
     const work = () => this.work(account, path, body);
+    if (body.card === 'breaks') return { answer: await this.breakOff(scope, asked, work) };
     return { answer: await this.first(scope, asked, response, work) };
   }
 
@@ -170,9 +175,25 @@ export class SmallServer {
       delay(late, problem(409, 'in progress'), { signal: waiting.signal }),
     ]);
     waiting.abort();
-    if (!this.has('writes the answer anew for a replay')) return { answer, replayed: true };
+    if (!this.has('writes the answer again for a replay')) return { answer, replayed: true };
     const members = Object.entries(JSON.parse(answer.text) as object).reverse();
     return { answer: json(answer.status, Object.fromEntries(members)), replayed: true };
+  }
+
+  /** The first attempt does the work and fails; the next one finds it done. */
+  private async breakOff(
+    scope: string,
+    asked: Asked,
+    work: () => Promise<StoredAnswer>,
+  ): Promise<StoredAnswer> {
+    const done = this.brokenOff.get(scope);
+    const isDone = done && !this.has('does the work again after a failure');
+    const answer = isDone ? done : await work();
+    this.brokenOff.set(scope, answer);
+    const shown = done ? answer : problem(500, 'broken off');
+    if (done || this.has('stores a failure'))
+      this.records.set(scope, { ...asked, answer: Promise.resolve(shown), expiresAt: Infinity });
+    return shown;
   }
 
   private async first(
@@ -225,7 +246,7 @@ export class SmallServer {
   }
 }
 
-/** The work is canceled with the request, and what waits for it waits for ever. */
+/** If the client closes, the work is canceled, and duplicates that wait for it wait for ever. */
 async function unlessClosed(response: ServerResponse, work: () => Promise<StoredAnswer>) {
   await delay(25);
   return response.destroyed || response.socket?.readableEnded

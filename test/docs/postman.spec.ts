@@ -165,10 +165,10 @@ describe('the Postman collection', () => {
         ...assertions
           .filter(({ assertion }) => assertion === 'the status is 200')
           .map(() => 'the status is 200'),
-        'the key has expired, and its charge stands',
+        'the key has expired, and its charge exists',
         'the status is 409',
         'the problem is idempotency_key_expired, retry no',
-        'the problem points to the charge that stands',
+        'the problem names the charge that exists',
         'the processor has 1 payment for the charge',
       ]);
     } finally {

@@ -220,12 +220,12 @@ export async function lockRows(
 }
 
 /** Resolves when statements of other sessions wait for a lock. */
-export function somebodyWaits(db: pg.Pool, sql: string, count = 1): Promise<void> {
+export function untilWaiting(db: pg.Pool, sql: string, count = 1): Promise<void> {
   return until(async () => (await waiting(db, sql)) >= count);
 }
 
 /** Resolves when none of them waits any more. */
-export function nobodyWaits(db: pg.Pool, sql: string): Promise<void> {
+export function untilNoneWaits(db: pg.Pool, sql: string): Promise<void> {
   return until(async () => (await waiting(db, sql)) === 0);
 }
 

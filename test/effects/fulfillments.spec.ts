@@ -14,10 +14,10 @@ import {
   jobs,
   letLocksRunOut,
   lockRows,
-  nobodyWaits,
+  untilNoneWaits,
   ONE_OF_EACH,
   skipPauses,
-  somebodyWaits,
+  untilWaiting,
   startShop,
   type Purchase,
   type Shop,
@@ -102,7 +102,7 @@ describe('the same job', () => {
       await addJob(shop.db, 'fulfill-order', await payloadOf(bought));
     });
     const second = await shop.startWorker();
-    await somebodyWaits(shop.db, 'FROM orders', 2);
+    await untilWaiting(shop.db, 'FROM orders', 2);
     await letGo();
     await expectOneOfEach(purchase);
     await second.stop();
@@ -113,7 +113,7 @@ describe('a worker that sleeps, loses its job to another and wakes up', () => {
   test('after its commit: one of each effect', async () => {
     const letGo = await holdWriters(shop, 'fulfillments', 'commit');
     const purchase = await buy(shop);
-    await somebodyWaits(shop.db, 'COMMIT');
+    await untilWaiting(shop.db, 'COMMIT');
     expect(await jobs(shop.db, 'advance-fulfillment')).toEqual([]); // set together with the shipment
     await worker.sleep();
     await letGo(); // the server commits; the worker does not know
@@ -127,7 +127,7 @@ describe('a worker that sleeps, loses its job to another and wakes up', () => {
 
   test('in its transaction: its session is ended, another worker does the job, the sleeper does nothing', async () => {
     const { purchase, letGo } = await buyAndLockTheOrder();
-    await somebodyWaits(shop.db, 'FROM orders');
+    await untilWaiting(shop.db, 'FROM orders');
     await worker.sleep();
     await letGo(); // the sleeper holds the order now
     // As idle_in_transaction_session_timeout would.
@@ -158,7 +158,7 @@ describe('a worker that is killed', () => {
   test('in the middle of the transaction has no effect; the next one does the job', async () => {
     const letGo = await holdWriters(shop, 'fulfillments', 'write');
     const purchase = await buy(shop);
-    await somebodyWaits(shop.db, 'INSERT INTO fulfillments'); // the stock is booked, in its transaction
+    await untilWaiting(shop.db, 'INSERT INTO fulfillments'); // the stock is booked, in its transaction
     await worker.kill();
     await letGo();
     expect(await effectsOf(shop, purchase)).toMatchObject({
@@ -172,7 +172,7 @@ describe('a worker that is killed', () => {
 
   test('after the commit, before the queue knows: one of each effect', async () => {
     const { purchase, letGo: letOrderGo } = await buyAndLockTheOrder();
-    await somebodyWaits(shop.db, 'FROM orders');
+    await untilWaiting(shop.db, 'FROM orders');
     const [job] = await jobs(shop.db, 'fulfill-order');
     const letJobGo = await lockRows(
       shop.databaseUrl,
@@ -180,10 +180,10 @@ describe('a worker that is killed', () => {
       [job?.id],
     );
     await letOrderGo();
-    await somebodyWaits(shop.db, 'delete from');
+    await untilWaiting(shop.db, 'delete from');
     expect(await effectsOf(shop, purchase)).toMatchObject({ bookings: 1, shipments: 1 });
     await worker.kill();
-    await nobodyWaits(shop.db, 'delete from'); // the server has noticed
+    await untilNoneWaits(shop.db, 'delete from'); // the server has noticed
     await letJobGo();
     expect(await jobs(shop.db, 'fulfill-order')).toHaveLength(1);
     worker = await takeOverByProcess();
@@ -193,7 +193,7 @@ describe('a worker that is killed', () => {
   test('between two steps of the shipment: the next one continues with the same label', async () => {
     const letGo = await holdWriters(shop, 'fulfillments', 'write', `NEW.step = 'handed_over'`);
     const purchase = await buy(shop);
-    await somebodyWaits(shop.db, 'UPDATE fulfillments');
+    await untilWaiting(shop.db, 'UPDATE fulfillments');
     const labelled = await shipmentOf(purchase);
     expect(labelled).toMatchObject({
       step: 'labelled',

@@ -95,12 +95,12 @@ describe('a request that certainly had no effect: 503 database_unavailable', () 
     const lost = proxy.lose('answer', /FROM api_keys/);
     const reply =
       method === 'PUT'
-        ? await send(`${api.url}/orders/nobody`, { ...ORDER, apiKey })
-        : await charge(api.url, 'nobody', {}, { apiKey });
+        ? await send(`${api.url}/orders/unwritten`, { ...ORDER, apiKey })
+        : await charge(api.url, 'unwritten', {}, { apiKey });
     await lost;
     expectLost(reply, 'database_unavailable');
-    expect((await send(`${service.apiUrl}/orders/nobody`)).status).toBe(404);
-    expect((await lookUp(service.apiUrl, 'nobody')).status).toBe(404);
+    expect((await send(`${service.apiUrl}/orders/unwritten`)).status).toBe(404);
+    expect((await lookUp(service.apiUrl, 'unwritten')).status).toBe(404);
   });
 });
 

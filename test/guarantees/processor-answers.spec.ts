@@ -109,11 +109,11 @@ test('a payment that asks for 3-D Secure is canceled, so that it cannot be compl
   const id = refused.body.charge;
   const made = (await ledger(sandboxUrl)).filter(({ metadata }) => metadata.charge === id);
   expect(made).toMatchObject([{ status: 'canceled' }]);
-  const told = await db.query<{ object: unknown }>(
+  const sent = await db.query<{ object: unknown }>(
     `SELECT data -> 'object' AS object FROM events WHERE cause = $1`,
     [id],
   );
-  expect(told.rows).toMatchObject([{ object: { decline_code: 'authentication_required' } }]);
+  expect(sent.rows).toMatchObject([{ object: { decline_code: 'authentication_required' } }]);
 });
 
 describe('a processor that is down', () => {
@@ -168,8 +168,8 @@ describe('a processor that is down', () => {
 
 test('the processor gets amount, currency, account, charge and order', async () => {
   const { apiUrl, sandboxUrl } = service;
-  const { body } = await charge(apiUrl, 'told', { amount: 4321, currency: 'jpy' });
-  const [told] = (await ledger(sandboxUrl)).filter(({ metadata }) => metadata.charge === body.id);
-  expect(told).toMatchObject({ amount: 4321, currency: 'jpy', metadata: { charge: body.id } });
-  expect(told?.metadata.account).toMatch(/^acct_/);
+  const { body } = await charge(apiUrl, 'sent', { amount: 4321, currency: 'jpy' });
+  const [sent] = (await ledger(sandboxUrl)).filter(({ metadata }) => metadata.charge === body.id);
+  expect(sent).toMatchObject({ amount: 4321, currency: 'jpy', metadata: { charge: body.id } });
+  expect(sent?.metadata.account).toMatch(/^acct_/);
 });

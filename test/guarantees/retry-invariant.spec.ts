@@ -55,7 +55,7 @@ function randomFrom(seed: number): () => number {
 }
 
 describe('the check that every test file applies to its answers', () => {
-  const tell = (...answers: [status: number, body: Record<string, unknown>][]) => {
+  const judge = (...answers: [status: number, body: Record<string, unknown>][]) => {
     for (const [status, body] of answers) {
       const headers = body.retry === 'same_key' ? { 'retry-after': '1' } : {};
       hear('http://api/charges', 'key', {}, { status, headers, body, text: JSON.stringify(body) });
@@ -72,27 +72,27 @@ describe('the check that every test file applies to its answers', () => {
 
   test('passes if all promises are kept', () => {
     const failed = { retry: 'new_key', charge: 'ch_failed' };
-    expect(tell([503, { retry: 'same_key' }], [201, PAID], [201, PAID])).not.toThrow();
-    expect(tell([402, failed], [402, failed])).not.toThrow();
+    expect(judge([503, { retry: 'same_key' }], [201, PAID], [201, PAID])).not.toThrow();
+    expect(judge([402, failed], [402, failed])).not.toThrow();
   });
   test('fails for a new key while the charge was taken', () => {
-    expect(tell([402, { retry: 'new_key', charge: 'ch_paid' }])).toThrow();
-    expect(tell([409, { retry: 'new_key' }], [201, PAID])).toThrow();
+    expect(judge([402, { retry: 'new_key', charge: 'ch_paid' }])).toThrow();
+    expect(judge([409, { retry: 'new_key' }], [201, PAID])).toThrow();
   });
   test('fails for two outcomes of one request', () => {
-    expect(tell([201, PAID], [201, { ...PAID, amount: 1 }])).toThrow();
-    expect(tell([402, { retry: 'new_key' }], [201, { id: 'ch_other' }])).toThrow();
+    expect(judge([201, PAID], [201, { ...PAID, amount: 1 }])).toThrow();
+    expect(judge([402, { retry: 'new_key' }], [201, { id: 'ch_other' }])).toThrow();
   });
   test('fails for a `same_key` without Retry-After, with or without a key', () => {
     const body = { retry: 'same_key' };
     for (const key of ['key', undefined]) {
       hear('http://api/charges', key, {}, { status: 500, headers: {}, body, text: '{}' });
-      expect(tell()).toThrow();
+      expect(judge()).toThrow();
     }
-    expect(tell([500, body])).not.toThrow();
+    expect(judge([500, body])).not.toThrow();
   });
   test('fails for a final refusal that later became a success', () => {
-    expect(tell([409, { retry: 'no' }], [201, PAID])).toThrow();
+    expect(judge([409, { retry: 'no' }], [201, PAID])).toThrow();
   });
 });
 

@@ -30,7 +30,7 @@ async function startGate(databaseUrl: string) {
     open = false;
     for (const socket of sockets) socket.destroy();
   };
-  return { url: url.href, cut, mend: () => void (open = true), close: () => server.close() };
+  return { url: url.href, cut, reopen: () => void (open = true), close: () => server.close() };
 }
 
 const CARD = 'pm_card_of_a_customer';
@@ -46,7 +46,7 @@ describe('without its database the API', () => {
     gate.cut();
   });
   afterAll(async () => {
-    gate.mend();
+    gate.reopen();
     await app.stop();
     gate.close();
   });
@@ -86,7 +86,7 @@ describe('without its database the API', () => {
   });
 
   it('charges again when the database is up', async () => {
-    gate.mend();
+    gate.reopen();
     expect((await post(app, '/charges', CHARGE)).status).toBe(201);
     gate.cut();
   });

@@ -41,7 +41,7 @@ async function expectLedger(run: LabRun): Promise<void> {
 }
 
 describe('the lab', () => {
-  it('is where /lab leads, and serves nothing that is not its own', async () => {
+  it('is the target of /lab, and serves only its own files', async () => {
     const reply = await fetch(`${stack.apiUrl}/lab`, { redirect: 'manual' });
     expect([reply.status, reply.headers.get('location')]).toEqual([302, `${stack.labUrl}/`]);
     const page = await lab.fetch('/');
@@ -79,7 +79,7 @@ describe('the lab', () => {
     });
   });
 
-  it('judges every story by the ledger of the processor', async () => {
+  it('judges every scenario by the processor’s ledger', async () => {
     const { scenarios } = (await (await lab.fetch('/api/catalogue')).json()) as {
       scenarios: { id: string }[];
     };
@@ -93,7 +93,7 @@ describe('the lab', () => {
     for (const each of races) await expectLedger(await lab.run('race', { clicks: 10, with: each }));
   });
 
-  it('loses no event of a process that is killed, and tells of its death and of the next one', async () => {
+  it('loses no event of a killed process, and records its death and the next start', async () => {
     const runs = await Promise.all([
       lab.run('kill', { point: 'after-perform' }),
       lab.run('webhook'),
@@ -128,7 +128,7 @@ describe('the lab', () => {
     expect(run.events.map(({ text }) => text)).toContain('lease, epoch 2');
   });
 
-  it('breaks the attempts that are pointed at', async () => {
+  it('breaks the attempts that the user selects', async () => {
     const faults = ['lose-request', 'crash-after-settle', 'send-twice', 'lose-response'];
     const run = await lab.run('custom', {}, faults);
     await expectLedger(run);
@@ -160,7 +160,7 @@ describe('the lab', () => {
     expect(await lab.items(id)).toEqual(all);
   });
 
-  it('takes the requests of a client of one’s own, and loses the answer that is armed', async () => {
+  it('accepts requests of the user’s own client, and loses the answer that the user has armed', async () => {
     const opened = (await (await lab.fetch('/api/own-client', {})).json()) as Record<
       'id' | 'curl' | 'arm',
       string
@@ -185,7 +185,7 @@ describe('the lab', () => {
     expect(verdict?.sentence).toBe('The customer paid 1 × $19.99.');
   });
 
-  it('keeps the runs of its visitors apart, and resets only one’s own', async () => {
+  it('keeps the runs of its visitors apart, and resets only those of one visitor', async () => {
     const as = (visitor: string) => ({ 'x-lab-visitor': visitor });
     const begin = async (visitor: string) => {
       const reply = await lab.fetch('/api/runs', { scenario: 'another-body' }, as(visitor));
@@ -203,7 +203,7 @@ describe('the lab', () => {
     expect((await lab.fetch(`/api/runs/${mine}`)).status).toBe(404);
   });
 
-  it('lets a run be taken along', async () => {
+  it('exports a run', async () => {
     const { id } = await lab.run('lost-request');
     const diagram = await (await lab.fetch(`/runs/${id}.mmd`)).text();
     expect(diagram).toMatch(/^sequenceDiagram\n {4}title The lost request, keyed\n/);
@@ -261,7 +261,7 @@ describe('the lab', () => {
     ]);
   });
 
-  it('writes no secret down', async () => {
+  it('records no secret', async () => {
     const endpoint = { url: 'http://127.0.0.1:1/', events: ['charge.succeeded'] };
     const { id, curl } = (await (await lab.fetch('/api/own-client', {})).json()) as Record<
       string,

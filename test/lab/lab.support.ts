@@ -2,7 +2,7 @@ import pg from 'pg';
 import type { Stack } from '../support/stack.js';
 import { until } from '../support/until.js';
 
-/** A run as the lab's program tells it; what is not looked at here is left out. */
+/** A run, as the lab's program sends it: only the members that tests read. */
 export interface LabRun {
   id: string;
   scenario: string;
@@ -63,7 +63,7 @@ export class Lab {
     return this.ended(await this.begin(scenario, parameters, faults));
   }
 
-  /** Reads the stream of a run from behind that item, until it ends or so many have come. */
+  /** Reads the stream of a run after that item, until it ends or has sent `most` items. */
   async items(id: string, after = 0, most = Infinity): Promise<Item[]> {
     const reply = await this.fetch(`/api/runs/${id}/events`, undefined, {
       ...(after > 0 && { 'last-event-id': String(after) }),

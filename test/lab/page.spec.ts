@@ -60,7 +60,7 @@ describe('the page of the lab', () => {
       scenarios.filter(({ id }) => isWanted(id)).map(({ title }) => title);
     // These kill the API or the worker, and are played apart from those that it would break.
     const violent = ['kill', 'worker-killed', 'webhook'];
-    // `freeze` takes as long as the nap: the stories' own tests play it. Here its controls are looked at.
+    // `freeze` takes as long as its process sleeps, so lab.spec.ts plays it. This test looks at its controls.
     const quiet = titles((id) => ![...violent, 'freeze'].includes(id));
     expect(quiet).toHaveLength(12);
     await inTabs(4, quiet);
@@ -77,7 +77,7 @@ describe('the page of the lab', () => {
     ]);
   });
 
-  it('breaks the story where it is pointed at', async () => {
+  it('breaks a scenario at the arrow that the user clicks', async () => {
     await tab.play('The lost answer');
     await tab.page.locator('.track.keyed .event.request .label').first().click();
     const details = tab.page.getByRole('region', { name: 'Details of the selected event' });
@@ -88,7 +88,7 @@ describe('the page of the lab', () => {
     await tab.untilShown(await lab.ledgerOf(await tab.runId()));
   });
 
-  it('needs no mouse', async () => {
+  it('works without a mouse', async () => {
     const { page } = await fresh();
     const visible = (name: string) => page.getByRole('heading', { name }).waitFor();
     await page.keyboard.press('Enter');
@@ -154,7 +154,7 @@ describe('the page of the lab', () => {
     expect(await cell.count()).toBe(1); // it is still there
   });
 
-  it('lights up when a client of one’s own sends its request', async () => {
+  it('lights up when the user’s own client sends its request', async () => {
     await tab.room('own client');
     await tab.button('Make a curl').click();
     const curl = await tab.page.locator('.own pre').innerText();
@@ -182,7 +182,7 @@ describe('the page of the lab', () => {
     expect(await tab.page.locator('.track .event').count()).toBeGreaterThan(0);
   });
 
-  it('shares a run as a link, and takes it along in four forms', async () => {
+  it('shares a run as a link, and exports it in four formats', async () => {
     let id = '';
     // On a busy machine a client sends more requests than the story has.
     await until(async () => {
@@ -203,7 +203,7 @@ describe('the page of the lab', () => {
     const [json = '', mermaid] = await Promise.all(texts);
     expect(JSON.parse(json)).toMatchObject({ id, verdict: { sentence: SENTENCE } });
     expect(mermaid).toMatch(/^sequenceDiagram\n/);
-    // The picture of the README is such a one.
+    // The picture in the README is such an export.
     const picture = await readFile('docs/lost-answer.svg', 'utf8');
     const svg = await (await lab.fetch(`/runs/${id}.svg`)).text();
     expect(structureOf(picture)).toEqual(structureOf(svg));
@@ -242,7 +242,7 @@ function fresh(): Promise<LabTab> {
   return LabTab.open(browser, stack.labUrl, complaints);
 }
 
-/** Plays the scenarios, so many at a time. */
+/** Plays the scenarios, `count` at a time. */
 async function inTabs(count: number, titles: string[]): Promise<void> {
   const waiting = [...titles];
   const work = async () => {

@@ -86,7 +86,7 @@ async function keyedRoutes(): Promise<[string, Record<string, string>, object | 
   ];
 }
 
-test('fits when a keyed request is new, repeated, reused and expired', async () => {
+test('matches the document when a keyed request is new, repeated, reused and expired', async () => {
   const keyed = await keyedRoutes();
   expect(keyed.map(([route]) => route).sort()).toEqual(
     operations
@@ -112,7 +112,7 @@ test('fits when a keyed request is new, repeated, reused and expired', async () 
   }
 });
 
-test('fits when a payment does not succeed', async () => {
+test('matches the document when a payment does not succeed', async () => {
   const pay = (method: string, more: object = {}) => ({
     ...CHARGE,
     payment_method: method,
@@ -139,7 +139,7 @@ test('fits when a payment does not succeed', async () => {
   await call('POST /lab/naive/charges', 504, {}, { body: pay('pm_lab_timeout') });
 });
 
-test('fits when a request is conditional', async () => {
+test('matches the document when a request is conditional', async () => {
   const id = newId();
   const changed = { ...ORDER, email: 'b@example.com' };
   const product = { name: 'A mug', on_hand: 3 };
@@ -159,7 +159,7 @@ test('fits when a request is conditional', async () => {
   await call('DELETE /orders/{id}', 412, { id }, { headers: { 'if-match': '"stale"' } });
 });
 
-test('fits when an object is read', async () => {
+test('matches the document when an object is read', async () => {
   const key = randomUUID();
   const { body } = await call('POST /charges', 201, {}, { body: CHARGE, key });
   await call('GET /charges/{id}', 200, { id: body.id });
@@ -196,7 +196,7 @@ test('fits when an object is read', async () => {
   await call('GET /docs/{file}', 200, { file: 'start.js' }, { apiKey: null });
 });
 
-test('fits when the processor sends a webhook', async () => {
+test('matches the document when the processor sends a webhook', async () => {
   const payload = JSON.stringify({ id: 'evt_1', object: 'event', type: 'x', data: { object: {} } });
   const route = 'POST /webhooks/processor';
   await call(route, 400, {}, { body: payload, apiKey: null, key: null });
@@ -205,32 +205,38 @@ test('fits when the processor sends a webhook', async () => {
   await call(route, 200, {}, { body: payload, headers: { 'stripe-signature': header }, key: null });
 });
 
-test.each(having(401))('fits where %s has no API key', async (route) => {
+test.each(having(401))('matches the document where %s has no API key', async (route) => {
   if (route.includes('/lab/')) return void seen.add(`${route} 401`); // only without demo accounts
   await call(route, 401, {}, { apiKey: 'sk_test_wrong', body: bodyFor(route) });
 });
 
-test.each(having(404))('fits where %s finds nothing', async (route) => {
+test.each(having(404))('matches the document where %s finds nothing', async (route) => {
   const unknownOrder = { order: 'unknown', payment_method: 'pm_card_visa' };
   const body = route.endsWith('/charges') ? unknownOrder : bodyFor(route);
   await call(route, 404, { id: 'unknown' }, { body });
 });
 
-test.each(having(400))('fits where %s is sent what it does not know', async (route) => {
-  if (route === 'POST /webhooks/processor') return;
-  const values = { sku: 'x', id: 'x' };
-  const unknown = { unknown: 1, ...(bodyFor(route) as object | undefined) };
-  await call(route, 400, values, bodyFor(route) ? { body: unknown } : { query: '?unknown=1' });
-});
+test.each(having(400))(
+  'matches the document where %s is sent what it does not know',
+  async (route) => {
+    if (route === 'POST /webhooks/processor') return;
+    const values = { sku: 'x', id: 'x' };
+    const unknown = { unknown: 1, ...(bodyFor(route) as object | undefined) };
+    await call(route, 400, values, bodyFor(route) ? { body: unknown } : { query: '?unknown=1' });
+  },
+);
 
-test.each(having(413))('fits where %s is sent too much, or no JSON', async (route) => {
-  if (route === 'POST /webhooks/processor') return;
-  await call(route, 413, {}, { body: 'x'.repeat(70_000) });
-  await call(route, 415, {}, { body: '<a/>', headers: { 'content-type': 'text/xml' } });
-  await call(route, 400, {}, { body: '{' });
-});
+test.each(having(413))(
+  'matches the document where %s is sent too much, or no JSON',
+  async (route) => {
+    if (route === 'POST /webhooks/processor') return;
+    await call(route, 413, {}, { body: 'x'.repeat(70_000) });
+    await call(route, 415, {}, { body: '<a/>', headers: { 'content-type': 'text/xml' } });
+    await call(route, 400, {}, { body: '{' });
+  },
+);
 
-test.each(having(429))('fits where %s is sent too often', async (route) => {
+test.each(having(429))('matches the document where %s is sent too often', async (route) => {
   for (;;) {
     const [, other] = await Promise.all([
       send(limited, '/charges'),
@@ -255,7 +261,7 @@ async function fits(route: string, reply: Reply): Promise<void> {
   seen.add(`${route} ${reply.status}`);
 }
 
-test('fits when there is no such route or method', async () => {
+test('matches the document when there is no such route or method', async () => {
   for (const [method, path] of [
     ['GET', '/nothing'],
     ['DELETE', '/charges'],

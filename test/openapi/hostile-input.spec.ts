@@ -10,8 +10,8 @@ import { freshDatabase } from '../support/database.js';
 import { document } from '../support/openapi.js';
 import { valid, violations, type Schema } from '../support/schema-arbitrary.js';
 
-// Input from hostile hands. `call` fails on every answer that the document does not promise; so do a 5xx, a row that a
-// refused request has written, and two answers to one key that differ. `npm run fuzz` sends twenty thousand requests.
+// Hostile input. `call` fails on every answer that the document does not promise; so do a 5xx, a row that a refused
+// request has written, and two answers to one key that differ. `npm run fuzz` sends twenty thousand requests.
 
 const REQUESTS = Number(process.env.FUZZ_REQUESTS ?? 1_000);
 const SEED = Number(process.env.FUZZ_SEED ?? 20_261_201);
@@ -79,7 +79,7 @@ async function rows(): Promise<unknown> {
   return found;
 }
 
-/** Of a long list so many that its share of the requests is a quarter. @param cost requests for each. */
+/** As many items of a long list as make a quarter of the requests. @param cost requests for each. */
 function thinnedOut<Item>(items: readonly Item[], cost: number): Item[] {
   const step = Math.max(1, Math.ceil((items.length * cost) / (REQUESTS / 4)));
   return items.filter((_, i) => i % step === SEED % step);

@@ -189,7 +189,7 @@ describe('If-Match', () => {
     '"*"',
     '',
     ', ,',
-  ])('%j does not', async (tags) => {
+  ])('%j does not name it', async (tags) => {
     const id = newId();
     const known = { 'if-match': tagged(tags, await putOrder(api, id, orderOf(100))) };
     const refused = await putOrder(api, id, orderOf(200), known);

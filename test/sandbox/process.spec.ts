@@ -95,12 +95,12 @@ describe('the sandbox as a process', () => {
     const test = randomUUID();
     const ours = () => receiver.received.filter(({ body }) => body.includes(test));
     receiver.answer((response, { body }) => void (body.includes(test) || response.end()));
-    const { url, child } = await run(tellTo(receiver));
+    const { url, child } = await run(webhooksTo(receiver));
     await post({ url }, '/v1/payment_intents', payment('pm_card_visa', test));
     await until(async () => ours().length > 0);
     child.kill('SIGKILL');
     receiver.answer(200);
-    await run(tellTo(receiver));
+    await run(webhooksTo(receiver));
     // Only an answer counts as delivery, and the killed process got none.
     const delivered =
       'SELECT id FROM sandbox.events WHERE body LIKE $1 AND delivered_at IS NOT NULL';
@@ -112,7 +112,7 @@ describe('the sandbox as a process', () => {
   it('stops on SIGTERM although a notification is never answered', async () => {
     const receiver = await receive();
     receiver.answer(() => undefined);
-    const { url, child } = await run(tellTo(receiver));
+    const { url, child } = await run(webhooksTo(receiver));
     await post({ url }, '/v1/payment_intents', payment('pm_card_visa'));
     await until(async () => receiver.received.length > 0);
     const exit = once(child, 'exit');
@@ -251,7 +251,7 @@ async function receive(): Promise<Receiver> {
 }
 
 /** The settings of a sandbox that sends webhooks to this receiver, without delay. */
-function tellTo({ url }: Receiver): Record<string, string> {
+function webhooksTo({ url }: Receiver): Record<string, string> {
   return {
     SANDBOX_WEBHOOK_URL: url,
     SANDBOX_WEBHOOK_SECRET: 'whsec_of-the-process',

@@ -1,11 +1,12 @@
 import { once } from 'node:events';
-import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
+import { createServer, type AddressInfo, type Socket } from 'node:net';
 import {
   newMessageReader,
   newTransactionReader,
-  READY_FOR_QUERY_BYTES,
+  newReadyReader,
   type Beat,
 } from '../../src/proof/links/postgres-messages.js';
+import { pairWith } from '../../src/proof/links/socket-pair.js';
 
 export type { Beat };
 
@@ -43,24 +44,13 @@ export async function startDatabaseProxy(databaseUrl: string): Promise<DatabaseP
 
   const server = createServer((client) => {
     if (refusing) return void client.destroy();
-    const upstream = connect(Number(target.port), target.hostname);
-    const cut = () => {
-      client.destroy();
-      upstream.destroy();
-    };
+    const to = { host: target.hostname, port: Number(target.port) };
+    const { upstream, cut } = pairWith(client, to, sockets);
     let silent: Order | undefined;
-    let tail = Buffer.alloc(0);
-    for (const socket of [client, upstream]) {
-      sockets.add(socket);
-      socket.on('error', cut).on('close', () => {
-        sockets.delete(socket);
-        cut();
-      });
-    }
+    const isReady = newReadyReader();
     upstream.on('data', (data) => {
       if (!silent) return void client.write(data);
-      tail = Buffer.concat([tail, data]).subarray(-READY_FOR_QUERY_BYTES);
-      if (tail[0] !== 'Z'.charCodeAt(0)) return; // rows may arrive before the commit
+      if (!isReady(data)) return;
       silent.done();
       cut();
     });

@@ -6,7 +6,7 @@ import {
   letLocksRunOut,
   lockRows,
   skipPauses,
-  somebodyWaits,
+  untilWaiting,
   startShop,
   type Shop,
 } from '../effects/effects.support.js';
@@ -56,7 +56,7 @@ async function delivery(endpoint: TestEndpoint) {
 }
 
 const requests = ({ path }: TestEndpoint) => receiver.at(path).length;
-/** The events as a merchant sees them who deduplicates by webhook-id (docs/webhook-receiver.md). */
+/** The events that a merchant sees after it has deduplicated by webhook-id (docs/webhook-receiver.md). */
 const messages = ({ path }: TestEndpoint) =>
   new Set(receiver.at(path).map(({ headers }) => headers['webhook-id'])).size;
 
@@ -78,7 +78,7 @@ describe('two workers at once', () => {
     const letGo = await holdWriters(shop, 'webhook_deliveries', 'write', 'NEW.attempts = 1');
     const endpoint = await newEndpoint(shop, receiver);
     await happen(shop);
-    await somebodyWaits(shop.db, 'UPDATE webhook_deliveries', 2);
+    await untilWaiting(shop.db, 'UPDATE webhook_deliveries', 2);
     await letGo();
     await drained(shop.db);
     expect(await delivery(endpoint)).toMatchObject({ status: 'succeeded', attempts: 1 });
@@ -186,7 +186,7 @@ describe('a worker that sleeps, loses its lease and wakes up', () => {
     const letGo = await holdWriters(shop, 'webhook_deliveries', 'commit', 'NEW.attempts = 1');
     const endpoint = await newEndpoint(shop, receiver);
     await happen(shop);
-    await somebodyWaits(shop.db, 'UPDATE webhook_deliveries');
+    await untilWaiting(shop.db, 'UPDATE webhook_deliveries');
     await worker.sleep();
     await letGo(); // the server commits; the worker does not know
     await until(async () => (await delivery(endpoint)).attempts === 1);
@@ -274,7 +274,7 @@ describe('a worker that gets SIGTERM', () => {
       purchase.order,
     ]);
     await receiver.received(endpoint.path);
-    await somebodyWaits(shop.db, 'FROM orders');
+    await untilWaiting(shop.db, 'FROM orders');
     expect(await doomed.kill('SIGTERM')).toBe(0);
     answer();
     await letGo();

@@ -69,9 +69,9 @@ describe('POST /webhook-endpoints', () => {
     expect(late).toMatchObject({ status: 409, body: { code: 'idempotency_key_expired' } });
     await send(`${api}/webhook-endpoints/${made.body.id}`, { method: 'DELETE' });
     forgetPromises(); // no object is left, so the key is unused
-    const anew = await postEndpoint(api, HOOKS, key);
-    expect(anew).toMatchObject({ status: 201, body: { id: made.body.id, status: 'enabled' } });
-    expect(anew.body.secret).not.toBe(made.body.secret);
+    const again = await postEndpoint(api, HOOKS, key);
+    expect(again).toMatchObject({ status: 201, body: { id: made.body.id, status: 'enabled' } });
+    expect(again.body.secret).not.toBe(made.body.secret);
   });
 });
 

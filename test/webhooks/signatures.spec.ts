@@ -127,16 +127,16 @@ describe('an endpoint that is made again with the same id', () => {
         expect(await signing(first)).toBe(0);
       }
       forgetPromises(); // no object is left, so the key is unused
-      const anew = await make();
-      expect(anew.id).toBe(first.id);
-      expect(await signing(anew)).toBe(1);
+      const second = await make();
+      expect(second.id).toBe(first.id);
+      expect(await signing(second)).toBe(1);
       receiver.answer(path, (response) => response.end());
       await skipPauses(service.db);
-      const received = await delivered(anew);
+      const received = await delivered(second);
       await drained(service.db);
       expect(receiver.at(path)).toHaveLength(2);
       expect(String(received.headers['webhook-signature']).split(' ')).toHaveLength(1);
-      verify(anew.secret, received);
+      verify(second.secret, received);
     },
   );
 

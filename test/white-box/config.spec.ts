@@ -65,7 +65,7 @@ describe('the configuration', () => {
     ['PROCESSOR_URL', ['localhost:4242', 'ftp://h']],
     ['STRIPE_SECRET_KEY', ['pk_test_1', 'sk_test_', 'whsec_1', 'sk_test_a b']],
     ['PROCESSOR_WEBHOOK_SECRET', ['whsec_sandbox', 'whsec_0123456789\n', 'whsec_ 0123456789']],
-  ])('names %s when it is wrong, and the mend, on one line', (name, values) => {
+  ])('names %s when it is wrong, and the repair, on one line', (name, values) => {
     for (const value of values) {
       const message = refusal({ [name]: value });
       expect(message).toMatch(new RegExp(`^${name}\\b`));

@@ -102,7 +102,7 @@ export const CONCURRENCY_CASES = [
         const purchase = api.purchase();
         const sent: Promise<unknown>[] = [];
         for (let i = 0; i < Math.min(10, api.racers); i += 1) {
-          sent.push(api.send(purchase).catch(() => undefined)); // the retry below has the last word
+          sent.push(api.send(purchase).catch(() => undefined)); // only the retry below counts
           await delay(5);
         }
         await Promise.all(sent);
@@ -246,7 +246,7 @@ function copies(purchase: Purchase, count: number) {
   return Array.from({ length: count }, () => ({ purchase }));
 }
 
-/** Half of the sockets send another body; which of the two wins is open. */
+/** Half of the sockets send another body; either body may win. */
 async function racedBodies(api: Api) {
   const purchase = api.purchase();
   const body = api.changed(purchase, api.profile.create.changes.value);

@@ -52,7 +52,7 @@ export const DISCLOSURE_CASES = cases('disclosure', {
     level: 'should',
     source: draft('2.7'),
     title: 'The refusal of another body does not show the values of the first',
-    costs: 'Who guesses or finds a key can read a purchase.',
+    costs: 'Anyone with the key can read the purchase.',
     async run(api) {
       const { purchase, answer } = await refusal(api);
       expect(!shows(answer, purchase.reference), 'the refusal shows a value of the first body');
@@ -130,7 +130,7 @@ export const DISCLOSURE_CASES = cases('disclosure', {
 async function mismatch(api: Api) {
   const purchase = api.purchase();
   const first = await api.make(purchase);
-  // All texts differ, so that what the refusal shows of the first body does not come from the second.
+  // All values differ, so that a value in the refusal can only come from the first body.
   const other = api.purchase(purchase.account, api.profile.create.changes.value);
   return { purchase, first, answer: await api.send(purchase, { body: other.body }) };
 }

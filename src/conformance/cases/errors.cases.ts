@@ -123,6 +123,28 @@ export const ERROR_CASES = cases('errors', {
         expectRefused(await api.send(api.purchase(), { body, note: what }), what);
     },
   },
+  'broken-off-once': {
+    level: 'must',
+    source: draft('1'),
+    title: 'A request that ends in a 5xx, and its retries, make one object at most',
+    costs: PAYS_TWICE,
+    async run(api) {
+      const purchase = await brokenOff(api);
+      for (let i = 0; i < 3; i += 1) await api.send(purchase);
+      await api.expectMade([purchase, { min: 0, max: 1 }]);
+    },
+  },
+  'broken-off-answered': {
+    level: 'should',
+    source: rfc(9110, '15.6'),
+    title: 'After a 5xx the retries get an answer',
+    costs: NOT_MADE,
+    async run(api) {
+      const purchase = await brokenOff(api);
+      const answer = await api.settle(purchase);
+      await api.expectMade([purchase, isSuccess(answer) ? 1 : 0]);
+    },
+  },
   'declined-once': {
     level: 'must',
     source: draft('2.6'),
@@ -207,6 +229,14 @@ export const ERROR_CASES = cases('errors', {
     },
   },
 });
+
+/** A purchase whose first attempt has ended: in a 5xx, unless the API has recovered already. */
+async function brokenOff(api: Api): Promise<Purchase> {
+  const patch = api.needs(api.profile.create.breaksOff, 'create.breaksOff');
+  const purchase = api.purchase(api.account, patch);
+  await api.send(purchase);
+  return purchase;
+}
 
 function invalid(api: Api) {
   const patch = api.needs(api.profile.create.invalid, 'create.invalid');

@@ -35,7 +35,7 @@ export const FINGERPRINT_CASES = cases('fingerprint', {
     level: 'choice',
     source: draft('2.7'),
     title: 'Another body under a used key is answered as promised',
-    costs: 'Clients cannot tell a programming error from a retry.',
+    costs: 'Clients cannot distinguish a programming error from a retry.',
     async run(api) {
       const purchase = api.purchase();
       const first = await api.make(purchase);

@@ -48,7 +48,8 @@ export const HEADER_CASES = [
         expect(words.includes(keyHeader.toLowerCase()), `the error does not name ${keyHeader}`);
       },
     },
-    // Before another case has used the empty key: then an API that takes it refuses both for their body.
+    // Must run before another case uses the empty key. Otherwise an API that accepts an empty key refuses both for
+    // their bodies.
     'empty-is-not-shared': {
       level: 'must',
       source: draft('2.2'),
@@ -114,7 +115,7 @@ export const HEADER_CASES = [
       level: 'should',
       source: rfc(9110, '5.3'),
       title: 'Two lines with different keys are refused and make nothing',
-      costs: 'Which of the two protects the purchase is a matter of luck.',
+      costs: 'It is a matter of luck which of the two protects the purchase.',
       async run(api) {
         const purchase = api.purchase();
         const answer = await api.send(purchase, { key: [purchase.key, api.key()] });
@@ -176,7 +177,7 @@ export const HEADER_CASES = [
       level: 'must',
       source: rfc(9110, '9.2.1'),
       title: 'A GET with a used key reads, and is no replay',
-      costs: 'A client reads an old answer and takes it for the present state.',
+      costs: 'A client reads an old answer and believes that it is the current state.',
       async run(api) {
         const purchase = api.purchase();
         const made = await api.make(purchase);
@@ -204,7 +205,7 @@ async function refusedKey(api: Api, key: string): Promise<void> {
   await api.expectMade([purchase, 0]);
 }
 
-/** A key of the promised length, which a structured-field string has between its quotes. */
+/** A key of the promised length. The quotes of a structured-field string do not count. */
 function longKey(api: Api, end: string, start: string = randomUUID()): string {
   const length = api.needs(api.profile.promises.keyMaxLength, 'keyMaxLength');
   return api.key(start.padEnd(length - 1, '0') + end);

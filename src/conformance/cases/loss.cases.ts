@@ -10,10 +10,10 @@ import {
   expectSameBytes,
   isSuccess,
 } from '../check/expect.js';
-import { NoAnswer } from '../wire/answer.js';
+import { asNoAnswer, NoAnswer } from '../wire/answer.js';
 import { NOT_MADE, PAYS_TWICE, WRONG_ANSWER } from './costs.js';
 
-/** In which a server could still act on a request that has broken off. */
+/** How long a server may still act on a request that broke off. */
 const AFTER_HALF_MS = 150;
 
 export const LOSS_CASES = cases('loss', {
@@ -137,10 +137,7 @@ export const LOSS_CASES = cases('loss', {
         const first = await api.settle(purchase);
         expect(isSuccess(first), `the whole request is answered ${first.status}`);
         await stalled.sendAll();
-        const outcome = await stalled.answer().catch((error: unknown) => {
-          if (error instanceof NoAnswer) return error;
-          throw error;
-        });
+        const outcome = await stalled.answer().catch(asNoAnswer);
         if (isSuccess(outcome)) expectReplay(api, first, outcome);
         await api.expectMade([purchase, 1]);
       } finally {

@@ -10,7 +10,7 @@ import {
   expectSameStatus,
   isSuccess,
 } from '../check/expect.js';
-import { encode, escaped, MEDIA_TYPES, reordered } from '../profile/body.js';
+import { escaped, MEDIA_TYPES, reordered } from '../profile/body.js';
 import { headerOf, type Answer } from '../wire/answer.js';
 import { PAYS_TWICE, WRONG_ANSWER } from './costs.js';
 
@@ -69,7 +69,7 @@ export const REPLAY_CASES = cases('replay', {
     level: 'choice',
     source: STRIPE,
     title: 'The replay is marked as one',
-    costs: 'Nobody sees in logs how often clients retry.',
+    costs: 'The logs do not show how often clients retry.',
     async run(api) {
       const mark = api.needs(api.profile.promises.replayHeader, 'replayHeader');
       const { replay } = await twice(api);
@@ -81,7 +81,7 @@ export const REPLAY_CASES = cases('replay', {
     level: 'choice',
     source: STRIPE,
     title: 'The first answer is not marked as a replay',
-    costs: 'A client takes its own purchase for an older one.',
+    costs: 'A client mistakes its own purchase for an older one.',
     async run(api) {
       const mark = api.needs(api.profile.promises.replayHeader, 'replayHeader');
       const { first } = await twice(api);
@@ -199,7 +199,7 @@ export const REPLAY_CASES = cases('replay', {
     costs: PAYS_TWICE,
     async run(api) {
       const contentType = `${MEDIA_TYPES[api.profile.create.encoding]}; charset=utf-8`;
-      await sentTwice(api, () => ({ contentType }));
+      await sentTwice(api, { contentType });
     },
   },
   chunked: {
@@ -208,7 +208,7 @@ export const REPLAY_CASES = cases('replay', {
     title: 'The same body in chunks makes no second object',
     costs: PAYS_TWICE,
     async run(api) {
-      await sentTwice(api, () => ({ chunked: true }));
+      await sentTwice(api, { chunked: true });
     },
   },
   'byte-by-byte': {
@@ -260,11 +260,10 @@ async function once(
 }
 
 /** The request, then the same content in another framing: a replay. */
-async function sentTwice(api: Api, changes: () => Changes): Promise<void> {
+async function sentTwice(api: Api, changes: Changes): Promise<void> {
   const purchase = api.purchase();
   const first = await api.make(purchase);
-  const body = encode(purchase.body, api.profile.create.encoding);
-  const replay = await api.send(purchase, { body, ...changes() });
+  const replay = await api.send(purchase, changes);
   await api.expectMade([purchase, 1]);
   expectReplay(api, first, replay);
 }

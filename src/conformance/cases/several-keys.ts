@@ -3,8 +3,8 @@ import { expectOwnObjects, isSuccess } from '../check/expect.js';
 import type { Answer } from '../wire/answer.js';
 
 /**
- * The same body under each key: each is refused, or made by itself. With bodies that differ, an API that takes two keys
- * for one would refuse the second for its body, and look right.
+ * The same body under each key: each is refused, or makes its own object. With different bodies, an API that confuses
+ * two keys would refuse the second body, and the case would pass.
  */
 export async function neverOne(api: Api, keys: string[]): Promise<void> {
   const purchase = api.purchase();
@@ -15,7 +15,7 @@ export async function neverOne(api: Api, keys: string[]): Promise<void> {
   expectOwnObjects(api, successes);
 }
 
-/** The same body under each key: each is made, by itself. */
+/** The same body under each key: each makes its own object. */
 export async function ownObjects(api: Api, keys: string[]): Promise<void> {
   const purchase = api.purchase();
   const answers: Answer[] = [];

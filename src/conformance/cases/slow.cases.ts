@@ -4,10 +4,10 @@ import { cases, draft } from '../check/case.js';
 import { expect, expectReplay, isSuccess } from '../check/expect.js';
 import { NOT_MADE, PAYS_TWICE, SUPPORT, TWO_IN_ONE } from './costs.js';
 
-/** Long enough for the first request to be under way. */
+/** Long enough for the first request to be in progress. */
 const HEAD_START_MS = 300;
 
-/** While a request runs that the profile knows to be slow. */
+/** Cases during a request that is slow, as the profile says. */
 export const SLOW_CASES = cases('concurrency', {
   'while-running': {
     level: 'choice',

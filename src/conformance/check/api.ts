@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { atPath, encode, MEDIA_TYPES, mergePatch, withReference } from '../profile/body.js';
 import type { Account, Body, Profile } from '../profile/profile.js';
-import { headerOf, NoAnswer, type Answer } from '../wire/answer.js';
+import { asNoAnswer, headerOf, NoAnswer, type Answer } from '../wire/answer.js';
 import type { Request } from '../wire/request.js';
 import type { Purchase } from './purchase.js';
 import { Failed, Skipped } from './verdict.js';
@@ -17,11 +17,11 @@ import {
 
 /** What differs from the ordinary request of a purchase. */
 export interface Changes {
-  /** `null` sends no key, several send several lines. */
+  /** `null` sends no key. Several keys are sent as several header lines. */
   key?: string | string[] | null;
   /** `null` sends no credentials. */
   account?: Account | null;
-  /** A text or bytes are sent as they are. */
+  /** Text or bytes are sent unchanged. */
   body?: Body | string | Buffer;
   contentType?: string;
   method?: string;
@@ -37,7 +37,7 @@ const MAX_WAIT_FOR_LIMIT_MS = 10_000;
 const RETRY_PAUSE_MS = 200;
 const MAX_RETRY_PAUSE_MS = 5000;
 
-/** The API under test, in the hands of one case. */
+/** The API under test, as one case uses it. */
 export class Api {
   readonly exchanges: Exchange[] = [];
   private readonly counter: Counter;
@@ -49,7 +49,7 @@ export class Api {
     this.counter = new Counter(profile, (account) => this.readCount(account));
   }
 
-  /** Call it before anything is sent: a counter that only knows a total looks at it first. */
+  /** Call it before anything is sent: a counter that has only a total must read it first. */
   async begin(): Promise<void> {
     await this.counter.begin();
   }
@@ -105,15 +105,12 @@ export class Api {
     return answer;
   }
 
-  /** A client that obeys: the same request, until there is an answer that is not "later". @throws Failed */
+  /** Repeats the request until its answer is neither 409 nor 5xx. @throws Failed after `recoverySeconds` */
   async settle(purchase: Purchase, changes: Changes = {}): Promise<Answer> {
     const { recoverySeconds } = this.profile.timing;
     const deadline = performance.now() + recoverySeconds * 1000;
     for (;;) {
-      const outcome = await this.send(purchase, changes).catch((error: unknown) => {
-        if (error instanceof NoAnswer) return error;
-        throw error;
-      });
+      const outcome = await this.send(purchase, changes).catch(asNoAnswer);
       const later = outcome instanceof NoAnswer || outcome.status === 409 || outcome.status >= 500;
       if (!later) return outcome;
       const pauseMs = outcome instanceof NoAnswer ? undefined : retryAfterMs(outcome);

@@ -4,13 +4,13 @@ import type { Account, Profile } from '../profile/profile.js';
 import { Failed } from './verdict.js';
 import type { Purchase } from './purchase.js';
 
-interface Limits {
+interface Range {
   min: number;
   max: number;
 }
 
-/** How many objects a purchase made, exactly or within limits. */
-export type Expected = [purchase: Purchase, made: number | Limits];
+/** How many objects a purchase made, exactly or within a range. */
+export type Expected = [purchase: Purchase, made: number | Range];
 
 /** An object may show up in a list a moment after the answer. */
 const PATIENCE_MS = 2000;
@@ -20,7 +20,7 @@ const PAUSE_MS = 50;
 export class Counter {
   private before = 0;
   /** All that the case has expected so far: a total includes it. */
-  private readonly expected = new Map<Purchase, Limits>();
+  private readonly expected = new Map<Purchase, Range>();
 
   constructor(
     private readonly profile: Profile,
@@ -65,8 +65,8 @@ export class Counter {
   }
 
   private async wrongTotal(): Promise<Counted | undefined> {
-    const limits = [...this.expected.values()];
-    const sum = (end: keyof Limits) => limits.reduce((total, each) => total + each[end], 0);
+    const ranges = [...this.expected.values()];
+    const sum = (end: keyof Range) => ranges.reduce((total, each) => total + each[end], 0);
     const counted = { made: (await this.total()) - this.before, min: sum('min'), max: sum('max') };
     const { made, min, max } = counted;
     return made < min || made > max ? counted : undefined;
@@ -87,7 +87,7 @@ export class Counter {
   }
 }
 
-interface Counted extends Limits {
+interface Counted extends Range {
   made: number;
 }
 

@@ -1,4 +1,4 @@
-import { NoAnswer, type Answer } from '../wire/answer.js';
+import { asNoAnswer, type Answer, type NoAnswer } from '../wire/answer.js';
 import { Connection, type Target } from '../wire/connection.js';
 import type { Load } from '../wire/load.js';
 import { bytesOf, type Request, type RequestBytes } from '../wire/request.js';
@@ -26,7 +26,7 @@ export interface Session {
 /** Long enough for a server to have read what came before; the last bytes then start all requests together. */
 const BEFORE_LAST_BYTE_MS = 25;
 
-/** One request on a connection of its own, in the hands of a case that may send a part of it. */
+/** One request on a new connection. A case may send only a part of it. */
 export class Sending {
   private sent = 0;
   private readonly all: Buffer;
@@ -73,7 +73,7 @@ export class Sending {
     await this.sendTo(Math.floor(this.parts.head.length / 2));
   }
 
-  /** Each byte by itself. */
+  /** One write for each byte. */
   async sendByteByByte(): Promise<void> {
     while (this.sent < this.all.length) await this.sendTo(this.sent + 1);
   }
@@ -167,9 +167,4 @@ export async function onOneConnection(
   } finally {
     leave();
   }
-}
-
-function asNoAnswer(error: unknown): NoAnswer {
-  if (error instanceof NoAnswer) return error;
-  throw error;
 }

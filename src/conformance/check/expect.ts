@@ -22,7 +22,7 @@ export function expectSameStatus(first: Answer, replay: Answer): void {
   );
 }
 
-/** Status and the object that it names. */
+/** The replay has the status and names the object of the first answer. */
 export function expectReplay(api: Api, first: Answer, replay: Answer): void {
   expectSameStatus(first, replay);
   expect(api.idIn(first) === api.idIn(replay), 'the replay shows another object');
@@ -32,7 +32,7 @@ export function expectSameBytes(first: Answer, replay: Answer): void {
   expect(replay.text === first.text, 'the body of the replay differs from the first');
 }
 
-/** 4xx. */
+/** One of `statuses`, or by default any 4xx. */
 export function expectRefused(answer: Answer, what: string, ...statuses: number[]): void {
   const fits =
     statuses.length === 0
@@ -48,7 +48,7 @@ export function expectMismatch(api: Api, first: Answer, answer: Answer): void {
   else expectRefused(answer, 'another body under a used key', onMismatch);
 }
 
-/** A success would say that the other request was done. */
+/** A success would claim that the other request was done. */
 export function expectNoFalseSuccess(api: Api, answer: Answer): void {
   if (api.profile.promises.onMismatch === 'replay') return;
   expect(

@@ -20,7 +20,7 @@ export interface Result {
   exchanges: Exchange[];
 }
 
-/** The check cannot say anything about this API: it cannot be reached, or the profile does not fit it. */
+/** The check cannot judge this API: it cannot be reached, or the profile does not fit it. */
 export class CannotRun extends Error {
   override readonly name = 'CannotRun';
 }
@@ -31,7 +31,7 @@ export interface Run {
   stoppedBy?: string;
 }
 
-/** Cases run one after another: each counts what it made, and a failure must not come from a neighbour. */
+/** Cases run one after another: each counts what it made, and no case may cause the failure of another. */
 export async function runCases(
   cases: Case[],
   profile: Profile,
@@ -52,7 +52,7 @@ export async function runCases(
   return run;
 }
 
-/** An API that has died, or a cap that is reached, would only make all that follows fail. */
+/** After the API dies or the cap is reached, every later case would fail. */
 async function reasonToStop(result: Result, session: Session): Promise<string | undefined> {
   if (session.load.exhausted) return result.detail;
   if (result.verdict !== 'fail' && result.verdict !== 'mismatch') return undefined;
@@ -86,8 +86,8 @@ async function judge(each: Case, api: Api): Promise<{ verdict: Verdict; detail?:
 }
 
 /**
- * A request succeeds, and the count sees it; two keys make two objects, and the count sees both. Without that control a
- * count that never moves would let every case pass. @throws CannotRun
+ * One request succeeds and is counted; two keys make two objects and both are counted. Without this control, a count
+ * that never changes would let every case pass. @throws CannotRun
  */
 async function checkProfile(profile: Profile, session: Session): Promise<void> {
   const api = new Api(profile, session);

@@ -38,7 +38,7 @@ export function reordered(value: unknown): unknown {
   );
 }
 
-/** The same value: every letter of every text as an escape (RFC 8259 §7). */
+/** The same value: every character of every string as an escape (RFC 8259 §7). */
 export function escaped(value: unknown): string {
   return JSON.stringify(value).replace(/"(?:[^"\\]|\\.)*"/g, (quoted) => {
     const text = JSON.parse(quoted) as string;

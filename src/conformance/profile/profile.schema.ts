@@ -69,6 +69,7 @@ const create = record(
     ),
     invalid: patch('Merge patch: the API refuses this body as invalid.'),
     declined: patch('Merge patch: valid, and finally refused, such as a declined card.'),
+    breaksOff: patch('Merge patch: the first attempt ends in a 5xx, although it may be done.'),
     slow: patch('Merge patch: the API needs a second or more.'),
     loseAnswer: {
       type: 'object',
@@ -119,7 +120,7 @@ export const PROFILE_SCHEMA: Schema = record(
   'An API with idempotent POST, for the conformance check.',
   {
     $schema: text('Ignored; for editors.'),
-    name: text('Of the API; it is in the reports.'),
+    name: text('The name of the API, for the reports.'),
     url: text('Where the API is, unless --url says it.'),
     keyHeader: text('The name of the header.', { default: 'Idempotency-Key' }),
     headers: headers('Sent with every request.'),
@@ -137,7 +138,7 @@ export const PROFILE_SCHEMA: Schema = record(
     create,
     other: record('Another operation that takes keys.', { method, path, body }, ['path', 'body']),
     count: record(
-      'A GET that tells what was made: items and reference, or number.',
+      'A GET that shows what was made: items and reference, or number.',
       {
         path,
         items: jsonPath('The newest objects, at least 50.'),
@@ -157,7 +158,7 @@ export const PROFILE_SCHEMA: Schema = record(
       default: {},
     },
     limits: {
-      ...record('The most that the check asks of the API.', {
+      ...record('The limits of the load that the check puts on the API.', {
         maxRequests: amount('Requests of a run.', 3000, 50),
         maxConcurrency: { ...amount('Requests at one time.', 20, 2), maximum: 50 },
         requestsPerSecond: amount('On average.', 50, 1),

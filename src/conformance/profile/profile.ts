@@ -50,13 +50,15 @@ export interface CreateOperation extends OtherOperation {
   invalid?: Body;
   /** A merge patch for a body that is valid and ends in a final refusal, such as a declined card. */
   declined?: Body;
+  /** A merge patch for a body whose first attempt ends in a 5xx, although its work may be done. */
+  breaksOff?: Body;
   /** A merge patch for a body that keeps the API busy for a second or more. */
   slow?: Body;
   /** Headers that make the API do the work and then lose its own response. */
   loseAnswer?: Record<string, string>;
 }
 
-/** A GET that tells how many objects exist. */
+/** A GET that shows how many objects exist. */
 export interface Count {
   path: string;
   /** JSON path to the list of the newest objects, at least 50. */

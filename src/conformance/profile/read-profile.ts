@@ -31,7 +31,7 @@ export async function readProfile(
   return profile;
 }
 
-/** Fills in environment variables and defaults; `profile` is one only if there are no faults. */
+/** Fills in environment variables and defaults. `profile` is valid only if there are no faults. */
 export function profileOf(
   parsed: unknown,
   env: Record<string, string | undefined>,

@@ -14,7 +14,7 @@ export function curlOf(url: string, exchange: Exchange): string {
   return parts.join(' \\\n  ');
 }
 
-/** The environment variable that stands for a masked header. */
+/** The environment variable that replaces a masked header. */
 export function variableOf(name: string): string {
   return name.toUpperCase().replaceAll(/\W/g, '_');
 }

@@ -23,7 +23,7 @@ function totals(reports: Report[]): string {
   return table(['API', 'pass', ...LEVELS.map(([, name]) => name), 'skipped'], rows);
 }
 
-/** The cases that not every report passes. */
+/** The cases that at least one report does not pass. */
 function differences(reports: Report[]): string {
   const verdictIn = ({ cases }: Report, id: string) =>
     cases.find((each) => each.id === id)?.verdict;

@@ -11,14 +11,14 @@ const HEADINGS: [heading: string, test: (each: ReportedCase) => boolean][] = [
   ['Failed: should', ({ verdict, level }) => verdict === 'fail' && level === 'should'],
 ];
 
-/** One page without any request of its own: it can be attached, and opened years later. */
+/** One page that loads nothing else, so it can be attached, and opened years later. */
 export function pageReport(report: Report): string {
   const { name, url, startedAt, seconds, requests, peak, cases, failedMusts, stoppedBy } = report;
   const verdict =
     failedMusts === 0
       ? '<p class="good">Every must that ran holds.</p>'
       : `<p class="bad">${failedMusts} of the musts failed.</p>`;
-  const stop = stoppedBy ? `<p class="bad">The run is not whole: ${markupOf(stoppedBy)}.</p>` : '';
+  const stop = stoppedBy ? `<p class="bad">The run is incomplete: ${markupOf(stoppedBy)}.</p>` : '';
   return `<!doctype html>
 <html lang="en">
 <head>
@@ -87,7 +87,7 @@ function variables({ cases }: Report): string {
   );
   if (names.size === 0) return '';
   const list = [...names].map((name) => `<code>export ${name}=…</code>`).join(', ');
-  return `<p>Credentials are left out. Before a command is tried again: ${list}.</p>`;
+  return `<p>Credentials are left out. Set them before you run a command: ${list}.</p>`;
 }
 
 function row({ id, level, title, verdict, detail, source, exchanges }: ReportedCase): string {

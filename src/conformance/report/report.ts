@@ -2,7 +2,7 @@ import type { Group, Level, Source } from '../check/case.js';
 import type { Exchange } from '../check/exchange.js';
 import type { Result, Verdict } from '../check/run.js';
 import type { Profile } from '../profile/profile.js';
-import { Secrets } from './secrets.js';
+import type { Secrets } from './secrets.js';
 
 /** All that the reports show; nothing in it is secret. The JSON report is exactly this. */
 export interface Report {
@@ -37,12 +37,13 @@ export interface ReportedCase {
   exchangesLeftOut?: number;
 }
 
-/** A race has twenty times the same; a page with all of it is read less. */
+/** A race has twenty exchanges that are alike. A report with all of them is harder to read. */
 const MAX_EXCHANGES = 8;
 const MAX_TEXT = 2000;
 
 export interface Facts {
   profile: Profile;
+  secrets: Secrets;
   url: string;
   startedAt: Date;
   seconds: number;
@@ -53,8 +54,7 @@ export interface Facts {
 }
 
 export function reportOf(facts: Facts): Report {
-  const { profile, url, startedAt, seconds, requests, peak, results, stoppedBy } = facts;
-  const secrets = new Secrets(profile);
+  const { profile, secrets, url, startedAt, seconds, requests, peak, results, stoppedBy } = facts;
   const totals = { pass: 0, fail: 0, mismatch: 0, skip: 0 };
   for (const { verdict } of results) totals[verdict] += 1;
   return {

@@ -4,7 +4,7 @@ import type { Profile } from '../profile/profile.js';
 /** Shorter texts occur in ordinary words. */
 const SHORTEST = 6;
 
-/** Credentials never get into a report: a report is sent around. */
+/** Keeps credentials out of reports, because people share reports. */
 export class Secrets {
   /** Longest first, so that no part of one is left. */
   private readonly values: string[];

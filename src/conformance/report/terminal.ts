@@ -25,7 +25,7 @@ export function progressLine(result: Result, done: number, all: number): string 
   return `${place}  ${columns}${detail ?? ''}`.trimEnd();
 }
 
-/** A table: what each group came to. */
+/** A table with the results of each group. */
 export function summary(report: Report): string {
   const { cases, requests, peak, seconds, failedMusts, stoppedBy } = report;
   const rows = GROUPS.filter((group) => cases.some((each) => each.group === group)).map((group) => {
@@ -48,7 +48,7 @@ export function summary(report: Report): string {
     row.map((cell, i) => (i === 0 ? String(cell).padEnd(13) : String(cell).padStart(15))).join(''),
   );
   const end = failedMusts === 0 ? 'Every must that ran holds.' : `${failedMusts} must failed.`;
-  const stop = stoppedBy === undefined ? '' : ` The run is not whole: ${stoppedBy}.`;
+  const stop = stoppedBy === undefined ? '' : ` The run is incomplete: ${stoppedBy}.`;
   return `\n${table.join('\n')}\n\n${end}${stop} ${requests} requests, ${peak} at one time at most, ${seconds} s.\n`;
 }
 

@@ -15,6 +15,12 @@ export class NoAnswer extends Error {
   override readonly name = 'NoAnswer';
 }
 
+/** For `catch`: having no answer is a result, every other error is thrown. */
+export function asNoAnswer(error: unknown): NoAnswer {
+  if (error instanceof NoAnswer) return error;
+  throw error;
+}
+
 /** All values of a header, joined as RFC 9110 §5.3 joins them; `undefined` if it is absent. */
 export function headerOf(answer: Answer, name: string): string | undefined {
   const wanted = name.toLowerCase();

@@ -25,12 +25,12 @@ export function targetOf(url: URL): Target {
   };
 }
 
-/** One TCP or TLS connection that sends exact bytes and ends in exact ways. */
+/** One TCP or TLS connection with control over each byte that it sends and over how it ends. */
 export class Connection {
   private constructor(
     /** What is written goes here. */
     private readonly stream: Socket,
-    /** Below TLS; the same without it. */
+    /** The TCP socket below TLS. Without TLS, the same as `stream`. */
     private readonly tcp: Socket,
     private readonly reader: AnswerReader,
   ) {}

@@ -1,17 +1,12 @@
 import { setTimeout as delay } from 'node:timers/promises';
-
-export interface LoadLimits {
-  maxRequests: number;
-  maxConcurrency: number;
-  requestsPerSecond: number;
-}
+import type { Limits } from '../profile/profile.js';
 
 /** The run has used up its requests. */
 export class CapReached extends Error {
   override readonly name = 'CapReached';
 }
 
-/** Holds the whole run to its limits: the API under test may be shared with others. */
+/** Limits the whole run, because others may use the API under test, too. */
 export class Load {
   requests = 0;
   /** The most requests that were open at one time. */
@@ -22,7 +17,7 @@ export class Load {
   private readonly waiting: (() => void)[] = [];
   private nextAt = 0;
 
-  constructor(readonly limits: LoadLimits) {}
+  constructor(readonly limits: Limits) {}
 
   /**
    * Waits for its turn, so that `count` requests may be sent together.

@@ -38,7 +38,7 @@ function framing({ body, chunked, method }: Request, content: Buffer): string[] 
   return hasBody ? [`Content-Length: ${content.length}`] : [];
 }
 
-/** Two chunks and the last one: a server that takes the first for the whole is found out. */
+/** Two chunks and the last one: a server that reads only the first chunk sees another body. */
 function inChunks(content: Buffer): Buffer {
   const middle = Math.floor(content.length / 2);
   const parts = [content.subarray(0, middle), content.subarray(middle)];

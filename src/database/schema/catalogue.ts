@@ -6,7 +6,7 @@ export interface Table {
   comment: string | null;
   columns: Column[];
   constraints: Constraint[];
-  /** Those that no constraint brings along. */
+  /** The indexes that belong to no constraint. */
   indexes: Index[];
 }
 

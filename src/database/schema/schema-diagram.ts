@@ -1,6 +1,6 @@
 import type { Constraint, Table } from './catalogue.js';
 
-/** The page with the diagram of these tables in place of its own. */
+/** Replaces the diagram in the page by one of these tables. */
 export function withDiagram(page: string, tables: Table[]): string {
   return page.replace(/(?<=^```mermaid\n)[^]*?(?=^```$)/m, () => diagramOf(tables));
 }

@@ -50,7 +50,7 @@ function indexSql({ definition, comment }: Index): string {
   return `${remark(comment)}${sql.length > LINE_LENGTH ? sql.replace(' WHERE ', '\nWHERE ') : sql};\n`;
 }
 
-/** As a person would write it. The test that loads the file shows that it means the same. */
+/** The expression as a person would write it. A test loads the file and shows that it means the same. */
 function simplified(expression: string): string {
   return expression
     .replace(/ = ANY \(ARRAY\[([^\]]*)\]\)/g, ' IN ($1)')
@@ -58,7 +58,7 @@ function simplified(expression: string): string {
     .replace(/(REFERENCES \w+)\(/, '$1 (');
 }
 
-/** Above what it is about, broken into lines. */
+/** The comment, wrapped, for the line above its object. */
 function remark(comment: string | null, indent = ''): string {
   if (comment === null) return '';
   const lines = [''];

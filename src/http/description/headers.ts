@@ -14,7 +14,7 @@ export const KEY = text(String.raw`^([ !#-+\--~]{1,255}|"([ !#-\[\]-~]|\\["\\]){
 /** Headers of responses. */
 export const HEADERS = {
   'Request-Id': {
-    description: 'The name of this very request, on every answer and in our logs.',
+    description: 'The id of this request, on every answer and in our logs.',
     schema: text('^req_[0-9a-v]{24}$'),
     example: 'req_4fh5pd7m7j3q8kpi5b4q9cv1',
   },
@@ -24,29 +24,29 @@ export const HEADERS = {
     example: 'order_8472_attempt_1',
   },
   'Idempotent-Replayed': {
-    description: 'There unless this very request made the answer.',
+    description: 'Present unless this request itself made the answer.',
     schema: { type: 'string', const: 'true' },
     example: 'true',
   },
   'Original-Request-Id': {
-    description: 'On a replay: the request that began what this answer tells.',
+    description: 'On a replay: the id of the request that began the operation.',
     schema: text('^req_[0-9a-v]{24}$'),
     example: 'req_9v0c2l6n3u8s1t5r7e4d0b2a',
   },
   'Idempotency-Expires': {
     description:
-      'Until when this answer is replayed. After that the key makes nothing new either: 409 `idempotency_key_expired`.',
+      'Until when this answer is replayed. Later the key creates nothing new either: 409 `idempotency_key_expired`.',
     schema: { type: 'string', format: 'date-time' },
     example: '2026-03-08T12:00:00.000Z',
   },
   'Preference-Applied': {
     description:
-      'The answer to `Prefer: wait`, with the seconds that are really waited (RFC 7240).',
+      'The answer to `Prefer: wait`: the seconds that the server waits at most (RFC 7240).',
     schema: text('^wait=\\d{1,2}$'),
     example: 'wait=30',
   },
   Location: {
-    description: 'The path of the object that was made.',
+    description: 'The path of the created object.',
     schema: text('^/'),
     example: '/webhook-endpoints/we_5a7c9e1g3i5k7m9o1q3s5u7w9a1c3e5g',
   },
@@ -79,7 +79,7 @@ export const HEADERS = {
   },
   'RateLimit-Policy': {
     description:
-      'The limit: `q` requests of an account at once, and as many in every `w` seconds after that. Counted by each API process for itself.',
+      'The limit: `q` requests of an account at once, and as many in every `w` seconds after that. Each API process counts separately.',
     schema: text('^"account";q=[1-9]\\d*;w=[1-9]\\d*$'),
     example: '"account";q=200;w=2',
   },
@@ -106,14 +106,14 @@ export const REQUEST_HEADERS = {
     name: 'If-Match',
     in: 'header',
     description:
-      'The `ETag` of the version to change, with its quotes. Without it other content is 428, with a stale one 412, with what is no entity-tag 400. A proxy that compresses may have weakened it (`W/"…"`): send it as you got it. The same content again is 200 in any case: a retry of one’s own write is no conflict.',
+      'The `ETag` of the version to change, with its quotes. A proxy that compresses may have weakened it (`W/"…"`): send it as you got it. Other content is 428 without this header, 412 with a stale one, and 400 with a value that is not an entity-tag. The same content again is always 200, because a retry of your own write is no conflict.',
     schema: { type: 'string' },
   },
   IfMatchDelete: {
     name: 'If-Match',
     in: 'header',
     description:
-      'The `ETag` of the version to cancel, with its quotes. Optional; with a stale one 412, with what is no entity-tag 400.',
+      'The `ETag` of the version to cancel, with its quotes. Optional. A stale one is 412; a value that is not an entity-tag is 400.',
     schema: { type: 'string' },
   },
   IfNoneMatchCreate: {

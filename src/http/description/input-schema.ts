@@ -15,11 +15,11 @@ export const Doc = (description: string): PropertyDecorator => Reflect.metadata(
 /** The members that each variant needs in addition to those that are always needed, by the name of the variant. */
 type Variants = Readonly<Record<string, readonly string[]>>;
 
-/** A body of which the validators alone do not say which members it needs. */
+/** For a body whose required members do not follow from its validators alone. */
 export const Variants = (variants: Variants): ClassDecorator =>
   Reflect.metadata(VARIANTS, variants);
 
-/** What each validator means as JSON Schema. One that is missing here fails at boot, not in a client's hands. */
+/** What each validator means as JSON Schema. A validator without an entry fails the boot. */
 const MEANINGS: Record<string, (constraints: readonly unknown[], member: Member) => Schema> = {
   isString: () => ({ type: 'string' }),
   isText: ([min, max]) => ({ type: 'string', minLength: Number(min), maxLength: Number(max) }),
@@ -33,7 +33,7 @@ const MEANINGS: Record<string, (constraints: readonly unknown[], member: Member)
     enum: codes as string[],
     description: String(description),
   }),
-  fitsCurrency: () => ({}), // depends on another member: said in words
+  fitsCurrency: () => ({}), // depends on another member: described in words
   isIsoTime: () => ({
     anyOf: [
       { type: 'string', format: 'date' },
@@ -65,7 +65,7 @@ interface Member {
   name: string;
 }
 
-/** The schema of a body, from the very decorators that check it: the two cannot differ. */
+/** The schema of a body, made from the decorators that check it, so the two cannot differ. */
 export function schemaOf(dto: Dto): Schema {
   const properties: Record<string, Schema> = {};
   const optional = new Set<string>();

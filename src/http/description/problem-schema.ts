@@ -13,10 +13,12 @@ export function problemSchema(type: ProblemType): Schema {
       detail: text('What happened this time, for people.'),
       code: constant(code),
       request_id: {
-        ...text('Names the request in our logs; in a replay, the one that made the answer.'),
+        ...text(
+          'The id of the request in our logs; in a replay, of the request that made the answer.',
+        ),
         pattern: HEADERS['Request-Id'].schema.pattern!,
       },
-      retry: { ...oneOfTexts(retries), description: 'What may be done next.' },
+      retry: { ...oneOfTexts(retries), description: 'What the client may do next.' },
       ...type.members,
     },
     `${what} ${why} ${todo}`,

@@ -23,7 +23,7 @@ interface Words {
   >;
   /** Request bodies, by name. */
   examples?: Readonly<Record<string, unknown>>;
-  /** What a `@RawBody()` is. */
+  /** Describes a `@RawBody()`. */
   rawBody?: string;
 }
 
@@ -62,7 +62,7 @@ export const Problems = (...problems: ProblemType[]) => add({ problems });
 /** Request headers that only this route reads. */
 export const Reads = (...headers: Parameter[]) => add({ headers });
 
-/** GET of an object with an `ETag`. */
+/** For a GET of an object with an `ETag`. */
 export const AnswersVersion = (description: string, content: Content) =>
   add({
     successes: [
@@ -73,11 +73,16 @@ export const AnswersVersion = (description: string, content: Content) =>
     problems: [NOT_FOUND],
   });
 
-/** PUT of an object with an `ETag`: http/conditional.ts. */
+/** For a PUT of an object with an `ETag` (http/conditional.ts). */
 export const AnswersPut = (content: Content) =>
   add({
     successes: [
-      { status: 200, description: 'Changed, or the same already.', ...content, headers: ['ETag'] },
+      {
+        status: 200,
+        description: 'Changed, or the object had this content already.',
+        ...content,
+        headers: ['ETag'],
+      },
       { status: 201, description: 'Made.', ...content, headers: ['Location', 'ETag'] },
     ],
     headers: [REQUEST_HEADERS.IfMatch, REQUEST_HEADERS.IfNoneMatchCreate],

@@ -24,14 +24,14 @@ export class ListQuery {
   @IsWholeNumber(1, MAX_LIMIT)
   limit?: string;
 
-  @Doc('An id: the page goes on after it. Not together with `ending_before`.')
+  @Doc('An id: the page starts after it. Not together with `ending_before`.')
   @MayBeAbsent()
   @IsString()
   @MaxLength(255)
   starting_after?: string;
 
   @Doc(
-    'An id: the page ends before it. What commits late is not there yet: see “Following a list”.',
+    'An id: the page ends before it. Objects that commit later are still missing: see “Following a list”.',
   )
   @MayBeAbsent()
   @IsString()
@@ -49,8 +49,8 @@ export interface Listing<Row, Wire> {
   where: string[];
   values: unknown[];
   /**
-   * Conditions of which each row meets exactly one. The list is merged from one list per condition, so one index
-   * (that column, then the time) serves the list both with that filter and without it.
+   * Conditions of which each row meets exactly one. The list is merged from one list per condition. So one index (that
+   * column, then the time) serves the list with that filter and without it.
    */
   oneOf?: string[];
   url: string;

@@ -16,7 +16,7 @@ export function IsText(min: number, max: number): PropertyDecorator {
   );
 }
 
-/** Not class-validator's MaxLength, which takes variation selectors for nothing, so that any number of them passes. */
+/** Not class-validator's MaxLength, which does not count variation selectors, so any number of them passes. */
 export function isText(value: unknown, min: number, max: number): value is string {
   if (typeof value !== 'string' || value.length > 2 * max) return false;
   const characters = [...value].length;
@@ -35,12 +35,12 @@ export function IsIsoTime(): PropertyDecorator {
 const ISO_TIME =
   /^(\d{4}-\d{2}-\d{2})(?:T(\d{2}:\d{2}(?::\d{2})?)((?<=:\d{2}:\d{2})\.\d{1,9})?(Z|[+-]\d{2}:\d{2})?)?$/;
 
-/** @returns the time in UTC, because PostgreSQL knows offsets below 16 hours only; undefined if it is none. */
+/** @returns the time in UTC, because PostgreSQL knows offsets below 16 hours only; undefined if it is not a time. */
 export function toUtc(value: unknown): string | undefined {
   const [, date, time = '00:00', fraction = '', offset = 'Z'] = ISO_TIME.exec(String(value)) ?? [];
   const instant = new Date(`${date}T${time}${offset}`);
   if (date === undefined || Number.isNaN(instant.getTime())) return undefined;
-  // Date takes 2026-02-30 for the 2nd of March.
+  // Date reads 2026-02-30 as 2 March.
   if (!new Date(`${date}T00:00Z`).toISOString().startsWith(date)) return undefined;
   const utc = instant.toISOString();
   // PostgreSQL has no year 0, and writes those above 9999 differently.

@@ -18,7 +18,7 @@ export const RATE_LIMITED = {
   retry: 'same_key',
   title: 'Too many requests',
   what: 'Your account sent more requests than its limit. `RateLimit` on every answer says what is left.',
-  why: 'The limit is checked before the idempotency key is touched, so this request did nothing. Each server counts for itself; a replay counts like any request.',
+  why: 'The limit is checked before the idempotency key is touched, so this request did nothing. Each server counts separately; a replay counts like any request.',
   todo: 'Wait for `Retry-After`, then send the same request with the same key.',
   headers: ['Retry-After'],
 } as const satisfies ProblemType;
@@ -39,7 +39,7 @@ export const UNSUPPORTED_MEDIA_TYPE = {
   retry: 'after_fix',
   title: 'Unsupported media type',
   what: 'The body is not `application/json` in UTF-8.',
-  why: 'Other types are not guessed at.',
+  why: 'The server does not guess what another type means.',
   todo: 'Send `Content-Type: application/json`.',
 } as const satisfies ProblemType;
 

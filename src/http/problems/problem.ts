@@ -65,7 +65,7 @@ export function objectNotFound(object: string): Problem {
   return new Problem(NOT_FOUND, `No such ${object}.`, { retry: 'after_fix' });
 }
 
-/** What stores and sends a problem need to know of an error; the engine's errors have these fields too. */
+/** The fields of an error that a stored or sent problem needs; the engine's errors have them, too. */
 export type ProblemLike = Pick<
   Problem,
   'code' | 'status' | 'retry' | 'title' | 'message' | 'extensions' | 'headers'

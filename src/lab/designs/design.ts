@@ -1,4 +1,4 @@
-// What every design of the gallery is written against. A design is one file: its tables, its idea, and one function.
+// The interface of every design in the gallery. A design is one file: its tables, its idea, and one function.
 
 /** A `POST /charges`, read and valid. */
 export interface Purchase {
@@ -9,20 +9,21 @@ export interface Purchase {
   amount: number;
   currency: string;
   payment_method: string;
+  description?: string | undefined;
 }
 
 /** What the client gets. */
 export interface Reply {
   status: number;
   body: string;
-  /** Runs when the response has left. Only one design wants that. */
+  /** Runs after the response was sent. Only one design uses it. */
   afterwards?: () => Promise<void>;
 }
 
 /** How the processor answered. A timeout, a reset and a 5xx are a `ProcessorSilent`. */
 export type Payment = { id: string; declined?: never } | { id: string; declined: string };
 
-/** Nobody knows whether the processor charged. */
+/** The processor gave no answer: it may have charged. */
 export class ProcessorSilent extends Error {}
 
 export interface Queries {
@@ -44,7 +45,7 @@ export interface Design {
   title: string;
   /** As its author would describe it. */
   idea: string;
-  /** The kind of incident that it stands for. */
+  /** The kind of real incident that it shows. */
   incident: string;
   /** One statement each. */
   tables: string[];
@@ -58,7 +59,7 @@ export function replyTo({ id, declined }: Payment, { amount }: Purchase): Reply 
     : { status: 201, body: JSON.stringify({ status: 'succeeded', amount, payment: id }) };
 }
 
-/** Another request has the key, and has not ended. */
+/** Another request with this key has not ended. */
 export const IN_PROGRESS: Reply = {
   status: 409,
   body: JSON.stringify({ code: 'request_in_progress' }),

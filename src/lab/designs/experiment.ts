@@ -6,7 +6,7 @@ import type { Knowledge, Run, RunEvent } from '../run.js';
 import type { HostEvent } from './host.messages.js';
 import type { Hosts } from './hosts.js';
 
-/** What the client got for a request; without a status it knows nothing. */
+/** What the client got for a request. Without a status, the client does not know what happened. */
 export interface Outcome {
   status: number;
   body: string;
@@ -16,7 +16,7 @@ const UNKNOWN: Outcome = { status: 0, body: '' };
 export interface Sending {
   body: string;
   account?: string;
-  /** Another purchase has another key. */
+  /** The number of the purchase. Each has its own key. */
   purchase?: number;
   fault?: string;
 }
@@ -29,7 +29,7 @@ export interface Ledger {
   succeededBy: (account: string) => number;
 }
 
-/** For how long the client of a purchase goes on trying. Longer than every lease in the gallery. */
+/** How long a client retries a purchase. Longer than every lease in the gallery. */
 const PATIENCE_MS = 14_000;
 const RETRY_PAUSE_MS = 500;
 /** Longer than the processor's timeout. */
@@ -37,7 +37,7 @@ const REQUEST_TIMEOUT_MS = 8_000;
 /** Time for a duplicate to reach the lock of the first one. */
 const LOCK_WAIT_MS = 1_500;
 
-/** One cell: a client with one key, a design, and what happens between them. */
+/** One cell of the matrix: a client with one key, one design, and one fault. */
 export class Experiment {
   readonly run = randomBytes(6).toString('hex');
   private readonly key = randomUUID();
@@ -56,7 +56,7 @@ export class Experiment {
     return this.sendTo(this.hosts.portOf('steady'), sending);
   }
 
-  /** Sends it, with pauses, until there is a final answer or the client's patience ends. */
+  /** Retries it, with pauses, until there is a final answer or `PATIENCE_MS` is over. */
   async retry(sending: Sending): Promise<Outcome> {
     const end = Date.now() + PATIENCE_MS;
     for (;;) {
@@ -71,14 +71,14 @@ export class Experiment {
     return status > 0 && status < 500 && status !== 409;
   }
 
-  /** Sends it twice. Both are under way before either calls the processor, unless the design forbids it. */
+  /** Sends it twice at once. Both requests run before either calls the processor, unless the design prevents that. */
   async sendTwice(sending: Sending): Promise<void> {
     const host = this.hosts.named('steady');
     const held = { ...sending, fault: 'hold-before-call' };
     const both = [this.send(held), this.send(held)];
     const ids = [1, 2].map((attempt) => `${this.run}.${attempt}`);
     const there = ids.map((id, i) => this.hosts.untilHeld(id, both[i]!));
-    // One that waits for the other's lock never gets there.
+    // A request that waits for the other's lock does not get there.
     await Promise.race([Promise.all(there), delay(LOCK_WAIT_MS)]);
     const release = () => ids.forEach((id) => this.hosts.release(host, id));
     release();
@@ -97,7 +97,9 @@ export class Experiment {
     await sent;
   }
 
-  /** Sends it to a process that falls asleep there. @returns what wakes it up, and waits until it has ended. */
+  /**
+   * Sends it to a process that is frozen there. @returns a function that wakes the process and waits for its answer.
+   */
   async sendAndFreeze(point: 'before-call', { body }: Sending): Promise<() => Promise<void>> {
     const host = this.hosts.named('sleeper');
     const sent = this.sendTo(host.port, { body, fault: `hold-${point}` }, 60_000);
@@ -112,7 +114,7 @@ export class Experiment {
     };
   }
 
-  /** Sends so many purchases that wait at the processor. @returns whether a read is answered meanwhile. */
+  /** Sends `count` purchases that wait at the processor. @returns whether a read is answered meanwhile. */
   async isServedDuring(count: number, { body }: Sending): Promise<boolean> {
     const host = this.hosts.named('slow');
     const charges = Array.from({ length: count }, (_, purchase) => {

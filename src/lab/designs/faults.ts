@@ -1,7 +1,8 @@
 import type { CellVerdict, FaultInfo } from '../run.js';
 import type { Experiment, Outcome } from './experiment.js';
 
-// The faults. Each is a client's story; the verdict comes from the processor's ledger and from the client's last answer.
+// The faults. Each is the scenario of one client. Its verdict follows from the processor's ledger and the client's last
+// answer.
 
 export interface Judged {
   verdict: CellVerdict;
@@ -9,15 +10,24 @@ export interface Judged {
 }
 
 export interface Fault extends FaultInfo {
-  /** What the client does, and what happens to it. @returns how it ended, once the ledger is read. */
+  /** How many of its cells run at once. */
+  atOnce: number;
+  /** What the client does, and what happens to it. @returns the verdict, from the ledger. */
   happen(experiment: Experiment): Promise<Judged>;
 }
+
+/** More cells would slow each other down until leases expire. */
+const FEW = 10;
+/** The designs meet at one process, which dies or sleeps once for all of them. */
+const ALL = Infinity;
+/** More cells would need more connections than PostgreSQL's default of 100. */
+const TEN_CONNECTIONS_EACH = 7;
 
 const AMOUNT = 1999;
 const purchase = (payment_method = 'pm_card_visa', amount = AMOUNT) =>
   JSON.stringify({ amount, currency: 'usd', payment_method });
 
-/** The verdict of most faults: one purchase, so one payment, and a client that knows. */
+/** The verdict of most faults: one purchase needs one payment, and a client that knows its result. */
 async function oneWanted(experiment: Experiment, last: Outcome): Promise<Judged> {
   const { succeeded } = await experiment.ledger();
   if (succeeded > 1) {
@@ -48,6 +58,7 @@ const ONCE = 'charged once' as const;
 export const FAULTS: readonly Fault[] = [
   {
     id: 'lost-answer',
+    atOnce: FEW,
     title: 'Lost answer',
     story: 'The charge succeeds, the response is lost, the client retries.',
     expected: ONCE,
@@ -58,6 +69,7 @@ export const FAULTS: readonly Fault[] = [
   },
   {
     id: 'double-click',
+    atOnce: FEW,
     title: 'Double click',
     story: 'The same request arrives twice at the same time.',
     expected: ONCE,
@@ -68,6 +80,7 @@ export const FAULTS: readonly Fault[] = [
   },
   {
     id: 'kill-before-call',
+    atOnce: ALL,
     title: 'Kill before the call',
     story: 'The process dies just before it calls the processor; the client retries.',
     expected: ONCE,
@@ -78,6 +91,7 @@ export const FAULTS: readonly Fault[] = [
   },
   {
     id: 'kill-after-call',
+    atOnce: ALL,
     title: 'Kill after the call',
     story: 'The process dies just after the processor has charged; the client retries.',
     expected: ONCE,
@@ -88,6 +102,7 @@ export const FAULTS: readonly Fault[] = [
   },
   {
     id: 'frozen',
+    atOnce: ALL,
     title: 'Frozen past the lease',
     story: 'The process sleeps before the call, another one takes over, and then it wakes up.',
     expected: ONCE,
@@ -100,6 +115,7 @@ export const FAULTS: readonly Fault[] = [
   },
   {
     id: 'processor-timeout',
+    atOnce: ALL,
     title: 'Timeout at the processor',
     story: 'The processor charges, and never answers; the client retries.',
     expected: ONCE,
@@ -111,6 +127,7 @@ export const FAULTS: readonly Fault[] = [
   },
   {
     id: 'another-amount',
+    atOnce: FEW,
     title: 'Another amount',
     story: 'The same key comes back with another amount.',
     expected: 'refused',
@@ -128,6 +145,7 @@ export const FAULTS: readonly Fault[] = [
   },
   {
     id: 'reordered',
+    atOnce: FEW,
     title: 'Members reordered',
     story: 'The response is lost. The retry has the same members in another order.',
     expected: ONCE,
@@ -140,6 +158,7 @@ export const FAULTS: readonly Fault[] = [
   },
   {
     id: 'declined',
+    atOnce: FEW,
     title: 'Declined, then retried',
     story: 'The card is declined, the response is lost, the client retries.',
     expected: 'refused',
@@ -159,6 +178,7 @@ export const FAULTS: readonly Fault[] = [
   },
   {
     id: 'another-account',
+    atOnce: FEW,
     title: 'Another account’s key',
     story: 'Two accounts use the same key for a purchase of their own.',
     expected: ONCE,
@@ -175,6 +195,7 @@ export const FAULTS: readonly Fault[] = [
   },
   {
     id: 'slow-processor',
+    atOnce: TEN_CONNECTIONS_EACH,
     title: 'Ten slow calls, pool of ten',
     story: 'Ten charges wait at a slow processor; meanwhile the shop reads one row.',
     expected: ONCE,

@@ -8,9 +8,11 @@ export interface HostOptions {
   poolSize: number;
   /** A file, to which it appends a line for each step. */
   journal: string;
+  /** 0: any. */
+  port: number;
 }
 
-/** A host listens, or a request waits where it was asked to: `run.attempt`. */
+/** A host is listening, or the request `run.attempt` waits at its point. */
 export type HostMessage = { port: number } | { held: string };
 
 /** A line of the journal. */

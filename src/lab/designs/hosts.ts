@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import pg from 'pg';
-import { freePort } from '../../local/ports.js';
+import { answers200, freePort } from '../../local/ports.js';
 import { ProcessorLedger, type LedgerPayment } from '../program/processor-ledger.js';
 import { GALLERY, schemaOf } from './gallery.js';
 import type { HostEvent, HostMessage, HostOptions } from './host.messages.js';
@@ -15,6 +15,13 @@ import { Meeting } from './meeting.js';
 const SRC = import.meta.url.slice(0, import.meta.url.lastIndexOf('/src/') + '/src/'.length);
 const PARTS = { host: 'lab/designs/host.js', sandbox: 'sandbox/main.js' };
 
+/** The settings in which the processes of a matrix differ. */
+export interface HostSettings {
+  /** Connections of each design. */
+  poolSize: number;
+  port?: number;
+}
+
 export interface Host {
   port: number;
   pid: number;
@@ -22,8 +29,8 @@ export interface Host {
 }
 
 /**
- * The processes of one matrix: hosts that serve all designs, and a processor and a database of their own, so that no
- * other ledger has any of it. One kill serves all designs: their requests wait at the point, and the process dies.
+ * The processes of one matrix: hosts that serve all designs, with their own processor and database, so that no other
+ * ledger shows their payments. One kill serves all designs: their requests wait at the point, and the process dies.
  */
 export class Hosts {
   private readonly running = new Set<ChildProcess>();
@@ -42,11 +49,14 @@ export class Hosts {
     private readonly database: string,
   ) {}
 
-  /** @param server a database of the server, with a role that may create databases. */
-  static async start(server: string, company: number): Promise<Hosts> {
+  /**
+   * @param server a database of the server, with a role that may create databases.
+   * @param settings of each process, by its name.
+   */
+  static async start(server: string, settings: Record<string, HostSettings>): Promise<Hosts> {
     const hosts = new Hosts(server, `charge_once_gallery_${process.pid}_${Date.now()}`);
     try {
-      await hosts.create(company);
+      await hosts.create(settings);
       return hosts;
     } catch (error) {
       await hosts.stop();
@@ -63,14 +73,14 @@ export class Hosts {
     await Promise.race([once(this.held, id), sent]);
   }
 
-  /** Does it to the process once, when every design has arrived. */
+  /** Sends the signal once, when the requests of all designs wait at the point. */
   async together(host: Host, signal: 'SIGKILL' | 'SIGSTOP'): Promise<void> {
     await this.meetings.get(host)!.before.meet(() => {
       host.process.kill(signal);
     });
   }
 
-  /** Wakes the process when every design has ended without it. */
+  /** Wakes the process when all designs have ended their work in other processes. */
   async wakeTogether(host: Host, id: string): Promise<void> {
     await this.meetings.get(host)!.after.meet(() => {
       host.process.kill('SIGCONT');
@@ -78,12 +88,12 @@ export class Hosts {
     this.release(host, id);
   }
 
-  /** Lets a request go on from its point. */
+  /** Lets a request continue from its point. */
   release(host: Host, id: string): void {
     host.process.send({ go: id });
   }
 
-  /** What the processor has under a run. One read of the ledger serves all callers that came before it began. */
+  /** The processor's payments of a run. One read of the ledger serves all callers that asked before it began. */
   async paymentsOf(run: string): Promise<LedgerPayment[]> {
     await this.reading?.catch(() => undefined);
     this.reading ??= new ProcessorLedger(`http://127.0.0.1:${this.sandboxPort}`)
@@ -106,7 +116,7 @@ export class Hosts {
     });
   }
 
-  private async create(company: number): Promise<void> {
+  private async create(settings: Record<string, HostSettings>): Promise<void> {
     await this.onServer(async (client) => {
       await dropAbandoned(client);
       await client.query(`CREATE DATABASE ${this.database}`);
@@ -116,18 +126,13 @@ export class Hosts {
     await this.createTables(url.href);
     this.sandboxPort = await this.startSandbox(url.href);
     const options = { databaseUrl: url.href, sandboxPort: this.sandboxPort };
-    const start = async (name: string, poolSize: number) => {
-      const host = await this.startHost({ ...options, poolSize, journal: this.journalFile });
+    const company = Object.keys(GALLERY).length;
+    const start = async ([name, { poolSize, port = 0 }]: [string, HostSettings]) => {
+      const host = await this.startHost({ ...options, poolSize, port, journal: this.journalFile });
       this.byName.set(name, host);
       this.meetings.set(host, { before: new Meeting(company), after: new Meeting(company) });
     };
-    await Promise.all([
-      start('steady', 2),
-      start('before-call', 1),
-      start('after-call', 1),
-      start('sleeper', 1),
-      start('slow', 10),
-    ]);
+    await Promise.all(Object.entries(settings).map(start));
   }
 
   private async createTables(url: string): Promise<void> {
@@ -147,7 +152,8 @@ export class Hosts {
       ...{ SANDBOX_DATABASE_URL: databaseUrl, SANDBOX_PORT: String(port), HOST: '127.0.0.1' },
       SANDBOX_WEBHOOK_URL: '',
     });
-    while (child.exitCode === null && !(await isListening(port))) await delay(50);
+    const ready = `http://127.0.0.1:${port}/health/ready`;
+    while (child.exitCode === null && !(await answers200(ready))) await delay(50);
     if (child.exitCode !== null) throw new Error(`the sandbox ended with code ${child.exitCode}`);
     return port;
   }
@@ -157,10 +163,12 @@ export class Hosts {
     child.on('message', (message: HostMessage) => {
       if ('held' in message) this.held.emit(message.held);
     });
-    const [first] = (await once(child, 'message')) as [HostMessage];
+    const died = once(child, 'exit').then(([code]) => {
+      throw new Error(`a host of the gallery ended with code ${code} before it listened`);
+    });
+    const [first] = (await Promise.race([once(child, 'message'), died])) as [HostMessage];
     const port = 'port' in first ? first.port : 0;
-    const host: Host = { port, pid: child.pid ?? 0, process: child };
-    return host;
+    return { port, pid: child.pid ?? 0, process: child };
   }
 
   private fork(
@@ -196,7 +204,7 @@ export class Hosts {
   }
 }
 
-/** Databases of matrices that were killed. One that is in use refuses to be dropped. */
+/** Drops the databases of matrices that were killed. PostgreSQL does not drop one that is in use. */
 async function dropAbandoned(client: pg.Client): Promise<void> {
   const { rows } = await client.query<{ name: string }>(
     `SELECT datname AS name FROM pg_database WHERE datname LIKE 'charge_once_gallery_%'`,
@@ -205,12 +213,4 @@ async function dropAbandoned(client: pg.Client): Promise<void> {
     await client.query(`DROP DATABASE IF EXISTS ${name}`).catch((error: { code?: string }) => {
       if (error.code !== '55006') throw error; // object_in_use: its matrix runs
     });
-}
-
-async function isListening(port: number): Promise<boolean> {
-  const url = `http://127.0.0.1:${port}/health/ready`;
-  return fetch(url).then(
-    ({ ok }) => ok,
-    () => false,
-  );
 }

@@ -1,11 +1,11 @@
 import { IN_PROGRESS, replyTo, REUSED, type Design } from './design.js';
 
-/** Right in every other way: a lease that ends, a takeover, one processor key for all attempts. */
+/** Correct in every other way: a lease that ends, a takeover, one processor key for all attempts. */
 export const keyWithoutAccount: Design = {
   title: 'A key without its account',
   idea: 'Keys are UUIDs, so they are unique anyway: PRIMARY KEY (key).',
   incident:
-    'Two tenants use “invoice-1001”. The second one reads the first one’s payment, and is never paid.',
+    'Two tenants use “invoice-1001”. The second tenant reads the first one’s payment, and is never paid.',
   tables: [
     `CREATE TABLE claims (key text PRIMARY KEY, amount bigint, leased_until timestamptz, status integer, body text)`,
   ],

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { replyTo, REUSED, type Design, type Reply } from './design.js';
 
-/** Between SELECT and INSERT there is room for the same request once more. */
+/** Between SELECT and INSERT the same request can run a second time. */
 export const lookThenInsert: Design = {
   title: 'Look up, then insert',
   idea: 'If the key has an answer, return it. Otherwise charge, and store the answer.',
@@ -20,7 +20,7 @@ export const lookThenInsert: Design = {
     if (found) return { status: found.status, body: found.body };
     // A second request is here at the same time.
     const reply = replyTo(await pay(randomUUID(), purchase), purchase);
-    // A crash before this line: the money is taken, and no answer says so.
+    // A crash before this line: the money is taken, and no answer is stored.
     await db.query(`INSERT INTO answers VALUES ($1, $2, $3, $4, $5)`, [
       account,
       key,

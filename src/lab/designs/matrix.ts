@@ -5,43 +5,29 @@ import { DESIGNS } from './gallery.js';
 import { Hosts } from './hosts.js';
 
 export interface MatrixOptions {
-  /** A PostgreSQL server, by any database of it. The role must be allowed to create databases. */
+  /** Any database of a PostgreSQL server. The role must be allowed to create databases. */
   databaseUrl: string;
   onCell?: (cell: Cell) => void;
   /** What happened in a cell, for the diagram. */
   onRun?: (run: Run) => void;
 }
 
-/**
- * How many cells run at once. Those that meet at a point all need to; of the others, more would only slow each other
- * down until leases run out, or take more connections than PostgreSQL gives by default (100).
- */
-const ROUNDS: { faults: string[]; atOnce: number }[] = [
-  {
-    faults: [
-      'lost-answer',
-      'double-click',
-      'another-amount',
-      'reordered',
-      'declined',
-      'another-account',
-    ],
-    atOnce: 10,
-  },
-  {
-    faults: ['kill-before-call', 'kill-after-call', 'frozen', 'processor-timeout'],
-    atOnce: Infinity,
-  },
-  { faults: ['slow-processor'], atOnce: 7 },
-];
+/** Processes that die or sleep have one connection for each design; the slow processor's have ten. */
+const HOSTS = {
+  steady: { poolSize: 2 },
+  'before-call': { poolSize: 1 },
+  'after-call': { poolSize: 1 },
+  sleeper: { poolSize: 1 },
+  slow: { poolSize: 10 },
+};
 
-/** Does every fault to every design, on real processes. @returns the cells, design by design. */
+/** Runs every fault against every design, on real processes. @returns the cells, design by design. */
 export async function runMatrix(options: MatrixOptions): Promise<Cell[]> {
-  const hosts = await Hosts.start(options.databaseUrl, DESIGNS.length);
+  const hosts = await Hosts.start(options.databaseUrl, HOSTS);
   try {
     const cells: Cell[] = [];
-    for (const { faults, atOnce } of ROUNDS) {
-      const pairs = FAULTS.filter(({ id }) => faults.includes(id)).flatMap((fault) =>
+    for (const atOnce of new Set(FAULTS.map((fault) => fault.atOnce))) {
+      const pairs = FAULTS.filter((fault) => fault.atOnce === atOnce).flatMap((fault) =>
         DESIGNS.map(({ id }) => ({ design: id, fault })),
       );
       cells.push(...(await sideBySide(pairs, atOnce, (pair) => runCell(pair, hosts, options))));

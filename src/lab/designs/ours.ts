@@ -12,7 +12,7 @@ import { replyTo, type Design, type Payment, type Purchase, type World } from '.
 export const ours: Design = {
   title: 'charge-once',
   idea: 'Reserve (record and pending charge, one commit); pay under the derived id; settle (charge and answer, one commit).',
-  incident: 'None that we know: each cell is held by a test.',
+  incident: 'None that we know: a test checks each cell.',
   tables: [
     ...(await engineTables()),
     `CREATE TABLE charges (account_id text, id text, amount bigint, payment json, PRIMARY KEY (account_id, id))`,
@@ -45,7 +45,9 @@ export const ours: Design = {
 };
 
 const OPERATION = 'POST /charges';
-/** Longer than the slow card of the sandbox (3 s), and short enough to be outslept in front of an audience. */
+/**
+ * Longer than the slow card of the sandbox (3 s). Short, because an audience waits while a process sleeps for longer.
+ */
 const PERFORM_MS = 5_000;
 const OPTIONS = {
   waitMs: 500,
@@ -88,7 +90,7 @@ class OutcomeUnknown extends Error {
   readonly status = 504;
 }
 
-/** The engine's database, over that of the gallery. */
+/** The engine's `Database` on the gallery's connections. */
 class GalleryDatabase extends Database {
   constructor(private readonly db: World['db']) {
     super();

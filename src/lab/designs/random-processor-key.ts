@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { IN_PROGRESS, replyTo, REUSED, type Design } from './design.js';
 
-/** The record is right, the lease is right, and the last metre to the processor has a new name each time. */
+/** Record and lease are correct, but each call to the processor has a new key. */
 export const randomProcessorKey: Design = {
   title: 'A processor key from a random id',
   idea: 'A unique record, a lease, a takeover. The processor’s SDK makes its idempotency key by itself.',

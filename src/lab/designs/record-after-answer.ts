@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { replyTo, REUSED, type Design } from './design.js';
 
-/** An "after response" hook, as many idempotency middlewares have it. */
+/** A hook that runs after the response, as in many idempotency middlewares. */
 export const recordAfterAnswer: Design = {
   title: 'The record after the answer',
   idea: 'A middleware: look the key up before the handler, store its response when it has been sent.',

@@ -1,6 +1,6 @@
 import { IN_PROGRESS, replyTo, REUSED, type Design } from './design.js';
 
-/** SET NX in Redis, as a table: the first one in has the key. It has no end if its holder dies. */
+/** SET NX in Redis, as a table: the first request holds the key. If the holder dies, the claim never ends. */
 export const stickyClaim: Design = {
   title: 'A claim that sticks',
   idea: 'SET NX on the key. The request that sets it charges and stores the answer; all others wait.',

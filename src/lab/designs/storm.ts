@@ -1,10 +1,11 @@
 import { request } from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
+import { seededRandom } from '../../local/random.js';
 import type { StormTick, Track } from '../run.js';
 
 export interface StormOptions {
   apiUrl: string;
-  /** Each track has an account of its own, so that the ledger keeps them apart. */
+  /** Each track has its own account, so that the ledger shows them separately. */
   apiKeys: Record<Track, string>;
   /** The run's id: part of each key, and of `Lab-Run`. */
   run: string;
@@ -16,13 +17,13 @@ export interface StormOptions {
 }
 
 export interface StormResult {
-  /** Purchases that each track was asked for. */
+  /** The number of purchases on each track. */
   purchases: number;
-  /** What the client was left with, by track. */
+  /** What the clients know at the end, by track. */
   believed: Record<Track, { ok: number; unknown: number }>;
 }
 
-/** Clients that buy side by side. More would only queue at one API process. */
+/** Concurrent clients. More would only queue at one API process. */
 const CLIENTS = 6;
 /** A killed API is back within a second or two. */
 const RETRY_PAUSE_MS = 400;
@@ -40,10 +41,10 @@ const KILLS = [
   'crash-after-settle',
 ];
 
-/** Buys the same things on both tracks, and loses messages and processes on the way. */
+/** Makes the same purchases on both tracks, and loses messages and kills processes meanwhile. */
 export async function runStorm(options: StormOptions): Promise<StormResult> {
   const { seed, purchases, signal } = options;
-  const random = mulberry32(seed);
+  const random = seededRandom(seed);
   const plans = Array.from({ length: purchases }, (_, i) => planOf(i, random));
   const believed = { keyed: { ok: 0, unknown: 0 }, naive: { ok: 0, unknown: 0 } };
   let next = 0;
@@ -69,19 +70,22 @@ export async function runStorm(options: StormOptions): Promise<StormResult> {
 interface Plan {
   purchase: number;
   amount: number;
-  /** What happens to the first attempts, one after the other. */
+  /** The faults of the first attempts, in order. */
   faults: string[];
 }
 
 function planOf(purchase: number, random: () => number): Plan {
   const pick = (names: readonly string[]) => names[Math.floor(random() * names.length)] ?? '';
   const faults: string[] = [];
-  // Half of all purchases have a quiet life; one in eight meets a kill.
+  // Half of all purchases meet no fault. One first attempt in eight is killed.
   while (random() < 0.5 && faults.length < 3) faults.push(pick(random() < 0.25 ? KILLS : NETWORK));
   return { purchase, amount: 500 + Math.floor(random() * 5_000), faults };
 }
 
-/** One purchase, as a careful client makes it: the same request until there is an answer. @returns whether it knows. */
+/**
+ * One purchase, as a careful client makes it: the same request until there is an answer. @returns whether there was
+ * one.
+ */
 async function buy(
   track: Track,
   { purchase, amount, faults }: Plan,
@@ -134,16 +138,4 @@ function post(url: URL, headers: Record<string, string>, body: string): Promise<
     sent.on('timeout', () => sent.destroy()).on('error', () => done(0));
     sent.end(body);
   });
-}
-
-/** A small seeded generator: Tommy Ettinger's Mulberry32. @returns numbers from 0 to below 1. */
-function mulberry32(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let bits = state;
-    bits = Math.imul(bits ^ (bits >>> 15), bits | 1);
-    bits ^= bits + Math.imul(bits ^ (bits >>> 7), bits | 61);
-    return ((bits ^ (bits >>> 14)) >>> 0) / 4_294_967_296;
-  };
 }

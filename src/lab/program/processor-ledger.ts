@@ -1,3 +1,5 @@
+import { readProcessorList } from '../../local/processor-list.js';
+
 /** A payment as the processor has it: what a customer really paid. */
 export interface LedgerPayment {
   id: string;
@@ -23,16 +25,9 @@ export class ProcessorLedger {
 
   /** All payments since then, newest first; also those that took nothing. */
   async payments(since: Date): Promise<LedgerPayment[]> {
-    const found: LedgerPayment[] = [];
     const created = Math.floor(since.getTime() / 1000) - 1;
-    let after = '';
-    for (;;) {
-      const query = `limit=100&created[gte]=${created}${after}`;
-      const { data, has_more } = await this.ask<Page>('GET', `/v1/payment_intents?${query}`);
-      found.push(...data);
-      if (!has_more) return found;
-      after = `&starting_after=${data.at(-1)?.id}`;
-    }
+    const page = (path: string) => this.ask<Page>('GET', path);
+    return readProcessorList(page, 'payment_intents', `&created[gte]=${created}`);
   }
 
   /** Those of one account, oldest first. */

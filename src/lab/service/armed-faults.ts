@@ -3,8 +3,8 @@ import { join } from 'node:path';
 import { LAB_ACCOUNT } from '../journal.js';
 
 /**
- * Faults that the lab prepares for what comes next of an account: the client that sends it names none. A file for each,
- * because API and worker are other processes, and some of them are about to die.
+ * Faults that the lab prepares for the next request or job of an account, which does not name them itself. Each is a
+ * file, because API and worker are other processes, and the fault may kill them.
  */
 export class ArmedFaults {
   constructor(private readonly folder: string) {}
@@ -19,7 +19,7 @@ export class ArmedFaults {
     writeFileSync(this.file(account, where), fault);
   }
 
-  /** The fault, once: whoever removes the file has it. */
+  /** The fault, once: the process that removes the file gets it. */
   take(account: string, where: string): string | undefined {
     const file = this.file(account, where);
     try {

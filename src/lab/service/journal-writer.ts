@@ -3,15 +3,15 @@ import { dirname } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import { MAX_TEXT, type JournalLine, type LineBody, type Writer } from '../journal.js';
 
-/** What a line is about; the rest is the same in all lines of a process. */
+/** The account and attempt that a line is about. The rest is the same in all lines of a process. */
 export interface About {
   account?: string;
   attempt?: number;
 }
 
 /**
- * Appends to the journal before the thing itself goes on: by a write that has returned, so that a SIGKILL in the next
- * instruction loses nothing. Several processes append to one file; the kernel keeps their lines apart (O_APPEND).
+ * Appends to the journal. The write returns before the recorded step continues, so a SIGKILL in the next instruction
+ * loses nothing. Several processes append to one file; the kernel keeps their lines apart (O_APPEND).
  */
 export class Journal {
   private readonly descriptor: number;
@@ -36,16 +36,16 @@ export class Journal {
   }
 }
 
-/** What lets somebody in, wherever a text has it. */
+/** Credentials, anywhere in a text. */
 const SECRETS = /\b(whsec_|[sr]k_(?:test|live)_)[\w+/=-]+/g;
 
-/** A text that keeps a line short, and its secrets to itself. */
+/** Shortens a text and masks its credentials. */
 export function cut(whole: string): string {
   const text = whole.replaceAll(SECRETS, '$1***');
   return text.length > MAX_TEXT ? `${text.slice(0, MAX_TEXT)}… (${text.length} characters)` : text;
 }
 
-/** Header lines as they came; what lets somebody in is masked. */
+/** Header lines as received, with credentials masked. */
 export function maskedHead(rawHeaders: readonly string[]): string {
   let head = '';
   for (let i = 0; i + 1 < rawHeaders.length; i += 2) {

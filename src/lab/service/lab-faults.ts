@@ -16,7 +16,7 @@ import { theRecorder } from './lab-options.js';
 import { recordNotification } from './recorded-requests.js';
 import { rememberOwner, runContext } from './run-context.js';
 
-/** Shorter than a lease: the attempt goes on in time. */
+/** Shorter than a lease, so the attempt continues in time. */
 const DELAY_MS = 3_000;
 
 const BREAKABLE = ['POST', 'PUT', 'DELETE'];
@@ -73,7 +73,7 @@ export class LabFaultGuard implements CanActivate {
   }
 }
 
-/** Writes down each point that the engine reaches for a run, and does there what the request has asked for. */
+/** Records each point that the engine reaches in a run, and executes the fault that the request names for it. */
 @Injectable()
 export class LabProbe extends EngineProbe {
   override async reached(point: ProbePoint, intent: Intent & { operation: string }): Promise<void> {
@@ -88,7 +88,7 @@ export class LabProbe extends EngineProbe {
     const is = { crash: 'killed', freeze: 'frozen', delay: 'delayed' } as const;
     journal?.write({ kind: 'process', program: 'api', is: is[fault.does], point }, about);
     if (fault.does === 'delay') return delay(DELAY_MS);
-    delete context?.fault; // a process that wakes up goes on
+    delete context?.fault; // a process that wakes up continues
     process.kill(process.pid, fault.does === 'crash' ? 'SIGKILL' : 'SIGSTOP');
   }
 }

@@ -1,7 +1,7 @@
 import { ArmedFaults } from './armed-faults.js';
 import { Journal } from './journal-writer.js';
 
-/** What the table of contents says about the lab. */
+/** The settings of the lab in API and worker. */
 export interface LabOptions {
   /** Where the page is. */
   url?: string;
@@ -11,7 +11,7 @@ export interface LabOptions {
   journal?: string;
 }
 
-/** From the settings; no setting of ours is imported here. */
+/** Made from the settings, without an import of `config.ts`. */
 export function labOptions(config: {
   labUrl?: string;
   labPort: number;

@@ -36,9 +36,9 @@ export class LabController {
   ) {}
 
   @Post('naive/charges')
-  @Describe('chargeNaively', 'The bug on purpose: take money without a key', {
+  @Describe('chargeNaively', 'A bug on purpose: take money without a key', {
     description:
-      'What most examples do. A lost response and a retry charge twice, and the ledgers agree about it. The API key is optional; without one it is the first demo account’s.',
+      'What most examples do. After a lost response, the retry charges a second time, and both ledgers agree. The API key is optional; the default is that of the first demo account.',
     examples: { charge: { amount: 1999, currency: 'usd', payment_method: 'pm_card_visa' } },
   })
   @Answers(201, 'The money was taken, once more.', NAIVE_CHARGE)
@@ -66,8 +66,8 @@ export class LabController {
 
   /** Sums over all currencies, only for comparison. */
   @Get('ledger')
-  @Describe('getLedger', 'Our books against the processor’s', {
-    description: '`difference`: what customers paid beyond what our rows know of, in minor units.',
+  @Describe('getLedger', 'Compare our books with the processor’s', {
+    description: '`difference`: what customers paid minus what our rows show, in minor units.',
   })
   @Answers(200, 'All accounts.', LEDGER)
   @Problems(PROCESSOR_UNAVAILABLE, DATABASE_UNAVAILABLE)

@@ -25,7 +25,7 @@ import { recordStatements } from './recorded-statements.js';
 
 const LAB_OPTIONS = Symbol('LAB_OPTIONS');
 
-/** Of the API: faults, the naive lane, the recorder. Nothing imports this but the table of contents, and only with LAB=1. */
+/** In the API: faults, the naive lane, the recorder. Only `app.module.ts` imports this, and only with LAB=1. */
 @Module({})
 export class LabModule implements NestModule, OnModuleInit {
   constructor(
@@ -60,7 +60,7 @@ export class LabModule implements NestModule, OnModuleInit {
   }
 }
 
-/** Of the worker: the recorder alone. */
+/** In the worker: the recorder alone. */
 @Module({})
 export class LabWorkerModule implements OnModuleInit {
   constructor(

@@ -16,8 +16,8 @@ import {
 } from '../../processor/processor.problems.js';
 
 /**
- * THE BUG, ON PURPOSE. What most tutorials show: call the processor, then insert the row. No key, no unique
- * constraint, a new processor key each time: every delivery of the same purchase takes the money again. Proof:
+ * THE BUG, ON PURPOSE. What most tutorials show: call the processor, then insert the row. There is no key and no unique
+ * constraint, and each call has a new processor key. So every repeat of a purchase takes the money again. Proof:
  * test/guarantees/lost-response.spec.ts counts two payments in the processor's ledger.
  */
 @Injectable()
@@ -56,7 +56,7 @@ export class NaiveCharges {
       });
     }
     if (answer.kind === 'unknown') {
-      // There is no key to ask again with: a repeat risks a second payment.
+      // Without a key, a retry risks a second payment.
       throw new Problem(
         PROCESSOR_OUTCOME_UNKNOWN,
         'The naive lane does not know the outcome, and has no way to find out.',
@@ -93,7 +93,10 @@ export class NaiveCharges {
     }
   }
 
-  /** The body of `POST /charges`, so an order can give the price. The naive lane neither holds nor pays the order. */
+  /**
+   * The price from the body, or from the order that it names, as in `POST /charges`. The naive lane neither holds nor
+   * pays the order.
+   */
   private async priceOf(accountId: string, { amount, currency, order: id }: CreateCharge) {
     const order = id === undefined ? undefined : await findOrder(this.db, accountId, id);
     if (id !== undefined && !order) throw objectNotFound('order');
@@ -107,7 +110,7 @@ export class NaiveCharges {
 
 /** Stripe allows 50 pairs, of which two are ours. */
 const MERCHANT_PAIRS = 48;
-/** Our payments are found by these names, so a payment of this lane must not have them. */
+/** We find our payments by these metadata names, so a payment of this lane must not have them. */
 const OURS: ReadonlySet<string> = new Set(['charge', 'account', 'order', 'refund', 'fence']);
 
 function merchantPairs(metadata: Record<string, string> = {}): Record<string, string> {

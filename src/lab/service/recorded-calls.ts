@@ -5,7 +5,7 @@ import { ownerOf, runContext } from './run-context.js';
 
 const bodies = new WeakMap<ClientRequest, string>();
 
-/** Writes down what this process sends to the processor and to receivers of webhooks, as it crosses the wire. */
+/** Records what this process sends to the processor and to receivers of webhooks, as it crosses the wire. */
 export function recordCalls(journal: Journal): void {
   keepBodies();
   subscribe('http.client.request.start', (message) => {
@@ -45,7 +45,7 @@ function recordAnswer(
 ): void {
   const { statusCode: status = 0, rawHeaders } = response;
   let body = '';
-  // Not a listener: it would set the stream flowing before its reader is there. `null` is the end.
+  // Not a listener, which would start the stream before its reader exists. `null` is the end.
   const push = response.push.bind(response);
   response.push = (chunk: unknown, encoding?: BufferEncoding) => {
     if (Buffer.isBuffer(chunk)) body += chunk.toString();
@@ -73,7 +73,7 @@ function outcomeIn(body: string, { headers }: IncomingMessage): string | undefin
   }
 }
 
-/** By its run, or by the id that it is sent under: the sweep has no request. */
+/** Finds the run of a call by the request, or by the id that the call is sent under: the sweep has no request. */
 function aboutOf(request: ClientRequest): About | undefined {
   const context = runContext.getStore();
   const account =
@@ -90,7 +90,10 @@ function header(request: ClientRequest, name: string): string | undefined {
   return typeof value === 'string' ? value : undefined;
 }
 
-/** What is written to a request is on its way when the channel tells of it, and cannot be read again. */
+/**
+ * Keeps each request's body. When the diagnostics channel reports a request, its body is already sent and cannot be
+ * read.
+ */
 function keepBodies(): void {
   const { write, end } = ClientRequest.prototype as unknown as Record<
     'write' | 'end',

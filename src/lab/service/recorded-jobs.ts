@@ -5,7 +5,7 @@ import { LAB_ACCOUNT } from '../journal.js';
 import type { Recorder } from './lab-options.js';
 import { runContext } from './run-context.js';
 
-/** Writes down each job of a run when it begins and ends. Before the runner reads the registry. */
+/** Records each job of a run when it begins and ends. Call it before the runner reads the registry. */
 export function recordJobs(jobs: JobRegistry, { journal }: Recorder): void {
   for (const registered of JOB_POOLS.flatMap((pool) => jobs.of(pool))) {
     const { name, handler } = registered;
@@ -26,7 +26,7 @@ export function recordJobs(jobs: JobRegistry, { journal }: Recorder): void {
   }
 }
 
-/** Writes down each e-mail of a run, and kills this process before or after it where the lab has asked for that. */
+/** Records each e-mail of a run, and kills this process before or after it if the lab has asked for that. */
 export function recordMails(mailer: Mailer, { journal, armed }: Recorder): void {
   const send = mailer.send.bind(mailer);
   mailer.send = async (mail, stopping) => {

@@ -4,7 +4,7 @@ import { cut, maskedHead, type About, type Journal } from './journal-writer.js';
 import { theRecorder } from './lab-options.js';
 import { contextOf, runContext } from './run-context.js';
 
-/** Middleware, before anything else of ours: from here on all that happens belongs to the request's run. */
+/** Middleware, the first of ours: all code that runs from here on belongs to the request's run. */
 export function enterRun(request: Request, _response: Response, next: NextFunction): void {
   const context = contextOf(request);
   const { account } = context;
@@ -16,7 +16,7 @@ export function enterRun(request: Request, _response: Response, next: NextFuncti
   runContext.run({ ...context, ...(fault && { fault }) }, next);
 }
 
-/** Middleware: a request of a run when it arrives. */
+/** Middleware: records a request of a run when it arrives. */
 export function recordRequest(request: Request, _response: Response, next: NextFunction): void {
   const { journal, about, fault } = recording() ?? {};
   if (!journal) return next();
@@ -39,7 +39,7 @@ export function recordRequest(request: Request, _response: Response, next: NextF
   next();
 }
 
-/** Middleware, after the one that breaks connections: a response when it leaves, or would have. */
+/** Middleware, after the one that breaks connections: records a response when it is sent, or would be. */
 export function recordResponse(_request: Request, response: Response, next: NextFunction): void {
   const { journal, about, fault } = recording() ?? {};
   if (!journal) return next();
@@ -92,7 +92,7 @@ function recordBody(request: Request, journal: Journal, about: About): void {
   };
 }
 
-/** A notification of the processor about a charge of a run, when its body has been read. */
+/** Records a notification of the processor about a charge of a run. Its body was read before. */
 export function recordNotification(request: Request): void {
   const journal = theRecorder()?.journal;
   if (!journal || request.path !== '/webhooks/processor' || !Buffer.isBuffer(request.body)) return;

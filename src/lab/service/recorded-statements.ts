@@ -4,15 +4,17 @@ import { cut, type About, type Journal } from './journal-writer.js';
 import { accountIn, rememberOwner, runContext } from './run-context.js';
 import { stackFrames } from './stack-frames.js';
 
-/** What goes on in one connection. */
+/** The open transaction of a connection. */
 interface Transaction {
   about?: About;
   /** What it has written so far: `INSERT charges`. */
   writes: string[];
 }
 
-/** Writes down each statement of a run before it is sent, and what became of it. By the pool's own event: no other
- * module of ours knows of it. */
+/**
+ * Records each statement of a run before it is sent, and its result. It uses the pool's own event, so no other module
+ * needs to call it.
+ */
 export function recordStatements({ driver }: DataSource, journal: Journal): void {
   const pool = (driver as unknown as { master: pg.Pool }).master;
   const seen = new WeakSet<pg.PoolClient>();
@@ -30,7 +32,7 @@ function recordConnection(client: pg.PoolClient, journal: Journal): void {
   let transaction: Transaction | undefined;
   const recorded: Query = (...args) => {
     const { sql, values } = statementOf(args);
-    if (sql === undefined || sql.includes('api_keys')) return query(...args); // who is calling is no part of the story
+    if (sql === undefined || sql.includes('api_keys')) return query(...args); // authentication is not part of a run
     const verb = /^\s*(\w+)/.exec(sql)?.[1]?.toUpperCase() ?? '';
     const about = aboutOf(values) ?? transaction?.about;
     const isFirst = transaction && about && !transaction.about;
@@ -64,7 +66,7 @@ function hasWritten(sql: string, result: pg.QueryResult | undefined): boolean {
   return WRITES.test(sql) && foundInstead(sql, result) === undefined;
 }
 
-/** Why a statement that could have written has not. */
+/** Why a statement that could write wrote nothing. */
 function foundInstead(sql: string, result: pg.QueryResult | undefined): string | undefined {
   if (!WRITES.test(sql)) return undefined;
   const [row] = (result?.rows ?? []) as { is_new?: boolean }[];
@@ -109,7 +111,7 @@ function recordStatement(
   );
 }
 
-/** The text of a statement has one place in our code. */
+/** The place of each statement in our code, by its text. */
 const places = new Map<string, string[]>();
 
 function framesOf(sql: string): string[] {
@@ -134,7 +136,7 @@ function shortOf(sql: string): string {
   );
 }
 
-/** The lease that a statement began, moved or ended, by the parameter that it was sent with. */
+/** Records the lease that a statement began, moved or ended, from the statement's parameters. */
 function recordLease(
   journal: Journal,
   about: About,

@@ -2,7 +2,7 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 import type { Request } from 'express';
 import { LAB_ACCOUNT } from '../journal.js';
 
-/** What a request of a run carries through all that it causes in this process. */
+/** The run that a request belongs to, for all code that it causes in this process. */
 export interface RunContext {
   account?: string;
   attempt?: number;
@@ -22,7 +22,7 @@ export function contextOf(request: Request): RunContext {
   return { ...(account && { account }), ...(attempt && { attempt: Number(attempt) }) };
 }
 
-/** Ids of objects of a run, and the account of each: a later call under such an id belongs to it. */
+/** The account of each object of a run, by id: a later call under such an id belongs to that run. */
 const owners = new Map<string, string>();
 const MOST_OWNERS = 10_000;
 const OBJECT_ID = /^(?:ch|re|evt|we|ord)_\w+$/;

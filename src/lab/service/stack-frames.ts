@@ -1,9 +1,9 @@
-/** Frames of libraries stand between the wire and us; these are enough to reach our own. */
+/** Enough to reach our own frames, which lie below those of libraries. */
 const MOST_FRAMES = 40;
 
 /**
- * Where the code is that asked for what is going on, as `<file>:<line>:<column>` of what Node runs. The lab's program
- * finds our line in the source map: that takes a second of a busy processor, which this process does not have.
+ * Which of our lines caused the current call, as `<file>:<line>:<column>` of the built file. The lab's program finds
+ * the source line in the source map. That takes a second of CPU, too long for this process.
  */
 export function stackFrames(): string[] {
   const before = {

@@ -1,7 +1,10 @@
+import { markerOf } from '../history.js';
 import { answered, isSameRequest, type Attempt } from './digest.js';
 import type { Finding, Rule } from './violation.js';
 
 // What the answers of one key may say. The rules know the HTTP contract and the history, not the code.
+
+const IN_PROGRESS = 'idempotency_request_in_progress';
 
 /** Every final answer of a key has the same status and the same bytes. */
 export const sameBytes: Rule = ({ keys }) =>
@@ -20,13 +23,11 @@ export const oneRequestAnswered: Rule = ({ keys }) =>
   });
 
 /** A final answer that a client has seen is in the database. */
-export const answerIsStored: Rule = ({ keys, rows }) =>
+export const answerIsStored: Rule = ({ keys, recordOf }) =>
   keys.flatMap((history) => {
     const [first] = answered(history);
     if (!first) return [];
-    const record = rows.records.find(
-      ({ account, key }) => account === history.account && key === history.key,
-    );
+    const record = recordOf.get(history.marker);
     if (!record) return [about(first, `#${first.n} got an answer, and there is no record`)];
     const isStored = record.status === first.status && record.body === first.answer;
     return isStored ? [] : [about(first, `the stored answer is not the one that #${first.n} got`)];
@@ -65,7 +66,7 @@ export const reusedNeedsAnother: Rule = ({ keys }) =>
 export const inProgressNeedsAnother: Rule = ({ keys }) =>
   keys.flatMap(({ attempts }) =>
     attempts
-      .filter(({ code }) => code === 'idempotency_request_in_progress')
+      .filter(({ code }) => code === IN_PROGRESS)
       .filter((refused) => !attempts.some((each) => each !== refused && isOpen(each, refused)))
       .filter((refused) => !isAnsweredBefore(attempts, refused)) // the rule above finds that
       .map((refused) => about(refused, `#${refused.n} is 409, and no other request was open`)),
@@ -103,8 +104,31 @@ export const refusedWritesNothing: Rule = ({ keys, rows, ledger }) =>
     if (attempts.some(({ outcome }) => outcome !== 'fail')) return [];
     const objects = [...rows.charges, ...rows.refunds, ...rows.orders, ...ledger.payments];
     const found = objects.find((each) => each.marker === marker);
-    return found ? [about(attempts[0]!, `every request was refused, and ${found.id} exists`)] : [];
+    const says = `every request was refused, and ${found?.id} exists`;
+    return found ? [{ ...about(attempts[0]!, says), atRest: true }] : [];
   });
+
+/** A record was written while a request was open that does not say that it wrote nothing. */
+export const recordNeedsRequest: Rule = ({ keys, recordOf }) =>
+  keys.flatMap(({ attempts, marker }) => {
+    const { firstSeenAt = 0 } = recordOf.get(marker) ?? {};
+    const sent = attempts.filter(({ invokedAt }) => invokedAt <= firstSeenAt);
+    const isWriter = (each: Attempt) =>
+      !saysItWroteNothing(each) && (each.endedAt >= firstSeenAt || each.outcome === 'unknown');
+    if (sent.length === 0 || sent.some(isWriter)) return [];
+    const denial = sent.find(({ endedAt }) => endedAt >= firstSeenAt);
+    const last = denial ?? sent.at(-1)!;
+    const says = `the record was written, and #${last.n} says that it did nothing`;
+    // If all had ended, the writer may be a request that was sent after the history was read.
+    return [{ ...about(last, says), atRest: denial === undefined }];
+  });
+
+/**
+ * By the HTTP contract, a refusal and a 503 `database_unavailable` did nothing. A 409 for a request in progress does not
+ * say that: the request that reserved the record gets it, too, after another process has taken the record over.
+ */
+const saysItWroteNothing = ({ outcome, code }: Attempt) =>
+  (outcome === 'fail' && code !== IN_PROGRESS) || code === 'database_unavailable';
 
 /** Final states stay. If one read ended before the next began, the state does not go back. */
 export const statesGoForward: Rule = ({ reads }) => {
@@ -134,6 +158,6 @@ const isOpen = (other: Attempt, refused: Attempt) =>
 const isAnsweredBefore = (attempts: Attempt[], { invokedAt }: Attempt) =>
   attempts.some(({ outcome, endedAt }) => outcome === 'ok' && endedAt < invokedAt);
 
-function about({ account, key }: Pick<Attempt, 'account' | 'key'>, says: string): Finding {
-  return { says, marker: `${account}/${key}` };
+function about({ account, key }: Attempt, says: string): Finding {
+  return { says, marker: markerOf(account, key) };
 }

@@ -1,4 +1,4 @@
-import { markerOf, type FaultLine, type Journals, type Read } from '../history.js';
+import { markerOf, type FaultLine, type Journals, type Read, type RecordRow } from '../history.js';
 
 /** One request: its invocation with its end. */
 export interface Attempt {
@@ -33,7 +33,10 @@ export interface KeyHistory {
 
 export interface Digest extends Journals {
   keys: KeyHistory[];
+  /** By marker. */
   keyOf: Map<string, KeyHistory>;
+  /** By marker. */
+  recordOf: Map<string, RecordRow>;
   faults: Fault[];
   reads: Read[];
   healedAt: number | undefined;
@@ -89,7 +92,10 @@ export function digest(journals: Journals): Digest {
     found.attempts.push(attempt);
     keyOf.set(marker, found);
   }
-  return { ...journals, keys: [...keyOf.values()], keyOf, faults, reads, healedAt };
+  const recordOf = new Map(
+    journals.rows.records.map((row) => [markerOf(row.account, row.key), row]),
+  );
+  return { ...journals, keys: [...keyOf.values()], keyOf, recordOf, faults, reads, healedAt };
 }
 
 /** The attempts that got a final answer. */

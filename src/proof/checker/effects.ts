@@ -27,7 +27,13 @@ export const receiptsOnce: Rule = ({ rows, mails }) => {
     const expected = status === 'succeeded' && hasReceipt ? 1 : 0;
     return ids.size === expected
       ? []
-      : [{ says: `${id} is ${status} and has ${ids.size} different receipts`, marker }];
+      : [
+          {
+            says: `${id} is ${status} and has ${ids.size} different receipts`,
+            marker,
+            atRest: ids.size < expected,
+          },
+        ];
   });
 };
 
@@ -36,9 +42,9 @@ export const fulfillmentsOnce: Rule = ({ rows }) => {
   const shipped = groupBy(rows.fulfillments, ({ account, order }) => `${account} ${order}`);
   return rows.orders.flatMap(({ account, id, status, marker }) => {
     const { length } = shipped.get(`${account} ${id}`) ?? [];
-    return length === (status === 'paid' ? 1 : 0)
-      ? []
-      : [{ says: `the order ${id} is ${status} and has ${length} shipments`, marker }];
+    const expected = status === 'paid' ? 1 : 0;
+    const says = `the order ${id} is ${status} and has ${length} shipments`;
+    return length === expected ? [] : [{ says, marker, atRest: length < expected }];
   });
 };
 
@@ -54,11 +60,14 @@ export const deliveriesAgree: Rule = ({ rows, received }) => {
   }
   for (const { account, event, status } of rows.deliveries)
     if (status === 'succeeded' && !copies.has(`${account} ${event}`))
-      findings.push({ says: `${event} counts as delivered, and the merchant never got it` });
+      findings.push({
+        says: `${event} counts as delivered, and the merchant never got it`,
+        atRest: true,
+      });
   const merchants = new Set(rows.deliveries.map(({ account }) => account));
   const planned = new Set(rows.deliveries.map(({ account, event }) => `${account} ${event}`));
   for (const { account, id, isRelayed } of rows.events)
     if (merchants.has(account) && isRelayed && !planned.has(`${account} ${id}`))
-      findings.push({ says: `${id} was relayed, and no delivery exists` });
+      findings.push({ says: `${id} was relayed, and no delivery exists`, atRest: true });
   return findings;
 };

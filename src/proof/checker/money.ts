@@ -37,7 +37,11 @@ export const sumsAgree: Rule = (known) => {
   for (const { id, marker, status, amount } of charges) {
     const payment = payments.get(marker);
     if (status === 'succeeded' && !payment)
-      findings.push({ says: `${id} succeeded, and the processor has no payment`, marker });
+      findings.push({
+        says: `${id} succeeded, and the processor has no payment`,
+        marker,
+        atRest: true,
+      });
     if (status === 'failed' && payment)
       findings.push({ says: `${id} failed, and the processor took ${payment.id}`, marker });
     if (status === 'succeeded' && payment && payment.amount !== amount)
@@ -63,6 +67,7 @@ export const refundsAgree: Rule = ({ rows, ledger }) => {
       findings.push({
         says: `${id} is ${status} over ${amount}, the processor gave ${sum}`,
         marker,
+        atRest: sum < expected,
       });
   }
   const known = new Set(rows.refunds.map(({ id }) => id));
@@ -94,7 +99,12 @@ export const stockAgrees: Rule = ({ rows }) => {
     const bought = sold.get(`${account} ${sku}`) ?? 0;
     return gone === bought
       ? []
-      : [{ says: `${account} ${sku}: ${gone} are gone or held, ${bought} were bought` }];
+      : [
+          {
+            says: `${account} ${sku}: ${gone} are gone or held, ${bought} were bought`,
+            atRest: true,
+          },
+        ];
   });
 };
 

@@ -1,21 +1,23 @@
+import { markerOf } from '../history.js';
 import type { Digest, KeyHistory } from './digest.js';
 import type { Finding, Rule } from './violation.js';
 
 /** How long after healing anything may be unfinished. */
 export const QUIET_LIMIT_MS = 30_000;
 
-/** Recovery may take the lease and this, at the 99th percentile. */
-const RECOVERY_SLACK_MS = 5_000;
+/** For the 99th percentile: the lease and five seconds. */
+export const recoveryLimitMs = (leaseMs: number) => leaseMs + 5_000;
 
-/** Thirty seconds after healing nothing is unfinished. */
+/** Nothing is unfinished thirty seconds after healing, or after its first request that was reserved later. */
 export const nothingIsStuck: Rule = ({ rows, healedAt }) => {
   if (healedAt === undefined) return [];
   const findings: Finding[] = [];
-  for (const { account, key, state, completedAt } of rows.records) {
-    const marker = `${account}/${key}`;
+  for (const { account, key, state, firstSeenAt, completedAt } of rows.records) {
+    const marker = markerOf(account, key);
+    const tookMs = (completedAt ?? 0) - Math.max(healedAt, firstSeenAt);
     if (state !== 'completed') findings.push({ says: `${key} is still in progress`, marker });
-    else if (completedAt !== null && completedAt > healedAt + QUIET_LIMIT_MS)
-      findings.push({ says: `${key} took ${completedAt - healedAt} ms after healing`, marker });
+    else if (tookMs > QUIET_LIMIT_MS)
+      findings.push({ says: `${key} took ${tookMs} ms after healing`, marker });
   }
   for (const { id, status, marker } of [...rows.charges, ...rows.refunds])
     if (status === 'pending' && !findings.some((each) => each.marker === marker))
@@ -29,11 +31,10 @@ export const nothingIsStuck: Rule = ({ rows, healedAt }) => {
 
 /** Keys of which a request or the record was open while a fault was active. */
 export function touchedKeys(known: Digest): KeyHistory[] {
-  const completed = completions(known);
   return known.keys.filter(({ marker, attempts }) => {
     const begun = Math.min(...attempts.map(({ invokedAt }) => invokedAt));
     const ended = attempts.map(({ endedAt }) => endedAt).filter((at) => at < Infinity);
-    const over = Math.max(completed.get(marker)?.completedAt ?? 0, ...ended);
+    const over = Math.max(known.recordOf.get(marker)?.completedAt ?? 0, ...ended);
     return known.faults.some(({ from, to }) => from <= over && to >= begun);
   });
 }
@@ -43,9 +44,8 @@ export function touchedKeys(known: Digest): KeyHistory[] {
  * each such record.
  */
 export function recoveries(known: Digest): { marker: string; ms: number }[] {
-  const completed = completions(known);
   return known.keys.flatMap(({ marker }) => {
-    const { completedAt, firstSeenAt } = completed.get(marker) ?? {};
+    const { completedAt, firstSeenAt } = known.recordOf.get(marker) ?? {};
     if (!completedAt || firstSeenAt === undefined) return [];
     const ends = known.faults
       .filter(({ from, to }) => from <= completedAt && to >= firstSeenAt)
@@ -54,9 +54,6 @@ export function recoveries(known: Digest): { marker: string; ms: number }[] {
     return [{ marker, ms: Math.max(0, Math.round(completedAt - Math.max(...ends))) }];
   });
 }
-
-const completions = ({ rows }: Digest) =>
-  new Map(rows.records.map((record) => [`${record.account}/${record.key}`, record]));
 
 /** @param share between 0 and 1 */
 export function percentile(values: number[], share: number): number {
@@ -67,12 +64,13 @@ export function percentile(values: number[], share: number): number {
 /** The 99th percentile of the recoveries is at most the lease and five seconds. */
 export const recoversInTime: Rule = (known) => {
   const all = recoveries(known);
-  const limit = known.leaseMs + RECOVERY_SLACK_MS;
+  const limit = recoveryLimitMs(known.leaseMs);
   const p99 = percentile(
     all.map(({ ms }) => ms),
     0.99,
   );
   if (p99 <= limit) return [];
   const slow = all.find(({ ms }) => ms === p99);
-  return [{ says: `p99 of recovery is ${p99} ms, more than ${limit}`, marker: slow?.marker }];
+  const says = `p99 of recovery is ${p99} ms, more than ${limit}`;
+  return [{ says, marker: slow?.marker, atRest: true }];
 };

@@ -1,9 +1,11 @@
-import type { Digest, KeyHistory } from './digest.js';
+import type { Digest } from './digest.js';
 
 /** What a rule finds: one sentence, and the key that it is about. */
 export interface Finding {
   says: string;
   marker?: string;
+  /** It is a violation only if the service is quiet: what is missing may still come. */
+  atRest?: boolean;
 }
 
 export interface Violation extends Finding {
@@ -14,13 +16,20 @@ export interface Violation extends Finding {
 
 export type Rule = (known: Digest) => Finding[];
 
-/** That key's requests and the overlapping faults in order, one a line, in seconds since the key's first request. */
+/**
+ * That key's requests, and the faults during one of them or while its record was unfinished: in order, one a line, in
+ * seconds since the key's first request.
+ */
 export function witnessOf(known: Digest, marker: string | undefined): string {
   const history = marker === undefined ? undefined : known.keyOf.get(marker);
   if (!history) return '';
   const { attempts } = history;
   const from = attempts[0]!.invokedAt;
-  const to = lastTimeOf(history);
+  const record = known.recordOf.get(history.marker);
+  const open = [
+    ...attempts.map(({ invokedAt, endedAt }) => [invokedAt, endedAt]),
+    ...(record ? [[Math.max(from, record.firstSeenAt), record.completedAt ?? Infinity]] : []),
+  ] as [number, number][];
   const lines: [number, string][] = [];
   for (const {
     n,
@@ -34,25 +43,17 @@ export function witnessOf(known: Digest, marker: string | undefined): string {
     answer,
   } of attempts) {
     lines.push([invokedAt, `#${n} invoke  ${operation} ${body}`]);
-    const told = [status, code, answer].filter((part) => part !== undefined).join(' ');
-    if (endedAt < Infinity) lines.push([endedAt, `#${n} ${outcome.padEnd(7)} ${told}`]);
+    const shown = [status, code, answer].filter((part) => part !== undefined).join(' ');
+    if (endedAt < Infinity) lines.push([endedAt, `#${n} ${outcome.padEnd(7)} ${shown}`]);
   }
   for (const { point, action, from: begin, to: end } of known.faults) {
-    if (end < from || begin > to) continue;
+    if (!open.some(([since, until]) => begin <= until && end >= since)) continue;
     lines.push([begin, `fault begins: ${point} × ${action}`]);
     if (end < Infinity) lines.push([end, `fault ends:   ${point} × ${action}`]);
   }
-  const record = known.rows.records.find(
-    ({ account, key }) => account === history.account && key === history.key,
-  );
   if (record?.completedAt) lines.push([record.completedAt, `record completed: ${record.status}`]);
   return lines
     .sort(([a], [b]) => a - b)
     .map(([at, text]) => `${((at - from) / 1000).toFixed(3).padStart(9)} s  ${text}`)
     .join('\n');
-}
-
-function lastTimeOf({ attempts }: KeyHistory): number {
-  const ends = attempts.map(({ invokedAt, endedAt }) => (endedAt < Infinity ? endedAt : invokedAt));
-  return Math.max(...ends);
 }

@@ -2,11 +2,8 @@ import { once } from 'node:events';
 import { connect, createServer, type Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { freePort } from '../../local/ports.js';
-import {
-  newMessageReader,
-  newTransactionReader,
-  READY_FOR_QUERY_BYTES,
-} from './postgres-messages.js';
+import { newMessageReader, newReadyReader, newTransactionReader } from './postgres-messages.js';
+import { pairWith, type SocketPair } from './socket-pair.js';
 
 /**
  * What a link does to its connections. The names follow Toxiproxy's where it has one.
@@ -15,6 +12,7 @@ import {
  * - `lose-request`: closed before a byte is forwarded. `cut-request`: after half of it.
  * - `swallow-answer`: the request arrives, its answer is lost. `cut-answer`: half of the answer arrives.
  * - `twice`: the request is sent a second time at once. `late`: a second time after three seconds.
+ * - `pause`: nothing moves until the toxic ends, then everything arrives in order.
  * - `commit-lost`, `commit-answer` (PostgreSQL): the COMMIT, or its acknowledgement, is lost.
  */
 export type Toxic =
@@ -29,9 +27,17 @@ export type Toxic =
   | 'cut-answer'
   | 'twice'
   | 'late'
+  | 'pause'
   | 'commit-lost'
   | 'commit-answer';
 
+/** Of PostgreSQL, the commits that reserve or settle a request can be lost, or all: those of jobs, too. */
+export type Protocol = 'http' | 'smtp' | 'postgres' | 'postgres, all commits';
+
+/** Ends a message in SMTP. Only the answer to a message is swallowed: a lost greeting would send no message. */
+const END_OF_MESSAGE = '\r\n.\r\n';
+
+const HOST = '127.0.0.1';
 const LATENCY_MS = 200;
 const LATE_MS = 3_000;
 
@@ -40,20 +46,23 @@ export class Link {
   /** What it does now. Undefined: it forwards. */
   private toxic: Toxic | undefined;
   private onHit: () => void = () => undefined;
+  /** Ends a pause. */
+  private resume: () => void = () => undefined;
+  private resumed = Promise.resolve();
   private readonly sockets = new Set<Socket>();
   /** Called with the bytes of a request before it is sent a second time. */
   onCopy: (bytes: Buffer) => void = () => undefined;
 
   private constructor(
     readonly port: number,
-    private readonly target: () => number,
-    private readonly isPostgres: boolean,
+    private readonly target: { host: string; port: number },
+    private readonly protocol: Protocol,
   ) {}
 
-  static async open(target: number, kind?: 'postgres'): Promise<Link> {
-    const link = new Link(await freePort(), () => target, kind === 'postgres');
+  static async open(target: number, protocol: Protocol): Promise<Link> {
+    const link = new Link(await freePort(), { host: HOST, port: target }, protocol);
     const server = createServer({ noDelay: true }, (client) => link.accept(client));
-    server.listen(link.port, '127.0.0.1');
+    server.listen(link.port, HOST);
     await once(server, 'listening');
     server.unref();
     return link;
@@ -63,12 +72,14 @@ export class Link {
   poison(toxic: Toxic, onHit: () => void): void {
     this.toxic = toxic;
     this.onHit = onHit;
+    if (toxic === 'pause') this.resumed = new Promise((resolve) => (this.resume = resolve));
   }
 
   heal(): void {
     // A client of a half-open connection could wait for ever.
     if (this.toxic === 'hang') for (const socket of this.sockets) socket.destroy();
     this.toxic = undefined;
+    this.resume();
     this.onHit = () => undefined;
   }
 
@@ -81,20 +92,10 @@ export class Link {
       this.hit();
       return void client.resetAndDestroy();
     }
-    const upstream = connect({ port: this.target(), host: '127.0.0.1', noDelay: true });
-    const cut = () => {
-      client.destroy();
-      upstream.destroy();
-    };
-    for (const socket of [client, upstream]) {
-      this.sockets.add(socket);
-      socket.on('error', cut).on('close', () => {
-        this.sockets.delete(socket);
-        cut();
-      });
-    }
-    const connection = new Connection(client, upstream, cut);
-    const takeRequest = this.isPostgres
+    const pair = pairWith(client, this.target, this.sockets);
+    const { upstream } = pair;
+    const connection = new Connection(pair);
+    const takeRequest = this.protocol.startsWith('postgres')
       ? this.postgresReader(connection)
       : (data: Buffer) => this.request(connection, data);
     client.on('data', takeRequest).on('end', () => upstream.end());
@@ -105,10 +106,10 @@ export class Link {
     const transaction = newTransactionReader();
     return newMessageReader((type, text, bytes) => {
       const { ending, beat } = transaction(type, text);
-      const commits = ending && beat !== undefined;
+      const commits = ending && (beat !== undefined || this.protocol.endsWith('all commits'));
       if (commits && this.toxic === 'commit-lost') {
         this.hit();
-        return connection.cut();
+        return connection.pair.cut();
       }
       if (commits && this.toxic === 'commit-answer') connection.silent = true;
       this.request(connection, bytes);
@@ -116,8 +117,9 @@ export class Link {
   }
 
   private request(connection: Connection, data: Buffer): void {
-    const { client, upstream } = connection;
+    const { client, upstream, cut } = connection.pair;
     const { toxic } = this;
+    connection.end = (connection.end + data.toString('latin1')).slice(-END_OF_MESSAGE.length);
     switch (String(toxic)) {
       case 'reset':
         this.hit();
@@ -127,10 +129,10 @@ export class Link {
         return this.hit();
       case 'lose-request':
         this.hit();
-        return connection.cut();
+        return cut();
       case 'cut-request':
         this.hit();
-        return void upstream.write(data.subarray(0, data.length >> 1), connection.cut);
+        return void upstream.write(data.subarray(0, data.length >> 1), cut);
       case 'twice':
       case 'late':
         if (connection.sent.length === 0)
@@ -143,30 +145,28 @@ export class Link {
   }
 
   private answer(connection: Connection, data: Buffer): void {
-    const { client } = connection;
+    const { client, cut } = connection.pair;
     if (connection.silent) return this.swallowCommit(connection, data);
     switch (String(this.toxic)) {
       case 'hang':
         return this.hit();
       case 'swallow-answer':
+        if (this.protocol === 'smtp' && connection.end !== END_OF_MESSAGE) break;
         this.hit();
-        return connection.cut();
+        return cut();
       case 'cut-answer':
         this.hit();
-        return void client.write(data.subarray(0, data.length >> 1), connection.cut);
+        return void client.write(data.subarray(0, data.length >> 1), cut);
       default: // the others change the request, or the way of the bytes
     }
     connection.sent = Buffer.alloc(0);
     this.forward(connection.down, client, data);
   }
 
-  /** Rows may arrive before the commit, so the cut waits until the server is ready for the next query. */
-  private swallowCommit(connection: Connection, data: Buffer): void {
-    const { tail } = connection;
-    connection.tail = Buffer.concat([tail, data]).subarray(-READY_FOR_QUERY_BYTES);
-    if (connection.tail[0] !== 'Z'.charCodeAt(0)) return;
+  private swallowCommit({ isReady, pair }: Connection, data: Buffer): void {
+    if (!isReady(data)) return;
     this.hit();
-    connection.cut();
+    pair.cut();
   }
 
   private copyLater(connection: Connection, ms: number): void {
@@ -176,7 +176,7 @@ export class Link {
     setTimeout(() => {
       if (bytes.length === 0) return;
       this.onCopy(bytes);
-      const copy = connect({ port: this.target(), host: '127.0.0.1' });
+      const copy = connect(this.target);
       copy.on('error', () => copy.destroy()).on('data', () => copy.end());
       copy.write(bytes, () => this.hit());
     }, ms);
@@ -184,12 +184,12 @@ export class Link {
 
   /** Keeps the order of the chunks, also when the toxic ends between two. */
   private forward(lane: Lane, to: Socket, data: Buffer): void {
-    const { toxic } = this;
-    if (toxic !== 'latency' && toxic !== 'slicer' && lane.waiting === 0) {
-      return void (to.writable && to.write(data));
-    }
+    const { toxic, resumed } = this;
+    const isSlow = toxic === 'latency' || toxic === 'slicer' || toxic === 'pause';
+    if (!isSlow && lane.waiting === 0) return void (to.writable && to.write(data));
     lane.waiting++;
     lane.last = lane.last.then(async () => {
+      if (toxic === 'pause') await resumed;
       if (toxic === 'latency') await delay(LATENCY_MS);
       const size = toxic === 'slicer' ? Math.max(7, data.length >> 5) : data.length;
       for (let from = 0; from < data.length; from += size) {
@@ -198,7 +198,7 @@ export class Link {
       }
       lane.waiting--;
     });
-    if (toxic === 'latency' || toxic === 'slicer') this.hit();
+    if (isSlow) this.hit();
   }
 }
 
@@ -210,15 +210,13 @@ interface Lane {
 class Connection {
   /** The bytes since the last answer. */
   sent = Buffer.alloc(0);
+  /** The last bytes of the request. */
+  end = '';
   /** The answer to a COMMIT is being lost. */
   silent = false;
-  tail = Buffer.alloc(0);
+  readonly isReady = newReadyReader();
   readonly up: Lane = { last: Promise.resolve(), waiting: 0 };
   readonly down: Lane = { last: Promise.resolve(), waiting: 0 };
 
-  constructor(
-    readonly client: Socket,
-    readonly upstream: Socket,
-    readonly cut: () => void,
-  ) {}
+  constructor(readonly pair: SocketPair) {}
 }

@@ -3,8 +3,19 @@
 /** Which transaction is committed, recognised by the statements since its BEGIN. */
 export type Beat = 'reserve' | 'settle';
 
-/** The server's last message after a statement outside of a transaction, or after a COMMIT: it has been executed. */
-export const READY_FOR_QUERY_BYTES = 6;
+const READY_FOR_QUERY_BYTES = 6;
+
+/**
+ * Follows a server's answers. @returns whether it is ready for the next query: a statement outside of a transaction,
+ * or a COMMIT, has then been executed. Rows may arrive before that.
+ */
+export function newReadyReader(): (data: Buffer) => boolean {
+  let tail = Buffer.alloc(0);
+  return (data) => {
+    tail = Buffer.concat([tail, data]).subarray(-READY_FOR_QUERY_BYTES);
+    return tail[0] === 'Z'.charCodeAt(0);
+  };
+}
 
 /** Follows the transactions of one connection: in which beat it is, and whether this message commits it. */
 export function newTransactionReader(): (

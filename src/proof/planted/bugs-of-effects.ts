@@ -11,6 +11,7 @@ export const BUGS_OF_EFFECTS: Bug[] = [
     patches: [
       { file: SETTLE, text: 'else await releaseStock(tx, accountId, id);', replacement: '' },
     ],
+    mostly: 'sale',
     foundBy: ['stock agrees'],
   },
   {

@@ -1,5 +1,6 @@
 import type { Bug } from './bug.js';
 import { BUGS_OF_EFFECTS } from './bugs-of-effects.js';
+import { BUGS_OF_GUARDS } from './bugs-of-guards.js';
 
 const ENGINE = 'src/idempotency/engine.ts';
 const RECORDS = 'src/idempotency/records.ts';
@@ -171,6 +172,7 @@ export const BUGS: Bug[] = [
     foundBy: ['own data only'],
   },
   ...BUGS_OF_EFFECTS,
+  ...BUGS_OF_GUARDS,
   {
     name: 'an order is not held',
     patches: [
@@ -191,6 +193,7 @@ export const BUGS: Bug[] = [
         replacement: 'CREATE INDEX charges_one_live_per_order',
       },
     ],
+    mostly: 'sale',
     foundBy: ['an order is paid once'],
   },
   {
@@ -203,6 +206,7 @@ export const BUGS: Bug[] = [
       },
     ],
     cells: LOST_AT_PROCESSOR,
+    mostly: 'refund',
     foundBy: ['refunds agree'],
   },
 ];

@@ -2,13 +2,17 @@ import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { runCampaign } from '../campaign.js';
 import { nameOf, WHOLE_PLAN } from '../plan.js';
+import { USUAL_SHARES } from '../purposes.js';
 import type { Bug } from './bug.js';
 import { BUGS } from './bugs.js';
 import { buildWithBug } from './build.js';
 
 /** Long enough for a few hundred requests. Bugs of effects show only at the end. */
 const CAMPAIGN_MS = 25_000;
+const REQUESTS = 300;
 const SEED = 15;
+/** Beside the usual shares, which are 100 together: about three of four. */
+const MOSTLY_SHARE = 250;
 
 export interface PlantedOptions {
   /** The repository, whose sources are copied and patched. */
@@ -31,6 +35,7 @@ export interface Found {
 /** Builds and breaks the service with one bug at a time. @returns 0 if each was found, otherwise 1 */
 export async function runPlanted({ root, folder, names, log }: PlantedOptions): Promise<number> {
   const bugs = BUGS.filter(({ name }) => names.every((part) => name.includes(part)));
+  if (bugs.length === 0) throw new Error(`no planted bug has ${names.join(' and ')} in its name`);
   const found: Found[] = [];
   await mkdir(folder, { recursive: true });
   for (const [i, bug] of bugs.entries()) {
@@ -57,7 +62,8 @@ async function findOne(root: string, folder: string, bug: Bug): Promise<Found> {
     plan: WHOLE_PLAN.filter((cell) => bug.cells?.includes(nameOf(cell))),
     folder: own,
     programs,
-    clients: 6,
+    shares: bug.mostly && { ...USUAL_SHARES, [bug.mostly]: MOSTLY_SHARE },
+    requests: REQUESTS,
     endEarly: true,
     effectsLimitMs: 35_000,
     log: () => undefined,

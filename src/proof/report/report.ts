@@ -1,6 +1,6 @@
 import type { CampaignResult } from '../campaign.js';
 import { digest, type Fault } from '../checker/digest.js';
-import { percentile, recoveries, touchedKeys } from '../checker/recovery.js';
+import { percentile, recoveries, recoveryLimitMs, touchedKeys } from '../checker/recovery.js';
 
 /** What a campaign shows, as report.json has it. */
 export interface Report {
@@ -65,7 +65,7 @@ export function reportOf(
       p50: percentile(times, 0.5),
       p99: percentile(times, 0.99),
       max: percentile(times, 1),
-      limit: journals.leaseMs + 5_000,
+      limit: recoveryLimitMs(journals.leaseMs),
       all: times,
     },
     unfinished: {

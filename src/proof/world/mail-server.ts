@@ -1,43 +1,84 @@
 import { once } from 'node:events';
-import { createServer } from 'node:net';
+import { createServer, type Server, type Socket } from 'node:net';
 import { freePort } from '../../local/ports.js';
 import type { Mail } from '../history.js';
 
-/** An SMTP server (RFC 5321) that records each message as it accepts it. @returns its port */
-export async function startMailServer(record: (mail: Mail) => void): Promise<number> {
+export interface ReceivedMail extends Mail {
+  to: string;
+  /** Headers and text. */
+  raw: string;
+}
+
+export interface MailServer {
+  port: number;
+  server: Server;
+  senders: Set<Socket>;
+}
+
+/** How a server treats its senders. The tests change it. */
+export interface Manners {
+  /** The greeting waits for it. */
+  beforeGreeting?: () => Promise<void>;
+  /** The confirmation of a message that was recorded waits for it. */
+  beforeConfirming?: () => Promise<void>;
+  refuses?: (recipient: string) => boolean;
+}
+
+/** An SMTP server (RFC 5321) that records each message as it accepts it. */
+export async function startMailServer(
+  record: (mail: ReceivedMail) => void,
+  manners: Manners = {},
+): Promise<MailServer> {
+  const senders = new Set<Socket>();
   const server = createServer((socket) => {
-    socket.on('error', () => socket.destroy());
-    const say = (line: string) => socket.writable && socket.write(`${line}\r\n`);
-    let text = '';
-    let isBody = false;
-    let to = '';
-    say('220 proof');
-    socket.setEncoding('utf8').on('data', (chunk: string) => {
-      text += chunk;
-      for (;;) {
-        const mark = isBody ? '\r\n.\r\n' : '\r\n';
-        const end = text.indexOf(mark);
-        if (end < 0) return;
-        const part = text.slice(0, end);
-        text = text.slice(end + mark.length);
-        if (isBody) {
-          isBody = false;
-          const messageId = /^message-id:\s*(\S+)/im.exec(part)?.[1] ?? '';
-          record({ messageId, to, charge: /ch_[0-9a-v]{32}/.exec(part)?.[0] ?? '' });
-          say('250 taken');
-          continue;
-        }
-        const [verb = ''] = part.toUpperCase().split(/[ :]/);
-        if (verb === 'RCPT') to = /<([^>]*)>/.exec(part)?.[1] ?? '';
-        isBody = verb === 'DATA';
-        if (verb === 'QUIT') socket.end('221 bye\r\n');
-        else say(isBody ? '354 go on' : '250 ok');
-      }
-    });
+    senders.add(socket);
+    socket.on('close', () => senders.delete(socket)).on('error', () => socket.destroy());
+    serve(socket, record, manners);
   });
   const port = await freePort();
   server.listen(port, '127.0.0.1');
   await once(server, 'listening');
   server.unref();
-  return port;
+  return { port, server, senders };
 }
+
+function serve(socket: Socket, record: (mail: ReceivedMail) => void, manners: Manners): void {
+  const { beforeGreeting = proceed, beforeConfirming = proceed, refuses } = manners;
+  const say = (line: string) => socket.writable && socket.write(`${line}\r\n`);
+  let text = '';
+  let isBody = false;
+  let to = '';
+  void beforeGreeting().then(() => say('220 mail'));
+  const take = (part: string) => {
+    if (isBody) {
+      isBody = false;
+      record(mailOf(part, to));
+      return void beforeConfirming().then(() => say('250 taken'));
+    }
+    const [verb = ''] = part.toUpperCase().split(/[ :]/);
+    if (verb === 'RCPT') to = /<([^>]*)>/.exec(part)?.[1] ?? '';
+    isBody = verb === 'DATA';
+    if (isBody) say('354 go on');
+    else if (verb === 'QUIT') socket.end('221 bye\r\n');
+    else say(verb === 'RCPT' && refuses?.(to) ? '550 no such person' : '250 ok');
+  };
+  socket.setEncoding('utf8').on('data', (chunk: string) => {
+    text += chunk;
+    for (;;) {
+      const mark = isBody ? '\r\n.\r\n' : '\r\n';
+      const end = text.indexOf(mark);
+      if (end < 0) return;
+      const part = text.slice(0, end);
+      text = text.slice(end + mark.length);
+      take(part);
+    }
+  });
+}
+
+function mailOf(text: string, to: string): ReceivedMail {
+  const messageId = /^message-id:\s*(\S+)/im.exec(text)?.[1] ?? '';
+  const charge = /ch_[0-9a-v]{32}/.exec(text)?.[0] ?? '';
+  return { messageId, to, charge, raw: text.replaceAll('\r\n..', '\r\n.') };
+}
+
+const proceed = () => Promise.resolve();

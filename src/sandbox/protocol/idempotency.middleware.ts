@@ -145,7 +145,7 @@ const API_ERROR: Answer = {
   status: 500,
   body: errorBody({
     type: 'api_error',
-    message: 'An unknown error occurred. The sandbox was told to fail after it had charged.',
+    message: 'An unknown error occurred. The sandbox fails on purpose after it has charged.',
   }),
 };
 

@@ -60,7 +60,7 @@ export async function claim(tx: Tx, attempt: Attempt, keyTtlSeconds: number): Pr
   return { state: 'completed', stored };
 }
 
-/** Writes the key's row, whatever it contained. The caller has locked the key. */
+/** Inserts or overwrites the key's row. The caller has locked the key. */
 export async function write(
   tx: Tx,
   attempt: Attempt,

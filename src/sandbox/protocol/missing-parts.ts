@@ -1,8 +1,9 @@
 import type Stripe from 'stripe';
 
 /**
- * Parts of Stripe's API that this sandbox lacks. Their error says so, unlike that for a typo. Source: the paths and
- * parameter types of the official SDK; tsc checks the parameters, test/white-box/sandbox/surface.spec.ts the paths.
+ * Parts of Stripe's API that this sandbox lacks. Their error says that, so a developer does not look for a typo.
+ * Source: the paths and parameter types of the official SDK; tsc checks the parameters,
+ * test/white-box/sandbox/surface.spec.ts the paths.
  */
 const RESOURCES: ReadonlySet<string> = new Set(
   `account account_links account_sessions accounts apple_pay application_fees apps balance balance_settings

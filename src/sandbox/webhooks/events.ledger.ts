@@ -24,9 +24,9 @@ export interface EventRow {
   delivered_at: Date | null;
 }
 
-/** As long as Stripe tries in live mode. */
+/** How long delivery is retried: as long as in Stripe's live mode. */
 const RETRY_PERIOD = "interval '3 days'";
-/** As long as Stripe shows events. */
+/** How long events are kept: as long as at Stripe. */
 const RETENTION = "interval '30 days'";
 /** The pause after an attempt doubles, from one second up to this, in seconds. */
 const MAX_PAUSE_SECONDS = 60;

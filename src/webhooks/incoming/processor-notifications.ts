@@ -33,7 +33,7 @@ export class ProcessorNotifications {
     private readonly refunds: RefundNotifications,
   ) {}
 
-  /** News without our ids are first matched by their payment. */
+  /** A notification without our ids is first matched by its payment. */
   async receive(news: Notification | RefundNews): Promise<void> {
     if (!('about' in news)) return this.take(news);
     const { id, type } = news;

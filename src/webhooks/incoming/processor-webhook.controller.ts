@@ -31,17 +31,17 @@ export class ProcessorWebhookController {
   @RawBody()
   @Describe('receiveProcessorNotification', 'The processor’s notifications', {
     description:
-      'For the processor, not for clients. Each event id is applied once, in any order; the signature over the raw bytes is the credential, and without `PROCESSOR_WEBHOOK_SECRET` nobody is believed. What is about a charge or refund that is not there yet is kept for 30 days and applied when it appears; a refund that was made at the processor’s own desk is found by its payment and booked, and one that fails after it had succeeded becomes `failed` (the processor is asked where that takes it, and sends a notification again that was answered with 503; or with 409, while it may be about a refund of ours that is pending, whose metadata were edited at that desk); what is about no account of ours is acknowledged and dropped; what contradicts our books (another amount, a second payment, a success after a failure), or could not be applied in those 30 days, is parked for a person to look at, and counted in `charge_once_parked_payments` until that person resolves it.',
+      'For the processor, not for clients. The signature over the raw bytes is the credential; without `PROCESSOR_WEBHOOK_SECRET` every notification is refused. Each event id is applied once, in any order.\n\n- If the charge or refund does not exist yet, the notification is kept for 30 days and applied when the object appears.\n- A refund that was made at the processor’s own desk is found by its payment and booked.\n- A refund that fails after it had succeeded becomes `failed`.\n- A notification that is about no account of ours is acknowledged and dropped.\n- It is parked if it contradicts our books (another amount, a second payment, a success after a failure), or if it could not be applied in 30 days. `charge_once_parked_payments` counts it until an operator resolves it.\n\nThe processor sends a notification again after 503 (the processor had to be asked and did not answer) and after 409 (it may be about one of our pending refunds, whose metadata were edited at the processor’s desk).',
     rawBody: 'An event as Stripe sends it, up to 1 MiB.',
   })
   @Reads({
     name: 'Stripe-Signature',
     in: 'header',
     required: true,
-    description: 'Of the processor, not older than five minutes.',
+    description: 'Written by the processor, at most five minutes ago.',
     schema: { type: 'string' },
   })
-  @Answers(200, 'Received; also when it is not about us.', RECEIVED)
+  @Answers(200, 'Received, also if it is about no account of ours.', RECEIVED)
   @Problems(PAYMENT_PENDING, PROCESSOR_UNAVAILABLE, DATABASE_UNAVAILABLE)
   async receive(@Req() request: Request): Promise<{ received: true }> {
     // Without a body there are no bytes either.
@@ -54,7 +54,7 @@ export class ProcessorWebhookController {
   }
 }
 
-/** The processor sends a refused notification again, and shows the failure on its page of the endpoint. */
+/** The processor sends a refused notification again, and shows the failure in its dashboard. */
 function refuseUnlessIrrelevant(read: NoNotification): void {
   switch (read) {
     case 'no secret':

@@ -18,8 +18,8 @@ const INTERVAL_MS = 2_000;
 /**
  * How long a notification waits for its charge (which a restore may bring back), and how long an applied one is kept to
  * recognise duplicates. Stripe redelivers for three days; an operator or script can resend an event for 30 days
- * (docs.stripe.com/webhooks/process-undelivered-events). The signature's time rejects copies of old deliveries.
- * Shorter: an old event could arrive as new; it would find its object ended.
+ * (docs.stripe.com/webhooks/process-undelivered-events). The signature's time rejects copies of old deliveries. With a
+ * shorter time, an old event could count as new; its object would have ended already.
  */
 const KEPT = "interval '30 days'";
 
@@ -54,7 +54,7 @@ const END: Cursor = { receivedAt: 'infinity', id: '' };
 
 /**
  * Applies notifications that arrived before their object. Any number of workers may run it: each notification is locked
- * while it is applied. Each round does the same little work, however many wait. Proof:
+ * while it is applied. The work of a round is small, and does not grow with the number of waiting notifications. Proof:
  * test/webhooks/incoming/order.spec.ts, test/white-box/operation/list-plans.spec.ts.
  */
 @Injectable()

@@ -117,7 +117,7 @@ export function guardedLookup(policy: AddressPolicy): LookupFunction {
 }
 
 /**
- * Asks DNS only, without this machine's own names. `dns.lookup` would also let a silent name server block one of the
+ * Asks DNS only, not this machine's hosts file. `dns.lookup` would also let a silent name server block one of the
  * process' four threads.
  */
 async function resolvePublicly(host: string): Promise<string[]> {

@@ -15,7 +15,7 @@ export const DELIVERY = schema.wireObject<DeliveryWire>(
     next_attempt_at: {
       ...schema.orNull(schema.time),
       description:
-        'Null at the end. While an attempt is under way: when the next one follows if its outcome is lost.',
+        'Null at the end. During an attempt: when the next one follows if the outcome of this one is lost.',
     },
     created_at: schema.time,
   },

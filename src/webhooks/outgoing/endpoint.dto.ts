@@ -18,7 +18,7 @@ export class CreateEndpoint {
   @MaxLength(2048)
   url: string;
 
-  @Doc('Which events to send; `*` is all, those of later versions included.')
+  @Doc('Which events to send; `*` means all, including those of later versions.')
   @IsArray()
   @ArrayMinSize(1)
   @ArrayMaxSize(50)

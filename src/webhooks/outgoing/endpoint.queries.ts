@@ -65,7 +65,7 @@ export async function insertEndpoint(
     [account_id, id, url, JSON.stringify(events)],
   );
   if (rows[0]) {
-    // Those of a deleted endpoint with the same id.
+    // End the secrets of a deleted endpoint with the same id.
     await endSecrets(tx, account_id, id);
     await endDeliveries(tx, account_id, id, 'all');
   }
@@ -117,7 +117,7 @@ async function endDeliveries(
 
 /**
  * Gives an endpoint a new secret. The previous one stays valid for a while; older ones end at once. So at most two are
- * valid, and rotating twice withdraws a secret.
+ * valid, and a second rotation withdraws a leaked secret.
  * @returns the secret; undefined if this id made one before.
  */
 export async function addSecret(

@@ -9,7 +9,7 @@ const MEMBERS: schema.Members<EndpointWire> = {
   events: { type: 'array', items: schema.oneOfTexts([...EVENT_TYPES, '*']) },
   status: {
     ...schema.oneOfTexts(['enabled', 'disabled']),
-    description: '`disabled`: it answered 410 and wants no more.',
+    description: '`disabled`: it answered 410 and gets no more events.',
   },
   created_at: schema.time,
 };

@@ -20,7 +20,7 @@ import { EndpointOperation, SecretRotationOperation } from './endpoint.operation
 import { deleteEndpoint, ENDPOINT_COLUMNS, findEndpoint } from './endpoint.queries.js';
 import { NOT_FOUND } from '../../idempotency/problem-types.js';
 
-/** The newest attempt of a delivery, beside the delivery itself. */
+/** Deliveries, each with its newest attempt. */
 const DELIVERIES = `(
   SELECT delivery.*, attempt.response_status, attempt.error
   FROM webhook_deliveries AS delivery
@@ -43,9 +43,9 @@ export class EndpointsController {
 
   @Post()
   @Idempotent()
-  @Describe('createWebhookEndpoint', 'Have events delivered', {
+  @Describe('createWebhookEndpoint', 'Create a webhook endpoint', {
     description:
-      'Deliveries follow Standard Webhooks: `webhook-id` (the event’s id, the same on every try: apply each id once), `webhook-timestamp`, `webhook-signature`. They come at least once and in any order.',
+      'Deliveries follow Standard Webhooks: `webhook-id` (the event’s id, the same in every attempt: apply each id once), `webhook-timestamp`, `webhook-signature`. Each event arrives at least once, in any order.',
     examples: { endpoint: { url: 'https://shop.example/hooks', events: ['order.paid'] } },
   })
   @Answers(
@@ -61,8 +61,8 @@ export class EndpointsController {
   @Post(':id/rotate-secret')
   @Idempotent()
   @OptionalBody()
-  @Describe('rotateWebhookSecret', 'Make a new secret, once for each key', {
-    description: 'For a day the old one signs as well.',
+  @Describe('rotateWebhookSecret', 'Create a new secret, once for each key', {
+    description: 'For a day, deliveries are signed with the old one as well.',
     path: PATH,
     examples: { nothing: {} },
   })
@@ -91,7 +91,7 @@ export class EndpointsController {
   }
 
   @Get(':id')
-  @Describe('getWebhookEndpoint', 'Look at an endpoint', { path: PATH })
+  @Describe('getWebhookEndpoint', 'Get an endpoint', { path: PATH })
   @Answers(200, 'The endpoint.', ENDPOINT)
   @Problems(NOT_FOUND)
   async find(@Req() request: Request, @Param('id') id: string): Promise<EndpointWire> {
@@ -100,12 +100,12 @@ export class EndpointsController {
 
   @Delete(':id')
   @HttpCode(204)
-  @Describe('deleteWebhookEndpoint', 'Have no more events delivered', {
+  @Describe('deleteWebhookEndpoint', 'Delete a webhook endpoint', {
     description:
-      'Its secrets end at once, and what was still to be delivered to it fails. Again is 204 as well.',
+      'Its secrets end at once, and its pending deliveries fail. A repeat is 204 as well.',
     path: PATH,
   })
-  @Answers(204, 'It is gone.')
+  @Answers(204, 'It is deleted.')
   @Problems(NOT_FOUND)
   async delete(@Req() request: Request, @Param('id') id: string): Promise<void> {
     const known = await this.db.transaction((tx) => deleteEndpoint(tx, accountIdOf(request), id));
@@ -113,7 +113,7 @@ export class EndpointsController {
   }
 
   @Get(':id/deliveries')
-  @Describe('listDeliveries', 'List what was delivered to an endpoint, newest first', {
+  @Describe('listDeliveries', 'List the deliveries to an endpoint, newest first', {
     path: PATH,
   })
   @Answers(

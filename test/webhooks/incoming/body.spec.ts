@@ -8,7 +8,7 @@ import {
   startListening,
   statesOf,
   statusOf,
-  tell,
+  notify,
   type PendingCharge,
 } from './incoming.support.js';
 
@@ -114,10 +114,10 @@ describe('a signed body', () => {
   });
 
   test.each<[string, unknown]>([
-    ['a type that nobody follows', { id: 'evt_1', type: 'customer.created' }],
+    ['a type that we do not use', { id: 'evt_1', type: 'customer.created' }],
     ['a type of tomorrow, of another shape', { type: 'v9.core.whatever', changes: [] }],
     ['a notification of the new kind', { id: 'evt_1', object: 'v2.core.event', type: 'v1.x' }],
-  ])('is taken and dropped: %s', async (_what, body) => {
+  ])('is acknowledged and dropped: %s', async (_what, body) => {
     expect((await deliver(service.apiUrl, JSON.stringify(body))).status).toBe(200);
     await nothingIsStored();
   });
@@ -130,12 +130,12 @@ describe('a signed body', () => {
     ['a charge that no database can hold', { charge: 'ch_\0', account: 'acct_1' }],
     ['a charge in half a character', { charge: 'ch_\ud800', account: 'acct_1' }],
     ['a charge that is a number', { charge: 1, account: 'acct_1' }],
-    ['somebody else’s words', { charge: 'the blue one', account: 'Müller & sons' }],
+    ['another program’s values', { charge: 'the blue one', account: 'Müller & sons' }],
     ['no account', { charge: `ch_${'0'.repeat(32)}` }],
   ])(
-    'about a payment whose metadata cannot be ours is taken and dropped: %s',
+    'about a payment whose metadata cannot be ours is acknowledged and dropped: %s',
     async (_what, metadata) => {
-      await tell(
+      await notify(
         service.apiUrl,
         event('payment_intent.succeeded', { ...intent(charge), metadata }),
       );
@@ -153,7 +153,7 @@ describe('a signed body', () => {
       'payment_intent.succeeded',
       intent(charge, { description: '\u0000 日本 \uD800', metadata }), // escaped, as by JSON.stringify
     );
-    await tell(service.apiUrl, sent);
+    await notify(service.apiUrl, sent);
     expect(await statesOf(service, sent.id)).toEqual(['applied']);
     expect(await statusOf(service, charge.id)).toBe('succeeded');
   });

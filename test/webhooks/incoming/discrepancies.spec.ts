@@ -15,7 +15,7 @@ import {
   startListening,
   statesOf,
   statusOf,
-  tell,
+  notify,
   eventTypesOf,
   type PendingCharge,
   type StripeEvent,
@@ -32,7 +32,7 @@ afterAll(() => service.stop());
 async function expectParked(news: StripeEvent, chargeId: string, reason: string): Promise<void> {
   const [before, list] = [await parkedInMetrics(service), await parked(service, chargeId)];
   const again = { ...news, id: `${news.id}x` };
-  for (const each of [news, news, again]) await tell(service.apiUrl, each);
+  for (const each of [news, news, again]) await notify(service.apiUrl, each);
   for (const { id } of [news, again]) expect(await statesOf(service, id)).toEqual(['parked']);
   const { id: reference, amount } = news.data.object;
   const added = { reference, reason, amount: String(amount) };
@@ -65,7 +65,7 @@ describe('a payment is parked, counted and not applied', () => {
     expect(await statusOf(service, pending.id)).toBe('pending');
     // The correct notification is still applied.
     const right = event('payment_intent.succeeded', await paymentOf(service, pending));
-    await tell(service.apiUrl, right);
+    await notify(service.apiUrl, right);
     expect(await statesOf(service, right.id)).toEqual(['applied']);
     expect(await statusOf(service, pending.id)).toBe('succeeded');
   });
@@ -99,7 +99,7 @@ describe('a payment is parked, counted and not applied', () => {
     const pending = await leavePending(service, 'two at once');
     const both = [intent(pending), intent(pending)];
     const news = both.map((each) => event('payment_intent.succeeded', each));
-    await Promise.all(news.map((each) => tell(service.apiUrl, each)));
+    await Promise.all(news.map((each) => notify(service.apiUrl, each)));
     const states = await Promise.all(news.map(({ id }) => statesOf(service, id)));
     expect(states.flat().sort()).toEqual(['applied', 'parked']);
     const { body } = await getCharge(service.apiUrl, pending.id);
@@ -130,7 +130,7 @@ describe('a parked payment that an operator resolves', () => {
     const failed = await ended('resolved', declinedCard.payment_method);
     const before = await parkedInMetrics(service);
     const late = event('payment_intent.succeeded', intent(failed));
-    await tell(service.apiUrl, late);
+    await notify(service.apiUrl, late);
     const reference = String(late.data.object.id);
     expect(await openNow()).toMatch(
       new RegExp(
@@ -153,7 +153,7 @@ describe('a parked payment that an operator resolves', () => {
     expect(await parkedInMetrics(service)).toBe(before);
 
     // The same report again opens no row.
-    await tell(service.apiUrl, { ...late, id: `${late.id}x` });
+    await notify(service.apiUrl, { ...late, id: `${late.id}x` });
     expect(await parkedInMetrics(service)).toBe(before);
     expect(await parked(service, failed.id)).toMatchObject([{ reference }]);
     await expireIn(service.db, 'resolved', -1);
@@ -168,7 +168,7 @@ describe('a parked payment that an operator resolves', () => {
   test('keeps the first resolution', async () => {
     const failed = await ended('resolved twice', declinedCard.payment_method);
     const late = event('payment_intent.succeeded', intent(failed));
-    await tell(service.apiUrl, late);
+    await notify(service.apiUrl, late);
     const reference = String(late.data.object.id);
     await command('resolve', reference, 'refunded by hand');
     await command('resolve', reference, 'honoured');
@@ -208,7 +208,7 @@ describe('a refund is parked, counted and not applied', () => {
     };
     if (status === 'failed') {
       const failure = { ...object, status, failure_reason: 'lost_or_stolen_card' };
-      await tell(service.apiUrl, event('refund.failed', failure));
+      await notify(service.apiUrl, event('refund.failed', failure));
     }
     const state = async () => (await send(`${service.apiUrl}/refunds/${id}`)).body.status;
     expect(await state()).toBe(status);
@@ -289,12 +289,12 @@ describe('a notification about another program is acknowledged and not stored', 
         }),
     ],
     ['what a charge at the processor has become', (of) => event('charge.refunded', intent(of))],
-    ['a type that nobody follows', (of) => event('payment_intent.created', intent(of))],
+    ['a type that we do not use', (of) => event('payment_intent.created', intent(of))],
     ['news that end nothing', (of) => event(PAID, intent(of, { status: 'processing' }))],
   ])('%s', async (what, made) => {
     const pending = await leavePending(service, `not ours: ${what}`);
     const before = await rows();
-    await tell(service.apiUrl, made(pending));
+    await notify(service.apiUrl, made(pending));
     expect(await rows()).toBe(before);
     expect(await statusOf(service, pending.id)).toBe('pending');
   });

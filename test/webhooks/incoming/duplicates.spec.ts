@@ -16,7 +16,7 @@ import {
   startListening,
   statesOf,
   statusOf,
-  tell,
+  notify,
   eventTypesOf,
   type PendingCharge,
   type StripeEvent,
@@ -57,9 +57,9 @@ async function expectAppliedOnce({ id }: PendingCharge, news: StripeEvent, key: 
 describe('an event that is delivered', () => {
   test('twice is applied once', async () => {
     const { pending, news } = await lostPayment('twice');
-    await tell(service.apiUrl, news);
+    await notify(service.apiUrl, news);
     const { rows: before } = await service.db.query('SELECT * FROM idempotency_records');
-    await tell(service.apiUrl, news);
+    await notify(service.apiUrl, news);
     const { rows: after } = await service.db.query('SELECT * FROM idempotency_records');
     expect(after).toEqual(before);
     await expectAppliedOnce(pending, news, 'twice');
@@ -79,7 +79,7 @@ describe('an event that is delivered', () => {
     const { pending, news } = await lostPayment('fifty ids');
     const ids = Array.from({ length: 50 }, (_, i) => `${news.id}${i}`);
     await Promise.all(
-      ids.map((id, i) => tell(i % 2 ? service.apiUrl : other.url, { ...news, id })),
+      ids.map((id, i) => notify(i % 2 ? service.apiUrl : other.url, { ...news, id })),
     );
     for (const id of ids) expect(await statesOf(service, id)).toEqual(['applied']);
     await expectAppliedOnce(pending, { ...news, id: ids[0]! }, 'fifty ids');
@@ -91,7 +91,7 @@ describe('an event that is delivered', () => {
     network.next('lose-response');
     await expect(deliver(network.url, JSON.stringify(news))).rejects.toThrow();
     await until(async () => (await statesOf(service, news.id)).length === 1);
-    await tell(network.url, news);
+    await notify(network.url, news);
     await network.close();
     await expectAppliedOnce(pending, news, 'lost acknowledgement');
   });
@@ -104,7 +104,7 @@ describe('an event that is delivered', () => {
     expect(refused).toMatchObject({ status: 500, body: { code: 'internal_error' } });
     expect(await statesOf(service, news.id)).toEqual([]);
     expect(await statusOf(service, pending.id)).toBe('pending');
-    await tell(service.apiUrl, news);
+    await notify(service.apiUrl, news);
     await expectAppliedOnce(pending, news, 'refused by the database');
   });
 });
@@ -139,8 +139,8 @@ describe('an API process that is killed (SIGKILL) inside the transaction', () =>
       expect(await statusOf(service, pending.id)).toBe('pending');
       expect(await eventTypesOf(service, pending.id)).toEqual([]);
 
-      await tell(other.url, news);
-      await tell(service.apiUrl, news);
+      await notify(other.url, news);
+      await notify(service.apiUrl, news);
       await expectAppliedOnce(pending, news, where);
     },
     240_000,
@@ -196,7 +196,7 @@ describe('without the unique constraints', () => {
 
   test('on event ids, one event is accepted as often as it is delivered', async () => {
     const { failed, news } = await latePayment('naive');
-    for (let i = 0; i < 10; i++) await tell(naive.apiUrl, news);
+    for (let i = 0; i < 10; i++) await notify(naive.apiUrl, news);
     expect(await statesOf(naive, news.id)).toHaveLength(10);
     // The second guard still works.
     expect(await parked(naive, failed.id)).toHaveLength(1);
@@ -205,8 +205,8 @@ describe('without the unique constraints', () => {
   test('on event ids and references, the money is booked twice', async () => {
     await naive.db.query('ALTER TABLE parked_payments DROP CONSTRAINT parked_payments_pkey');
     const { failed, news } = await latePayment('more naive');
-    await tell(naive.apiUrl, news);
-    await tell(naive.apiUrl, news);
+    await notify(naive.apiUrl, news);
+    await notify(naive.apiUrl, news);
     expect(await parked(naive, failed.id)).toHaveLength(2);
   });
 
@@ -217,7 +217,7 @@ describe('without the unique constraints', () => {
     );
     const failed = rows[0]!;
     const news = event('payment_intent.succeeded', intent(failed));
-    await Promise.all(Array.from({ length: 50 }, () => tell(service.apiUrl, news)));
+    await Promise.all(Array.from({ length: 50 }, () => notify(service.apiUrl, news)));
     expect(await statesOf(service, news.id)).toEqual(['parked']);
     expect(await parked(service, failed.id)).toHaveLength(1);
   });

@@ -68,7 +68,7 @@ export function deliver(
 }
 
 /** Sends an event as the processor would, and expects 2xx. */
-export async function tell(apiUrl: string, what: StripeEvent): Promise<void> {
+export async function notify(apiUrl: string, what: StripeEvent): Promise<void> {
   expect(await deliver(apiUrl, JSON.stringify(what))).toMatchObject({
     status: 200,
     body: { received: true },

@@ -19,7 +19,7 @@ afterAll(async () => {
   }
 });
 
-interface Told {
+interface SentEvent {
   id: string;
   type: string;
   pending_webhooks: number;
@@ -27,9 +27,9 @@ interface Told {
 }
 
 /** The processor's ledger, as curl shows it. */
-async function toldOf(charge: string): Promise<Told[]> {
+async function sentAbout(charge: string): Promise<SentEvent[]> {
   const { body } = await send(`${stack.sandboxUrl}/v1/events?limit=100`, { apiKey: 'sk_test_any' });
-  return (body.data as Told[]).filter(({ data }) => data.object.metadata.charge === charge);
+  return (body.data as SentEvent[]).filter(({ data }) => data.object.metadata.charge === charge);
 }
 
 test('a charge that times out is 504; its notification settles it, even while the worker sleeps', async () => {
@@ -46,7 +46,7 @@ test('a charge that times out is 504; its notification settles it, even while th
     expect(retry).toMatchObject({ status: 201, body: { id } });
     expect(retry.headers['idempotent-replayed']).toBe('true');
     expect(await paymentsOf(sandboxUrl, id)).toHaveLength(1);
-    await until(async () => (await toldOf(id))[0]?.pending_webhooks === 0);
+    await until(async () => (await sentAbout(id))[0]?.pending_webhooks === 0);
   } finally {
     signal(worker, 'SIGCONT');
   }
@@ -59,10 +59,10 @@ test('after an answer that is not lost, the notification changes nothing', async
   expect(first.headers).not.toHaveProperty('idempotent-replayed');
   const { id } = first.body;
   const delivered = () =>
-    until(async () => (await toldOf(id)).every(({ pending_webhooks: left }) => left === 0));
+    until(async () => (await sentAbout(id)).every(({ pending_webhooks: left }) => left === 0));
   await delivered();
   // Again by hand, as the comment in the sandbox shows.
-  const [news] = await toldOf(id);
+  const [news] = await sentAbout(id);
   await send(`${sandboxUrl}/v1/events/${news!.id}/retry`, {
     method: 'POST',
     apiKey: 'sk_test_any',

@@ -18,7 +18,7 @@ import {
   startListening,
   statesOf,
   statusOf,
-  tell,
+  notify,
   eventTypesOf,
   parked,
   parkedInMetrics,
@@ -119,7 +119,7 @@ describe('a notification before the charge', () => {
     const account = await demoAccount();
     const id = deriveId('ch', account, 'POST /charges', key);
     const early = event('payment_intent.payment_failed', declined({ id, account }, GENERIC));
-    await tell(service.apiUrl, early);
+    await notify(service.apiUrl, early);
     expect(await statesOf(service, early.id)).toEqual(['waiting']);
 
     expect(await commit()).toMatchObject({
@@ -135,7 +135,7 @@ describe('a notification before the charge', () => {
     const pending = await leavePending(service, 'restored', 'losing');
     const restore = await restoreOlderBackup('charges', pending.id);
     const early = event('payment_intent.succeeded', await paymentOf(service, pending));
-    await tell(service.apiUrl, early);
+    await notify(service.apiUrl, early);
     await startWorkerWithoutProcessor();
     await oneRound();
     expect(await statesOf(service, early.id)).toEqual(['waiting']);
@@ -153,7 +153,7 @@ describe('a notification before the charge', () => {
     const pending = await leavePending(service, 'made again', 'losing');
     await restoreOlderBackup('charges', pending.id);
     const early = event('payment_intent.succeeded', await paymentOf(service, pending));
-    await tell(service.apiUrl, early);
+    await notify(service.apiUrl, early);
     const again = await charge(service.apiUrl, 'made again');
     expect(again).toMatchObject({ status: 201, body: { id: pending.id } });
     await startWorkerWithoutProcessor();
@@ -162,12 +162,12 @@ describe('a notification before the charge', () => {
   });
 
   test('that never appears: the notification is removed after thirty days', async () => {
-    const nobody = await chargeThatNeverComes();
+    const missing = await chargeThatNeverComes();
     const [young, old] = [
-      event('payment_intent.succeeded', intent(nobody)),
-      event('payment_intent.succeeded', intent(nobody)),
+      event('payment_intent.succeeded', intent(missing)),
+      event('payment_intent.succeeded', intent(missing)),
     ];
-    for (const each of [young, old]) await tell(service.apiUrl, each);
+    for (const each of [young, old]) await notify(service.apiUrl, each);
     await receivedAgo(young.id, '29 days 23 hours 50 minutes');
     await receivedAgo(old.id, '30 days 1 second');
     await startWorkerWithoutProcessor();
@@ -184,7 +184,7 @@ describe('a notification before the charge', () => {
       event('payment_intent.succeeded', paid, newEventId()),
       event('payment_intent.succeeded', paid, newEventId()),
     ];
-    for (const each of [young, old]) await tell(service.apiUrl, each);
+    for (const each of [young, old]) await notify(service.apiUrl, each);
     await receivedAgo(young.id, '29 days 23 hours 50 minutes');
     await receivedAgo(old.id, '30 days 1 second');
     await startWorkerWithoutProcessor();
@@ -192,7 +192,7 @@ describe('a notification before the charge', () => {
     expect(await statesOf(service, young.id)).toEqual(['applied']);
     // A later repeat would change nothing.
     const before = (await getCharge(service.apiUrl, of.id)).text;
-    await tell(service.apiUrl, old);
+    await notify(service.apiUrl, old);
     expect((await getCharge(service.apiUrl, of.id)).text).toBe(before);
     expect(await eventTypesOf(service, of.id)).toEqual(['charge.succeeded']);
   });
@@ -201,7 +201,7 @@ describe('a notification before the charge', () => {
     const pending = await leavePending(service, 'never applied', 'losing');
     const restore = await restoreOlderBackup('charges', pending.id);
     const paid = event('payment_intent.succeeded', await paymentOf(service, pending));
-    await tell(service.apiUrl, paid);
+    await notify(service.apiUrl, paid);
     await service.db.query(
       `UPDATE processor_events SET fact = (fact::jsonb || '{"answer":{"kind":"unknown"}}')::json WHERE id = $1`,
       [paid.id],
@@ -264,14 +264,14 @@ describe('a notification before the charge', () => {
       event('payment_intent.succeeded', intent({ ...pending, account: 'acct_unknown' })),
       event('payment_intent.succeeded', wrong),
     ];
-    for (const each of [unknown, theirs]) await tell(service.apiUrl, each);
+    for (const each of [unknown, theirs]) await notify(service.apiUrl, each);
     await startWorkerWithoutProcessor();
     await oneRound();
     expect(await statesOf(service, theirs.id)).toEqual(['waiting']);
     expect(await statesOf(service, unknown.id)).toEqual([]); // another installation’s: not stored
     expect(await statusOf(service, pending.id)).toBe('pending');
     // With its own account, it is applied.
-    await tell(
+    await notify(
       service.apiUrl,
       event('payment_intent.succeeded', await paymentOf(service, pending)),
     );
@@ -284,7 +284,7 @@ describe('among waiting notifications', () => {
     const pending = await leavePending(service, 'behind many', 'losing');
     const restore = await restoreOlderBackup('charges', pending.id);
     const early = event('payment_intent.succeeded', await paymentOf(service, pending));
-    await tell(service.apiUrl, early);
+    await notify(service.apiUrl, early);
     // Older ones, about missing refunds of an existing charge.
     await service.db.query(
       `INSERT INTO processor_events (processor, id, type, account_id, charge_id, refund_id, state, fact, received_at)
@@ -303,7 +303,7 @@ describe('among waiting notifications', () => {
     const pending = await leavePending(service, 'behind poison', 'losing');
     const restore = await restoreOlderBackup('charges', pending.id);
     const early = event('payment_intent.succeeded', await paymentOf(service, pending));
-    await tell(service.apiUrl, early);
+    await notify(service.apiUrl, early);
     await service.db.query(
       `INSERT INTO processor_events (processor, id, type, account_id, charge_id, state, fact, received_at)
        SELECT processor, 'evt_poison', type, account_id, charge_id, 'waiting',
@@ -324,10 +324,10 @@ describe('an old notification', () => {
   test('of a failure, after the success, changes nothing', async () => {
     const pending = await leavePending(service, 'failed after succeeded', 'losing');
     const paid = await paymentOf(service, pending);
-    await tell(service.apiUrl, event('payment_intent.succeeded', paid));
+    await notify(service.apiUrl, event('payment_intent.succeeded', paid));
     const before = (await getCharge(service.apiUrl, pending.id)).text;
     const old = event('payment_intent.payment_failed', declined(pending, { id: paid.id }));
-    await tell(service.apiUrl, old);
+    await notify(service.apiUrl, old);
     expect(await statesOf(service, old.id)).toEqual(['applied']);
     expect((await getCharge(service.apiUrl, pending.id)).text).toBe(before);
     expect(await eventTypesOf(service, pending.id)).toEqual(['charge.succeeded']);
@@ -339,7 +339,7 @@ describe('an old notification', () => {
     const paid = await paymentOf(service, { id, account: await accountOf(service, id) });
     for (let i = 0; i < 3; i++) {
       const again = event('payment_intent.succeeded', paid, newEventId());
-      await tell(service.apiUrl, again);
+      await notify(service.apiUrl, again);
       expect(await statesOf(service, again.id)).toEqual(['applied']);
     }
     expect((await charge(service.apiUrl, 'old news')).text).toBe(reply.text);
@@ -359,7 +359,7 @@ describe('a refund', () => {
     const object = { id: 're_inVain', object: 'refund', amount: 500, currency: 'eur' };
     const metadata = { refund: id, charge: body.id, account };
     const failed = { ...object, metadata, status: 'failed', failure_reason: 'lost_or_stolen_card' };
-    await tell(service.apiUrl, event('refund.failed', failed));
+    await notify(service.apiUrl, event('refund.failed', failed));
     expect((await again()).status).toBe(402);
     const old = event('refund.updated', object);
     await leaveWaiting(old, { account, charge: body.id, id });
@@ -390,7 +390,7 @@ describe('a refund', () => {
   test('is settled by its notification, and its client gets that answer', async () => {
     const { id, chargeId, url, object } = await leaveRefundPending('lost refund');
     const news = event('refund.created', object);
-    await tell(service.apiUrl, news);
+    await notify(service.apiUrl, news);
     expect(await statesOf(service, news.id)).toEqual(['applied']);
     const retry = await send(url, { key: 'lost refund', body: { amount: 500 } });
     expect(retry).toMatchObject({ status: 201, body: { id, status: 'succeeded' } });
@@ -399,7 +399,7 @@ describe('a refund', () => {
     expect(await eventTypesOf(service, id)).toEqual(['charge.refunded']);
     // A later notification changes nothing.
     const later = event('refund.updated', object);
-    await tell(service.apiUrl, later);
+    await notify(service.apiUrl, later);
     expect(await statesOf(service, later.id)).toEqual(['applied']);
     expect((await getCharge(service.apiUrl, chargeId)).body.amount_refunded).toBe(500);
   });
@@ -408,7 +408,7 @@ describe('a refund', () => {
     const { id, chargeId, object } = await leaveRefundPending('early refund');
     const restore = await restoreOlderBackup('refunds', id);
     const early = event('refund.created', object);
-    await tell(service.apiUrl, early);
+    await notify(service.apiUrl, early);
     await startWorkerWithoutProcessor();
     await oneRound();
     expect(await statesOf(service, early.id)).toEqual(['waiting']);
@@ -420,10 +420,10 @@ describe('a refund', () => {
   test('is not settled by a notification that it is pending', async () => {
     const { id, object } = await leaveRefundPending('on its way');
     const news = event('refund.created', { ...object, status: 'pending' });
-    await tell(service.apiUrl, news);
+    await notify(service.apiUrl, news);
     expect(await statesOf(service, news.id)).toEqual([]);
     expect((await send(`${service.apiUrl}/refunds/${id}`)).body.status).toBe('pending');
-    await tell(service.apiUrl, event('refund.updated', object));
+    await notify(service.apiUrl, event('refund.updated', object));
     expect((await send(`${service.apiUrl}/refunds/${id}`)).body.status).toBe('succeeded');
   });
 });
@@ -479,7 +479,7 @@ async function chargeThatNeverComes() {
 /** Resolves when the worker has read all waiting notifications: the oldest one of all is gone. */
 async function oneRound(): Promise<void> {
   const old = event('payment_intent.succeeded', intent(await chargeThatNeverComes()));
-  await tell(service.apiUrl, old);
+  await notify(service.apiUrl, old);
   await receivedAgo(old.id, '31 days');
   await until(async () => (await statesOf(service, old.id)).length === 0);
 }

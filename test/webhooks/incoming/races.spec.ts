@@ -19,7 +19,7 @@ import {
   startListening,
   statesOf,
   statusOf,
-  tell,
+  notify,
   eventTypesOf,
   type StripeEvent,
 } from './incoming.support.js';
@@ -82,7 +82,7 @@ describe('the notification and the holder of the lease', () => {
       const body = await chargeOf(way, service.apiUrl, key);
       const { id, reply } = await fallAsleep('after-perform', key, body);
       const news = await newsOf(id);
-      await tell(service.apiUrl, news);
+      await notify(service.apiUrl, news);
       expect(await statusOf(service, id)).toBe('succeeded');
       const stored = (await lookUp(service.apiUrl, key)).text;
       sleeper.wake();
@@ -153,7 +153,7 @@ describe('the notification and the holder of the lease', () => {
     const { id, reply } = await fallAsleep('after-perform', 'with a duplicate');
     const news = await newsOf(id);
     const duplicate = charge(service.apiUrl, 'with a duplicate');
-    await tell(service.apiUrl, news);
+    await notify(service.apiUrl, news);
     const waited = await duplicate;
     expect(waited.status).toBe(201);
     sleeper.wake();
@@ -162,7 +162,7 @@ describe('the notification and the holder of the lease', () => {
 
   test('the lease is released and the 504 not yet sent: the retry gets the notification’s answer', async () => {
     const { id } = await leavePending(service, 'after the 504', 'losing');
-    await tell(service.apiUrl, await newsOf(id));
+    await notify(service.apiUrl, await newsOf(id));
     const { attempts } = (await lookUp(service.apiUrl, 'after the 504')).body;
     await expectOneEnd(id, 'after the 504', []);
     expect(attempts).toBe(1); // the processor was not called again
@@ -178,7 +178,7 @@ describe('the notification and recovery', () => {
     worker = await service.startWorker();
     await until(async () => gate.attempts(id) > before); // the sweep's call waits at the gate
     const news = await newsOf(id);
-    await tell(service.apiUrl, news);
+    await notify(service.apiUrl, news);
     const written = await recordOf(id);
     open();
     await worker.stop();
@@ -192,7 +192,7 @@ describe('the notification and recovery', () => {
     await until(async () => (await statusOf(service, id)) === 'succeeded');
     const written = await recordOf(id);
     const news = await newsOf(id);
-    await tell(service.apiUrl, news);
+    await notify(service.apiUrl, news);
     expect(await statesOf(service, news.id)).toEqual(['applied']);
     expect(await recordOf(id)).toEqual(written);
     await expectOneEnd(id, 'swept first', []);
@@ -209,9 +209,9 @@ describe('the notification and recovery', () => {
     await Promise.all(
       keys.flatMap((key, nr) => [
         charge(service.apiUrl, key),
-        tell(sleeper.url, news[nr]!),
+        notify(sleeper.url, news[nr]!),
         charge(sleeper.url, key),
-        tell(service.apiUrl, { ...news[nr]!, id: `${news[nr]!.id}x` }),
+        notify(service.apiUrl, { ...news[nr]!, id: `${news[nr]!.id}x` }),
       ]),
     );
     for (const [nr, id] of ids.entries()) await expectOneEnd(id, keys[nr]!, []);

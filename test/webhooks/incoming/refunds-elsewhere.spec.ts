@@ -16,7 +16,7 @@ import {
   startListening,
   statesOf,
   statusOf,
-  tell,
+  notify,
   eventTypesOf,
 } from './incoming.support.js';
 
@@ -87,16 +87,16 @@ describe('a refund made at the processor', () => {
     const desk = await atTheDesk(payment, 500);
     const news = event('refund.created', desk);
     await Promise.all([
-      tell(service.apiUrl, news),
-      tell(service.apiUrl, news),
-      tell(service.apiUrl, event('refund.updated', desk)),
-      tell(service.apiUrl, event('charge.refund.updated', desk)),
-      tell(
+      notify(service.apiUrl, news),
+      notify(service.apiUrl, news),
+      notify(service.apiUrl, event('refund.updated', desk)),
+      notify(service.apiUrl, event('charge.refund.updated', desk)),
+      notify(
         service.apiUrl,
         event('charge.refunded', { payment_intent: payment, amount_refunded: 500 }),
       ),
     ]);
-    await tell(service.apiUrl, news);
+    await notify(service.apiUrl, news);
     expect(await statesOf(service, news.id)).toEqual(['applied']);
     expect(await refunded()).toBe(500);
     expect(await refunds()).toMatchObject([
@@ -123,14 +123,14 @@ describe('a refund made at the processor', () => {
     await atTheDesk(payment, 300);
     await atTheDesk(payment, 400);
     const object = { payment_intent: payment, amount_refunded: 700, metadata: {} };
-    await tell(service.apiUrl, event('charge.refunded', object));
+    await notify(service.apiUrl, event('charge.refunded', object));
     expect(await refunded()).toBe(700);
   });
 
   test('of a charge whose answer was lost ends that charge first', async () => {
     const pending = await leavePending(service, newKey('lost'), 'losing');
     const { id: payment } = await paymentOf(service, pending);
-    await tell(service.apiUrl, event('refund.created', await atTheDesk(payment, 200)));
+    await notify(service.apiUrl, event('refund.created', await atTheDesk(payment, 200)));
     expect(await statusOf(service, pending.id)).toBe('succeeded');
     expect((await getCharge(service.apiUrl, pending.id)).body.amount_refunded).toBe(200);
     expect(await eventTypesOf(service, pending.id)).toEqual(['charge.succeeded']);
@@ -156,7 +156,7 @@ describe('a refund made at the processor', () => {
       body: form,
     });
     const news = event('refund.created', await atTheDesk(body.id, 300));
-    await tell(service.apiUrl, news);
+    await notify(service.apiUrl, news);
     expect(await statesOf(service, news.id)).toEqual([]);
   });
 
@@ -168,7 +168,7 @@ describe('a refund made at the processor', () => {
     for (const desk of [rma, named]) {
       const news = event('refund.created', desk);
       expect(news.data.object.metadata).toHaveProperty('refund');
-      await tell(service.apiUrl, news);
+      await notify(service.apiUrl, news);
       expect(await statesOf(service, news.id)).toEqual(['applied']);
     }
     const booked = (await refunds()).map((each) => [each.amount, each.processor_reference]);
@@ -186,7 +186,7 @@ describe('a refund made at the processor', () => {
     const desk = await atTheDesk(payment, 500);
     await failAtProcessor(desk.id);
     const object = { payment_intent: payment, amount_refunded: 500, metadata: {} };
-    await tell(service.apiUrl, event('charge.refunded', object));
+    await notify(service.apiUrl, event('charge.refunded', object));
     const failed = { status: 'failed', failure_code: 'lost_or_stolen_card', amount: 500 };
     expect(await refunds()).toMatchObject([{ ...failed, processor_reference: desk.id }]);
     expect(await refunded()).toBe(0);
@@ -195,7 +195,7 @@ describe('a refund made at the processor', () => {
   test('in another currency is parked, not booked', async () => {
     const { id, payment, refunded } = await paid();
     const object = { id: 're_foreign', payment_intent: payment, amount: 5, status: 'succeeded' };
-    await tell(service.apiUrl, event('refund.created', { ...object, currency: 'usd' }));
+    await notify(service.apiUrl, event('refund.created', { ...object, currency: 'usd' }));
     expect(await refunded()).toBe(0);
     expect(await parked(service, id)).toMatchObject([{ reason: 'amount_mismatch' }]);
     await service.db.query(
@@ -268,7 +268,7 @@ describe('a refund that the processor refuses because of refunds made there', ()
     const second = await service.startApi();
     const news = event('refund.created', desk);
     await Promise.all([
-      ...[service.apiUrl, second.url].map((url) => tell(url, news)),
+      ...[service.apiUrl, second.url].map((url) => notify(url, news)),
       ...[service.apiUrl, second.url, service.apiUrl, second.url].map((url) =>
         refund(url, id, newKey(), { amount: 600 }),
       ),
@@ -341,7 +341,7 @@ describe('a refund of ours whose metadata are removed at the processor', () => {
       status: 201,
       body: { id: refundId, processor_reference: reference },
     });
-    for (const each of news) await tell(service.apiUrl, each);
+    for (const each of news) await notify(service.apiUrl, each);
     expect((await refunds()).map(({ id }) => id)).toEqual([refundId]);
     expect(await refunded()).toBe(500);
     expect(await eventTypesOf(service, refundId)).toEqual(['charge.refunded']);
@@ -384,7 +384,7 @@ describe('a refund of ours whose metadata are removed at the processor', () => {
     const { id, reference, refundId, again, refunded } = await edited();
     await restoreOlderBackup(refundId);
     const news = event('refund.updated', await asTheProcessorShows(reference));
-    await tell(service.apiUrl, news);
+    await notify(service.apiUrl, news);
     const booked = deriveId('re', await accountOf(service, id), 'made at the processor', reference);
     expect(await wired(`${service.apiUrl}/refunds/${booked}`)).toMatchObject({
       status: 'succeeded',
@@ -402,15 +402,15 @@ describe('a refund of ours whose metadata are removed at the processor', () => {
     });
     expect(await eventTypesOf(service, booked)).toEqual(['charge.refunded', 'refund.failed']);
     expect(await eventTypesOf(service, refundId)).toEqual(['charge.refunded']);
-    await tell(service.apiUrl, { ...news, id: `${news.id}x` });
+    await notify(service.apiUrl, { ...news, id: `${news.id}x` });
     expect(await refunded()).toBe(500);
   });
 
   test('and which failed at the bank after it was booked as another one fails here, too', async () => {
     const { reference, refundId, again, refunded } = await edited();
     await restoreOlderBackup(refundId);
-    await tell(service.apiUrl, event('refund.updated', await asTheProcessorShows(reference)));
-    await tell(service.apiUrl, event('refund.failed', await failAtProcessor(reference)));
+    await notify(service.apiUrl, event('refund.updated', await asTheProcessorShows(reference)));
+    await notify(service.apiUrl, event('refund.failed', await failAtProcessor(reference)));
     expect(await again()).toMatchObject({
       status: 402,
       body: { refund: refundId, failure_code: 'lost_or_stolen_card' },
@@ -437,7 +437,7 @@ describe('a refund that fails after it had succeeded', () => {
     const failed = await failAtProcessor(reference);
     const news = event('refund.failed', failed);
     const again = event('refund.updated', failed);
-    await Promise.all([news, again, news].map((each) => tell(service.apiUrl, each)));
+    await Promise.all([news, again, news].map((each) => notify(service.apiUrl, each)));
     expect(await show()).toMatchObject({ status: 'failed', failure_code: 'lost_or_stolen_card' });
     expect(await refunded()).toBe(0);
     expect(await eventTypesOf(service, refundId)).toEqual(['charge.refunded', 'refund.failed']);
@@ -450,7 +450,7 @@ describe('a refund that fails after it had succeeded', () => {
 
     // A late notification of its success: the processor is asked for the current state.
     const late = event('refund.created', succeeded);
-    await tell(service.apiUrl, late);
+    await notify(service.apiUrl, late);
     expect(await statesOf(service, late.id)).toEqual(['applied']);
     expect((await show()).status).toBe('failed');
     expect(await parked(service, id)).toEqual([]);
@@ -463,8 +463,8 @@ describe('a refund that fails after it had succeeded', () => {
     const { payment, refunded, refunds } = await paid();
     const desk = await atTheDesk(payment, 500);
     const failed = await failAtProcessor(desk.id);
-    await tell(service.apiUrl, event('refund.failed', failed));
-    await tell(service.apiUrl, event('refund.created', desk));
+    await notify(service.apiUrl, event('refund.failed', failed));
+    await notify(service.apiUrl, event('refund.created', desk));
     expect(await refunded()).toBe(0);
     expect(await refunds()).toMatchObject([{ status: 'failed', processor_reference: desk.id }]);
   });
@@ -477,7 +477,7 @@ describe('a refund that fails after it had succeeded', () => {
     const { body: made } = await charge(service.apiUrl, newKey(), { order });
     const back = await refund(service.apiUrl, made.id, newKey());
     const failed = await failAtProcessor(back.body.processor_reference as string);
-    await tell(service.apiUrl, event('refund.failed', failed));
+    await notify(service.apiUrl, event('refund.failed', failed));
     const { body: shown } = await send(`${service.apiUrl}/orders/${order}`);
     expect([shown.status, shown.charge]).toEqual(['paid', made.id]);
   });
@@ -485,10 +485,10 @@ describe('a refund that fails after it had succeeded', () => {
   test('and that an operator repeated at the processor since: both are booked', async () => {
     const { payment, refunded, refunds } = await paid();
     const first = await atTheDesk(payment);
-    await tell(service.apiUrl, event('refund.created', first));
+    await notify(service.apiUrl, event('refund.created', first));
     expect(await refunded()).toBe(1200);
     await failAtProcessor(first.id); // without a notification
-    await tell(service.apiUrl, event('refund.created', await atTheDesk(payment, 800)));
+    await notify(service.apiUrl, event('refund.created', await atTheDesk(payment, 800)));
     expect(await refunded()).toBe(800);
     expect((await refunds()).map(({ status }) => status).sort()).toEqual(['failed', 'succeeded']);
   });

@@ -59,7 +59,7 @@ describe('a notification is refused and has no effect', () => {
     ['with half a signature', (text) => signature(text).slice(0, -32)],
     ['with more than a signature', (text) => `${signature(text)}00`],
     ['signed with another secret', (text) => signature(text, 'whsec_somebody-elses')],
-    ['signed with a secret that stands in public', (text) => signature(text, 'whsec_sandbox')],
+    ['signed with a secret that is public', (text) => signature(text, 'whsec_sandbox')],
     ['signed with no secret', (text) => signature(text, ' ')],
     ['signed more than five minutes ago', (text) => signature(text, SECRET, 310)],
     [

@@ -116,7 +116,7 @@ describe('the audit', () => {
     ['a delivery to a deleted endpoint', `${ALL}, deleted_at = now()`],
     ['a delivery to a disabled endpoint', `${ALL}, disabled_at = now()`],
     [
-      'an endpoint that was created anew to want the events that it received before',
+      'an endpoint that was created again, for the events that it received before',
       `UPDATE webhook_endpoints SET events = '["order.canceled"]', created_at = now() - interval '59 s'`,
     ],
     [
@@ -158,7 +158,7 @@ describe('the audit', () => {
     expect([...planted].filter((name) => !INVARIANTS.includes(name))).toEqual([]);
   });
 
-  test('names no two invariants alike', () => {
+  test('gives each invariant its own name', () => {
     expect(new Set(INVARIANTS).size).toBe(INVARIANTS.length);
   });
 

@@ -12,7 +12,8 @@ beforeAll(async () => {
 });
 afterAll(() => books.close());
 
-// The audit has no query for these faults. So each constraint must refuse its fault, and the audit must see its loss.
+// The audit has no query for these faults. So each constraint must refuse its fault, and the audit must report a
+// missing constraint.
 describe.each(REFUSED_FAULTS)('$what', ({ sql, refusedBy }) => {
   test('is refused by its constraint', async () => {
     const planted = db.transaction((tx) => books.plant(tx, { sql }));

@@ -250,7 +250,7 @@ describe('the comparison with the processor', () => {
       expect(await findings()).toEqual([`charge_refunded_less_than_its_payment ${ids.bought}`]);
     });
 
-    test('finds a payment whose charge has failed, and a refund that has', async () => {
+    test('finds money that was taken for a failed charge, and money that went back for a failed refund', async () => {
       await change(`status = 'failed', failure_code = 'card_declined'`, ids.id);
       await changeRefund(`status = 'failed', failure_code = 'charge_disputed'`);
       expect(await findings()).toEqual([

@@ -45,7 +45,7 @@ async function isThere(table: string): Promise<boolean> {
   return rows[0].found !== null;
 }
 
-/** Each object is made in its turn, and that waits for the session that is making it already. */
+/** A migration that creates an object waits for a session that is creating the same object. */
 describe.each([
   ['our migrations', 'CREATE TABLE charges (id int)', 'charges', 'refunds'],
   [

@@ -88,7 +88,7 @@ describe('migrations/schema.sql in an empty database', () => {
     'ALTER TABLE orders DROP CONSTRAINT orders_paid_has_charge',
     'CREATE INDEX more ON orders (status)',
     `COMMENT ON COLUMN orders.status IS 'More.'`,
-  ])('and after %s they differ', async (change) => {
+  ])('after %s the tables differ', async (change) => {
     const tables = await tablesOf(testDatabaseUrl(name), `BEGIN; ${change}`);
     expect(schemaSql(tables)).not.toBe(schema);
   });

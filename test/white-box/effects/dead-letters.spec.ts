@@ -116,7 +116,7 @@ describe('a job that has failed for the last time', () => {
 });
 
 describe('a charge that recovery cannot settle because of an error of ours', () => {
-  /** Settling it breaks until `mend`; the sweep has one attempt left. */
+  /** Settling it breaks until `repair`; the sweep has one attempt left. */
   async function breakSettling(key: string) {
     await shop.db.query(
       `ALTER TABLE charges ADD CONSTRAINT broken CHECK (description <> 'broken' OR status <> 'succeeded') NOT VALID`,
@@ -129,12 +129,12 @@ describe('a charge that recovery cannot settle because of an error of ours', () 
     );
     const { id } = rows[0]!;
     await until(async () => (await lookUp(shop.apiUrl, key)).body.needs_attention === true);
-    return { id, mend: () => shop.db.query('ALTER TABLE charges DROP CONSTRAINT broken') };
+    return { id, repair: () => shop.db.query('ALTER TABLE charges DROP CONSTRAINT broken') };
   }
 
   test('needs attention: listed, counted, in the audit, and retried by command', async () => {
     expect(await metric(worker.url, 'records_needing_attention')).toBe(0);
-    const { id, mend } = await breakSettling('unsettled');
+    const { id, repair } = await breakSettling('unsettled');
     expect((await lookUp(shop.apiUrl, 'unsettled')).body).toMatchObject({
       state: 'in_progress',
       resource: { id },
@@ -149,7 +149,7 @@ describe('a charge that recovery cannot settle because of an error of ours', () 
     expect(audit).toMatchObject({ exit: 1, output: expect.stringContaining(id) });
     expect(audit.output).toContain('record_needs_attention');
 
-    await mend();
+    await repair();
     expect(await command('retry', id)).toBe(`Retrying ${id}\n1 to be tried again\n`);
     await until(async () => (await lookUp(shop.apiUrl, 'unsettled')).body.state === 'completed');
     expect(await command('list')).toBe('0 parked\n');
@@ -157,11 +157,11 @@ describe('a charge that recovery cannot settle because of an error of ours', () 
   });
 
   test('is settled by a retry of its client when the error is fixed', async () => {
-    const { id, mend } = await breakSettling('retried');
+    const { id, repair } = await breakSettling('retried');
     const retry = () => charge(shop.apiUrl, 'retried', { description: 'broken' });
     expect((await retry()).status).toBe(500);
     expect((await lookUp(shop.apiUrl, 'retried')).body.needs_attention).toBe(true);
-    await mend();
+    await repair();
     expect(await retry()).toMatchObject({ status: 201, body: { id } });
     expect((await lookUp(shop.apiUrl, 'retried')).body).toMatchObject({
       state: 'completed',

@@ -21,7 +21,7 @@ import {
   lockRows,
   ONE_OF_EACH,
   skipPauses,
-  somebodyWaits,
+  untilWaiting,
   startShop,
   type Shop,
 } from '../../effects/effects.support.js';
@@ -55,15 +55,15 @@ test('an event exists if and only if what it reports was committed', async () =>
   const { db, close } = await openDatabase(shop.databaseUrl, 1);
   const [account] = await db.query<{ id: string }>('SELECT id FROM accounts LIMIT 1');
   const cause = randomUUID();
-  const tell = db.transaction(async (tx) => {
-    const happening = { accountId: account!.id, type: 'charge.failed', cause, object: {} } as const;
-    await recordEvent(tx, happening);
-    await recordEvent(tx, happening); // recorded twice
+  const enqueueing = db.transaction(async (tx) => {
+    const newEvent = { accountId: account!.id, type: 'charge.failed', cause, object: {} } as const;
+    await recordEvent(tx, newEvent);
+    await recordEvent(tx, newEvent); // recorded twice
     const recorded = await tx.query('SELECT id FROM events WHERE cause = $1', [cause]);
     expect(recorded).toHaveLength(1);
     throw new Error('and now something else fails');
   });
-  await expect(tell).rejects.toThrow('something else');
+  await expect(enqueueing).rejects.toThrow('something else');
   expect(await db.query('SELECT 1 FROM events WHERE cause = $1', [cause])).toEqual([]);
   await close();
 });
@@ -162,7 +162,7 @@ describe('a worker that gets SIGTERM in the middle of a job', () => {
     const letGo = await lockRows(shop.databaseUrl, 'SELECT 1 FROM orders WHERE id = $1', [
       purchase.order,
     ]);
-    await somebodyWaits(shop.db, 'FROM orders');
+    await untilWaiting(shop.db, 'FROM orders');
     const [job] = await jobs(shop.db, 'fulfill-order');
     await shop.mail.caught(purchase.email);
     expect(await second.kill('SIGTERM')).toBe(0);
@@ -265,7 +265,7 @@ describe('the queue’s connections', () => {
       [job],
     );
     answer();
-    await somebodyWaits(shop.db, 'delete from');
+    await untilWaiting(shop.db, 'delete from');
     await shop.db.query(
       `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
        WHERE datname = current_database() AND application_name = 'charge-once jobs'`,

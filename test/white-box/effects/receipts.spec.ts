@@ -12,7 +12,7 @@ import {
   jobs,
   letLocksRunOut,
   skipPauses,
-  somebodyWaits,
+  untilWaiting,
   startShop,
   type Purchase,
   type Shop,
@@ -230,7 +230,7 @@ describe('a worker that sleeps, loses its job and wakes up', () => {
       [account, `<receipt.${event}@charge-once.invalid>`, event],
     );
     worker.wake();
-    await somebodyWaits(shop.db, 'INSERT INTO sent_emails');
+    await untilWaiting(shop.db, 'INSERT INTO sent_emails');
     await worker.sleep();
     await blocker.end(); // rolls back
     await until(async () => (await rowsOf(purchase)).length === 1);

@@ -16,9 +16,9 @@ import {
   effectsOf,
   holdWriters,
   jobs,
-  nobodyWaits,
+  untilNoneWaits,
   ONE_OF_EACH,
-  somebodyWaits,
+  untilWaiting,
   startShop,
   type Shop,
 } from '../../effects/effects.support.js';
@@ -111,7 +111,7 @@ test('an account whose relay waits for a lock does not block others', async () =
   const letGo = await holdWriters(shop, 'events', 'write', held);
   await startWorker();
   const waits = await pay();
-  await somebodyWaits(shop.db, 'UPDATE events');
+  await untilWaiting(shop.db, 'UPDATE events');
   const other = await charge(shop.apiUrl, randomUUID(), {}, { apiKey: 'sk_test_globex' });
   await until(() => isRelayed(other.body.id));
   expect(await isRelayed(waits)).toBe(false);
@@ -125,7 +125,7 @@ describe('two relays at once', () => {
     const letGo = await holdWriters(shop, 'events', 'write', held);
     await Promise.all([startWorker(), startWorker()]);
     const paid = await pay();
-    await somebodyWaits(shop.db, 'UPDATE events');
+    await untilWaiting(shop.db, 'UPDATE events');
     const declined = await charge(shop.apiUrl, randomUUID(), {
       payment_method: 'pm_card_visa_chargeDeclined',
     });
@@ -167,9 +167,9 @@ test('a relay killed between marking and commit has relayed nothing; the next on
   const worker = await shop.startWorkerProcess();
   const letGo = await holdWriters(shop, 'events', 'commit', 'NEW.relayed_at IS NOT NULL');
   const paid = await pay();
-  await somebodyWaits(shop.db, 'COMMIT'); // marked and enqueued, in its transaction
+  await untilWaiting(shop.db, 'COMMIT'); // marked and enqueued, in its transaction
   await worker.kill();
-  await nobodyWaits(shop.db, 'COMMIT'); // the server has noticed
+  await untilNoneWaits(shop.db, 'COMMIT'); // the server has noticed
   await letGo();
   const { id, relayed } = await eventOf(paid);
   expect([relayed, await enqueuedFor(id), await jobs(shop.db)]).toEqual([false, [], []]);
@@ -188,7 +188,7 @@ test('an event that commits after a newer one was relayed is relayed as well', a
     `NEW.relayed_at IS NULL AND NEW.data #>> '{object,receipt_email}' = '${email}'`,
   );
   const older = pay(email);
-  await somebodyWaits(shop.db, 'INSERT INTO events');
+  await untilWaiting(shop.db, 'INSERT INTO events');
   const newerCause = await pay();
   await until(() => isRelayed(newerCause));
   const newer = await eventOf(newerCause);

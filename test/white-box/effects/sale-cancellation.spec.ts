@@ -17,7 +17,7 @@ import {
   letLocksRunOut,
   lockRows,
   skipPauses,
-  somebodyWaits,
+  untilWaiting,
   startShop,
   type Purchase,
   type Shop,
@@ -235,7 +235,7 @@ describe('a worker that is killed', () => {
       purchase.order,
     ]);
     answer();
-    await somebodyWaits(shop.db, 'FROM orders');
+    await untilWaiting(shop.db, 'FROM orders');
     expect(await pendingRefunds(purchase)).toBe(0);
     await worker.kill();
     await letGo();

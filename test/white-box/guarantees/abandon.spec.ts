@@ -14,8 +14,8 @@ import { age, endLease, forgetAtProcessor } from '../../support/time.js';
 import { until } from '../../support/until.js';
 
 /**
- * Nobody is charged hours after an outage, and nobody who was charged is told that nothing happened. Abandoning goes in
- * the order fence, look, settle; the times of a charge are moved past its deadline by SQL.
+ * No customer is charged hours after an outage, and no answer says "nothing happened" after a payment. The order is
+ * fence, look up, settle. SQL moves the times of a charge past its deadline.
  */
 let service: Service;
 beforeAll(async () => {

@@ -184,7 +184,7 @@ describe('over HTTP', () => {
     }
   });
 
-  it('an empty line is an invalid key, no line a missing one', async () => {
+  it('an empty line is an invalid key, and no line is a missing key', async () => {
     expect((await withKeys('')).text).toContain('idempotency_key_invalid');
     expect((await withKeys()).text).toContain('idempotency_key_missing');
   });

@@ -145,7 +145,7 @@ test('a record that completes after a sweep found its lease expired is not taken
 });
 
 test('an expired record that was replaced after it was read is not deleted, unfinished or completed', async () => {
-  const key = 'made anew';
+  const key = 'made again';
   const complete = (expiresIn: string) =>
     db.query(
       `UPDATE idempotency_records SET state = 'completed', completed_at = now(), lease_expires_at = NULL,

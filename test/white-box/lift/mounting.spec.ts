@@ -228,7 +228,7 @@ describe('an interceptor that wraps answers', () => {
 test.each<[string, Mounting]>([
   ['outside of the engine', { mount: (made) => made.useGlobalInterceptors(new Observer()) }],
   ['inside of it', { controller: ObservedTickets }],
-])('an interceptor that only looks runs %s', async (_where, mounting) => {
+])('an interceptor that changes nothing runs %s', async (_where, mounting) => {
   const url = await start({ ...mounting, options: { passThroughInterceptors: [Observer] } });
   observed = 0;
   await expectReplay(`${url}/tickets`);

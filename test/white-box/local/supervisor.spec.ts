@@ -187,13 +187,13 @@ describe('a child that waits for part of its environment', () => {
   }
 
   it('loads meanwhile, and starts when it is known', async () => {
-    let tell!: (env: NodeJS.ProcessEnv) => void;
-    const { ready, pid } = await run(WAITS, { laterEnv: new Promise((done) => (tell = done)) });
+    let send!: (env: NodeJS.ProcessEnv) => void;
+    const { ready, pid } = await run(WAITS, { laterEnv: new Promise((done) => (send = done)) });
     await until(async () => (await loaded()).includes(pid() ?? 0));
     expect(existsSync(join(home, 'ready'))).toBe(false);
-    tell({ WORD: ' told' });
+    send({ WORD: ' sent' });
     await ready;
-    expect(await readFile(join(home, 'word'), 'utf8')).toBe('env-by-message told');
+    expect(await readFile(join(home, 'word'), 'utf8')).toBe('env-by-message sent');
   });
 
   it('has a standby with its code loaded, which takes over if it is killed', async () => {

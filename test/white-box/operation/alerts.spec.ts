@@ -113,7 +113,7 @@ here(`promtool${installed ? '' : ' (skipped: it is not installed here)'}`, () =>
   test.each([
     ['check', 'charge-once.rules.yml'],
     ['test', 'charge-once.rules.test.yml'],
-  ])('%s rules %s', (command, file) => {
+  ])('promtool %s rules accepts %s', (command, file) => {
     const { status, stdout, stderr } = promtool(command, 'rules', file);
     expect({ status, output: `${stdout}${stderr}` }).toMatchObject({ status: 0 });
   });

@@ -139,7 +139,7 @@ describe('what the SDK’s errors mean', () => {
       { kind: 'refused', alarm: false },
     ],
     [
-      'a wrong secret key, which a person has to mend',
+      'a wrong secret key, which an operator must correct',
       new errors.StripeAuthenticationError(raw({ statusCode: 401 })),
       { kind: 'refused', alarm: true },
     ],

@@ -73,7 +73,7 @@ describe('a payment that asks for 3-D Secure after it was processing', () => {
     expect(await processor.pay('ch_1', '{}')).toEqual(declined);
   });
 
-  test('ends the same by a look at the ledger', async () => {
+  test('ends the same by a lookup in the ledger', async () => {
     expect((await processor.look('ch_1', span))?.answer).toEqual(declined);
     expect(asked).toContain(cancel);
   });
@@ -87,7 +87,7 @@ describe('a payment that asks for 3-D Secure after it was processing', () => {
   });
 });
 
-describe('a look at the ledger', () => {
+describe('a lookup in the ledger', () => {
   const look = async (...payments: object[]) => {
     listed = payments;
     const span = { from: new Date(0), to: new Date() };

@@ -79,7 +79,7 @@ test('a refund is looked up, sent, refused and compared within one deadline', as
   expectOneDeadline('refundsOf', 'refund', 'refundsOf');
 });
 
-test('a charge is fenced and repeated within one deadline; its look has one for each page', async () => {
+test('a charge is fenced and repeated within one deadline; its lookup has one for each page', async () => {
   const key = newKey();
   const body = { payment_method: 'pm_lab_error_after_charge' };
   const open = await under('losing', () => charge(url, key, body));

@@ -15,7 +15,6 @@ export class Story {
   private faults = 0;
   private readonly lines: Line[] = [];
   private readonly rows: Rows = {
-    readAt: 0,
     records: [],
     charges: [],
     refunds: [],
@@ -46,8 +45,8 @@ export class Story {
     return this.line({ what: 'fail', n, at: this.tick(), status, code, body });
   }
 
-  lost(n: number, status?: number): this {
-    return this.line({ what: 'unknown', n, at: this.tick(), status });
+  lost(n: number, status?: number, code?: string): this {
+    return this.line({ what: 'unknown', n, at: this.tick(), status, code });
   }
 
   read(object: string, state: string, { account = 'a', status = 200, lasts = 0 } = {}): this {
@@ -76,14 +75,18 @@ export class Story {
     this.rows.records.push({
       account: 'a',
       key,
-      operation: 'POST /charges',
-      resource: `ch_${key}`,
       state: status === null ? 'in_progress' : 'completed',
       status,
       body,
       firstSeenAt: 0,
       completedAt: status === null ? null : this.tick(),
     });
+    return this;
+  }
+
+  /** When the last record was written. */
+  seenAt(ms: number): this {
+    this.rows.records.at(-1)!.firstSeenAt = ms;
     return this;
   }
 
@@ -103,7 +106,7 @@ export class Story {
 
   payment(key = 'k', of: Partial<Journals['ledger']['payments'][number]> = {}): this {
     const id = `pi_${this.rest.ledger.payments.length + 1}`;
-    const row = { id, marker: `a/${key}`, charge: `ch_${key}`, account: 'a' };
+    const row = { id, marker: `a/${key}`, account: 'a' };
     this.rest.ledger.payments.push({ ...row, amount: 10, status: 'succeeded', ...of });
     return this;
   }
@@ -146,7 +149,7 @@ export class Story {
   }
 
   mail(messageId = 'm1', charge = 'ch_k'): this {
-    this.rest.mails.push({ messageId, to: 'x@y', charge });
+    this.rest.mails.push({ messageId, charge });
     return this;
   }
 
@@ -161,7 +164,7 @@ export class Story {
   }
 
   journals(): Journals {
-    return { ...this.rest, history: this.lines, rows: { ...this.rows, readAt: this.now } };
+    return { ...this.rest, history: this.lines, rows: this.rows };
   }
 
   private line(line: Line): this {
@@ -173,3 +176,17 @@ export class Story {
     return (this.now += 1_000);
   }
 }
+
+export const story = () => new Story();
+
+/** A charge that the processor declined. */
+export function declined(of: Story, charge: Parameters<Story['charge']>[1] = {}): Story {
+  return of.record('k', 'no', 402).charge('k', { status: 'failed', ...charge });
+}
+
+/** Problem codes. */
+export const REUSED = 'idempotency_key_reused';
+export const OPEN = 'idempotency_request_in_progress';
+export const NOT_REACHED = 'database_unavailable';
+
+export const ORDER = { operation: 'POST /orders' };

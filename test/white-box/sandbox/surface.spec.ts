@@ -97,7 +97,7 @@ describe('a feature of Stripe that the sandbox lacks', () => {
     ['a filter', 400, (sdk) => sdk.events.list({ delivery_success: true })],
     ['an expansion', 400, (sdk) => sdk.paymentIntents.list({ expand: ['data.customer'] })],
     ['a connected account', 400, (sdk) => sdk.refunds.list({}, { stripeAccount: 'acct_1' })],
-  ])('%s is said to be no part of it, never to be mistyped', async (_what, status, ask) => {
+  ])('%s is reported as missing from the sandbox, not as a typo', async (_what, status, ask) => {
     await expect(ask(stripe)).rejects.toMatchObject({
       statusCode: status,
       type: 'StripeInvalidRequestError',

@@ -292,7 +292,7 @@ describe('on request, a notification is sent', () => {
     }
   });
 
-  it('late', async () => {
+  it('after a delay', async () => {
     await pay(await start({ delayMs: 700 }));
     await arrived(1);
     const { rows } = await db.query<{ created_at: Date }>('SELECT created_at FROM sandbox.events');

@@ -134,7 +134,7 @@ describe('an exchange ends', () => {
     await closed;
   });
 
-  test('in time although the garbage collector runs all the while', async () => {
+  test('in time although the garbage collector runs meanwhile', async () => {
     setFlagsFromString('--expose-gc');
     const collect = setInterval(runInNewContext('gc') as () => void, 20);
     try {

@@ -22,7 +22,7 @@ import {
   startListening,
   statesOf,
   statusOf,
-  tell,
+  notify,
   eventTypesOf,
   type PendingCharge,
   type StripeEvent,
@@ -67,7 +67,7 @@ function expectFailedForGood(reply: Awaited<ReturnType<typeof charge>>): void {
 describe('a canceled payment', () => {
   test('ends its pending charge as failed: a new key is allowed', async () => {
     const pending = await leavePending(service, 'canceled by hand');
-    await tell(service.apiUrl, canceled(pending));
+    await notify(service.apiUrl, canceled(pending));
     expect(await statusOf(service, pending.id)).toBe('failed');
     const retry = await charge(service.apiUrl, 'canceled by hand');
     expectFailedForGood(retry);
@@ -82,7 +82,7 @@ describe('a canceled payment', () => {
     await putOrder(service.apiUrl, order, { currency: 'eur', items });
     const pending = await leavePending(service, 'canceled order', 'refusing', { order });
     expect((await getProduct(service.apiUrl, sku)).body.held).toBe(2);
-    await tell(service.apiUrl, canceled(pending));
+    await notify(service.apiUrl, canceled(pending));
     expect((await getProduct(service.apiUrl, sku)).body).toMatchObject({ on_hand: 5, held: 0 });
     expect((await getOrder(service.apiUrl, order)).body.status).toBe('open');
     expect((await charge(service.apiUrl, 'second try', { order })).status).toBe(201);
@@ -96,7 +96,7 @@ describe('a canceled payment', () => {
         event('payment_intent.payment_failed', failure),
         event('payment_intent.canceled', { ...failure, status: 'canceled' }),
       ].sort((a) => (a.type === first ? -1 : 1));
-      for (const each of news) await tell(service.apiUrl, each);
+      for (const each of news) await notify(service.apiUrl, each);
       const { body } = await getCharge(service.apiUrl, pending.id);
       expect(body).toMatchObject({ status: 'failed', failure_code: 'card_declined' });
       for (const { id } of news) expect(await statesOf(service, id)).toEqual(['applied']);
@@ -107,7 +107,7 @@ describe('a canceled payment', () => {
     const { body } = await charge(service.apiUrl, 'paid');
     const paid = { id: body.id, account: await accountOf(service, body.id) };
     const before = (await getCharge(service.apiUrl, paid.id)).text;
-    await tell(service.apiUrl, canceled(paid));
+    await notify(service.apiUrl, canceled(paid));
     expect((await getCharge(service.apiUrl, paid.id)).text).toBe(before);
     expect(await eventTypesOf(service, paid.id)).toEqual(['charge.succeeded']);
   });
@@ -164,7 +164,7 @@ describe('a payment that asks for 3-D Secure after it was processing', () => {
       [pending.id],
     );
     const news = event('payment_intent.requires_action', await paymentOf(service, pending));
-    await tell(service.apiUrl, news);
+    await notify(service.apiUrl, news);
     expect(await statesOf(service, news.id)).toEqual([]);
     expect(await statusOf(service, pending.id)).toBe('pending');
     return pending;
@@ -187,7 +187,7 @@ describe('a payment that asks for 3-D Secure after it was processing', () => {
     const { processor, prepared } = await asked(pending);
     await processor.pay(pending.id, prepared);
     const [cancel] = await eventsOf('payment_intent.canceled', { charge: pending.id });
-    await tell(service.apiUrl, cancel!);
+    await notify(service.apiUrl, cancel!);
     expect(await statesOf(service, cancel!.id)).toEqual(['applied']);
     const retry = await charge(service.apiUrl, 'asks later and gets an answer');
     expect(retry).toMatchObject(declinedForIt);
@@ -209,12 +209,12 @@ describe('the cancel of our own fence', () => {
     // A process that fences, and dies before it looks.
     expect(await fence(pending)).toEqual({ kind: 'fenced' });
     const [cancel] = await eventsOf('payment_intent.canceled', { fence: pending.id });
-    await tell(apiUrl, cancel!);
+    await notify(apiUrl, cancel!);
     expect(await statesOf(service, cancel!.id)).toEqual([]);
     expect(await statusOf(service, pending.id)).toBe('pending');
     // The payment counts.
     const paid = event('payment_intent.succeeded', await paymentOf(service, pending));
-    await tell(apiUrl, paid);
+    await notify(apiUrl, paid);
     expect(await statusOf(service, pending.id)).toBe('succeeded');
     expect(await paymentsOf(service.sandboxUrl, pending.id)).toHaveLength(1);
     expect(await parked(service, pending.id)).toEqual([]);
@@ -227,7 +227,7 @@ describe('the cancel of our own fence', () => {
     const reply = await charge(apiUrl, 'abandoned');
     expect(reply).toMatchObject({ status: 402, body: { failure_code: 'abandoned' } });
     const [cancel] = await eventsOf('payment_intent.canceled', { fence: pending.id });
-    await tell(apiUrl, cancel!);
+    await notify(apiUrl, cancel!);
     expect(await statesOf(service, cancel!.id)).toEqual([]);
     expect((await charge(apiUrl, 'abandoned')).text).toBe(reply.text);
   });

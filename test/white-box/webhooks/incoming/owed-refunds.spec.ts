@@ -12,7 +12,7 @@ import {
   parkedInMetrics,
   startListening,
   statesOf,
-  tell,
+  notify,
   eventTypesOf,
 } from '../../../webhooks/incoming/incoming.support.js';
 
@@ -56,8 +56,8 @@ test('is settled by the notification, and the job finds it done', async () => {
   await expect(again()).rejects.toThrow();
   const news = event('refund.created', object);
   await Promise.all([
-    tell(service.apiUrl, news),
-    tell(service.apiUrl, { ...news, id: 'evt_twin' }),
+    notify(service.apiUrl, news),
+    notify(service.apiUrl, { ...news, id: 'evt_twin' }),
   ]);
   expect(await statesOf(service, news.id)).toEqual(['applied']);
   await again();
@@ -67,15 +67,15 @@ test('is settled by the notification, and the job finds it done', async () => {
 
 test('that fails after it had succeeded is logged, even if it was parked before for another reason', async () => {
   const { chargeId, object } = await leaveOwed('out_of_stock:3');
-  await tell(service.apiUrl, event('refund.created', object));
-  await tell(service.apiUrl, event('refund.updated', { ...object, amount: 1199 }));
+  await notify(service.apiUrl, event('refund.created', object));
+  await notify(service.apiUrl, event('refund.updated', { ...object, amount: 1199 }));
   expect(await parked(service, chargeId)).toMatchObject([{ reason: 'amount_mismatch' }]);
   const errors: unknown[] = [];
   const drop = () => undefined;
   app.useLogger({ log: drop, warn: drop, error: (line: unknown) => errors.push(line) });
   const failed = { ...object, status: 'failed', failure_reason: 'lost_or_stolen_card' };
-  await tell(service.apiUrl, event('refund.failed', failed));
-  await tell(service.apiUrl, event('refund.updated', failed));
+  await notify(service.apiUrl, event('refund.failed', failed));
+  await notify(service.apiUrl, event('refund.updated', failed));
   app.useLogger(false);
   expect(errors).toEqual([
     expect.stringMatching(`which we owed, failed .* ${object.id} was parked`),
@@ -85,8 +85,8 @@ test('that fails after it had succeeded is logged, even if it was parked before 
 
 test('that fails after another reason was resolved waits for an operator again', async () => {
   const { chargeId, object } = await leaveOwed('out_of_stock:4');
-  await tell(service.apiUrl, event('refund.created', object));
-  await tell(service.apiUrl, event('refund.updated', { ...object, amount: 1199 }));
+  await notify(service.apiUrl, event('refund.created', object));
+  await notify(service.apiUrl, event('refund.updated', { ...object, amount: 1199 }));
   const before = await parkedInMetrics(service);
   await service.db.query(
     `UPDATE parked_payments SET resolved_at = now(), resolution = 'compared' WHERE processor_reference = $1`,
@@ -97,7 +97,7 @@ test('that fails after another reason was resolved waits for an operator again',
   const drop = () => undefined;
   app.useLogger({ log: drop, warn: drop, error: (line: unknown) => errors.push(line) });
   const failed = { ...object, status: 'failed', failure_reason: 'lost_or_stolen_card' };
-  await tell(service.apiUrl, event('refund.failed', failed));
+  await notify(service.apiUrl, event('refund.failed', failed));
   app.useLogger(false);
   expect(errors).toEqual([
     expect.stringMatching(`${object.id} \\(owed_refund_failed\\): open again after "compared"`),
@@ -110,7 +110,7 @@ test('that fails after another reason was resolved waits for an operator again',
 
 test('that fails by the notification fails its job at each run, until an operator looks', async () => {
   const { id, object, again } = await leaveOwed('out_of_stock:2');
-  await tell(
+  await notify(
     service.apiUrl,
     event('refund.failed', { ...object, status: 'failed', failure_reason: 'declined' }),
   );

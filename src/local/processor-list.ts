@@ -1,0 +1,13 @@
+/** Reads all pages of one of the processor's lists, newest first, by Stripe's cursor. @param query for example `&created[gte]=…` */
+export async function readProcessorList<Item extends { id: string }>(
+  ask: (path: string) => Promise<{ data: Item[]; has_more: boolean }>,
+  list: 'payment_intents' | 'refunds',
+  query = '',
+): Promise<Item[]> {
+  const found: Item[] = [];
+  for (let after = ''; ; after = `&starting_after=${found.at(-1)?.id}`) {
+    const { data, has_more } = await ask(`/v1/${list}?limit=100${query}${after}`);
+    found.push(...data);
+    if (!has_more) return found;
+  }
+}
