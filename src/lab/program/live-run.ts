@@ -195,14 +195,14 @@ export class LiveRun {
   }
 }
 
-/** A run that has ended, told as if it went on now. */
+/** The stream of a run that has ended, in the order of time. */
 export function streamOfRun(run: Run): StreamItem[] {
-  const told = [
+  const items = [
     ...run.events.map((data) => ({ type: 'event' as const, data })),
     ...run.knowledge.map((data) => ({ type: 'knows' as const, data })),
     ...run.rows.map((data) => ({ type: 'rows' as const, data })),
   ].sort((one, other) => one.data.atMs - other.data.atMs);
   const verdict = run.verdict ? [{ type: 'verdict' as const, data: run.verdict }] : [];
   const end = { type: 'end' as const, data: { state: run.state } };
-  return [...told, ...verdict, end].map((item, index) => ({ id: index + 1, ...item }));
+  return [...items, ...verdict, end].map((item, index) => ({ id: index + 1, ...item }));
 }

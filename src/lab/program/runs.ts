@@ -199,7 +199,7 @@ export class Runs {
     }));
   }
 
-  /** Prepares a fault for the next request of the run's account, whoever sends it. */
+  /** Prepares a fault for the next request of the run's account, from any client. */
   arm(id: string, fault: string, visitor: string): void {
     const run = this.ownOf(visitor, id);
     this.tools.armed.arm(run.accounts[0]!.account, 'api', fault);
