@@ -25,6 +25,7 @@ export type LineBody =
       fault?: string;
       lost?: true;
     }
+  | { kind: 'body'; key?: string; text: string }
   | { kind: 'response'; status: number; replayed: boolean; bytes: string; lost?: true }
   | { kind: 'point'; point: string; operation: string; id: string }
   | { kind: 'statement'; sql: string; parameters: string[]; frames: string[] }

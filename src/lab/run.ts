@@ -106,6 +106,8 @@ export interface Verdict {
   answers?: Partial<Record<Track, Record<string, number>>>;
   /** Whether the promise held: false makes the command end with 1. */
   holds: boolean;
+  /** Of a storm: the run of the one purchase that is worth a look. */
+  example?: string;
 }
 
 export interface Run {

@@ -1,4 +1,4 @@
-import type { Actor, Run, Track } from './run.js';
+import type { Actor, Rows, Run, Track } from './run.js';
 
 // How the page, the terminal and the exports name things. Imports types only, so that the browser can load it.
 
@@ -24,6 +24,13 @@ export function tracksOf(run: Run): Track[] {
   return (['naive', 'keyed'] as const).filter((track) =>
     run.events.some((event) => event.track === track),
   );
+}
+
+/** The line below the tables. Receipts are named only where the customer asked for one. */
+export function reconcileText({ tables, reconciled }: Rows): string {
+  const { charges, payments, receipts } = reconciled;
+  const isAsked = tables.some(({ name }) => name === 'e-mails');
+  return `charges ${charges} · payments ${payments}${isAsked ? ` · receipts ${receipts}` : ''}`;
 }
 
 /** @param minor US cents. */

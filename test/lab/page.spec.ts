@@ -70,7 +70,11 @@ describe('the page of the lab', () => {
     );
     await tab.button('Frozen past its lease').click();
     const points = await tab.page.getByLabel('It freezes at').locator('option').allInnerTexts();
-    expect(points).toEqual(['after-reserve', 'before-perform', 'after-perform']);
+    expect(points).toEqual([
+      'after-reserve: record and charge are committed',
+      'before-perform: just before the call to the processor',
+      'after-perform: the processor has charged',
+    ]);
   });
 
   it('breaks a scenario at the arrow that the user clicks', async () => {
@@ -117,10 +121,25 @@ describe('the page of the lab', () => {
     }
   });
 
+  it('runs by Enter what was chosen, and shows it again after a reload', async () => {
+    const { page } = await fresh();
+    const scenarios = page.getByRole('navigation', { name: 'Scenarios' });
+    await scenarios.getByRole('button', { name: 'Double click', exact: true }).click();
+    await page.getByLabel('Requests at once').fill('3');
+    await page.getByRole('heading', { name: 'Double click' }).click(); // out of the field
+    await page.keyboard.press('Enter');
+    await page.locator('.why').getByText('With the key: 1 × $19.99').waitFor();
+    const shown = () => page.locator('.histogram').innerText();
+    expect(await shown()).toMatch(/201\s*3[^]*ledger: 3[^]*201, replayed\s*2[^]*ledger: 1/);
+    await page.reload();
+    await page.locator('.why').getByText('With the key: 1 × $19.99').waitFor();
+    expect(await page.getByLabel('Requests at once').inputValue()).toBe('3');
+  });
+
   it('fills the matrix as the cells arrive, and opens one', async () => {
     const run = await lab.begin('another-body');
     await lab.ended(run);
-    await matrixOf(run);
+    await tab.answerMatrix(run);
     await tab.room('gallery');
     await tab.button('Run them all').click();
     const cell = tab.button('charged twice, wrong. The customer paid 2 times.');
@@ -131,6 +150,8 @@ describe('the page of the lab', () => {
     await tab.page.getByText('export const').waitFor(); // its source
     await cell.click();
     await until(async () => (await tab.runId()) === run);
+    await tab.room('gallery');
+    expect(await cell.count()).toBe(1); // it is still there
   });
 
   it('lights up when the user’s own client sends its request', async () => {
@@ -140,6 +161,10 @@ describe('the page of the lab', () => {
     await tab.page.getByText('Waiting for your request').waitFor();
     await new Promise((done) => execFile('sh', ['-c', curl], done));
     await tab.page.locator('.own .lit').getByText('1 request').waitFor();
+    await tab.page.locator('.track .event.request .label').first().click();
+    const details = tab.page.getByRole('region', { name: 'Details of the selected event' });
+    await details.getByText('{"amount":1999,"currency":"usd"').waitFor(); // its body, too
+    await details.getByRole('button', { name: 'Copy as curl' }).waitFor();
   });
 
   it('counts purchases and payments of a storm', async () => {
@@ -150,6 +175,11 @@ describe('the page of the lab', () => {
     await tab.page.locator('.storm .sentence').getByText('4').waitFor();
     const keyed = tab.page.locator('.storm .lane').nth(1);
     expect(await keyed.innerText()).toMatch(/4\s*payments\s*for 4 purchases/);
+    await tab.button('Open one double charge as a diagram').click();
+    await tab.page
+      .getByText(/^Without a key: paid [23] times. With the key: paid 1 time.$/)
+      .waitFor();
+    expect(await tab.page.locator('.track .event').count()).toBeGreaterThan(0);
   });
 
   it('shares a run as a link, and exports it in four formats', async () => {
@@ -224,27 +254,4 @@ async function inTabs(count: number, titles: string[]): Promise<void> {
     await mine.page.context().close();
   };
   await Promise.all(Array.from({ length: count }, work));
-}
-
-/** A matrix of a few cells: the real one takes a minute, and has a test of its own. */
-async function matrixOf(run: string): Promise<void> {
-  const cell = (design: string, correct: boolean, verdict: string, because: string) => ({
-    ...{ design, fault: 'lost-answer', correct, verdict, because, payments: 1, run },
-  });
-  const cells = [
-    cell('no-key', false, 'charged twice', 'The customer paid 2 times.'),
-    cell('ours', true, 'charged once', 'One payment, and the client knows.'),
-  ];
-  const items = [
-    ...cells.map((data) => ['cell', data]),
-    ['end', { state: 'ended', holds: true }],
-  ] as const;
-  const body = items.map(
-    ([event, data], i) =>
-      `id: ${i + 1}\nevent: ${event as string}\ndata: ${JSON.stringify(data)}\n\n`,
-  );
-  await tab.page.route('**/api/matrix', (route) => route.fulfill({ json: { id: 'some' } }));
-  await tab.page.route('**/api/matrix/some/events', (route) =>
-    route.fulfill({ contentType: 'text/event-stream', body: body.join('') }),
-  );
 }

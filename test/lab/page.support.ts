@@ -61,6 +61,29 @@ export class LabTab {
     }
   }
 
+  /** Answers with a matrix of a few cells: the real one takes a minute, and has a test of its own. */
+  async answerMatrix(run: string): Promise<void> {
+    const cell = (design: string, correct: boolean, verdict: string, because: string) => ({
+      ...{ design, fault: 'lost-answer', correct, verdict, because, payments: 1, run },
+    });
+    const cells = [
+      cell('no-key', false, 'charged twice', 'The customer paid 2 times.'),
+      cell('ours', true, 'charged once', 'One payment, and the client knows.'),
+    ];
+    const items = [
+      ...cells.map((data) => ['cell', data]),
+      ['end', { state: 'ended', holds: true }],
+    ] as const;
+    const body = items.map(
+      ([event, data], i) =>
+        `id: ${i + 1}\nevent: ${event as string}\ndata: ${JSON.stringify(data)}\n\n`,
+    );
+    await this.page.route('**/api/matrix', (route) => route.fulfill({ json: { id: 'some' } }));
+    await this.page.route('**/api/matrix/some/events', (route) =>
+      route.fulfill({ contentType: 'text/event-stream', body: body.join('') }),
+    );
+  }
+
   /** What axe-core finds serious or critical, as `rule: element`. */
   async barriers(): Promise<string[]> {
     await this.page.evaluate(AXE); // not by a script element, which the page's own policy refuses

@@ -30,6 +30,9 @@ const RETRY_PAUSE_MS = 400;
 const PATIENCE_MS = 60_000;
 const REQUEST_TIMEOUT_MS = 15_000;
 
+/** `Lab-Run` numbers the attempts of all purchases, so that each event of the journal names its purchase. */
+export const ATTEMPTS_EACH = 10;
+
 const NETWORK = ['lose-request', 'lose-response'];
 const KILLS = [
   'crash-before-reserve',
@@ -98,7 +101,7 @@ async function buy(
       new URL(track === 'keyed' ? '/charges' : '/lab/naive/charges', apiUrl),
       {
         Authorization: `Bearer ${apiKeys[track]}`,
-        'Lab-Run': `${run}.${attempt}`,
+        'Lab-Run': `${run}.${purchase * ATTEMPTS_EACH + Math.min(attempt, ATTEMPTS_EACH - 1)}`,
         ...(track === 'keyed' && { 'Idempotency-Key': `${run}-${purchase}` }),
         ...(fault && { 'Lab-Fault': fault }),
       },

@@ -1,4 +1,13 @@
-import type { Cell, DesignInfo, FaultInfo, Goal, Run, Scenario, StormEvent } from '../run.js';
+import type {
+  Cell,
+  DesignInfo,
+  EventDetail,
+  FaultInfo,
+  Goal,
+  Run,
+  Scenario,
+  StormEvent,
+} from '../run.js';
 
 /** What the page can show and do. */
 export interface Catalogue {
@@ -31,13 +40,13 @@ export async function ask<Answer>(path: string, body?: unknown): Promise<Answer>
   return answer;
 }
 
-type Listeners = Partial<{
+export type Listeners = Partial<{
   [Type in keyof StreamData]: (data: StreamData[Type]) => void;
 }>;
 
 interface StreamData {
   event: Run['events'][number];
-  source: { seq: number; source: { file: string; line: number } };
+  detail: { seq: number; detail: EventDetail };
   rows: Run['rows'][number];
   knows: Run['knowledge'][number];
   verdict: NonNullable<Run['verdict']>;
@@ -46,12 +55,22 @@ interface StreamData {
   end: { state: Run['state'] };
 }
 
+/** Of a stream: `gone` if the lab does not know it any more, for example after a restart. */
+export type Connection = 'open' | 'waiting' | 'gone';
+
 /**
  * Follows a stream of the lab. The browser connects again by itself, and names the last event that it had.
  * @returns what ends it.
  */
-export function follow(path: string, listeners: Listeners): () => void {
+export function follow(
+  path: string,
+  listeners: Listeners,
+  onConnection: (connection: Connection) => void = () => undefined,
+): () => void {
   const source = new EventSource(path);
+  source.onopen = () => onConnection('open');
+  source.onerror = () =>
+    onConnection(source.readyState === EventSource.CLOSED ? 'gone' : 'waiting');
   for (const [type, listener] of Object.entries(listeners)) {
     source.addEventListener(type, (message) => {
       (listener as (data: unknown) => void)(JSON.parse((message as MessageEvent<string>).data));

@@ -1,6 +1,7 @@
 import { useState } from 'preact/hooks';
 import type { RunEvent } from '../run.js';
 import { Icon } from './icon.js';
+import { pointText } from './points.js';
 
 export interface DetailsProps {
   event: RunEvent;
@@ -14,6 +15,7 @@ export function Details({ event, onBreak, onClose }: DetailsProps) {
   const { detail = {}, text, atMs, attempt, pid } = event;
   const { bytes, sql, parameters = [], source, curl } = detail;
   const faults = [...(detail.faults ?? []), ...(event.kind === 'request' ? OF_A_REQUEST : [])];
+  const detailText = bytes?.replaceAll('\r', '');
   const facts = [
     `${(atMs / 1000).toFixed(3)} s`,
     attempt && `attempt ${attempt}`,
@@ -39,18 +41,9 @@ export function Details({ event, onBreak, onClose }: DetailsProps) {
           ))}
         </ol>
       )}
-      {bytes && <pre tabIndex={0}>{bytes}</pre>}
+      {detailText && <pre tabIndex={0}>{detailText}</pre>}
       {curl && <Copy text={curl} label="Copy as curl" />}
-      {faults.length > 0 && (
-        <fieldset>
-          <legend>Break it here, and run again</legend>
-          {faults.map((fault) => (
-            <button type="button" key={fault} onClick={() => onBreak(fault)}>
-              {nameOf(fault)}
-            </button>
-          ))}
-        </fieldset>
-      )}
+      {faults.length > 0 && <Breaks {...{ faults, onBreak }} />}
     </section>
   );
 }
@@ -72,18 +65,45 @@ export function Copy({ text, label }: { text: string; label: string }) {
 /** What a client can do wrong with a request, beside losing it. */
 const OF_A_REQUEST = ['send-twice', 'late'];
 
+/** What can be broken here; faults of one point stay together. */
+function Breaks({ faults, onBreak }: { faults: string[]; onBreak: (fault: string) => void }) {
+  const points = [...new Set(faults.map((fault) => partsOf(fault).point))];
+  return (
+    <fieldset>
+      <legend>Break it here, and run again</legend>
+      {points.map((point) => (
+        <p key={point}>
+          {point && <span>{pointText(point)} </span>}
+          {faults
+            .filter((fault) => partsOf(fault).point === point)
+            .map((fault) => (
+              <button
+                type="button"
+                key={fault}
+                aria-label={point ? `${partsOf(fault).does} at ${point}` : undefined}
+                onClick={() => onBreak(fault)}
+              >
+                {partsOf(fault).does}
+              </button>
+            ))}
+        </p>
+      ))}
+    </fieldset>
+  );
+}
+
+const WORDS: Record<string, string> = {
+  crash: 'Kill it',
+  freeze: 'Freeze it for 15 s',
+  delay: 'Delay it by 3 s',
+  'lose-request': 'Lose the request',
+  'lose-response': 'Lose the response',
+  'send-twice': 'Send it twice',
+  late: 'Retry after 7 days',
+};
+
 /** `crash-after-reserve` for people. */
-export function nameOf(fault: string): string {
-  const [, does = '', point = ''] = /^(crash|freeze|delay)-(.+)$/.exec(fault) ?? [];
-  const words: Record<string, string> = {
-    crash: 'Kill here',
-    freeze: 'Freeze for 15 s',
-    delay: 'Delay 3 s',
-  };
-  if (words[does]) return `${words[does]} (${point.replaceAll('-', ' ')})`;
-  if (fault === 'lose-request') return 'Lose the request';
-  if (fault === 'lose-response') return 'Lose the response';
-  if (fault === 'send-twice') return 'Send it twice';
-  if (fault === 'late') return 'Retry after 7 days';
-  return fault.replaceAll('-', ' ');
+function partsOf(fault: string): { does: string; point: string } {
+  const [, does = fault, point = ''] = /^(crash|freeze|delay)-(.+)$/.exec(fault) ?? [];
+  return { does: WORDS[does] ?? does.replaceAll('-', ' '), point };
 }

@@ -3,11 +3,17 @@ import { ACTOR_NAMES } from '../words.js';
 
 // Where everything of a sequence diagram is drawn. Numbers only, so that it runs in a browser and in the export.
 
-export const ROW = 32;
-export const TOP = 62;
-const LEFT = 148;
+/** Pauses that a reader should see. */
+const PAUSE_MS = 900;
+export const ROW = 34;
+export const TOP = 64;
+/** Of the client's line: on its left is what the client knows. */
+const LEFT = 176;
+const RIGHT = 88;
 /** Between two lines; wider where there is one diagram only. */
-const COLUMN = { side: 124, alone: 168 };
+const COLUMN = { side: 100, alone: 160 };
+/** Of a character of a label, at most: labels are placed without a browser, in the export too. */
+export const CHARACTER = 8.1;
 const ORDER = (Object.keys(ACTOR_NAMES) as Actor[]).filter((actor) => actor !== 'lab');
 
 export interface Placed {
@@ -15,8 +21,16 @@ export interface Placed {
   y: number;
   x1: number;
   x2: number;
-  /** What this arrow is, in a word; the shape says it as well. */
-  word: string;
+  label: Label;
+}
+
+/** Each event has a row of its own, so a label may be longer than its arrow. */
+export interface Label {
+  text: string;
+  /** What is drawn of it: all, unless the diagram is too narrow. */
+  shown: string;
+  x: number;
+  anchor: 'start' | 'middle' | 'end';
 }
 
 /** A stretch of one lifeline. */
@@ -27,6 +41,8 @@ export interface Stretch {
   to: number;
   kind: 'dead' | 'frozen' | 'lease';
   text: string;
+  /** Of a lease that nothing ended but time. */
+  hasRunOut?: boolean;
 }
 
 export interface Layout {
@@ -41,9 +57,6 @@ export interface Layout {
   /** Longer pauses between two rows. */
   pauses: { y: number; text: string }[];
 }
-
-/** Pauses that a reader should see, in ms. */
-const PAUSE_MS = 900;
 
 const WORDS: Partial<Record<EventKind, string>> = {
   replay: 'replay',
@@ -60,7 +73,12 @@ export interface View {
   until?: number;
 }
 
-const DETAILS: ReadonlySet<EventKind> = new Set(['point', 'statement', 'note']);
+const DETAILS: ReadonlySet<EventKind> = new Set(['point', 'statement']);
+
+/** What the first look leaves out: what is only read, and a commit of nothing. */
+function isDetail({ kind, text }: RunEvent): boolean {
+  return DETAILS.has(kind) || (kind === 'commit' && text === 'COMMIT');
+}
 
 export function eventsShown(
   run: Run,
@@ -68,8 +86,7 @@ export function eventsShown(
   { isDetailed, until = Infinity }: View,
 ): RunEvent[] {
   return run.events.filter(
-    (event) =>
-      event.track === track && event.seq <= until && (isDetailed || !DETAILS.has(event.kind)),
+    (event) => event.track === track && event.seq <= until && (isDetailed || !isDetail(event)),
   );
 }
 
@@ -85,7 +102,7 @@ export function layOut(run: Run, track: Track, view: View): Layout {
   const lines = actors.map((actor, i) => ({ actor, x: LEFT + i * column }));
   const xOf = (actor: Actor) => lines.find((line) => line.actor === actor)?.x ?? LEFT;
   const layout: Layout = {
-    width: LEFT + (Math.max(actors.length, 2) - 1) * column + 96,
+    width: LEFT + (Math.max(actors.length, 2) - 1) * column + RIGHT,
     height: TOP + 20,
     ...{ lines, events: [], stretches: [], ties: [], knowledge: [], pauses: [] },
   };
@@ -94,10 +111,12 @@ export function layOut(run: Run, track: Track, view: View): Layout {
   for (const event of shown) {
     if (event.atMs - lastMs > PAUSE_MS && layout.events.length > 0) {
       layout.pauses.push({ y, text: seconds(event.atMs - lastMs) });
-      y += ROW * 0.8;
+      y += ROW;
     }
     lastMs = event.atMs;
-    layout.events.push({ event, y, x1: xOf(event.from), x2: xOf(event.to), word: wordOf(event) });
+    const [x1, x2] = [xOf(event.from), xOf(event.to)];
+    const label = labelOf(event, repeatOf(event, run, shown), x1, x2, layout.width);
+    layout.events.push({ event, y, x1, x2, label });
     y += ROW;
   }
   layout.height = y + 16;
@@ -109,8 +128,52 @@ export function layOut(run: Run, track: Track, view: View): Layout {
 
 const seconds = (ms: number) => `${(ms / 1000).toFixed(1)} s`;
 
-function wordOf({ lost, kind }: RunEvent): string {
-  return lost ? 'lost' : (WORDS[kind] ?? '');
+function labelOf(event: RunEvent, repeat: string, x1: number, x2: number, width: number): Label {
+  const text = textOf(event, repeat);
+  const place = event.from === 'lab' ? { x: width / 2, anchor: 'middle' as const } : undefined;
+  const most = Math.floor((width - LEFT + 40) / CHARACTER);
+  const shown = text.length <= most ? text : `${text.slice(0, most - 1)}…`;
+  return { text, shown, ...(place ?? placeOf(shown.length * CHARACTER, x1, x2, width)) };
+}
+
+/** A label is above its arrow, or beside its mark; one that is too long goes on to the right, up to the edge. */
+function placeOf(
+  length: number,
+  x1: number,
+  x2: number,
+  width: number,
+): Pick<Label, 'x' | 'anchor'> {
+  const [left, right] = [Math.min(x1, x2), Math.max(x1, x2)];
+  if (length <= right - left - 8) return { x: (left + right) / 2, anchor: 'middle' };
+  const start = left + (x1 === x2 ? 18 : 14);
+  if (start + length <= width) return { x: start, anchor: 'start' };
+  return x1 === x2 && length < left - 18
+    ? { x: left - 14, anchor: 'end' }
+    : { x: width - 4, anchor: 'end' };
+}
+
+function textOf({ kind, text, lost, atMs, untilMs = 0 }: RunEvent, repeat: string): string {
+  if (kind === 'lease' && untilMs > atMs) return `${text}, until ${(untilMs / 1000).toFixed(1)} s`;
+  const word = lost ? 'lost' : repeat || (WORDS[kind] ?? '');
+  return word && !text.toLowerCase().startsWith(word) ? `${word}: ${text}` : text;
+}
+
+/** A retry comes after the client has learned something of the first attempt; before that it is a duplicate. */
+function repeatOf(event: RunEvent, { knowledge }: Run, shown: readonly RunEvent[]): string {
+  const first = firstOf(event, shown);
+  if (!first) return '';
+  const isKnown = knowledge.some(
+    ({ track, attempt, atMs }) =>
+      track === event.track && attempt === first.attempt && atMs <= event.atMs,
+  );
+  return isKnown ? 'retry' : 'duplicate';
+}
+
+/** The first attempt of what a request repeats: the same method and path, with the same key or both without one. */
+function firstOf(retry: RunEvent, events: readonly RunEvent[]): RunEvent | undefined {
+  if (retry.kind !== 'request') return undefined;
+  const first = events.find(({ kind, text }) => kind === 'request' && text === retry.text);
+  return first && first.attempt !== retry.attempt ? first : undefined;
 }
 
 /** Deaths last until the next birth, naps until waking, leases until they run out or the run is over. */
@@ -120,53 +183,42 @@ function stretchesOf({ events, height }: Layout, xOf: (actor: Actor) => number):
     events.slice(i + 1).find(({ event }) => event.kind === kind && event.from === actor)?.y ?? end;
   const found: Stretch[] = [];
   for (const [i, { event, y }] of events.entries()) {
-    const actor = event.from;
+    const { from: actor, text } = event;
     const x = xOf(actor);
     if (event.kind === 'killed')
-      found.push({
-        actor,
-        x,
-        from: y,
-        to: until(i, 'started', actor),
-        kind: 'dead',
-        text: event.text,
-      });
+      found.push({ actor, x, from: y, to: until(i, 'started', actor), kind: 'dead', text });
     if (event.kind === 'frozen')
-      found.push({
-        actor,
-        x,
-        from: y,
-        to: until(i, 'resumed', actor),
-        kind: 'frozen',
-        text: event.text,
-      });
+      found.push({ actor, x, from: y, to: until(i, 'resumed', actor), kind: 'frozen', text });
     if (event.kind === 'lease' && event.untilMs !== undefined && event.untilMs > event.atMs) {
       const over = events.slice(i + 1).find(({ event: later }) => endsLease(later, event));
+      const hasRunOut = over !== undefined && over.event.atMs >= event.untilMs;
       found.push({
         actor,
         x,
         from: y,
-        to: over?.y ?? end,
+        to: hasRunOut ? over.y - LEASE_END : (over?.y ?? end),
         kind: 'lease',
-        text: event.text,
+        text,
+        hasRunOut,
       });
     }
   }
   return found;
 }
 
+/** Above the first event after the lease: there it is written that it ran out. */
+const LEASE_END = 26;
+
 function endsLease(later: RunEvent, lease: RunEvent): boolean {
   return later.kind === 'lease' || later.atMs >= (lease.untilMs ?? 0);
 }
 
 function tiesOf({ events }: Layout): Layout['ties'] {
-  const requests = events.filter(({ event }) => event.kind === 'request');
-  const [first] = requests;
-  if (!first) return [];
-  return requests
-    .slice(1)
-    .filter(({ event }) => event.attempt !== first.event.attempt)
-    .map(({ event, y }) => ({ from: y, to: first.y, text: `attempt ${event.attempt ?? ''}` }));
+  const all = events.map(({ event }) => event);
+  return events.flatMap(({ event, y }) => {
+    const first = events.find((placed) => placed.event === firstOf(event, all));
+    return first ? [{ from: y, to: first.y, text: `attempt ${event.attempt ?? ''}` }] : [];
+  });
 }
 
 function knowledgeOf(

@@ -1,7 +1,7 @@
-import { useEffect, useRef } from 'preact/hooks';
-import type { Run, RunEvent, Track } from '../run.js';
+import type { Knowledge, Run, RunEvent, Track } from '../run.js';
 import { ACTOR_NAMES } from '../words.js';
-import { layOut, type Layout, type Placed, type Stretch, type View } from './diagram-layout.js';
+import { EventOf } from './diagram-event.js';
+import { layOut, type Layout, type Stretch, type View } from './diagram-layout.js';
 
 export interface DiagramProps extends View {
   run: Run;
@@ -22,7 +22,7 @@ export function Diagram({ run, track, selected, onSelect, ...view }: DiagramProp
       viewBox={`0 0 ${width} ${height}`}
       width={width}
       height={height}
-      style={{ minWidth: `${Math.round(width * 0.62)}px` }}
+      style={{ minWidth: `${Math.round(width * 0.75)}px` }}
       role="img"
       aria-label={`Sequence diagram: ${name}. The transcript below says the same in words.`}
     >
@@ -30,7 +30,7 @@ export function Diagram({ run, track, selected, onSelect, ...view }: DiagramProp
       {layout.lines.map(({ actor, x }) => (
         <g key={actor}>
           <line class="life" x1={x} x2={x} y1={34} y2={height - 6} />
-          <rect class="actor" x={x - 48} y={8} width={96} height={26} rx={5} />
+          <rect class="actor" x={x - 47} y={8} width={94} height={26} rx={5} />
           <text class="actor-name" x={x} y={26}>
             {ACTOR_NAMES[actor]}
           </text>
@@ -38,8 +38,8 @@ export function Diagram({ run, track, selected, onSelect, ...view }: DiagramProp
       ))}
       {layout.pauses.map(({ y, text }) => (
         <g key={y}>
-          <line class="pause" x1={70} x2={width - 20} y1={y - 6} y2={y - 6} />
-          <text class="pause-text" x={width - 22} y={y - 10}>
+          <line class="pause" x1={KNOWN_WIDTH} x2={width - 4} y1={y} y2={y} />
+          <text class="pause-text" x={width - 6} y={y - 4}>
             {text} later
           </text>
         </g>
@@ -58,25 +58,28 @@ export function Diagram({ run, track, selected, onSelect, ...view }: DiagramProp
       ))}
       {layout.knowledge.map(({ y, state, text }, i) => (
         <g key={i} class={`knows ${state}`}>
-          <rect x={2} y={y - 12} width={86} height={22} rx={11} />
-          <text x={45} y={y + 3}>
-            {KNOWN[state](text)}
+          <rect x={2} y={y - 12} width={KNOWN_WIDTH} height={22} rx={11} />
+          <text x={2 + KNOWN_WIDTH / 2} y={y + 3}>
+            {knownText(state, text)}
           </text>
+          <title>{text}</title>
         </g>
       ))}
-      <text class="column-title" x={45} y={26}>
+      <text class="column-title" x={2 + KNOWN_WIDTH / 2} y={26}>
         client knows
       </text>
     </svg>
   );
 }
 
-/** A frame says it as well; the text has no character that a font may lack. */
-const KNOWN = {
-  ok: (text: string) => text,
-  failed: (text: string) => fit(`failed ${text}`, 13),
-  unknown: () => '? unknown',
-};
+/** Of the column at the left. */
+const KNOWN_WIDTH = 122;
+
+/** `ok 201, replayed`, `failed 409`. The shape of its frame says it as well. */
+function knownText(state: Knowledge['state'], text: string): string {
+  if (state === 'unknown') return '? unknown';
+  return `${state} ${/^\d{3}(, replayed)?/.exec(text)?.[0] ?? ''}`.trim();
+}
 
 function Patterns() {
   return (
@@ -116,12 +119,18 @@ function Patterns() {
   );
 }
 
-function StretchOf({ stretch: { kind, x, from, to, text } }: { stretch: Stretch }) {
+function StretchOf({ stretch: { kind, x, from, to, text, hasRunOut } }: { stretch: Stretch }) {
   if (kind === 'lease')
     return (
       <g class="stretch lease-bar">
         <rect x={x + 5} y={from} width={6} height={Math.max(to - from, 4)} rx={3} />
         <title>{text}</title>
+        {hasRunOut && <path d={`M${x - 2} ${to} h20`} />}
+        {hasRunOut && (
+          <text class="label" x={x + 22} y={to + 4}>
+            the lease runs out
+          </text>
+        )}
       </g>
     );
   return (
@@ -144,100 +153,4 @@ function Ties({ layout: { ties, lines } }: { layout: Layout }) {
       ))}
     </>
   );
-}
-
-interface EventProps {
-  placed: Placed;
-  isSelected: boolean;
-  onSelect?: (event: RunEvent) => void;
-}
-
-function EventOf({ placed, isSelected, onSelect }: EventProps) {
-  const { event, y, x1, x2 } = placed;
-  const { kind, lost } = event;
-  const isMark = x1 === x2;
-  const classes = [
-    'event',
-    kind,
-    lost && 'lost',
-    isSelected && 'selected',
-    onSelect && 'clickable',
-  ];
-  const label = labelOf(placed);
-  const drawn = useRef<SVGGElement>(null);
-  useEffect(() => {
-    if (isSelected) drawn.current?.scrollIntoView({ block: 'nearest', inline: 'nearest' });
-  }, [isSelected]);
-  return (
-    <g
-      ref={drawn}
-      class={classes.filter(Boolean).join(' ')}
-      data-seq={event.seq}
-      onClick={() => onSelect?.(event)}
-    >
-      <rect
-        class="hit"
-        x={isMark ? x1 - 14 : Math.min(x1, x2)}
-        y={y - 20}
-        width={isMark ? 160 : Math.abs(x2 - x1)}
-        height={27}
-      />
-      {isMark ? <Mark event={event} x={x1} y={y} /> : <Arrow event={event} x1={x1} x2={x2} y={y} />}
-      <text
-        class="label"
-        x={isMark ? x1 + 16 : (x1 + x2) / 2}
-        y={isMark ? y + 4 : y - 5}
-        text-anchor={isMark ? 'start' : 'middle'}
-      >
-        {fit(
-          kind === 'replay' && !lost ? `replay: ${event.text}` : label,
-          isMark ? 34 : (Math.abs(x2 - x1) + 14) / 7,
-        )}
-      </text>
-      <title>{label}</title>
-    </g>
-  );
-}
-
-function labelOf({ event: { kind, text, atMs, untilMs = 0 }, word }: Placed): string {
-  if (kind === 'lease' && untilMs > atMs) return `${text}, until ${(untilMs / 1000).toFixed(1)} s`;
-  return word && word !== kind ? `${word}: ${text}` : text;
-}
-
-function Arrow({ event, x1, x2, y }: { event: RunEvent; x1: number; x2: number; y: number }) {
-  const sign = Math.sign(x2 - x1);
-  const end = event.lost ? x1 + (x2 - x1) * 0.62 : x2 - sign * 2;
-  if (event.kind === 'replay' && !event.lost)
-    return (
-      <>
-        <line class="shaft" x1={x1} x2={end - sign * 8} y1={y - 2} y2={y - 2} />
-        <line class="shaft" x1={x1} x2={end} y1={y + 2} y2={y + 2} marker-end="url(#head-replay)" />
-      </>
-    );
-  return (
-    <>
-      <line
-        class="shaft"
-        x1={x1}
-        x2={end}
-        y1={y}
-        y2={y}
-        marker-end={event.lost ? undefined : 'url(#head)'}
-      />
-      {event.lost && <path class="cross" d={`M${end - 6} ${y - 6} l12 12 m0 -12 l-12 12`} />}
-      {event.kind === 'commit' && <circle class="commit-dot" cx={x1} cy={y} r={5} />}
-    </>
-  );
-}
-
-function Mark({ event: { kind }, x, y }: { event: RunEvent; x: number; y: number }) {
-  if (kind === 'started') return <circle class="born" cx={x} cy={y} r={6} />;
-  if (kind === 'killed' || kind === 'frozen' || kind === 'resumed') return null;
-  return <rect class="tick" x={x - 5} y={y - 3} width={10} height={6} rx={2} />;
-}
-
-function fit(text: string, characters: number): string {
-  return text.length <= characters
-    ? text
-    : `${text.slice(0, Math.max(3, Math.floor(characters) - 1))}…`;
 }

@@ -1,4 +1,4 @@
-import { useState } from 'preact/hooks';
+import { useEffect, useRef, useState } from 'preact/hooks';
 import type { Cell, DesignInfo } from '../run.js';
 import { ask, follow, type Catalogue } from './api.js';
 import { Icon } from './icon.js';
@@ -124,13 +124,15 @@ interface SourceProps {
 
 function DesignSource({ design, onClose, onError }: SourceProps) {
   const [source, setSource] = useState<{ id: string; text: string } | undefined>();
+  const drawn = useRef<HTMLElement>(null);
+  useEffect(() => drawn.current?.scrollIntoView({ block: 'nearest' }), [source]);
   if (source?.id !== design.id) {
     ask<string>(`/api/designs/${design.id}/source`)
       .then((text) => setSource({ id: design.id, text }))
       .catch(onError);
   }
   return (
-    <section class="details" aria-label={`Source of ${design.title}`}>
+    <section ref={drawn} class="details" aria-label={`Source of ${design.title}`}>
       <header>
         <h3>{design.title}</h3>
         <button type="button" class="plain" onClick={onClose} aria-label="Close the source">

@@ -42,6 +42,15 @@ function goalsOf({ scenario, events, verdict }: Run, scenarios: readonly Scenari
   ];
 }
 
+/** For a reset. */
+export function forgetGoals(): void {
+  try {
+    localStorage.removeItem(NAME);
+  } catch {
+    // storage is switched off: there is nothing to forget
+  }
+}
+
 function load(): ReadonlySet<string> {
   try {
     return new Set(JSON.parse(localStorage.getItem(NAME) ?? '[]') as string[]);
@@ -67,7 +76,7 @@ export function Goals({
           <li key={id} class={reached.has(id) ? 'done' : ''}>
             <Icon name={reached.has(id) ? 'done' : 'open'} /> {title}
             {reached.has(id) && <span class="visually-hidden"> (reached)</span>}
-            {!reached.has(id) && <small class="quiet"> {hint}</small>}
+            {!reached.has(id) && <span class="quiet"> {hint}</span>}
           </li>
         ))}
       </ul>

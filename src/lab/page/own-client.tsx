@@ -1,4 +1,4 @@
-import { useState } from 'preact/hooks';
+import { useEffect, useState } from 'preact/hooks';
 import type { Run } from '../run.js';
 import { ask } from './api.js';
 import { Copy } from './details.js';
@@ -33,6 +33,7 @@ export function OwnClient({
   };
   const requests =
     run?.id === own?.id ? (run?.events.filter(({ kind }) => kind === 'request').length ?? 0) : 0;
+  useEffect(() => setArmed(''), [requests]); // the request that has arrived has met what was armed
   return (
     <section class="own" aria-labelledby="own-title">
       <h2 id="own-title">Your own client</h2>

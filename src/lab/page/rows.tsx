@@ -1,11 +1,11 @@
 import type { Rows, RowsTable, Run, Track } from '../run.js';
-import { money } from '../words.js';
+import { money, reconcileText } from '../words.js';
 
 /** The tables as they were at a moment of the run; what has changed since the moment before is marked. */
 export function RowsPanel({ run, track, atMs }: { run: Run; track: Track; atMs: number }) {
   const snapshots = run.rows.filter((rows) => rows.track === track);
   const now = snapshots.findLast((rows) => rows.atMs <= atMs) ?? snapshots[0];
-  if (!now) return <p class="quiet">No rows yet.</p>;
+  if (!now) return run.state === 'running' ? <p class="quiet">No rows yet.</p> : null;
   const before = snapshots[snapshots.indexOf(now) - 1];
   return (
     <div class="rows">
@@ -21,13 +21,12 @@ export function RowsPanel({ run, track, atMs }: { run: Run; track: Track; atMs: 
   );
 }
 
-function ReconcileLine({ rows: { reconciled, track } }: { rows: Rows }) {
-  const { charges, payments, receipts, paidMinor } = reconciled;
+function ReconcileLine({ rows }: { rows: Rows }) {
+  const { payments, paidMinor } = rows.reconciled;
   const isWrong = payments > 1;
   return (
     <p class={`reconcile ${isWrong ? 'bad' : 'good'}`}>
-      charges {charges} · payments {payments}
-      {track === 'keyed' && ` · receipts ${receipts}`} · paid <b>{money(paidMinor)}</b>
+      {reconcileText(rows)} · paid <b>{money(paidMinor)}</b>
     </p>
   );
 }

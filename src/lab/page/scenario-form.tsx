@@ -1,121 +1,66 @@
 import { useState } from 'preact/hooks';
 import type { Prediction, Run, Scenario, ScenarioParameter } from '../run.js';
+import { pointText } from './points.js';
+import { PREDICTIONS, Why } from './why.js';
 
 export interface ScenarioFormProps {
   scenario: Scenario;
+  /** Of this scenario. */
   run: Run | undefined;
-  onRun: (parameters: Record<string, string | number>) => void;
+  /** Those that were chosen; the others are as the scenario has them. */
+  parameters: Run['parameters'];
+  /** Whether the verdict is on the page already. */
+  isSaid: boolean;
+  onParameters: (parameters: Run['parameters']) => void;
+  onRun: () => void;
 }
 
-const ANSWERS: Record<Prediction, string> = {
-  '0': '0 payments',
-  '1': '1 payment',
-  '2': '2 payments',
-  unknown: 'it cannot be known',
-};
-
 /** A story: predict first, run it, then read why. */
-export function ScenarioForm({ scenario, run, onRun }: ScenarioFormProps) {
-  const [parameters, setParameters] = useState(() => initial(scenario));
+export function ScenarioForm(props: ScenarioFormProps) {
+  const { scenario, run, parameters, isSaid, onParameters, onRun } = props;
   const [guess, setGuess] = useState<Prediction | undefined>();
   const predict = (prediction: Prediction | undefined) => {
     setGuess(prediction);
-    onRun(parameters);
+    onRun();
   };
-  const isOver = run?.scenario === scenario.id && run.state !== 'running';
   return (
     <section class="scenario" aria-labelledby="story">
-      <h2 id="story">{scenario.title}</h2>
-      <p>{scenario.story}</p>
-      {scenario.parameters.length > 0 && (
-        <div class="parameters-form">
-          {scenario.parameters.map((parameter) => (
-            <Parameter
-              key={parameter.name}
-              parameter={parameter}
-              value={parameters[parameter.name] ?? parameter.initial}
-              onChange={(value) => setParameters({ ...parameters, [parameter.name]: value })}
-            />
-          ))}
-        </div>
-      )}
-      <fieldset class="predict">
-        <legend>Predict first: {scenario.question}</legend>
-        {(Object.keys(ANSWERS) as Prediction[]).sort(byPlace).map((prediction) => (
-          <button
-            type="button"
-            key={prediction}
-            aria-pressed={guess === prediction}
-            onClick={() => predict(prediction)}
-          >
-            {ANSWERS[prediction]}
-          </button>
-        ))}
-        <button type="button" class="plain" onClick={() => predict(undefined)}>
-          Skip, just run it
-        </button>
-      </fieldset>
-      {isOver && run?.verdict && <Why scenario={scenario} run={run} guess={guess} />}
-    </section>
-  );
-}
-
-const PLACES: Prediction[] = ['0', '1', '2', 'unknown'];
-const byPlace = (one: Prediction, other: Prediction) => PLACES.indexOf(one) - PLACES.indexOf(other);
-
-function Why({
-  scenario,
-  run,
-  guess,
-}: {
-  scenario: Scenario;
-  run: Run;
-  guess: Prediction | undefined;
-}) {
-  const isRight = guess === scenario.answer;
-  return (
-    <div class="why" role="status">
-      <p class={`verdict ${run.verdict?.holds ? 'good' : 'bad'}`}>{run.verdict?.sentence}</p>
-      {guess && (
-        <p>
-          <b>{isRight ? 'You were right.' : `It is ${ANSWERS[scenario.answer]}.`}</b>
-        </p>
-      )}
-      {scenario.explanation.map((sentence) => (
-        <p key={sentence}>{sentence}</p>
-      ))}
-      {run.verdict?.answers && <Histogram answers={run.verdict.answers} />}
-    </div>
-  );
-}
-
-/** How many of many requests got which answer. */
-export function Histogram({
-  answers,
-}: {
-  answers: NonNullable<NonNullable<Run['verdict']>['answers']>;
-}) {
-  return (
-    <div class="histogram">
-      {Object.entries(answers).map(([track, counts]) => {
-        const most = Math.max(...Object.values(counts), 1);
-        return (
-          <dl key={track} aria-label={`Answers, ${track}`}>
-            {Object.entries(counts).map(([answer, count]) => (
-              <div key={answer}>
-                <dt>{answer}</dt>
-                <dd>
-                  <svg width="100%" height="16" aria-hidden="true">
-                    <rect width={`${(count / most) * 100}%`} height="16" rx="3" />
-                  </svg>
-                  <span>{count}</span>
-                </dd>
-              </div>
+      <div>
+        <h2 id="story">{scenario.title}</h2>
+        <p>{scenario.story}</p>
+        {scenario.parameters.length > 0 && (
+          <div class="parameters-form">
+            {scenario.parameters.map((parameter) => (
+              <Parameter
+                key={parameter.name}
+                parameter={parameter}
+                value={parameters[parameter.name] ?? parameter.initial}
+                onChange={(value) => onParameters({ ...parameters, [parameter.name]: value })}
+              />
             ))}
-          </dl>
-        );
-      })}
-    </div>
+          </div>
+        )}
+        <fieldset class="predict">
+          <legend>Predict first: {scenario.question}</legend>
+          {PREDICTIONS.map(([prediction, text]) => (
+            <button
+              type="button"
+              key={prediction}
+              aria-pressed={guess === prediction}
+              onClick={() => predict(prediction)}
+            >
+              {text}
+            </button>
+          ))}
+          <button type="button" class="plain" onClick={() => predict(undefined)}>
+            Skip, just run it
+          </button>
+        </fieldset>
+      </div>
+      {run?.verdict && run.state !== 'running' && (
+        <Why {...{ scenario, run, guess, isSaid }} verdict={run.verdict} />
+      )}
+    </section>
   );
 }
 
@@ -136,7 +81,9 @@ function Parameter({
       {options ? (
         <select name={name} value={value} onChange={(event) => onChange(event.currentTarget.value)}>
           {options.map((option) => (
-            <option key={option}>{option}</option>
+            <option key={option} value={option}>
+              {pointText(option)}
+            </option>
           ))}
         </select>
       ) : (
@@ -147,8 +94,4 @@ function Parameter({
       )}
     </label>
   );
-}
-
-function initial({ parameters }: Scenario): Record<string, string | number> {
-  return Object.fromEntries(parameters.map(({ name, initial: value }) => [name, value]));
 }

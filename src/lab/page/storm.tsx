@@ -1,30 +1,30 @@
 import { useRef, useState } from 'preact/hooks';
-import type { StormTick, Track } from '../run.js';
+import type { Track, Verdict } from '../run.js';
 import { ask, follow } from './api.js';
-
-interface Point extends StormTick {
-  atMs: number;
-}
+import { Legend, Timeline, type Point } from './storm-timeline.js';
 
 /** Beyond this a purchase is a pixel. */
 const MOST_PURCHASES = 200;
-/** Pixels of 1000. Marks of one client that are nearer and say the same are drawn once. */
-const CROWD = 60;
-
 /** Purchases, kills and losses by a seed; two counters. */
-export function Storm({ onError }: { onError: (error: Error) => void }) {
+export function Storm({
+  onOpen,
+  onError,
+}: {
+  onOpen: (run: string) => void;
+  onError: (error: Error) => void;
+}) {
   const [seed, setSeed] = useState(() => Math.floor(Math.random() * 10_000));
   const [purchases, setPurchases] = useState(40);
   const [points, setPoints] = useState<Point[]>([]);
   const [paid, setPaid] = useState({ keyed: 0, naive: 0 });
-  const [sentence, setSentence] = useState('');
+  const [verdict, setVerdict] = useState<Verdict | undefined>();
   const [id, setId] = useState<string | undefined>();
   const began = useRef(0);
   const asked = new Set(points.map(({ purchase }) => purchase)).size;
   const run = async () => {
     setPoints([]);
     setPaid({ keyed: 0, naive: 0 });
-    setSentence('');
+    setVerdict(undefined);
     began.current = performance.now();
     try {
       const started = await ask<{ id: string }>('/api/storm', { seed, purchases });
@@ -35,9 +35,10 @@ export function Storm({ onError }: { onError: (error: Error) => void }) {
           setPoints((before) => [...before, { ...tick, atMs }]);
           setPaid({ keyed: ours, naive });
         },
-        verdict: ({ sentence: said, payments: { keyed = 0, naive = 0 } }) => {
+        verdict: (said) => {
+          const { keyed = 0, naive = 0 } = said.payments;
           setPaid({ keyed, naive });
-          setSentence(said);
+          setVerdict(said);
         },
         end: () => setId(undefined),
       });
@@ -88,9 +89,10 @@ export function Storm({ onError }: { onError: (error: Error) => void }) {
         <Counter title="With the key" payments={paid.keyed} purchases={asked} />
       </div>
       <p class="sentence" role="status">
-        {sentence}
+        {verdict?.sentence ?? (id ? 'Buying …' : '')}
       </p>
-      {(['naive', 'keyed'] as const).map((track) => (
+      {verdict?.example && <Example run={verdict.example} {...{ verdict, onOpen }} />}
+      {TRACKS.filter(() => points.length > 0).map((track) => (
         <div
           key={track}
           class="scroll"
@@ -106,6 +108,27 @@ export function Storm({ onError }: { onError: (error: Error) => void }) {
   );
 }
 
+const TRACKS: readonly Track[] = ['naive', 'keyed'];
+
+/** The purchase of the storm that went worst, to be looked at. */
+function Example({
+  run,
+  verdict,
+  onOpen,
+}: {
+  run: string;
+  verdict: Verdict;
+  onOpen: (run: string) => void;
+}) {
+  return (
+    <p class="example">
+      <button type="button" onClick={() => onOpen(run)}>
+        {verdict.holds ? 'Open one double charge as a diagram' : 'Open what went wrong'}
+      </button>
+    </p>
+  );
+}
+
 function Counter({
   title,
   payments,
@@ -116,8 +139,9 @@ function Counter({
   purchases: number;
 }) {
   const extra = payments - purchases;
+  const tone = extra > 0 ? 'bad' : payments > 0 ? 'good' : '';
   return (
-    <div class={`lane ${extra > 0 ? 'bad' : 'good'}`}>
+    <div class={`lane ${tone}`}>
       <h3>{title}</h3>
       <p class="count">
         <b>{payments}</b> payments
@@ -128,88 +152,3 @@ function Counter({
     </div>
   );
 }
-
-/** What each client believed, and when. */
-function Timeline({ track, points }: { track: Track; points: Point[] }) {
-  const end = Math.max(...points.map(({ atMs }) => atMs), 5_000);
-  const clients = [...new Set(points.map(({ client }) => client))].sort(
-    (one, other) => one - other,
-  );
-  const height = 26 + clients.length * 20;
-  return (
-    <svg
-      class="timeline"
-      viewBox={`0 0 1000 ${height}`}
-      role="img"
-      aria-label={`What each client believed, ${track}: ${points.filter(({ believed }) => believed === 'unknown').length} times unknown, ${points.filter(({ believed }) => believed === 'ok').length} times ok.`}
-    >
-      <text class="timeline-title" x={4} y={14}>
-        {track === 'keyed' ? 'with the key' : 'without a key'}, {(end / 1000).toFixed(0)} s
-      </text>
-      {clients.map((client, row) => (
-        <line key={client} class="life" x1={0} x2={1000} y1={30 + row * 20} y2={30 + row * 20} />
-      ))}
-      {marksOf(points, (CROWD / 1000) * end).map(({ client, atMs, believed, fault }, i) => (
-        <Mark
-          key={i}
-          x={8 + (atMs / end) * 984}
-          y={30 + clients.indexOf(client) * 20}
-          shape={fault.startsWith('crash') ? 'kill' : believed}
-          end={height}
-        />
-      ))}
-    </svg>
-  );
-}
-
-/** While the API is dead each client asks again and again: one mark says so. */
-function marksOf(points: readonly Point[], crowdMs: number): Point[] {
-  const last = new Map<number, Point>();
-  return points.filter((point) => {
-    const before = last.get(point.client);
-    const isCrowd =
-      before?.believed === point.believed &&
-      point.believed !== 'ok' &&
-      !point.fault &&
-      point.atMs - before.atMs < crowdMs;
-    if (!isCrowd) last.set(point.client, point);
-    return !isCrowd;
-  });
-}
-
-type Shape = Point['believed'] | 'kill';
-
-/** Each kind has a shape of its own: a dot, a ring with a gap, a cross, a line through all clients. */
-function Mark({ x, y, shape, end }: { x: number; y: number; shape: Shape; end: number }) {
-  if (shape === 'ok') return <circle class="storm-mark ok" cx={x} cy={y} r={5} />;
-  if (shape === 'unknown')
-    return <circle class="storm-mark unknown" cx={x} cy={y} r={4.5} stroke-dasharray="5 2" />;
-  return (
-    <g class={`storm-mark ${shape}`}>
-      {shape === 'kill' && <line x1={x} x2={x} y1={20} y2={end} />}
-      <path d={`M${x - 5} ${y - 5} l10 10 m0 -10 l-10 10`} />
-    </g>
-  );
-}
-
-function Legend() {
-  return (
-    <p class="legend">
-      {LEGEND.map(([shape, text]) => (
-        <span key={shape}>
-          <svg class="legend-mark" viewBox="0 0 20 20" aria-hidden="true">
-            <Mark x={10} y={10} shape={shape} end={20} />
-          </svg>{' '}
-          {text}
-        </span>
-      ))}
-    </p>
-  );
-}
-
-const LEGEND: [Shape, string][] = [
-  ['ok', 'the client knows: paid'],
-  ['unknown', 'the client does not know'],
-  ['failed', 'refused'],
-  ['kill', 'the API is killed'],
-];

@@ -102,6 +102,25 @@ function responseIn(bytes: Buffer): Exchange {
   return { kind: 'response', status: Number(first.split(' ')[1]), headers, body: body.toString() };
 }
 
+/** The request that these bytes are, for a terminal. The API key that was masked is `$LAB_KEY`. */
+export function curlOfBytes(bytes: string): string {
+  const [head = '', body] = bytes.split('\r\n\r\n');
+  const [first = '', ...lines] = head.split('\r\n');
+  const [method = '', path = ''] = first.split(' ');
+  const all = lines.map((line): [string, string] => {
+    const colon = line.indexOf(':');
+    return [line.slice(0, colon), line.slice(colon + 1).trim()];
+  });
+  const host = all.find(([name]) => /^host$/i.test(name))?.[1] ?? '';
+  const headers = all
+    .filter(([name]) => /^(authorization|content-type|idempotency-key|prefer)$/i.test(name))
+    .map(([name, value]) => [name, /^authorization$/i.test(name) ? 'Bearer $LAB_KEY' : value]);
+  return curlOf(`http://${host}`, {
+    ...{ method, path, headers: Object.fromEntries(headers) as Record<string, string> },
+    ...(body && { body }),
+  });
+}
+
 /** The same request for a terminal. */
 export function curlOf(base: string, { method, path, headers, body }: WireRequest): string {
   const quoted = (text: string) => `'${text.replaceAll("'", `'\\''`)}'`;

@@ -72,18 +72,18 @@ function drawn(line: JournalLine, track: Track, { sent, began }: SentRequests): 
           'commit',
           'database',
           own,
-          line.text === 'COMMIT' ? 'COMMIT' : `COMMIT: ${line.text}`,
+          line.text === 'COMMIT' ? 'COMMIT' : `COMMIT: ${grouped(line.text)}`,
         ),
         detail: { faults: faultsAtCommit(line.text) },
       };
     case 'nothing-written':
       return arrow('statement', 'database', own, line.text);
     case 'rolled-back':
-      return arrow('rollback', 'database', own, line.text);
+      return arrow('rollback', 'database', own, refusalIn(line.text));
     case 'lease': {
       const untilMs = Math.round(line.untilMs - began.getTime());
       const text = line.over
-        ? 'the lease is given back'
+        ? 'the lease is released'
         : `lease${line.epoch ? `, epoch ${line.epoch}` : ''}`;
       return { ...mark('lease', own, text), untilMs };
     }
@@ -127,7 +127,7 @@ function drawn(line: JournalLine, track: Track, { sent, began }: SentRequests): 
     case 'job':
       return mark('job', 'worker', `${line.name} ${line.state}`);
     case 'mail':
-      return arrow('message', 'worker', 'mail', `${line.subject}, to ${line.to}`);
+      return arrow('message', 'worker', 'mail', `${shortened(line.subject)}, to ${line.to}`);
     case 'point':
       return {
         ...mark('point', own, line.point),
@@ -139,6 +139,7 @@ function drawn(line: JournalLine, track: Track, { sent, began }: SentRequests): 
       return mark('note', 'lab', line.text);
     case 'process':
       return ofProcess(line);
+    case 'body':
     case 'knows':
       return undefined;
   }
@@ -182,6 +183,34 @@ function faultsAtCommit(text: string): string[] {
     return [...faultsAt('before-reserve'), ...faultsAt('after-reserve')];
   if (text.includes('UPDATE idempotency_records')) return faultsAt('after-settle');
   return [];
+}
+
+/** `INSERT charges, INSERT events` as `INSERT charges, events`. */
+function grouped(writes: string): string {
+  let verb = '';
+  const parts = writes.split(', ').map((write) => {
+    const isSame = write.startsWith(`${verb} `);
+    verb = write.split(' ')[0] ?? '';
+    return isSame ? write.slice(verb.length + 1) : write;
+  });
+  return parts.join(', ');
+}
+
+/** The refusals that a charge can meet, in words. */
+const REFUSALS: Record<string, string> = {
+  23505: 'the key or id is there already',
+  40001: 'another transaction was first',
+  '40P01': 'a deadlock',
+};
+
+function refusalIn(text: string): string {
+  const code = /^refused: SQLSTATE (\w+)$/.exec(text)?.[1] ?? '';
+  return REFUSALS[code] ? `refused: ${REFUSALS[code]} (${code})` : text;
+}
+
+/** Ids as the rows beside the diagram show them. */
+function shortened(text: string): string {
+  return text.replaceAll(/\b([a-z]{2,4}_\w{8})\w+/g, '$1…');
 }
 
 function codeIn(bytes: string): string {

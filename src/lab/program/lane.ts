@@ -42,7 +42,7 @@ const SETTLED_MS = 30_000;
 
 const PURCHASE = { amount: 1999, currency: 'usd', payment_method: 'pm_card_visa' };
 
-/** One way of charging: a client with an account of its own, which nobody else uses. */
+/** One way of charging: a client with an account of its own. */
 export class Lane {
   readonly amountMinor = PURCHASE.amount;
   private attempts = 0;
@@ -170,7 +170,7 @@ export class Lane {
     this.tools.journal.write({ kind: 'note', text }, { account: this.account });
   }
 
-  /** Prepares a fault for what comes next of this account, whoever sends it. */
+  /** Prepares a fault for the next request or e-mail of this account, from any client. */
   arm(where: 'api' | 'mail', fault: string): void {
     this.tools.armed.arm(this.account, where, fault);
   }

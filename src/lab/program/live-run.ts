@@ -1,14 +1,23 @@
 import { EventEmitter } from 'node:events';
-import type { JournalLine, Source } from '../journal.js';
-import type { Knowledge, Rows, Run, RunEvent, StormEvent, Track, Verdict } from '../run.js';
-import type { WireRequest } from './client.js';
+import type { JournalLine } from '../journal.js';
+import type {
+  EventDetail,
+  Knowledge,
+  Rows,
+  Run,
+  RunEvent,
+  StormEvent,
+  Track,
+  Verdict,
+} from '../run.js';
+import { curlOfBytes, type WireRequest } from './client.js';
 import { eventOf } from './events-of-lines.js';
 import type { SourceLines } from './source-lines.js';
 
 /** What a stream of a run carries, in order; `id` is what a reader that comes back names. */
 export type StreamItem = { id: number } & (
   | { type: 'event'; data: RunEvent }
-  | { type: 'source'; data: { seq: number; source: Source } }
+  | { type: 'detail'; data: { seq: number; detail: EventDetail } }
   | { type: 'storm'; data: StormEvent }
   | { type: 'rows'; data: Rows }
   | { type: 'knows'; data: Knowledge }
@@ -47,7 +56,10 @@ export class LiveRun {
 
   /** Of the account that an item of the stream is about: a curl to be sent again needs it. */
   keyOf({ type, data }: StreamItem): string | undefined {
-    return type === 'event' ? this.accountOf(data.track)?.apiKey : undefined;
+    const event = type === 'detail' ? this.run.events[data.seq - 1] : data;
+    return type === 'event' || type === 'detail'
+      ? this.accountOf((event as RunEvent).track)?.apiKey
+      : undefined;
   }
 
   get atMs(): number {
@@ -65,6 +77,10 @@ export class LiveRun {
       if (line.kind === 'knows') {
         const { state, text, attempt = 1 } = line;
         this.run.knowledge.push(this.push('knows', { atMs, track, attempt, state, text }));
+        continue;
+      }
+      if (line.kind === 'body') {
+        this.addBody(line);
         continue;
       }
       const drawn = eventOf(this.numbered(line), track, this);
@@ -106,12 +122,29 @@ export class LiveRun {
 
   /** The first time that a line of ours is asked for, its answer comes after the event. */
   private addSource(event: RunEvent, frames: string[]): void {
-    const set = (source: Source) => (event.detail = { ...event.detail, source });
-    const source = this.sources.of(frames, (later) => {
-      set(later);
-      this.push('source', { seq: event.seq, source: later });
-    });
-    if (source) set(source);
+    const source = this.sources.of(frames, (later) => this.complete(event, { source: later }));
+    if (source) event.detail = { ...event.detail, source };
+  }
+
+  /** The body of a request whose head was recorded when it arrived. */
+  private addBody({ pid, key, text }: JournalLine & { kind: 'body' }): void {
+    const head = `Idempotency-Key: ${key}`.toLowerCase();
+    const event = this.run.events.findLast(
+      ({ kind, pid: of, detail }) =>
+        kind === 'request' &&
+        of === pid &&
+        detail?.bytes?.endsWith('\r\n') &&
+        (key === undefined || detail.bytes.toLowerCase().includes(head)),
+    );
+    if (!event) return;
+    const bytes = `${event.detail?.bytes}\r\n${text}`;
+    this.complete(event, { bytes, curl: curlOfBytes(bytes) });
+  }
+
+  /** Adds what was not known when the event was sent. */
+  private complete(event: RunEvent, detail: EventDetail): void {
+    event.detail = { ...event.detail, ...detail };
+    this.push('detail', { seq: event.seq, detail });
   }
 
   /** A process is born or dies for the keyed track; for the naive one only if it has seen the same. */
@@ -162,14 +195,14 @@ export class LiveRun {
   }
 }
 
-/** A run that has ended, told as if it went on now. */
+/** The stream of a run that has ended, in the order of time. */
 export function streamOfRun(run: Run): StreamItem[] {
-  const told = [
+  const items = [
     ...run.events.map((data) => ({ type: 'event' as const, data })),
     ...run.knowledge.map((data) => ({ type: 'knows' as const, data })),
     ...run.rows.map((data) => ({ type: 'rows' as const, data })),
   ].sort((one, other) => one.data.atMs - other.data.atMs);
   const verdict = run.verdict ? [{ type: 'verdict' as const, data: run.verdict }] : [];
   const end = { type: 'end' as const, data: { state: run.state } };
-  return [...told, ...verdict, end].map((item, index) => ({ id: index + 1, ...item }));
+  return [...items, ...verdict, end].map((item, index) => ({ id: index + 1, ...item }));
 }

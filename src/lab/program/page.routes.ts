@@ -53,7 +53,7 @@ function renderer(): Promise<Renderer> {
 }
 
 function css(name: 'diagram' | 'styles'): string {
-  return readFileSync(`${PAGE}${name}.css`, 'utf8');
+  return readFileSync(`${PAGE}${name}.css`, 'utf8').replace(/\n*\/\*# sourceMappingURL.*/, '');
 }
 
 function sendPage(response: Response): void {

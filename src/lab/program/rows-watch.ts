@@ -1,4 +1,5 @@
 import type { JournalLine } from '../journal.js';
+import type { Rows } from '../run.js';
 import type { LabDatabase } from './lab-database.js';
 import type { LiveRun } from './live-run.js';
 import type { ProcessorLedger } from './processor-ledger.js';
@@ -6,6 +7,9 @@ import { readRows } from './rows.js';
 
 /** After an event that may have changed rows; shorter reads them more often than a person can look. */
 const ROWS_AFTER_MS = 40;
+
+/** A lease counts down without an event. */
+const LEASE_MS = 1_000;
 
 /** After these, other rows may be there. */
 const CHANGES_ROWS: ReadonlySet<JournalLine['kind']> = new Set([
@@ -20,6 +24,7 @@ const CHANGES_ROWS: ReadonlySet<JournalLine['kind']> = new Set([
 /** Looks at the rows of runs while these go on. */
 export class RowsWatch {
   private readonly due = new Map<LiveRun, NodeJS.Timeout>();
+  private readonly counting = new Map<LiveRun, NodeJS.Timeout>();
 
   constructor(
     private readonly db: LabDatabase,
@@ -39,12 +44,31 @@ export class RowsWatch {
   async look(run: LiveRun): Promise<void> {
     for (const { track, account } of run.accounts) {
       const payments = await this.ledger.paymentsOf(account, run.began);
-      run.rows(await readRows(this.db, account, track, payments, run.atMs));
+      const rows = await readRows(this.db, account, track, payments, run.atMs);
+      run.rows(rows);
+      if (isHeld(rows)) this.lookAgain(run);
     }
   }
 
-  forget(run: LiveRun): void {
-    clearTimeout(this.due.get(run));
-    this.due.delete(run);
+  private lookAgain(run: LiveRun): void {
+    if (this.counting.has(run) || run.run.state !== 'running') return;
+    const timer = setTimeout(() => {
+      this.counting.delete(run);
+      this.look(run).catch(() => undefined);
+    }, LEASE_MS);
+    this.counting.set(run, timer);
   }
+
+  forget(run: LiveRun): void {
+    for (const timers of [this.due, this.counting]) {
+      clearTimeout(timers.get(run));
+      timers.delete(run);
+    }
+  }
+}
+
+function isHeld({ tables }: Rows): boolean {
+  const records = tables.find(({ name }) => name === 'idempotency record');
+  const lease = records?.columns.indexOf('lease') ?? -1;
+  return records?.rows.some((row) => / s$/.test(row[lease] ?? '')) ?? false;
 }

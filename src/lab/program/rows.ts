@@ -14,7 +14,7 @@ const KEYED: Record<string, string> = {
     FROM idempotency_records WHERE account_id = $1 ORDER BY first_seen_at`,
   charge: `
     SELECT left(id, 11) || '…' AS id, status, amount, COALESCE(failure_code, '') AS failure,
-      COALESCE(processor_reference, '') AS processor_reference
+      COALESCE(left(processor_reference, 11) || '…', '') AS processor_reference
     FROM charges WHERE account_id = $1 ORDER BY created_at`,
   order: `
     SELECT id, status, total, COALESCE(left(charge_id, 11) || '…', '') AS charge, version
@@ -34,7 +34,8 @@ const KEYED: Record<string, string> = {
 
 const NAIVE: Record<string, string> = {
   charge: `
-    SELECT left(id, 11) || '…' AS id, 'succeeded' AS status, amount, processor_reference
+    SELECT left(id, 11) || '…' AS id, 'succeeded' AS status, amount,
+      left(processor_reference, 11) || '…' AS processor_reference
     FROM naive_charges WHERE account_id = $1 ORDER BY created_at`,
 };
 

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { Run } from '../run.js';
 import type { StreamItem } from './live-run.js';
 
-/** A run as it is kept: with the order in which its stream told it. */
+/** A run as it is kept, with its stream, which has the order. */
 export interface KeptRun {
   visitor: string;
   run: Run;

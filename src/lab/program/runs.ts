@@ -199,19 +199,23 @@ export class Runs {
     }));
   }
 
-  /** Prepares a fault for the next request of the run's account, whoever sends it. */
-  arm(id: string, fault: string): void {
-    const run = this.live.get(id);
-    if (!run) throw new UnknownRun();
+  /** Prepares a fault for the next request of the run's account, from any client. */
+  arm(id: string, fault: string, visitor: string): void {
+    const run = this.ownOf(visitor, id);
     this.tools.armed.arm(run.accounts[0]!.account, 'api', fault);
     const { account } = run.accounts[0]!;
     this.tools.journal.write({ kind: 'note', text: `armed: ${fault}` }, { account });
   }
 
-  stop(id: string): void {
+  stop(id: string, visitor: string): void {
+    this.ownOf(visitor, id).stopping.abort();
+  }
+
+  /** A link lets others look at a run, not change it. */
+  private ownOf(visitor: string, id: string): LiveRun {
     const run = this.live.get(id);
-    if (!run) throw new UnknownRun();
-    run.stopping.abort();
+    if (run?.visitor !== visitor) throw new UnknownRun();
+    return run;
   }
 
   /** Stops and forgets what a visitor has made; without one, everything. */

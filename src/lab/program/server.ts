@@ -108,7 +108,7 @@ function runRoutes(app: Express, runs: Runs): void {
     sendStream(runs.streamOf(request.params.id), request, response);
   });
   app.post('/api/runs/:id/stop', (request, response) => {
-    runs.stop(request.params.id);
+    runs.stop(request.params.id, visitorOf(request));
     response.status(202).json({});
   });
   app.post('/api/own-client', async (request, response) => {
@@ -124,7 +124,7 @@ function runRoutes(app: Express, runs: Runs): void {
     const { fault } = request.body ?? {};
     if (!FAULT_NAMES.includes(fault))
       throw new RefusedParameter(`fault is one of ${FAULT_NAMES.join(', ')}`);
-    runs.arm(request.params.id, fault);
+    runs.arm(request.params.id, fault, visitorOf(request));
     response.status(202).json({});
   });
   app.post('/api/reset', (request, response) => {

@@ -1,5 +1,6 @@
+import type { Paid } from './storm-example.js';
 import type { LiveRun } from './live-run.js';
-import type { ProcessorLedger } from './processor-ledger.js';
+import type { LedgerPayment, ProcessorLedger } from './processor-ledger.js';
 
 /** How many payments the processor has for each track. Read in the background: it is shown beside what clients believe. */
 export class LaneTally {
@@ -33,6 +34,16 @@ export class LaneTally {
   async isOncePerCharge(): Promise<boolean> {
     const paid = await this.paidOf('keyed');
     return new Set(paid.map(({ metadata }) => metadata.charge)).size === paid.length;
+  }
+
+  /** What the ledger has, by track. */
+  async paid(): Promise<Paid> {
+    const [keyed, naive] = await Promise.all([this.paidOf('keyed'), this.paidOf('naive')]);
+    const named = ({ id, metadata }: LedgerPayment) => ({
+      id,
+      charge: metadata.charge ?? metadata.naive_charge ?? id,
+    });
+    return { keyed: keyed.map(named), naive: naive.map(named) };
   }
 
   private async read(): Promise<void> {

@@ -1,5 +1,6 @@
 import type { Express, Request } from 'express';
 import type { StormTick } from '../run.js';
+import { exampleOf } from './storm-example.js';
 import { LaneTally } from './storm-tally.js';
 import type { LiveRun } from './live-run.js';
 import { RefusedParameter } from './parameters.js';
@@ -38,7 +39,7 @@ async function play(runs: Runs, run: LiveRun, seed: number, purchases: number): 
   const { apiUrl, ledger } = runs.tools;
   const tally = new LaneTally(ledger, run);
   try {
-    const { runStorm } = await import('../designs/storm.js');
+    const { ATTEMPTS_EACH, runStorm } = await import('../designs/storm.js');
     const result = await runStorm({
       ...{ apiUrl, seed, purchases, run: run.run.id, signal: run.stopping.signal },
       apiKeys: { keyed: run.accountOf('keyed')!.apiKey, naive: run.accountOf('naive')!.apiKey },
@@ -46,12 +47,15 @@ async function play(runs: Runs, run: LiveRun, seed: number, purchases: number): 
     });
     await runs.settled(run);
     const { ours, naive } = await tally.atEnd();
+    const example = exampleOf(run, await tally.paid(), { attemptsEach: ATTEMPTS_EACH });
+    if (example) runs.keep(example);
     const known = result.believed.keyed.ok;
     const asked = result.purchases;
     run.verdict({
       sentence: `${asked} purchases. Without a key the customers paid ${naive} times; with the key ${ours} times. Seed ${seed}.`,
       payments: { keyed: ours, naive },
-      // A client that never learned the end may have paid or not; nobody has paid twice, and who knows has paid.
+      ...(example && { example: example.id }),
+      // A client that never got an answer may have paid or not. Each client with an answer has paid, and none twice.
       holds: ours <= asked && ours >= known && (await tally.isOncePerCharge()),
     });
     await runs.end(run, 'ended');

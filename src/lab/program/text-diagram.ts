@@ -1,5 +1,5 @@
-import type { Reconciled, Run, RunEvent, Track } from '../run.js';
-import { ACTOR_NAMES, TRACK_TITLES, tracksOf } from '../words.js';
+import type { Run, RunEvent, Track } from '../run.js';
+import { ACTOR_NAMES, reconcileText, TRACK_TITLES, tracksOf } from '../words.js';
 
 /** So many columns are read from the last row of a room. */
 const WIDTH = 100;
@@ -25,13 +25,9 @@ function trackOf(run: Run, track: Track): string {
     `${(atMs / 1000).toFixed(2).padStart(7)} s  ${text}`.slice(0, WIDTH),
   );
   const last = run.rows.filter((rows) => rows.track === track).at(-1);
-  return [TRACK_TITLES[track], ...lines, ...(last ? [`  ${countsOf(last.reconciled)}`] : [])].join(
+  return [TRACK_TITLES[track], ...lines, ...(last ? [`  rows: ${reconcileText(last)}`] : [])].join(
     '\n',
   );
-}
-
-function countsOf({ charges, payments, receipts }: Reconciled): string {
-  return `rows: charges ${charges} · payments ${payments} · receipts ${receipts}`;
 }
 
 /** What a slide has no room for: the engine's points, what is only read, what a lease does. */

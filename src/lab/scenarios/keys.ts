@@ -1,3 +1,4 @@
+import { Lane } from '../program/lane.js';
 import { buyAndLoseTheAnswer } from './lose-answer.js';
 import type { Play } from './scenario.js';
 
@@ -52,7 +53,7 @@ export const sevenDays: Play = {
   id: 'seven-days',
   title: 'Late retry',
   story:
-    'The answer is kept for 7 days. The client retries just before they are over, and just after.',
+    'The answer is kept for 7 days. The client retries one second before they are over, and just after.',
   question: 'How often has the customer paid?',
   answer: '1',
   explanation: [
@@ -67,13 +68,20 @@ export const sevenDays: Play = {
     const { keyed } = stage;
     const key = keyed.newKey();
     await keyed.buy(key);
-    await keyed.letExpireIn(5);
-    await keyed.buy(key);
+    await retryOneSecondBefore(keyed, key);
     await keyed.letExpireIn(0);
     await keyed.buy(key);
     return stage.verdict();
   },
 };
+
+/** On a busy machine the request may arrive more than a second later: then the second is given again. */
+async function retryOneSecondBefore(lane: Lane, key: string): Promise<void> {
+  for (let tries = 0; tries < 3; tries++) {
+    await lane.letExpireIn(1);
+    if (Lane.answerOf(await lane.buy(key)).endsWith('replayed')) return;
+  }
+}
 
 /** "Break it where you point": the faults come from the page, one for each attempt. */
 export const custom: Play = {

@@ -100,7 +100,7 @@ export const inFlight: Play = {
   question: 'How often has the customer paid, with the key?',
   answer: '1',
   explanation: [
-    'The duplicate found a record in progress under a lease that was still good, so it called nobody.',
+    'The duplicate found a record in progress under a lease that was still good, so it did not call the processor.',
     'It had said `Prefer: wait=0`; otherwise it would have waited for the answer, up to 5 s, holding no connection.',
     'The 409 says `same_key` and when to come back, and the retry got the stored answer.',
   ],

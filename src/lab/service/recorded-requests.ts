@@ -1,6 +1,6 @@
 import type { NextFunction, Request, Response } from 'express';
 import { LAB_ACCOUNT } from '../journal.js';
-import { cut, maskedHead } from './journal-writer.js';
+import { cut, maskedHead, type About, type Journal } from './journal-writer.js';
 import { theRecorder } from './lab-options.js';
 import { contextOf, runContext } from './run-context.js';
 
@@ -35,6 +35,7 @@ export function recordRequest(request: Request, _response: Response, next: NextF
     },
     about,
   );
+  if (about?.attempt === undefined) recordBody(request, journal, about ?? {});
   next();
 }
 
@@ -71,6 +72,24 @@ function recording() {
   if (!journal || !context?.account) return undefined;
   const { account, attempt, fault } = context;
   return { journal, fault, about: { account, ...(attempt && { attempt }) } };
+}
+
+/**
+ * The bytes of the body as the API reads them: afterwards only the object is left. The head was recorded before.
+ * Not for the lab's own client, which knows what it has sent.
+ */
+function recordBody(request: Request, journal: Journal, about: About): void {
+  const chunks: Buffer[] = [];
+  const key = request.headers['idempotency-key'];
+  const emit = request.emit.bind(request) as (event: string, ...values: unknown[]) => boolean;
+  request.emit = (event: string, ...values: unknown[]) => {
+    if (event === 'data') chunks.push(values[0] as Buffer);
+    if (event === 'end' && chunks.length > 0) {
+      const text = cut(Buffer.concat(chunks).toString());
+      journal.write({ kind: 'body', text, ...(typeof key === 'string' && { key }) }, about);
+    }
+    return emit(event, ...values);
+  };
 }
 
 /** Records a notification of the processor about a charge of a run. Its body was read before. */

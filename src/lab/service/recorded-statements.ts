@@ -7,6 +7,8 @@ import { stackFrames } from './stack-frames.js';
 /** The open transaction of a connection. */
 interface Transaction {
   about?: About;
+  /** What it has written so far: `INSERT charges`. */
+  writes: string[];
 }
 
 /**
@@ -37,19 +39,20 @@ function recordConnection(client: pg.PoolClient, journal: Journal): void {
     if (transaction && about) transaction.about = about;
     if (isFirst)
       journal.write({ kind: 'statement', sql: 'BEGIN', parameters: [], frames: [] }, about);
-    if (verb === 'START' || verb === 'BEGIN') transaction = {};
+    if (verb === 'START' || verb === 'BEGIN') transaction = { writes: [] };
     else if (about) recordStatement(journal, about, sql, values);
-    const inside = transaction !== undefined;
+    const inside = transaction;
     if (verb === 'COMMIT' || verb === 'ROLLBACK') transaction = undefined;
     if (!about || verb === 'START' || verb === 'BEGIN') return query(...args);
     const frames = framesOf(sql);
     return observe(query, args, (error, result) => {
-      const text = shortOf(sql);
+      const text = (verb === 'COMMIT' && inside?.writes.join(', ')) || shortOf(sql);
       if (error || verb === 'ROLLBACK')
         return journal.write({ kind: 'rolled-back', text: error ? codeOf(error) : text }, about);
       recordLease(journal, about, sql, values, result);
       const found = foundInstead(sql, result);
       if (found) journal.write({ kind: 'nothing-written', text: found }, about);
+      if (hasWritten(sql, result)) inside?.writes.push(text);
       if (verb === 'COMMIT' || (!inside && hasWritten(sql, result)))
         journal.write({ kind: 'committed', text, frames }, about);
     });

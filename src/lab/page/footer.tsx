@@ -1,0 +1,28 @@
+import { ask, type Catalogue } from './api.js';
+import { forgetGoals } from './goals.js';
+
+export interface FooterProps {
+  links: Catalogue['links'] | undefined;
+  onError: (error: Error) => void;
+}
+
+export function Footer({ links, onError }: FooterProps) {
+  const reset = async () => {
+    await ask('/api/reset', {});
+    forgetGoals();
+    location.href = '/';
+  };
+  return (
+    <footer>
+      {links && (
+        <>
+          <a href={links.docs}>API reference</a> <a href={links.processor}>processor’s ledger</a>{' '}
+          <a href={links.ledger}>both ledgers</a>
+        </>
+      )}
+      <button type="button" onClick={() => void reset().catch(onError)}>
+        Reset
+      </button>
+    </footer>
+  );
+}
