@@ -81,14 +81,15 @@ async function ask<Row>(
 }
 
 async function pay(design: string, key: string, purchase: Purchase): Promise<Payment> {
-  const { account, amount, currency, payment_method, description = '' } = purchase;
+  const { account, amount, currency, payment_method, description } = purchase;
   await reached('before-call');
   note({ kind: 'call', from: 'api', to: 'processor', text: `pay ${amount}`, detail: { sql: key } });
   const { run = '' } = trip.getStore() ?? {};
   const payment = await stripe.paymentIntents
     .create(
       {
-        ...{ amount, currency, payment_method, confirm: true, description },
+        ...{ amount, currency, payment_method, confirm: true },
+        ...(description !== undefined && { description }),
         automatic_payment_methods: { enabled: true, allow_redirects: 'never' },
         metadata: { run, design, account },
       },
