@@ -16,11 +16,7 @@ const SRC = import.meta.url.slice(0, import.meta.url.lastIndexOf('/src/') + '/sr
 const PARTS = { host: 'lab/designs/host.js', sandbox: 'sandbox/main.js' };
 
 /** The settings in which the processes of a matrix differ. */
-export interface HostSettings {
-  /** Connections of each design. */
-  poolSize: number;
-  port?: number;
-}
+type HostSettings = Pick<HostOptions, 'poolSize'> & Partial<Pick<HostOptions, 'port'>>;
 
 export interface Host {
   port: number;

@@ -54,12 +54,11 @@ export class LiveRun {
     return this.accounts.find((each) => each.track === track);
   }
 
-  /** Of the account that an item of the stream is about: a curl to be sent again needs it. */
+  /** The API key of the account that an item of the stream is about. A curl to send again needs it. */
   keyOf({ type, data }: StreamItem): string | undefined {
-    const event = type === 'detail' ? this.run.events[data.seq - 1] : data;
-    return type === 'event' || type === 'detail'
-      ? this.accountOf((event as RunEvent).track)?.apiKey
-      : undefined;
+    if (type === 'event') return this.accountOf(data.track)?.apiKey;
+    const event = type === 'detail' ? this.run.events[data.seq - 1] : undefined;
+    return event && this.accountOf(event.track)?.apiKey;
   }
 
   get atMs(): number {

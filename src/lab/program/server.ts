@@ -41,7 +41,7 @@ export function labServer(settings: LabSettings, runs: Runs): Express {
   app.use('/api', express.json({ limit: '64kb', type: 'application/json' }));
   app.use('/api', refuseForms);
   app.get('/api/catalogue', (_request, _response, next) => {
-    runs.sources.start(); // somebody looks
+    runs.sources.start(); // a page has been opened
     next();
   });
   catalogueRoutes(app, settings);

@@ -11,7 +11,7 @@ export class SourceLines {
   private readonly asked = new Map<string, ((source: Source) => void)[]>();
   private thread: Worker | undefined;
 
-  /** Begins to read the source maps: when somebody looks. */
+  /** Starts to read the source maps. Call it when a page is opened. */
   start(): void {
     if (this.thread) return;
     // From the place of a program's bundle; loaded as single modules there is no such file, and no line is found.

@@ -1,27 +1,22 @@
 import { randomBytes } from 'node:crypto';
+import { ATTEMPTS_EACH } from '../designs/storm.js';
 import type { Knowledge, Run, RunEvent, Track } from '../run.js';
 import type { LiveRun } from './live-run.js';
 
 /** Succeeded payments of a storm, by track, each with the id of ours that its call has named. */
 export type Paid = Record<Track, readonly { id: string; charge: string }[]>;
 
-/** A storm numbers its attempts across all purchases, so that each event names its purchase: ten for each. */
-export interface Numbering {
-  attemptsEach: number;
-}
-
 /** What happens to a process concerns every purchase. */
 const OF_ALL: ReadonlySet<RunEvent['kind']> = new Set(['killed', 'started']);
 
 /** The purchase that went worst, as a run of its own: one paid twice with the key, or else one without it. */
-export function exampleOf(live: LiveRun, paid: Paid, numbering: Numbering): Run | undefined {
+export function exampleOf(live: LiveRun, paid: Paid): Run | undefined {
   const { run } = live;
   const worst = (['keyed', 'naive'] as const)
-    .map((track) => mostPaid(run, track, paid[track], numbering))
+    .map((track) => mostPaid(run, track, paid[track]))
     .find((purchase) => purchase !== undefined);
   if (worst === undefined) return undefined;
-  const isOf = ({ attempt = -1 }: RunEvent) =>
-    Math.floor(attempt / numbering.attemptsEach) === worst;
+  const isOf = (event: RunEvent) => purchaseOf(event) === worst;
   const own = run.events.filter(isOf);
   const [first, last] = [own[0]?.atMs ?? 0, own.at(-1)?.atMs ?? 0];
   const events = run.events
@@ -30,7 +25,7 @@ export function exampleOf(live: LiveRun, paid: Paid, numbering: Numbering): Run 
       ...event,
       seq: i + 1,
       atMs: event.atMs - first,
-      ...(event.attempt !== undefined && { attempt: event.attempt % numbering.attemptsEach }),
+      ...(event.attempt !== undefined && { attempt: event.attempt % ATTEMPTS_EACH }),
     }));
   const counts = {
     naive: paymentsOf(own, 'naive', paid.naive).size,
@@ -50,16 +45,11 @@ export function exampleOf(live: LiveRun, paid: Paid, numbering: Numbering): Run 
 }
 
 /** @returns the purchase with the most payments, if it has more than one. */
-function mostPaid(
-  { events }: Run,
-  track: Track,
-  paid: Paid[Track],
-  { attemptsEach }: Numbering,
-): number | undefined {
+function mostPaid({ events }: Run, track: Track, paid: Paid[Track]): number | undefined {
   const calls = new Map<number, RunEvent[]>();
   for (const event of events) {
-    if (event.kind !== 'call' || event.attempt === undefined) continue;
-    const purchase = Math.floor(event.attempt / attemptsEach);
+    const purchase = purchaseOf(event);
+    if (event.kind !== 'call' || purchase === undefined) continue;
     calls.set(purchase, [...(calls.get(purchase) ?? []), event]);
   }
   const counted = [...calls].map(([purchase, own]) => ({
@@ -68,6 +58,11 @@ function mostPaid(
   }));
   const [most] = counted.sort((one, other) => other.count - one.count);
   return most && most.count > 1 ? most.purchase : undefined;
+}
+
+/** The purchase of an event, by the number of its attempt. */
+function purchaseOf({ attempt }: RunEvent): number | undefined {
+  return attempt === undefined ? undefined : Math.floor(attempt / ATTEMPTS_EACH);
 }
 
 /** The payments of the ledger that these calls have made. A call whose process was killed has no answer. */

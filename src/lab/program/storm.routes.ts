@@ -1,4 +1,5 @@
 import type { Express, Request } from 'express';
+import { runStorm } from '../designs/storm.js';
 import type { StormTick } from '../run.js';
 import { exampleOf } from './storm-example.js';
 import { LaneTally } from './storm-tally.js';
@@ -39,7 +40,6 @@ async function play(runs: Runs, run: LiveRun, seed: number, purchases: number): 
   const { apiUrl, ledger } = runs.tools;
   const tally = new LaneTally(ledger, run);
   try {
-    const { ATTEMPTS_EACH, runStorm } = await import('../designs/storm.js');
     const result = await runStorm({
       ...{ apiUrl, seed, purchases, run: run.run.id, signal: run.stopping.signal },
       apiKeys: { keyed: run.accountOf('keyed')!.apiKey, naive: run.accountOf('naive')!.apiKey },
@@ -47,7 +47,7 @@ async function play(runs: Runs, run: LiveRun, seed: number, purchases: number): 
     });
     await runs.settled(run);
     const { ours, naive } = await tally.atEnd();
-    const example = exampleOf(run, await tally.paid(), { attemptsEach: ATTEMPTS_EACH });
+    const example = exampleOf(run, await tally.paid());
     if (example) runs.keep(example);
     const known = result.believed.keyed.ok;
     const asked = result.purchases;
