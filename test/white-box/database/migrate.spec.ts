@@ -191,16 +191,28 @@ describe('while a charge is written for longer than the limits of the database',
     await forget('LaterIndexes');
     await blocker.query(CHARGES_ARE_WRITTEN);
     const migrated = migrateFurther(testDatabaseUrl(name));
-    const waits = (more = 'true') =>
+    const waits = (more: string) =>
       until(
         async () => (await sessions(`${OURS} AND wait_event_type = 'Lock' AND ${more}`)).length > 0,
       );
-    await Promise.race([migrated, waits()]);
-    const { rows } = await blocker.query(
-      `SELECT DISTINCT mode FROM pg_locks JOIN pg_stat_activity AS session USING (pid)
-       WHERE ${OURS} AND relation IN ('charges'::regclass, 'refunds'::regclass)`,
-    );
-    expect(rows).toEqual([{ mode: 'ShareUpdateExclusiveLock' }]);
+    // Wait and locks in one query: between two, the migration may have gone on to its next step. Not by the blocker:
+    // in a transaction the activity stays what it was at the first look.
+    const observer = await connected(testDatabaseUrl(name));
+    const modesWhileItWaits = async () =>
+      (
+        await observer.query(
+          `SELECT DISTINCT mode FROM pg_locks JOIN pg_stat_activity AS session USING (pid)
+           WHERE ${OURS} AND session.wait_event_type = 'Lock'
+             AND relation IN ('charges'::regclass, 'refunds'::regclass)`,
+        )
+      ).rows;
+    let modes: unknown[] = [];
+    await Promise.race([
+      migrated,
+      until(async () => (modes = await modesWhileItWaits()).length > 0),
+    ]);
+    await observer.end();
+    expect(modes).toEqual([{ mode: 'ShareUpdateExclusiveLock' }]);
     await Promise.race([migrated, waits(`clock_timestamp() - xact_start > '1.2 s'`)]);
     await blocker.query('COMMIT');
     await migrated;
