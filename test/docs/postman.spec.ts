@@ -144,7 +144,7 @@ describe('the Postman collection', () => {
   });
 
   test('passes against the running system, in each iteration and with the variables of the last run', async () => {
-    const service = await startService({ env: { PROCESSOR_TIMEOUT_MS: '2000' } });
+    const service = await startService({ env: { PROCESSOR_TIMEOUT_MS: '5000' } });
     try {
       const twice = await newman(service, { iterations: 2 });
       expectHeld(twice, 2);

@@ -22,7 +22,7 @@ beforeAll(async () => {
     env: {
       DATABASE_URL,
       LAB: '1',
-      PROCESSOR_TIMEOUT_MS: '1000',
+      PROCESSOR_TIMEOUT_MS: '5000',
       PROCESSOR_WEBHOOK_SECRET: WEBHOOK_SECRET,
     },
   });

@@ -12,7 +12,7 @@ let service: Service;
 let sender: Sandbox | undefined;
 let worker: Running | undefined;
 beforeAll(async () => {
-  service = await startListening({ PROCESSOR_TIMEOUT_MS: '2000' });
+  service = await startListening({ PROCESSOR_TIMEOUT_MS: '5000' });
 });
 afterEach(async () => {
   await sender?.close();

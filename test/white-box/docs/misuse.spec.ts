@@ -10,7 +10,7 @@ const CARD = { amount: 1999, currency: 'usd', payment_method: 'pm_card_visa' };
 
 let service: Service;
 beforeAll(async () => {
-  service = await startService({ env: { PROCESSOR_TIMEOUT_MS: '1000' } });
+  service = await startService({ env: { PROCESSOR_TIMEOUT_MS: '5000' } });
 });
 afterAll(async () => {
   await service.stop();
