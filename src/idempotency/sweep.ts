@@ -54,8 +54,9 @@ export class Sweep implements OnApplicationBootstrap, BeforeApplicationShutdown 
     try {
       await this.completer.resume(record);
     } catch (error) {
-      // The record stays open: it has the time of its next attempt, or its lease runs out.
-      this.log.warn(`${record.resource_id} stays open after attempt ${record.attempts + 1}`, error);
+      // The record has the time of its next attempt, or its lease runs out, or another process has completed it.
+      const attempt = record.attempts + 1;
+      this.log.warn(`Attempt ${attempt} did not complete ${record.resource_id}`, error);
     }
   }
 }
