@@ -70,6 +70,16 @@ describe('the README', () => {
     expect(readme.split('\n').length).toBeLessThan(250);
   });
 
+  test('has as many cells in each row of a table as in its head', () => {
+    const tables = readme.matchAll(/(?:^\|.*\n)+/gm);
+    const cells = (row: string) => row.replaceAll(/`[^`]*`/g, '').split('|').length;
+    const uneven = [...tables].flatMap(([table]) => {
+      const [head = '', ...rows] = table.trimEnd().split('\n');
+      return rows.filter((row) => cells(row) !== cells(head));
+    });
+    expect(uneven).toEqual([]);
+  });
+
   test('names only files that exist', async () => {
     const inTheText = readme.matchAll(
       /`((?:src|test|migrations|bench)\/[\w./-]*)`|\]\(([^)#:]+)\)/g,

@@ -6,11 +6,18 @@ export const HELP = `Usage: npm run conformance -- --url https://api.example.com
 Checks from outside whether the POST of an API is idempotent: what a client sees, and what was made, counted by a GET.
 It talks to the named host only, one case after another, within the limits of the profile.
 
-  -- profile FILE what the API is and promises (required); src/conformance/profiles/ has examples url URL where it is,
-  -- unless the profile gives it only NAME a group or a case, repeatable: ${GROUPS.join(', ')} strict end with 1 on a
-  -- failed should or a broken promise, too html FILE a report as one page, for a review junit FILE a report for CI json
-  -- FILE a report for programs markdown FILE a report as text compare no run: the JSON reports that follow, side by
-  -- side, as Markdown list the cases, without a run schema the JSON Schema of profiles help this
+  --profile FILE   what the API is and promises (required); src/conformance/profiles/ has examples
+  --url URL        where it is, unless the profile gives it
+  --only NAME      a group or a case, repeatable: ${GROUPS.join(', ')}
+  --strict         end with 1 on a failed should or a broken promise, too
+  --html FILE      a report as one page, for a review
+  --junit FILE     a report for CI
+  --json FILE      a report for programs
+  --markdown FILE  a report as text
+  --compare        no run: the JSON reports that follow, side by side, as Markdown
+  --list           the cases, without a run
+  --schema         the JSON Schema of profiles
+  --help           this
 
 Exit code: 0 every must holds, 1 a must failed, 2 the check could not run or not end, 64 usage.
 

@@ -8,9 +8,14 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { LabClient } from '../lab/program/lab-client.js';
 import { textOf } from '../lab/program/text-diagram.js';
+import { endWithUsage } from './run-command.js';
 
 // `npm run demo`: plays the README's ninety seconds. It starts all programs on free ports and in a temporary folder,
 // and removes everything at its end.
+
+const USAGE = `Usage: npm run demo
+
+Plays a lost answer, a kill and a key that is used twice on a service of its own. Takes no arguments.`;
 
 interface State {
   ready: boolean;
@@ -32,6 +37,8 @@ const ACTS: [scenario: string, whatToLookAt: string][] = [
   ],
 ];
 
+const args = process.argv.slice(2);
+if (args.length > 0) endWithUsage(USAGE, args);
 const home = mkdtempSync(join(tmpdir(), 'charge-once-demo-'));
 chmodSync(home, 0o755); // under root PostgreSQL is another user
 const stack = startStack();
@@ -53,6 +60,9 @@ try {
   console.log(`The same in a browser, where you can break every step yourself: ${urls.lab}/`);
   if (process.stdin.isTTY) await createInterface(process.stdin).question('\nEnter ends it. ');
   process.exitCode = failed > 0 ? 1 : 0;
+} catch (error) {
+  if (!stopping) console.error((error as Error).message); // after Ctrl-C, what fails says nothing new
+  process.exitCode = 1;
 } finally {
   await stop();
 }

@@ -27,6 +27,11 @@ describe('npm run conformance', () => {
     const help = await program(['--help']);
     expect(help.exitCode).toBe(0);
     expect(help.output).toMatch(/^Usage: npm run conformance -- --url /);
+    const options = [...help.output.matchAll(/^ {2}--(\w+) /gm)].map(([, name]) => name);
+    expect(options).toEqual([
+      ...['profile', 'url', 'only', 'strict', 'html', 'junit', 'json', 'markdown'],
+      ...['compare', 'list', 'schema', 'help'],
+    ]);
     const list = await program(['--list', '--only', 'scope']);
     expect(list.output).toMatch(/^must {4}scope\.account-own-object +.*\n[^]*\n8 cases\n$/);
   });

@@ -160,6 +160,20 @@ describe('a small server whose keys live two seconds', () => {
   });
 });
 
+describe('a small server that promises to replay a 5xx', () => {
+  const profile = { ...SMALL, promises: { ...SMALL.promises, storesServerErrors: true } };
+
+  it.each([
+    ['stores a failure', []],
+    [undefined, ['errors.broken-off-answered']],
+  ] as [Bug | undefined, string[]][])('with %s as its bug fails %j', async (bug, fails) => {
+    const server = await SmallServer.start(bug);
+    const only = ['once', 'answered'].flatMap((name) => ['--only', `errors.broken-off-${name}`]);
+    expect(broken(await check(profile, server.url, ...only))).toEqual(fails);
+    await server.stop();
+  });
+});
+
 describe('a small server with a slow card', () => {
   const create = { ...SMALL.create, slow: { card: 'slow' } };
 

@@ -94,6 +94,7 @@ const promises = record('What the API promises where good APIs differ.', {
     default: false,
   },
   storesDeclines: { type: 'boolean', description: 'A final refusal is replayed.', default: true },
+  storesServerErrors: { type: 'boolean', description: 'A 5xx is replayed.', default: false },
   replayHeader: record(
     'The header that marks a replay.',
     { name: text('Its name.'), value: text('Its value.') },

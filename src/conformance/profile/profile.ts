@@ -80,6 +80,7 @@ export interface Promises {
   onOtherOperation: 'refuse' | 'independent';
   storesValidationErrors: boolean;
   storesDeclines: boolean;
+  storesServerErrors: boolean;
   /** The response header that marks a replay. */
   replayHeader?: { name: string; value: string };
   /** Response headers that a replay repeats. */
