@@ -43,7 +43,7 @@ const ROWS: Row[] = [
       ...['fingerprint.first-survives', 'fingerprint.query'],
       ...['scope.account-first-survives', 'scope.operation-first-survives'],
       ...['errors.declined-key', 'errors.problem-missing-key', 'errors.problem-mismatch'],
-      ...['errors.broken-off-once', 'errors.broken-off-answered'],
+      'errors.broken-off-once',
       ...RACES,
       ...['concurrency.other-keys-answers', 'concurrency.replays', 'concurrency.kept-connection'],
       ...['loss.in-answer', 'loss.after-answer', 'loss.half-close', 'loss.half-body-open'],
@@ -98,7 +98,7 @@ const ROWS: Row[] = [
   { bug: 'takes an empty key', fails: ['header.empty-is-not-shared'], may: ['header.empty'] },
   {
     bug: 'does the work again after a failure',
-    fails: ['errors.broken-off-once', 'errors.broken-off-answered'],
+    fails: ['errors.broken-off-once'],
   },
   { bug: 'stores a failure', fails: ['errors.broken-off-answered'] },
   { bug: 'joins two keys', fails: ['header.two-lines', 'header.doubled-line'] },

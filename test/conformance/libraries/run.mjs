@@ -169,7 +169,7 @@ Written by \`node test/conformance/libraries/run.mjs\`, which installs the libra
 mounted with its defaults, as its documentation or its types show, in an application of twenty lines (\`test/conformance/libraries/\`) that checks the
 credentials first and keeps its objects in memory. The profile of each says what the library promises of itself: the
 status of a mismatch, 409 or waiting, whether errors are stored. So a broken promise is one of its own. A purchase that
-"breaks off" is made, and then answered 500.
+"breaks off" is made, but its first answer is a 500.
 
 A failure here is a fact about that version in that application, and the case can be run against yours. Two things that
 these libraries leave to the application, and that are counted here because a reader of the documentation may miss them:

@@ -5,17 +5,21 @@ import { setTimeout as delay } from 'node:timers/promises';
 
 const ACCOUNTS = { 'Bearer test-account-one': 'one', 'Bearer test-account-two': 'two' };
 const things = { one: [], two: [] };
+const broken = new Set();
 
 export const accountOf = ({ headers }) => ACCOUNTS[headers.authorization];
 
-/** @returns the status and body of an answer; a purchase takes 20 ms, a slow one a second. One that breaks is made. */
+/** @returns the status and body of an answer; a purchase takes 20 ms, a slow one a second. One that breaks is made, and fails once. */
 export async function make(account, body) {
   if (!(body?.amount > 0)) return { status: 400, body: { error: 'amount is not positive' } };
   await delay(body.card === 'slow' ? 1000 : 20);
   if (body.card === 'declined') return { status: 402, body: { error: 'declined' } };
   const thing = { id: randomUUID(), ...body };
   things[account].unshift(thing);
-  if (body.card === 'breaks') return { status: 500, body: { error: 'failed after the purchase' } };
+  if (body.card === 'breaks' && !broken.has(body.name)) {
+    broken.add(body.name);
+    return { status: 500, body: { error: 'failed after the purchase' } };
+  }
   return { status: 201, body: thing };
 }
 
