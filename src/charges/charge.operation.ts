@@ -9,7 +9,7 @@ import {
   type Performed,
   type Plan,
 } from '../idempotency/operation.js';
-import { type Order } from '../orders/order.entity.js';
+import type { Order } from '../orders/order.entity.js';
 import { holdOrder } from '../orders/order.queries.js';
 import { elapsedMs } from '../database/clock.js';
 import type { Queryable } from '../database/database.js';

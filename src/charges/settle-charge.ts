@@ -7,10 +7,9 @@ import type { Tx } from '../database/database.js';
 import { Problem } from '../http/problems/problem.js';
 import { releaseStock } from '../stock/stock.js';
 import { chargeToWire, type Charge } from './charge.entity.js';
-import { cardDeclined } from './charge.problems.js';
+import { CHARGE_FAILED, cardDeclined } from './charge.problems.js';
 import { endCharge, endedCharge, writeChargeEnd, type ChargeEnd } from './charge.queries.js';
 import type { Ending } from './abandon.js';
-import { CHARGE_FAILED } from './charge.problems.js';
 import { linkTo } from '../http/resource-link.js';
 
 /** The third beat of a charge: a single statement, unless the charge pays an order. */

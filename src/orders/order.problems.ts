@@ -1,6 +1,6 @@
 import { isCurrency, stepOf } from '../money/currencies.js';
 import { Problem, validationFailed } from '../http/problems/problem.js';
-import { type Order } from './order.entity.js';
+import type { Order } from './order.entity.js';
 import type { ProblemType } from '../idempotency/problem-types.js';
 import { EXAMPLE_CHARGE, PAYMENT_PENDING } from '../processor/processor.problems.js';
 import { linkTo, namesResource } from '../http/resource-link.js';

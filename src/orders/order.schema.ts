@@ -1,6 +1,5 @@
 import * as schema from '../http/description/schema.js';
-import { amountSchema, currencySchema } from '../money/amounts.js';
-import { MAX_AMOUNT } from '../money/amounts.js';
+import { amountSchema, currencySchema, MAX_AMOUNT } from '../money/amounts.js';
 import { MAX_ITEMS, MAX_QUANTITY } from './order.dto.js';
 import type { OrderWire } from './order.entity.js';
 

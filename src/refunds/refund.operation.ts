@@ -23,7 +23,7 @@ import { refundAmount } from './refund.arithmetic.js';
 import { refuseUnlessWhole, type CreateRefund } from './refund.dto.js';
 import { parkRefundUnlessAccountedFor, type RefundDiscrepancy } from './parked-refunds.js';
 import type { Refund } from './refund.entity.js';
-import { refundWaitsFor } from './refund.problems.js';
+import { CHARGE_NOT_REFUNDABLE, REFUND_EXCEEDS_CHARGE, refundWaitsFor } from './refund.problems.js';
 import {
   findRefund,
   listPendingRefunds,
@@ -33,7 +33,6 @@ import {
 import { askForRefund, loadPendingRefund, unknownAnswer, type Attempt } from './refund-attempt.js';
 import { checkAgainstOtherRefunds } from './refunds-at-processor.js';
 import { refundAnswer, refundEndOf, settleRefund } from './settle-refund.js';
-import { CHARGE_NOT_REFUNDABLE, REFUND_EXCEEDS_CHARGE } from './refund.problems.js';
 import { linkTo } from '../http/resource-link.js';
 
 /** Reasons that show that a failed refund may have given money back. */
