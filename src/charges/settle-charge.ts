@@ -1,6 +1,6 @@
 import { recordEvent, type NewEvent } from '../events/events.js';
 import type { Answer, Intent, Settlement } from '../idempotency/operation.js';
-import { orderPaid } from '../orders/order.events.js';
+import { orderEvent } from '../orders/order.entity.js';
 import { endHold } from '../orders/order.queries.js';
 import { created, problemAnswer } from '../http/answer.js';
 import type { Tx } from '../database/database.js';
@@ -37,19 +37,15 @@ export async function settleCharge(
   if (charge.order_id !== null) {
     const paid = charge.status === 'succeeded';
     const order = await endHold(tx, accountId, charge.order_id, id, paid);
-    if (paid) await recordEvent(tx, orderPaid(order));
+    if (paid) await recordEvent(tx, orderEvent('order.paid', order));
     else await releaseStock(tx, accountId, id);
   }
   return charge;
 }
 
 function endOfCharge(charge: Charge): NewEvent {
-  return {
-    accountId: charge.account_id,
-    type: charge.status === 'succeeded' ? 'charge.succeeded' : 'charge.failed',
-    cause: charge.id,
-    object: chargeToWire(charge),
-  };
+  const type = charge.status === 'succeeded' ? 'charge.succeeded' : 'charge.failed';
+  return { type, cause: charge, object: chargeToWire(charge) };
 }
 
 /** The charge's end for an answer of the processor; undefined if the answer is not final. */

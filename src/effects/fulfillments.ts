@@ -50,12 +50,8 @@ export class Fulfillments {
       );
       if (!made) return; // repeated: an order has one shipment
       await setFulfillment(tx, order, id);
-      await recordEvent(tx, {
-        accountId,
-        type: 'fulfillment.created',
-        cause: id,
-        object: fulfillmentToWire(made),
-      });
+      const object = fulfillmentToWire(made);
+      await recordEvent(tx, { type: 'fulfillment.created', cause: made, object });
       await enqueue(tx, [
         { job: ADVANCE_FULFILLMENT, payload: { account: accountId, fulfillment: id } },
       ]);

@@ -1,7 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { recordEvent } from '../events/events.js';
 import { enqueue, JobRegistry } from '../jobs/jobs.js';
-import { orderCanceled } from '../orders/order.events.js';
+import { orderEvent } from '../orders/order.entity.js';
 import { cancelPaidOrder, lockSoldOrder } from '../orders/order.queries.js';
 import { Database, type Tx } from '../database/database.js';
 import { Compensation } from '../refunds/compensation.js';
@@ -55,7 +55,8 @@ export class SaleCancellation {
     await this.db.transaction(async (tx) => {
       const order = await lockSoldOrder(tx, accountId, orderId, chargeId);
       if (order.status === 'canceled') return; // done before
-      await recordEvent(tx, orderCanceled(await cancelPaidOrder(tx, order)));
+      const canceled = await cancelPaidOrder(tx, order);
+      await recordEvent(tx, orderEvent('order.canceled', canceled));
       await releaseStock(tx, accountId, chargeId);
     });
   }

@@ -7,10 +7,9 @@ import type { Event, EventType } from './event.entity.js';
 export const EVENT_COLUMNS = 'account_id, id, type, cause, data, created_at';
 
 export interface NewEvent {
-  accountId: string;
   type: EventType;
-  /** The id of the cause. One cause and type make one event, however often it is recorded. */
-  cause: string;
+  /** The row that caused it. One cause and type make one event, however often it is recorded. */
+  cause: { account_id: string; id: string };
   /** The object as the API shows it now. */
   object: object;
 }
@@ -22,7 +21,7 @@ export interface NewEvent {
 export async function recordEvent(tx: Tx, event: NewEvent): Promise<void> {
   await tx.query(`WITH object AS (SELECT $5::text AS account_id) ${insertEvents('object', 1)}`, [
     ...eventValues(event),
-    event.accountId,
+    event.cause.account_id,
   ]);
 }
 
@@ -34,9 +33,9 @@ export function insertEvents(source: string, firstParameter: number): string {
     ON CONFLICT (account_id, id) DO NOTHING`;
 }
 
-export function eventValues({ accountId, type, cause, object }: NewEvent): string[] {
-  const id = deriveId('evt', accountId, type, cause);
-  return [id, type, cause, JSON.stringify({ object })];
+export function eventValues({ type, cause, object }: NewEvent): string[] {
+  const id = deriveId('evt', cause.account_id, type, cause.id);
+  return [id, type, cause.id, JSON.stringify({ object })];
 }
 
 export async function findEvent(

@@ -1,3 +1,4 @@
+import type { NewEvent } from '../events/events.js';
 import type { OrderStatus } from './order.states.js';
 
 export interface OrderItem {
@@ -48,3 +49,7 @@ export function orderToWire(order: Order) {
 }
 
 export type OrderWire = ReturnType<typeof orderToWire>;
+
+export function orderEvent(type: 'order.paid' | 'order.canceled', order: Order): NewEvent {
+  return { type, cause: order, object: orderToWire(order) };
+}

@@ -69,12 +69,8 @@ export async function settleRefund(
     if (before.amount_refunded + refund.amount > before.amount)
       throw new RefundsOutOfDate(`${id} succeeded, but ${chargeId} has less than that left`);
     const charge = await addRefunded(tx, before, refund.amount);
-    await recordEvent(tx, {
-      accountId,
-      type: 'charge.refunded',
-      cause: id,
-      object: chargeToWire(charge),
-    });
+    const object = chargeToWire(charge);
+    await recordEvent(tx, { type: 'charge.refunded', cause: refund, object });
   } else {
     await recordFailed(tx, refund);
   }
@@ -137,12 +133,7 @@ export async function reverseRefund(
 }
 
 async function recordFailed(tx: Tx, refund: Refund): Promise<void> {
-  await recordEvent(tx, {
-    accountId: refund.account_id,
-    type: 'refund.failed',
-    cause: refund.id,
-    object: refundToWire(refund),
-  });
+  await recordEvent(tx, { type: 'refund.failed', cause: refund, object: refundToWire(refund) });
 }
 
 /** The stored answer of an ended refund, from its row alone. */
