@@ -112,7 +112,7 @@ export class Connection extends pg.Client {
            THEN set_config('synchronous_commit', 'on', false) END`,
     );
     const session = rows[0]!;
-    this.ownSession = isOwnSession(this, session.pid);
+    this.ownSession = session.pid === processIdOf(this);
     const unfit = findUnfitSetting(session);
     if (unfit) throw new UnfitSession(`${unfit.name} is ${unfit.value}`, unfit.name);
     if (this.needsWrites && session.transaction_read_only === 'on')
@@ -166,11 +166,6 @@ export class ReadingConnection extends Connection {
  */
 export function closeIdleSessions(): void {
   for (const connection of open) connection.closeIfIdle();
-}
-
-/** @param pid the result of `pg_backend_pid()`. */
-export function isOwnSession(client: pg.Client, pid: number | undefined): boolean {
-  return pid === processIdOf(client);
 }
 
 /** The process id that the server reported at connect. A pooler reports one of its own. */

@@ -45,10 +45,14 @@ export function memberHashes(id: string, body: unknown): Record<string, string> 
   const hashes: Record<string, string> = {};
   if (typeof body !== 'object' || body === null || Array.isArray(body)) return hashes;
   for (const [name, value] of Object.entries(body)) {
-    const pointer = `/${name.replaceAll('~', '~0').replaceAll('/', '~1')}`; // RFC 6901
-    hashes[pointer] = sha256(canonical([id, name, value])).toString('hex');
+    hashes[jsonPointer('', name)] = sha256(canonical([id, name, value])).toString('hex');
   }
   return hashes;
+}
+
+/** RFC 6901. */
+export function jsonPointer(path: string, name: string): string {
+  return `${path}/${name.replaceAll('~', '~0').replaceAll('/', '~1')}`;
 }
 
 /** JSON Pointers of the members that differ, sorted. */

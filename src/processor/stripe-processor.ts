@@ -172,8 +172,10 @@ export class StripeProcessor extends Processor {
     });
   }
 
-  payments(span?: Span): AsyncIterable<Payment> {
-    return this.list(span ? { created: secondsOf(span) } : {});
+  async *payments(span?: Span): AsyncIterable<Payment> {
+    const filter = span ? { created: secondsOf(span) } : {};
+    const list = this.stripe.paymentIntents.list({ ...filter, limit: 100 }, ONE_ATTEMPT);
+    for await (const intent of list) yield paymentOf(intent);
   }
 
   async *refunds(span?: Span): AsyncIterable<PaidRefund> {
@@ -184,11 +186,6 @@ export class StripeProcessor extends Processor {
 
   private call(notAfter = Infinity): Call {
     return { deadline: Math.min(this.deadline(), notAfter), inDoubt: false, stored: false };
-  }
-
-  private async *list(filter: Stripe.PaymentIntentListParams): AsyncIterable<Payment> {
-    const list = this.stripe.paymentIntents.list({ ...filter, limit: 100 }, ONE_ATTEMPT);
-    for await (const intent of list) yield paymentOf(intent);
   }
 
   /** Runs one call. Every result, error or doubt becomes an answer. */

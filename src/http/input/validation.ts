@@ -6,6 +6,7 @@ import {
   ValidateIf,
   type ValidationError,
 } from 'class-validator';
+import { jsonPointer } from '../../idempotency/identity.js';
 import { validationFailed, type InputError } from '../problems/problem.js';
 import { isText, METADATA_LIMITS } from './rules.js';
 
@@ -132,11 +133,6 @@ function withoutName(detail: string, property: string): string {
 function firstPerPointer(errors: InputError[]): InputError[] {
   const seen = new Set<string>();
   return errors.filter(({ pointer: at }) => !seen.has(at) && seen.add(at));
-}
-
-/** RFC 6901. */
-export function jsonPointer(path: string, name: string): string {
-  return `${path}/${name.replaceAll('~', '~0').replaceAll('/', '~1')}`;
 }
 
 /** `metadata`: pairs of strings. */
