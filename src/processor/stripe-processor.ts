@@ -35,6 +35,7 @@ import {
 } from './processor.js';
 
 export interface StripeOptions {
+  /** `sandbox`, `stripe_test` or `stripe_live`: stored on each charge, which no processor of another name finishes. */
   name: string;
   secretKey: string;
   /** Absent: Stripe itself. */
