@@ -39,10 +39,7 @@ export function whyOrderIsClosed(order: Order): Problem | undefined {
   if (order.status === 'paid') {
     return new Problem(ORDER_ALREADY_PAID, 'The order is paid.', { extensions });
   }
-  return new Problem(PAYMENT_PENDING, 'A charge for this order has not ended yet.', {
-    extensions,
-    headers: { 'Retry-After': '1' },
-  });
+  return new Problem(PAYMENT_PENDING, 'A charge for this order has not ended yet.', { extensions });
 }
 
 /** For orders older than the table of currencies. @throws Problem `validation_failed` */

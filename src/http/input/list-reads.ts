@@ -54,7 +54,7 @@ export class ListReads {
       const tooLate = setTimeout(() => {
         stopWaiting();
         const detail = 'Too many lists are being read at once. Read one after the other.';
-        reject(new Problem(RATE_LIMITED, detail, { headers: { 'Retry-After': '1' } }));
+        reject(new Problem(RATE_LIMITED, detail));
       }, TURN_TIMEOUT_MS);
       const stopWaiting = () => {
         clearTimeout(tooLate);
