@@ -8,7 +8,12 @@ import { lockSoldOrder, setFulfillment } from '../orders/order.queries.js';
 import { Database } from '../database/database.js';
 import { bookStock } from '../stock/stock.js';
 import { fulfillmentToWire, type Fulfillment } from './fulfillment.entity.js';
-import { decideCancellation, isCancellationDecided, type Sale } from './sale-cancellation.js';
+import {
+  decideCancellation,
+  isCancellationDecided,
+  saleOf,
+  type Sale,
+} from './sale-cancellation.js';
 
 const FULFILL_ORDER = 'fulfill-order';
 const ADVANCE_FULFILLMENT = 'advance-fulfillment';
@@ -23,13 +28,7 @@ export class Fulfillments {
     jobs: JobRegistry,
   ) {
     events.subscribe(async (_tx, event) => consequences(event));
-    jobs.register(FULFILL_ORDER, ({ account, order, charge }) =>
-      this.fulfill({
-        accountId: String(account),
-        orderId: String(order),
-        chargeId: String(charge),
-      }),
-    );
+    jobs.register(FULFILL_ORDER, (payload) => this.fulfill(saleOf(payload)));
     jobs.register(ADVANCE_FULFILLMENT, ({ account, fulfillment }) =>
       this.advance(String(account), String(fulfillment)),
     );

@@ -1,6 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { recordEvent } from '../events/events.js';
-import { enqueue, JobRegistry } from '../jobs/jobs.js';
+import { enqueue, JobRegistry, type Payload } from '../jobs/jobs.js';
 import { orderEvent } from '../orders/order.entity.js';
 import { cancelPaidOrder, lockSoldOrder } from '../orders/order.queries.js';
 import { Database, type Tx } from '../database/database.js';
@@ -14,6 +14,11 @@ export interface Sale {
   accountId: string;
   orderId: string;
   chargeId: string;
+}
+
+/** The sale that a job is about. */
+export function saleOf({ account, order, charge }: Payload): Sale {
+  return { accountId: String(account), orderId: String(order), chargeId: String(charge) };
 }
 
 /**
@@ -37,14 +42,7 @@ export class SaleCancellation {
   ) {
     jobs.register(
       CANCEL_SALE,
-      ({ account, order, charge }, _signal, attempt) => {
-        const sale = {
-          accountId: String(account),
-          orderId: String(order),
-          chargeId: String(charge),
-        };
-        return this.cancel(sale, attempt === 1);
-      },
+      (payload, _signal, attempt) => this.cancel(saleOf(payload), attempt === 1),
       'processor',
     );
   }

@@ -157,8 +157,6 @@ export class OrdersController {
     return page<Order, OrderWire>(this.lists, accountIdOf(request), query, {
       table: 'orders',
       columns: ORDER_COLUMNS,
-      where: [],
-      values: [],
       url: '/orders',
       toWire: orderToWire,
     });

@@ -78,8 +78,6 @@ export class RefundsController {
       table: 'refunds',
       columns: REFUND_COLUMNS,
       of: { column: 'charge_id', id: charge.id },
-      where: [],
-      values: [],
       url: `/charges/${charge.id}/refunds`,
       toWire: refundToWire,
     });

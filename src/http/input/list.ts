@@ -46,8 +46,8 @@ export interface Listing<Row, Wire> {
   /** The object that the list belongs to, if not the account. The cursor must be in the same list. */
   of?: { column: string; id: string };
   /** Further conditions, with `$2`, `$3`, … for `values`. The row of a cursor may no longer meet them. */
-  where: string[];
-  values: unknown[];
+  where?: string[];
+  values?: unknown[];
   /**
    * Conditions of which each row meets exactly one. The list is merged from one list per condition. So one index (that
    * column, then the time) serves the list with that filter and without it.
@@ -76,7 +76,7 @@ async function readPage<Row, Wire>(
   db: Database,
   accountId: string,
   query: ListQuery,
-  { table, columns, of, where, values, oneOf = [], url, toWire }: Listing<Row, Wire>,
+  { table, columns, of, where = [], values = [], oneOf = [], url, toWire }: Listing<Row, Wire>,
 ): Promise<List<Wire>> {
   const { starting_after: after, ending_before: before } = query;
   if (after !== undefined && before !== undefined) {

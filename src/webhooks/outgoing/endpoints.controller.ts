@@ -83,7 +83,6 @@ export class EndpointsController {
       table: 'webhook_endpoints',
       columns: ENDPOINT_COLUMNS,
       where: ['deleted_at IS NULL'],
-      values: [],
       url: '/webhook-endpoints',
       toWire: endpointToWire,
     });
@@ -131,8 +130,6 @@ export class EndpointsController {
       table: DELIVERIES,
       columns: '*',
       of: { column: 'endpoint_id', id: endpoint.id },
-      where: [],
-      values: [],
       url: `/webhook-endpoints/${endpoint.id}/deliveries`,
       toWire: deliveryToWire,
     });
