@@ -167,9 +167,57 @@ function openWork(
   migrations: MigrationClasses,
   retry: (step: () => Promise<unknown>) => Promise<void>,
 ): { run(): Promise<void>; stop(): Promise<void> } {
-  const connections = new Set<pg.Client>();
+  const { Client, connections } = migrationClients();
+  const extra = { ...target, max: 1, Client, onConnect: liftLimits };
+  const db = new DataSource({
+    type: 'postgres',
+    url: databaseUrl,
+    migrations,
+    installExtensions: false,
+    extra,
+  });
+  const pgPool = new pg.Pool(extra);
+  const ignore = () => undefined; // the statement that fails reports it
+  pgPool.on('error', ignore).on('connect', (connection) => connection.on('error', ignore));
   let stopped = false;
-  class Connection extends pg.Client {
+  let running: Promise<void> | undefined;
+  const runSteps = async () => {
+    await db.initialize();
+    for (const step of stepsOf(db, pgPool)) {
+      await retry(async () => {
+        if (!stopped) await step();
+      });
+    }
+  };
+  return {
+    run: () => (running = runSteps()),
+    async stop() {
+      stopped = true;
+      for (const connection of connections) void connection.end();
+      await running?.catch(() => undefined);
+      if (db.isInitialized) await db.destroy();
+      await pgPool.end();
+    },
+  };
+}
+
+function stepsOf(db: DataSource, pgPool: pg.Pool): (() => Promise<unknown>)[] {
+  return [
+    () =>
+      db.transaction(async (tx) =>
+        refuseOldSchema(await appliedMigrations((sql) => tx.query(sql))),
+      ),
+    () => db.runMigrations({ transaction: 'each' }),
+    () => migrateQueue({ pgPool, schema: QUEUE_SCHEMA }), // the job queue has its own schema
+    () => db.transaction((tx) => tx.query(REUSE_TASK_IDS)),
+    () => db.query(CLAIM_QUEUE),
+  ];
+}
+
+/** A class of connections that begin each transaction with `BEGIN`, and those of them that are open. */
+function migrationClients() {
+  const connections = new Set<pg.Client>();
+  class Client extends pg.Client {
     constructor(config?: string | pg.ClientConfig) {
       super(config);
       connections.add(this);
@@ -186,44 +234,5 @@ function openWork(
       );
     }
   }
-  const options = { ...target, max: 1, Client: Connection, onConnect: liftLimits };
-  const db = new DataSource({
-    type: 'postgres',
-    url: databaseUrl,
-    migrations,
-    installExtensions: false,
-    extra: options,
-  });
-  const pgPool = new pg.Pool(options);
-  const ignore = () => undefined; // the statement that fails reports it
-  pgPool.on('error', ignore).on('connect', (connection) => connection.on('error', ignore));
-  let running: Promise<void> | undefined;
-  const steps = [
-    () =>
-      db.transaction(async (tx) =>
-        refuseOldSchema(await appliedMigrations((sql) => tx.query(sql))),
-      ),
-    () => db.runMigrations({ transaction: 'each' }),
-    () => migrateQueue({ pgPool, schema: QUEUE_SCHEMA }), // the job queue has its own schema
-    () => db.transaction((tx) => tx.query(REUSE_TASK_IDS)),
-    () => db.query(CLAIM_QUEUE),
-  ];
-  const runSteps = async () => {
-    await db.initialize();
-    for (const step of steps) {
-      await retry(async () => {
-        if (!stopped) await step();
-      });
-    }
-  };
-  return {
-    run: () => (running = runSteps()),
-    async stop() {
-      stopped = true;
-      for (const connection of connections) void connection.end();
-      await running?.catch(() => undefined);
-      if (db.isInitialized) await db.destroy();
-      await pgPool.end();
-    },
-  };
+  return { Client, connections };
 }

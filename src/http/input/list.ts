@@ -90,11 +90,7 @@ async function readPage<Row, Wire>(
   if (of) conditions.push(`${of.column} = $${parameters.push(of.id)}`);
   const cursor = after ?? before;
   if (cursor !== undefined) {
-    const exists = await db.query(
-      `SELECT 1 FROM ${table} WHERE account_id = $1 AND id = $2 ${of ? `AND ${of.column} = $3` : ''}`,
-      [accountId, cursor, ...(of ? [of.id] : [])],
-    );
-    if (exists.length === 0) {
+    if (!(await isInList(db, accountId, cursor, table, of))) {
       const pointer = after === undefined ? '/ending_before' : '/starting_after';
       throw validationFailed([{ pointer, detail: 'names nothing in this list' }]);
     }
@@ -117,4 +113,18 @@ async function readPage<Row, Wire>(
   const data = rows.slice(0, limit).map(toWire);
   if (before !== undefined) data.reverse();
   return { object: 'list', data, has_more: rows.length > limit, url };
+}
+
+async function isInList(
+  db: Database,
+  accountId: string,
+  id: string,
+  table: string,
+  of: { column: string; id: string } | undefined,
+): Promise<boolean> {
+  const rows = await db.query(
+    `SELECT 1 FROM ${table} WHERE account_id = $1 AND id = $2 ${of ? `AND ${of.column} = $3` : ''}`,
+    [accountId, id, ...(of ? [of.id] : [])],
+  );
+  return rows.length > 0;
 }
