@@ -11,11 +11,10 @@ import { ListReads } from '../http/input/list-reads.js';
 import { objectNotFound } from '../http/problems/problem.js';
 import { toUtc } from '../http/input/rules.js';
 import { CreateCharge, ListCharges } from './charge.dto.js';
-import { chargeToWire, type Charge, type ChargeWire } from './charge.entity.js';
+import { CHARGE_STATES, chargeToWire, type Charge, type ChargeWire } from './charge.entity.js';
 import { ChargeOperation } from './charge.operation.js';
 import { CHARGE_COLUMNS, findCharge } from './charge.queries.js';
 import { CHARGE } from './charge.schema.js';
-import { CHARGE_STATES } from './charge.states.js';
 import {
   PAYMENT_PENDING,
   PROCESSOR_OUTCOME_UNKNOWN,

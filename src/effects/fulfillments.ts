@@ -7,7 +7,12 @@ import { enqueue, JobRegistry } from '../jobs/jobs.js';
 import { lockSoldOrder, setFulfillment } from '../orders/order.queries.js';
 import { Database } from '../database/database.js';
 import { bookStock } from '../stock/stock.js';
-import { fulfillmentToWire, type Fulfillment } from './fulfillment.entity.js';
+import {
+  FULFILLMENT_STEPS,
+  fulfillmentToWire,
+  type Fulfillment,
+  type FulfillmentStep,
+} from './fulfillment.entity.js';
 import {
   decideCancellation,
   isCancellationDecided,
@@ -65,9 +70,9 @@ export class Fulfillments {
       id,
     ]);
     if (there.length === 0) throw new Error(`${id} has a job but no row`);
-    await advanceStep(db, accountId, id, 'picking', 'labelled', orderLabel(id));
+    await advanceFrom(db, accountId, id, 'picking');
     // Dies here: the next run finds the label and continues.
-    await advanceStep(db, accountId, id, 'labelled', 'handed_over', orderLabel(id));
+    await advanceFrom(db, accountId, id, 'labelled');
   }
 }
 
@@ -78,18 +83,16 @@ function consequences({ type, account_id, data }: Event) {
 }
 
 /** Compare-and-set: a repeated step changes nothing. */
-async function advanceStep(
+async function advanceFrom(
   db: Database,
   accountId: string,
   id: string,
-  from: string,
-  to: string,
-  trackingNumber: string,
+  step: FulfillmentStep,
 ): Promise<void> {
   await db.query(
     `UPDATE fulfillments SET step = $4, tracking_number = $5, updated_at = now()
      WHERE account_id = $1 AND id = $2 AND step = $3`,
-    [accountId, id, from, to, trackingNumber],
+    [accountId, id, step, FULFILLMENT_STEPS[step], orderLabel(id)],
   );
 }
 

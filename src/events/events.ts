@@ -53,20 +53,18 @@ export async function findEvent(
 /** Returns the jobs that follow from an event. Runs in a transaction, may write its own tables, and may run again. */
 export type Subscriber = (tx: Tx, event: Event) => Promise<NewJob[]>;
 
-/** Called after the relay has committed. */
-export type RelayListener = () => void;
-
 /** Effects and webhooks subscribe here, so that charges and orders do not depend on them. */
 @Injectable()
 export class EventSubscribers {
   private readonly subscribers: Subscriber[] = [];
-  private readonly listeners: RelayListener[] = [];
+  private readonly listeners: (() => void)[] = [];
 
   subscribe(subscriber: Subscriber): void {
     this.subscribers.push(subscriber);
   }
 
-  onRelayed(listener: RelayListener): void {
+  /** @param listener called after the relay has committed. */
+  onRelayed(listener: () => void): void {
     this.listeners.push(listener);
   }
 

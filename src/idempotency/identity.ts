@@ -25,16 +25,16 @@ export function isDerivedId(prefix: string, text: unknown): text is string {
   return typeof text === 'string' && new RegExp(`^${prefix}_[0-9a-v]{32}$`).test(text);
 }
 
-/** What a request means: path values, query and body, independent of member order and white space. */
-export interface Meaning {
-  params: unknown;
-  query: unknown;
-  body: unknown;
-}
-
-/** SHA-256 of the meaning as canonical JSON (RFC 8785). */
-export function fingerprintOf(meaning: Meaning): Buffer {
-  return sha256(canonical([meaning.params, meaning.query, meaning.body]));
+/**
+ * What a request means, as SHA-256 over canonical JSON (RFC 8785): path values, query and body, independent of member
+ * order and white space.
+ */
+export function fingerprintOf({
+  params,
+  query,
+  body,
+}: Record<'params' | 'query' | 'body', unknown>): Buffer {
+  return sha256(canonical([params, query, body]));
 }
 
 /**

@@ -31,6 +31,10 @@ export type ProcessorAnswer =
   /** Anything else. `stored`: the processor will replay this forever, so look the payment up instead of retrying. */
   | { kind: 'unknown'; reason: string; stored: boolean };
 
+export function unknownAnswer(reason: string, stored = false) {
+  return { kind: 'unknown', reason, stored } as const satisfies ProcessorAnswer;
+}
+
 /** A payment in the processor's ledger, the ground truth of what a customer paid. */
 export interface Payment {
   reference: string;

@@ -32,6 +32,7 @@ import {
   type RefundParameters,
   type ProcessorAnswer,
   type Span,
+  unknownAnswer,
 } from './processor.js';
 
 export interface StripeOptions {
@@ -201,7 +202,7 @@ export class StripeProcessor extends Processor {
     // The last attempt was refused or timed out, but an earlier one may have arrived, or got a stored failure.
     if (answer.kind === 'unknown' || (answer.kind === 'refused' && call.inDoubt)) {
       const stored = call.stored || (answer.kind === 'unknown' && answer.stored);
-      return { kind: 'unknown', reason: answer.reason, stored };
+      return unknownAnswer(answer.reason, stored);
     }
     return answer;
   }
