@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type pg from 'pg';
-import { QueryFailedError } from 'typeorm';
+import { sqlStateOf } from '../idempotency/errors.js';
 
 export interface LockRetryOptions {
   /** The number of attempts to get the lock. */
@@ -136,10 +136,4 @@ async function listBlockers(watcher: pg.Client, applicationName: string): Promis
     [applicationName],
   );
   return rows;
-}
-
-/** TypeORM wraps driver errors; the queue does not. */
-export function sqlStateOf(error: unknown): string | undefined {
-  const cause = error instanceof QueryFailedError ? error.driverError : error;
-  return (cause as { code?: string }).code;
 }

@@ -3,10 +3,11 @@ import { runMigrations as migrateQueue } from 'graphile-worker';
 import pg from 'pg';
 import { DataSource, type MigrationInterface } from 'typeorm';
 import { migrations as OURS } from '../../migrations/index.js';
+import { sqlStateOf } from '../idempotency/errors.js';
 import { connectionTarget } from './connection-target.js';
 import { processIdOf } from './connection.js';
 import { appliedMigrations, refuseOldSchema, UnfitDatabase } from './database-check.js';
-import { sqlStateOf, withLockRetries, type LockRetryOptions } from './lock-retries.js';
+import { withLockRetries, type LockRetryOptions } from './lock-retries.js';
 import { CLAIM_QUEUE, QUEUE_SCHEMA, foreignQueueMessage } from './queue-owner.js';
 import { UNLIMITED_SESSION_OPTIONS } from './session.js';
 

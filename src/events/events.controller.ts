@@ -10,7 +10,7 @@ import { listOf } from '../http/description/schema.js';
 import { page, type List } from '../http/input/list.js';
 import { ListReads } from '../http/input/list-reads.js';
 import { objectNotFound } from '../http/problems/problem.js';
-import { eventToWire, type Event, type EventWire } from './event.entity.js';
+import { eventToWire, type EventWire } from './event.entity.js';
 import { EVENT } from './event.schema.js';
 import { EventResendOperation } from './event-resend.operation.js';
 import { ListEvents } from './event.dto.js';
@@ -30,7 +30,7 @@ export class EventsController {
   @Describe('listEvents', 'List events, newest first')
   @Answers(200, 'A page.', listOf(EVENT, '/events'))
   async list(@Req() request: Request, @Query() query: ListEvents): Promise<List<EventWire>> {
-    return page<Event, EventWire>(this.lists, accountIdOf(request), query, {
+    return page(this.lists, accountIdOf(request), query, {
       table: 'events',
       columns: EVENT_COLUMNS,
       where: query.type === undefined ? [] : ['type = $2'],

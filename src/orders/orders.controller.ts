@@ -154,7 +154,7 @@ export class OrdersController {
   @Describe('listOrders', 'List orders, newest first')
   @Answers(200, 'A page.', listOf(ORDER, '/orders'))
   async list(@Req() request: Request, @Query() query: ListQuery): Promise<List<OrderWire>> {
-    return page<Order, OrderWire>(this.lists, accountIdOf(request), query, {
+    return page(this.lists, accountIdOf(request), query, {
       table: 'orders',
       columns: ORDER_COLUMNS,
       url: '/orders',

@@ -10,7 +10,7 @@ import { listOf } from '../../http/description/schema.js';
 import { ListQuery, page, type List } from '../../http/input/list.js';
 import { ListReads } from '../../http/input/list-reads.js';
 import { objectNotFound } from '../../http/problems/problem.js';
-import { deliveryToWire, type Delivery, type DeliveryWire } from './delivery.entity.js';
+import { deliveryToWire, type DeliveryWire } from './delivery.entity.js';
 import { DELIVERY } from './delivery.schema.js';
 import { CreateEndpoint } from './endpoint.dto.js';
 import { endpointToWire, type Endpoint, type EndpointWire } from './endpoint.entity.js';
@@ -79,7 +79,7 @@ export class EndpointsController {
   @Describe('listWebhookEndpoints', 'List the endpoints, newest first')
   @Answers(200, 'A page.', listOf(ENDPOINT, '/webhook-endpoints'))
   async list(@Req() request: Request, @Query() query: ListQuery): Promise<List<EndpointWire>> {
-    return page<Endpoint, EndpointWire>(this.lists, accountIdOf(request), query, {
+    return page(this.lists, accountIdOf(request), query, {
       table: 'webhook_endpoints',
       columns: ENDPOINT_COLUMNS,
       where: ['deleted_at IS NULL'],
@@ -126,7 +126,7 @@ export class EndpointsController {
     @Query() query: ListQuery,
   ): Promise<List<DeliveryWire>> {
     const endpoint = await this.endpointOf(request, id);
-    return page<Delivery, DeliveryWire>(this.lists, endpoint.account_id, query, {
+    return page(this.lists, endpoint.account_id, query, {
       table: DELIVERIES,
       columns: '*',
       of: { column: 'endpoint_id', id: endpoint.id },
