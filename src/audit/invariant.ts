@@ -1,4 +1,3 @@
-/** One broken invariant. */
 export interface Finding {
   invariant: string;
   /** '-' if the finding belongs to all accounts. */

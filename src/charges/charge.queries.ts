@@ -131,7 +131,6 @@ export async function findPendingCharge(
   return rows[0];
 }
 
-/** How a charge ended. */
 export type ChargeEnd =
   | { status: 'succeeded'; reference: string }
   | { status: 'failed'; failureCode: string; declineCode: string | null; reference: string | null };

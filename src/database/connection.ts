@@ -44,7 +44,6 @@ interface Session extends SessionSettings {
 export class Connection extends pg.Client {
   protected readonly needsWrites: boolean = true;
   private ownSession = false;
-  /** Statements in flight. */
   private inFlight = 0;
 
   constructor(config?: string | pg.ClientConfig) {

@@ -27,7 +27,6 @@ const types: pg.CustomTypesConfig = {
 /** In ms. A request that gets no connection within this time is answered `database_unavailable`; it has done nothing. */
 const CONNECT_TIMEOUT_MS = 5_000;
 
-/** The options of all our pools. */
 export function poolOptions(url: string) {
   return {
     ...connectionTarget(url, SESSION_OPTIONS),

@@ -3,7 +3,6 @@ import type pg from 'pg';
 import { sqlStateOf } from '../idempotency/errors.js';
 
 export interface LockRetryOptions {
-  /** The number of attempts to get the lock. */
   attempts?: number;
   /** The pause between two attempts, in ms, in which the requests that queued behind the failed one can run. */
   pauseMs?: number;

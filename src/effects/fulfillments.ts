@@ -62,7 +62,6 @@ export class Fulfillments {
     });
   }
 
-  /** Runs the remaining steps. */
   private async advance(accountId: string, id: string): Promise<void> {
     const { db } = this;
     const there = await db.query('SELECT 1 FROM fulfillments WHERE account_id = $1 AND id = $2', [

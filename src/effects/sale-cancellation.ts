@@ -16,7 +16,6 @@ export interface Sale {
   chargeId: string;
 }
 
-/** The sale that a job is about. */
 export function saleOf({ account, order, charge }: Payload): Sale {
   return { accountId: String(account), orderId: String(order), chargeId: String(charge) };
 }

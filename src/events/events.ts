@@ -10,7 +10,6 @@ export interface NewEvent {
   type: EventType;
   /** The row that caused it. One cause and type make one event, however often it is recorded. */
   cause: { account_id: string; id: string };
-  /** The object as the API shows it now. */
   object: object;
 }
 

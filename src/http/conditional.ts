@@ -84,7 +84,6 @@ export interface PutTarget<Row> {
   find(): Promise<Row | undefined>;
   /** @returns undefined if another request inserted it first. */
   insert(): Promise<Row | undefined>;
-  /** Whether the row already has this content. */
   isSame(row: Row): boolean;
   /** @throws Problem if the row must not change now. */
   checkChangeable(row: Row): Promise<void> | void;

@@ -81,7 +81,6 @@ export class IdempotentInterceptor implements NestInterceptor {
   }
 }
 
-/** The operation that the request's route belongs to. */
 export function operationOf(request: Request, operations: OperationRegistry): Operation {
   const { path } = request.route as { path: string };
   return operations.get(nameOfOperation(request.method, path));

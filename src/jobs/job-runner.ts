@@ -32,7 +32,6 @@ export interface JobRunnerOptions {
 
 export const JOB_RUNNER_OPTIONS = Symbol('JOB_RUNNER_OPTIONS');
 
-/** How many rescue rounds fit in the life of a lock. */
 const RESCUES_PER_LOCK = 6;
 
 /**

@@ -7,7 +7,6 @@ export type NaiveMetadata = Record<string, string> & {
   charge?: never;
 };
 
-/** The parameters of a payment at the processor. */
 export interface PaymentParameters {
   amount: number;
   currency: string;
@@ -83,7 +82,6 @@ export type NextDeadline = () => Promise<number>;
  */
 export type FenceAnswer = { kind: 'fenced' | 'used' } | { kind: 'unknown'; reason: string };
 
-/** The parameters of a refund at the processor. */
 export interface RefundParameters {
   /** The processor's reference of the payment. */
   payment_intent: string;
@@ -114,7 +112,6 @@ export interface Notification {
  * payment is known.
  */
 export interface RefundNews {
-  /** The processor's own id of the event. */
   id: string;
   type: string;
   /** The processor's reference of the payment. */

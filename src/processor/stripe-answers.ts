@@ -130,7 +130,6 @@ export const NOTHING_BEGUN: ProcessorAnswer = {
   alarm: false,
 };
 
-/** The meaning of an error of a fence. */
 export function fenceAnswerOfError(error: unknown): FenceAnswer {
   if (error instanceof Stripe.errors.StripeIdempotencyError && error.statusCode === 400) {
     return { kind: 'used' };

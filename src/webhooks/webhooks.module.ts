@@ -13,7 +13,6 @@ import { DeliveryLoop } from './outgoing/delivery.loop.js';
 import { EndpointOperation, SecretRotationOperation } from './outgoing/endpoint.operations.js';
 import { EndpointsController } from './outgoing/endpoints.controller.js';
 
-/** Webhooks in both directions. */
 @Module({
   imports: [ChargesModule, EventsModule, ProcessorModule, RefundsModule],
   providers: [

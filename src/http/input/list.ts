@@ -17,7 +17,6 @@ export interface List<Wire> {
 const DEFAULT_LIMIT = 10;
 const MAX_LIMIT = 100;
 
-/** The parameters of every list. */
 export class ListQuery {
   @Doc(`1 to ${MAX_LIMIT}, ${DEFAULT_LIMIT} if left out.`)
   @MayBeAbsent()

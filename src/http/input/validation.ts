@@ -135,7 +135,6 @@ function firstPerPointer(errors: InputError[]): InputError[] {
   return errors.filter(({ pointer: at }) => !seen.has(at) && seen.add(at));
 }
 
-/** `metadata`: pairs of strings. */
 export function IsMetadata(): PropertyDecorator {
   return (target, member) =>
     registerDecorator({

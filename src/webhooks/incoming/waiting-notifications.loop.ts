@@ -23,7 +23,6 @@ const INTERVAL_MS = 2_000;
  */
 const KEPT = "interval '30 days'";
 
-/** Whether the event's charge or refund exists. */
 const HAS_APPEARED = `CASE WHEN event.refund_id IS NULL
            THEN EXISTS (SELECT 1 FROM charges
              WHERE charges.account_id = event.account_id AND charges.id = event.charge_id)

@@ -3,7 +3,6 @@ import { isIP, type LookupFunction } from 'node:net';
 import ipaddr from 'ipaddr.js';
 import { validationFailed } from '../../http/problems/problem.js';
 
-/** @returns the IP addresses of a name. */
 export type Resolve = (host: string) => Promise<string[]>;
 
 /**

@@ -9,13 +9,11 @@ import {
   type AddressPolicy,
 } from './address-policy.js';
 
-/** The outcome of one attempt. */
 export interface Sent {
   /** The HTTP status; absent if there was no answer. */
   status?: number;
   /** The receiver's `Retry-After`, in ms. */
   retryAfterMs?: number;
-  /** Text for the merchant. */
   error?: string;
 }
 
