@@ -120,10 +120,9 @@ function idempotency(env: Env, { timeoutMs }: StripeOptions) {
 }
 
 function jobs(env: Env) {
-  /** Jobs of each kind at once. */
-  const each = integer(env, 'JOB_CONCURRENCY', 5, 1, 100);
   return {
-    concurrency: { database: each, mail: each, processor: each },
+    /** Of each kind. */
+    concurrency: integer(env, 'JOB_CONCURRENCY', 5, 1, 100),
     lockMs: integer(env, 'JOB_LOCK_SECONDS', 30, 1, 3_600) * 1000,
   };
 }

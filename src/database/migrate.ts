@@ -7,7 +7,7 @@ import { sqlStateOf } from '../idempotency/errors.js';
 import { connectionTarget } from './connection-target.js';
 import { processIdOf } from './connection.js';
 import { appliedMigrations, refuseOldSchema, UnfitDatabase } from './database-check.js';
-import { withLockRetries, type LockRetryOptions } from './lock-retries.js';
+import { APPLICATION_NAME, withLockRetries, type LockRetryOptions } from './lock-retries.js';
 import { CLAIM_QUEUE, QUEUE_SCHEMA, foreignQueueMessage } from './queue-owner.js';
 import { UNLIMITED_SESSION_OPTIONS } from './session.js';
 
@@ -15,9 +15,6 @@ import { UNLIMITED_SESSION_OPTIONS } from './session.js';
 const MIGRATION_LOCK = 4_021_970;
 /** The pause before a waiting process asks for the lock again. Longer delays its start. */
 const LOCK_POLL_MS = 100;
-
-/** Identifies our sessions in pg_stat_activity, also behind a pooler. */
-const APPLICATION_NAME = 'charge-once migrations';
 
 /**
  * How long one attempt waits for a lock, in ms. Requests queue behind a waiting ALTER TABLE, so this is the longest delay
@@ -130,7 +127,7 @@ export async function migrate(
     const foreign = await foreignQueueMessage(lock);
     if (foreign !== undefined) throw new UnfitDatabase(foreign);
     const work = openWork(databaseUrl, target, migrations, (step) =>
-      withLockRetries(watcher, APPLICATION_NAME, step, lockRetries),
+      withLockRetries(watcher, step, lockRetries),
     );
     try {
       await Promise.race([lost, work.run()]);
