@@ -7,6 +7,11 @@ export interface Finding {
   detail: string;
 }
 
+/** As the commands print it. */
+export function lineOf({ invariant, account_id, id, detail }: Finding): string {
+  return [invariant, account_id, id, detail].join('  ');
+}
+
 /** The invariants of a file: each query has a comment with its name, a colon and the reason. */
 export function invariantsOf(sql: string): string[] {
   const lists = sql.matchAll(/^-- ([a-z]+_[a-z_]+(?:,\s+(?:-- )?[a-z_]+)*):\s/gm);

@@ -166,10 +166,10 @@ async function park(tx: Tx, event: OldNotification): Promise<boolean> {
   if (parked.length === 0) return false;
   const refund = refund_id === null ? undefined : await findRefund(tx, account_id, refund_id);
   const { reference: processor_reference, amount, currency } = fact;
-  const of = { account_id, charge_id: refund?.charge_id ?? charge_id };
   await parkPayment(tx, {
-    ...of,
+    account_id,
     processor_reference,
+    charge_id: refund?.charge_id ?? charge_id,
     amount,
     currency,
     reason: 'never_applied' satisfies Discrepancy,
