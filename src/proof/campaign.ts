@@ -68,6 +68,7 @@ export async function runCampaign(options: CampaignOptions): Promise<CampaignRes
     folder,
     programs: options.programs,
     apis: options.apis ?? 2,
+    smallDisk: options.plan.some(({ action }) => action === 'disk full'),
     onMail: ({ messageId, charge }) => recorder.mail({ messageId, charge }),
     onDelivery: (delivery) => recorder.delivery(delivery),
   });
@@ -75,12 +76,20 @@ export async function runCampaign(options: CampaignOptions): Promise<CampaignRes
     const workload = new Workload(world, recorder, random.fork(), options.shares);
     await workload.prepare();
     log(`started: ${world.programs.api.length} APIs, 2 workers, PostgreSQL, processor`);
-    const faults = new Faults(world, workload, recorder, random.fork(), options.plan);
+    const plan = possible(options.plan, world, log);
+    const faults = new Faults(world, workload, recorder, random.fork(), plan);
     return await new Campaign(options, world, workload, recorder, faults).run(random);
   } finally {
     await world.stop();
     await recorder.close();
   }
+}
+
+/** Leaves out a full disk if this user may not mount a small one. */
+function possible(plan: Cell[], { postgres }: World, log: CampaignOptions['log']): Cell[] {
+  const cells = plan.filter(({ action }) => action !== 'disk full' || postgres.disk);
+  if (cells.length < plan.length) log('no full disk: mounting one needs Linux and root');
+  return cells;
 }
 
 interface Judged {

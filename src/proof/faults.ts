@@ -117,12 +117,27 @@ export class Faults {
       postgres.kill();
       await until('PostgreSQL is started again', BACK_LIMIT_MS, () => postgres.starts() > before);
       this.count('postgres × SIGKILL');
+    } else if (action === 'disk full') {
+      await this.fillDisk();
     } else {
       const how = action === 'a session SIGKILL' ? 'SIGKILL' : 'terminate';
       const done = await postgres.endSession(how).catch(() => false);
       if (done) this.count(`postgres × ${action}`);
     }
     await this.untilReady('api');
+  }
+
+  private async fillDisk(): Promise<void> {
+    const { postgres } = this.world;
+    try {
+      await postgres.disk!.fill();
+      const isFull = await isTrueWithin(PATIENCE_MS, () => postgres.isFull());
+      await delay(this.random.between(1_000, 4_000));
+      if (isFull) this.count('postgres × disk full');
+    } finally {
+      await postgres.disk!.free();
+    }
+    await until('PostgreSQL answers again', BACK_LIMIT_MS, async () => !(await postgres.isFull()));
   }
 
   private async crash(at: CrashPoint, stopping: AbortSignal): Promise<void> {

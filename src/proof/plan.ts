@@ -9,8 +9,10 @@ export type Cell =
   | { point: ProgramName; action: 'SIGKILL' | 'SIGSTOP past the lease' }
   | { point: 'api' | 'worker'; action: 'clock jump' }
   | { point: 'api'; action: CrashPoint }
-  | { point: 'postgres'; action: 'SIGKILL' | 'a session SIGKILL' | 'a session terminated' }
+  | { point: 'postgres'; action: (typeof ON_POSTGRES)[number] }
   | { point: 'processor'; action: (typeof MISBEHAVIOURS)[number] };
+
+const ON_POSTGRES = ['SIGKILL', 'a session SIGKILL', 'a session terminated', 'disk full'] as const;
 
 const ON_LINKS: Record<LinkName, Toxic[]> = {
   'client → api': [
@@ -49,9 +51,7 @@ const CRASHES: Cell[] = (
   ] as const
 ).map((action) => ({ point: 'api', action }));
 
-const POSTGRES: Cell[] = (['SIGKILL', 'a session SIGKILL', 'a session terminated'] as const).map(
-  (action) => ({ point: 'postgres', action }),
-);
+const POSTGRES: Cell[] = ON_POSTGRES.map((action) => ({ point: 'postgres', action }));
 
 /** Every cell. One round takes about three minutes. */
 export const WHOLE_PLAN: Cell[] = [

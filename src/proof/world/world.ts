@@ -61,12 +61,14 @@ export interface WorldOptions {
   /** The folder of built programs, `dist/src/programs`. */
   programs: string;
   apis: number;
+  /** PostgreSQL's disk can be filled. */
+  smallDisk: boolean;
   onMail: (mail: Mail) => void;
   onDelivery: (delivery: Delivery) => void;
 }
 
 export async function startWorld(options: WorldOptions): Promise<World> {
-  const postgres = await keepPostgres(join(options.folder, 'postgres'));
+  const postgres = await keepPostgres(join(options.folder, 'postgres'), options.smallDisk);
   const starting = new StartingWorld(options, postgres);
   try {
     return await starting.start();

@@ -33,6 +33,7 @@ const BASE = {
     invalid: { amount: -1 },
     declined: { card: 'declined' },
     slow: { card: 'slow' },
+    breaksOff: { card: 'breaks' },
   },
   other: { path: '/others', body: { amount: 1 } },
   count: { path: '/things', items: '$.data', reference: '$.name' },

@@ -8,13 +8,14 @@ const things = { one: [], two: [] };
 
 export const accountOf = ({ headers }) => ACCOUNTS[headers.authorization];
 
-/** @returns the status and body of an answer; a purchase takes 20 ms, a slow one a second. */
+/** @returns the status and body of an answer; a purchase takes 20 ms, a slow one a second. One that breaks is made. */
 export async function make(account, body) {
   if (!(body?.amount > 0)) return { status: 400, body: { error: 'amount is not positive' } };
   await delay(body.card === 'slow' ? 1000 : 20);
   if (body.card === 'declined') return { status: 402, body: { error: 'declined' } };
   const thing = { id: randomUUID(), ...body };
   things[account].unshift(thing);
+  if (body.card === 'breaks') return { status: 500, body: { error: 'failed after the purchase' } };
   return { status: 201, body: thing };
 }
 
