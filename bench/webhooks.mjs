@@ -107,12 +107,11 @@ async function recordAt(rate, db, accountId) {
     if (wait > 0) await delay(wait);
     pending.push(
       (async () => {
-        const cause = `ch_${randomUUID()}`;
-        const object = { id: cause, object: 'charge', status: 'succeeded', ...CHARGE };
-        await db.transaction((tx) =>
-          recordEvent(tx, { accountId, type: 'charge.succeeded', cause, object }),
-        );
-        recorded.set(cause, performance.now());
+        const id = `ch_${randomUUID()}`;
+        const cause = { account_id: accountId, id };
+        const object = { id, object: 'charge', status: 'succeeded', ...CHARGE };
+        await db.transaction((tx) => recordEvent(tx, { type: 'charge.succeeded', cause, object }));
+        recorded.set(id, performance.now());
       })(),
     );
   }

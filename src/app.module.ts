@@ -7,7 +7,6 @@ import { ChargesHttpModule } from './charges/charges.module.js';
 import type { Config } from './config.js';
 import { databaseModule } from './database/database.js';
 import { EventsHttpModule } from './events/events.module.js';
-import { HealthModule } from './http/health.module.js';
 import { BodyGuard } from './http/input/body.guard.js';
 import { UndeclaredInputModule } from './http/input/undeclared-input.interceptor.js';
 import { StrictValidationPipe } from './http/input/validation.js';
@@ -49,7 +48,6 @@ export class AppModule {
         }),
         UndeclaredInputModule, // after the engine, so that its interceptor runs within the engine's
         AccountsModule,
-        HealthModule,
         OpenApiModule.forRoot({ lab: config.lab }),
         ChargesHttpModule,
         RefundsHttpModule,

@@ -1,4 +1,6 @@
 import { once } from 'node:events';
+import type { AbandonLimits } from './charges/abandon.js';
+import type { MailOptions } from './effects/mailer.js';
 import { SETTLE_MS } from './idempotency/engine-options.js';
 import {
   ConfigurationError,
@@ -10,68 +12,9 @@ import {
   url,
   type Env,
 } from './environment/environment.js';
-
-/**
- * The only reader of `process.env`; the sandbox, a separate program, has its own. Everything is checked once, at
- * boot. An error names the variable and the repair.
- */
-export interface Config {
-  host: string;
-  port: number;
-  workerPort: number;
-  databaseUrl: string;
-  databasePoolSize: number;
-  /** For tests only: runs on a server that may lose commits. */
-  allowUnsafeDatabase: boolean;
-  production: boolean;
-  lab: boolean;
-  /** Of the lab's own program. */
-  labPort: number;
-  /** The URL for people; `npm start` prints it. */
-  labUrl?: string;
-  /** The file that API, worker and lab append a run's events to. */
-  labJournal?: string;
-  logLevel: LogLevel;
-  /** Time limits for slow clients, in ms. */
-  http: { headersTimeoutMs: number; requestTimeoutMs: number; keepAliveTimeoutMs: number };
-  stopping: {
-    /** Between "not ready" and "no new connections", in ms: the time that a load balancer needs to notice. */
-    drainDelayMs: number;
-    /** For work in flight after that, in ms. Another process finishes what takes longer. */
-    graceMs: number;
-  };
-  /** The limit of one account in each API process. */
-  rateLimit: { perSecond: number; burst: number };
-  idempotency: { waitMs: number; ttlSeconds: number; leaseMs: number; reapIntervalMs: number };
-  abandonLimits: { deadlineMs: number; keyWindowMs: number };
-  /** Concurrent jobs of each kind. */
-  jobs: {
-    concurrency: Record<'database' | 'mail' | 'processor', number>;
-    lockMs: number;
-  };
-  /**
-   * `publicOnly`: endpoints must be https and public, because our server connects to URLs that merchants choose. http
-   * and loopback are allowed only with the sandbox, whose merchants are on this machine.
-   */
-  webhooks: { publicOnly: boolean; timeoutMs: number; concurrency: number };
-  mail: { from: string; smtpUrl?: string; directory: string };
-  processor: {
-    /**
-     * `sandbox`, `stripe_test` or `stripe_live`: stored on each charge. Only the processor with this name finishes
-     * it.
-     */
-    name: string;
-    secretKey: string;
-    /** Absent: Stripe itself. */
-    baseUrl?: URL;
-    timeoutMs: number;
-    /** Signs the processor's notifications. Absent: all are refused. */
-    webhookSecret?: string;
-  };
-}
+import type { StripeOptions } from './processor/stripe-processor.js';
 
 const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
-export type LogLevel = (typeof LOG_LEVELS)[number];
 
 /** For a supervisor: a restart will not help. */
 export const EXIT_CONFIGURATION = 78;
@@ -81,81 +24,128 @@ const DAY_SECONDS = 24 * 3600;
 /** 20 of 24 hours. The rest covers clock differences and calls in flight. */
 const SAFE_SHARE_OF_KEY_WINDOW = 20 / 24;
 
+export type Config = ReturnType<typeof loadConfig>;
+
 /**
- * Reads and checks the configuration.
+ * Reads and checks all settings, once, at boot. The only reader of `process.env`; the sandbox, a separate program, has
+ * its own.
  * @throws ConfigurationError that names the variable and the repair.
  */
-export function loadConfig(env: Env = process.env): Config {
+export function loadConfig(env: Env = process.env) {
   const production = env.NODE_ENV === 'production';
   const lab = flag(env, 'LAB');
-  if (production && lab) {
-    throw new ConfigurationError(
-      'LAB=1 is refused with NODE_ENV=production: the lab crashes the server on request. Unset LAB.',
-    );
-  }
   const allowUnsafeDatabase = flag(env, 'ALLOW_UNSAFE_DATABASE');
-  if (production && allowUnsafeDatabase) {
-    throw new ConfigurationError(
-      'ALLOW_UNSAFE_DATABASE=1 is refused with NODE_ENV=production: an acknowledged charge could be lost. Unset it.',
-    );
-  }
+  if (production) refuseForTestsOnly(lab, allowUnsafeDatabase);
   const payments = processor(env);
-  const jobConcurrency = integer(env, 'JOB_CONCURRENCY', 5, 1, 100);
   return {
     host: host(env),
     port: port(env, 'PORT', 3000),
     workerPort: port(env, 'WORKER_PORT', 3001),
     databaseUrl: databaseUrl(env),
     databasePoolSize: integer(env, 'DATABASE_POOL_SIZE', 10, 1, 1000),
+    /** For tests only: runs on a server that may lose commits. */
     allowUnsafeDatabase,
     production,
     lab,
-    labPort: port(env, 'LAB_PORT', 3002),
-    ...(env.LAB_URL && { labUrl: url(env, 'LAB_URL', '', ['http:', 'https:']).href }),
-    ...(env.LAB_JOURNAL && { labJournal: env.LAB_JOURNAL }),
+    ...ofTheLab(env),
     logLevel: oneOf(env, 'LOG_LEVEL', 'info', LOG_LEVELS),
-    http: {
-      headersTimeoutMs: integer(env, 'HTTP_HEADERS_TIMEOUT_MS', 10_000, 100, 300_000),
-      requestTimeoutMs: integer(env, 'HTTP_REQUEST_TIMEOUT_MS', 30_000, 100, 300_000),
-      keepAliveTimeoutMs: integer(env, 'HTTP_KEEP_ALIVE_TIMEOUT_MS', 65_000, 100, 3_600_000),
-    },
-    stopping: {
-      drainDelayMs: integer(env, 'DRAIN_DELAY_MS', 0, 0, 300_000),
-      // Less than the 10 s after which `npm start` and Docker send SIGKILL.
-      graceMs: integer(env, 'STOP_GRACE_MS', 9_000, 0, 300_000),
-    },
+    http: httpLimits(env),
+    stopping: stopping(env),
+    /** The limit of one account in each API process. */
     rateLimit: {
       perSecond: integer(env, 'RATE_LIMIT_PER_SECOND', 100, 1, 1_000_000),
       burst: integer(env, 'RATE_LIMIT_BURST', 200, 1, 1_000_000),
     },
-    idempotency: {
-      waitMs: integer(env, 'IDEMPOTENCY_WAIT_MS', 5_000, 0, 30_000),
-      ttlSeconds: integer(env, 'IDEMPOTENCY_TTL_SECONDS', 7 * 24 * 3600, 1, 365 * 24 * 3600),
-      leaseMs: payments.timeoutMs + SETTLE_MS,
-      reapIntervalMs: integer(env, 'IDEMPOTENCY_REAP_INTERVAL_SECONDS', 60, 1, 86_400) * 1000,
-    },
+    idempotency: idempotency(env, payments),
     abandonLimits: abandonLimits(env),
-    jobs: {
-      concurrency: {
-        database: jobConcurrency,
-        mail: jobConcurrency,
-        processor: jobConcurrency,
-      },
-      lockMs: integer(env, 'JOB_LOCK_SECONDS', 30, 1, 3_600) * 1000,
-    },
-    webhooks: {
-      publicOnly: production || Boolean(env.STRIPE_SECRET_KEY),
-      timeoutMs: integer(env, 'WEBHOOK_TIMEOUT_MS', 10_000, 100, 15_000), // less than a delivery's lease, 20 s
-      concurrency: integer(env, 'WEBHOOK_CONCURRENCY', 40, 1, 1_000),
-    },
-    mail: {
-      from: env.MAIL_FROM || 'receipts@charge-once.invalid',
-      ...(env.SMTP_URL && {
-        smtpUrl: url(env, 'SMTP_URL', env.SMTP_URL, ['smtp:', 'smtps:']).toString(),
-      }),
-      directory: env.MAIL_DIR || '.data/mail',
-    },
+    jobs: jobs(env),
+    webhooks: webhooks(env, production),
+    mail: mail(env),
     processor: { ...payments, ...webhookSecret(env) },
+  };
+}
+
+function refuseForTestsOnly(lab: boolean, allowUnsafeDatabase: boolean): void {
+  if (lab) {
+    throw new ConfigurationError(
+      'LAB=1 is refused with NODE_ENV=production: the lab crashes the server on request. Unset LAB.',
+    );
+  }
+  if (allowUnsafeDatabase) {
+    throw new ConfigurationError(
+      'ALLOW_UNSAFE_DATABASE=1 is refused with NODE_ENV=production: an acknowledged charge could be lost. Unset it.',
+    );
+  }
+}
+
+function ofTheLab(env: Env) {
+  return {
+    /** Of the lab's own program. */
+    labPort: port(env, 'LAB_PORT', 3002),
+    /** The URL for people; `npm start` prints it. */
+    ...(env.LAB_URL && { labUrl: url(env, 'LAB_URL', '', ['http:', 'https:']).href }),
+    /** The file that API, worker and lab append a run's events to. */
+    ...(env.LAB_JOURNAL && { labJournal: env.LAB_JOURNAL }),
+  };
+}
+
+/** Time limits for slow clients, in ms. */
+function httpLimits(env: Env) {
+  return {
+    headersTimeoutMs: integer(env, 'HTTP_HEADERS_TIMEOUT_MS', 10_000, 100, 300_000),
+    requestTimeoutMs: integer(env, 'HTTP_REQUEST_TIMEOUT_MS', 30_000, 100, 300_000),
+    keepAliveTimeoutMs: integer(env, 'HTTP_KEEP_ALIVE_TIMEOUT_MS', 65_000, 100, 3_600_000),
+  };
+}
+
+function stopping(env: Env) {
+  return {
+    /** Between "not ready" and "no new connections", in ms: the time that a load balancer needs to notice. */
+    drainDelayMs: integer(env, 'DRAIN_DELAY_MS', 0, 0, 300_000),
+    /**
+     * For work in flight after that, in ms. Another process finishes what takes longer. Less than the 10 s after which
+     * `npm start` and Docker send SIGKILL.
+     */
+    graceMs: integer(env, 'STOP_GRACE_MS', 9_000, 0, 300_000),
+  };
+}
+
+function idempotency(env: Env, { timeoutMs }: StripeOptions) {
+  return {
+    waitMs: integer(env, 'IDEMPOTENCY_WAIT_MS', 5_000, 0, 30_000),
+    ttlSeconds: integer(env, 'IDEMPOTENCY_TTL_SECONDS', 7 * DAY_SECONDS, 1, 365 * DAY_SECONDS),
+    leaseMs: timeoutMs + SETTLE_MS,
+    reapIntervalMs: integer(env, 'IDEMPOTENCY_REAP_INTERVAL_SECONDS', 60, 1, DAY_SECONDS) * 1000,
+  };
+}
+
+function jobs(env: Env) {
+  return {
+    /** Of each kind. */
+    concurrency: integer(env, 'JOB_CONCURRENCY', 5, 1, 100),
+    lockMs: integer(env, 'JOB_LOCK_SECONDS', 30, 1, 3_600) * 1000,
+  };
+}
+
+function webhooks(env: Env, production: boolean) {
+  return {
+    /**
+     * Endpoints must be https and public, because our server connects to URLs that merchants choose. http and loopback
+     * are allowed only with the sandbox, whose merchants are on this machine.
+     */
+    publicOnly: production || Boolean(env.STRIPE_SECRET_KEY),
+    timeoutMs: integer(env, 'WEBHOOK_TIMEOUT_MS', 10_000, 100, 15_000), // less than a delivery's lease, 20 s
+    concurrency: integer(env, 'WEBHOOK_CONCURRENCY', 40, 1, 1_000),
+  };
+}
+
+function mail(env: Env): MailOptions {
+  return {
+    from: env.MAIL_FROM || 'receipts@charge-once.invalid',
+    ...(env.SMTP_URL && {
+      smtpUrl: url(env, 'SMTP_URL', env.SMTP_URL, ['smtp:', 'smtps:']).toString(),
+    }),
+    directory: env.MAIL_DIR || '.data/mail',
   };
 }
 
@@ -171,7 +161,7 @@ export async function ownEnvironment(): Promise<NodeJS.ProcessEnv> {
   return process.env;
 }
 
-function abandonLimits(env: Env): Config['abandonLimits'] {
+function abandonLimits(env: Env): AbandonLimits {
   const deadline = integer(env, 'CHARGE_DEADLINE_SECONDS', 300, 1, 3_600);
   // Stripe remembers a key for at least 24 hours, the sandbox for as long as it is configured.
   const remembered = env.STRIPE_SECRET_KEY
@@ -202,7 +192,7 @@ function webhookSecret(env: Env): { webhookSecret?: string } {
   return { webhookSecret: secret };
 }
 
-function processor(env: Env): Config['processor'] {
+function processor(env: Env): StripeOptions {
   // The lease is this + 2 s, so a large value delays recovery. With less than a card network needs, every charge ends
   // as `unknown`.
   const timeoutMs = integer(env, 'PROCESSOR_TIMEOUT_MS', 8_000, 100, 60_000);

@@ -5,7 +5,6 @@ import type { Config } from './config.js';
 import { databaseModule } from './database/database.js';
 import { EffectsWorkerModule } from './effects/effects.module.js';
 import { EventsWorkerModule } from './events/events.module.js';
-import { HealthModule } from './http/health.module.js';
 import { ProblemFilter } from './http/problems/problem.filter.js';
 import { IdempotencyModule } from './idempotency/idempotency.module.js';
 import { SilentProbe } from './idempotency/operation.js';
@@ -38,7 +37,6 @@ export class WorkerModule {
           roles: ['sweep'],
           probe: telemetryThen(config.lab ? LabProbe : SilentProbe),
         }),
-        HealthModule,
         JobsWorkerModule,
         EventsWorkerModule,
         OrdersModule,

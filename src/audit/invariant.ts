@@ -1,4 +1,3 @@
-/** One broken invariant. */
 export interface Finding {
   invariant: string;
   /** '-' if the finding belongs to all accounts. */
@@ -6,6 +5,11 @@ export interface Finding {
   /** The id of our object, or of the payment if only the processor has it. */
   id: string;
   detail: string;
+}
+
+/** As the commands print it. */
+export function lineOf({ invariant, account_id, id, detail }: Finding): string {
+  return [invariant, account_id, id, detail].join('  ');
 }
 
 /** The invariants of a file: each query has a comment with its name, a colon and the reason. */

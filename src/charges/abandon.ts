@@ -1,7 +1,13 @@
 import type { ExtendLease } from '../idempotency/operation.js';
 import { elapsedMs } from '../database/clock.js';
 import { nameOf } from '../log/redacted-error.js';
-import type { NextDeadline, Processor, ProcessorAnswer } from '../processor/processor.js';
+import {
+  unknownAnswer,
+  type NextDeadline,
+  type Processor,
+  type ProcessorAnswer,
+  type Span,
+} from '../processor/processor.js';
 import type { Charge } from './charge.entity.js';
 
 export const ABANDON_LIMITS = Symbol('ABANDON_LIMITS');
@@ -57,7 +63,7 @@ export async function abandon(
   { deadlineMs, keyWindowMs }: AbandonLimits,
 ): Promise<Ending> {
   const fence = await processor.fence(charge.id, charge.processor_parameters, deadline);
-  if (fence.kind === 'unknown') return { ...fence, stored: false };
+  if (fence.kind === 'unknown') return unknownAnswer(fence.reason);
   // From here on, no attempt under this key can take money that it has not taken yet.
   const windowEnd = reservedAt + keyWindowMs;
   if (fence.kind === 'used' && elapsedMs() < windowEnd) {
@@ -68,16 +74,14 @@ export async function abandon(
     // The processor replays this stored failure on every repeat. Only its ledger shows the result.
   }
   try {
-    const from = charge.created_at;
-    // The last attempt started before the deadline, and the ledger shows it at once.
-    const span = { from, to: new Date(from.getTime() + deadlineMs) };
-    const found = await processor.look(charge.id, span, nextDeadline);
+    const found = await processor.look(charge.id, spanOf(charge, deadlineMs), nextDeadline);
     return found?.answer ?? { kind: 'abandoned' };
   } catch (error) {
-    return {
-      kind: 'unknown',
-      reason: `the ledger cannot be read: ${nameOf(error)}`,
-      stored: false,
-    };
+    return unknownAnswer(`the ledger cannot be read: ${nameOf(error)}`);
   }
+}
+
+/** When the payment was made, if it was: the last attempt starts before the deadline, and the ledger shows it at once. */
+export function spanOf({ created_at: from }: Charge, deadlineMs: number): Span {
+  return { from, to: new Date(from.getTime() + deadlineMs) };
 }

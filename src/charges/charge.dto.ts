@@ -4,7 +4,7 @@ import { ListQuery } from '../http/input/list.js';
 import { CLIENT_ID, IsIsoTime, IsText } from '../http/input/rules.js';
 import { IsMetadata, MayBeAbsent } from '../http/input/validation.js';
 import { FitsCurrency, IsCurrency, MAX_AMOUNT } from '../money/amounts.js';
-import { CHARGE_STATES, type ChargeStatus } from './charge.states.js';
+import { CHARGE_STATES, type ChargeStatus } from './charge.entity.js';
 
 /** Optional for a charge that pays an order: the order gives amount and currency. */
 const UnlessOrdered = () =>

@@ -9,7 +9,7 @@ import {
   type Performed,
   type Plan,
 } from '../idempotency/operation.js';
-import { type Order } from '../orders/order.entity.js';
+import type { Order } from '../orders/order.entity.js';
 import { holdOrder } from '../orders/order.queries.js';
 import { elapsedMs } from '../database/clock.js';
 import type { Queryable } from '../database/database.js';
@@ -30,6 +30,7 @@ import {
   ABANDON_LIMITS,
   abandon,
   deadlinesOf,
+  spanOf,
   type AbandonLimits,
   type AttemptTimes,
   type Ending,
@@ -209,12 +210,9 @@ export class ChargeOperation implements Operation<Attempt, ChargeEnd> {
     const answer = await this.processor.pay(charge.id, charge.processor_parameters, notAfter);
     if (answer.kind !== 'unknown' || !answer.stored) return answer;
     // The processor replays this stored failure on every repeat. Its ledger may already show the result.
-    const span = {
-      from: charge.created_at,
-      to: new Date(charge.created_at.getTime() + this.abandonLimits.deadlineMs),
-    };
-    const { nextDeadline } = times;
-    const found = await this.processor.look(charge.id, span, nextDeadline).catch(() => undefined);
+    const found = await this.processor
+      .look(charge.id, spanOf(charge, deadlineMs), times.nextDeadline)
+      .catch(() => undefined);
     return found?.answer ?? answer;
   }
 }

@@ -37,7 +37,6 @@ export const CHARGE_FAILED = {
 export const isFinal = (status: number): boolean =>
   (status >= 200 && status <= 299) || status === CARD_DECLINED.status;
 
-/** @param charge its id. */
 export function cardDeclined(declineCode: string, charge: string): Problem {
   const detail =
     declineCode === 'authentication_required'

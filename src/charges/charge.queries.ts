@@ -7,19 +7,14 @@ export const CHARGE_COLUMNS = `account_id, id, status, amount, amount_refunded, 
   receipt_email, order_id, metadata, failure_code, decline_code, processor, processor_parameters,
   processor_reference, created_at`;
 
-export type NewCharge = Pick<
+export type NewCharge = Omit<
   Charge,
-  | 'account_id'
-  | 'id'
-  | 'amount'
-  | 'currency'
-  | 'payment_method'
-  | 'description'
-  | 'receipt_email'
-  | 'order_id'
-  | 'metadata'
-  | 'processor'
-  | 'processor_parameters'
+  | 'status'
+  | 'amount_refunded'
+  | 'failure_code'
+  | 'decline_code'
+  | 'processor_reference'
+  | 'created_at'
 >;
 
 const NEW_COLUMNS = `account_id, id, amount, currency, payment_method, description, receipt_email, order_id, metadata,
@@ -136,7 +131,6 @@ export async function findPendingCharge(
   return rows[0];
 }
 
-/** How a charge ended. */
 export type ChargeEnd =
   | { status: 'succeeded'; reference: string }
   | { status: 'failed'; failureCode: string; declineCode: string | null; reference: string | null };

@@ -1,7 +1,6 @@
 import * as schema from '../http/description/schema.js';
 import { amountSchema, currencySchema } from '../money/amounts.js';
-import type { ChargeWire } from './charge.entity.js';
-import { CHARGE_STATES } from './charge.states.js';
+import { CHARGE_STATES, type ChargeWire } from './charge.entity.js';
 
 const { orNull, text } = schema;
 

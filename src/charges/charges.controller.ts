@@ -11,11 +11,10 @@ import { ListReads } from '../http/input/list-reads.js';
 import { objectNotFound } from '../http/problems/problem.js';
 import { toUtc } from '../http/input/rules.js';
 import { CreateCharge, ListCharges } from './charge.dto.js';
-import { chargeToWire, type Charge, type ChargeWire } from './charge.entity.js';
+import { CHARGE_STATES, chargeToWire, type ChargeWire } from './charge.entity.js';
 import { ChargeOperation } from './charge.operation.js';
 import { CHARGE_COLUMNS, findCharge } from './charge.queries.js';
 import { CHARGE } from './charge.schema.js';
-import { CHARGE_STATES } from './charge.states.js';
 import {
   PAYMENT_PENDING,
   PROCESSOR_OUTCOME_UNKNOWN,
@@ -91,7 +90,7 @@ export class ChargesController {
       { sql: 'created_at < ?', value: toUtc(query['created[lt]']) },
     ].filter(({ value }) => value !== undefined);
     const isEach = Object.keys(CHARGE_STATES).map((each) => `status = '${each}'`);
-    return page<Charge, ChargeWire>(this.lists, accountIdOf(request), query, {
+    return page(this.lists, accountIdOf(request), query, {
       table: 'charges',
       columns: CHARGE_COLUMNS,
       where: filters.map(({ sql }, index) => sql.replace('?', `$${index + 2}`)),

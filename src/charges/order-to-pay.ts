@@ -1,12 +1,15 @@
-import { type Order } from '../orders/order.entity.js';
-import { refuseUnlessPayable, whyOrderIsClosed } from '../orders/order.problems.js';
+import type { Order } from '../orders/order.entity.js';
+import {
+  ORDER_ALREADY_PAID,
+  refuseUnlessPayable,
+  whyOrderIsClosed,
+} from '../orders/order.problems.js';
 import { findOrder } from '../orders/order.queries.js';
 import type { Tx } from '../database/database.js';
 import { Problem, validationFailed } from '../http/problems/problem.js';
 import type { CreateCharge } from './charge.dto.js';
 import { findChargeOfLostOrder } from './charge.queries.js';
 import { NOT_FOUND } from '../idempotency/problem-types.js';
-import { ORDER_ALREADY_PAID } from '../orders/order.problems.js';
 import { linkTo } from '../http/resource-link.js';
 
 /** The order, if this request can pay it. @throws Problem 404, 400 or 409. */

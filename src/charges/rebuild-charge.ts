@@ -1,5 +1,4 @@
-import type { Order } from '../orders/order.entity.js';
-import { orderPaid } from '../orders/order.events.js';
+import { orderEvent, type Order } from '../orders/order.entity.js';
 import { endHold, findOrder, holdOrder } from '../orders/order.queries.js';
 import { recordEvent } from '../events/events.js';
 import { isDerivedId } from '../idempotency/identity.js';
@@ -74,7 +73,8 @@ export async function payLostOrder(tx: Tx, payment: OurPayment): Promise<boolean
     `UPDATE charges SET order_id = lost_order_id, lost_order_id = NULL WHERE account_id = $1 AND id = $2`,
     [accountId, id],
   );
-  await recordEvent(tx, orderPaid(await endHold(tx, accountId, order.id, id, true)));
+  const paid = await endHold(tx, accountId, order.id, id, true);
+  await recordEvent(tx, orderEvent('order.paid', paid));
   return true;
 }
 

@@ -1,16 +1,15 @@
 import { recordEvent, type NewEvent } from '../events/events.js';
 import type { Answer, Intent, Settlement } from '../idempotency/operation.js';
-import { orderPaid } from '../orders/order.events.js';
+import { orderEvent } from '../orders/order.entity.js';
 import { endHold } from '../orders/order.queries.js';
 import { created, problemAnswer } from '../http/answer.js';
 import type { Tx } from '../database/database.js';
 import { Problem } from '../http/problems/problem.js';
 import { releaseStock } from '../stock/stock.js';
 import { chargeToWire, type Charge } from './charge.entity.js';
-import { cardDeclined } from './charge.problems.js';
+import { CHARGE_FAILED, cardDeclined } from './charge.problems.js';
 import { endCharge, endedCharge, writeChargeEnd, type ChargeEnd } from './charge.queries.js';
 import type { Ending } from './abandon.js';
-import { CHARGE_FAILED } from './charge.problems.js';
 import { linkTo } from '../http/resource-link.js';
 
 /** The third beat of a charge: a single statement, unless the charge pays an order. */
@@ -38,19 +37,15 @@ export async function settleCharge(
   if (charge.order_id !== null) {
     const paid = charge.status === 'succeeded';
     const order = await endHold(tx, accountId, charge.order_id, id, paid);
-    if (paid) await recordEvent(tx, orderPaid(order));
+    if (paid) await recordEvent(tx, orderEvent('order.paid', order));
     else await releaseStock(tx, accountId, id);
   }
   return charge;
 }
 
 function endOfCharge(charge: Charge): NewEvent {
-  return {
-    accountId: charge.account_id,
-    type: charge.status === 'succeeded' ? 'charge.succeeded' : 'charge.failed',
-    cause: charge.id,
-    object: chargeToWire(charge),
-  };
+  const type = charge.status === 'succeeded' ? 'charge.succeeded' : 'charge.failed';
+  return { type, cause: charge, object: chargeToWire(charge) };
 }
 
 /** The charge's end for an answer of the processor; undefined if the answer is not final. */

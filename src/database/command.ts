@@ -13,13 +13,8 @@ export class CommandError extends Error {
   }
 }
 
-export interface CommandOutput {
-  text: string;
-  exitCode: number;
-}
-
 /** Runs a command. Returns the text to print and the exit code; a `CommandError` becomes text too. */
-export async function captureOutput(command: () => Promise<string[]>): Promise<CommandOutput> {
+export async function captureOutput(command: () => Promise<string[]>) {
   try {
     return { text: (await command()).join('\n'), exitCode: 0 };
   } catch (error) {

@@ -44,7 +44,6 @@ interface Session extends SessionSettings {
 export class Connection extends pg.Client {
   protected readonly needsWrites: boolean = true;
   private ownSession = false;
-  /** Statements in flight. */
   private inFlight = 0;
 
   constructor(config?: string | pg.ClientConfig) {
@@ -112,7 +111,7 @@ export class Connection extends pg.Client {
            THEN set_config('synchronous_commit', 'on', false) END`,
     );
     const session = rows[0]!;
-    this.ownSession = isOwnSession(this, session.pid);
+    this.ownSession = session.pid === processIdOf(this);
     const unfit = findUnfitSetting(session);
     if (unfit) throw new UnfitSession(`${unfit.name} is ${unfit.value}`, unfit.name);
     if (this.needsWrites && session.transaction_read_only === 'on')
@@ -166,11 +165,6 @@ export class ReadingConnection extends Connection {
  */
 export function closeIdleSessions(): void {
   for (const connection of open) connection.closeIfIdle();
-}
-
-/** @param pid the result of `pg_backend_pid()`. */
-export function isOwnSession(client: pg.Client, pid: number | undefined): boolean {
-  return pid === processIdOf(client);
 }
 
 /** The process id that the server reported at connect. A pooler reports one of its own. */

@@ -1,6 +1,5 @@
 const CHECK = 'Check DATABASE_URL.';
 
-/** Messages by SQLSTATE. */
 const REFUSALS: Readonly<Record<string, string>> = {
   '28P01': `The database refuses user or password (28P01). ${CHECK}`,
   '28000': `The database refuses this user from here (28000). ${CHECK}`,

@@ -24,18 +24,21 @@ const types: pg.CustomTypesConfig = {
         (pg.types.getTypeParser as any)(oid, format),
 };
 
-/** The options of all our pools; times in ms. */
-export const POOL_OPTIONS = {
-  Client: Connection,
-  options: SESSION_OPTIONS,
-  // A request that gets no connection within this time is answered `database_unavailable`; it has done nothing.
-  connectionTimeoutMillis: 5_000,
-  // Longer than the server's own limits. If it expires, the server is not responding, and the connection is closed.
-  query_timeout: SESSION_LIMITS_MS.statement_timeout + 2_000,
-  // After a failover or a change of role settings, old sessions end within this time. With a shorter time, more
-  // connections are opened.
-  maxLifetimeSeconds: 300,
-} satisfies pg.PoolConfig;
+/** In ms. A request that gets no connection within this time is answered `database_unavailable`; it has done nothing. */
+const CONNECT_TIMEOUT_MS = 5_000;
+
+export function poolOptions(url: string) {
+  return {
+    ...connectionTarget(url, SESSION_OPTIONS),
+    Client: Connection,
+    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+    // Longer than the server's own limits. If it expires, the server is not responding, and the connection is closed.
+    query_timeout: SESSION_LIMITS_MS.statement_timeout + 2_000,
+    // After a failover or a change of role settings, old sessions end within this time. With a shorter time, more
+    // connections are opened.
+    maxLifetimeSeconds: 300,
+  } satisfies pg.PoolConfig;
+}
 
 /** The pool. TypeORM manages connections, transactions and migrations. SQL stays beside the code that runs it. */
 export function databaseModule(url: string, poolSize: number): DynamicModule {
@@ -50,7 +53,7 @@ export function databaseOptions(url: string, poolSize: number) {
     installExtensions: false,
     poolSize,
     applicationName: 'charge-once',
-    extra: { ...POOL_OPTIONS, ...connectionTarget(url, SESSION_OPTIONS), types },
+    extra: { ...poolOptions(url), types },
   } satisfies DataSourceOptions;
 }
 
@@ -74,7 +77,7 @@ export function readingOptions(url: string) {
     extra: {
       Client: ReadingConnection,
       ...connectionTarget(url, UNLIMITED_SESSION_OPTIONS),
-      connectionTimeoutMillis: POOL_OPTIONS.connectionTimeoutMillis,
+      connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
       types,
     },
   } satisfies DataSourceOptions;

@@ -1,9 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type pg from 'pg';
-import { QueryFailedError } from 'typeorm';
+import { sqlStateOf } from '../idempotency/errors.js';
 
 export interface LockRetryOptions {
-  /** The number of attempts to get the lock. */
   attempts?: number;
   /** The pause between two attempts, in ms, in which the requests that queued behind the failed one can run. */
   pauseMs?: number;
@@ -22,6 +21,9 @@ const PATIENCE_MS = 2_000;
 
 /** Several times during one attempt: a blocking session is visible only while the statement waits. */
 const LOOK_EVERY_MS = 100;
+
+/** Identifies the migrations' sessions in pg_stat_activity, also behind a pooler. */
+export const APPLICATION_NAME = 'charge-once migrations';
 
 /** SQLSTATE. */
 const LOCK_NOT_AVAILABLE = '55P03';
@@ -42,12 +44,10 @@ export class MigrationBlocked extends Error {
  * queue behind it for long.
  * @param watcher another connection, otherwise unused and in no transaction. CREATE INDEX CONCURRENTLY waits for
  *   every transaction that has a snapshot, and so would wait for a watcher that has one.
- * @param applicationName of the sessions that run the step.
  * @throws MigrationBlocked
  */
 export async function withLockRetries(
   watcher: pg.Client,
-  applicationName: string,
   step: () => Promise<unknown>,
   {
     attempts = ATTEMPTS,
@@ -62,7 +62,7 @@ export async function withLockRetries(
     named.add(pid);
   };
   for (let attempt = 1; ; attempt++) {
-    const watch = watchBlockers(watcher, applicationName, patienceMs, (blocker) =>
+    const watch = watchBlockers(watcher, patienceMs, (blocker) =>
       name(blocker, 'It continues when that transaction ends.'),
     );
     try {
@@ -92,12 +92,7 @@ interface Blocker {
  * @param onWait called at every look for each session that still blocks after `patienceMs`.
  * @returns `stop`, which returns the sessions that were seen.
  */
-function watchBlockers(
-  watcher: pg.Client,
-  applicationName: string,
-  patienceMs: number,
-  onWait: (blocker: Blocker) => void,
-) {
+function watchBlockers(watcher: pg.Client, patienceMs: number, onWait: (blocker: Blocker) => void) {
   const seen = new Map<number, Blocker>();
   /** Only sessions that blocked at the last look: several short transactions of one session are not one long wait. */
   let since = new Map<number, number>();
@@ -105,7 +100,7 @@ function watchBlockers(
   const watching = (async () => {
     for (;;) {
       await delay(LOOK_EVERY_MS, undefined, { signal: stopping.signal });
-      const blockers = await listBlockers(watcher, applicationName);
+      const blockers = await listBlockers(watcher);
       const now = performance.now();
       since = new Map(blockers.map(({ pid }) => [pid, since.get(pid) ?? now]));
       for (const blocker of blockers) {
@@ -123,7 +118,7 @@ function watchBlockers(
   };
 }
 
-async function listBlockers(watcher: pg.Client, applicationName: string): Promise<Blocker[]> {
+async function listBlockers(watcher: pg.Client): Promise<Blocker[]> {
   const { rows } = await watcher.query<Blocker>(
     `SELECT DISTINCT blocker.pid, concat_ws(', ', 'pid ' || blocker.pid,
        COALESCE(NULLIF(blocker.application_name, ''), 'no application name'), blocker.state,
@@ -133,13 +128,7 @@ async function listBlockers(watcher: pg.Client, applicationName: string): Promis
      JOIN pg_stat_activity AS blocker ON blocker.pid = blocking.pid
      WHERE ours.datname = current_database() AND ours.application_name = $1
        AND ours.wait_event_type = 'Lock' AND blocker.application_name <> $1`,
-    [applicationName],
+    [APPLICATION_NAME],
   );
   return rows;
-}
-
-/** TypeORM wraps driver errors; the queue does not. */
-export function sqlStateOf(error: unknown): string | undefined {
-  const cause = error instanceof QueryFailedError ? error.driverError : error;
-  return (cause as { code?: string }).code;
 }

@@ -3,10 +3,11 @@ import { runMigrations as migrateQueue } from 'graphile-worker';
 import pg from 'pg';
 import { DataSource, type MigrationInterface } from 'typeorm';
 import { migrations as OURS } from '../../migrations/index.js';
+import { sqlStateOf } from '../idempotency/errors.js';
 import { connectionTarget } from './connection-target.js';
 import { processIdOf } from './connection.js';
 import { appliedMigrations, refuseOldSchema, UnfitDatabase } from './database-check.js';
-import { sqlStateOf, withLockRetries, type LockRetryOptions } from './lock-retries.js';
+import { APPLICATION_NAME, withLockRetries, type LockRetryOptions } from './lock-retries.js';
 import { CLAIM_QUEUE, QUEUE_SCHEMA, foreignQueueMessage } from './queue-owner.js';
 import { UNLIMITED_SESSION_OPTIONS } from './session.js';
 
@@ -14,9 +15,6 @@ import { UNLIMITED_SESSION_OPTIONS } from './session.js';
 const MIGRATION_LOCK = 4_021_970;
 /** The pause before a waiting process asks for the lock again. Longer delays its start. */
 const LOCK_POLL_MS = 100;
-
-/** Identifies our sessions in pg_stat_activity, also behind a pooler. */
-const APPLICATION_NAME = 'charge-once migrations';
 
 /**
  * How long one attempt waits for a lock, in ms. Requests queue behind a waiting ALTER TABLE, so this is the longest delay
@@ -129,7 +127,7 @@ export async function migrate(
     const foreign = await foreignQueueMessage(lock);
     if (foreign !== undefined) throw new UnfitDatabase(foreign);
     const work = openWork(databaseUrl, target, migrations, (step) =>
-      withLockRetries(watcher, APPLICATION_NAME, step, lockRetries),
+      withLockRetries(watcher, step, lockRetries),
     );
     try {
       await Promise.race([lost, work.run()]);
@@ -167,9 +165,57 @@ function openWork(
   migrations: MigrationClasses,
   retry: (step: () => Promise<unknown>) => Promise<void>,
 ): { run(): Promise<void>; stop(): Promise<void> } {
-  const connections = new Set<pg.Client>();
+  const { Client, connections } = migrationClients();
+  const extra = { ...target, max: 1, Client, onConnect: liftLimits };
+  const db = new DataSource({
+    type: 'postgres',
+    url: databaseUrl,
+    migrations,
+    installExtensions: false,
+    extra,
+  });
+  const pgPool = new pg.Pool(extra);
+  const ignore = () => undefined; // the statement that fails reports it
+  pgPool.on('error', ignore).on('connect', (connection) => connection.on('error', ignore));
   let stopped = false;
-  class Connection extends pg.Client {
+  let running: Promise<void> | undefined;
+  const runSteps = async () => {
+    await db.initialize();
+    for (const step of stepsOf(db, pgPool)) {
+      await retry(async () => {
+        if (!stopped) await step();
+      });
+    }
+  };
+  return {
+    run: () => (running = runSteps()),
+    async stop() {
+      stopped = true;
+      for (const connection of connections) void connection.end();
+      await running?.catch(() => undefined);
+      if (db.isInitialized) await db.destroy();
+      await pgPool.end();
+    },
+  };
+}
+
+function stepsOf(db: DataSource, pgPool: pg.Pool): (() => Promise<unknown>)[] {
+  return [
+    () =>
+      db.transaction(async (tx) =>
+        refuseOldSchema(await appliedMigrations((sql) => tx.query(sql))),
+      ),
+    () => db.runMigrations({ transaction: 'each' }),
+    () => migrateQueue({ pgPool, schema: QUEUE_SCHEMA }), // the job queue has its own schema
+    () => db.transaction((tx) => tx.query(REUSE_TASK_IDS)),
+    () => db.query(CLAIM_QUEUE),
+  ];
+}
+
+/** A class of connections that begin each transaction with `BEGIN`, and those of them that are open. */
+function migrationClients() {
+  const connections = new Set<pg.Client>();
+  class Client extends pg.Client {
     constructor(config?: string | pg.ClientConfig) {
       super(config);
       connections.add(this);
@@ -186,44 +232,5 @@ function openWork(
       );
     }
   }
-  const options = { ...target, max: 1, Client: Connection, onConnect: liftLimits };
-  const db = new DataSource({
-    type: 'postgres',
-    url: databaseUrl,
-    migrations,
-    installExtensions: false,
-    extra: options,
-  });
-  const pgPool = new pg.Pool(options);
-  const ignore = () => undefined; // the statement that fails reports it
-  pgPool.on('error', ignore).on('connect', (connection) => connection.on('error', ignore));
-  let running: Promise<void> | undefined;
-  const steps = [
-    () =>
-      db.transaction(async (tx) =>
-        refuseOldSchema(await appliedMigrations((sql) => tx.query(sql))),
-      ),
-    () => db.runMigrations({ transaction: 'each' }),
-    () => migrateQueue({ pgPool, schema: QUEUE_SCHEMA }), // the job queue has its own schema
-    () => db.transaction((tx) => tx.query(REUSE_TASK_IDS)),
-    () => db.query(CLAIM_QUEUE),
-  ];
-  const runSteps = async () => {
-    await db.initialize();
-    for (const step of steps) {
-      await retry(async () => {
-        if (!stopped) await step();
-      });
-    }
-  };
-  return {
-    run: () => (running = runSteps()),
-    async stop() {
-      stopped = true;
-      for (const connection of connections) void connection.end();
-      await running?.catch(() => undefined);
-      if (db.isInitialized) await db.destroy();
-      await pgPool.end();
-    },
-  };
+  return { Client, connections };
 }

@@ -51,7 +51,6 @@ export const SESSION_LIMITS_MS = {
   client_connection_check_interval: 500,
 } as const;
 
-/** The start-up parameter `options` that sets them. */
 export function startUpOptions(settings: Record<string, string | number>): string {
   return Object.entries(settings)
     .map(([name, value]) => `-c ${name}=${String(value).replaceAll(' ', '\\ ')}`)
@@ -70,7 +69,6 @@ export const UNLIMITED_SESSION_OPTIONS = startUpOptions({
   client_connection_check_interval: SESSION_LIMITS_MS.client_connection_check_interval,
 });
 
-/** SELECT columns that show the values in force. */
 export const SELECT_SETTINGS = Object.keys(SESSION_MEANING)
   .map((name) => `current_setting('${name}') AS ${name}`)
   .join(', ');

@@ -7,8 +7,18 @@ import { enqueue, JobRegistry } from '../jobs/jobs.js';
 import { lockSoldOrder, setFulfillment } from '../orders/order.queries.js';
 import { Database } from '../database/database.js';
 import { bookStock } from '../stock/stock.js';
-import { fulfillmentToWire, type Fulfillment } from './fulfillment.entity.js';
-import { decideCancellation, isCancellationDecided, type Sale } from './sale-cancellation.js';
+import {
+  FULFILLMENT_STEPS,
+  fulfillmentToWire,
+  type Fulfillment,
+  type FulfillmentStep,
+} from './fulfillment.entity.js';
+import {
+  decideCancellation,
+  isCancellationDecided,
+  saleOf,
+  type Sale,
+} from './sale-cancellation.js';
 
 const FULFILL_ORDER = 'fulfill-order';
 const ADVANCE_FULFILLMENT = 'advance-fulfillment';
@@ -23,13 +33,7 @@ export class Fulfillments {
     jobs: JobRegistry,
   ) {
     events.subscribe(async (_tx, event) => consequences(event));
-    jobs.register(FULFILL_ORDER, ({ account, order, charge }) =>
-      this.fulfill({
-        accountId: String(account),
-        orderId: String(order),
-        chargeId: String(charge),
-      }),
-    );
+    jobs.register(FULFILL_ORDER, (payload) => this.fulfill(saleOf(payload)));
     jobs.register(ADVANCE_FULFILLMENT, ({ account, fulfillment }) =>
       this.advance(String(account), String(fulfillment)),
     );
@@ -50,19 +54,14 @@ export class Fulfillments {
       );
       if (!made) return; // repeated: an order has one shipment
       await setFulfillment(tx, order, id);
-      await recordEvent(tx, {
-        accountId,
-        type: 'fulfillment.created',
-        cause: id,
-        object: fulfillmentToWire(made),
-      });
+      const object = fulfillmentToWire(made);
+      await recordEvent(tx, { type: 'fulfillment.created', cause: made, object });
       await enqueue(tx, [
         { job: ADVANCE_FULFILLMENT, payload: { account: accountId, fulfillment: id } },
       ]);
     });
   }
 
-  /** Runs the remaining steps. */
   private async advance(accountId: string, id: string): Promise<void> {
     const { db } = this;
     const there = await db.query('SELECT 1 FROM fulfillments WHERE account_id = $1 AND id = $2', [
@@ -70,9 +69,9 @@ export class Fulfillments {
       id,
     ]);
     if (there.length === 0) throw new Error(`${id} has a job but no row`);
-    await advanceStep(db, accountId, id, 'picking', 'labelled', orderLabel(id));
+    await advanceFrom(db, accountId, id, 'picking');
     // Dies here: the next run finds the label and continues.
-    await advanceStep(db, accountId, id, 'labelled', 'handed_over', orderLabel(id));
+    await advanceFrom(db, accountId, id, 'labelled');
   }
 }
 
@@ -83,18 +82,16 @@ function consequences({ type, account_id, data }: Event) {
 }
 
 /** Compare-and-set: a repeated step changes nothing. */
-async function advanceStep(
+async function advanceFrom(
   db: Database,
   accountId: string,
   id: string,
-  from: string,
-  to: string,
-  trackingNumber: string,
+  step: FulfillmentStep,
 ): Promise<void> {
   await db.query(
     `UPDATE fulfillments SET step = $4, tracking_number = $5, updated_at = now()
      WHERE account_id = $1 AND id = $2 AND step = $3`,
-    [accountId, id, from, to, trackingNumber],
+    [accountId, id, step, FULFILLMENT_STEPS[step], orderLabel(id)],
   );
 }
 

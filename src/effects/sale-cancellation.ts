@@ -1,7 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { recordEvent } from '../events/events.js';
-import { enqueue, JobRegistry } from '../jobs/jobs.js';
-import { orderCanceled } from '../orders/order.events.js';
+import { enqueue, JobRegistry, type Payload } from '../jobs/jobs.js';
+import { orderEvent } from '../orders/order.entity.js';
 import { cancelPaidOrder, lockSoldOrder } from '../orders/order.queries.js';
 import { Database, type Tx } from '../database/database.js';
 import { Compensation } from '../refunds/compensation.js';
@@ -14,6 +14,10 @@ export interface Sale {
   accountId: string;
   orderId: string;
   chargeId: string;
+}
+
+export function saleOf({ account, order, charge }: Payload): Sale {
+  return { accountId: String(account), orderId: String(order), chargeId: String(charge) };
 }
 
 /**
@@ -37,14 +41,7 @@ export class SaleCancellation {
   ) {
     jobs.register(
       CANCEL_SALE,
-      ({ account, order, charge }, _signal, attempt) => {
-        const sale = {
-          accountId: String(account),
-          orderId: String(order),
-          chargeId: String(charge),
-        };
-        return this.cancel(sale, attempt === 1);
-      },
+      (payload, _signal, attempt) => this.cancel(saleOf(payload), attempt === 1),
       'processor',
     );
   }
@@ -55,7 +52,8 @@ export class SaleCancellation {
     await this.db.transaction(async (tx) => {
       const order = await lockSoldOrder(tx, accountId, orderId, chargeId);
       if (order.status === 'canceled') return; // done before
-      await recordEvent(tx, orderCanceled(await cancelPaidOrder(tx, order)));
+      const canceled = await cancelPaidOrder(tx, order);
+      await recordEvent(tx, orderEvent('order.canceled', canceled));
       await releaseStock(tx, accountId, chargeId);
     });
   }

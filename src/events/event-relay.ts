@@ -56,7 +56,6 @@ export class EventRelay implements OnApplicationBootstrap, BeforeApplicationShut
     await this.inFlight.ended();
   }
 
-  /** @returns whether there are events. */
   private async relay(): Promise<boolean> {
     const room = AT_ONCE - this.inFlight.size;
     if (room === 0) return false;

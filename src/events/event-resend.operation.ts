@@ -9,7 +9,8 @@ import {
 import { ok } from '../http/answer.js';
 import type { Queryable, Tx } from '../database/database.js';
 import { objectNotFound } from '../http/problems/problem.js';
-import { eventLink, eventToWire, type Event } from './event.entity.js';
+import { linkTo } from '../http/resource-link.js';
+import { eventToWire, type Event } from './event.entity.js';
 import { findEvent } from './events.js';
 
 /** Sends an event again. Outgoing webhooks register one. */
@@ -51,12 +52,10 @@ export class EventResendOperation implements Operation {
   }
 
   async find(db: Queryable, accountId: string, id: string): Promise<FoundResource | undefined> {
-    const rows = await db.query<{ event_id: string; created_at: Date }>(
+    const [row] = await db.query<{ event_id: string; created_at: Date }>(
       `SELECT event_id, created_at FROM event_resends WHERE account_id = $1 AND id = $2`,
       [accountId, id],
     );
-    return (
-      rows[0] && { ...eventLink(rows[0].event_id), failed: false, createdAt: rows[0].created_at }
-    );
+    return row && { ...linkTo('event', row.event_id), failed: false, createdAt: row.created_at };
   }
 }

@@ -1,5 +1,3 @@
-import type { ResourceLink } from '../idempotency/errors.js';
-
 /** Past tense: each event reports something that has been committed. */
 export const EVENT_TYPES = [
   'charge.succeeded',
@@ -30,7 +28,3 @@ export function eventToWire({ id, type, data, created_at }: Event) {
 }
 
 export type EventWire = ReturnType<typeof eventToWire>;
-
-export function eventLink(id: string): ResourceLink {
-  return { object: 'event', id, url: `/events/${id}` };
-}

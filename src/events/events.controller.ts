@@ -3,15 +3,14 @@ import type { Request } from 'express';
 import { accountIdOf } from '../accounts/auth.guard.js';
 import { Idempotent } from '../idempotency/idempotent.interceptor.js';
 import type { Plan } from '../idempotency/operation.js';
-import { OptionalBody } from '../http/input/body.guard.js';
+import { NoMembers, OptionalBody } from '../http/input/body.guard.js';
 import { Database } from '../database/database.js';
 import { Answers, Describe, Problems, Tagged } from '../http/description/route.js';
 import { listOf } from '../http/description/schema.js';
 import { page, type List } from '../http/input/list.js';
 import { ListReads } from '../http/input/list-reads.js';
-import { NoMembers } from '../http/input/no-members.js';
 import { objectNotFound } from '../http/problems/problem.js';
-import { eventToWire, type Event, type EventWire } from './event.entity.js';
+import { eventToWire, type EventWire } from './event.entity.js';
 import { EVENT } from './event.schema.js';
 import { EventResendOperation } from './event-resend.operation.js';
 import { ListEvents } from './event.dto.js';
@@ -31,7 +30,7 @@ export class EventsController {
   @Describe('listEvents', 'List events, newest first')
   @Answers(200, 'A page.', listOf(EVENT, '/events'))
   async list(@Req() request: Request, @Query() query: ListEvents): Promise<List<EventWire>> {
-    return page<Event, EventWire>(this.lists, accountIdOf(request), query, {
+    return page(this.lists, accountIdOf(request), query, {
       table: 'events',
       columns: EVENT_COLUMNS,
       where: query.type === undefined ? [] : ['type = $2'],

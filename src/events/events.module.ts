@@ -1,5 +1,5 @@
 import { Module } from '@nestjs/common';
-import { ListsModule } from '../http/input/lists.module.js';
+import { ListsModule } from '../http/input/list-reads.js';
 import { JobsModule } from '../jobs/jobs.module.js';
 import { EventRelay } from './event-relay.js';
 import { EventResendOperation } from './event-resend.operation.js';

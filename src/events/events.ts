@@ -7,11 +7,9 @@ import type { Event, EventType } from './event.entity.js';
 export const EVENT_COLUMNS = 'account_id, id, type, cause, data, created_at';
 
 export interface NewEvent {
-  accountId: string;
   type: EventType;
-  /** The id of the cause. One cause and type make one event, however often it is recorded. */
-  cause: string;
-  /** The object as the API shows it now. */
+  /** The row that caused it. One cause and type make one event, however often it is recorded. */
+  cause: { account_id: string; id: string };
   object: object;
 }
 
@@ -22,7 +20,7 @@ export interface NewEvent {
 export async function recordEvent(tx: Tx, event: NewEvent): Promise<void> {
   await tx.query(`WITH object AS (SELECT $5::text AS account_id) ${insertEvents('object', 1)}`, [
     ...eventValues(event),
-    event.accountId,
+    event.cause.account_id,
   ]);
 }
 
@@ -34,9 +32,9 @@ export function insertEvents(source: string, firstParameter: number): string {
     ON CONFLICT (account_id, id) DO NOTHING`;
 }
 
-export function eventValues({ accountId, type, cause, object }: NewEvent): string[] {
-  const id = deriveId('evt', accountId, type, cause);
-  return [id, type, cause, JSON.stringify({ object })];
+export function eventValues({ type, cause, object }: NewEvent): string[] {
+  const id = deriveId('evt', cause.account_id, type, cause.id);
+  return [id, type, cause.id, JSON.stringify({ object })];
 }
 
 export async function findEvent(
@@ -54,20 +52,18 @@ export async function findEvent(
 /** Returns the jobs that follow from an event. Runs in a transaction, may write its own tables, and may run again. */
 export type Subscriber = (tx: Tx, event: Event) => Promise<NewJob[]>;
 
-/** Called after the relay has committed. */
-export type RelayListener = () => void;
-
 /** Effects and webhooks subscribe here, so that charges and orders do not depend on them. */
 @Injectable()
 export class EventSubscribers {
   private readonly subscribers: Subscriber[] = [];
-  private readonly listeners: RelayListener[] = [];
+  private readonly listeners: (() => void)[] = [];
 
   subscribe(subscriber: Subscriber): void {
     this.subscribers.push(subscriber);
   }
 
-  onRelayed(listener: RelayListener): void {
+  /** @param listener called after the relay has committed. */
+  onRelayed(listener: () => void): void {
     this.listeners.push(listener);
   }
 

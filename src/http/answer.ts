@@ -3,7 +3,6 @@ import { PROBLEM_TYPE, problemBody, type Problem } from './problems/problem.js';
 
 const JSON_TYPE = 'application/json; charset=utf-8';
 
-/** 201 with `Location`: an object was created. */
 export function created(url: string, wire: object, headers: Record<string, string> = {}): Answer {
   return {
     status: 201,

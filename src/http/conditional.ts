@@ -58,12 +58,6 @@ export function refuseMalformedConditions(request: Request): void {
   if (errors.length > 0) throw validationFailed(errors);
 }
 
-/** @returns whether the client already has this version, so that 304 is enough. */
-export function isFresh(request: Request, etag: string): boolean {
-  const header = request.headers['if-none-match'];
-  return header !== undefined && matches(header, etag);
-}
-
 /** Sends an object with its ETag, or 304 if the client has this version. */
 export function sendVersioned<Wire extends object>(
   request: Request,
@@ -72,7 +66,8 @@ export function sendVersioned<Wire extends object>(
 ): Wire | undefined {
   const etag = etagOf(wire);
   response.setHeader('ETag', etag);
-  if (!isFresh(request, etag)) return wire;
+  const known = request.headers['if-none-match'];
+  if (known === undefined || !matches(known, etag)) return wire;
   response.status(304);
   return undefined;
 }
@@ -89,7 +84,6 @@ export interface PutTarget<Row> {
   find(): Promise<Row | undefined>;
   /** @returns undefined if another request inserted it first. */
   insert(): Promise<Row | undefined>;
-  /** Whether the row already has this content. */
   isSame(row: Row): boolean;
   /** @throws Problem if the row must not change now. */
   checkChangeable(row: Row): Promise<void> | void;

@@ -60,5 +60,5 @@ export class HealthController {
 const READ_ONLY = 'the database is a standby, or read-only';
 
 function notReady(type: ProblemType, why: string, cause?: unknown) {
-  return new Problem(type, `Not ready: ${why}.`, { headers: { 'Retry-After': '1' }, cause });
+  return new Problem(type, `Not ready: ${why}.`, { cause });
 }

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { Logger, type DynamicModule } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import type { NestExpressApplication } from '@nestjs/platform-express';
@@ -40,11 +41,6 @@ export async function createHttpApp(
   return app;
 }
 
-export interface Stopping {
-  drainDelayMs: number;
-  graceMs: number;
-}
-
 /**
  * Listens, and stops cleanly on a signal or when the supervisor has died. First "not ready", then no new connections;
  * waiting duplicates get a 409; work in flight finishes; exit code 0. What exceeds the grace period is left to
@@ -54,15 +50,15 @@ export async function serve(
   app: NestExpressApplication,
   host: string,
   port: number,
-  { drainDelayMs, graceMs }: Stopping = { drainDelayMs: 0, graceMs: 9_000 },
+  { drainDelayMs, graceMs }: { drainDelayMs: number; graceMs: number },
 ): Promise<void> {
   const log = new Logger('Process');
   const stop = async (signal: string) => {
     log.log(`${signal}: draining`);
     app.get(Draining, { strict: false }).begin();
-    await sleep(drainDelayMs);
+    await delay(drainDelayMs);
     const finished = app.close().then(() => 'finished' as const);
-    const end = await Promise.race([finished, sleep(graceMs)]);
+    const end = await Promise.race([finished, delay(graceMs)]);
     if (end === 'finished') log.log('stopped; all work in flight has finished');
     else log.warn(`stopped after ${graceMs} ms; another process will finish the work in flight`);
   };
@@ -81,8 +77,4 @@ export async function serve(
   // Under `npm start` there is a channel to the supervisor. It closes if the supervisor is killed.
   process.once('disconnect', () => stopOnce('the supervisor has ended'));
   await app.listen(port, host);
-}
-
-function sleep(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
 }

@@ -210,7 +210,7 @@ export function wasSent(error: unknown): boolean {
 
 /** Another row already has this value of a unique constraint (SQLSTATE 23505). */
 export function isUniqueViolation(error: unknown): boolean {
-  return (driverErrorOf(error) as { code?: unknown } | undefined)?.code === '23505';
+  return sqlStateOf(error) === '23505';
 }
 
 /**
@@ -230,12 +230,17 @@ export function isRolledBack(error: unknown): boolean {
 
 /** PostgreSQL refused the write because the session is read-only. Another session may be able to write. */
 export function isReadOnly(error: unknown): boolean {
-  return (driverErrorOf(error) as { code?: unknown } | undefined)?.code === '25006';
+  return sqlStateOf(error) === '25006';
 }
 
 /** The database was lost, or rolled back for a transient reason: the same work may be tried again. */
 export function isTransient(error: unknown): boolean {
   return isConnectionLost(error) || isRolledBack(error);
+}
+
+/** The code of an error, if PostgreSQL reported it. */
+export function sqlStateOf(error: unknown): string | undefined {
+  return (driverErrorOf(error) as { code?: string } | undefined)?.code;
 }
 
 /** TypeORM wraps driver errors; `pg` does not. */

@@ -81,12 +81,9 @@ export class IdempotentInterceptor implements NestInterceptor {
   }
 }
 
-/** The operation that the request's route belongs to. */
 export function operationOf(request: Request, operations: OperationRegistry): Operation {
-  const name = nameOfOperation(request.method, (request.route as { path: string }).path);
-  const operation = operations.find(name);
-  if (!operation) throw new Error(`${name} is not a registered operation`); // see boot-check.ts
-  return operation;
+  const { path } = request.route as { path: string };
+  return operations.get(nameOfOperation(request.method, path));
 }
 
 export function nameOfOperation(method: string, path: string): string {

@@ -25,16 +25,16 @@ export function isDerivedId(prefix: string, text: unknown): text is string {
   return typeof text === 'string' && new RegExp(`^${prefix}_[0-9a-v]{32}$`).test(text);
 }
 
-/** What a request means: path values, query and body, independent of member order and white space. */
-export interface Meaning {
-  params: unknown;
-  query: unknown;
-  body: unknown;
-}
-
-/** SHA-256 of the meaning as canonical JSON (RFC 8785). */
-export function fingerprintOf(meaning: Meaning): Buffer {
-  return sha256(canonical([meaning.params, meaning.query, meaning.body]));
+/**
+ * What a request means, as SHA-256 over canonical JSON (RFC 8785): path values, query and body, independent of member
+ * order and white space.
+ */
+export function fingerprintOf({
+  params,
+  query,
+  body,
+}: Record<'params' | 'query' | 'body', unknown>): Buffer {
+  return sha256(canonical([params, query, body]));
 }
 
 /**
@@ -45,10 +45,14 @@ export function memberHashes(id: string, body: unknown): Record<string, string> 
   const hashes: Record<string, string> = {};
   if (typeof body !== 'object' || body === null || Array.isArray(body)) return hashes;
   for (const [name, value] of Object.entries(body)) {
-    const pointer = `/${name.replaceAll('~', '~0').replaceAll('/', '~1')}`; // RFC 6901
-    hashes[pointer] = sha256(canonical([id, name, value])).toString('hex');
+    hashes[jsonPointer('', name)] = sha256(canonical([id, name, value])).toString('hex');
   }
   return hashes;
+}
+
+/** RFC 6901. */
+export function jsonPointer(path: string, name: string): string {
+  return `${path}/${name.replaceAll('~', '~0').replaceAll('/', '~1')}`;
 }
 
 /** JSON Pointers of the members that differ, sorted. */

@@ -21,7 +21,6 @@ export interface ProblemType {
   optional?: Readonly<Record<string, object>>;
   /** Values of the example, for members that differ from problem to problem. */
   example?: Readonly<Record<string, unknown>>;
-  /** Headers that it always has. */
   headers?: readonly ('Retry-After' | 'Allow' | 'WWW-Authenticate')[];
 }
 

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import {
   DatabaseUnavailable,
   IdempotencyKeyExpired,
@@ -38,7 +39,7 @@ export class Progress {
   constructor(
     readonly request: KeyedRequest,
     private readonly waitUntil: number,
-    private readonly pause: (ms: number) => Promise<void> = sleep,
+    private readonly pause: (ms: number) => Promise<void> = delay,
   ) {}
 
   /** Without a claim, a record is ours only if the acknowledgement of our reserve was lost. */
@@ -72,7 +73,7 @@ export class Progress {
     // by now, and the next session may be able to write.
     const rolledBack = isRolledBack(error) && !isReadOnly(error) && !this.claim;
     if (tooLong || rolledBack) throw this.lost(error);
-    await sleep(100);
+    await delay(100);
   }
 
   /**
@@ -110,8 +111,4 @@ export class Progress {
       ? new OutcomeUnknown({ cause })
       : new DatabaseUnavailable({ cause });
   }
-}
-
-function sleep(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
 }

@@ -8,7 +8,6 @@ export interface KeyedRequest {
   accountId: string;
   key: string;
   operation: string;
-  /** The derived id. */
   id: string;
   fingerprint: Buffer;
   members: Record<string, string>;

@@ -20,7 +20,7 @@ import { addRetryJitter, freeAbandonedJobs, unlockJobs } from './queue-tables.js
 export interface JobRunnerOptions {
   databaseUrl: string;
   /** How many jobs of each pool this process runs at once. An idle slot holds no connection. */
-  concurrency: Record<JobPool, number>;
+  concurrency: number;
   /**
    * How long a job may hold its lock, in ms. Every job ends long before; a longer lock belongs to a process that was
    * killed or sleeps. Smaller: slow jobs run twice. Larger: the rescue comes later.
@@ -32,7 +32,6 @@ export interface JobRunnerOptions {
 
 export const JOB_RUNNER_OPTIONS = Symbol('JOB_RUNNER_OPTIONS');
 
-/** How many rescue rounds fit in the life of a lock. */
 const RESCUES_PER_LOCK = 6;
 
 /**
@@ -67,7 +66,7 @@ export class JobRunner
 
   async onApplicationBootstrap(): Promise<void> {
     const { databaseUrl, concurrency } = this.options;
-    this.connections = openQueuePool(databaseUrl, concurrency.database + 5);
+    this.connections = openQueuePool(databaseUrl, concurrency + 5);
     for (const pool of JOB_POOLS) await this.startRunner(this.connections, pool);
     this.rescuer.start();
   }
@@ -90,7 +89,7 @@ export class JobRunner
       pgPool,
       schema: QUEUE_SCHEMA,
       events,
-      concurrency: this.options.concurrency[pool],
+      concurrency: this.options.concurrency,
       pollInterval: POLL_MS,
       noHandleSignals: true,
       noPreparedStatements: true, // our `Connection` prepares them, unless there is a pooler

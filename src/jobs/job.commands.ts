@@ -37,7 +37,6 @@ export async function listParked(db: Database): Promise<string[]> {
   ];
 }
 
-/** @returns the lines to print. */
 export async function retry(db: Database, which: string): Promise<string[]> {
   if (which !== 'all' && !ID.test(which)) {
     throw new CommandError(

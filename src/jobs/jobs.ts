@@ -45,7 +45,6 @@ export interface RegisteredJob {
   pool: JobPool;
 }
 
-/** The jobs that this process can run, by name. */
 @Injectable()
 export class JobRegistry {
   private readonly jobs = new Map<string, RegisteredJob>();

@@ -2,8 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { Logger } from '@nestjs/common';
 import pg from 'pg';
 import { isTransient } from '../idempotency/errors.js';
-import { connectionTarget } from '../database/connection-target.js';
-import { POOL_OPTIONS } from '../database/database.js';
+import { poolOptions } from '../database/database.js';
 
 /** SQLSTATE cannot_connect_now: graphile-worker retries it, up to a hundred times. */
 const RETRYABLE = '57P03';
@@ -18,8 +17,7 @@ const RETRYABLE = '57P03';
 export function openQueuePool(databaseUrl: string, max: number): pg.Pool {
   const log = new Logger('JobQueue');
   const pool = new pg.Pool({
-    ...POOL_OPTIONS,
-    ...connectionTarget(databaseUrl, POOL_OPTIONS.options),
+    ...poolOptions(databaseUrl),
     max,
     application_name: 'charge-once jobs',
   });

@@ -45,30 +45,9 @@ export async function startOrAdopt(
     const running = await adoptRunning(dataDir);
     if (running) return running;
     await removeStaleLock(dataDir);
-
-    const log = `${dataDir}.log`;
-    const logFd = openSync(log, 'a', 0o600);
-    const logFrom = fstatSync(logFd).size;
-    if (user.uid !== undefined && user.gid !== undefined) fchownSync(logFd, user.uid, user.gid);
-    const port = options.port ?? (await freePort());
-    const child = spawn(join(binDir, 'postgres'), serverArguments(dataDir, port, options), {
-      ...user,
-      env: serverEnvironment(),
-      cwd: '/',
-      // Its own process group: otherwise Ctrl-C would stop it before the API has drained.
-      detached: true,
-      // A file, not a pipe: a server that outlives us can still log.
-      stdio: ['ignore', logFd, logFd],
-    });
-    closeSync(logFd);
-    child.unref();
-    const failed = new Promise<void>((done, fail) => child.on('exit', done).on('error', fail));
-    if (child.pid === undefined) await failed; // spawning failed: rejects with the reason
-    const pid = child.pid ?? 0;
-    if (await becomesReady(dataDir, pid, failed)) return { pid, port, adopted: false };
-    await stopServer(pid);
-
-    const said = readFrom(log, logFrom);
+    const started = await start(binDir, dataDir, user, options);
+    if (!('said' in started)) return started;
+    const { said } = started;
     // Both causes are temporary: another starter or the last children of a crashed server hold the lock, or another
     // program took the port before the server could bind it.
     const mayPass = /postmaster\.pid|shared memory block|Address already in use/.test(said);
@@ -79,6 +58,37 @@ export async function startOrAdopt(
     }
     await delay(backOffMs);
   }
+}
+
+/** @returns the server, or what it wrote to its log if it did not become ready. */
+async function start(
+  binDir: string,
+  dataDir: string,
+  user: ServerUser,
+  options: ServerOptions,
+): Promise<Server | { said: string }> {
+  const log = `${dataDir}.log`;
+  const logFd = openSync(log, 'a', 0o600);
+  const logFrom = fstatSync(logFd).size;
+  if (user.uid !== undefined && user.gid !== undefined) fchownSync(logFd, user.uid, user.gid);
+  const port = options.port ?? (await freePort());
+  const child = spawn(join(binDir, 'postgres'), serverArguments(dataDir, port, options), {
+    ...user,
+    env: serverEnvironment(),
+    cwd: '/',
+    // Its own process group: otherwise Ctrl-C would stop it before the API has drained.
+    detached: true,
+    // A file, not a pipe: a server that outlives us can still log.
+    stdio: ['ignore', logFd, logFd],
+  });
+  closeSync(logFd);
+  child.unref();
+  const failed = new Promise<void>((done, fail) => child.on('exit', done).on('error', fail));
+  if (child.pid === undefined) await failed; // spawning failed: rejects with the reason
+  const pid = child.pid ?? 0;
+  if (await becomesReady(dataDir, pid, failed)) return { pid, port, adopted: false };
+  await stopServer(pid);
+  return { said: readFrom(log, logFrom) };
 }
 
 function serverArguments(dataDir: string, port: number, options: ServerOptions): string[] {

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { join, resolve } from 'node:path';
-import { loadConfig } from '../config.js';
+import { loadConfig, type Config } from '../config.js';
 import { ConfigurationError } from '../environment/environment.js';
 import { runningFolder } from './running.js';
 import { freePort, bindError } from './ports.js';
@@ -37,8 +37,8 @@ export async function localSettings(env: NodeJS.ProcessEnv): Promise<LocalSettin
     );
   }
   const databaseUrl = env.DATABASE_URL || undefined;
+  const dataDir = resolve(env.DATA_DIR || '.data');
   const sandboxWanted = !env.STRIPE_SECRET_KEY && !env.PROCESSOR_URL;
-  const labWanted = lab === '1' && sandboxWanted;
   const secrets = sandboxWanted ? webhookSecrets(env) : {};
   const config = loadConfig({
     ...env,
@@ -46,74 +46,95 @@ export async function localSettings(env: NodeJS.ProcessEnv): Promise<LocalSettin
     LAB: lab,
     DATABASE_URL: databaseUrl ?? 'postgres://embedded',
   });
-
-  // 0 means any free port. We choose it here, because the other processes and the user need to know it.
-  const used = new Set<number>();
-  const chosen = async (wanted: number, host: string) => {
-    let port = wanted;
-    while (port === 0 || (wanted === 0 && used.has(port))) port = await freePort(host);
-    used.add(port);
-    return port;
+  // The lab judges its runs by the sandbox's ledger, so it needs the sandbox.
+  const listeners = await listenersOf(env, config, sandboxWanted, sandboxWanted && config.lab);
+  const urls = {
+    api: urlOf(listeners.PORT),
+    worker: urlOf(listeners.WORKER_PORT),
+    sandbox: listeners.SANDBOX_PORT && urlOf(listeners.SANDBOX_PORT),
+    lab: listeners.LAB_PORT && urlOf(listeners.LAB_PORT),
   };
-  const ports = {
-    PORT: await chosen(config.port, config.host),
-    WORKER_PORT: await chosen(config.workerPort, config.host),
-    // `loadConfig` has checked the number as part of the processor's address.
-    SANDBOX_PORT: sandboxWanted ? await chosen(Number(env.SANDBOX_PORT || 4242), LOOPBACK) : 0,
-    // The lab judges its runs by the sandbox's ledger, so it needs the sandbox.
-    LAB_PORT: labWanted ? await chosen(config.labPort, config.host) : 0,
-  };
-  await checkPort('PORT', ports.PORT, config.host);
-  await checkPort('WORKER_PORT', ports.WORKER_PORT, config.host);
-  if (sandboxWanted) await checkPort('SANDBOX_PORT', ports.SANDBOX_PORT, LOOPBACK);
-  if (labWanted) await checkPort('LAB_PORT', ports.LAB_PORT, config.host);
-  const numbers = Object.entries(ports).filter(
-    ([name]) => (name !== 'SANDBOX_PORT' || sandboxWanted) && (name !== 'LAB_PORT' || labWanted),
-  );
-  for (const [i, [name, port]] of numbers.entries()) {
-    const same = numbers.slice(0, i).find(([, other]) => other === port);
-    if (same) throw new ConfigurationError(`${same[0]} and ${name} are both ${port}; change one.`);
-  }
-
-  const urlOf = (port: number, host: string) => `http://${reachable(host)}:${port}`;
-  const api = urlOf(ports.PORT, config.host);
-  const notifications = {
-    ...secrets,
-    SANDBOX_WEBHOOK_URL: env.SANDBOX_WEBHOOK_URL || `${api}/webhooks/processor`,
-    // Later than the answer, or the 504 that replaces it, so that a person who tries a fault sees the answer first.
-    SANDBOX_WEBHOOK_DELAY_MS:
-      env.SANDBOX_WEBHOOK_DELAY_MS || String(config.processor.timeoutMs + AFTER_THE_ANSWER_MS),
-  };
-  const labUrl = labWanted ? urlOf(ports.LAB_PORT, config.host) : undefined;
-  const labJournal = labWanted
-    ? join(resolve(env.DATA_DIR || '.data'), 'lab', `journal-${process.pid}.ndjson`)
-    : undefined;
+  const labJournal = urls.lab && join(dataDir, 'lab', `journal-${process.pid}.ndjson`);
   return {
-    urls: {
-      lab: labUrl,
-      api,
-      worker: urlOf(ports.WORKER_PORT, config.host),
-      sandbox: sandboxWanted ? urlOf(ports.SANDBOX_PORT, LOOPBACK) : undefined,
-    },
+    urls,
     env: {
       ...env,
       LAB: lab,
-      PORT: String(ports.PORT),
-      WORKER_PORT: String(ports.WORKER_PORT),
-      ...(labWanted && {
-        LAB_PORT: String(ports.LAB_PORT),
-        LAB_URL: labUrl,
-        LAB_JOURNAL: labJournal,
-      }),
-      ...(sandboxWanted ? { SANDBOX_PORT: String(ports.SANDBOX_PORT), ...notifications } : {}),
+      ...Object.fromEntries(entriesOf(listeners).map(([name, { port }]) => [name, String(port)])),
+      ...(urls.lab && { LAB_URL: urls.lab, LAB_JOURNAL: labJournal }),
+      ...(urls.sandbox && { ...secrets, ...notifications(env, config, urls.api) }),
     },
     databaseUrl: databaseUrl && config.databaseUrl,
-    dataDir: join(resolve(env.DATA_DIR || '.data'), 'postgres'),
+    dataDir: join(dataDir, 'postgres'),
     runningFolder: runningFolder(env),
     lab: config.lab,
     labJournal,
     demoAccounts: !config.production && config.processor.name !== 'stripe_live',
     pidsFile: env.CHARGE_ONCE_PIDS_FILE || undefined,
+  };
+}
+
+interface Listener {
+  host: string;
+  port: number;
+}
+
+/** By the variable that sets the port. */
+interface Listeners {
+  PORT: Listener;
+  WORKER_PORT: Listener;
+  SANDBOX_PORT?: Listener;
+  LAB_PORT?: Listener;
+}
+
+/** Where each process listens. @throws ConfigurationError if one cannot. */
+async function listenersOf(
+  env: NodeJS.ProcessEnv,
+  { host, port, workerPort, labPort }: Config,
+  sandboxWanted: boolean,
+  labWanted: boolean,
+): Promise<Listeners> {
+  const listeners: Listeners = {
+    PORT: { host, port },
+    WORKER_PORT: { host, port: workerPort },
+    // `loadConfig` has checked the number as part of the processor's address.
+    ...(sandboxWanted && {
+      SANDBOX_PORT: { host: LOOPBACK, port: Number(env.SANDBOX_PORT || 4242) },
+    }),
+    ...(labWanted && { LAB_PORT: { host, port: labPort } }),
+  };
+  const all = entriesOf(listeners);
+  await choosePorts(all.map(([, listener]) => listener));
+  for (const [name, listener] of all) await checkPort(name, listener);
+  for (const [i, [name, { port }]] of all.entries()) {
+    const same = all.slice(0, i).find(([, other]) => other.port === port);
+    if (same) throw new ConfigurationError(`${same[0]} and ${name} are both ${port}; change one.`);
+  }
+  return listeners;
+}
+
+function entriesOf(listeners: Listeners): [name: string, listener: Listener][] {
+  return Object.entries(listeners);
+}
+
+/** 0 means any free port. We choose it here, because the other processes and the user need to know it. */
+async function choosePorts(listeners: Listener[]): Promise<void> {
+  const used = new Set<number>();
+  for (const listener of listeners) {
+    const isFree = listener.port === 0;
+    while (isFree && (listener.port === 0 || used.has(listener.port)))
+      listener.port = await freePort(listener.host);
+    used.add(listener.port);
+  }
+}
+
+/** The settings of the sandbox's notifications. */
+function notifications(env: NodeJS.ProcessEnv, { processor }: Config, apiUrl: string) {
+  return {
+    SANDBOX_WEBHOOK_URL: env.SANDBOX_WEBHOOK_URL || `${apiUrl}/webhooks/processor`,
+    // Later than the answer, or the 504 that replaces it, so that a person who tries a fault sees the answer first.
+    SANDBOX_WEBHOOK_DELAY_MS:
+      env.SANDBOX_WEBHOOK_DELAY_MS || String(processor.timeoutMs + AFTER_THE_ANSWER_MS),
   };
 }
 
@@ -133,7 +154,7 @@ function webhookSecrets(env: NodeJS.ProcessEnv) {
 }
 
 /** Checked before anything starts. So a start that cannot succeed fails at once, and changes no database. */
-async function checkPort(name: string, port: number, host: string): Promise<void> {
+async function checkPort(name: string, { host, port }: Listener): Promise<void> {
   const reason = await bindError(port, host);
   if (reason === undefined) return;
   throw new ConfigurationError(
@@ -141,6 +162,10 @@ async function checkPort(name: string, port: number, host: string): Promise<void
       ? `Port ${port} (${name}) is taken; stop what listens there or set ${name}=…`
       : `Nothing can listen on port ${port} (${name}) of ${host}: ${reason}. Set ${name} or HOST to something else.`,
   );
+}
+
+function urlOf({ host, port }: Listener): string {
+  return `http://${reachable(host)}:${port}`;
 }
 
 /** The address to call for an address to listen on. */

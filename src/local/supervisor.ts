@@ -66,93 +66,128 @@ export interface SupervisedChild {
  * faults kill the API many times a minute, and it must be back before clients stop retrying.)
  */
 export function supervise(options: ChildOptions): SupervisedChild {
-  let child: ChildProcess | undefined;
-  let standby: Launched | undefined;
-  const prepareStandby = () => {
-    if (standby || stopping.signal.aborted) return;
-    const prepared = (standby = load(options));
-    void prepared.ended.then((end) => {
-      if (standby !== prepared) return; // it has become the child
-      standby = undefined;
-      options.log(`${options.name}'s standby ended with ${end}; the next start loads its code`);
-    });
-  };
-  const standbyWhenDue = (isFirst: boolean) => {
-    const { standbyAfterMs } = options;
-    if (standbyAfterMs === undefined) return;
-    if (isFirst) setTimeout(prepareStandby, standbyAfterMs).unref();
-    else prepareStandby();
-  };
-  const takeStandby = () => {
-    const prepared = standby;
-    standby = undefined;
-    return prepared;
-  };
-  const stopping = new AbortController();
-  let announceReady!: () => void;
-  let announceFailure!: (reason: Error) => void;
-  const ready = new Promise<void>((resolve, reject) => {
-    announceReady = resolve;
-    announceFailure = reject;
-  });
-  ready.catch(() => undefined); // a caller that stops early may never await it
+  return new Supervision(options);
+}
 
-  const finished = (async () => {
-    let everReady = false;
+class Supervision implements SupervisedChild {
+  readonly ready: Promise<void>;
+  private child: ChildProcess | undefined;
+  private everReady = false;
+  private announceReady!: () => void;
+  private announceFailure!: (reason: Error) => void;
+  private readonly stopping = new AbortController();
+  private readonly standby: Standby;
+  private readonly finished: Promise<void>;
+
+  constructor(private readonly options: ChildOptions) {
+    this.standby = new Standby(options, this.stopping.signal);
+    this.ready = new Promise((resolve, reject) => {
+      this.announceReady = resolve;
+      this.announceFailure = reject;
+    });
+    this.ready.catch(() => undefined); // a caller that stops early may never await it
+    this.finished = this.keepRunning();
+  }
+
+  readonly pid = () => this.child?.pid;
+
+  readonly kill = () => void this.child?.kill('SIGKILL');
+
+  readonly stop = async (graceMs: number) => {
+    this.stopping.abort();
+    this.standby.take()?.process?.kill('SIGKILL'); // it has not started any work
+    this.child?.kill('SIGTERM');
+    const killer = setTimeout(() => {
+      this.options.log(
+        `${this.options.name} did not stop within ${graceMs / 1000} s and is killed`,
+      );
+      this.kill();
+    }, graceMs);
+    await this.finished;
+    clearTimeout(killer);
+  };
+
+  private async keepRunning(): Promise<void> {
+    const { name, log } = this.options;
+    const { signal } = this.stopping;
     let backOffMs = BACK_OFF_MS.first;
-    while (!stopping.signal.aborted) {
-      const launched = takeStandby() ?? load(options);
-      child = launched.process;
-      if (child) activate(child, options);
-      const over = new AbortController();
-      const readiness = untilReady(options.isReady, over.signal).then((isReady) => {
-        if (isReady) {
-          announceReady();
-          if (child?.pid !== undefined) options.onReady?.(child.pid);
-          standbyWhenDue(!everReady);
-          everReady = true;
-        }
-        return isReady;
-      });
-      const end = await launched.ended;
-      const pid = child?.pid;
-      child = undefined;
-      if (pid !== undefined) options.onEnd?.(pid, end);
-      over.abort();
-      const wasReady = await readiness;
-      if (stopping.signal.aborted) break;
-      if (end === `code ${EXIT_CONFIGURATION}` && !everReady) {
-        return announceFailure(new ChildRefusesConfiguration(options.name));
-      }
-      const ended = `${options.name} (pid ${pid}) ended with ${end}`;
+    while (!signal.aborted) {
+      const { pid, end, wasReady } = await this.runOnce();
+      if (signal.aborted) break;
+      if (end === `code ${EXIT_CONFIGURATION}` && !this.everReady)
+        return this.announceFailure(new ChildRefusesConfiguration(name));
+      const ended = `${name} (pid ${pid}) ended with ${end}`;
       if (wasReady) {
-        options.log(`${ended}; starting it again`);
+        log(`${ended}; starting it again`);
         backOffMs = BACK_OFF_MS.first;
         continue;
       }
-      options.log(`${ended}; starting it again in ${backOffMs / 1000} s`);
-      await delay(backOffMs, undefined, { signal: stopping.signal }).catch(() => undefined);
+      log(`${ended}; starting it again in ${backOffMs / 1000} s`);
+      await delay(backOffMs, undefined, { signal }).catch(() => undefined);
       backOffMs = Math.min(backOffMs * 2, BACK_OFF_MS.max);
     }
-    announceFailure(new ChildStopped(options.name));
-  })();
+    this.announceFailure(new ChildStopped(name));
+  }
 
-  return {
-    ready,
-    pid: () => child?.pid,
-    kill: () => void child?.kill('SIGKILL'),
-    async stop(graceMs) {
-      stopping.abort();
-      takeStandby()?.process?.kill('SIGKILL'); // it has not started any work
-      child?.kill('SIGTERM');
-      const killer = setTimeout(() => {
-        options.log(`${options.name} did not stop within ${graceMs / 1000} s and is killed`);
-        child?.kill('SIGKILL');
-      }, graceMs);
-      await finished;
-      clearTimeout(killer);
-    },
-  };
+  private async runOnce() {
+    const { isReady, onEnd } = this.options;
+    const { process: child, ended } = this.standby.take() ?? load(this.options);
+    this.child = child;
+    if (child) activate(child, this.options);
+    const over = new AbortController();
+    const readiness = untilReady(isReady, over.signal).then((ready) => {
+      if (ready) this.becameReady(child?.pid);
+      return ready;
+    });
+    const end = await ended;
+    const pid = child?.pid;
+    this.child = undefined;
+    if (pid !== undefined) onEnd?.(pid, end);
+    over.abort();
+    return { pid, end, wasReady: await readiness };
+  }
+
+  private becameReady(pid: number | undefined): void {
+    this.announceReady();
+    if (pid !== undefined) this.options.onReady?.(pid);
+    this.standby.prepareWhenDue(!this.everReady);
+    this.everReady = true;
+  }
+}
+
+/** The second process of `standbyAfterMs`. */
+class Standby {
+  private launched: Launched | undefined;
+
+  constructor(
+    private readonly options: ChildOptions,
+    private readonly stopping: AbortSignal,
+  ) {}
+
+  take(): Launched | undefined {
+    const { launched } = this;
+    this.launched = undefined;
+    return launched;
+  }
+
+  prepareWhenDue(isFirst: boolean): void {
+    const { standbyAfterMs } = this.options;
+    if (standbyAfterMs === undefined) return;
+    if (isFirst) setTimeout(() => this.prepare(), standbyAfterMs).unref();
+    else this.prepare();
+  }
+
+  private prepare(): void {
+    if (this.launched || this.stopping.aborted) return;
+    const { name, log } = this.options;
+    const launched = load(this.options);
+    this.launched = launched;
+    void launched.ended.then((end) => {
+      if (this.launched !== launched) return; // it has become the child
+      this.launched = undefined;
+      log(`${name}'s standby ended with ${end}; the next start loads its code`);
+    });
+  }
 }
 
 /**

@@ -4,14 +4,12 @@
  * it. Allow-list, not deny-list. Proof: test/operation/secrets.spec.ts.
  */
 export interface RedactedError {
-  /** The class. */
   error: string;
   /** SQLSTATE, an errno, or a code of Node. */
   code?: string;
   /** From PostgreSQL: names in the schema. */
   constraint?: string;
   table?: string;
-  /** Stack frames. */
   at?: string[];
   cause?: RedactedError;
 }

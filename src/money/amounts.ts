@@ -4,7 +4,6 @@ import { CURRENCIES, isCurrency, stepOf } from './currencies.js';
 /** The largest amount, in minor units: Stripe's own limit. */
 export const MAX_AMOUNT = 99_999_999;
 
-/** The JSON Schema of amounts in responses. */
 export const amountSchema = { type: 'integer', minimum: 1, maximum: MAX_AMOUNT } as const;
 export const currencySchema = { type: 'string', pattern: '^[a-z]{3}$' } as const;
 

@@ -81,7 +81,6 @@ function operation(method: string, route: Route, hasLab: boolean): OpenApiOperat
   };
 }
 
-/** The bodies, named after the class that checks each. */
 function bodies(routes: Route[]): Record<string, Schema> {
   return Object.fromEntries(
     routes.flatMap(({ body }) => (body ? [[body.name, bodySchemaOf(body)]] : [])),

@@ -14,7 +14,6 @@ export const DOCS_SCRIPT = Symbol('DOCS_SCRIPT');
 
 const UI = createRequire(import.meta.url)('swagger-ui-dist/absolute-path.js') as () => string;
 
-/** The files of the package that the page loads. */
 const FILES = ['swagger-ui.css', 'swagger-ui-bundle.js', 'favicon-32x32.png'];
 
 /** The description of the API for machines and, as Swagger UI, for people. Everything comes from this server. */

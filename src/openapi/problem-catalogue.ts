@@ -1,89 +1,59 @@
-import type { ProblemType } from '../idempotency/problem-types.js';
 import { UNAUTHORIZED } from '../accounts/account.problems.js';
-import { CARD_DECLINED, CHARGE_FAILED } from '../charges/charge.problems.js';
-import {
-  METHOD_NOT_ALLOWED,
-  RATE_LIMITED,
-  PAYLOAD_TOO_LARGE,
-  UNSUPPORTED_MEDIA_TYPE,
-  MALFORMED_JSON,
-  VALIDATION_FAILED,
-  PRECONDITION_FAILED,
-  PRECONDITION_REQUIRED,
-  NOT_READY,
-  INTERNAL_ERROR,
-} from '../http/problems/http.problems.js';
-import {
-  IDEMPOTENCY_KEY_MISSING,
-  IDEMPOTENCY_KEY_INVALID,
-  IDEMPOTENCY_KEY_REUSED,
-  IDEMPOTENCY_REQUEST_IN_PROGRESS,
-  IDEMPOTENCY_KEY_EXPIRED,
-  NOT_FOUND,
-  DATABASE_UNAVAILABLE,
-  OUTCOME_UNKNOWN,
-} from '../idempotency/problem-types.js';
+import * as charges from '../charges/charge.problems.js';
+import * as http from '../http/problems/http.problems.js';
 import { namesResource } from '../http/resource-link.js';
-import { ORDER_ALREADY_PAID, ORDER_CANCELED } from '../orders/order.problems.js';
-import {
-  EXAMPLE_CHARGE,
-  PAYMENT_PENDING,
-  PROCESSOR_OUTCOME_UNKNOWN,
-  PROCESSOR_UNAVAILABLE,
-} from '../processor/processor.problems.js';
-import {
-  REFUND_EXCEEDS_CHARGE,
-  CHARGE_NOT_REFUNDABLE,
-  REFUND_FAILED,
-} from '../refunds/refund.problems.js';
+import * as engine from '../idempotency/problem-types.js';
+import * as orders from '../orders/order.problems.js';
+import * as processor from '../processor/processor.problems.js';
+import * as refunds from '../refunds/refund.problems.js';
 
 /** What a new key risks. The engine's and HTTP's own problems name no charge, so the catalogue adds it. */
 const NEW_KEY_WARNING =
   'Without `order`, a new key after this answer can charge twice, and nothing reveals it: only the same key is safe. Name an `order` in your charges, and the database refuses a second payment whatever the key.';
 
-function warned<Type extends ProblemType>(type: Type) {
+function warned<Type extends engine.ProblemType>(type: Type) {
   return { ...type, todo: `${type.todo} ${NEW_KEY_WARNING}` };
 }
 
 /** Every problem that this API answers with, each as its module defines it, in the order of the page. */
 const TYPES = [
-  NOT_FOUND,
-  METHOD_NOT_ALLOWED,
+  engine.NOT_FOUND,
+  http.METHOD_NOT_ALLOWED,
   UNAUTHORIZED,
-  RATE_LIMITED,
-  PAYLOAD_TOO_LARGE,
-  UNSUPPORTED_MEDIA_TYPE,
-  MALFORMED_JSON,
-  IDEMPOTENCY_KEY_MISSING,
-  IDEMPOTENCY_KEY_INVALID,
-  IDEMPOTENCY_KEY_REUSED,
-  IDEMPOTENCY_REQUEST_IN_PROGRESS,
-  { ...IDEMPOTENCY_KEY_EXPIRED, ...namesResource(EXAMPLE_CHARGE) },
-  VALIDATION_FAILED,
-  PRECONDITION_FAILED,
-  PRECONDITION_REQUIRED,
-  PAYMENT_PENDING,
-  ORDER_ALREADY_PAID,
-  ORDER_CANCELED,
-  REFUND_EXCEEDS_CHARGE,
-  CHARGE_NOT_REFUNDABLE,
-  CARD_DECLINED,
-  CHARGE_FAILED,
-  REFUND_FAILED,
-  warned(PROCESSOR_OUTCOME_UNKNOWN),
-  warned(PROCESSOR_UNAVAILABLE),
-  NOT_READY,
-  warned(DATABASE_UNAVAILABLE),
+  http.RATE_LIMITED,
+  http.PAYLOAD_TOO_LARGE,
+  http.UNSUPPORTED_MEDIA_TYPE,
+  http.MALFORMED_JSON,
+  engine.IDEMPOTENCY_KEY_MISSING,
+  engine.IDEMPOTENCY_KEY_INVALID,
+  engine.IDEMPOTENCY_KEY_REUSED,
+  engine.IDEMPOTENCY_REQUEST_IN_PROGRESS,
+  { ...engine.IDEMPOTENCY_KEY_EXPIRED, ...namesResource(processor.EXAMPLE_CHARGE) },
+  http.VALIDATION_FAILED,
+  http.PRECONDITION_FAILED,
+  http.PRECONDITION_REQUIRED,
+  processor.PAYMENT_PENDING,
+  orders.ORDER_ALREADY_PAID,
+  orders.ORDER_CANCELED,
+  refunds.REFUND_EXCEEDS_CHARGE,
+  refunds.CHARGE_NOT_REFUNDABLE,
+  charges.CARD_DECLINED,
+  charges.CHARGE_FAILED,
+  refunds.REFUND_FAILED,
+  warned(processor.PROCESSOR_OUTCOME_UNKNOWN),
+  warned(processor.PROCESSOR_UNAVAILABLE),
+  http.NOT_READY,
+  warned(engine.DATABASE_UNAVAILABLE),
   {
-    ...warned(OUTCOME_UNKNOWN),
-    what: `${OUTCOME_UNKNOWN.what} A charge may exist and may be paid.`,
+    ...warned(engine.OUTCOME_UNKNOWN),
+    what: `${engine.OUTCOME_UNKNOWN.what} A charge may exist and may be paid.`,
   },
-  warned(INTERNAL_ERROR),
+  warned(http.INTERNAL_ERROR),
 ] as const;
 
 export type ProblemCode = (typeof TYPES)[number]['code'];
 
 export const PROBLEMS = Object.fromEntries(TYPES.map((type) => [type.code, type])) as Record<
   ProblemCode,
-  ProblemType
+  engine.ProblemType
 >;

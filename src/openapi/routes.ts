@@ -19,7 +19,6 @@ export interface Route extends Description {
   /** Method and path template, as the idempotency engine names operations. */
   name: string;
   tag: string;
-  /** Needs no API key. */
   isPublic: boolean;
   /** Needs an `Idempotency-Key`. */
   keyed: boolean;
@@ -29,13 +28,11 @@ export interface Route extends Description {
   mediaType: string;
 }
 
-/** The order of the document. */
 const TAGS: readonly string[] = 'Charges Refunds Orders Products Events Keys Operation Lab'.split(
   ' ',
 );
 const METHODS: readonly string[] = 'POST GET PUT DELETE'.split(' ');
 
-/** Every route that the modules mount. */
 export function routesIn(modules: ModulesContainer): Route[] {
   const controllers = [...modules.values()].flatMap((module) =>
     [...module.controllers.values()].map(({ metatype }) => metatype as Type),

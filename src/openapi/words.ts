@@ -18,7 +18,6 @@ export const RETRY_MEANS: Readonly<Record<Retry, string>> = {
   no: 'No retry will succeed. Look at `resource`, or look the key up.',
 };
 
-/** The description of the whole document, in Markdown. */
 export const INTRODUCTION = `Takes a customer's money once for each purchase, even if messages are lost or repeated and processes are killed.
 
 ## Keys

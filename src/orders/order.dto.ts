@@ -19,7 +19,6 @@ import type { OrderContent } from './order.entity.js';
 import { totalOf } from './order.queries.js';
 
 export const MAX_ITEMS = 100;
-/** The largest quantity of one item. */
 export const MAX_QUANTITY = 10_000;
 
 export class PutOrderItem {

@@ -1,6 +1,6 @@
 import { isCurrency, stepOf } from '../money/currencies.js';
 import { Problem, validationFailed } from '../http/problems/problem.js';
-import { type Order } from './order.entity.js';
+import type { Order } from './order.entity.js';
 import type { ProblemType } from '../idempotency/problem-types.js';
 import { EXAMPLE_CHARGE, PAYMENT_PENDING } from '../processor/processor.problems.js';
 import { linkTo, namesResource } from '../http/resource-link.js';
@@ -39,10 +39,7 @@ export function whyOrderIsClosed(order: Order): Problem | undefined {
   if (order.status === 'paid') {
     return new Problem(ORDER_ALREADY_PAID, 'The order is paid.', { extensions });
   }
-  return new Problem(PAYMENT_PENDING, 'A charge for this order has not ended yet.', {
-    extensions,
-    headers: { 'Retry-After': '1' },
-  });
+  return new Problem(PAYMENT_PENDING, 'A charge for this order has not ended yet.', { extensions });
 }
 
 /** For orders older than the table of currencies. @throws Problem `validation_failed` */

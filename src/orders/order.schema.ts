@@ -1,8 +1,7 @@
 import * as schema from '../http/description/schema.js';
-import { amountSchema, currencySchema } from '../money/amounts.js';
-import { MAX_AMOUNT } from '../money/amounts.js';
+import { amountSchema, currencySchema, MAX_AMOUNT } from '../money/amounts.js';
 import { MAX_ITEMS, MAX_QUANTITY } from './order.dto.js';
-import type { OrderWire } from './order.entity.js';
+import { ORDER_STATES, type OrderWire } from './order.entity.js';
 
 const { orNull, text } = schema;
 
@@ -11,7 +10,7 @@ export const ORDER = schema.wireObject<OrderWire>(
   {
     id: schema.clientId,
     object: schema.constant('order'),
-    status: schema.oneOfTexts(['open', 'paid', 'canceled']),
+    status: schema.oneOfTexts(Object.keys(ORDER_STATES)),
     currency: currencySchema,
     total: amountSchema,
     items: {

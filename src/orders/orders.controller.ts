@@ -42,9 +42,14 @@ import { ListReads } from '../http/input/list-reads.js';
 import { objectNotFound, validationFailed } from '../http/problems/problem.js';
 import { CLIENT_ID } from '../http/input/rules.js';
 import { contentOf, PutOrder } from './order.dto.js';
-import { orderToWire, type Order, type OrderContent, type OrderWire } from './order.entity.js';
+import {
+  orderEvent,
+  orderToWire,
+  type Order,
+  type OrderContent,
+  type OrderWire,
+} from './order.entity.js';
 import { OrderOperation } from './order.operation.js';
-import { orderCanceled } from './order.events.js';
 import { ORDER_ALREADY_PAID, ORDER_CANCELED, whyOrderIsClosed } from './order.problems.js';
 import { ORDER } from './order.schema.js';
 import {
@@ -149,11 +154,9 @@ export class OrdersController {
   @Describe('listOrders', 'List orders, newest first')
   @Answers(200, 'A page.', listOf(ORDER, '/orders'))
   async list(@Req() request: Request, @Query() query: ListQuery): Promise<List<OrderWire>> {
-    return page<Order, OrderWire>(this.lists, accountIdOf(request), query, {
+    return page(this.lists, accountIdOf(request), query, {
       table: 'orders',
       columns: ORDER_COLUMNS,
-      where: [],
-      values: [],
       url: '/orders',
       toWire: orderToWire,
     });
@@ -180,7 +183,7 @@ export class OrdersController {
       refuseIfClosed(order);
       const canceled = await db.transaction(async (tx) => {
         const after = await cancelOrder(tx, order);
-        if (after) await recordEvent(tx, orderCanceled(after));
+        if (after) await recordEvent(tx, orderEvent('order.canceled', after));
         return after;
       });
       if (canceled) return;

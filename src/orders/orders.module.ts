@@ -1,5 +1,5 @@
 import { Module } from '@nestjs/common';
-import { ListsModule } from '../http/input/lists.module.js';
+import { ListsModule } from '../http/input/list-reads.js';
 import { OrderOperation } from './order.operation.js';
 import { OrdersController } from './orders.controller.js';
 

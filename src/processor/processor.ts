@@ -7,7 +7,6 @@ export type NaiveMetadata = Record<string, string> & {
   charge?: never;
 };
 
-/** The parameters of a payment at the processor. */
 export interface PaymentParameters {
   amount: number;
   currency: string;
@@ -30,6 +29,10 @@ export type ProcessorAnswer =
   | { kind: 'refused'; reason: string; alarm: boolean }
   /** Anything else. `stored`: the processor will replay this forever, so look the payment up instead of retrying. */
   | { kind: 'unknown'; reason: string; stored: boolean };
+
+export function unknownAnswer(reason: string, stored = false) {
+  return { kind: 'unknown', reason, stored } as const satisfies ProcessorAnswer;
+}
 
 /** A payment in the processor's ledger, the ground truth of what a customer paid. */
 export interface Payment {
@@ -79,7 +82,6 @@ export type NextDeadline = () => Promise<number>;
  */
 export type FenceAnswer = { kind: 'fenced' | 'used' } | { kind: 'unknown'; reason: string };
 
-/** The parameters of a refund at the processor. */
 export interface RefundParameters {
   /** The processor's reference of the payment. */
   payment_intent: string;
@@ -110,7 +112,6 @@ export interface Notification {
  * payment is known.
  */
 export interface RefundNews {
-  /** The processor's own id of the event. */
   id: string;
   type: string;
   /** The processor's reference of the payment. */

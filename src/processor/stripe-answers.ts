@@ -1,7 +1,7 @@
 import { nameOf } from '../log/redacted-error.js';
 import Stripe from 'stripe';
 import { NOT_REACHED } from './deadline-http-client.js';
-import type { FenceAnswer, ProcessorAnswer } from './processor.js';
+import { unknownAnswer, type FenceAnswer, type ProcessorAnswer } from './processor.js';
 
 /** Our code for it, whichever code Stripe uses. */
 const AUTHENTICATION_REQUIRED = 'authentication_required';
@@ -54,7 +54,7 @@ export function answerOfIntent(intent: Stripe.PaymentIntent): ProcessorAnswer {
     case 'requires_confirmation':
       break;
   }
-  return { kind: 'unknown', reason: `the payment is ${intent.status}`, stored: false };
+  return unknownAnswer(`the payment is ${intent.status}`);
 }
 
 /** The meaning of a refund (source: Stripe's "The Refund object"). */
@@ -63,7 +63,7 @@ export function answerOfRefund({ id, status, failure_reason }: Stripe.Refund): P
   if (status === 'failed' || status === 'canceled') {
     return { kind: 'rejected', failureCode: failure_reason ?? status, reference: id };
   }
-  return { kind: 'unknown', reason: `the refund is ${status}`, stored: false };
+  return unknownAnswer(`the refund is ${status}`);
 }
 
 /** The meaning of an error of the SDK (source: Stripe's "Errors" and "Error handling"). */
@@ -84,17 +84,17 @@ export function answerOfError(error: unknown): ProcessorAnswer {
     const code = (error.detail as { code?: string } | undefined)?.code;
     return NOT_REACHED.has(code)
       ? { kind: 'refused', reason: `not reached: ${code}`, alarm: false }
-      : { kind: 'unknown', reason: `no answer: ${code ?? error.type}`, stored: false };
+      : unknownAnswer(`no answer: ${code ?? error.type}`);
   }
   if (error instanceof Stripe.errors.StripeInvalidRequestError && error.statusCode !== 409) {
     return { kind: 'rejected', failureCode: error.code ?? 'invalid_request', reference: null };
   }
   if (error instanceof Stripe.errors.StripeError && (error.statusCode ?? 0) >= 500) {
     const stored = error.headers?.['idempotent-replayed'] === 'true';
-    return { kind: 'unknown', reason: `the processor failed with ${error.statusCode}`, stored };
+    return unknownAnswer(`the processor failed with ${error.statusCode}`, stored);
   }
   // Includes: key in use (409), idempotency_error (our key with other parameters), an answer that is not JSON.
-  return { kind: 'unknown', reason: nameOf(error), stored: false };
+  return unknownAnswer(nameOf(error));
 }
 
 interface Failure {
@@ -120,11 +120,7 @@ function answerOfFailure(failure: Failure, reference: string | null): ProcessorA
 
 /** A failed status read says nothing about the payment itself. */
 export function unknownYet(error: unknown): ProcessorAnswer {
-  return {
-    kind: 'unknown',
-    reason: `in progress, and its status cannot be read: ${nameOf(error)}`,
-    stored: false,
-  };
+  return unknownAnswer(`in progress, and its status cannot be read: ${nameOf(error)}`);
 }
 
 /** The deadline came before the first attempt, or between attempts that had no effect. */
@@ -134,7 +130,6 @@ export const NOTHING_BEGUN: ProcessorAnswer = {
   alarm: false,
 };
 
-/** The meaning of an error of a fence. */
 export function fenceAnswerOfError(error: unknown): FenceAnswer {
   if (error instanceof Stripe.errors.StripeIdempotencyError && error.statusCode === 400) {
     return { kind: 'used' };

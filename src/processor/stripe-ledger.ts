@@ -2,7 +2,6 @@ import type Stripe from 'stripe';
 import type { PaidRefund, Payment, Span } from './processor.js';
 import { answerOfIntent, answerOfRefund } from './stripe-answers.js';
 
-/** A PaymentIntent as a payment in the processor's ledger. */
 export function paymentOf(intent: Stripe.PaymentIntent): Payment {
   return {
     reference: intent.id,
@@ -38,7 +37,6 @@ function idOf(reference: string | { id: string } | null): string | undefined {
   return typeof reference === 'string' ? reference : reference?.id;
 }
 
-/** A period as a filter of Stripe's lists. */
 export function secondsOf({ from, to }: Span): { gte: number; lte: number } {
   return { gte: Math.floor(from.getTime() / 1000), lte: Math.ceil(to.getTime() / 1000) };
 }

@@ -32,9 +32,11 @@ import {
   type RefundParameters,
   type ProcessorAnswer,
   type Span,
+  unknownAnswer,
 } from './processor.js';
 
 export interface StripeOptions {
+  /** `sandbox`, `stripe_test` or `stripe_live`: stored on each charge, which no processor of another name finishes. */
   name: string;
   secretKey: string;
   /** Absent: Stripe itself. */
@@ -172,8 +174,10 @@ export class StripeProcessor extends Processor {
     });
   }
 
-  payments(span?: Span): AsyncIterable<Payment> {
-    return this.list(span ? { created: secondsOf(span) } : {});
+  async *payments(span?: Span): AsyncIterable<Payment> {
+    const filter = span ? { created: secondsOf(span) } : {};
+    const list = this.stripe.paymentIntents.list({ ...filter, limit: 100 }, ONE_ATTEMPT);
+    for await (const intent of list) yield paymentOf(intent);
   }
 
   async *refunds(span?: Span): AsyncIterable<PaidRefund> {
@@ -184,11 +188,6 @@ export class StripeProcessor extends Processor {
 
   private call(notAfter = Infinity): Call {
     return { deadline: Math.min(this.deadline(), notAfter), inDoubt: false, stored: false };
-  }
-
-  private async *list(filter: Stripe.PaymentIntentListParams): AsyncIterable<Payment> {
-    const list = this.stripe.paymentIntents.list({ ...filter, limit: 100 }, ONE_ATTEMPT);
-    for await (const intent of list) yield paymentOf(intent);
   }
 
   /** Runs one call. Every result, error or doubt becomes an answer. */
@@ -203,7 +202,7 @@ export class StripeProcessor extends Processor {
     // The last attempt was refused or timed out, but an earlier one may have arrived, or got a stored failure.
     if (answer.kind === 'unknown' || (answer.kind === 'refused' && call.inDoubt)) {
       const stored = call.stored || (answer.kind === 'unknown' && answer.stored);
-      return { kind: 'unknown', reason: answer.reason, stored };
+      return unknownAnswer(answer.reason, stored);
     }
     return answer;
   }

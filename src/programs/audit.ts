@@ -1,5 +1,5 @@
 import { audit, INVARIANTS } from '../audit/audit.js';
-import type { Finding } from '../audit/invariant.js';
+import { lineOf, type Finding } from '../audit/invariant.js';
 import { compareWithProcessor, PAYMENT_INVARIANTS } from '../audit/processor-comparison.js';
 import { endWithUsage } from './run-command.js';
 import type { Config } from '../config.js';
@@ -23,9 +23,7 @@ if (args.length > 0) endWithUsage(USAGE, args);
 await run(async (config) => {
   try {
     const findings = await look(config);
-    for (const { invariant, account_id, id, detail } of findings) {
-      console.log([invariant, account_id, id, detail].join('  '));
-    }
+    for (const finding of findings) console.log(lineOf(finding));
     const asked = INVARIANTS.length + PAYMENT_INVARIANTS.length;
     console.log(`${asked} invariants, ${findings.length} findings, ${config.processor.name}`);
     process.exitCode = findings.length > 0 ? 1 : 0;

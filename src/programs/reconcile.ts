@@ -1,4 +1,5 @@
 import { parseArgs } from 'node:util';
+import { lineOf } from '../audit/invariant.js';
 import { endWithUsage } from './run-command.js';
 import type { Config } from '../config.js';
 import { commandEnvironment } from '../local/running.js';
@@ -39,8 +40,7 @@ async function repair(
       db,
       processor,
       span,
-      ({ invariant, account_id, id, detail }) =>
-        console.log([invariant, account_id, id, detail].join('  ')),
+      (difference) => console.log(lineOf(difference)),
       (abandonLimits.deadlineMs + idempotency.leaseMs) / 1000,
     );
     if (elsewhere > 0) {

@@ -95,7 +95,6 @@ async function isHeld(tx: Tx, { account, order }: OurPayment): Promise<boolean> 
   return rows.length > 0;
 }
 
-/** Books one succeeded refund. */
 export async function repairRefund(
   db: Database,
   processor: Processor,

@@ -16,12 +16,10 @@ export const WHAT_TO_DO_ABOUT_REFUNDS: Record<RefundDiscrepancy, string> = {
 
 /** How an ended refund contradicts an end that the processor reports; undefined if it does not. */
 export function refundDiscrepancyOf(refund: Refund, end: RefundEnd): RefundDiscrepancy | undefined {
-  const same = refund.processor_reference === end.reference;
-  if (end.status === 'failed') {
-    return undefined; // a failure ends a pending refund, reverses a succeeded one, and changes no failed one
-  }
+  // A failure ends a pending refund, reverses a succeeded one, and changes no failed one.
+  if (end.status === 'failed') return undefined;
   if (refund.status === 'failed') return 'refund_succeeded_after_failed';
-  return same ? undefined : 'second_refund';
+  return refund.processor_reference === end.reference ? undefined : 'second_refund';
 }
 
 /**

@@ -51,7 +51,6 @@ export class RefundUndecided extends Problem {
   constructor(pending: Refund) {
     super(PAYMENT_PENDING, `${pending.id}, of the same amount, has not ended yet.`, {
       extensions: { resource: linkTo('refund', pending.id) },
-      headers: { 'Retry-After': '1' },
     });
   }
 }

@@ -1,7 +1,7 @@
 import { elapsedMs } from '../database/clock.js';
 import type { Database, Queryable } from '../database/database.js';
 import { nameOf } from '../log/redacted-error.js';
-import type { Processor, ProcessorAnswer } from '../processor/processor.js';
+import { unknownAnswer, type Processor, type ProcessorAnswer } from '../processor/processor.js';
 import type { Refund } from './refund.entity.js';
 import { findPendingRefund } from './refund.queries.js';
 import { lookForRefund } from './refunds-at-processor.js';
@@ -56,8 +56,4 @@ export async function askForRefund(
   const answer = await processor.refund(refund.id, refund.processor_parameters, notAfter);
   if (answer.kind !== 'unknown' || !answer.stored) return answer;
   return (await look().catch(() => undefined)) ?? answer;
-}
-
-export function unknownAnswer(reason: string): ProcessorAnswer {
-  return { kind: 'unknown', reason, stored: false };
 }

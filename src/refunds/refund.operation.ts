@@ -18,22 +18,21 @@ import { elapsedMs } from '../database/clock.js';
 import { Database, type Queryable, type Tx } from '../database/database.js';
 import { nameOf } from '../log/redacted-error.js';
 import { objectNotFound, Problem } from '../http/problems/problem.js';
-import { Processor } from '../processor/processor.js';
+import { Processor, unknownAnswer } from '../processor/processor.js';
 import { refundAmount } from './refund.arithmetic.js';
 import { refuseUnlessWhole, type CreateRefund } from './refund.dto.js';
 import { parkRefundUnlessAccountedFor, type RefundDiscrepancy } from './parked-refunds.js';
 import type { Refund } from './refund.entity.js';
-import { refundWaitsFor } from './refund.problems.js';
+import { CHARGE_NOT_REFUNDABLE, REFUND_EXCEEDS_CHARGE, refundWaitsFor } from './refund.problems.js';
 import {
   findRefund,
   listPendingRefunds,
   insertPendingRefund,
   type RefundEnd,
 } from './refund.queries.js';
-import { askForRefund, loadPendingRefund, unknownAnswer, type Attempt } from './refund-attempt.js';
+import { askForRefund, loadPendingRefund, type Attempt } from './refund-attempt.js';
 import { checkAgainstOtherRefunds } from './refunds-at-processor.js';
 import { refundAnswer, refundEndOf, settleRefund } from './settle-refund.js';
-import { CHARGE_NOT_REFUNDABLE, REFUND_EXCEEDS_CHARGE } from './refund.problems.js';
 import { linkTo } from '../http/resource-link.js';
 
 /** Reasons that show that a failed refund may have given money back. */

@@ -43,10 +43,6 @@ export const REFUND_FAILED = {
   },
 } as const satisfies ProblemType;
 
-/** A refund cannot begin before this resource has ended. */
 export function refundWaitsFor(resource: ResourceLink, detail: string): Problem {
-  return new Problem(PAYMENT_PENDING, detail, {
-    extensions: { resource },
-    headers: { 'Retry-After': '1' },
-  });
+  return new Problem(PAYMENT_PENDING, detail, { extensions: { resource } });
 }

@@ -105,7 +105,6 @@ export async function insertPendingRefund(tx: Tx, refund: NewRefund): Promise<Re
   return rows[0];
 }
 
-/** How a refund ended. */
 export type RefundEnd =
   | { status: 'succeeded'; reference: string }
   | { status: 'failed'; failureCode: string; reference: string | null };

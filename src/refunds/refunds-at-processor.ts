@@ -18,8 +18,7 @@ const log = new Logger('RefundsAtProcessor');
 
 /** The change that one refund at the processor made in our books. */
 export type RefundRepair =
-  | { kind: 'rebuilt' | 'booked'; id: string }
-  | { kind: 'reversed'; id: string; alarm: string | undefined };
+  { kind: 'rebuilt' | 'booked'; id: string } | { kind: 'reversed'; id: string; alarm?: string };
 
 /**
  * Reads the refunds of a charge at the processor and books what is missing here: refunds made there, refunds that
@@ -108,7 +107,7 @@ export async function importRefund(
     if (end.status === 'succeeded') return undefined;
     const { reference } = paid;
     const reversed = await reverseRefund(tx, known, { ...end, reference });
-    return reversed && { kind: 'reversed', id: known.id, alarm: reversed.alarm };
+    return reversed && { kind: 'reversed', id: known.id, ...reversed };
   }
   if (isOurRefund(paid)) {
     if (end.status === 'failed') return undefined; // it was never counted

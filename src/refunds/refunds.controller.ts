@@ -12,7 +12,7 @@ import { ListQuery, page, type List } from '../http/input/list.js';
 import { ListReads } from '../http/input/list-reads.js';
 import { objectNotFound } from '../http/problems/problem.js';
 import { CreateRefund } from './refund.dto.js';
-import { refundToWire, type Refund, type RefundWire } from './refund.entity.js';
+import { refundToWire, type RefundWire } from './refund.entity.js';
 import { RefundOperation } from './refund.operation.js';
 import { REFUND } from './refund.schema.js';
 import { findRefund, REFUND_COLUMNS } from './refund.queries.js';
@@ -74,12 +74,10 @@ export class RefundsController {
     const { db } = this;
     const charge = await findCharge(db, accountIdOf(request), id);
     if (!charge) throw objectNotFound('charge');
-    return page<Refund, RefundWire>(this.lists, charge.account_id, query, {
+    return page(this.lists, charge.account_id, query, {
       table: 'refunds',
       columns: REFUND_COLUMNS,
       of: { column: 'charge_id', id: charge.id },
-      where: [],
-      values: [],
       url: `/charges/${charge.id}/refunds`,
       toWire: refundToWire,
     });

@@ -1,5 +1,5 @@
 import { Module } from '@nestjs/common';
-import { ListsModule } from '../http/input/lists.module.js';
+import { ListsModule } from '../http/input/list-reads.js';
 import { ProcessorModule } from '../processor/processor.module.js';
 import { Compensation } from './compensation.js';
 import { RefundOperation } from './refund.operation.js';

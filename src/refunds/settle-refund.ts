@@ -69,12 +69,8 @@ export async function settleRefund(
     if (before.amount_refunded + refund.amount > before.amount)
       throw new RefundsOutOfDate(`${id} succeeded, but ${chargeId} has less than that left`);
     const charge = await addRefunded(tx, before, refund.amount);
-    await recordEvent(tx, {
-      accountId,
-      type: 'charge.refunded',
-      cause: id,
-      object: chargeToWire(charge),
-    });
+    const object = chargeToWire(charge);
+    await recordEvent(tx, { type: 'charge.refunded', cause: refund, object });
   } else {
     await recordFailed(tx, refund);
   }
@@ -111,38 +107,34 @@ async function takeOver(
  * owed is parked as well, because nothing asks for it again: the same card would probably fail again, and the job of
  * the canceled order is done. An operator refunds it with a new key, or pays the customer another way.
  * @param end the processor's failure, with its reference for the refund.
- * @returns the refund, with the line for the log if we owed it; undefined if it had not succeeded, or was reversed
- * before.
+ * @returns the line for the log, if we owed it; undefined if it had not succeeded, or was reversed before.
  */
 export async function reverseRefund(
   tx: Tx,
   { account_id, charge_id, id }: Pick<Refund, 'account_id' | 'charge_id' | 'id'>,
   { reference, failureCode }: { reference: string; failureCode: string },
-): Promise<{ refund: Refund; alarm: string | undefined } | undefined> {
+): Promise<{ alarm?: string } | undefined> {
   const charge = await lockCharge(tx, account_id, charge_id);
   const refund = await reverseSucceeded(tx, { account_id, id }, reference, failureCode);
   if (!charge || !refund) return undefined;
   await addRefunded(tx, charge, -refund.amount);
   await recordFailed(tx, refund);
-  const { amount, currency, cause } = refund;
-  const owed = { account_id, processor_reference: reference, charge_id, amount, currency };
-  if (cause === null) return { refund, alarm: undefined };
-  const alarm =
-    (await parkPayment(tx, {
-      ...owed,
-      reason: 'owed_refund_failed' satisfies RefundDiscrepancy,
-    })) ??
-    `${id}, which we owed, failed after it had succeeded; ${reference} was parked before, a person must look`;
-  return { refund, alarm };
+  if (refund.cause === null) return {};
+  const { amount, currency } = refund;
+  const parked = await parkPayment(tx, {
+    account_id,
+    processor_reference: reference,
+    charge_id,
+    amount,
+    currency,
+    reason: 'owed_refund_failed' satisfies RefundDiscrepancy,
+  });
+  const before = `${id}, which we owed, failed after it had succeeded; ${reference} was parked before, a person must look`;
+  return { alarm: parked ?? before };
 }
 
 async function recordFailed(tx: Tx, refund: Refund): Promise<void> {
-  await recordEvent(tx, {
-    accountId: refund.account_id,
-    type: 'refund.failed',
-    cause: refund.id,
-    object: refundToWire(refund),
-  });
+  await recordEvent(tx, { type: 'refund.failed', cause: refund, object: refundToWire(refund) });
 }
 
 /** The stored answer of an ended refund, from its row alone. */

@@ -1,11 +1,9 @@
 import { Injectable, type OnApplicationShutdown } from '@nestjs/common';
 import pg from 'pg';
-import type { Gauge } from 'prom-client';
 import { DataSource } from 'typeorm';
 import { NEEDS_ATTENTION } from '../idempotency/attention.js';
 import { IS_DEAD_LETTER } from '../jobs/queue-tables.js';
-import { connectionTarget } from '../database/connection-target.js';
-import { POOL_OPTIONS } from '../database/database.js';
+import { poolOptions } from '../database/database.js';
 import { Draining } from '../http/draining.js';
 import { Metrics } from './metrics.js';
 
@@ -16,38 +14,40 @@ const TIMEOUT_MS = 2_000;
 
 const FIGURES = `
   SELECT count(record.key)::int AS unfinished,
-    COALESCE(EXTRACT(EPOCH FROM clock_timestamp() - min(first_seen_at)), 0)::float8 AS oldest,
-    (SELECT count(*)::int FROM idempotency_records WHERE ${NEEDS_ATTENTION}) AS needing_attention,
+    COALESCE(EXTRACT(EPOCH FROM clock_timestamp() - min(first_seen_at)), 0)::float8 AS "oldestUnfinished",
+    (SELECT count(*)::int FROM idempotency_records WHERE ${NEEDS_ATTENTION}) AS "needingAttention",
     (SELECT count(*)::int FROM parked_payments WHERE resolved_at IS NULL) AS parked,
-    (SELECT count(*)::int FROM graphile_worker.jobs WHERE ${IS_DEAD_LETTER}) AS parked_jobs,
+    (SELECT count(*)::int FROM graphile_worker.jobs WHERE ${IS_DEAD_LETTER}) AS "parkedJobs",
     (SELECT COALESCE(EXTRACT(EPOCH FROM clock_timestamp() - min(due_at)), 0)::float8 FROM (
        SELECT min(run_at) AS due_at FROM graphile_worker.jobs
          WHERE run_at <= now() AND locked_at IS NULL AND attempts < max_attempts
        UNION ALL SELECT min(created_at) FROM events WHERE relayed_at IS NULL
        UNION ALL SELECT min(next_attempt_at) FROM webhook_deliveries
-         WHERE status = 'pending' AND next_attempt_at <= now()) AS due) AS oldest_due_job,
-    (SELECT count(*)::int FROM reconciliation_differences WHERE repaired) AS repaired,
+         WHERE status = 'pending' AND next_attempt_at <= now()) AS due) AS "oldestDueJob",
+    (SELECT count(*)::int FROM reconciliation_differences WHERE repaired) AS "reconciliationRepaired",
     CASE WHEN last.id IS NOT NULL THEN
-      (SELECT count(*)::int FROM reconciliation_differences WHERE run_id = last.id) END AS differences,
-    EXTRACT(EPOCH FROM clock_timestamp() - last.ended_at)::float8 AS reconciled
+      (SELECT count(*)::int FROM reconciliation_differences WHERE run_id = last.id) END AS reconciliation,
+    EXTRACT(EPOCH FROM clock_timestamp() - last.ended_at)::float8 AS "reconciliationAge"
   FROM (VALUES (true)) AS always
   LEFT JOIN (SELECT id, ended_at FROM reconciliation_runs WHERE ended_at IS NOT NULL
     ORDER BY ended_at DESC LIMIT 1) AS last ON true
   LEFT JOIN idempotency_records AS record ON record.state = 'in_progress'
   GROUP BY last.id, last.ended_at`;
 
-interface Figures {
-  unfinished: number;
-  oldest: number;
-  needing_attention: number;
-  parked: number;
-  /** From the last run; null if there was none. */
-  differences: number | null;
-  repaired: number;
-  reconciled: number | null;
-  parked_jobs: number;
-  oldest_due_job: number;
-}
+/** The columns of `FIGURES`, which are also the names of the gauges. */
+const GAUGES = [
+  'unfinished',
+  'oldestUnfinished',
+  'needingAttention',
+  'parked',
+  'parkedJobs',
+  'oldestDueJob',
+  'reconciliationRepaired',
+  'reconciliation', // of the last run; null if there was none
+  'reconciliationAge',
+] as const satisfies (keyof Metrics)[];
+
+type Figures = Record<(typeof GAUGES)[number], number | null>;
 
 /** The counters of a `pg` pool. TypeORM's driver keeps the pool as `master`. */
 type PoolCounts = Pick<pg.Pool, 'totalCount' | 'idleCount' | 'waitingCount'>;
@@ -66,8 +66,7 @@ export class DatabaseGauges implements OnApplicationShutdown {
     const { url } = dataSource.options as { url: string };
     // Its own connection, because the other gauges matter most when the pool is exhausted.
     this.client = new pg.Pool({
-      ...POOL_OPTIONS,
-      ...connectionTarget(url, POOL_OPTIONS.options),
+      ...poolOptions(url),
       max: 1,
       idleTimeoutMillis: 30_000,
       connectionTimeoutMillis: TIMEOUT_MS,
@@ -90,17 +89,6 @@ export class DatabaseGauges implements OnApplicationShutdown {
     const { metrics } = this;
     metrics.draining.set(this.draining.started ? 1 : 0);
     this.readPool();
-    const gauges: Record<keyof Figures, Gauge> = {
-      unfinished: metrics.unfinished,
-      oldest: metrics.oldestUnfinished,
-      needing_attention: metrics.needingAttention,
-      parked: metrics.parked,
-      differences: metrics.reconciliation,
-      repaired: metrics.reconciliationRepaired,
-      reconciled: metrics.reconciliationAge,
-      parked_jobs: metrics.parkedJobs,
-      oldest_due_job: metrics.oldestDueJob,
-    };
     let figures: Partial<Figures> = {};
     try {
       figures = (await this.client.query<Figures>(FIGURES)).rows[0]!;
@@ -108,10 +96,10 @@ export class DatabaseGauges implements OnApplicationShutdown {
     } catch {
       metrics.databaseUp.set(0);
     }
-    for (const [name, gauge] of Object.entries(gauges)) {
-      const figure = figures[name as keyof Figures] ?? null;
-      if (figure === null) gauge.remove();
-      else gauge.set(figure);
+    for (const name of GAUGES) {
+      const figure = figures[name] ?? null;
+      if (figure === null) metrics[name].remove();
+      else metrics[name].set(figure);
     }
   }
 

@@ -1,5 +1,6 @@
 import { Global, Injectable, Module, type DynamicModule } from '@nestjs/common';
 import { Draining } from '../http/draining.js';
+import { HealthController } from '../http/health.controller.js';
 import { JsonLogger, type LogOptions } from '../log/json-logger.js';
 import { RequestWatch } from '../http/request-watch.js';
 import { ProcessorObserver } from '../processor/observed-processor.js';
@@ -20,14 +21,14 @@ class ProcessorMetrics extends ProcessorObserver {
   }
 }
 
-/** What an operator sees: logs, metrics, and whether the process is stopping. */
+/** What an operator sees: logs, metrics, health, and whether the process is stopping. */
 @Global()
 @Module({})
 export class TelemetryModule {
   static forRoot(log: LogOptions): DynamicModule {
     return {
       module: TelemetryModule,
-      controllers: [MetricsController],
+      controllers: [HealthController, MetricsController],
       providers: [
         { provide: JsonLogger, useValue: new JsonLogger(log) },
         Metrics,

@@ -1,7 +1,7 @@
 import { Module } from '@nestjs/common';
 import { ChargesModule } from '../charges/charges.module.js';
 import { EventsModule } from '../events/events.module.js';
-import { ListsModule } from '../http/input/lists.module.js';
+import { ListsModule } from '../http/input/list-reads.js';
 import { ProcessorModule } from '../processor/processor.module.js';
 import { RefundsModule } from '../refunds/refunds.module.js';
 import { ProcessorNotifications } from './incoming/processor-notifications.js';
@@ -13,7 +13,6 @@ import { DeliveryLoop } from './outgoing/delivery.loop.js';
 import { EndpointOperation, SecretRotationOperation } from './outgoing/endpoint.operations.js';
 import { EndpointsController } from './outgoing/endpoints.controller.js';
 
-/** Webhooks in both directions. */
 @Module({
   imports: [ChargesModule, EventsModule, ProcessorModule, RefundsModule],
   providers: [

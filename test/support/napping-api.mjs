@@ -32,4 +32,4 @@ class NappingProbe {
 
 const config = loadConfig();
 const app = await createHttpApp(AppModule.forRoot(config, NappingProbe));
-await serve(app, config.host, config.port);
+await serve(app, config.host, config.port, config.stopping);

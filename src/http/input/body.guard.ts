@@ -20,6 +20,8 @@ const MAX_DEPTH = 32;
 export const BODY = Symbol('BODY');
 /** The body is optional; an absent one becomes `{}`. */
 export const OptionalBody = () => SetMetadata(BODY, 'optional');
+/** The body of a route that takes nothing: every member is unknown. */
+export class NoMembers {}
 /** The handler gets the raw bytes, up to 1 MiB, because a signature covers the bytes. */
 export const RawBody = () => SetMetadata(BODY, 'raw');
 

@@ -1,4 +1,4 @@
-import { Inject, Injectable } from '@nestjs/common';
+import { Inject, Injectable, Module } from '@nestjs/common';
 import { Database } from '../../database/database.js';
 import { Problem } from '../problems/problem.js';
 import { Shares } from '../shares.js';
@@ -54,7 +54,7 @@ export class ListReads {
       const tooLate = setTimeout(() => {
         stopWaiting();
         const detail = 'Too many lists are being read at once. Read one after the other.';
-        reject(new Problem(RATE_LIMITED, detail, { headers: { 'Retry-After': '1' } }));
+        reject(new Problem(RATE_LIMITED, detail));
       }, TURN_TIMEOUT_MS);
       const stopWaiting = () => {
         clearTimeout(tooLate);
@@ -64,3 +64,7 @@ export class ListReads {
     });
   }
 }
+
+/** For modules with lists: they share the turns of one process. */
+@Module({ providers: [ListReads], exports: [ListReads] })
+export class ListsModule {}

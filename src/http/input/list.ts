@@ -17,7 +17,6 @@ export interface List<Wire> {
 const DEFAULT_LIMIT = 10;
 const MAX_LIMIT = 100;
 
-/** The parameters of every list. */
 export class ListQuery {
   @Doc(`1 to ${MAX_LIMIT}, ${DEFAULT_LIMIT} if left out.`)
   @MayBeAbsent()
@@ -46,8 +45,8 @@ export interface Listing<Row, Wire> {
   /** The object that the list belongs to, if not the account. The cursor must be in the same list. */
   of?: { column: string; id: string };
   /** Further conditions, with `$2`, `$3`, … for `values`. The row of a cursor may no longer meet them. */
-  where: string[];
-  values: unknown[];
+  where?: string[];
+  values?: unknown[];
   /**
    * Conditions of which each row meets exactly one. The list is merged from one list per condition. So one index (that
    * column, then the time) serves the list with that filter and without it.
@@ -76,7 +75,7 @@ async function readPage<Row, Wire>(
   db: Database,
   accountId: string,
   query: ListQuery,
-  { table, columns, of, where, values, oneOf = [], url, toWire }: Listing<Row, Wire>,
+  { table, columns, of, where = [], values = [], oneOf = [], url, toWire }: Listing<Row, Wire>,
 ): Promise<List<Wire>> {
   const { starting_after: after, ending_before: before } = query;
   if (after !== undefined && before !== undefined) {
@@ -90,11 +89,7 @@ async function readPage<Row, Wire>(
   if (of) conditions.push(`${of.column} = $${parameters.push(of.id)}`);
   const cursor = after ?? before;
   if (cursor !== undefined) {
-    const exists = await db.query(
-      `SELECT 1 FROM ${table} WHERE account_id = $1 AND id = $2 ${of ? `AND ${of.column} = $3` : ''}`,
-      [accountId, cursor, ...(of ? [of.id] : [])],
-    );
-    if (exists.length === 0) {
+    if (!(await isInList(db, accountId, cursor, table, of))) {
       const pointer = after === undefined ? '/ending_before' : '/starting_after';
       throw validationFailed([{ pointer, detail: 'names nothing in this list' }]);
     }
@@ -117,4 +112,18 @@ async function readPage<Row, Wire>(
   const data = rows.slice(0, limit).map(toWire);
   if (before !== undefined) data.reverse();
   return { object: 'list', data, has_more: rows.length > limit, url };
+}
+
+async function isInList(
+  db: Database,
+  accountId: string,
+  id: string,
+  table: string,
+  of: { column: string; id: string } | undefined,
+): Promise<boolean> {
+  const rows = await db.query(
+    `SELECT 1 FROM ${table} WHERE account_id = $1 AND id = $2 ${of ? `AND ${of.column} = $3` : ''}`,
+    [accountId, id, ...(of ? [of.id] : [])],
+  );
+  return rows.length > 0;
 }

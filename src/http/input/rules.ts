@@ -3,7 +3,6 @@ import { ValidateBy } from 'class-validator';
 /** Ids that clients choose. */
 export const CLIENT_ID = /^[A-Za-z0-9_-]{1,64}$/;
 
-/** The limits of `metadata`. */
 export const METADATA_LIMITS = { pairs: 50, keyCharacters: 40, valueCharacters: 500 } as const;
 
 /** A string of `min` to `max` characters. Code points: an emoji is one, as PostgreSQL counts. */

@@ -10,7 +10,7 @@ import { ROUTE_ARGS_METADATA } from '@nestjs/common/constants.js';
 import { RouteParamtypes } from '@nestjs/common/enums/route-paramtypes.enum.js';
 import type { Request } from 'express';
 import type { Observable } from 'rxjs';
-import { jsonPointer } from './validation.js';
+import { jsonPointer } from '../../idempotency/identity.js';
 import { validationFailed } from '../problems/problem.js';
 
 /**

@@ -6,6 +6,7 @@ import {
   ValidateIf,
   type ValidationError,
 } from 'class-validator';
+import { jsonPointer } from '../../idempotency/identity.js';
 import { validationFailed, type InputError } from '../problems/problem.js';
 import { isText, METADATA_LIMITS } from './rules.js';
 
@@ -134,12 +135,6 @@ function firstPerPointer(errors: InputError[]): InputError[] {
   return errors.filter(({ pointer: at }) => !seen.has(at) && seen.add(at));
 }
 
-/** RFC 6901. */
-export function jsonPointer(path: string, name: string): string {
-  return `${path}/${name.replaceAll('~', '~0').replaceAll('/', '~1')}`;
-}
-
-/** `metadata`: pairs of strings. */
 export function IsMetadata(): PropertyDecorator {
   return (target, member) =>
     registerDecorator({

@@ -33,7 +33,8 @@ export class ProblemFilter implements ExceptionFilter {
       response.destroy();
       return;
     }
-    if (problem.retry === 'same_key') response.setHeader('Retry-After', '1'); // in seconds, unless it says more
+    // In seconds. A problem with another time has its own header.
+    if (problem.retry === 'same_key') response.setHeader('Retry-After', '1');
     for (const [name, value] of Object.entries(problem.headers)) response.setHeader(name, value);
     response
       .status(problem.status)

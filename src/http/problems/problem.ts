@@ -1,18 +1,6 @@
 import { NOT_FOUND, type ProblemType, type Retry } from '../../idempotency/problem-types.js';
 import { VALIDATION_FAILED } from './http.problems.js';
 
-/** The body of every 4xx and 5xx (RFC 9457). */
-export interface ProblemBody {
-  type: string;
-  title: string;
-  status: number;
-  detail: string;
-  code: string;
-  request_id: string;
-  retry: Retry;
-  [extension: string]: unknown;
-}
-
 interface ProblemOptions {
   /** When a type has more than one, for example `not_found`: a route (no) or an object (after_fix). */
   retry?: Retry;
@@ -71,8 +59,11 @@ export type ProblemLike = Pick<
   'code' | 'status' | 'retry' | 'title' | 'message' | 'extensions' | 'headers'
 >;
 
-/** The members in their fixed order: `detail` and the extensions vary, the rest follows from the code. */
-export function problemBody(problem: ProblemLike, requestId: string): ProblemBody {
+/**
+ * The body of every 4xx and 5xx (RFC 9457), with its members in their fixed order: `detail` and the extensions vary,
+ * the rest follows from the code.
+ */
+export function problemBody(problem: ProblemLike, requestId: string): object {
   return {
     type: `/problems/${problem.code}`,
     title: problem.title,

@@ -76,8 +76,8 @@ export const BUGS: Bug[] = [
     patches: [
       {
         file: 'src/idempotency/identity.ts',
-        text: 'canonical([meaning.params, meaning.query, meaning.body])',
-        replacement: 'canonical([meaning.params, meaning.query, meaning.body, Math.random()])',
+        text: 'canonical([params, query, body])',
+        replacement: 'canonical([params, query, body, Math.random()])',
       },
     ],
     foundBy: ['422 needs another request', 'an answered request is replayed'],
@@ -120,7 +120,7 @@ export const BUGS: Bug[] = [
     patches: [
       {
         file: ANSWERS,
-        text: "{ kind: 'unknown', reason: `no answer: ${code ?? error.type}`, stored: false }",
+        text: 'unknownAnswer(`no answer: ${code ?? error.type}`)',
         replacement: "{ kind: 'rejected', failureCode: 'network', reference: null }",
       },
     ],
@@ -132,7 +132,7 @@ export const BUGS: Bug[] = [
     patches: [
       {
         file: ANSWERS,
-        text: "return { kind: 'unknown', reason: `the processor failed with ${error.statusCode}`, stored };",
+        text: 'return unknownAnswer(`the processor failed with ${error.statusCode}`, stored);',
         replacement: "return { kind: 'rejected', failureCode: `http_${stored}`, reference: null };",
       },
     ],

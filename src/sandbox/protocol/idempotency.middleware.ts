@@ -65,7 +65,6 @@ const KEY_MAX_CHARACTERS = 255;
 
 /** Creates the handler of a POST from a plan. The body has already been read as text. */
 export function idempotent(options: IdempotencyOptions, plan: Plan): RequestHandler {
-  const { pool, slowMs } = options;
   return async (req, res) => {
     const params = Params.parse(typeof req.body === 'string' ? req.body : '');
     const attempt: Attempt = {
@@ -75,21 +74,9 @@ export function idempotent(options: IdempotencyOptions, plan: Plan): RequestHand
       fingerprint: params.fingerprint(),
     };
 
-    const begun = await inTransaction(pool, async (tx): Promise<Begun> => {
-      const earlier = await claim(tx, attempt, options.keyTtlSeconds);
-      if (earlier.state === 'completed') return { next: 'replay', stored: earlier.stored };
-      const work = await plan(tx, params, req.params as Record<string, string>);
-      if (work.misbehaviour === 'unavailable_once' && earlier.state === 'unseen') {
-        await write(tx, attempt, 'refused');
-        return { next: 'refuse' };
-      }
-      if (work.misbehaviour === 'slow') {
-        await write(tx, attempt, 'running', { leaseMs: slowMs + LEASE_MARGIN_MS });
-        return { next: 'execute', work };
-      }
-      return { next: 'answer', work, stored: await execute(tx, attempt, work) };
-    });
-
+    const begun = await begin(options, attempt, (tx) =>
+      plan(tx, params, req.params as Record<string, string>),
+    );
     if (begun.next === 'refuse') throw rateLimited();
     if (begun.next === 'replay') return send(res, attempt, begun.stored);
     const stored =
@@ -111,6 +98,28 @@ export function idempotent(options: IdempotencyOptions, plan: Plan): RequestHand
         return send(res, attempt, stored);
     }
   };
+}
+
+/** Decides by the key, and answers at once unless the work is slow. */
+function begin(
+  { pool, slowMs, keyTtlSeconds }: IdempotencyOptions,
+  attempt: Attempt,
+  plan: (tx: Tx) => Promise<Work>,
+): Promise<Begun> {
+  return inTransaction(pool, async (tx): Promise<Begun> => {
+    const earlier = await claim(tx, attempt, keyTtlSeconds);
+    if (earlier.state === 'completed') return { next: 'replay', stored: earlier.stored };
+    const work = await plan(tx);
+    if (work.misbehaviour === 'unavailable_once' && earlier.state === 'unseen') {
+      await write(tx, attempt, 'refused');
+      return { next: 'refuse' };
+    }
+    if (work.misbehaviour === 'slow') {
+      await write(tx, attempt, 'running', { leaseMs: slowMs + LEASE_MARGIN_MS });
+      return { next: 'execute', work };
+    }
+    return { next: 'answer', work, stored: await execute(tx, attempt, work) };
+  });
 }
 
 /** Runs the work and stores its answer, in the caller's transaction. */

@@ -38,20 +38,12 @@ export function startSending(
     const due = room > 0 ? await takeDue(pool, webhook, [...inFlight.keys()], room) : [];
     pollMs = inFlight.size + due.length > 0 ? POLL_MS.busy : Math.min(pollMs * 1.5, POLL_MS.idle);
     for (const { id, body } of due) {
-      const attempt = deliver(id, body).catch(onFailure);
+      const attempt = deliver(pool, webhook, { id, body }, stopping.signal).catch(onFailure);
       inFlight.set(
         id,
         attempt.finally(() => inFlight.delete(id)),
       );
     }
-  };
-  const deliver = async (id: string, body: string) => {
-    const copies = Array.from({ length: webhook.copies }, () =>
-      post(webhook, body, stopping.signal),
-    );
-    const taken = await Promise.all(copies);
-    // Crash here: the event is sent once more.
-    if (taken.every(Boolean)) await markDelivered(pool, id);
   };
   const running = (async () => {
     while (!stopping.signal.aborted) {
@@ -73,6 +65,18 @@ export function startSending(
       await Promise.all(inFlight.values());
     },
   };
+}
+
+async function deliver(
+  pool: pg.Pool,
+  webhook: WebhookConfig,
+  { id, body }: { id: string; body: string },
+  stopped: AbortSignal,
+): Promise<void> {
+  const copies = Array.from({ length: webhook.copies }, () => post(webhook, body, stopped));
+  const taken = await Promise.all(copies);
+  // Crash here: the event is sent once more.
+  if (taken.every(Boolean)) await markDelivered(pool, id);
 }
 
 /** One attempt, signed now because old signatures are refused. @returns whether the response was 2xx. */

@@ -162,7 +162,5 @@ export class RefundNotifications {
 
 /** Answers 503, so that the processor sends the notification again. */
 function cannotBeAsked(error: unknown): never {
-  throw new Problem(PROCESSOR_UNAVAILABLE, `The processor cannot be asked: ${nameOf(error)}.`, {
-    headers: { 'Retry-After': '1' },
-  });
+  throw new Problem(PROCESSOR_UNAVAILABLE, `The processor cannot be asked: ${nameOf(error)}.`);
 }

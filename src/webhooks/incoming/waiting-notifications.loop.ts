@@ -23,7 +23,6 @@ const INTERVAL_MS = 2_000;
  */
 const KEPT = "interval '30 days'";
 
-/** Whether the event's charge or refund exists. */
 const HAS_APPEARED = `CASE WHEN event.refund_id IS NULL
            THEN EXISTS (SELECT 1 FROM charges
              WHERE charges.account_id = event.account_id AND charges.id = event.charge_id)
@@ -167,10 +166,10 @@ async function park(tx: Tx, event: OldNotification): Promise<boolean> {
   if (parked.length === 0) return false;
   const refund = refund_id === null ? undefined : await findRefund(tx, account_id, refund_id);
   const { reference: processor_reference, amount, currency } = fact;
-  const of = { account_id, charge_id: refund?.charge_id ?? charge_id };
   await parkPayment(tx, {
-    ...of,
+    account_id,
     processor_reference,
+    charge_id: refund?.charge_id ?? charge_id,
     amount,
     currency,
     reason: 'never_applied' satisfies Discrepancy,

@@ -1,10 +1,8 @@
-import { Resolver } from 'node:dns/promises';
-import { lookup } from 'node:dns/promises';
+import { lookup, Resolver } from 'node:dns/promises';
 import { isIP, type LookupFunction } from 'node:net';
 import ipaddr from 'ipaddr.js';
 import { validationFailed } from '../../http/problems/problem.js';
 
-/** @returns the IP addresses of a name. */
 export type Resolve = (host: string) => Promise<string[]>;
 
 /**
@@ -88,16 +86,14 @@ function hostOf(url: URL): string {
   return url.hostname.replace(/^\[(.*)\]$/, '$1').replace(/\.+$/, '');
 }
 
-/** Merchants see this text, so it must not reveal what a name resolves to in our network. */
-export class AddressRefused extends Error {
-  constructor() {
-    super('the address is not allowed');
-  }
-}
+/** We end an attempt. Merchants see the message, so it must not reveal what a name resolves to in our network. */
+export class SendingRefused extends Error {}
 
-/** Call before each connection. @throws AddressRefused. `guardedLookup` checks the addresses of a name. */
+const ADDRESS_REFUSED = 'the address is not allowed';
+
+/** Call before each connection. @throws SendingRefused. `guardedLookup` checks the addresses of a name. */
 export function checkBeforeConnecting(url: URL, policy: AddressPolicy): void {
-  if (whyRefused(url, policy) !== undefined) throw new AddressRefused();
+  if (whyRefused(url, policy) !== undefined) throw new SendingRefused(ADDRESS_REFUSED);
 }
 
 /** Resolves for one connection: the checked addresses are the ones used, so DNS rebinding gains nothing. */
@@ -106,7 +102,7 @@ export function guardedLookup(policy: AddressPolicy): LookupFunction {
     policy.resolve(hostname).then(
       (addresses) => {
         if (addresses.length === 0 || !addresses.every((address) => isAllowed(address, policy)))
-          return callback(new AddressRefused(), '', 0);
+          return callback(new SendingRefused(ADDRESS_REFUSED), '', 0);
         const found = addresses.map((address) => ({ address, family: isIP(address) }));
         if (all) callback(null, found);
         else callback(null, found[0]!.address, found[0]!.family);

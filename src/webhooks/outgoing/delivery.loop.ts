@@ -75,7 +75,6 @@ export class DeliveryLoop
     clearTimeout(cut);
   }
 
-  /** @returns whether any is due. */
   private async startDue(): Promise<boolean> {
     const room = this.options.concurrency - this.inFlight.size;
     if (room === 0) return false;

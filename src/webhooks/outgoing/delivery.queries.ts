@@ -104,7 +104,6 @@ export async function beginAttempt(
 /** How an attempt ended, and the delivery's next status. */
 export type AttemptEnd = Sent & {
   delivery: Delivery['status'];
-  /** Time until the next attempt, in ms. */
   pauseMs: number | undefined;
 };
 

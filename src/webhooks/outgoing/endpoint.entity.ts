@@ -1,7 +1,6 @@
 import type { EventType } from '../../events/event.entity.js';
 import type { ResourceLink } from '../../idempotency/errors.js';
 
-/** A row of `webhook_endpoints`. */
 export interface Endpoint {
   account_id: string;
   id: string;

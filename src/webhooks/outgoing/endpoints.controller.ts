@@ -3,15 +3,14 @@ import type { Request } from 'express';
 import { accountIdOf } from '../../accounts/auth.guard.js';
 import { Idempotent } from '../../idempotency/idempotent.interceptor.js';
 import type { Plan } from '../../idempotency/operation.js';
-import { OptionalBody } from '../../http/input/body.guard.js';
+import { NoMembers, OptionalBody } from '../../http/input/body.guard.js';
 import { Database } from '../../database/database.js';
 import { Answers, Describe, Problems, Tagged } from '../../http/description/route.js';
 import { listOf } from '../../http/description/schema.js';
 import { ListQuery, page, type List } from '../../http/input/list.js';
 import { ListReads } from '../../http/input/list-reads.js';
-import { NoMembers } from '../../http/input/no-members.js';
 import { objectNotFound } from '../../http/problems/problem.js';
-import { deliveryToWire, type Delivery, type DeliveryWire } from './delivery.entity.js';
+import { deliveryToWire, type DeliveryWire } from './delivery.entity.js';
 import { DELIVERY } from './delivery.schema.js';
 import { CreateEndpoint } from './endpoint.dto.js';
 import { endpointToWire, type Endpoint, type EndpointWire } from './endpoint.entity.js';
@@ -80,11 +79,10 @@ export class EndpointsController {
   @Describe('listWebhookEndpoints', 'List the endpoints, newest first')
   @Answers(200, 'A page.', listOf(ENDPOINT, '/webhook-endpoints'))
   async list(@Req() request: Request, @Query() query: ListQuery): Promise<List<EndpointWire>> {
-    return page<Endpoint, EndpointWire>(this.lists, accountIdOf(request), query, {
+    return page(this.lists, accountIdOf(request), query, {
       table: 'webhook_endpoints',
       columns: ENDPOINT_COLUMNS,
       where: ['deleted_at IS NULL'],
-      values: [],
       url: '/webhook-endpoints',
       toWire: endpointToWire,
     });
@@ -128,12 +126,10 @@ export class EndpointsController {
     @Query() query: ListQuery,
   ): Promise<List<DeliveryWire>> {
     const endpoint = await this.endpointOf(request, id);
-    return page<Delivery, DeliveryWire>(this.lists, endpoint.account_id, query, {
+    return page(this.lists, endpoint.account_id, query, {
       table: DELIVERIES,
       columns: '*',
       of: { column: 'endpoint_id', id: endpoint.id },
-      where: [],
-      values: [],
       url: `/webhook-endpoints/${endpoint.id}/deliveries`,
       toWire: deliveryToWire,
     });

@@ -3,19 +3,17 @@ import { request as httpsRequest } from 'node:https';
 import { Webhook } from 'standardwebhooks';
 import { abortAfter } from '../../http/abort-after.js';
 import {
-  AddressRefused,
   checkBeforeConnecting,
   guardedLookup,
+  SendingRefused,
   type AddressPolicy,
 } from './address-policy.js';
 
-/** The outcome of one attempt. */
 export interface Sent {
   /** The HTTP status; absent if there was no answer. */
   status?: number;
   /** The receiver's `Retry-After`, in ms. */
   retryAfterMs?: number;
-  /** Text for the merchant. */
   error?: string;
 }
 
@@ -40,18 +38,6 @@ export const ANSWER_BYTES = 64 * 1024;
 /** A receiver that sends more interim answers (1xx) than this is cut off. */
 const MOST_INTERIM = 10;
 
-class TookTooLong extends Error {
-  constructor() {
-    super('no answer in time');
-  }
-}
-
-class AnswerTooLong extends Error {
-  constructor() {
-    super('the answer is too long');
-  }
-}
-
 /**
  * Sends one message by Standard Webhooks 1.0. `node:http` follows no redirects, so a checked address cannot send us to
  * an unchecked one. Never throws: every end is an outcome.
@@ -67,7 +53,11 @@ export async function send(
   const signatures = message.secrets.map((secret) =>
     new Webhook(secret).sign(message.id, now, message.body),
   );
-  const { signal, release } = abortAfter(limits.timeoutMs, stopping, new TookTooLong());
+  const { signal, release } = abortAfter(
+    limits.timeoutMs,
+    stopping,
+    new SendingRefused('no answer in time'),
+  );
   try {
     const url = new URL(message.url);
     checkBeforeConnecting(url, policy);
@@ -93,8 +83,7 @@ export async function send(
 
 /** Our own text or the error's code: the error's message would show addresses of our network. */
 function describe(error: unknown): string {
-  if ([AddressRefused, AnswerTooLong, TookTooLong].some((ours) => error instanceof ours))
-    return (error as Error).message;
+  if (error instanceof SendingRefused) return error.message;
   const { name, code } = error as { name?: string; code?: string };
   if (name === 'AbortError') return 'interrupted on our side';
   return `the request failed${code === undefined ? '' : `: ${code}`}`;
@@ -143,7 +132,7 @@ function post(
     });
     let interim = 0;
     request.on('information', () => {
-      if (++interim > MOST_INTERIM) request.destroy(new AnswerTooLong());
+      if (++interim > MOST_INTERIM) request.destroy(new SendingRefused('the answer is too long'));
     });
     request.on('response', (response) => {
       head = response;

@@ -56,7 +56,11 @@ test('an event exists if and only if what it reports was committed', async () =>
   const [account] = await db.query<{ id: string }>('SELECT id FROM accounts LIMIT 1');
   const cause = randomUUID();
   const enqueueing = db.transaction(async (tx) => {
-    const newEvent = { accountId: account!.id, type: 'charge.failed', cause, object: {} } as const;
+    const newEvent = {
+      type: 'charge.failed',
+      cause: { account_id: account!.id, id: cause },
+      object: {},
+    } as const;
     await recordEvent(tx, newEvent);
     await recordEvent(tx, newEvent); // recorded twice
     const recorded = await tx.query('SELECT id FROM events WHERE cause = $1', [cause]);
