@@ -52,7 +52,7 @@ interface StreamData {
   verdict: NonNullable<Run['verdict']>;
   storm: StormEvent;
   cell: Cell;
-  end: { state: Run['state'] };
+  end: { state: Run['state']; error?: string };
 }
 
 /** Of a stream: `gone` if the lab does not know it any more, for example after a restart. */

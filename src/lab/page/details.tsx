@@ -31,6 +31,7 @@ export function Details({ event, onBreak, onClose }: DetailsProps) {
         </button>
       </header>
       <p class="facts">{facts.filter(Boolean).join(' · ')}</p>
+      {faults.length > 0 && <Breaks {...{ faults, onBreak }} />}
       {sql && <pre tabIndex={0}>{sql}</pre>}
       {parameters.length > 0 && (
         <ol class="parameters">
@@ -43,7 +44,6 @@ export function Details({ event, onBreak, onClose }: DetailsProps) {
       )}
       {detailText && <pre tabIndex={0}>{detailText}</pre>}
       {curl && <Copy text={curl} label="Copy as curl" />}
-      {faults.length > 0 && <Breaks {...{ faults, onBreak }} />}
     </section>
   );
 }

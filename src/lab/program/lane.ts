@@ -11,9 +11,11 @@ import {
   type Exchange,
   type WireRequest,
 } from './client.js';
+import { knowledgeOf, retryAfterMs } from './knowledge.js';
 import type { LabDatabase } from './lab-database.js';
 import type { LiveRun, TrackAccount } from './live-run.js';
 import type { LedgerPayment, ProcessorLedger } from './processor-ledger.js';
+import { Away } from './trouble.js';
 
 export interface LaneTools {
   run: LiveRun;
@@ -79,7 +81,7 @@ export class Lane {
     attempts = 12,
   ): Promise<Exchange> {
     let result = await this.buy(key, first, purchase);
-    for (let i = 1; i < attempts && isUnknown(result); i++) {
+    for (let i = 1; i < attempts && knowledgeOf(result).state === 'unknown'; i++) {
       await this.pause(Math.min(retryAfterMs(result), 5_000));
       result = await this.buy(key, {}, purchase);
     }
@@ -201,49 +203,39 @@ export class Lane {
   }
 
   /** Waits until it is so; a run whose books never agree ends all the same, and its verdict says what it found. */
-  async until(holds: () => Promise<boolean>, withinMs = SETTLED_MS): Promise<boolean> {
+  async until(
+    holds: () => Promise<boolean>,
+    withinMs = SETTLED_MS,
+    stopping = this.tools.run.stopping.signal,
+  ): Promise<boolean> {
     const end = Date.now() + withinMs;
-    while (!(await holds())) {
+    while (!(await holds().catch(notYet))) {
       if (Date.now() > end) return false;
-      await delay(50, undefined, { signal: this.tools.run.stopping.signal });
+      await delay(50, undefined, { signal: stopping });
     }
     return true;
   }
 
   /** Until no charge is pending, and the receipt of each has been sent where there is one. */
-  settled(withinMs?: number): Promise<boolean> {
-    return this.until(async () => {
-      const [row] = await this.tools.db.query<{ open: boolean }>(
-        `SELECT EXISTS (SELECT FROM charges WHERE account_id = $1 AND status = 'pending')
+  settled(withinMs?: number, stopping?: AbortSignal): Promise<boolean> {
+    return this.until(
+      async () => {
+        const [row] = await this.tools.db.query<{ open: boolean }>(
+          `SELECT EXISTS (SELECT FROM charges WHERE account_id = $1 AND status = 'pending')
            OR EXISTS (SELECT FROM events WHERE account_id = $1 AND relayed_at IS NULL)
            OR EXISTS (SELECT FROM graphile_worker._private_jobs WHERE payload->>'account' = $1) AS open`,
-        [this.account],
-      );
-      return !row?.open;
-    }, withinMs);
+          [this.account],
+        );
+        return !row?.open;
+      },
+      withinMs,
+      stopping,
+    );
   }
 }
 
-function isUnknown(result: Exchange): boolean {
-  return knowledgeOf(result).state === 'unknown';
-}
-
-function retryAfterMs(result: Exchange): number {
-  const seconds = result.kind === 'response' ? Number(result.headers.get('retry-after')) : NaN;
-  return Number.isFinite(seconds) && seconds > 0 ? seconds * 1_000 : 500;
-}
-
-function knowledgeOf(result: Exchange): { state: 'ok' | 'failed' | 'unknown'; text: string } {
-  if (result.kind === 'refused') return { state: 'failed', text: 'not sent: the service is down' };
-  if (result.kind === 'lost') return { state: 'unknown', text: `${result.reason}: paid or not?` };
-  const { status, headers, body } = result;
-  const code = /"code":"(\w+)"/.exec(body)?.[1];
-  const replayed = headers.get('idempotent-replayed') === 'true';
-  if (status < 300) return { state: 'ok', text: `${status}${replayed ? ', replayed' : ''}` };
-  const isOpen =
-    status >= 500 || code === 'idempotency_request_in_progress' || code === 'payment_pending';
-  return {
-    state: isOpen ? 'unknown' : 'failed',
-    text: `${status} ${code ?? ''}${replayed ? ', replayed' : ''}`.trim(),
-  };
+/** While PostgreSQL starts again, nothing can be said. */
+function notYet(error: unknown): false {
+  if (error instanceof Away) return false;
+  throw error;
 }
