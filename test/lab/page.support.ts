@@ -96,6 +96,28 @@ export class LabTab {
     });
   }
 
+  /** Makes the page believe that its tab is hidden, or is shown again. */
+  async hide(isHidden: boolean): Promise<void> {
+    await this.page.evaluate((value) => {
+      const { document } = globalThis as unknown as { document: EventTarget };
+      Object.defineProperty(document, 'hidden', { configurable: true, get: () => value });
+      document.dispatchEvent(new Event('visibilitychange'));
+    }, isHidden);
+  }
+
+  /** Measures from now on. @returns what tells the longest time, in ms, for which the page could not react. */
+  async longestTask(): Promise<() => Promise<number>> {
+    await this.page.evaluate(() => {
+      const longest = { ms: 0 };
+      Object.assign(globalThis, { longest });
+      new PerformanceObserver((list) => {
+        for (const { duration } of list.getEntries()) longest.ms = Math.max(longest.ms, duration);
+      }).observe({ entryTypes: ['longtask'] });
+    });
+    return () =>
+      this.page.evaluate(() => (globalThis as unknown as { longest: { ms: number } }).longest.ms);
+  }
+
   /** By how many pixels the page is wider than the window. */
   async overflow(): Promise<number> {
     return this.page.evaluate(() => {

@@ -1,4 +1,4 @@
-import { useRef, useState } from 'preact/hooks';
+import { useState } from 'preact/hooks';
 import type { Track, Verdict } from '../run.js';
 import { ask, follow, LabError } from './api.js';
 import { Legend, Timeline, type Point } from './storm-timeline.js';
@@ -19,13 +19,11 @@ export function Storm({
   const [paid, setPaid] = useState({ keyed: 0, naive: 0 });
   const [verdict, setVerdict] = useState<Verdict | undefined>();
   const [id, setId] = useState<string | undefined>();
-  const began = useRef(0);
   const asked = new Set(points.map(({ purchase }) => purchase)).size;
   const run = async () => {
     setPoints([]);
     setPaid({ keyed: 0, naive: 0 });
     setVerdict(undefined);
-    began.current = performance.now();
     try {
       const started = await ask<{ id: string }>('/api/storm', { seed, purchases });
       setId(started.id);
@@ -33,8 +31,7 @@ export function Storm({
         `/api/runs/${started.id}/events`,
         {
           storm: ({ ours, naive, ...tick }) => {
-            const atMs = performance.now() - began.current;
-            setPoints((before) => [...before, { ...tick, atMs }]);
+            setPoints((before) => [...before, tick]);
             setPaid({ keyed: ours, naive });
           },
           verdict: (said) => {

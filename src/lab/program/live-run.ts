@@ -158,8 +158,8 @@ export class LiveRun {
       .filter((track) => track === 'keyed' || this.accounts.length === 1);
   }
 
-  storm(event: StormEvent): void {
-    this.push('storm', event);
+  storm(event: Omit<StormEvent, 'atMs'>): void {
+    this.push('storm', { ...event, atMs: this.atMs });
   }
 
   rows(rows: Rows): void {

@@ -88,7 +88,11 @@ function runRoutes(app: Express, runs: Runs): void {
   app.post('/api/runs', async (request, response) => {
     const { scenario, parameters = {}, faults = [] } = request.body ?? {};
     const play = findPlay(scenario);
-    if (!play) throw new RefusedParameter(`there is no scenario ${JSON.stringify(scenario)}`);
+    if (!play) {
+      const named =
+        typeof scenario === 'string' ? scenario.slice(0, 60) : `of type ${typeof scenario}`;
+      throw new RefusedParameter(`there is no scenario ${named}`);
+    }
     const run = await runs.begin(
       play,
       parametersFor(play, parameters),
