@@ -55,7 +55,7 @@ export class Experiment {
   ) {}
 
   /** Sends the purchase once. */
-  async send(sending: Sending, timeoutMs = BUSY_TIMEOUT_MS): Promise<Outcome> {
+  send(sending: Sending, timeoutMs = BUSY_TIMEOUT_MS): Promise<Outcome> {
     return this.sendTo(this.hosts.portOf('steady'), sending, timeoutMs);
   }
 
@@ -69,7 +69,7 @@ export class Experiment {
     }
   }
 
-  /** A success, a decline or a refusal: a client has nothing left to try. */
+  /** A success, a decline or a refusal. */
   isFinal({ status }: Outcome): boolean {
     return status > 0 && status < 500 && status !== 409;
   }
@@ -83,8 +83,8 @@ export class Experiment {
     let areThere = false;
     const there = Promise.all(ids.map((id, i) => this.hosts.untilHeld(id, both[i]!)));
     void there.then(() => (areThere = true));
-    // A request that waits for the other's lock does not get there.
-    while (!areThere && !(await this.hosts.isWaitingForLock(this.design)))
+    // One that waits for the other's lock does not get there.
+    while (!areThere && (await this.hosts.connectionsOf(this.design)).waiting === 0)
       await delay(LOOK_AGAIN_MS);
     let areOver = false;
     const over = Promise.all(both).then(() => void (areOver = true));
@@ -139,16 +139,22 @@ export class Experiment {
       return { id, sent, held: this.hosts.untilHeld(id, sent) };
     });
     await Promise.all(charges.map(({ held }) => held));
-    const { status } = await exchange({
+    let status: number | undefined;
+    const read = exchange({
       ...{ port: host.port, path: `/designs/${this.design}/count` },
-      ...{ method: 'GET', timeoutMs: RETRY_TIMEOUT_MS },
-    });
+      ...{ method: 'GET', timeoutMs: BUSY_TIMEOUT_MS },
+    }).then((outcome) => void (status = outcome.status));
+    // No time decides: the read waits for ever if each charge holds a connection with an open transaction.
+    while (status === undefined && (await this.hosts.connectionsOf(this.design)).open < count)
+      await delay(LOOK_AGAIN_MS);
+    const isServed = status === 200;
     // One by one: on a busy machine ten calls at once take longer than their timeout.
     for (const { id, sent } of charges) {
       this.hosts.release(host, id);
       await sent;
     }
-    return status === 200;
+    await read;
+    return isServed;
   }
 
   async ledger(): Promise<Ledger> {
@@ -176,7 +182,12 @@ export class Experiment {
       'Lab-Run': `${this.run}.${attempt}`,
       ...(fault && { 'Lab-Fault': fault }),
     };
-    const bytes = [`POST ${path}`, ...lines(headers), '', body].join('\n');
+    const bytes = [
+      `POST ${path}`,
+      ...Object.entries(headers).map((each) => each.join(': ')),
+      '',
+      body,
+    ].join('\n');
     this.note({
       kind: 'request',
       from: 'client',
@@ -212,9 +223,6 @@ export class Experiment {
     };
   }
 }
-
-const lines = (headers: Record<string, string>) =>
-  Object.entries(headers).map(([name, value]) => `${name}: ${value}`);
 
 interface Exchange {
   port: number;

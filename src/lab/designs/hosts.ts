@@ -11,7 +11,6 @@ import { GALLERY, schemaOf } from './gallery.js';
 import type { HostEvent, HostMessage, HostOptions } from './host.messages.js';
 import { Meeting } from './meeting.js';
 
-/** `…/src/`, in a bundle and in a single module. */
 const SRC = import.meta.url.slice(0, import.meta.url.lastIndexOf('/src/') + '/src/'.length);
 const PARTS = { host: 'lab/designs/host.js', sandbox: 'sandbox/main.js' };
 
@@ -71,14 +70,15 @@ export class Hosts {
     return Promise.race([once(this.held, id).then(() => true), sent.then(() => false)]);
   }
 
-  /** Whether a request of the design waits for a lock of PostgreSQL. */
-  async isWaitingForLock(design: string): Promise<boolean> {
-    const { rowCount } = await this.observer!.query(
-      `SELECT FROM pg_stat_activity
-       WHERE datname = current_database() AND application_name = $1 AND wait_event_type = 'Lock'`,
+  /** What the connections of a design do now: how many wait for a lock, and how many hold a transaction open. */
+  async connectionsOf(design: string): Promise<{ waiting: number; open: number }> {
+    const { rows } = await this.observer!.query<{ waiting: number; open: number }>(
+      `SELECT count(*) FILTER (WHERE wait_event_type = 'Lock')::int AS waiting,
+         count(*) FILTER (WHERE state = 'idle in transaction')::int AS open
+       FROM pg_stat_activity WHERE datname = current_database() AND application_name = $1`,
       [schemaOf(design)],
     );
-    return rowCount! > 0;
+    return rows[0]!;
   }
 
   /** Kills the process, when the requests of all designs wait at the point. */
@@ -169,7 +169,7 @@ export class Hosts {
     const port = await freePort();
     const child = this.fork('sandbox', [], {
       ...{ SANDBOX_DATABASE_URL: databaseUrl, SANDBOX_PORT: String(port), HOST: '127.0.0.1' },
-      SANDBOX_WEBHOOK_URL: '',
+      ...{ SANDBOX_WEBHOOK_URL: '' },
     });
     const ready = `http://127.0.0.1:${port}/health/ready`;
     while (child.exitCode === null && !(await answers200(ready))) await delay(50);

@@ -1,12 +1,12 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Cell, Goal, Run, Scenario } from '../run.js';
+import type { Cell, Goal, Run, Scenario, StormEvent } from '../run.js';
 
 /** The lab refuses, or is not there; the message is fit to print. */
 export class LabRefusal extends Error {}
 
 /** The lab's program, as commands talk to it. */
 export class LabClient {
-  constructor(private readonly url: string) {}
+  constructor(readonly url: string) {}
 
   async catalogue(): Promise<{ scenarios: Scenario[]; goals: Goal[] }> {
     return this.ask('GET', '/api/catalogue');
@@ -31,8 +31,16 @@ export class LabClient {
     return { cells, holds: end.holds === true };
   }
 
-  async storm(seed: number | undefined, purchases: number): Promise<Run> {
+  /** @param onTick called for each attempt of a client. */
+  async storm(
+    seed: number | undefined,
+    purchases: number,
+    onTick: (tick: StormEvent) => void,
+  ): Promise<Run> {
     const { id } = await this.ask<{ id: string }>('POST', '/api/storm', { seed, purchases });
+    await this.stream(`/api/runs/${id}/events`, (type, data) => {
+      if (type === 'storm') onTick(data as StormEvent);
+    });
     return this.ended(id);
   }
 
