@@ -5,9 +5,8 @@ export class Away extends Error {}
 
 /** Logs an error that no answer carries. Its message may quote data; its class and place do not. */
 export function report(what: string, error: unknown): void {
-  console.error(
-    JSON.stringify({ level: 'error', program: 'lab', what, fault: redactError(error) }),
-  );
+  const line = { level: 'error', program: 'lab', what, fault: redactError(error) };
+  process.stderr.write(`${JSON.stringify(line)}\n`);
 }
 
 /** Logs it, unless it only says that something is away: then the next look succeeds. */
