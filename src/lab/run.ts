@@ -199,6 +199,8 @@ export interface FaultInfo {
 
 /** A `StormTick` as the lab's program sends it: with the state of the processor's ledger. */
 export interface StormEvent extends StormTick {
+  /** Milliseconds since the storm began. */
+  atMs: number;
   /** Payments with a key, and without. */
   ours: number;
   naive: number;

@@ -2,7 +2,9 @@ import { once } from 'node:events';
 import { parseArgs } from 'node:util';
 import { EXIT_USAGE } from '../database/command.js';
 import { LabClient, LabRefusal } from '../lab/program/lab-client.js';
+import { stormProgress, stormText } from '../lab/program/storm-text.js';
 import { textOf } from '../lab/program/text-diagram.js';
+import type { StormEvent } from '../lab/run.js';
 import { ConfigurationError } from '../environment/environment.js';
 import { commandEnvironment, labOfRunning } from '../local/running.js';
 
@@ -96,8 +98,14 @@ async function designs(): Promise<number> {
 
 async function storm(): Promise<number> {
   const seed = values.seed === undefined ? undefined : Number(values.seed);
-  const run = await (await lab()).storm(seed, Number(values.purchases));
-  print(values.json ? JSON.stringify(run, null, 2) : (run.verdict?.sentence ?? run.state));
+  const client = await lab();
+  const ticks: StormEvent[] = [];
+  const run = await client.storm(seed, Number(values.purchases), (tick) => {
+    ticks.push(tick);
+    if (process.stderr.isTTY) process.stderr.write(`\r${stormProgress(ticks)}`);
+  });
+  if (process.stderr.isTTY) process.stderr.write('\n\n');
+  print(values.json ? JSON.stringify(run, null, 2) : stormText(run, ticks, client.url));
   return run.verdict?.holds ? 0 : 1;
 }
 

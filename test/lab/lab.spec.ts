@@ -1,4 +1,5 @@
 import { execFile } from 'node:child_process';
+import { request } from 'node:http';
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -98,8 +99,14 @@ describe('the lab', () => {
       lab.run('kill', { point: 'after-perform' }),
       lab.run('webhook'),
       lab.run('worker-killed'),
+      lab.run('kill', { point: 'settle-written' }),
     ]);
     for (const run of runs) await expectLedger(run);
+    const texts = runs.map(({ events }) => events.map(({ text }) => text));
+    expect(texts.flat()).toContain('killed at after-perform, by another run');
+    // What a killed transaction has done to the lease did not happen.
+    const before = texts[3]!.slice(0, texts[3]!.indexOf('killed at settle-written'));
+    expect(before.slice(before.indexOf('lease, epoch 1'))).not.toContain('the lease is released');
     for (const { events, scenario } of runs) {
       const killed = events.findIndex(({ kind }) => kind === 'killed');
       expect([scenario, killed]).toEqual([scenario, expect.any(Number)]);
@@ -137,13 +144,43 @@ describe('the lab', () => {
 
   it.each([
     [{ scenario: 'lost-answers' }, /no scenario/],
+    [{ scenario: { toString: 1 } }, /^there is no scenario of type object/],
     [{ scenario: 'custom', faults: ['explode'] }, /^faults has one for each attempt/],
     [{ scenario: 'race', parameters: { clicks: 51 } }, /^clicks is a whole number from 2 to 50/],
+    [{ scenario: 'race', parameters: { clicks: [5] } }, /^clicks is a whole number/],
     [{ scenario: 'race', parameters: { click: 2 } }, /^race has no parameter click/],
   ])('refuses %j', async (body, message) => {
     const reply = await lab.fetch('/api/runs', body);
     expect(reply.status).toBe(400);
     expect(await reply.json()).toEqual({ error: expect.stringMatching(message) });
+  });
+
+  it('refuses what a page of another site can send', async () => {
+    const post = (headers: Record<string, string>) =>
+      new Promise<number>((done) => {
+        const { hostname, port } = new URL(stack.labUrl);
+        const to = { hostname, port, path: '/api/storm', method: 'POST', headers };
+        request(to, (response) => done(response.resume().statusCode ?? 0)).end('{"seed":-1}');
+      });
+    const json = { 'content-type': 'application/json' };
+    expect(await post(json)).toBe(400); // the seed: it would have been accepted
+    expect(await post({ ...json, host: 'rebound.example' })).toBe(421);
+    expect(await post({ 'content-type': 'text/plain' })).toBe(415);
+    const preflight = await fetch(`${stack.labUrl}/api/storm`, { method: 'OPTIONS' });
+    expect([preflight.status, preflight.headers.get('access-control-allow-origin')]).toEqual([
+      404,
+      null,
+    ]);
+  });
+
+  it('counts what a stopped storm has paid', async () => {
+    const reply = await lab.fetch('/api/storm', { seed: 1, purchases: 200 });
+    const { id } = (await reply.json()) as { id: string };
+    await until(async () => (await lab.get(id)).events.some(({ kind }) => kind === 'response'));
+    await lab.fetch(`/api/runs/${id}/stop`, {});
+    const run = await lab.ended(id);
+    expect(run.verdict?.sentence).toMatch(/^\d+ purchases\. Without a key .* Seed 1\.$/);
+    await expectLedger(run);
   });
 
   it('streams a run, and a reader that comes back misses nothing', async () => {
@@ -158,6 +195,9 @@ describe('the lab', () => {
     expect(of('event')).toHaveLength(events.length);
     expect([of('knows'), of('verdict')]).toEqual([knowledge, [verdict]]);
     expect(await lab.items(id)).toEqual(all);
+    const over = { 'last-event-id': String(all.length) };
+    const after = await lab.fetch(`/api/runs/${id}/events`, undefined, over);
+    expect(after.status).toBe(204); // a browser does not ask again
   });
 
   it('accepts requests of the user’s own client, and loses the answer that the user has armed', async () => {

@@ -159,12 +159,25 @@ describe('the page of the lab', () => {
     await tab.button('Make a curl').click();
     const curl = await tab.page.locator('.own pre').innerText();
     await tab.page.getByText('Waiting for your request').waitFor();
+    await tab.hide(true); // a hidden tab does not hold a connection, and misses nothing
     await new Promise((done) => execFile('sh', ['-c', curl], done));
+    await tab.hide(false);
     await tab.page.locator('.own .lit').getByText('1 request').waitFor();
     await tab.page.locator('.track .event.request .label').first().click();
     const details = tab.page.getByRole('region', { name: 'Details of the selected event' });
     await details.getByText('{"amount":1999,"currency":"usd"').waitFor(); // its body, too
     await details.getByRole('button', { name: 'Copy as curl' }).waitFor();
+  });
+
+  it('draws a run of 200 events without blocking the page for a second', async () => {
+    await tab.room('story');
+    await tab.button('Double click').click();
+    await tab.page.getByLabel('Requests at once').fill('14');
+    const longest = await tab.longestTask();
+    await tab.button('Skip, just run it').click();
+    await tab.page.locator('.why').waitFor();
+    expect((await lab.get(await tab.runId())).events.length).toBeGreaterThan(150);
+    expect(await longest()).toBeLessThan(1_000);
   });
 
   it('counts purchases and payments of a storm', async () => {

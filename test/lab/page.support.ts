@@ -96,6 +96,29 @@ export class LabTab {
     });
   }
 
+  /** Makes the page believe that its tab is hidden, or is shown again. */
+  async hide(isHidden: boolean): Promise<void> {
+    await this.page.evaluate((value) => {
+      const { document } = globalThis as unknown as { document: EventTarget };
+      Object.defineProperty(document, 'hidden', { configurable: true, get: () => value });
+      document.dispatchEvent(new Event('visibilitychange'));
+    }, isHidden);
+  }
+
+  /** Measures from now on. @returns what tells the longest time, in ms, for which the page could not react. */
+  async longestTask(): Promise<() => Promise<number>> {
+    await this.page.evaluate(() => {
+      const longest = { ms: 0 };
+      Object.assign(globalThis, { longest });
+      const Observer = PerformanceObserver as unknown as BrowserObserver;
+      new Observer((list) => {
+        for (const { duration } of list.getEntries()) longest.ms = Math.max(longest.ms, duration);
+      }).observe({ type: 'longtask' });
+    });
+    return () =>
+      this.page.evaluate(() => (globalThis as unknown as { longest: { ms: number } }).longest.ms);
+  }
+
   /** By how many pixels the page is wider than the window. */
   async overflow(): Promise<number> {
     return this.page.evaluate(() => {
@@ -105,6 +128,11 @@ export class LabTab {
     });
   }
 }
+
+/** Node knows other entry types than a browser. */
+type BrowserObserver = new (on: (list: { getEntries(): { duration: number }[] }) => void) => {
+  observe(options: { type: string }): void;
+};
 
 interface Axe {
   run(options: object): Promise<{

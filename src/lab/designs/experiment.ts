@@ -1,17 +1,9 @@
 import { randomBytes, randomUUID } from 'node:crypto';
-import { request } from 'node:http';
-import { text } from 'node:stream/consumers';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Knowledge, Run, RunEvent } from '../run.js';
+import { exchange, type Outcome } from './exchange.js';
 import type { HostEvent } from './host.messages.js';
 import type { Hosts } from './hosts.js';
-
-/** What the client got for a request. Without a status, the client does not know what happened. */
-export interface Outcome {
-  status: number;
-  body: string;
-}
-const UNKNOWN: Outcome = { status: 0, body: '' };
 
 export interface Sending {
   body: string;
@@ -29,13 +21,14 @@ export interface Ledger {
   succeededBy: (account: string) => number;
 }
 
+/** On a busy machine a request takes seconds. It must not end before its fault has happened to it. */
+const BUSY_TIMEOUT_MS = 60_000;
 /** How long a client retries a purchase. Longer than every lease in the gallery. */
 const PATIENCE_MS = 14_000;
 const RETRY_PAUSE_MS = 500;
-/** Longer than the processor's timeout. */
-const REQUEST_TIMEOUT_MS = 8_000;
-/** Time for a duplicate to reach the lock of the first one. */
-const LOCK_WAIT_MS = 1_500;
+/** Of a retry, which may wait for the lock of a process that sleeps. Longer than the processor's timeout. */
+const RETRY_TIMEOUT_MS = 8_000;
+const LOOK_AGAIN_MS = 50;
 
 /** One cell of the matrix: a client with one key, one design, and one fault. */
 export class Experiment {
@@ -45,6 +38,8 @@ export class Experiment {
   private readonly events: HostEvent[] = [];
   private readonly knowledge: Knowledge[] = [];
   private attempts = 0;
+  /** Why the fault did not happen: then there is no verdict. */
+  missed: string | undefined;
 
   constructor(
     private readonly design: string,
@@ -52,8 +47,8 @@ export class Experiment {
   ) {}
 
   /** Sends the purchase once. */
-  async send(sending: Sending): Promise<Outcome> {
-    return this.sendTo(this.hosts.portOf('steady'), sending);
+  send(sending: Sending, timeoutMs = BUSY_TIMEOUT_MS): Promise<Outcome> {
+    return this.sendTo(this.hosts.portOf('steady'), sending, timeoutMs);
   }
 
   /** Retries it, with pauses, until there is a final answer or `PATIENCE_MS` is over. */
@@ -61,12 +56,12 @@ export class Experiment {
     const end = Date.now() + PATIENCE_MS;
     for (;;) {
       if (this.attempts > 0) await delay(RETRY_PAUSE_MS);
-      const outcome = await this.send(sending);
+      const outcome = await this.send(sending, RETRY_TIMEOUT_MS);
       if (this.isFinal(outcome) || Date.now() > end) return outcome;
     }
   }
 
-  /** A success, a decline or a refusal: a client has nothing left to try. */
+  /** A success, a decline or a refusal. */
   isFinal({ status }: Outcome): boolean {
     return status > 0 && status < 500 && status !== 409;
   }
@@ -77,24 +72,36 @@ export class Experiment {
     const held = { ...sending, fault: 'hold-before-call' };
     const both = [this.send(held), this.send(held)];
     const ids = [1, 2].map((attempt) => `${this.run}.${attempt}`);
-    const there = ids.map((id, i) => this.hosts.untilHeld(id, both[i]!));
-    // A request that waits for the other's lock does not get there.
-    await Promise.race([Promise.all(there), delay(LOCK_WAIT_MS)]);
-    const release = () => ids.forEach((id) => this.hosts.release(host, id));
-    release();
-    await Promise.race(both);
-    release(); // the second one, if it has the lock now
-    await Promise.all(both);
+    let areThere = false;
+    const there = Promise.all(ids.map((id, i) => this.hosts.untilHeld(id, both[i]!)));
+    void there.then(() => (areThere = true));
+    // One that waits for the other's lock does not get there.
+    while (!areThere && (await this.hosts.connectionsOf(this.design)).waiting === 0)
+      await delay(LOOK_AGAIN_MS);
+    let areOver = false;
+    const over = Promise.all(both).then(() => void (areOver = true));
+    while (!areOver) {
+      for (const id of ids) this.hosts.release(host, id); // again: one that got the lock later waits there later
+      await Promise.race([over, delay(LOOK_AGAIN_MS)]);
+    }
   }
 
   /** Sends it to a process that dies at that point. */
   async sendAndKill(point: 'before-call' | 'after-call', { body }: Sending): Promise<void> {
     const host = this.hosts.named(point);
     const sent = this.sendTo(host.port, { body, fault: `hold-${point}` });
-    await this.hosts.untilHeld(`${this.run}.1`, sent);
-    await this.hosts.together(host, 'SIGKILL');
+    const isHeld = await this.hosts.untilHeld(`${this.run}.1`, sent);
+    await this.hosts.killTogether(host);
     this.note({ kind: 'killed', from: 'api', to: 'api', text: `killed ${point}`, pid: host.pid });
     await sent;
+    await this.expectPayments(point === 'after-call' ? 1 : 0, isHeld);
+  }
+
+  /** The ledger says whether the fault has happened where it was meant to: a kill that came too early proves nothing. */
+  private async expectPayments(count: number, isHeld: boolean): Promise<void> {
+    const { attempts } = await this.ledger();
+    if (isHeld && attempts === count) return;
+    this.missed = `The fault did not happen: ${attempts} payments at its point, not ${count}. Is the machine busy?`;
   }
 
   /**
@@ -102,10 +109,11 @@ export class Experiment {
    */
   async sendAndFreeze(point: 'before-call', { body }: Sending): Promise<() => Promise<void>> {
     const host = this.hosts.named('sleeper');
-    const sent = this.sendTo(host.port, { body, fault: `hold-${point}` }, 60_000);
+    const sent = this.sendTo(host.port, { body, fault: `hold-${point}` });
     const id = `${this.run}.1`;
-    await this.hosts.untilHeld(id, sent);
-    await this.hosts.together(host, 'SIGSTOP');
+    const isHeld = await this.hosts.untilHeld(id, sent);
+    await this.hosts.freezeTogether(host);
+    await this.expectPayments(0, isHeld);
     this.note({ kind: 'frozen', from: 'api', to: 'api', text: 'asleep', pid: host.pid });
     return async () => {
       await this.hosts.wakeTogether(host, id);
@@ -119,20 +127,26 @@ export class Experiment {
     const host = this.hosts.named('slow');
     const charges = Array.from({ length: count }, (_, purchase) => {
       const id = `${this.run}.${this.attempts + 1}`;
-      const sent = this.sendTo(host.port, { body, purchase, fault: 'hold-before-call' }, 60_000);
+      const sent = this.sendTo(host.port, { body, purchase, fault: 'hold-before-call' });
       return { id, sent, held: this.hosts.untilHeld(id, sent) };
     });
     await Promise.all(charges.map(({ held }) => held));
-    const { status } = await exchange({
+    let status: number | undefined;
+    const read = exchange({
       ...{ port: host.port, path: `/designs/${this.design}/count` },
-      ...{ method: 'GET', timeoutMs: REQUEST_TIMEOUT_MS },
-    });
+      ...{ method: 'GET', timeoutMs: BUSY_TIMEOUT_MS },
+    }).then((outcome) => void (status = outcome.status));
+    // No time decides: the read waits for ever if each charge holds a connection with an open transaction.
+    while (status === undefined && (await this.hosts.connectionsOf(this.design)).open < count)
+      await delay(LOOK_AGAIN_MS);
+    const isServed = status === 200;
     // One by one: on a busy machine ten calls at once take longer than their timeout.
     for (const { id, sent } of charges) {
       this.hosts.release(host, id);
       await sent;
     }
-    return status === 200;
+    await read;
+    return isServed;
   }
 
   async ledger(): Promise<Ledger> {
@@ -149,7 +163,7 @@ export class Experiment {
   private async sendTo(
     port: number,
     { body, account = 'first', purchase = 0, fault = '' }: Sending,
-    timeoutMs = REQUEST_TIMEOUT_MS,
+    timeoutMs = BUSY_TIMEOUT_MS,
   ): Promise<Outcome> {
     const attempt = ++this.attempts;
     const path = `/designs/${this.design}/charges`;
@@ -160,12 +174,17 @@ export class Experiment {
       'Lab-Run': `${this.run}.${attempt}`,
       ...(fault && { 'Lab-Fault': fault }),
     };
-    const bytes = [`POST ${path}`, ...lines(headers), '', body].join('\n');
+    const bytes = [
+      `POST ${path}`,
+      ...Object.entries(headers).map((each) => each.join(': ')),
+      '',
+      body,
+    ].join('\n');
     this.note({
       kind: 'request',
       from: 'client',
       to: 'api',
-      text: 'POST',
+      text: `POST /charges  key ${this.key.slice(0, 8)}-${purchase}`,
       attempt,
       detail: { bytes },
     });
@@ -195,34 +214,4 @@ export class Experiment {
       ...{ knowledge: this.knowledge, verdict },
     };
   }
-}
-
-const lines = (headers: Record<string, string>) =>
-  Object.entries(headers).map(([name, value]) => `${name}: ${value}`);
-
-interface Exchange {
-  port: number;
-  path: string;
-  method: string;
-  headers?: Record<string, string>;
-  body?: string;
-  timeoutMs: number;
-}
-
-/** One request on a connection of its own, sent once. */
-function exchange({ port, path, method, headers, body, timeoutMs }: Exchange): Promise<Outcome> {
-  return new Promise((done) => {
-    const sent = request(
-      { host: '127.0.0.1', port, path, method, headers, agent: false },
-      (response) => {
-        text(response).then(
-          (answer) => done({ status: response.statusCode ?? 0, body: answer }),
-          () => done(UNKNOWN),
-        );
-      },
-    );
-    const timer = setTimeout(() => sent.destroy(), timeoutMs);
-    sent.on('error', () => done(UNKNOWN)).on('close', () => clearTimeout(timer));
-    sent.end(body);
-  });
 }

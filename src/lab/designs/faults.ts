@@ -1,5 +1,6 @@
 import type { CellVerdict, FaultInfo } from '../run.js';
-import type { Experiment, Outcome } from './experiment.js';
+import type { Outcome } from './exchange.js';
+import type { Experiment } from './experiment.js';
 
 // The faults. Each is the scenario of one client. Its verdict follows from the processor's ledger and the client's last
 // answer.

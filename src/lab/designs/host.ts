@@ -2,6 +2,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { ProcessorSilent, type Design, type Purchase, type Reply, type World } from './design.js';
+import { report } from '../program/trouble.js';
 import { GALLERY } from './gallery.js';
 import { note, options, send, trip } from './trip.js';
 import { paidBy, worldOf } from './world.js';
@@ -21,7 +22,10 @@ const server = createServer((request, response) => {
   const [run = '', attempt] = header('lab-run').split('.');
   const hold = /^hold-(.+)$/.exec(header('lab-fault'))?.[1];
   trip.run({ run, attempt: Number(attempt), holdAt: hold }, () => {
-    serve(request, response).catch(() => response.destroy());
+    serve(request, response).catch((error: unknown) => {
+      report('a request of the gallery failed', error);
+      response.destroy();
+    });
   });
 });
 server.listen(options.port, '127.0.0.1', () => {
@@ -86,7 +90,9 @@ async function charge(design: Design, purchase: Purchase, world: World): Promise
   try {
     return await design.charge(purchase, world);
   } catch (error) {
-    return refusal(500, error instanceof ProcessorSilent ? 'processor_silent' : 'internal_error');
+    if (error instanceof ProcessorSilent) return refusal(500, 'processor_silent');
+    report(`the design ${design.title} failed`, error);
+    return refusal(500, 'internal_error');
   }
 }
 

@@ -1,4 +1,4 @@
-import { type ChildProcess, fork } from 'node:child_process';
+import { type ChildProcess, fork, spawn } from 'node:child_process';
 import { EventEmitter, once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -11,7 +11,6 @@ import { GALLERY, schemaOf } from './gallery.js';
 import type { HostEvent, HostMessage, HostOptions } from './host.messages.js';
 import { Meeting } from './meeting.js';
 
-/** `…/src/`, in a bundle and in a single module. */
 const SRC = import.meta.url.slice(0, import.meta.url.lastIndexOf('/src/') + '/src/'.length);
 const PARTS = { host: 'lab/designs/host.js', sandbox: 'sandbox/main.js' };
 
@@ -36,6 +35,8 @@ export class Hosts {
   private readonly meetings = new Map<Host, { before: Meeting; after: Meeting }>();
   /** Requests that wait at a point, by `run.attempt`. */
   private readonly held = new EventEmitter().setMaxListeners(0);
+  private readonly guards = new Map<Host, ChildProcess>();
+  private observer: pg.Pool | undefined;
   private sandboxPort = 0;
   private readonly began = new Date();
   private reading: Promise<LedgerPayment[]> | undefined;
@@ -64,15 +65,32 @@ export class Hosts {
     return this.named(name).port;
   }
 
-  /** Resolves when that request waits at its point, or has ended without getting there. */
-  async untilHeld(id: string, sent: Promise<unknown>): Promise<void> {
-    await Promise.race([once(this.held, id), sent]);
+  /** @returns true when that request waits at its point; false when it has ended without getting there. */
+  async untilHeld(id: string, sent: Promise<unknown>): Promise<boolean> {
+    return Promise.race([once(this.held, id).then(() => true), sent.then(() => false)]);
   }
 
-  /** Sends the signal once, when the requests of all designs wait at the point. */
-  async together(host: Host, signal: 'SIGKILL' | 'SIGSTOP'): Promise<void> {
+  /** What the connections of a design do now: how many wait for a lock, and how many hold a transaction open. */
+  async connectionsOf(design: string): Promise<{ waiting: number; open: number }> {
+    const { rows } = await this.observer!.query<{ waiting: number; open: number }>(
+      `SELECT count(*) FILTER (WHERE wait_event_type = 'Lock')::int AS waiting,
+         count(*) FILTER (WHERE state = 'idle in transaction')::int AS open
+       FROM pg_stat_activity WHERE datname = current_database() AND application_name = $1`,
+      [schemaOf(design)],
+    );
+    return rows[0]!;
+  }
+
+  /** Kills the process, when the requests of all designs wait at the point. */
+  async killTogether(host: Host): Promise<void> {
+    await this.meetings.get(host)!.before.meet(() => void host.process.kill('SIGKILL'));
+  }
+
+  /** Freezes the process, when the requests of all designs wait at the point. */
+  async freezeTogether(host: Host): Promise<void> {
     await this.meetings.get(host)!.before.meet(() => {
-      host.process.kill(signal);
+      this.guards.set(host, guardOf(host));
+      host.process.kill('SIGSTOP');
     });
   }
 
@@ -80,6 +98,7 @@ export class Hosts {
   async wakeTogether(host: Host, id: string): Promise<void> {
     await this.meetings.get(host)!.after.meet(() => {
       host.process.kill('SIGCONT');
+      this.guards.get(host)?.kill();
     });
     this.release(host, id);
   }
@@ -106,6 +125,8 @@ export class Hosts {
 
   async stop(): Promise<void> {
     for (const child of this.running) child.kill('SIGKILL');
+    for (const guard of this.guards.values()) guard.kill();
+    await this.observer?.end();
     rmSync(this.folder, { recursive: true, force: true });
     await this.onServer(async (client) => {
       await client.query(`DROP DATABASE IF EXISTS ${this.database} WITH (FORCE)`);
@@ -120,6 +141,8 @@ export class Hosts {
     const url = new URL(this.server);
     url.pathname = this.database;
     await this.createTables(url.href);
+    this.observer = new pg.Pool({ connectionString: url.href, max: 1 });
+    this.observer.on('error', () => undefined); // the next statement connects again
     this.sandboxPort = await this.startSandbox(url.href);
     const options = { databaseUrl: url.href, sandboxPort: this.sandboxPort };
     const company = Object.keys(GALLERY).length;
@@ -146,7 +169,7 @@ export class Hosts {
     const port = await freePort();
     const child = this.fork('sandbox', [], {
       ...{ SANDBOX_DATABASE_URL: databaseUrl, SANDBOX_PORT: String(port), HOST: '127.0.0.1' },
-      SANDBOX_WEBHOOK_URL: '',
+      ...{ SANDBOX_WEBHOOK_URL: '' },
     });
     const ready = `http://127.0.0.1:${port}/health/ready`;
     while (child.exitCode === null && !(await answers200(ready))) await delay(50);
@@ -198,6 +221,20 @@ export class Hosts {
       await client.end();
     }
   }
+}
+
+/**
+ * Ends a frozen process if this one is killed, which closes the pipe. Without it the frozen one would stay for ever: it
+ * does not notice that its own channel was closed.
+ */
+function guardOf({ pid }: Host): ChildProcess {
+  const script = 'read -r _; kill -KILL "$1"';
+  const guard = spawn('sh', ['-c', script, 'guard', String(pid)], {
+    stdio: ['pipe', 'ignore', 'ignore'],
+    detached: true, // what ends this process group must not end the guard first
+  });
+  guard.on('error', () => undefined); // without a shell there is no guard
+  return guard;
 }
 
 /** Drops the databases of matrices that were killed. PostgreSQL does not drop one that is in use. */

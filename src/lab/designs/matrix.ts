@@ -1,7 +1,7 @@
 import type { Cell, Run } from '../run.js';
 import { Experiment } from './experiment.js';
 import { FAULTS, type Fault } from './faults.js';
-import { DESIGNS } from './gallery.js';
+import { DESIGNS, GALLERY } from './gallery.js';
 import { Hosts } from './hosts.js';
 
 export interface MatrixOptions {
@@ -62,14 +62,17 @@ async function runCell(
   { onCell, onRun }: MatrixOptions,
 ): Promise<Cell> {
   const experiment = new Experiment(design, hosts);
-  const { verdict, because } = await fault.happen(experiment);
+  const judged = await fault.happen(experiment);
+  const { missed } = experiment;
+  const { verdict, because } =
+    missed === undefined ? judged : { verdict: 'not run' as const, because: missed };
   const { succeeded: payments } = await experiment.ledger();
   const correct = verdict === fault.expected;
   const { run } = experiment;
   const cell: Cell = { design, fault: fault.id, verdict, correct, payments, because, run };
   onRun?.(
     experiment.asRun(
-      `${design}: ${fault.title}`,
+      `${GALLERY[design]!.title}: ${fault.title}`,
       { sentence: because, payments: { keyed: payments }, holds: correct },
       hosts.journal(),
     ),

@@ -52,14 +52,15 @@ interface StreamData {
   verdict: NonNullable<Run['verdict']>;
   storm: StormEvent;
   cell: Cell;
-  end: { state: Run['state'] };
+  end: { state: Run['state']; error?: string };
 }
 
 /** Of a stream: `gone` if the lab does not know it any more, for example after a restart. */
 export type Connection = 'open' | 'waiting' | 'gone';
 
 /**
- * Follows a stream of the lab. The browser connects again by itself, and names the last event that it had.
+ * Follows a stream of the lab. The browser connects again by itself, and names the last event that it had. A hidden tab
+ * does not follow: a browser has six connections to one server, and a seventh tab could not even load.
  * @returns what ends it.
  */
 export function follow(
@@ -67,18 +68,38 @@ export function follow(
   listeners: Listeners,
   onConnection: (connection: Connection) => void = () => undefined,
 ): () => void {
-  const source = new EventSource(path);
-  source.onopen = () => onConnection('open');
-  source.onerror = () =>
-    onConnection(source.readyState === EventSource.CLOSED ? 'gone' : 'waiting');
-  for (const [type, listener] of Object.entries(listeners)) {
-    source.addEventListener(type, (message) => {
-      (listener as (data: unknown) => void)(JSON.parse((message as MessageEvent<string>).data));
-      if (type === 'end') source.close();
-    });
-  }
-  if (!listeners.end) source.addEventListener('end', () => source.close());
-  return () => source.close();
+  let source: EventSource | undefined;
+  let last = '';
+  const disconnect = () => {
+    source?.close();
+    source = undefined;
+  };
+  const connect = () => {
+    const stream = (source = new EventSource(last === '' ? path : `${path}?after=${last}`));
+    stream.onopen = () => onConnection('open');
+    stream.onerror = () =>
+      onConnection(stream.readyState === EventSource.CLOSED ? 'gone' : 'waiting');
+    const listen = (type: string, listener: (data: unknown) => void) =>
+      stream.addEventListener(type, (message) => {
+        const { data, lastEventId } = message as MessageEvent<string>;
+        last = lastEventId;
+        listener(JSON.parse(data));
+      });
+    for (const [type, listener] of Object.entries(listeners))
+      listen(type, listener as (data: unknown) => void);
+    stream.addEventListener('end', stop);
+  };
+  const turn = () => {
+    if (document.hidden) disconnect();
+    else if (!source) connect();
+  };
+  const stop = () => {
+    document.removeEventListener('visibilitychange', turn);
+    disconnect();
+  };
+  document.addEventListener('visibilitychange', turn);
+  turn();
+  return stop;
 }
 
 function visitorId(): string {

@@ -31,6 +31,7 @@ export function Details({ event, onBreak, onClose }: DetailsProps) {
         </button>
       </header>
       <p class="facts">{facts.filter(Boolean).join(' · ')}</p>
+      {faults.length > 0 && <Breaks {...{ faults, onBreak }} />}
       {sql && <pre tabIndex={0}>{sql}</pre>}
       {parameters.length > 0 && (
         <ol class="parameters">
@@ -43,22 +44,30 @@ export function Details({ event, onBreak, onClose }: DetailsProps) {
       )}
       {detailText && <pre tabIndex={0}>{detailText}</pre>}
       {curl && <Copy text={curl} label="Copy as curl" />}
-      {faults.length > 0 && <Breaks {...{ faults, onBreak }} />}
     </section>
   );
 }
 
+/** Copies a text, or shows it: a browser copies only for an address that it trusts, such as 127.0.0.1. */
 export function Copy({ text, label }: { text: string; label: string }) {
-  const [isCopied, setCopied] = useState(false);
+  const [result, setResult] = useState<'copied' | 'refused' | undefined>();
   const copy = async () => {
     await navigator.clipboard.writeText(text);
-    setCopied(true);
-    setTimeout(() => setCopied(false), 1_500);
+    setResult('copied');
+    setTimeout(() => setResult(undefined), 1_500);
   };
   return (
-    <button type="button" onClick={() => void copy().catch(() => undefined)}>
-      {isCopied ? 'Copied' : label}
-    </button>
+    <>
+      <button type="button" onClick={() => void copy().catch(() => setResult('refused'))}>
+        {result === 'copied' ? 'Copied' : label}
+      </button>
+      {result === 'refused' && (
+        <>
+          <p role="status">This browser does not copy from this address. Select the text:</p>
+          <pre tabIndex={0}>{text}</pre>
+        </>
+      )}
+    </>
   );
 }
 

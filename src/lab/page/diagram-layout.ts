@@ -216,7 +216,8 @@ function endsLease(later: RunEvent, lease: RunEvent): boolean {
 function tiesOf({ events }: Layout): Layout['ties'] {
   const all = events.map(({ event }) => event);
   return events.flatMap(({ event, y }) => {
-    const first = events.find((placed) => placed.event === firstOf(event, all));
+    const original = firstOf(event, all);
+    const first = original && events.find((placed) => placed.event === original);
     return first ? [{ from: y, to: first.y, text: `attempt ${event.attempt ?? ''}` }] : [];
   });
 }

@@ -22,7 +22,7 @@ export function Diagram({ run, track, selected, onSelect, ...view }: DiagramProp
       viewBox={`0 0 ${width} ${height}`}
       width={width}
       height={height}
-      style={{ minWidth: `${Math.round(width * 0.75)}px` }}
+      style={{ minWidth: `${width * 0.75}px`, maxWidth: `${width * 1.4}px` }}
       role="img"
       aria-label={`Sequence diagram: ${name}. The transcript below says the same in words.`}
     >

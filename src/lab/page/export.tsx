@@ -1,6 +1,6 @@
 import { renderToString } from 'preact-render-to-string';
 import type { Run } from '../run.js';
-import { TRACK_TITLES, tracksOf } from '../words.js';
+import { trackTitle, tracksOf } from '../words.js';
 import { Diagram } from './diagram.js';
 import { layOut } from './diagram-layout.js';
 import { sentenceOf } from './transcript.js';
@@ -22,7 +22,7 @@ export function svgOf(run: Run, css: string): string {
     return (
       <g transform={`translate(${at} 36)`}>
         <text class="track-title" x={20} y={-12}>
-          {TRACK_TITLES[track]}
+          {trackTitle(run, track)}
         </text>
         <Diagram run={run} track={track} isDetailed={false} />
       </g>
@@ -53,7 +53,7 @@ export function htmlOf(run: Run, css: string): string {
       <p class="sentence">{run.verdict?.sentence}</p>
       {tracksOf(run).map((track) => (
         <section class="track">
-          <h2>{TRACK_TITLES[track]}</h2>
+          <h2>{trackTitle(run, track)}</h2>
           <div class="scroll">
             <Diagram run={run} track={track} isDetailed={false} />
           </div>

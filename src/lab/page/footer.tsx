@@ -23,6 +23,10 @@ export function Footer({ links, onError }: FooterProps) {
       <button type="button" onClick={() => void reset().catch(onError)}>
         Reset
       </button>
+      <span class="quiet">
+        All visitors share one API and one worker. A kill or a freeze by another visitor is in your
+        diagram, too: “by another run”.
+      </span>
     </footer>
   );
 }

@@ -1,6 +1,6 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
 import type { Cell, DesignInfo } from '../run.js';
-import { ask, follow, type Catalogue } from './api.js';
+import { ask, follow, LabError, type Catalogue } from './api.js';
 import { Icon } from './icon.js';
 
 const SYMBOLS: Record<Cell['verdict'], string> = {
@@ -29,14 +29,24 @@ export function Gallery({ catalogue: { designs, faults }, onOpen, onError }: Gal
     setRunning(true);
     try {
       const { id } = await ask<{ id: string }>('/api/matrix', {});
-      follow(`/api/matrix/${id}/events`, {
-        cell: (cell) => setCells((before) => [...before, cell]),
-        end: () => setRunning(false),
-      });
+      follow(
+        `/api/matrix/${id}/events`,
+        {
+          cell: (cell) => setCells((before) => [...before, cell]),
+          end: ({ error }) => fail(error && new LabError(`The matrix has failed: ${error}.`)),
+        },
+        (connection) => {
+          if (connection === 'gone')
+            fail(new LabError('The lab was restarted. Run the matrix again.'));
+        },
+      );
     } catch (error) {
-      setRunning(false);
-      onError(error as Error);
+      fail(error as Error);
     }
+  };
+  const fail = (error: Error | '' | undefined) => {
+    setRunning(false);
+    if (error) onError(error);
   };
   const cellOf = (design: string, fault: string) =>
     cells.find((cell) => cell.design === design && cell.fault === fault);
@@ -85,6 +95,7 @@ export function Gallery({ catalogue: { designs, faults }, onOpen, onError }: Gal
             <b>{symbol}</b> {verdict}
           </span>
         ))}
+        <span>A frame: not what a correct API does.</span>
       </p>
       {shown && (
         <DesignSource design={shown} onClose={() => setShown(undefined)} onError={onError} />

@@ -1,6 +1,6 @@
 import { useState } from 'preact/hooks';
 import type { Run, RunEvent, Track } from '../run.js';
-import { TRACK_TITLES, tracksOf } from '../words.js';
+import { tracksOf, trackTitle } from '../words.js';
 import { Details } from './details.js';
 import { layOut } from './diagram-layout.js';
 import { Diagram } from './diagram.js';
@@ -43,13 +43,13 @@ export function RunView({ run, player, selected, onSelect, onBreak }: RunViewPro
       </p>
       <div class={`tracks tracks-${tracks.length}`} style={widthsOf(run, tracks)}>
         {tracks.map((track) => (
-          <section key={track} class={`track ${track}`} aria-label={TRACK_TITLES[track]}>
-            <h3>{TRACK_TITLES[track]}</h3>
+          <section key={track} class={`track ${track}`} aria-label={trackTitle(run, track)}>
+            <h3>{trackTitle(run, track)}</h3>
             <div
               class="scroll"
               tabIndex={0}
               role="group"
-              aria-label={`Diagram ${TRACK_TITLES[track]}`}
+              aria-label={`Diagram ${trackTitle(run, track)}`}
             >
               <Diagram {...{ run, track, selected, isDetailed, until }} onSelect={select} />
             </div>
@@ -74,7 +74,10 @@ function widthsOf(run: Run, tracks: readonly Track[]): Record<string, string> {
 
 /** What goes on, in words: a room must know why nothing moves. */
 function stateOf({ state, events }: Run): string {
-  if (state === 'failed') return 'The run was stopped.';
+  if (state === 'failed') {
+    const why = events.findLast(({ from }) => from === 'lab')?.text ?? '';
+    return why.startsWith('the run failed') ? `${upper(why)}.` : 'The run was stopped.';
+  }
   if (state === 'ended') return '';
   const last = events.findLast(({ kind }) =>
     ['killed', 'started', 'frozen', 'resumed'].includes(kind),
@@ -84,6 +87,8 @@ function stateOf({ state, events }: Run): string {
     return 'The process is frozen. Its lease runs out, and another one takes over …';
   return 'Running …';
 }
+
+const upper = (text: string) => text.charAt(0).toUpperCase() + text.slice(1);
 
 function Exports({ id }: { id: string }) {
   return (

@@ -7,13 +7,16 @@ export interface Point extends StormTick {
 /** Pixels of 1000. Marks of one client that are nearer and say the same are drawn once. */
 const CROWD = 60;
 
+/** Between the lines of two clients. */
+const LINE = 17;
+
 /** What each client believed, and when. */
 export function Timeline({ track, points }: { track: Track; points: Point[] }) {
   const end = Math.max(...points.map(({ atMs }) => atMs), 5_000);
   const clients = [...new Set(points.map(({ client }) => client))].sort(
     (one, other) => one - other,
   );
-  const height = 26 + clients.length * 20;
+  const height = 24 + clients.length * LINE;
   return (
     <svg
       class="timeline"
@@ -22,16 +25,24 @@ export function Timeline({ track, points }: { track: Track; points: Point[] }) {
       aria-label={`What each client believed, ${track}: ${points.filter(({ believed }) => believed === 'unknown').length} times unknown, ${points.filter(({ believed }) => believed === 'ok').length} times ok.`}
     >
       <text class="timeline-title" x={4} y={14}>
-        {track === 'keyed' ? 'with the key' : 'without a key'}, {(end / 1000).toFixed(0)} s
+        {track === 'keyed' ? 'With the key' : 'Without a key'}: a line for each client,{' '}
+        {(end / 1000).toFixed(0)} s
       </text>
       {clients.map((client, row) => (
-        <line key={client} class="life" x1={0} x2={1000} y1={30 + row * 20} y2={30 + row * 20} />
+        <line
+          key={client}
+          class="life"
+          x1={0}
+          x2={1000}
+          y1={30 + row * LINE}
+          y2={30 + row * LINE}
+        />
       ))}
       {marksOf(points, (CROWD / 1000) * end).map(({ client, atMs, believed, fault }, i) => (
         <Mark
           key={i}
           x={8 + (atMs / end) * 984}
-          y={30 + clients.indexOf(client) * 20}
+          y={30 + clients.indexOf(client) * LINE}
           shape={fault.startsWith('crash') ? 'kill' : believed}
           end={height}
         />

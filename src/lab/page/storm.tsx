@@ -1,6 +1,6 @@
-import { useRef, useState } from 'preact/hooks';
+import { useState } from 'preact/hooks';
 import type { Track, Verdict } from '../run.js';
-import { ask, follow } from './api.js';
+import { ask, follow, LabError } from './api.js';
 import { Legend, Timeline, type Point } from './storm-timeline.js';
 
 /** Beyond this a purchase is a pixel. */
@@ -19,29 +19,37 @@ export function Storm({
   const [paid, setPaid] = useState({ keyed: 0, naive: 0 });
   const [verdict, setVerdict] = useState<Verdict | undefined>();
   const [id, setId] = useState<string | undefined>();
-  const began = useRef(0);
   const asked = new Set(points.map(({ purchase }) => purchase)).size;
   const run = async () => {
     setPoints([]);
     setPaid({ keyed: 0, naive: 0 });
     setVerdict(undefined);
-    began.current = performance.now();
     try {
       const started = await ask<{ id: string }>('/api/storm', { seed, purchases });
       setId(started.id);
-      follow(`/api/runs/${started.id}/events`, {
-        storm: ({ ours, naive, ...tick }) => {
-          const atMs = performance.now() - began.current;
-          setPoints((before) => [...before, { ...tick, atMs }]);
-          setPaid({ keyed: ours, naive });
+      follow(
+        `/api/runs/${started.id}/events`,
+        {
+          storm: ({ ours, naive, ...tick }) => {
+            setPoints((before) => [...before, tick]);
+            setPaid({ keyed: ours, naive });
+          },
+          verdict: (said) => {
+            const { keyed = 0, naive = 0 } = said.payments;
+            setPaid({ keyed, naive });
+            setVerdict(said);
+          },
+          end: ({ error }) => {
+            setId(undefined);
+            if (error) onError(new LabError(`The storm has failed: ${error}.`));
+          },
         },
-        verdict: (said) => {
-          const { keyed = 0, naive = 0 } = said.payments;
-          setPaid({ keyed, naive });
-          setVerdict(said);
+        (connection) => {
+          if (connection !== 'gone') return;
+          setId(undefined);
+          onError(new LabError('The lab was restarted, and the storm has ended. Begin it again.'));
         },
-        end: () => setId(undefined),
-      });
+      );
     } catch (error) {
       onError(error as Error);
     }
@@ -92,6 +100,7 @@ export function Storm({
         {verdict?.sentence ?? (id ? 'Buying …' : '')}
       </p>
       {verdict?.example && <Example run={verdict.example} {...{ verdict, onOpen }} />}
+      {points.length > 0 && <Legend />}
       {TRACKS.filter(() => points.length > 0).map((track) => (
         <div
           key={track}
@@ -103,7 +112,6 @@ export function Storm({
           <Timeline track={track} points={points.filter((point) => point.track === track)} />
         </div>
       ))}
-      {points.length > 0 && <Legend />}
     </section>
   );
 }

@@ -2,12 +2,21 @@ import { useEffect, useReducer } from 'preact/hooks';
 import type { Run } from '../run.js';
 import { ask, follow, LabError, type Connection, type Listeners } from './api.js';
 
-type Change = { id: string; apply: (run: Run) => Run } | { opened: Run } | { closed: true };
+/** How often the page draws what has arrived. Drawing each event by itself blocks a run of 200 events for seconds. */
+const FRAME_MS = 40;
+
+/** Changes a copy of the run. */
+type Edit = (draft: Run) => void;
+type Change = { id: string; edits: Edit[] } | { opened: Run } | { closed: true };
 
 function reduce(run: Run | undefined, change: Change): Run | undefined {
   if ('closed' in change) return undefined;
   if ('opened' in change) return change.opened;
-  return run?.id === change.id ? change.apply(run) : run;
+  if (run?.id !== change.id) return run;
+  const { events, knowledge, rows } = run;
+  const draft = { ...run, events: [...events], knowledge: [...knowledge], rows: [...rows] };
+  for (const edit of change.edits) edit(draft);
+  return draft;
 }
 
 const TROUBLES: Record<Connection, Error | undefined> = {
@@ -30,12 +39,22 @@ export function useRun(
     let stop = () => {};
     let isOver = false;
     let connection: Connection = 'open';
+    let edits: Edit[] = [];
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const draw = () => {
+      change({ id, edits });
+      edits = [];
+      timer = undefined;
+    };
+    const apply = (edit: Edit) => {
+      edits.push(edit);
+      timer ??= setTimeout(draw, FRAME_MS);
+    };
     const onConnection = (now: Connection) => {
       if (now !== 'open' || connection !== 'open') onError(TROUBLES[now]);
-      if (now === 'gone') apply((old) => ({ ...old, state: 'failed' }));
+      if (now === 'gone') apply((draft) => (draft.state = 'failed'));
       connection = now;
     };
-    const apply = (edit: (run: Run) => Run) => change({ id, apply: edit });
     ask<Run>(`/api/runs/${id}`)
       .then((opened) => {
         if (isOver) return;
@@ -43,24 +62,23 @@ export function useRun(
         // The stream begins at its beginning.
         change({ opened: { ...opened, events: [], knowledge: [], rows: [] } });
         const listeners: Listeners = {
-          event: (event) => apply((old) => ({ ...old, events: [...old.events, event] })),
+          event: (event) => apply(({ events }) => events.push(event)),
           detail: ({ seq, detail }) =>
-            apply((old) => ({
-              ...old,
-              events: old.events.map((event) =>
-                event.seq === seq ? { ...event, detail: { ...event.detail, ...detail } } : event,
-              ),
-            })),
-          rows: (rows) => apply((old) => ({ ...old, rows: [...old.rows, rows] })),
-          knows: (knows) => apply((old) => ({ ...old, knowledge: [...old.knowledge, knows] })),
-          verdict: (verdict) => apply((old) => ({ ...old, verdict })),
-          end: ({ state }) => apply((old) => ({ ...old, state })),
+            apply(({ events }) => {
+              const event = events[seq - 1];
+              if (event) events[seq - 1] = { ...event, detail: { ...event.detail, ...detail } };
+            }),
+          rows: (rows) => apply((draft) => draft.rows.push(rows)),
+          knows: (knows) => apply(({ knowledge }) => knowledge.push(knows)),
+          verdict: (verdict) => apply((draft) => (draft.verdict = verdict)),
+          end: ({ state }) => apply((draft) => (draft.state = state)),
         };
         stop = follow(`/api/runs/${id}/events`, listeners, onConnection);
       })
       .catch(onError);
     return () => {
       isOver = true;
+      clearTimeout(timer);
       stop();
     };
   }, [id]);

@@ -193,7 +193,7 @@ function grouped(writes: string): string {
     verb = write.split(' ')[0] ?? '';
     return isSame ? write.slice(verb.length + 1) : write;
   });
-  return parts.join(', ');
+  return [...new Set(parts)].join(', ');
 }
 
 /** The refusals that a charge can meet, in words. */

@@ -6,6 +6,7 @@ import type { Express } from 'express';
 import type { Cell } from '../run.js';
 import { sendStream, type Item } from './run-stream.js';
 import { UnknownRun, type Runs } from './runs.js';
+import { reasonOf, reportUnlessAway } from './trouble.js';
 
 /** Matrices in memory; an older one is run again. */
 const MOST_MATRICES = 10;
@@ -68,7 +69,8 @@ async function fill(matrix: Matrix, runs: Runs, databaseUrl: string): Promise<vo
       holds: cells.every(({ design, correct }) => design !== 'ours' || correct),
     });
   } catch (error) {
-    push('end', { state: 'failed', error: (error as Error).name });
+    reportUnlessAway('the matrix failed', error);
+    push('end', { state: 'failed', error: reasonOf(error) });
   }
 }
 

@@ -1,12 +1,12 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Cell, Goal, Run, Scenario } from '../run.js';
+import type { Cell, Goal, Run, Scenario, StormEvent } from '../run.js';
 
 /** The lab refuses, or is not there; the message is fit to print. */
 export class LabRefusal extends Error {}
 
 /** The lab's program, as commands talk to it. */
 export class LabClient {
-  constructor(private readonly url: string) {}
+  constructor(readonly url: string) {}
 
   async catalogue(): Promise<{ scenarios: Scenario[]; goals: Goal[] }> {
     return this.ask('GET', '/api/catalogue');
@@ -31,8 +31,16 @@ export class LabClient {
     return { cells, holds: end.holds === true };
   }
 
-  async storm(seed: number | undefined, purchases: number): Promise<Run> {
+  /** @param onTick called for each attempt of a client. */
+  async storm(
+    seed: number | undefined,
+    purchases: number,
+    onTick: (tick: StormEvent) => void,
+  ): Promise<Run> {
     const { id } = await this.ask<{ id: string }>('POST', '/api/storm', { seed, purchases });
+    await this.stream(`/api/runs/${id}/events`, (type, data) => {
+      if (type === 'storm') onTick(data as StormEvent);
+    });
     return this.ended(id);
   }
 
@@ -46,17 +54,23 @@ export class LabClient {
 
   /** Reads server-sent events to their end. */
   private async stream(path: string, on: (type: string, data: unknown) => void): Promise<void> {
-    const { body } = await fetch(`${this.url}${path}`);
+    const response = await fetch(`${this.url}${path}`).catch(ended);
+    if (!response.ok) throw new LabRefusal(`the lab answered ${response.status}`);
+    const decoder = new TextDecoder();
     let text = '';
-    for await (const chunk of (body ?? []) as AsyncIterable<Uint8Array>) {
-      text += Buffer.from(chunk).toString();
-      const blocks = text.split('\n\n');
-      text = blocks.pop() ?? '';
-      for (const block of blocks) {
-        const [, type, data] = /^event: (\w+)\ndata: (.*)$/m.exec(block) ?? [];
-        if (type !== undefined && data !== undefined) on(type, JSON.parse(data));
+    const chunks = response.body as unknown as AsyncIterable<Uint8Array>;
+    const read = async () => {
+      for await (const chunk of chunks) {
+        text += decoder.decode(chunk, { stream: true });
+        const blocks = text.split('\n\n');
+        text = blocks.pop() ?? '';
+        for (const block of blocks) {
+          const [, type, data] = /^event: (\w+)\ndata: (.*)$/m.exec(block) ?? [];
+          if (type !== undefined && data !== undefined) on(type, JSON.parse(data));
+        }
       }
-    }
+    };
+    await read().catch(ended);
   }
 
   private async ask<Answer>(method: string, path: string, body?: object): Promise<Answer> {
@@ -73,4 +87,8 @@ export class LabClient {
     if (!response.ok) throw new LabRefusal(answer.error ?? `the lab answered ${response.status}`);
     return answer;
   }
+}
+
+function ended(cause: unknown): never {
+  throw new LabRefusal('The lab has ended meanwhile. Start it again with `npm start`.', { cause });
 }

@@ -2,6 +2,7 @@ import pg from 'pg';
 import { addApiKey, createAccount } from '../../accounts/new-account.js';
 import { Database, type Tx } from '../../idempotency/database.js';
 import { randomId } from '../../http/request-id.js';
+import { Away } from './trouble.js';
 
 /** The program's own few connections. It reads rows, makes accounts for runs, and moves their times: nothing else. */
 export class LabDatabase extends Database {
@@ -13,9 +14,14 @@ export class LabDatabase extends Database {
     this.pool.on('error', () => undefined); // the next statement connects again
   }
 
+  /** @throws Away */
   override async query<Row>(sql: string, values: readonly unknown[] = []): Promise<Row[]> {
-    const { rows } = await this.pool.query(sql, [...values]);
-    return rows as Row[];
+    try {
+      const { rows } = await this.pool.query(sql, [...values]);
+      return rows as Row[];
+    } catch (error) {
+      throw isAway(error) ? new Away('PostgreSQL does not answer', { cause: error }) : error;
+    }
   }
 
   override transaction<Result>(_work: (tx: Tx) => Promise<Result>): Promise<Result> {
@@ -58,4 +64,10 @@ export class LabDatabase extends Database {
       [account],
     );
   }
+}
+
+/** No connection, or the server is stopping or starting. An error with another SQLSTATE is an answer. */
+function isAway(error: unknown): boolean {
+  if (error instanceof pg.DatabaseError) return /^(?:08|57P|53)/.test(error.code ?? '');
+  return !(error instanceof TypeError);
 }

@@ -1,41 +1,20 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Journal } from '../service/journal-writer.js';
 import type { ArmedFaults } from '../service/armed-faults.js';
 import type { Track } from '../run.js';
-import {
-  bytesOf,
-  curlOf,
-  exchange,
-  type Break,
-  type Exchange,
-  type WireRequest,
-} from './client.js';
+import type { Exchange } from './client.js';
+import { knowledgeOf, retryAfterMs } from './knowledge.js';
 import type { LabDatabase } from './lab-database.js';
-import type { LiveRun, TrackAccount } from './live-run.js';
+import type { TrackAccount } from './live-run.js';
 import type { LedgerPayment, ProcessorLedger } from './processor-ledger.js';
+import { Sender, type Sending, type SenderTools } from './sender.js';
+import { Away } from './trouble.js';
 
-export interface LaneTools {
-  run: LiveRun;
-  apiUrl: string;
+export interface LaneTools extends SenderTools {
   db: LabDatabase;
   ledger: ProcessorLedger;
-  journal: Journal;
   armed: ArmedFaults;
 }
-
-export interface Sending {
-  /** For `Lab-Fault`. */
-  fault?: string;
-  /** Absent: a request without one, as in the naive lane. */
-  key?: string;
-  headers?: Record<string, string>;
-  break?: Break;
-}
-
-/** How long a client tries to connect while the service starts again, in ms. */
-const PATIENCE_MS = 30_000;
-const CONNECT_AGAIN_MS = 200;
 
 /** How long the books may need to agree, in ms. */
 const SETTLED_MS = 30_000;
@@ -45,12 +24,14 @@ const PURCHASE = { amount: 1999, currency: 'usd', payment_method: 'pm_card_visa'
 /** One way of charging: a client with an account of its own. */
 export class Lane {
   readonly amountMinor = PURCHASE.amount;
-  private attempts = 0;
+  private readonly sender: Sender;
 
   constructor(
     readonly own: TrackAccount,
     readonly tools: LaneTools,
-  ) {}
+  ) {
+    this.sender = new Sender(own, tools);
+  }
 
   get track(): Track {
     return this.own.track;
@@ -79,7 +60,7 @@ export class Lane {
     attempts = 12,
   ): Promise<Exchange> {
     let result = await this.buy(key, first, purchase);
-    for (let i = 1; i < attempts && isUnknown(result); i++) {
+    for (let i = 1; i < attempts && knowledgeOf(result).state === 'unknown'; i++) {
       await this.pause(Math.min(retryAfterMs(result), 5_000));
       result = await this.buy(key, {}, purchase);
     }
@@ -91,69 +72,15 @@ export class Lane {
   }
 
   post(path: string, body: object, sending: Sending = {}): Promise<Exchange> {
-    return this.send('POST', path, JSON.stringify(body), sending);
+    return this.sender.send('POST', path, JSON.stringify(body), sending);
   }
 
   put(path: string, body: object, sending: Sending = {}): Promise<Exchange> {
-    return this.send('PUT', path, JSON.stringify(body), sending);
+    return this.sender.send('PUT', path, JSON.stringify(body), sending);
   }
 
   get(path: string): Promise<Exchange> {
-    return this.send('GET', path, undefined, {});
-  }
-
-  /** One attempt. A service that is down is tried again until it is back: then nothing was sent, and nothing is in doubt. */
-  private async send(
-    method: string,
-    path: string,
-    body: string | undefined,
-    sending: Sending,
-  ): Promise<Exchange> {
-    const { run, apiUrl, journal } = this.tools;
-    const attempt = ++this.attempts;
-    const about = { account: this.account, attempt };
-    const request = this.request(method, path, body, sending, attempt);
-    const masked = {
-      ...request,
-      headers: { ...request.headers, Authorization: 'Bearer $LAB_KEY' },
-    };
-    const bytes = bytesOf(apiUrl, masked);
-    run.sent.set(`${this.track}.${attempt}`, { request, bytes, curl: curlOf(apiUrl, masked) });
-    const until = Date.now() + PATIENCE_MS;
-    for (let tries = 1; ; tries++) {
-      const result = await exchange(apiUrl, request, sending.break);
-      if (result.kind === 'refused' && Date.now() < until) {
-        if (tries === 1) journal.write({ kind: 'refused-connection', method, path, bytes }, about);
-        await this.pause(CONNECT_AGAIN_MS);
-        continue;
-      }
-      if (result.kind === 'lost' && sending.break)
-        journal.write({ kind: 'hang-up', text: result.reason }, about);
-      journal.write({ kind: 'knows', ...knowledgeOf(result) }, about);
-      return result;
-    }
-  }
-
-  private request(
-    method: string,
-    path: string,
-    body: string | undefined,
-    { key, fault, headers }: Sending,
-    attempt: number,
-  ): WireRequest {
-    return {
-      method,
-      path,
-      headers: {
-        Authorization: `Bearer ${this.own.apiKey}`,
-        ...(body !== undefined && { 'Content-Type': 'application/json' }),
-        ...(key !== undefined && { 'Idempotency-Key': key }),
-        'Lab-Run': `${this.tools.run.run.id}.${attempt}`,
-        ...(fault && { 'Lab-Fault': fault }),
-        ...headers,
-      },
-      ...(body !== undefined && { body }),
-    };
+    return this.sender.send('GET', path, undefined, {});
   }
 
   /** What the customer paid, by the processor's ledger. */
@@ -201,49 +128,39 @@ export class Lane {
   }
 
   /** Waits until it is so; a run whose books never agree ends all the same, and its verdict says what it found. */
-  async until(holds: () => Promise<boolean>, withinMs = SETTLED_MS): Promise<boolean> {
+  async until(
+    holds: () => Promise<boolean>,
+    withinMs = SETTLED_MS,
+    stopping = this.tools.run.stopping.signal,
+  ): Promise<boolean> {
     const end = Date.now() + withinMs;
-    while (!(await holds())) {
+    while (!(await holds().catch(notYet))) {
       if (Date.now() > end) return false;
-      await delay(50, undefined, { signal: this.tools.run.stopping.signal });
+      await delay(50, undefined, { signal: stopping });
     }
     return true;
   }
 
   /** Until no charge is pending, and the receipt of each has been sent where there is one. */
-  settled(withinMs?: number): Promise<boolean> {
-    return this.until(async () => {
-      const [row] = await this.tools.db.query<{ open: boolean }>(
-        `SELECT EXISTS (SELECT FROM charges WHERE account_id = $1 AND status = 'pending')
+  settled(withinMs?: number, stopping?: AbortSignal): Promise<boolean> {
+    return this.until(
+      async () => {
+        const [row] = await this.tools.db.query<{ open: boolean }>(
+          `SELECT EXISTS (SELECT FROM charges WHERE account_id = $1 AND status = 'pending')
            OR EXISTS (SELECT FROM events WHERE account_id = $1 AND relayed_at IS NULL)
            OR EXISTS (SELECT FROM graphile_worker._private_jobs WHERE payload->>'account' = $1) AS open`,
-        [this.account],
-      );
-      return !row?.open;
-    }, withinMs);
+          [this.account],
+        );
+        return !row?.open;
+      },
+      withinMs,
+      stopping,
+    );
   }
 }
 
-function isUnknown(result: Exchange): boolean {
-  return knowledgeOf(result).state === 'unknown';
-}
-
-function retryAfterMs(result: Exchange): number {
-  const seconds = result.kind === 'response' ? Number(result.headers.get('retry-after')) : NaN;
-  return Number.isFinite(seconds) && seconds > 0 ? seconds * 1_000 : 500;
-}
-
-function knowledgeOf(result: Exchange): { state: 'ok' | 'failed' | 'unknown'; text: string } {
-  if (result.kind === 'refused') return { state: 'failed', text: 'not sent: the service is down' };
-  if (result.kind === 'lost') return { state: 'unknown', text: `${result.reason}: paid or not?` };
-  const { status, headers, body } = result;
-  const code = /"code":"(\w+)"/.exec(body)?.[1];
-  const replayed = headers.get('idempotent-replayed') === 'true';
-  if (status < 300) return { state: 'ok', text: `${status}${replayed ? ', replayed' : ''}` };
-  const isOpen =
-    status >= 500 || code === 'idempotency_request_in_progress' || code === 'payment_pending';
-  return {
-    state: isOpen ? 'unknown' : 'failed',
-    text: `${status} ${code ?? ''}${replayed ? ', replayed' : ''}`.trim(),
-  };
+/** While PostgreSQL starts again, nothing can be said. */
+function notYet(error: unknown): false {
+  if (error instanceof Away) return false;
+  throw error;
 }

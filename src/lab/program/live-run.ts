@@ -22,7 +22,7 @@ export type StreamItem = { id: number } & (
   | { type: 'rows'; data: Rows }
   | { type: 'knows'; data: Knowledge }
   | { type: 'verdict'; data: Verdict }
-  | { type: 'end'; data: { state: Run['state'] } }
+  | { type: 'end'; data: { state: Run['state']; error?: string } }
 );
 
 export interface TrackAccount {
@@ -69,9 +69,8 @@ export class LiveRun {
   take(line: JournalLine): void {
     const atMs = Math.max(0, Math.round(line.at - this.began.getTime()));
     const known = this.accounts.find(({ account }) => account === line.account);
-    // What happens to a process happens to every track that it serves.
     if (this.isRepeated(line)) return;
-    const tracks = known ? [known.track] : line.account === undefined ? this.tracksHit(line) : [];
+    const tracks = known ? [known.track] : this.tracksHit(line);
     for (const track of tracks) {
       if (line.kind === 'knows') {
         const { state, text, attempt = 1 } = line;
@@ -85,6 +84,7 @@ export class LiveRun {
       const drawn = eventOf(this.numbered(line), track, this);
       if (!drawn) continue;
       const event: RunEvent = { seq: this.run.events.length + 1, atMs, track, ...drawn };
+      if (!known && isBroken(line)) event.text += ', by another run';
       if ('frames' in line) this.addSource(event, line.frames);
       this.run.events.push(this.push('event', event));
       if (line.kind === 'response' && line.attempt === undefined) this.learn(line, track, atMs);
@@ -146,10 +146,11 @@ export class LiveRun {
     this.push('detail', { seq: event.seq, detail });
   }
 
-  /** A process is born or dies for the keyed track; for the naive one only if it has seen the same. */
+  /** What happens to a process happens to every run. It is drawn on the keyed track; on the naive one if it is alone. */
   private tracksHit(line: JournalLine): Track[] {
     if (line.kind !== 'process' || this.run.state !== 'running') return [];
     if (line.program !== 'api' && line.program !== 'worker') return [];
+    if (line.is === 'delayed') return []; // one request waits, not the process
     const said = ({ kind, pid }: RunEvent) => kind === 'killed' && pid === line.pid;
     if (line.is === 'ended' && this.run.events.some(said)) return [];
     return this.accounts
@@ -157,8 +158,8 @@ export class LiveRun {
       .filter((track) => track === 'keyed' || this.accounts.length === 1);
   }
 
-  storm(event: StormEvent): void {
-    this.push('storm', event);
+  storm(event: Omit<StormEvent, 'atMs'>): void {
+    this.push('storm', { ...event, atMs: this.atMs });
   }
 
   rows(rows: Rows): void {
@@ -173,9 +174,9 @@ export class LiveRun {
     this.run.verdict = this.push('verdict', verdict);
   }
 
-  end(state: Run['state']): void {
+  end(state: Run['state'], error?: string): void {
     this.run.state = state;
-    this.push('end', { state });
+    this.push('end', { state, ...(error !== undefined && { error }) });
   }
 
   private push<Type extends StreamItem['type']>(
@@ -192,6 +193,12 @@ export class LiveRun {
     this.changes.on('change', listener);
     return () => this.changes.off('change', listener);
   }
+}
+
+/** A fault that a run has asked for. Lines without an account come from the supervisor. */
+function isBroken(line: JournalLine): boolean {
+  const { kind, account } = line;
+  return kind === 'process' && account !== undefined && ['killed', 'frozen'].includes(line.is);
 }
 
 /** The stream of a run that has ended, in the order of time. */

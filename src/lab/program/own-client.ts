@@ -36,11 +36,12 @@ export async function openOwnClient(
 }
 
 async function conclude(runs: Runs, ledger: ProcessorLedger, run: LiveRun): Promise<void> {
-  const account = run.accounts[0]!.account;
-  const paid = await ledger.succeededOf(account, run.began).catch(() => undefined);
-  if (paid) {
+  try {
+    const paid = await ledger.succeededOf(run.accounts[0]!.account, run.began);
     const sentence = `The customer paid ${whatWasPaid(paid.map(({ amount }) => amount))}.`;
     run.verdict({ sentence, payments: { keyed: paid.length }, holds: true });
+    runs.finish(run, 'ended');
+  } catch (error) {
+    await runs.fail(run, error);
   }
-  runs.finish(run, paid ? 'ended' : 'failed');
 }

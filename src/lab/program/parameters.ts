@@ -3,6 +3,10 @@ import type { Play } from '../scenarios/scenario.js';
 
 export class RefusedParameter extends Error {}
 
+export function isWhole(value: unknown, min: number, max: number): value is number {
+  return Number.isInteger(value) && Number(value) >= min && Number(value) <= max;
+}
+
 /** What the visitor chose, completed by what the scenario begins with. @throws RefusedParameter */
 export function parametersFor(play: Play, chosen: unknown): Run['parameters'] {
   if (typeof chosen !== 'object' || chosen === null)
@@ -12,9 +16,10 @@ export function parametersFor(play: Play, chosen: unknown): Run['parameters'] {
   for (const { name, options, min = 0, max = Infinity, initial } of play.parameters) {
     const value: unknown = given.get(name) ?? initial;
     given.delete(name);
+    const isPlain = typeof value === 'string' || typeof value === 'number';
     const isFit = options
-      ? options.includes(String(value))
-      : Number.isInteger(Number(value)) && Number(value) >= min && Number(value) <= max;
+      ? isPlain && options.includes(String(value))
+      : isPlain && value !== '' && isWhole(Number(value), min, max);
     if (!isFit)
       throw new RefusedParameter(
         `${name} is ${options ? `one of ${options.join(', ')}` : `a whole number from ${min} to ${max}`}`,

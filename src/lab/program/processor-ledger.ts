@@ -1,4 +1,10 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { readProcessorList } from '../../local/processor-list.js';
+import { Away } from './trouble.js';
+
+/** A sandbox that was killed is back within a second or two; on a busy machine it takes longer. */
+const PATIENCE_MS = 10_000;
+const ASK_AGAIN_MS = 200;
 
 /** A payment as the processor has it: what a customer really paid. */
 export interface LedgerPayment {
@@ -51,14 +57,34 @@ export class ProcessorLedger {
     return true;
   }
 
+  /** Asks again while the processor is away. Nothing that it is asked here takes money. @throws Away */
   private async ask<Answer>(method: string, path: string): Promise<Answer> {
-    const response = await fetch(`${this.url}${path}`, {
-      method,
-      headers: { authorization: 'Bearer sk_test_lab' },
-      signal: AbortSignal.timeout(5_000),
-    });
-    if (!response.ok) throw new Error(`the processor answered ${response.status}`);
-    return (await response.json()) as Answer;
+    const end = Date.now() + PATIENCE_MS;
+    for (;;) {
+      try {
+        return await this.askOnce<Answer>(method, path);
+      } catch (error) {
+        if (!(error instanceof Away) || Date.now() > end) throw error;
+        await delay(ASK_AGAIN_MS);
+      }
+    }
+  }
+
+  private async askOnce<Answer>(method: string, path: string): Promise<Answer> {
+    try {
+      const response = await fetch(`${this.url}${path}`, {
+        method,
+        headers: { authorization: 'Bearer sk_test_lab' },
+        signal: AbortSignal.timeout(5_000),
+      });
+      if (response.status >= 500) throw new Away(`the processor answers ${response.status}`);
+      if (!response.ok) throw new Error(`the processor answered ${response.status}`);
+      return (await response.json()) as Answer;
+    } catch (error) {
+      // `fetch` reports a broken connection as a TypeError, and one that takes too long as a TimeoutError.
+      const isAway = error instanceof TypeError || (error as Error).name === 'TimeoutError';
+      throw isAway ? new Away('the processor does not answer', { cause: error }) : error;
+    }
   }
 
   async succeededOf(account: string, since: Date): Promise<LedgerPayment[]> {

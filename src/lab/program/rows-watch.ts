@@ -4,6 +4,7 @@ import type { LabDatabase } from './lab-database.js';
 import type { LiveRun } from './live-run.js';
 import type { ProcessorLedger } from './processor-ledger.js';
 import { readRows } from './rows.js';
+import { reportUnlessAway } from './trouble.js';
 
 /** After an event that may have changed rows; shorter reads them more often than a person can look. */
 const ROWS_AFTER_MS = 40;
@@ -35,7 +36,7 @@ export class RowsWatch {
     if (!CHANGES_ROWS.has(kind) || this.due.has(run)) return;
     const timer = setTimeout(() => {
       this.look(run)
-        .catch(() => undefined) // the database is away; the next event comes when it is back
+        .catch(unread) // the next event comes when the database is back
         .finally(() => this.due.delete(run));
     }, ROWS_AFTER_MS);
     this.due.set(run, timer);
@@ -54,7 +55,7 @@ export class RowsWatch {
     if (this.counting.has(run) || run.run.state !== 'running') return;
     const timer = setTimeout(() => {
       this.counting.delete(run);
-      this.look(run).catch(() => undefined);
+      this.look(run).catch(unread);
     }, LEASE_MS);
     this.counting.set(run, timer);
   }
@@ -66,6 +67,8 @@ export class RowsWatch {
     }
   }
 }
+
+const unread = (error: unknown) => reportUnlessAway('the rows of a run cannot be read', error);
 
 function isHeld({ tables }: Rows): boolean {
   const records = tables.find(({ name }) => name === 'idempotency record');

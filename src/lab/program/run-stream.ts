@@ -22,15 +22,19 @@ export interface Stream {
 export function sendStream(stream: Stream, request: Request, response: Response): void {
   const { items, onChange, textOf = ({ data }) => JSON.stringify(data) } = stream;
   const last = Number(request.get('Last-Event-ID') ?? request.query.after ?? 0);
-  let next = Number.isInteger(last) && last > 0 ? last : 0;
+  let next = Number.isInteger(last) && last > 0 ? Math.min(last, items.length) : 0;
+  const isOver = !onChange || items.at(-1)?.type === 'end';
+  if (isOver && next >= items.length) return void response.status(204).end(); // then a browser does not ask again
   response.set({ 'Content-Type': 'text/event-stream', 'X-Accel-Buffering': 'no' });
   response.flushHeaders();
   const push = () => {
-    for (; next < items.length; next++) {
-      const item = items[next]!;
+    // What a slow reader has not read stays here, not in a buffer of its own.
+    while (next < items.length && !response.writableNeedDrain) {
+      const item = items[next++]!;
       response.write(`id: ${item.id}\nevent: ${item.type}\ndata: ${textOf(item)}\n\n`);
       if (item.type === 'end') return end();
     }
+    if (isOver && next >= items.length) end();
   };
   const heartbeat = setInterval(() => response.write(':\n\n'), HEARTBEAT_MS);
   const unsubscribe = onChange?.(push);
@@ -39,7 +43,6 @@ export function sendStream(stream: Stream, request: Request, response: Response)
     unsubscribe?.();
     response.end();
   };
-  request.on('close', end);
+  response.on('drain', push).on('close', end);
   push();
-  if (!onChange) end();
 }

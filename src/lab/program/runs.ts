@@ -11,15 +11,18 @@ import type { LabDatabase } from './lab-database.js';
 import { LiveRun, streamOfRun, type StreamItem } from './live-run.js';
 import type { Item, Stream } from './run-stream.js';
 import type { ProcessorLedger } from './processor-ledger.js';
-import { Lane } from './lane.js';
 import { RowsWatch } from './rows-watch.js';
+import { Sleepers } from './sleepers.js';
 import { SourceLines } from './source-lines.js';
 import { Stage } from './stage.js';
+import { reasonOf, reportUnlessAway } from './trouble.js';
 
 /** For what API and worker write down when the client has its answer already. */
 const LAST_LINES_MS = 40;
-/** Runs in memory; older ones are read from their files. */
-const MOST_IN_MEMORY = 300;
+/** Items of the streams in memory, each about 1 KB. Runs that have ended are read from their files when there are more. */
+const MOST_ITEMS = 100_000;
+/** A class of thirty has a few each. More would only slow each other down. */
+const MOST_RUNNING = 200;
 
 interface Tools {
   apiUrl: string;
@@ -34,6 +37,9 @@ interface Tools {
 
 export class UnknownRun extends Error {}
 
+/** The message is fit to show. */
+export class TooManyRuns extends Error {}
+
 /** All runs: those that go on, and those that are kept. */
 export class Runs {
   private readonly live = new Map<string, LiveRun>();
@@ -41,11 +47,13 @@ export class Runs {
   private readonly rows: RowsWatch;
   private readonly files: RunFiles;
   readonly sources = new SourceLines();
+  readonly sleepers: Sleepers;
   reader: JournalReader;
 
   constructor(readonly tools: Tools) {
     this.files = new RunFiles(tools.folder);
     this.rows = new RowsWatch(tools.db, tools.ledger);
+    this.sleepers = new Sleepers(tools.journal, tools.frozenMs);
   }
 
   /** Begins a run; it goes on by itself. */
@@ -60,7 +68,7 @@ export class Runs {
     return run;
   }
 
-  /** A run with accounts of its own, which nothing plays yet. */
+  /** A run with accounts of its own, which nothing plays yet. @throws TooManyRuns */
   async open(
     scenario: string,
     title: string,
@@ -68,6 +76,9 @@ export class Runs {
     tracks: Play['tracks'],
     visitor: string,
   ): Promise<LiveRun> {
+    const running = [...this.live.values()].filter(({ run }) => run.state === 'running').length;
+    if (running >= MOST_RUNNING)
+      throw new TooManyRuns(`${running} runs are going on. Wait for one to end, or press Reset.`);
     const id = randomBytes(6).toString('hex');
     const accounts = await Promise.all(
       tracks.map(async (track) => ({
@@ -93,13 +104,18 @@ export class Runs {
       await this.conclude(run, () => run.verdict(verdict));
       this.finish(run, 'ended');
     } catch (error) {
-      const text = run.stopping.signal.aborted
-        ? 'stopped'
-        : `the run failed: ${(error as Error).name}`;
-      this.tools.journal.write({ kind: 'note', text }, { account: run.accounts[0]?.account });
-      await this.conclude(run, () => undefined).catch(() => undefined);
-      this.finish(run, 'failed');
+      await this.fail(run, error);
     }
+  }
+
+  /** Ends a run that was stopped or has failed, and says in its diagram which of the two, and why. */
+  async fail(run: LiveRun, error: unknown): Promise<void> {
+    const isStopped = (error as Error).name === 'AbortError';
+    if (!isStopped) reportUnlessAway(`the run ${run.run.id} failed`, error);
+    const reason = isStopped ? undefined : reasonOf(error);
+    const text = reason === undefined ? 'stopped' : `the run failed: ${reason}`;
+    this.tools.journal.write({ kind: 'note', text }, { account: run.accounts[0]?.account });
+    await this.end(run, 'failed', reason);
   }
 
   /** Everything that is written down has been read, and the rows are the last ones. */
@@ -110,35 +126,27 @@ export class Runs {
     then();
   }
 
-  /** Ends a run that is not played here. */
-  async end(run: LiveRun, state: Run['state']): Promise<void> {
-    await this.conclude(run, () => undefined).catch(() => undefined);
-    this.finish(run, state);
+  /** Ends a run, also when its last rows cannot be read. */
+  async end(run: LiveRun, state: Run['state'], error?: string): Promise<void> {
+    await this.conclude(run, () => undefined).catch((error: unknown) =>
+      reportUnlessAway(`the last rows of the run ${run.run.id} cannot be read`, error),
+    );
+    this.finish(run, state, error);
   }
 
-  /** Until recovery has nothing left to do for the run's charges. */
-  async settled(run: LiveRun): Promise<void> {
-    const keyed = run.accountOf('keyed');
-    if (keyed) await new Lane(keyed, { run, ...this.tools }).settled(60_000);
-  }
-
-  finish(run: LiveRun, state: Run['state']): void {
+  finish(run: LiveRun, state: Run['state'], error?: string): void {
     if (!this.live.has(run.run.id)) return; // forgotten by a reset
     this.rows.forget(run);
-    run.end(state);
+    run.end(state, error);
     this.files.keep({ visitor: run.visitor, run: run.run, stream: run.stream });
-  }
-
-  /** Keeps a run that another part of the lab has recorded. */
-  adopt(run: Run): void {
-    this.files.keep({ visitor: 'anyone', run, stream: [] });
   }
 
   /** Each line of the journal, in its order. */
   take(line: JournalLine): void {
-    if (line.kind === 'process' && line.is === 'frozen') this.wakeLater(line);
-    const runs =
-      line.account === undefined ? this.live.values() : [this.byAccount.get(line.account)];
+    this.sleepers.take(line);
+    // All runs share the processes: one that dies or sleeps for a run does so for the others, too.
+    const isOfAll = line.account === undefined || line.kind === 'process';
+    const runs = isOfAll ? this.live.values() : [this.byAccount.get(line.account!)];
     for (const run of runs) {
       if (!run || run.run.state !== 'running') continue;
       run.take(line);
@@ -146,18 +154,14 @@ export class Runs {
     }
   }
 
-  private wakeLater({ pid, account }: JournalLine): void {
-    setTimeout(() => {
-      const about = account === undefined ? {} : { account };
-      this.tools.journal.write({ kind: 'process', program: 'api', is: 'resumed', pid }, about);
-      wake(pid);
-    }, this.tools.frozenMs);
-  }
-
   private forgetOldest(): void {
+    let items = 0;
+    for (const { stream } of this.live.values()) items += stream.length;
     for (const run of this.live.values()) {
-      if (this.live.size <= MOST_IN_MEMORY) return;
-      if (run.run.state !== 'running') this.forget(run);
+      if (items <= MOST_ITEMS) return;
+      if (run.run.state === 'running') continue;
+      items -= run.stream.length;
+      this.forget(run);
     }
   }
 
@@ -235,14 +239,5 @@ export class Runs {
   private forget({ run, accounts }: LiveRun): void {
     this.live.delete(run.id);
     for (const { account } of accounts) this.byAccount.delete(account);
-  }
-}
-
-/** It may have died meanwhile. */
-function wake(pid: number): void {
-  try {
-    process.kill(pid, 'SIGCONT');
-  } catch {
-    // gone
   }
 }

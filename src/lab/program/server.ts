@@ -1,14 +1,17 @@
+import { STATUS_CODES } from 'node:http';
 import express, { type Express, type NextFunction, type Request, type Response } from 'express';
 import type { LabSettings } from './settings.js';
 import { findPlay, GOALS, PLAYS, scenarioOf } from '../scenarios/catalogue.js';
 import { FAULT_NAMES } from '../fault-names.js';
 import { openOwnClient } from './own-client.js';
 import { galleryRoutes } from './gallery.routes.js';
+import { refuseForeignHosts, refuseForms } from './origin.js';
 import { stormRoutes } from './storm.routes.js';
 import { pageRoutes } from './page.routes.js';
 import { parametersFor, RefusedParameter } from './parameters.js';
 import { sendStream } from './run-stream.js';
-import { UnknownRun, type Runs } from './runs.js';
+import { TooManyRuns, UnknownRun, type Runs } from './runs.js';
+import { Away, reasonOf, report } from './trouble.js';
 
 /** Everything is served from here: no other origin is asked for anything, and nothing runs that is not a file of ours. */
 const POLICY = [
@@ -36,8 +39,8 @@ export function labServer(settings: LabSettings, runs: Runs): Express {
     });
     next();
   });
+  app.use(refuseForeignHosts([settings.host, settings.publicHost]));
   app.get('/health/ready', (_request, response) => void response.json({ status: 'ok' }));
-  // A page of another origin cannot send this type without asking first, and is refused then.
   app.use('/api', express.json({ limit: '64kb', type: 'application/json' }));
   app.use('/api', refuseForms);
   app.get('/api/catalogue', (_request, _response, next) => {
@@ -49,15 +52,11 @@ export function labServer(settings: LabSettings, runs: Runs): Express {
   stormRoutes(app, runs, visitorOf);
   galleryRoutes(app, runs, settings.databaseUrl);
   pageRoutes(app, runs);
-  app.use((_request, response) => void response.status(404).json({ error: 'not found' }));
+  app.use(({ method, path }, response) => {
+    response.status(404).json({ error: `there is no ${method} ${path.slice(0, 200)}` });
+  });
   app.use(answerError);
   return app;
-}
-
-function refuseForms(request: Request, response: Response, next: NextFunction): void {
-  if (request.method === 'POST' && !request.is('application/json'))
-    return void response.status(415).json({ error: 'send application/json' });
-  next();
 }
 
 function catalogueRoutes(app: Express, { apiUrl, processorUrl }: LabSettings): void {
@@ -88,8 +87,12 @@ function runRoutes(app: Express, runs: Runs): void {
   );
   app.post('/api/runs', async (request, response) => {
     const { scenario, parameters = {}, faults = [] } = request.body ?? {};
-    const play = findPlay(String(scenario));
-    if (!play) return void response.status(400).json({ error: `there is no scenario ${scenario}` });
+    const play = findPlay(scenario);
+    if (!play) {
+      const named =
+        typeof scenario === 'string' ? scenario.slice(0, 60) : `of type ${typeof scenario}`;
+      throw new RefusedParameter(`there is no scenario ${named}`);
+    }
     const run = await runs.begin(
       play,
       parametersFor(play, parameters),
@@ -159,8 +162,14 @@ function answerError(
     return void response.status(404).json({ error: 'there is no such run' });
   if (error instanceof RefusedParameter)
     return void response.status(400).json({ error: error.message });
+  if (error instanceof TooManyRuns) return void response.status(429).json({ error: error.message });
+  if (error instanceof Away) return void response.status(503).json({ error: error.message });
   const { status } = error as { status?: unknown };
-  if (typeof status === 'number' && status < 500)
-    return void response.status(status).json({ error: 'the request cannot be read' });
-  response.status(503).json({ error: 'the lab cannot do that now; is PostgreSQL there?' });
+  if (typeof status === 'number' && status < 500) {
+    const what = STATUS_CODES[status] ?? 'not valid';
+    return void response.status(status).json({ error: `the request cannot be read: ${what}` });
+  }
+  report('a request failed', error);
+  if (response.headersSent) return void response.destroy();
+  response.status(500).json({ error: reasonOf(error) });
 }

@@ -4,6 +4,8 @@ import { dirname, join } from 'node:path';
 export interface LabSettings {
   host: string;
   port: number;
+  /** The host of the URL that the API redirects to. */
+  publicHost: string;
   databaseUrl: string;
   apiUrl: string;
   /** The sandbox: its ledger judges the runs. */
@@ -20,16 +22,18 @@ export function labSettings(config: {
   host: string;
   port: number;
   labPort: number;
+  labUrl?: string;
   databaseUrl: string;
   labJournal?: string;
   processor: { baseUrl?: URL };
   idempotency: { leaseMs: number };
 }): LabSettings {
-  const { host, port, labPort, databaseUrl, processor } = config;
+  const { host, port, labPort, labUrl, databaseUrl, processor } = config;
   const journal = config.labJournal ?? join('.data', 'lab', `journal-${process.pid}.ndjson`);
   return {
     host,
     port: labPort,
+    publicHost: labUrl === undefined ? '' : new URL(labUrl).hostname,
     databaseUrl,
     apiUrl: `http://${reachable(host)}:${port}`,
     processorUrl: (processor.baseUrl ?? new URL('http://127.0.0.1:4242')).origin,

@@ -1,5 +1,6 @@
 import { Worker } from 'node:worker_threads';
 import type { Source } from '../journal.js';
+import { report } from './trouble.js';
 
 interface Found {
   source: Source | undefined;
@@ -19,7 +20,7 @@ export class SourceLines {
       execArgv: [], // what the supervisor loads into a program ends it when it finds no channel, as in a thread
     });
     this.thread.unref();
-    this.thread.on('error', () => undefined); // a diagram without lines
+    this.thread.on('error', (error) => report('the diagrams have no source lines', error));
     this.thread.on('message', ({ key, source }: { key: string } & Found) => {
       this.found.set(key, { source });
       const waiting = this.asked.get(key) ?? [];

@@ -27,7 +27,10 @@ export async function startLab(settings: LabSettings): Promise<void> {
   const server = labServer(settings, runs).listen(settings.port, settings.host);
   await once(server, 'listening');
   // Nothing of a customer's is lost when the lab ends: its runs are kept as they end.
-  const stop = () => process.exit(0);
+  const stop = () => {
+    runs.sleepers.wakeAll();
+    process.exit(0);
+  };
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, stop);
   process.once('disconnect', stop);
 }

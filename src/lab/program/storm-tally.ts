@@ -1,6 +1,7 @@
 import type { Paid } from './storm-example.js';
 import type { LiveRun } from './live-run.js';
 import type { LedgerPayment, ProcessorLedger } from './processor-ledger.js';
+import { reportUnlessAway } from './trouble.js';
 
 /** How many payments the processor has for each track. Read in the background: it is shown beside what clients believe. */
 export class LaneTally {
@@ -13,10 +14,12 @@ export class LaneTally {
     private readonly run: LiveRun,
   ) {
     this.timer = setInterval(() => {
-      this.reading ??= this.read().then(
-        () => (this.reading = undefined),
-        () => (this.reading = undefined), // the processor is busy; the next look sees more
-      );
+      // The processor may be busy or away: the next look sees more.
+      this.reading ??= this.read()
+        .catch((error: unknown) =>
+          reportUnlessAway('the payments of a storm cannot be counted', error),
+        )
+        .finally(() => (this.reading = undefined));
     }, 250);
     this.timer.unref();
   }

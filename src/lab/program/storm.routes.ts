@@ -2,12 +2,14 @@ import type { Express, Request } from 'express';
 import { runStorm } from '../designs/storm.js';
 import type { StormTick } from '../run.js';
 import { exampleOf } from './storm-example.js';
+import { Lane } from './lane.js';
 import { LaneTally } from './storm-tally.js';
 import type { LiveRun } from './live-run.js';
-import { RefusedParameter } from './parameters.js';
+import { isWhole, RefusedParameter } from './parameters.js';
 import type { Runs } from './runs.js';
 
 const MOST_PURCHASES = 1_000;
+const NEVER = new AbortController().signal;
 
 /** Many purchases on both tracks, with losses and kills by a seed. */
 export function stormRoutes(
@@ -32,10 +34,6 @@ export function stormRoutes(
   });
 }
 
-function isWhole(value: unknown, min: number, max: number): value is number {
-  return Number.isInteger(value) && Number(value) >= min && Number(value) <= max;
-}
-
 async function play(runs: Runs, run: LiveRun, seed: number, purchases: number): Promise<void> {
   const { apiUrl, ledger } = runs.tools;
   const tally = new LaneTally(ledger, run);
@@ -45,7 +43,8 @@ async function play(runs: Runs, run: LiveRun, seed: number, purchases: number): 
       apiKeys: { keyed: run.accountOf('keyed')!.apiKey, naive: run.accountOf('naive')!.apiKey },
       onTick: (tick: StormTick) => run.storm({ ...tick, ...tally.now() }),
     });
-    await runs.settled(run);
+    // Until recovery has nothing left to do; also if the storm was stopped, because what was sent is counted.
+    await new Lane(run.accountOf('keyed')!, { run, ...runs.tools }).settled(60_000, NEVER);
     const { ours, naive } = await tally.atEnd();
     const example = exampleOf(run, await tally.paid());
     if (example) runs.keep(example);
@@ -59,8 +58,8 @@ async function play(runs: Runs, run: LiveRun, seed: number, purchases: number): 
       holds: ours <= asked && ours >= known && (await tally.isOncePerCharge()),
     });
     await runs.end(run, 'ended');
-  } catch {
-    await runs.end(run, 'failed');
+  } catch (error) {
+    await runs.fail(run, error);
   } finally {
     tally.stop();
   }

@@ -1,5 +1,5 @@
 import type { Run, RunEvent, Track } from '../run.js';
-import { ACTOR_NAMES, reconcileText, TRACK_TITLES, tracksOf } from '../words.js';
+import { ACTOR_NAMES, reconcileText, TRACK_TITLES, tracksOf, trackTitle } from '../words.js';
 
 /** So many columns are read from the last row of a room. */
 const WIDTH = 100;
@@ -25,9 +25,11 @@ function trackOf(run: Run, track: Track): string {
     `${(atMs / 1000).toFixed(2).padStart(7)} s  ${text}`.slice(0, WIDTH),
   );
   const last = run.rows.filter((rows) => rows.track === track).at(-1);
-  return [TRACK_TITLES[track], ...lines, ...(last ? [`  rows: ${reconcileText(last)}`] : [])].join(
-    '\n',
-  );
+  return [
+    trackTitle(run, track),
+    ...lines,
+    ...(last ? [`  rows: ${reconcileText(last)}`] : []),
+  ].join('\n');
 }
 
 /** What a slide has no room for: the engine's points, what is only read, what a lease does. */

@@ -38,7 +38,7 @@ export const GOALS: readonly Goal[] = [
   { id: 'two-tabs', title: 'Pay one order from two tabs', hint: 'Two keys, one order.' },
 ];
 
-export function findPlay(id: string): Play | undefined {
+export function findPlay(id: unknown): Play | undefined {
   return PLAYS.find((play) => play.id === id);
 }
 

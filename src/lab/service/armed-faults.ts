@@ -26,7 +26,8 @@ export class ArmedFaults {
       const fault = readFileSync(file, 'utf8');
       rmSync(file);
       return fault;
-    } catch {
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
       return undefined; // none, or another process was faster
     }
   }

@@ -1,5 +1,6 @@
 import type pg from 'pg';
 import type { DataSource } from 'typeorm';
+import type { LineBody } from '../journal.js';
 import { cut, type About, type Journal } from './journal-writer.js';
 import { accountIn, rememberOwner, runContext } from './run-context.js';
 import { stackFrames } from './stack-frames.js';
@@ -9,6 +10,8 @@ interface Transaction {
   about?: About;
   /** What it has written so far: `INSERT charges`. */
   writes: string[];
+  /** The leases that it has moved. They are true once it has committed: if the process dies before, they are not. */
+  leases: LineBody[];
 }
 
 /**
@@ -39,7 +42,7 @@ function recordConnection(client: pg.PoolClient, journal: Journal): void {
     if (transaction && about) transaction.about = about;
     if (isFirst)
       journal.write({ kind: 'statement', sql: 'BEGIN', parameters: [], frames: [] }, about);
-    if (verb === 'START' || verb === 'BEGIN') transaction = { writes: [] };
+    if (verb === 'START' || verb === 'BEGIN') transaction = { writes: [], leases: [] };
     else if (about) recordStatement(journal, about, sql, values);
     const inside = transaction;
     if (verb === 'COMMIT' || verb === 'ROLLBACK') transaction = undefined;
@@ -49,7 +52,10 @@ function recordConnection(client: pg.PoolClient, journal: Journal): void {
       const text = (verb === 'COMMIT' && inside?.writes.join(', ')) || shortOf(sql);
       if (error || verb === 'ROLLBACK')
         return journal.write({ kind: 'rolled-back', text: error ? codeOf(error) : text }, about);
-      recordLease(journal, about, sql, values, result);
+      const leases = inside?.leases ?? [];
+      const lease = leaseIn(sql, values, result);
+      if (lease) leases.push(lease);
+      if (!inside || verb === 'COMMIT') for (const line of leases) journal.write(line, about);
       const found = foundInstead(sql, result);
       if (found) journal.write({ kind: 'nothing-written', text: found }, about);
       if (hasWritten(sql, result)) inside?.writes.push(text);
@@ -136,15 +142,13 @@ function shortOf(sql: string): string {
   );
 }
 
-/** Records the lease that a statement began, moved or ended, from the statement's parameters. */
-function recordLease(
-  journal: Journal,
-  about: About,
+/** The lease that a statement has begun, moved or ended, from the statement's parameters. */
+function leaseIn(
   sql: string,
   values: readonly unknown[],
   result: pg.QueryResult | undefined,
-): void {
-  if (!sql.includes('idempotency_records') || !result?.rowCount) return;
+): (LineBody & { kind: 'lease' }) | undefined {
+  if (!sql.includes('idempotency_records') || !result?.rowCount) return undefined;
   const row = result.rows[0] as
     { is_new?: boolean; epoch?: number; lease_left_ms?: number } | undefined;
   const id =
@@ -154,15 +158,15 @@ function recordLease(
   const moved = /lease_expires_at = now\(\) \+ \$(\d+)/.exec(sql)?.[1];
   if (moved) {
     const leaseMs = Number(values[Number(moved) - 1]);
-    journal.write({ kind: 'lease', id, untilMs: now + leaseMs, ...(epoch && { epoch }) }, about);
-  } else if (row?.is_new && row.lease_left_ms) {
-    journal.write(
-      { kind: 'lease', id, untilMs: now + row.lease_left_ms, ...(epoch && { epoch }) },
-      about,
-    );
-  } else if (/lease_expires_at = NULL/.test(sql)) {
-    journal.write({ kind: 'lease', id, untilMs: now, over: true }, about);
+    return { kind: 'lease', id, untilMs: now + leaseMs, ...(epoch && { epoch }) };
   }
+  if (row?.is_new && row.lease_left_ms) {
+    const untilMs = now + row.lease_left_ms;
+    return { kind: 'lease', id, untilMs, ...(epoch && { epoch }) };
+  }
+  return /lease_expires_at = NULL/.test(sql)
+    ? { kind: 'lease', id, untilMs: now, over: true }
+    : undefined;
 }
 
 function observe(

@@ -1,0 +1,21 @@
+import { redactError } from '../../log/redacted-error.js';
+
+/** PostgreSQL or the processor does not answer. It is usually back within seconds. The message is fit to show. */
+export class Away extends Error {}
+
+/** Logs an error that no answer carries. Its message may quote data; its class and place do not. */
+export function report(what: string, error: unknown): void {
+  const line = { level: 'error', program: 'lab', what, fault: redactError(error) };
+  process.stderr.write(`${JSON.stringify(line)}\n`);
+}
+
+/** Logs it, unless it only says that something is away: then the next look succeeds. */
+export function reportUnlessAway(what: string, error: unknown): void {
+  if (!(error instanceof Away)) report(what, error);
+}
+
+/** Why something failed, for a person. */
+export function reasonOf(error: unknown): string {
+  if (error instanceof Away) return error.message;
+  return `an error of the lab itself (${redactError(error).error}); the log of npm start has its place`;
+}
