@@ -137,7 +137,8 @@ export async function completeRecord(
   const rows = await db.query<{ expires_at: Date }>(
     `WITH record AS (
        UPDATE idempotency_records
-       SET state = 'completed', completed_at = now(), expires_at = now() + ${$(5)} * interval '1 second',
+       SET state = 'completed', completed_at = clock_timestamp(),
+         expires_at = clock_timestamp() + ${$(5)} * interval '1 second',
          lease_expires_at = NULL, next_attempt_at = NULL,
          response_status = ${$(6)}, response_headers = ${$(7)}, response_body = ${$(8)}
        WHERE account_id = ${$(1)} AND key = ${$(2)} AND resource_id = ${$(3)} AND epoch = ${$(4)}

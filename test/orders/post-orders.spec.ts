@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { etagOf } from '../support/internals.js';
-import { send, type Reply } from '../support/raw-client.js';
+import { lookUp, send, type Reply } from '../support/raw-client.js';
 import { startService, type Running, type Service } from '../support/service.js';
 import { cancelOrder, getOrder, newId, ORDER, orderOf, pay, putOrder } from './orders.support.js';
 
@@ -73,6 +73,13 @@ describe('POST /orders', () => {
     expect(reused.body.mismatched).toEqual(['/items']);
     const missing = await send(`${api}/orders`, { body: ORDER });
     expect(missing).toMatchObject({ status: 400, body: { code: 'idempotency_key_missing' } });
+  });
+
+  test('the key is completed after it was first seen, although one transaction does both', async () => {
+    const key = newId('key');
+    await post(key);
+    const { body } = await lookUp(api, key);
+    expect(Date.parse(body.completed_at)).toBeGreaterThanOrEqual(Date.parse(body.first_seen_at));
   });
 
   test('a refused order leaves the key unused', async () => {

@@ -106,7 +106,7 @@ export const REQUEST_HEADERS = {
     name: 'If-Match',
     in: 'header',
     description:
-      'The `ETag` of the version to change, with its quotes. A proxy that compresses may have weakened it (`W/"…"`): send it as you got it. Other content is 428 without this header, 412 with a stale one, and 400 with a value that is not an entity-tag. The same content again is always 200, because a retry of your own write is no conflict.',
+      'The `ETag` of the version to change, with its quotes. A proxy that compresses may have weakened it (`W/"…"`): send it as you got it. Other content is 428 without this header, 412 with a stale one, and 400 with a value that is not an entity-tag. The same content again is 200, also with a stale one, because a retry of your own write is no conflict.',
     schema: { type: 'string' },
   },
   IfMatchDelete: {
