@@ -117,7 +117,7 @@ export function App({ opened }: { opened: string | undefined }) {
             </div>
           </>
         )}
-        {(room === 'story' || room === 'own client') && run && (
+        {run && (room === 'story' || (room === 'own client' && run.scenario === 'own-client')) && (
           <RunView
             {...{ run, player, selected }}
             onSelect={setSelected}
