@@ -2,9 +2,19 @@
 export default {
   testRunner: 'circus',
   plugins: ['./test/mutation/runner.mjs'],
-  mutate: ['src/proof/checker/**/*.ts'],
+  mutate: [
+    'src/proof/checker/*.ts',
+    'src/idempotency/{engine-options,errors,identity,key-header,progress}.ts',
+  ],
   mutation: {
-    tests: ['test/white-box/proof/checker.spec.ts', 'test/white-box/proof/recovery.spec.ts'],
+    tests: [
+      'test/white-box/proof/checker.spec.ts',
+      'test/white-box/proof/recovery.spec.ts',
+      'test/white-box/idempotency/errors.spec.ts',
+      'test/white-box/idempotency/identity.spec.ts',
+      'test/white-box/idempotency/key-header.spec.ts',
+      'test/white-box/idempotency/progress.spec.ts',
+    ],
     database: false,
   },
   ignorePatterns: ['.build', '.data', 'bench', 'dist', 'docs'],
