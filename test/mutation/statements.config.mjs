@@ -6,9 +6,10 @@ export default {
   mutate: ['src/idempotency/{completer,due-records,engine,lease,record.entity,records}.ts'],
   mutation: {
     tests: [
-      'test/white-box/idempotency/races.spec.ts',
+      'test/white-box/idempotency/attempts.spec.ts',
       'test/white-box/idempotency/recovery.spec.ts',
       'test/white-box/idempotency/single-statement.spec.ts',
+      'test/white-box/idempotency/races.spec.ts',
     ],
     database: true,
   },

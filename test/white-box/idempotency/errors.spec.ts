@@ -172,8 +172,16 @@ describe('the problem', () => {
     expect(Math.min(code.length, title.length, message.length)).toBeGreaterThan(2);
   });
 
+  it('of an unknown key says what to send', () => {
+    expect(new IdempotencyKeyUnknown().message).toMatch(
+      /^Nothing with this key has taken effect so far.*same request with the same key, never with a new key\.$/,
+    );
+  });
+
   it('names where the key was used, and keeps its cause', () => {
-    expect(new IdempotencyKeyReused('for POST /orders', []).message).toMatch(/used for POST \/orders/);
+    expect(new IdempotencyKeyReused('for POST /orders', []).message).toMatch(
+      /used for POST \/orders/,
+    );
     const cause = saying('why');
     expect(new DatabaseUnavailable({ cause })).toMatchObject({ cause });
     expect(new OutcomeUnknown({ cause })).toMatchObject({ cause });

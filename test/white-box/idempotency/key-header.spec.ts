@@ -69,6 +69,12 @@ describe('the Idempotency-Key header', () => {
     expect(() => parse('k'.repeat(256))).toThrow(IdempotencyKeyInvalid);
   });
 
+  it('is a possible key up to 255 printable ASCII characters', () => {
+    for (const key of ['a', ' a"b,c~', 'k'.repeat(255)]) expect(isPossibleKey(key)).toBe(true);
+    for (const key of ['', 'éa', 'aé', 'a\n', 'k'.repeat(256)])
+      expect(isPossibleKey(key)).toBe(false);
+  });
+
   it('is case-sensitive', () => {
     expect(parse('Abc')).not.toBe(parse('abc'));
   });
@@ -135,6 +141,8 @@ describe('Prefer', () => {
     ['wait=', undefined],
     ['wait', undefined],
     ['waiting=1', undefined],
+    ['nowait=1', undefined],
+    ['wait=7; reason=slow', 7],
     ['', undefined],
     [undefined, undefined],
   ])('%p waits %p seconds', (header, seconds) => {

@@ -8,11 +8,15 @@ import {
   OutcomeUnknown,
 } from '../../../src/idempotency/errors.js';
 import { Progress } from '../../../src/idempotency/progress.js';
-import type { Claim, IdempotencyRecord, KeyedRequest } from '../../../src/idempotency/record.entity.js';
+import type {
+  Claim,
+  IdempotencyRecord,
+  KeyedRequest,
+} from '../../../src/idempotency/record.entity.js';
 
 // The state of one request between its steps, with a clock that the test sets.
 
-const realNow = performance.now;
+const realNow = performance.now.bind(performance);
 const realRandom = Math.random;
 let now: number;
 let pauses: number[];
@@ -36,6 +40,10 @@ function progress(more: Partial<Progress> = {}, waitMs = 1_000): Progress {
   const made = new Progress(request, now + waitMs, async (ms) => void pauses.push(ms));
   return Object.assign(made, more);
 }
+
+it('a request begins with nothing sent', () => {
+  expect(progress()).toMatchObject({ begun: false, sent: false, claim: undefined });
+});
 
 describe('a record', () => {
   it('with a claim is ours if its epoch is that of the claim', () => {
@@ -138,10 +146,13 @@ describe('a lost database', () => {
     expect(() => of.databaseIsBack()).toThrow(DatabaseUnavailable);
   });
 
-  it.each(['40001', '57014'])('that rolled back (%s) is reported at once without a claim', async (code) => {
-    expect(await lose(progress(), coded(code))).toBeInstanceOf(DatabaseUnavailable);
-    expect(await lose(progress({ claim: claim(1) }), coded(code))).toBe('waited');
-  });
+  it.each(['40001', '57014'])(
+    'that rolled back (%s) is reported at once without a claim',
+    async (code) => {
+      expect(await lose(progress(), coded(code))).toBeInstanceOf(DatabaseUnavailable);
+      expect(await lose(progress({ claim: claim(1) }), coded(code))).toBe('waited');
+    },
+  );
 
   it('that is read-only is waited out', async () => {
     expect(await lose(progress(), coded('25006'))).toBe('waited');
@@ -158,7 +169,9 @@ describe('a lost database', () => {
     of.reserveFailed(error);
     await lose(of, LOST);
     now += 2_001;
-    expect(await lose(of, LOST)).toBeInstanceOf(expected);
+    const reported = await lose(of, LOST);
+    expect(reported).toBeInstanceOf(expected);
+    expect(reported).toMatchObject({ cause: LOST });
   });
 });
 
