@@ -80,7 +80,13 @@ const ask = (operation = 'POST /things', reserve: object = { work: 'work' }) => 
   );
 };
 
-const RESERVED = ['received', 'before-reserve', 'record-written', 'reserve-written', 'after-reserve'];
+const RESERVED = [
+  'received',
+  'before-reserve',
+  'record-written',
+  'reserve-written',
+  'after-reserve',
+];
 const CALLED = ['before-perform', 'after-perform'];
 const SETTLED = ['settle-written', 'after-settle'];
 
@@ -140,6 +146,21 @@ test('a request that loses the database keeps its lease and continues', async ()
   expect(await record()).toMatchObject({ state: 'completed', attempts: 1, epoch: 1 });
 });
 
+test('an attempt that has lost its claim does not settle', async () => {
+  let settled = 0;
+  perform = async () => {
+    await db.query('UPDATE idempotency_records SET epoch = epoch + 1 WHERE key = $1', [key]);
+    return { ended: true, outcome: 'outcome' };
+  };
+  settle = async () => {
+    settled += 1;
+    return DONE;
+  };
+  expect(await ask()).toMatch(/still running/);
+  expect(settled).toBe(0);
+  expect(await record()).toMatchObject({ state: 'in_progress', epoch: 2 });
+});
+
 test('the sweep completes what a failed request left, and reports it', async () => {
   perform = () => Promise.reject(new Error('a fault of ours'));
   await ask();
@@ -156,7 +177,9 @@ test('an outcome from another source completes a record once', async () => {
   reached = [];
   const outside = { outside: THINGS.outside! };
   const settleIt = () =>
-    db.transaction((tx) => completer.settleFromOutside(tx, outside, ACCOUNT, `th_${key}`, 'outcome'));
+    db.transaction((tx) =>
+      completer.settleFromOutside(tx, outside, ACCOUNT, `th_${key}`, 'outcome'),
+    );
   expect([await settleIt(), await settleIt()]).toEqual([true, false]);
   expect(reached).toEqual(['recovered']);
 });
