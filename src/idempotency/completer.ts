@@ -78,7 +78,7 @@ export class Completer {
       const waitMs = await lease.releaseRecord(this.db, claim, inDoubt);
       await this.reached('released', claim);
       if (waitMs === undefined) return undefined;
-      return { open: performed.error(inDoubt, Math.max(1, Math.ceil(waitMs / 1000))) };
+      return { open: performed.error(inDoubt, Math.ceil(waitMs / 1000)) };
     }
     const { outcome } = performed;
     // Crash here: the record is still in progress. The next attempt calls again, and the other service replays its

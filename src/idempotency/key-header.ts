@@ -19,8 +19,7 @@ export function parseIdempotencyKey(lines: readonly string[] | undefined): strin
   if (key === '') throw invalid('it is empty');
   if (key.length > MAX_KEY_CHARACTERS)
     throw invalid(`it is longer than ${MAX_KEY_CHARACTERS} characters`);
-  if (key === value && !/^[\x20-\x7e]+$/.test(key))
-    throw invalid('it contains characters outside printable ASCII');
+  if (!/^[\x20-\x7e]+$/.test(key)) throw invalid('it contains characters outside printable ASCII');
   if (key === value && /[",]/.test(key)) throw invalid('it contains a quote or a comma');
   return key;
 }

@@ -11,7 +11,7 @@ export const sameBytes: Rule = ({ keys }) =>
   keys.flatMap((history) => {
     const [first, ...others] = answered(history);
     const other = others.find((each) => !isSameAnswer(each, first!));
-    return other ? [about(other, `#${first?.n} and #${other.n} have different final answers`)] : [];
+    return other ? [about(other, `#${first!.n} and #${other.n} have different final answers`)] : [];
   });
 
 /** A final answer goes to one request only. Another body or operation under the key never gets it. */
@@ -19,7 +19,7 @@ export const oneRequestAnswered: Rule = ({ keys }) =>
   keys.flatMap((history) => {
     const [first, ...others] = answered(history);
     const other = others.find((each) => !isSameRequest(each, first!));
-    return other ? [about(other, `#${other.n} differs from #${first?.n} and got its answer`)] : [];
+    return other ? [about(other, `#${other.n} differs from #${first!.n} and got its answer`)] : [];
   });
 
 /** A final answer that a client has seen is in the database. */
@@ -35,18 +35,13 @@ export const answerIsStored: Rule = ({ keys, recordOf }) =>
 
 /** After a client has received the final answer, the same request is never refused. */
 export const replaysTheAnswer: Rule = ({ keys }) =>
-  keys.flatMap(({ attempts }) => {
-    const firstOf = (later: Attempt) =>
-      attempts.find(
-        (each) =>
-          each.outcome === 'ok' && each.endedAt < later.invokedAt && isSameRequest(each, later),
-      );
-    return attempts
-      .filter((later) => later.outcome === 'fail' && firstOf(later))
-      .map((later) =>
-        about(later, `#${later.n} is refused after #${firstOf(later)!.n} was answered`),
-      );
-  });
+  keys.flatMap(({ attempts }) =>
+    attempts.flatMap((later) => {
+      const first = answeredBefore(attempts, later);
+      if (later.outcome !== 'fail' || !first) return [];
+      return [about(later, `#${later.n} is refused after #${first.n} was answered`)];
+    }),
+  );
 
 /** 422 `idempotency_key_reused` needs another body or operation that was sent before this request ended. */
 export const reusedNeedsAnother: Rule = ({ keys }) =>
@@ -56,7 +51,7 @@ export const reusedNeedsAnother: Rule = ({ keys }) =>
       .filter(
         (refused) =>
           !attempts.some(
-            (each) => each.invokedAt < refused.endedAt && !isSameRequest(each, refused),
+            (each) => each.invokedAt <= refused.endedAt && !isSameRequest(each, refused),
           ),
       )
       .map((refused) => about(refused, `#${refused.n} is 422, and no other request had this key`)),
@@ -68,7 +63,7 @@ export const inProgressNeedsAnother: Rule = ({ keys }) =>
     attempts
       .filter(({ code }) => code === IN_PROGRESS)
       .filter((refused) => !attempts.some((each) => each !== refused && isOpen(each, refused)))
-      .filter((refused) => !isAnsweredBefore(attempts, refused)) // the rule above finds that
+      .filter((refused) => !answeredBefore(attempts, refused)) // the rule above finds that
       .map((refused) => about(refused, `#${refused.n} is 409, and no other request was open`)),
   );
 
@@ -118,7 +113,9 @@ export const recordNeedsRequest: Rule = ({ keys, recordOf }) =>
     if (sent.length === 0 || sent.some(isWriter)) return [];
     const denial = sent.find(({ endedAt }) => endedAt >= firstSeenAt);
     const last = denial ?? sent.at(-1)!;
-    const says = `the record was written, and #${last.n} says that it did nothing`;
+    const says = denial
+      ? `the record was written, and #${last.n} says that it did nothing`
+      : `the record was written after #${last.n}, when no request was open`;
     // If all had ended, the writer may be a request that was sent after the history was read.
     return [{ ...about(last, says), atRest: denial === undefined }];
   });
@@ -150,13 +147,19 @@ const FINAL = new Set(['succeeded', 'failed', 'paid', 'canceled']);
 
 const isSameAnswer = (a: Attempt, b: Attempt) => a.status === b.status && a.answer === b.answer;
 
-/** A request without a definite end may still be at work in the service, also after a 5xx. */
+/**
+ * A request without a definite end may still be at work in the service, also after a 5xx. Within one millisecond the
+ * order is unknown, and the service gets the benefit of the doubt.
+ */
 const isOpen = (other: Attempt, refused: Attempt) =>
-  other.invokedAt < refused.endedAt &&
-  (other.outcome === 'unknown' || other.endedAt > refused.invokedAt);
+  other.invokedAt <= refused.endedAt &&
+  (other.outcome === 'unknown' || other.endedAt >= refused.invokedAt);
 
-const isAnsweredBefore = (attempts: Attempt[], { invokedAt }: Attempt) =>
-  attempts.some(({ outcome, endedAt }) => outcome === 'ok' && endedAt < invokedAt);
+/** The same request, which was answered before this one began. */
+const answeredBefore = (attempts: Attempt[], later: Attempt) =>
+  attempts.find(
+    (each) => each.outcome === 'ok' && each.endedAt < later.invokedAt && isSameRequest(each, later),
+  );
 
 function about({ account, key }: Attempt, says: string): Finding {
   return { says, marker: markerOf(account, key) };

@@ -44,7 +44,7 @@ export const sumsAgree: Rule = (known) => {
       });
     if (status === 'failed' && payment)
       findings.push({ says: `${id} failed, and the processor took ${payment.id}`, marker });
-    if (status === 'succeeded' && payment && payment.amount !== amount)
+    if (payment && payment.amount !== amount)
       findings.push({ says: `${id} is ${amount}, the payment ${payment.amount}`, marker });
   }
   for (const { id, marker } of payments.values())
@@ -72,7 +72,7 @@ export const refundsAgree: Rule = ({ rows, ledger }) => {
   }
   const known = new Set(rows.refunds.map(({ id }) => id));
   for (const [refund, [first]] of atProcessor)
-    if (!known.has(refund)) findings.push({ says: `${first?.id} was given back without a row` });
+    if (!known.has(refund)) findings.push({ says: `${first!.id} was given back without a row` });
   const byCharge = groupBy(rows.refunds, ({ charge }) => charge);
   for (const { id, amount, refunded, marker } of rows.charges) {
     const sum = (byCharge.get(id) ?? [])
@@ -90,8 +90,8 @@ export const refundsAgree: Rule = ({ rows, ledger }) => {
 /** Stock is never negative, and what is gone or held is what was bought. */
 export const stockAgrees: Rule = ({ rows }) => {
   const sold = new Map<string, number>();
-  for (const { account, status, items } of rows.orders)
-    for (const { sku, quantity } of status === 'paid' ? items : [])
+  for (const { account, items } of rows.orders.filter(({ status }) => status === 'paid'))
+    for (const { sku, quantity } of items)
       sold.set(`${account} ${sku}`, (sold.get(`${account} ${sku}`) ?? 0) + quantity);
   return rows.products.flatMap(({ account, sku, initial, onHand, held }) => {
     if (onHand < 0 || held < 0) return [{ says: `${sku}: on hand ${onHand}, held ${held}` }];

@@ -45,8 +45,9 @@ export function touchedKeys(known: Digest): KeyHistory[] {
  */
 export function recoveries(known: Digest): { marker: string; ms: number }[] {
   return known.keys.flatMap(({ marker }) => {
-    const { completedAt, firstSeenAt } = known.recordOf.get(marker) ?? {};
-    if (!completedAt || firstSeenAt === undefined) return [];
+    const record = known.recordOf.get(marker);
+    if (!record?.completedAt) return [];
+    const { completedAt, firstSeenAt } = record;
     const ends = known.faults
       .filter(({ from, to }) => from <= completedAt && to >= firstSeenAt)
       .map(({ to }) => to);
@@ -55,10 +56,10 @@ export function recoveries(known: Digest): { marker: string; ms: number }[] {
   });
 }
 
-/** @param share between 0 and 1 */
+/** @param share more than 0, at most 1. @returns 0 if there are no values. */
 export function percentile(values: number[], share: number): number {
   const sorted = [...values].sort((a, b) => a - b);
-  return sorted[Math.max(0, Math.ceil(share * sorted.length) - 1)] ?? 0;
+  return sorted[Math.ceil(share * sorted.length) - 1] ?? 0;
 }
 
 /** The 99th percentile of the recoveries is at most the lease and five seconds. */
@@ -70,7 +71,7 @@ export const recoversInTime: Rule = (known) => {
     0.99,
   );
   if (p99 <= limit) return [];
-  const slow = all.find(({ ms }) => ms === p99);
+  const slow = all.find(({ ms }) => ms === p99)!;
   const says = `p99 of recovery is ${p99} ms, more than ${limit}`;
-  return [{ says, marker: slow?.marker, atRest: true }];
+  return [{ says, marker: slow.marker, atRest: true }];
 };

@@ -21,7 +21,7 @@ export type Rule = (known: Digest) => Finding[];
  * seconds since the key's first request.
  */
 export function witnessOf(known: Digest, marker: string | undefined): string {
-  const history = marker === undefined ? undefined : known.keyOf.get(marker);
+  const history = marker && known.keyOf.get(marker);
   if (!history) return '';
   const { attempts } = history;
   const from = attempts[0]!.invokedAt;

@@ -2,6 +2,7 @@ import { Completer } from '../../../src/idempotency/completer.js';
 import type { EngineOptions } from '../../../src/idempotency/engine-options.js';
 import { IdempotencyEngine } from '../../../src/idempotency/engine.js';
 import {
+  type EngineProbe,
   OperationRegistry,
   SilentProbe,
   type Operation,
@@ -17,8 +18,7 @@ export async function engineAlone(operation: Operation, poolSize?: number) {
     db,
     operations,
     close,
-    start(options: EngineOptions) {
-      const probe = new SilentProbe();
+    start(options: EngineOptions, probe: EngineProbe = new SilentProbe()) {
       const completer = new Completer(db, operations, probe, options);
       const engine = new IdempotencyEngine(db, operations, completer, probe, options);
       return { engine, completer };

@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import {
   deriveId,
   fingerprintOf,
+  isDerivedId,
   memberHashes,
   mismatchedMembers,
 } from '../../../src/idempotency/identity.js';
@@ -61,6 +62,25 @@ describe('the derived id', () => {
     );
     expect(id(['a","b', 'c', 'd'])).not.toBe(id(['a', 'b","c', 'd']));
   });
+});
+
+describe('a text', () => {
+  const id = deriveId('ch', 'acct_1', 'POST /charges', 'key-1');
+  it('has the shape of an id, or cannot name one of our objects', () => {
+    expect(isDerivedId('ch', id)).toBe(true);
+    expect(isDerivedId('re', id)).toBe(false);
+    for (const text of ['', `${id}0`, `x${id}`, id.slice(0, -1), id.toUpperCase(), undefined, [id]])
+      expect(isDerivedId('ch', text)).toBe(false);
+  });
+});
+
+it('only the members that differ are named, in order', () => {
+  const stored = { '/b': '1', '/c': '2', '/same': '3' };
+  expect(mismatchedMembers(stored, { '/c': '0', '/a': '4', '/same': '3' })).toEqual([
+    '/a',
+    '/b',
+    '/c',
+  ]);
 });
 
 describe('the fingerprint', () => {

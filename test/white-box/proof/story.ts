@@ -49,7 +49,7 @@ export class Story {
     return this.line({ what: 'unknown', n, at: this.tick(), status, code });
   }
 
-  read(object: string, state: string, { account = 'a', status = 200, lasts = 0 } = {}): this {
+  read(object: string, state?: string, { account = 'a', status = 200, lasts = 0 } = {}): this {
     const at = this.tick();
     return this.line({ what: 'read', at, until: at + lasts, account, object, status, state });
   }
@@ -60,11 +60,21 @@ export class Story {
     return this;
   }
 
+  /** The next call is in the same millisecond as the last. */
+  atOnce(): this {
+    return this.wait(-1_000);
+  }
+
   fault(ms: number): this {
     const fault = ++this.faults;
     const cell = { fault, point: 'api', action: 'kill' };
     this.line({ what: 'fault-begin', at: this.tick(), ...cell });
     return this.line({ what: 'fault-end', at: (this.now += ms), ...cell });
+  }
+
+  faultWithoutEnd(): this {
+    const fault = ++this.faults;
+    return this.line({ what: 'fault-begin', at: this.tick(), fault, point: 'api', action: 'stop' });
   }
 
   healed(): this {
@@ -125,9 +135,9 @@ export class Story {
     return this;
   }
 
-  givenBack(key: string, amount = 4): this {
+  givenBack(key: string, amount = 4, status = 'succeeded'): this {
     const id = `re_p${this.rest.ledger.refunds.length + 1}`;
-    this.rest.ledger.refunds.push({ id, refund: `re_${key}`, amount, status: 'succeeded' });
+    this.rest.ledger.refunds.push({ id, refund: `re_${key}`, amount, status });
     return this;
   }
 
@@ -150,6 +160,11 @@ export class Story {
 
   mail(messageId = 'm1', charge = 'ch_k'): this {
     this.rest.mails.push({ messageId, charge });
+    return this;
+  }
+
+  productOf(account: string, sku: string, onHand: number, initial = 10): this {
+    this.rows.products.push({ account, sku, initial, onHand, held: 0 });
     return this;
   }
 
