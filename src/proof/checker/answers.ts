@@ -57,11 +57,15 @@ export const reusedNeedsAnother: Rule = ({ keys }) =>
       .map((refused) => about(refused, `#${refused.n} is 422, and no other request had this key`)),
   );
 
-/** 409 `idempotency_request_in_progress` needs another request that was not over when this one began. */
-export const inProgressNeedsAnother: Rule = ({ keys }) =>
+/**
+ * 409 `idempotency_request_in_progress` needs another request that was not over when this one began, or a lease that
+ * ended: then the sweep may work on the record, and this request waits for it.
+ */
+export const inProgressNeedsAnother: Rule = ({ keys, leaseMs }) =>
   keys.flatMap(({ attempts }) =>
     attempts
       .filter(({ code }) => code === IN_PROGRESS)
+      .filter(({ invokedAt, endedAt }) => endedAt - invokedAt < leaseMs)
       .filter((refused) => !attempts.some((each) => each !== refused && isOpen(each, refused)))
       .filter((refused) => !answeredBefore(attempts, refused)) // the rule above finds that
       .map((refused) => about(refused, `#${refused.n} is 409, and no other request was open`)),

@@ -14,6 +14,10 @@ export const LEGAL_BOUNDARIES: [string, Story][] = [
     story().ask().ok(1).atOnce().ask().fail(2, OPEN, 409).paid(),
   ],
   [
+    'a request of a whole lease is 409: the sweep has its record',
+    story().ask().wait(4_000).fail(1, OPEN, 409).ask().ok(2).paid(),
+  ],
+  [
     'a 409 in the millisecond in which the other request is sent',
     story().ask().ask().atOnce().fail(1, OPEN, 409).ok(2).paid(),
   ],

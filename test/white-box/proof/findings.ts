@@ -22,6 +22,7 @@ an answered request is replayed | 404 after the answer | a/k | at once | #2 is r
 422 needs another request | the other has another key | a/k | at once | #2 is 422, and no other request had this key
 422 needs another request | the other is of another account | a/k | at once | #2 is 422, and no other request had this key
 409 needs another request | alone | a/k | at once | #1 is 409, and no other request was open
+409 needs another request | alone for less than a lease | a/k | at once | #1 is 409, and no other request was open
 409 needs another request | the other was refused before | a/k | at once | #2 is 409, and no other request was open
 409 needs another request | the other comes later | a/k | at once | #1 is 409, and no other request was open
 own data only | an answer with another account's key | a/k | at once | the answer of #2 is about another key

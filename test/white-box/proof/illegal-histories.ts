@@ -87,6 +87,11 @@ export const ILLEGAL: [RuleName, string, Story][] = [
   ['409 needs another request', 'alone', story().ask().fail(1, OPEN, 409)],
   [
     '409 needs another request',
+    'alone for less than a lease',
+    story().ask().wait(3_999).fail(1, OPEN, 409),
+  ],
+  [
+    '409 needs another request',
     'the other was refused before',
     story().ask().fail(1, 'payment_pending', 409).ask().fail(2, OPEN, 409),
   ],
