@@ -79,7 +79,9 @@ describe('POST /orders', () => {
     const key = newId('key');
     await post(key);
     const { body } = await lookUp(api, key);
-    expect(Date.parse(String(body.completed_at))).toBeGreaterThanOrEqual(Date.parse(String(body.first_seen_at)));
+    expect(Date.parse(String(body.completed_at))).toBeGreaterThanOrEqual(
+      Date.parse(String(body.first_seen_at)),
+    );
   });
 
   test('a refused order leaves the key unused', async () => {
