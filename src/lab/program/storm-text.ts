@@ -24,7 +24,7 @@ export function stormText(run: Run, ticks: readonly StormEvent[], url: string): 
     row(TRACK_TITLES.naive, verdict.payments.naive ?? 0),
     row(TRACK_TITLES.keyed, verdict.payments.keyed ?? 0),
     '',
-    `${kills} kills. ${unknown} of ${ticks.length} attempts ended without an answer.`,
+    `Kills: ${kills}. ${unknown} of ${ticks.length} attempts ended without an answer.`,
     ...(verdict.example ? [`One purchase as a diagram: ${url}/runs/${verdict.example}`] : []),
   ].join('\n');
 }
