@@ -119,8 +119,9 @@ export class Hosts {
   }
 
   journal(): HostEvent[] {
-    const lines = readFileSync(this.journalFile, 'utf8').split('\n');
-    return lines.filter(Boolean).map((line) => JSON.parse(line) as HostEvent);
+    // What follows the last end of a line is a line that a host is writing.
+    const lines = readFileSync(this.journalFile, 'utf8').split('\n').slice(0, -1);
+    return lines.map((line) => JSON.parse(line) as HostEvent);
   }
 
   async stop(): Promise<void> {
