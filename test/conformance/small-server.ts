@@ -82,8 +82,8 @@ export class SmallServer {
   }
 
   async stop(): Promise<void> {
+    this.server.close(); // first: a client whose connection ends must not get another one
     this.server.closeAllConnections();
-    this.server.close();
     await once(this.server, 'close');
   }
 
