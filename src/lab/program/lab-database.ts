@@ -1,6 +1,7 @@
 import pg from 'pg';
 import { addApiKey, createAccount } from '../../accounts/new-account.js';
 import { Database, type Tx } from '../../idempotency/database.js';
+import { isTransient } from '../../idempotency/errors.js';
 import { randomId } from '../../http/request-id.js';
 import { Away } from './trouble.js';
 
@@ -20,7 +21,7 @@ export class LabDatabase extends Database {
       const { rows } = await this.pool.query(sql, [...values]);
       return rows as Row[];
     } catch (error) {
-      throw isAway(error) ? new Away('PostgreSQL does not answer', { cause: error }) : error;
+      throw isTransient(error) ? new Away('PostgreSQL does not answer', { cause: error }) : error;
     }
   }
 
@@ -64,10 +65,4 @@ export class LabDatabase extends Database {
       [account],
     );
   }
-}
-
-/** No connection, or the server is stopping or starting. An error with another SQLSTATE is an answer. */
-function isAway(error: unknown): boolean {
-  if (error instanceof pg.DatabaseError) return /^(?:08|57P|53)/.test(error.code ?? '');
-  return !(error instanceof TypeError);
 }
