@@ -219,6 +219,20 @@ export async function lockRows(
   return () => client.end();
 }
 
+/** A paid order, locked before any worker sees it: the job that fulfills it waits. */
+export function buyAndLockTheOrder(
+  shop: Shop,
+  before: (purchase: Purchase) => Promise<unknown> = async () => {},
+): Promise<{ purchase: Purchase; letGo: () => Promise<void> }> {
+  return shop.whileWorkersSleep(async () => {
+    const purchase = await buy(shop);
+    await before(purchase);
+    const { order } = purchase;
+    const sql = 'SELECT 1 FROM orders WHERE id = $1';
+    return { purchase, letGo: await lockRows(shop.databaseUrl, sql, [order]) };
+  });
+}
+
 /** Resolves when statements of other sessions wait for a lock. */
 export function untilWaiting(db: pg.Pool, sql: string, count = 1): Promise<void> {
   return until(async () => (await waiting(db, sql)) >= count);

@@ -8,6 +8,7 @@ import { forgetFulfillments } from './careless.support.js';
 import {
   addJob,
   buy,
+  buyAndLockTheOrder,
   drained,
   effectsOf,
   holdWriters,
@@ -50,17 +51,6 @@ async function shipmentOf({ order }: Purchase) {
   return rows[0];
 }
 
-const lockOrder = ({ order }: Purchase) =>
-  lockRows(shop.databaseUrl, 'SELECT 1 FROM orders WHERE id = $1', [order]);
-
-/** A paid order, locked before any worker sees it. */
-const buyAndLockTheOrder = (before: (purchase: Purchase) => Promise<unknown> = async () => {}) =>
-  shop.whileWorkersSleep(async () => {
-    const purchase = await buy(shop);
-    await before(purchase);
-    return { purchase, letGo: await lockOrder(purchase) };
-  });
-
 /**
  * A second worker, in this process, finishes the work of the first. Only workers that are killed or stopped are
  * processes.
@@ -98,7 +88,7 @@ describe('the same job', () => {
   });
 
   test('run by two workers at once has one of each effect', async () => {
-    const { purchase, letGo } = await buyAndLockTheOrder(async (bought) => {
+    const { purchase, letGo } = await buyAndLockTheOrder(shop, async (bought) => {
       await addJob(shop.db, 'fulfill-order', await payloadOf(bought));
     });
     const second = await shop.startWorker();
@@ -126,7 +116,7 @@ describe('a worker that sleeps, loses its job to another and wakes up', () => {
   });
 
   test('in its transaction: its session is ended, another worker does the job, the sleeper does nothing', async () => {
-    const { purchase, letGo } = await buyAndLockTheOrder();
+    const { purchase, letGo } = await buyAndLockTheOrder(shop);
     await untilWaiting(shop.db, 'FROM orders');
     await worker.sleep();
     await letGo(); // the sleeper holds the order now
@@ -171,7 +161,7 @@ describe('a worker that is killed', () => {
   });
 
   test('after the commit, before the queue knows: one of each effect', async () => {
-    const { purchase, letGo: letOrderGo } = await buyAndLockTheOrder();
+    const { purchase, letGo: letOrderGo } = await buyAndLockTheOrder(shop);
     await untilWaiting(shop.db, 'FROM orders');
     const [job] = await jobs(shop.db, 'fulfill-order');
     const letJobGo = await lockRows(

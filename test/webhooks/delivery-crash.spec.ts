@@ -1,10 +1,9 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import {
-  buy,
+  buyAndLockTheOrder,
   drained,
   holdWriters,
   letLocksRunOut,
-  lockRows,
   skipPauses,
   untilWaiting,
   startShop,
@@ -269,10 +268,7 @@ describe('a worker that gets SIGTERM', () => {
     const doomed = await shop.startWorkerProcess({ STOP_GRACE_MS: '4000' });
     const endpoint = await newEndpoint(shop, receiver);
     const answer = receiver.hold(endpoint.path);
-    const purchase = await shop.whileWorkersSleep(() => buy(shop));
-    const letGo = await lockRows(shop.databaseUrl, 'SELECT 1 FROM orders WHERE id = $1', [
-      purchase.order,
-    ]);
+    const { letGo } = await buyAndLockTheOrder(shop);
     await receiver.received(endpoint.path);
     await untilWaiting(shop.db, 'FROM orders');
     expect(await doomed.kill('SIGTERM')).toBe(0);

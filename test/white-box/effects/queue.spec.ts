@@ -14,6 +14,7 @@ import type { WorkerProcess } from '../../support/worker-process.js';
 import {
   addJob,
   buy,
+  buyAndLockTheOrder,
   drained,
   effectsOf,
   jobs,
@@ -162,10 +163,7 @@ describe('a worker that gets SIGTERM in the middle of a job', () => {
 
   test('unlocks what cannot be interrupted, without counting an attempt', async () => {
     const second = await onlyWorker({ STOP_GRACE_MS: '4000' }); // shorter than PostgreSQL's lock timeout
-    const purchase = await shop.whileWorkersSleep(() => buy(shop));
-    const letGo = await lockRows(shop.databaseUrl, 'SELECT 1 FROM orders WHERE id = $1', [
-      purchase.order,
-    ]);
+    const { purchase, letGo } = await buyAndLockTheOrder(shop);
     await untilWaiting(shop.db, 'FROM orders');
     const [job] = await jobs(shop.db, 'fulfill-order');
     await shop.mail.caught(purchase.email);
