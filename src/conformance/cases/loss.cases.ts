@@ -1,20 +1,12 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Api } from '../check/api.js';
 import type { Purchase } from '../check/purchase.js';
-import { cases, draft, rfc, STRIPE } from '../check/case.js';
+import { cases, draft, STRIPE } from '../check/case.js';
 import type { Sending } from '../check/exchange.js';
-import {
-  expect,
-  expectRefused,
-  expectReplay,
-  expectSameBytes,
-  isSuccess,
-} from '../check/expect.js';
-import { asNoAnswer, NoAnswer } from '../wire/answer.js';
-import { NOT_MADE, PAYS_TWICE, WRONG_ANSWER } from './costs.js';
-
-/** How long a server may still act on a request that broke off. */
-const AFTER_HALF_MS = 150;
+import { expect, expectRefused, expectSameBytes } from '../check/expect.js';
+import { NoAnswer } from '../wire/answer.js';
+import { PAYS_TWICE, WRONG_ANSWER } from './costs.js';
+import { AFTER_HALF_MS } from './half-requests.cases.js';
 
 export const LOSS_CASES = cases('loss', {
   'hang-up': lostOnce('The client closes before the answer', 'closed before the answer', close),
@@ -35,7 +27,7 @@ export const LOSS_CASES = cases('loss', {
       const purchase = api.purchase();
       await lose(api, purchase, 'closed before the answer', close);
       await lose(api, purchase, 'reset', reset);
-      await recovered(api, purchase);
+      await api.expectRecovered(purchase);
     },
   },
   many: {
@@ -50,7 +42,7 @@ export const LOSS_CASES = cases('loss', {
         lose(api, purchase, 'closed before the answer', close),
       );
       await Promise.all(lost);
-      await recovered(api, purchase);
+      await api.expectRecovered(purchase);
     },
   },
   later: {
@@ -62,7 +54,7 @@ export const LOSS_CASES = cases('loss', {
       const purchase = api.purchase();
       await lose(api, purchase, 'closed before the answer', close);
       await delay(api.profile.timing.laterSeconds * 1000);
-      await recovered(api, purchase);
+      await api.expectRecovered(purchase);
     },
   },
   'same-answer': {
@@ -93,58 +85,6 @@ export const LOSS_CASES = cases('loss', {
       await api.expectMade([purchase, 1]);
     },
   },
-  'half-body': {
-    level: 'must',
-    source: rfc(9112, '8'),
-    title: 'Half a body makes nothing; the whole request after it makes one object',
-    costs: NOT_MADE,
-    run: (api) => half(api, 'half of the body', (sending) => sending.sendHalfOfBody()),
-  },
-  'half-head': {
-    level: 'must',
-    source: rfc(9112, '8'),
-    title: 'Half a head makes nothing; the whole request after it makes one object',
-    costs: NOT_MADE,
-    run: (api) => half(api, 'half of the head', (sending) => sending.sendHalfOfHead()),
-  },
-  'all-but-one-byte': {
-    level: 'must',
-    source: rfc(9112, '8'),
-    title: 'A body without its last byte makes nothing; the whole request makes one object',
-    costs: NOT_MADE,
-    run: (api) => half(api, 'all but the last byte', (sending) => sending.sendAllBut(1)),
-  },
-  'unended-chunks': {
-    level: 'must',
-    source: rfc(9112, '8'),
-    title: 'Chunks without an end make nothing; the whole request makes one object',
-    costs: NOT_MADE,
-    run: (api) =>
-      half(api, 'without the last chunk', (sending) => sending.sendAllBut('0\r\n\r\n'.length), {
-        chunked: true,
-      }),
-  },
-  'half-body-open': {
-    level: 'must',
-    source: rfc(9112, '8'),
-    title: 'Half a request on an open connection does not hold its key',
-    costs: NOT_MADE,
-    async run(api) {
-      const purchase = api.purchase();
-      const stalled = await api.open(purchase, { note: 'stalled after half of the body' });
-      await stalled.sendHalfOfBody();
-      try {
-        const first = await api.settle(purchase);
-        expect(isSuccess(first), `the whole request is answered ${first.status}`);
-        await stalled.sendAll();
-        const outcome = await stalled.answer().catch(asNoAnswer);
-        if (isSuccess(outcome)) expectReplay(api, first, outcome);
-        await api.expectMade([purchase, 1]);
-      } finally {
-        stalled.close();
-      }
-    },
-  },
   slow: {
     level: 'must',
     source: draft('1'),
@@ -157,7 +97,7 @@ export const LOSS_CASES = cases('loss', {
         await delay(2 * AFTER_HALF_MS);
         sending.close();
       });
-      await recovered(api, purchase);
+      await api.expectRecovered(purchase);
     },
   },
   declined: {
@@ -224,7 +164,7 @@ function lostOnce(what: string, note: string, loss: Loss) {
     async run(api: Api): Promise<void> {
       const purchase = api.purchase();
       await lose(api, purchase, note, loss);
-      await recovered(api, purchase);
+      await api.expectRecovered(purchase);
     },
   };
 }
@@ -240,29 +180,6 @@ async function lose(api: Api, purchase: Purchase, note: string, loss: Loss): Pro
   }
 }
 
-/** The retry succeeds, and there is one object. */
-async function recovered(api: Api, purchase: Purchase): Promise<void> {
-  const answer = await api.settle(purchase);
-  expect(isSuccess(answer), `the retry is answered ${answer.status}`);
-  await api.expectMade([purchase, 1]);
-}
-
-/** A part of the request, then nothing more; then the whole request. */
-async function half(
-  api: Api,
-  note: string,
-  send: (sending: Sending) => Promise<void>,
-  changes = {},
-): Promise<void> {
-  const purchase = api.purchase();
-  const sending = await api.open(purchase, { ...changes, note });
-  await send(sending);
-  sending.close();
-  await delay(AFTER_HALF_MS);
-  await api.expectMade([purchase, 0]);
-  await recovered(api, purchase);
-}
-
 async function lostByServer(api: Api, times: number): Promise<void> {
   const headers = api.needs(api.profile.create.loseAnswer, 'create.loseAnswer');
   const purchase = api.purchase();
@@ -270,5 +187,5 @@ async function lostByServer(api: Api, times: number): Promise<void> {
     const outcome = await api.send(purchase, { headers }).catch((error: unknown) => error);
     expect(outcome instanceof NoAnswer, 'the answer is not lost: create.loseAnswer has no effect');
   }
-  await recovered(api, purchase);
+  await api.expectRecovered(purchase);
 }

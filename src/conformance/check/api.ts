@@ -123,6 +123,13 @@ export class Api {
     }
   }
 
+  /** Retries until the request succeeds. There is one object then. */
+  async expectRecovered(purchase: Purchase): Promise<void> {
+    const { status } = await this.settle(purchase);
+    if (status < 200 || status > 299) throw new Failed(`the retry is answered ${status}`);
+    await this.expectMade([purchase, 1]);
+  }
+
   /** Sends all of them at the same moment, released by their last bytes. */
   race(requests: { purchase: Purchase; changes?: Changes }[]): Promise<Outcome[]> {
     return releaseTogether(
