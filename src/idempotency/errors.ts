@@ -76,7 +76,7 @@ export class IdempotencyRequestInProgress extends IdempotencyError {
   constructor() {
     super(
       IDEMPOTENCY_REQUEST_IN_PROGRESS,
-      'The first request with this key is still running. Send the same request again with the same key.',
+      'The first request with this key has no outcome yet. Send the same request again with the same key.',
     );
   }
 }

@@ -156,7 +156,7 @@ test('an attempt that has lost its claim does not settle', async () => {
     settled += 1;
     return DONE;
   };
-  expect(await ask()).toMatch(/still running/);
+  expect(await ask()).toMatch(/no outcome yet/);
   expect(settled).toBe(0);
   expect(await record()).toMatchObject({ state: 'in_progress', epoch: 2 });
 });
