@@ -105,9 +105,9 @@ export class Hosts {
     this.release(host, id);
   }
 
-  /** Lets a request continue from its point. */
+  /** Lets a request continue from its point. Nothing waits in a host that has ended. */
   release(host: Host, id: string): void {
-    host.process.send({ go: id });
+    if (host.process.connected) host.process.send({ go: id });
   }
 
   /** The processor's payments of a run. One read of the ledger serves all callers that asked before it began. */
