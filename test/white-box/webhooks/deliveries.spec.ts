@@ -25,7 +25,7 @@ let worker: Running;
 let receiver: Receiver;
 beforeAll(async () => {
   receiver = await startReceiver();
-  service = await startService({ env: { WEBHOOK_CONCURRENCY: '8', WEBHOOK_TIMEOUT_MS: '1000' } });
+  service = await startService({ env: { WEBHOOK_CONCURRENCY: '8', WEBHOOK_TIMEOUT_MS: '4000' } });
   worker = await service.startWorker();
 });
 beforeEach(() => forgetEndpoints(service.db));
