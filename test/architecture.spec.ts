@@ -128,3 +128,22 @@ describe('http/, database/ and log/', () => {
     );
   });
 });
+
+describe('each package', () => {
+  // npm 11.6.2, which some releases of Node 24 bring, fails at such a package if the lock file names no host for it.
+  it('names its programs, not only their folder', async () => {
+    const lock = JSON.parse(await readFile('node_modules/.package-lock.json', 'utf8')) as {
+      packages: Record<string, { optional?: boolean }>;
+    };
+    const unnamed: string[] = [];
+    for (const [path, { optional = false }] of Object.entries(lock.packages)) {
+      if (optional) continue; // not installed on every machine
+      const { bin, directories } = JSON.parse(await readFile(`${path}/package.json`, 'utf8')) as {
+        bin?: unknown;
+        directories?: { bin?: string };
+      };
+      if (bin === undefined && directories?.bin !== undefined) unnamed.push(path);
+    }
+    expect(unnamed).toEqual([]);
+  });
+});
