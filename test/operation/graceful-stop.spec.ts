@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { once } from 'node:events';
 import { Agent } from 'node:http';
 import { connect, type Socket } from 'node:net';
+import { endLease } from '../support/time.js';
 import { until } from '../support/until.js';
 import {
   charge,
@@ -109,8 +110,7 @@ describe('an API process that gets SIGTERM', () => {
 
   it('leaves requests that outlast its grace period to another process, which finishes them', async () => {
     const before = await payments(site);
-    const env = { ...site.env, STOP_GRACE_MS: '0', PROCESSOR_TIMEOUT_MS: '1500' };
-    const api = await startProgram('api.js', env);
+    const api = await startProgram('api.js', { ...site.env, STOP_GRACE_MS: '0' });
     const answer = charge(site, api.url, 'handed-over-1', SLOW);
     answer.catch(() => undefined);
     await reserved(site, 'handed-over-1');
@@ -118,7 +118,8 @@ describe('an API process that gets SIGTERM', () => {
     await expect(answer).rejects.toThrow();
     expect(await states(site, 'handed-over-1')).toEqual(['in_progress']);
 
-    const worker = await startProgram('worker.js', env);
+    await endLease(site.db, 'handed-over-1');
+    const worker = await startProgram('worker.js', site.env);
     await until(async () => (await states(site, 'handed-over-1'))[0] === 'completed');
     expect(await worker.stop()).toBe(0);
     expect(worker.lines()).toContainEqual(
