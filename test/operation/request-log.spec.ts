@@ -63,7 +63,7 @@ describe('the log', () => {
     const body = { payment_method: 'pm_lab_slow' };
     const [inProgress, waited] = await Promise.all([
       charge(site, api.url, 'log-2', body, { headers: { prefer: 'wait=0' } }),
-      charge(site, api.url, 'log-2', body),
+      charge(site, api.url, 'log-2', body, { headers: { prefer: 'wait=30' } }),
     ]);
     const executed = await first;
     const resource = executed.body.id;
