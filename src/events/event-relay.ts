@@ -14,7 +14,7 @@ import type { Event } from './event.entity.js';
 import { EVENT_COLUMNS, EventSubscribers, findEvent } from './events.js';
 
 /** In ms. Larger: webhooks start later. Smaller: batches are smaller and idle CPU grows. */
-const POLL: PollPauses = { busyMs: 10, idleMs: 200 };
+const POLL: PollPauses = { busyMs: 10, idleMs: 500 };
 const FAILED_PAUSE_MS = 1_000;
 /** How many of the oldest events one round reads, without those of accounts in flight. */
 const CANDIDATES = 200;
