@@ -1,7 +1,9 @@
-import { spawn } from 'node:child_process';
+import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
+import { readFile } from 'node:fs/promises';
 import { afterEach, describe, expect, test } from '@jest/globals';
 import { signal, untilGone } from '../../../src/local/processes.js';
+import { until } from '../../support/until.js';
 
 const left: (() => void)[] = [];
 afterEach(() => left.splice(0).forEach((end) => end()));
@@ -18,14 +20,17 @@ describe('a process that is not our child is gone', () => {
   });
 
   test('when it is a zombie: it has ended, and its parent does not ask how', async () => {
-    const { pid } = await grandchild('true & echo $!; exec sleep 600');
+    const { pid, shell } = await grandchild('sleep 600 & echo $!; exec sleep 600');
+    // A shell would reap it; `sleep` does not.
+    await until(async () => (await readFile(`/proc/${shell.pid}/comm`, 'utf8')) === 'sleep\n');
+    signal(pid, 'SIGKILL');
     await untilGone(pid);
     expect(process.kill(pid, 0)).toBe(true); // it keeps its number
   });
 });
 
 /** What a shell starts in the background. */
-async function grandchild(script: string): Promise<{ pid: number }> {
+async function grandchild(script: string): Promise<{ pid: number; shell: ChildProcess }> {
   const shell = spawn('/bin/sh', ['-c', script], { stdio: ['ignore', 'pipe', 'ignore'] });
   const [output] = (await once(shell.stdout, 'data')) as [Buffer];
   const pid = Number(output.toString());
@@ -33,5 +38,5 @@ async function grandchild(script: string): Promise<{ pid: number }> {
     shell.kill('SIGKILL');
     signal(pid, 'SIGKILL');
   });
-  return { pid };
+  return { pid, shell };
 }
