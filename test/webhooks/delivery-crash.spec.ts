@@ -30,7 +30,7 @@ let receiver: Receiver;
 let worker: WorkerProcess;
 beforeAll(async () => {
   receiver = await startReceiver();
-  shop = await startShop();
+  shop = await startShop({ WEBHOOK_TIMEOUT_MS: '15000' }); // the longest: sleepers return within it
   worker = await shop.startWorkerProcess();
 });
 beforeEach(() => forgetEndpoints(shop.db));
