@@ -162,7 +162,7 @@ describe('a worker that gets SIGTERM in the middle of a job', () => {
   });
 
   test('unlocks what cannot be interrupted, without counting an attempt', async () => {
-    const second = await onlyWorker({ STOP_GRACE_MS: '4000' }); // shorter than PostgreSQL's lock timeout
+    const second = await onlyWorker({ STOP_GRACE_MS: '2000' }); // much shorter than PostgreSQL's lock timeout
     const { purchase, letGo } = await buyAndLockTheOrder(shop);
     await untilWaiting(shop.db, 'FROM orders');
     const [job] = await jobs(shop.db, 'fulfill-order');
