@@ -11,6 +11,9 @@ import {
 // Queries find a record by its primary key, and check `completed_at IS NULL` for "in progress" (a CHECK keeps the two
 // consistent). With `state = 'in_progress'` the planner would prefer the partial index of unfinished records, and
 // read every row completed since the last VACUUM. Proof: test/operation/plans.spec.ts.
+//
+// An UPDATE or DELETE calls no volatile function, because Citus, which shards by account, refuses it there: it reads
+// the clock in a SELECT. `now()` is not volatile.
 
 /** Numbers the engine's own parameters, which follow those of the operation's write. */
 function parametersAfter({ length }: readonly unknown[]): (position: number) => string {
@@ -87,7 +90,7 @@ export async function deleteExpired(tx: Tx, record: IdempotencyRecord): Promise<
   await tx.query(
     `DELETE FROM idempotency_records
      WHERE account_id = $1 AND key = $2 AND resource_id = $3 AND epoch = $4 AND completed_at IS NOT NULL
-       AND expires_at <= clock_timestamp()`,
+       AND expires_at <= now()`,
     [record.account_id, record.key, record.resource_id, record.epoch],
   );
 }
@@ -135,12 +138,12 @@ export async function completeRecord(
 ): Promise<Date | undefined> {
   const $ = parametersAfter(values);
   const rows = await db.query<{ expires_at: Date }>(
-    `WITH record AS (
+    `WITH clock AS (SELECT clock_timestamp() AS ended_at), record AS (
        UPDATE idempotency_records
-       SET state = 'completed', completed_at = clock_timestamp(),
-         expires_at = clock_timestamp() + ${$(5)} * interval '1 second',
+       SET state = 'completed', completed_at = ended_at, expires_at = ended_at + ${$(5)} * interval '1 second',
          lease_expires_at = NULL, next_attempt_at = NULL,
          response_status = ${$(6)}, response_headers = ${$(7)}, response_body = ${$(8)}
+       FROM clock
        WHERE account_id = ${$(1)} AND key = ${$(2)} AND resource_id = ${$(3)} AND epoch = ${$(4)}
          AND completed_at IS NULL
        RETURNING account_id, resource_id, first_seen_at, expires_at

@@ -78,6 +78,11 @@ describe('a process that dies in the middle of a charge', () => {
     const ends = await Promise.allSettled(sent);
     expect(ends.map(({ status }) => status)).toEqual(CASES.map(() => 'rejected'));
     await dying.death;
+    // Each test ends a lease while requests wait for it; no lease may end before that.
+    await service.db.query(
+      `UPDATE idempotency_records SET lease_expires_at = clock_timestamp() + interval '1 hour'
+       WHERE state = 'in_progress'`,
+    );
   });
 
   test.each(CASES)(

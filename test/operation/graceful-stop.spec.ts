@@ -2,13 +2,13 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { once } from 'node:events';
 import { Agent } from 'node:http';
 import { connect, type Socket } from 'node:net';
+import { startGate, type Gate } from '../support/gate.js';
 import { endLease } from '../support/time.js';
 import { until } from '../support/until.js';
 import {
   charge,
   openSite,
   payments,
-  reserved,
   send,
   startProgram,
   states,
@@ -17,12 +17,19 @@ import {
   type Site,
 } from './operation.support.js';
 
-const SLOW = { payment_method: 'pm_lab_slow' };
 let site: Site;
+/** A charge runs until the test opens the gate: it is in flight when the process receives SIGTERM. */
+let gate: Gate;
+let gated: Record<string, string>;
 beforeAll(async () => {
-  site = await openSite(4_000); // a slow charge still runs when the process receives SIGTERM
+  site = await openSite();
+  gate = await startGate(() => site.sandboxUrl);
+  gated = { ...site.env, PROCESSOR_URL: gate.url, PROCESSOR_TIMEOUT_MS: '60000' };
 });
-afterAll(() => site.close());
+afterAll(async () => {
+  await gate.stop();
+  await site.close();
+});
 
 describe('an API process that gets SIGTERM in the middle of a charge', () => {
   let idle: Socket;
@@ -35,26 +42,29 @@ describe('an API process that gets SIGTERM in the middle of a charge', () => {
 
   /** Everything that may be in flight at a stop, in one process. */
   beforeAll(async () => {
-    const api = await startProgram('api.js', site.env);
+    const api = await startProgram('api.js', gated);
     idle = connect(api.port, '127.0.0.1');
     await once(idle, 'connect');
     agent = new Agent({ keepAlive: true });
     await send(`${api.url}/health/live`, { agent });
 
     const hangUp = new AbortController();
-    const answer = charge(site, api.url, 'stopped-1', SLOW, { agent });
-    hungUp = charge(site, api.url, 'hung-up-1', SLOW, { signal: hangUp.signal });
+    const open = gate.close();
+    const answer = charge(site, api.url, 'stopped-1', {}, { agent });
+    hungUp = charge(site, api.url, 'hung-up-1', {}, { signal: hangUp.signal });
     hungUp.catch(() => undefined);
-    const first = charge(site, api.url, 'waited-1', SLOW);
-    for (const key of ['stopped-1', 'hung-up-1', 'waited-1']) await reserved(site, key);
+    const first = charge(site, api.url, 'waited-1');
+    await gate.held(3);
     await openSockets(api.url); // opens the connection for the gauges
     const before = await openSockets(api.url);
-    const second = charge(site, api.url, 'waited-1', SLOW, { headers: { prefer: 'wait=30' } });
+    const second = charge(site, api.url, 'waited-1', {}, { headers: { prefer: 'wait=30' } });
     await until(async () => (await openSockets(api.url)) > before);
     hangUp.abort();
     const stopped = api.stop();
+    const refused = await second; // proof that it is stopping
+    open();
     answered = await answer;
-    waited = await Promise.all([first, second]);
+    waited = [await first, refused];
     exit = await stopped;
     logged = api.lines();
   });
@@ -110,10 +120,11 @@ describe('an API process that gets SIGTERM', () => {
 
   it('leaves requests that outlast its grace period to another process, which finishes them', async () => {
     const before = await payments(site);
-    const api = await startProgram('api.js', { ...site.env, STOP_GRACE_MS: '0' });
-    const answer = charge(site, api.url, 'handed-over-1', SLOW);
+    const api = await startProgram('api.js', { ...gated, STOP_GRACE_MS: '0' });
+    const open = gate.close();
+    const answer = charge(site, api.url, 'handed-over-1');
     answer.catch(() => undefined);
-    await reserved(site, 'handed-over-1');
+    await gate.held(1);
     expect(await api.stop()).toBe(0);
     await expect(answer).rejects.toThrow();
     expect(await states(site, 'handed-over-1')).toEqual(['in_progress']);
@@ -130,6 +141,7 @@ describe('an API process that gets SIGTERM', () => {
       }),
     );
     expect(await payments(site)).toBe(before + 1);
+    open();
   });
 });
 

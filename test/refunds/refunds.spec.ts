@@ -9,15 +9,17 @@ let service: Service;
 let api: string;
 let other: Running;
 beforeAll(async () => {
-  // Long enough that no duplicate gets 409 because the first request is slow.
-  service = await startService({ env: { IDEMPOTENCY_WAIT_MS: '30000' } });
+  // Long enough that no duplicate gets 409, and no refund of fifty a 504, because others are slow.
+  service = await startService({
+    env: { IDEMPOTENCY_WAIT_MS: '30000', PROCESSOR_TIMEOUT_MS: '60000' },
+  });
   api = service.apiUrl;
   other = await service.startApi();
 });
 afterAll(async () => {
   expect(await refundFaults(service.db, service.sandboxUrl)).toEqual([]);
-  await service.stop();
 });
+afterAll(() => service.stop());
 
 const chargeLink = (id: string) => ({ object: 'charge', id, url: `/charges/${id}` });
 const atProcessor = (id: string) => refundsAtProcessor(service.sandboxUrl, id);

@@ -109,8 +109,8 @@ export const BUGS: Bug[] = [
     patches: [
       {
         file: RECORDS,
-        text: "expires_at = clock_timestamp() + ${$(5)} * interval '1 second'",
-        replacement: "expires_at = clock_timestamp() + 0 * ${$(5)} * interval '1 second'",
+        text: "expires_at = ended_at + ${$(5)} * interval '1 second'",
+        replacement: "expires_at = ended_at + 0 * ${$(5)} * interval '1 second'",
       },
     ],
     foundBy: ['an answered request is replayed'],
