@@ -236,7 +236,7 @@ export class SmallServer {
     path: string,
     body: Record<string, unknown>,
   ): Promise<StoredAnswer> {
-    await delay(body.card === 'slow' ? 800 : 15);
+    await delay(body.card === 'slow' ? 2_500 : 15);
     if (!isValid(body)) return problem(400, 'amount is not positive');
     if (body.card === 'declined') return problem(402, 'declined');
     const thing = { id: randomUUID(), ...body };

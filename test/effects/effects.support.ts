@@ -4,19 +4,14 @@ import { startMailCatcher, type MailCatcher } from '../support/mail-catcher.js';
 import { send } from '../support/raw-client.js';
 import { startService, type Service } from '../support/service.js';
 import { until } from '../support/until.js';
-import {
-  prepareWorkerProcess,
-  startWorkerProcess,
-  type StandbyWorker,
-  type WorkerProcess,
-} from '../support/worker-process.js';
+import { startWorkerProcess, type WorkerProcess } from '../support/worker-process.js';
 
 /** The API in this process, a mail server, and the worker processes that a test starts. */
 export interface Shop extends Service {
   mail: MailCatcher;
   startWorkerProcess(env?: Record<string, string>): Promise<WorkerProcess>;
-  /** Use it if a worker must run soon: the sleeping one holds a lease that ends. */
-  prepareWorkerProcess(): Promise<StandbyWorker>;
+  /** One that has started and sleeps. Use it if a worker must run soon: the other one holds a lease that ends. */
+  startSleepingWorker(): Promise<WorkerProcess>;
   /** Stops every worker meanwhile: one left running would do the jobs of the stopped ones. */
   whileWorkersSleep<T>(work: () => Promise<T>): Promise<T>;
 }
@@ -45,9 +40,10 @@ export async function startShop(env: Record<string, string> = {}): Promise<Shop>
     mail,
     startWorkerProcess: async (more = {}) =>
       keep(await startWorkerProcess({ ...service.env, ...more })),
-    async prepareWorkerProcess() {
-      const standby = await prepareWorkerProcess(service.env);
-      return { ...standby, start: async () => keep(await standby.start()) };
+    async startSleepingWorker() {
+      const worker = keep(await startWorkerProcess(service.env));
+      await worker.sleep();
+      return worker;
     },
     async whileWorkersSleep(work) {
       const asleep = [...alive];

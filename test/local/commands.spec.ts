@@ -7,6 +7,7 @@ import { isAlive, signal, waitForDeath } from '../support/internals.js';
 import { buildEnv, built, builtModule } from '../support/build.js';
 import { charge } from '../support/raw-client.js';
 import { startStack, type Stack } from '../support/stack.js';
+import { PATIENCE_MS } from '../support/until.js';
 
 /** Variables of a shell that is set up for another server. */
 const PG = {
@@ -124,7 +125,7 @@ describe('when `npm start` was killed', () => {
     const pids = await Promise.all(names.map((name) => stack.pid(name)));
     signal(stack.supervisorPid, 'SIGKILL');
     for (const pid of [stack.supervisorPid, ...pids])
-      expect(await waitForDeath(pid, 15_000)).toBe(true);
+      expect(await waitForDeath(pid, PATIENCE_MS)).toBe(true);
     expect(await readdir(join(dataDir, 'running'))).toHaveLength(1); // the killed process left this
     expect(await run(built('src/programs/audit.js'))).toEqual({
       code: 78,

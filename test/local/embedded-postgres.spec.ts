@@ -13,7 +13,7 @@ import {
 } from '../support/internals.js';
 import { builtModule } from '../support/build.js';
 import { copyCluster } from '../support/database.js';
-import { until } from '../support/until.js';
+import { PATIENCE_MS, until } from '../support/until.js';
 
 const asRoot = process.getuid?.() === 0 ? it : it.skip;
 const onLinux = process.platform === 'linux' ? it : it.skip;
@@ -163,7 +163,7 @@ describe('the embedded PostgreSQL, with data,', () => {
   it('stops when the process that started it is killed', async () => {
     const { starter, pid } = await startElsewhere();
     starter.kill('SIGKILL');
-    expect(await waitForDeath(pid, 10_000)).toBe(true);
+    expect(await waitForDeath(pid, PATIENCE_MS)).toBe(true);
   });
 
   onLinux('adopts a server that an earlier run left behind, and stops it', async () => {

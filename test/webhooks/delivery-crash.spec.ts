@@ -13,7 +13,7 @@ import { expectCleanBooks } from '../support/books.js';
 import { startReceiver, type Receiver } from '../support/receiver.js';
 import type { Running } from '../support/service.js';
 import { until } from '../support/until.js';
-import type { StandbyWorker, WorkerProcess } from '../support/worker-process.js';
+import type { WorkerProcess } from '../support/worker-process.js';
 import {
   attemptsOf,
   deliveriesOf,
@@ -30,7 +30,7 @@ let receiver: Receiver;
 let worker: WorkerProcess;
 beforeAll(async () => {
   receiver = await startReceiver();
-  shop = await startShop();
+  shop = await startShop({ WEBHOOK_TIMEOUT_MS: '15000' }); // the longest: sleepers return within it
   worker = await shop.startWorkerProcess();
 });
 beforeEach(() => forgetEndpoints(shop.db));
@@ -131,25 +131,24 @@ describe('a worker that sleeps, loses its lease and wakes up', () => {
   afterEach(() => worker.wake());
 
   describe('to a worker that dies later', () => {
-    // Created in advance: loading a program takes longer than the wait for the receiver's answer.
-    let standby: StandbyWorker;
+    // Started in advance: a start may take longer than the wait for the receiver's answer.
+    let second: WorkerProcess;
     beforeEach(async () => {
-      standby = await shop.prepareWorkerProcess();
+      second = await shop.startSleepingWorker();
     });
-    afterEach(() => standby.dismiss()); // the second worker, if it runs
+    afterEach(() => second.kill());
 
     /** A second worker makes an attempt, which the receiver does not answer, and dies when the test wants it. */
-    async function overtake(endpoint: TestEndpoint): Promise<WorkerProcess> {
+    async function overtake(endpoint: TestEndpoint): Promise<void> {
       await worker.sleep();
       await letLocksRunOut(shop.db);
-      const second = await standby.start();
+      second.wake();
       await receiver.received(endpoint.path, 2);
-      return second;
     }
 
     test('with a success: it counts even if the other dies, and no worker delivers again', async () => {
       const { endpoint, answer } = await underWay();
-      const second = await overtake(endpoint);
+      await overtake(endpoint);
       await second.kill();
       worker.wake();
       answer();
@@ -162,7 +161,7 @@ describe('a worker that sleeps, loses its lease and wakes up', () => {
 
     test('with a failure: the delivery belongs to the other; if that dies, it is retried', async () => {
       const { endpoint, answer } = await underWay();
-      const second = await overtake(endpoint);
+      await overtake(endpoint);
       receiver.answer(endpoint.path, (response) => response.end());
       // The sleeper's request gets a failure, the other's none.
       worker.wake();
@@ -257,7 +256,7 @@ describe('a worker that gets SIGTERM', () => {
   }
 
   test('interrupts a delivery, so that another worker can send it', async () => {
-    const doomed = await shop.startWorkerProcess({ STOP_GRACE_MS: '3000' });
+    const doomed = await shop.startWorkerProcess({ STOP_GRACE_MS: '5000' });
     const { endpoint, answer } = await underWay();
     expect(await doomed.kill('SIGTERM')).toBe(0);
     answer();

@@ -282,21 +282,23 @@ describe('a refund that the processor refuses because of refunds made there', ()
 
   test('while that one is pending there, this one waits for it', async () => {
     const { id, payment, refunds } = await paid('pm_card_pendingRefund');
-    await service.db.query(`UPDATE sandbox.refunds SET turns_at = NULL`);
-    const desk = await atTheDesk(payment, 1000);
-    expect(desk.status).toBe('pending');
+    // Otherwise it would succeed by itself after a second.
+    await service.db.query(`
+      CREATE FUNCTION stay_pending() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+        NEW.turns_at := NULL; RETURN NEW; END $$`);
     await service.db.query(
-      `UPDATE sandbox.refunds SET turns_at = clock_timestamp() + interval '1 hour' WHERE id = $1`,
-      [desk.id],
+      `CREATE TRIGGER stay_pending BEFORE INSERT ON sandbox.refunds FOR EACH ROW EXECUTE FUNCTION stay_pending()`,
     );
+    const desk = await atTheDesk(payment, 1000);
+    await service.db.query('DROP FUNCTION stay_pending CASCADE');
+    expect(desk.status).toBe('pending');
     const key = newKey();
     const waits = await refund(service.apiUrl, id, key, { amount: 500 });
     expect(waits).toMatchObject({ status: 504, body: { retry: 'same_key' } });
     expect((await refunds()).map(({ status }) => status)).toEqual(['pending']);
-    await service.db.query(
-      `UPDATE sandbox.refunds SET turns_at = NULL, status = 'succeeded' WHERE id = $1`,
-      [desk.id],
-    );
+    await service.db.query(`UPDATE sandbox.refunds SET status = 'succeeded' WHERE id = $1`, [
+      desk.id,
+    ]);
     expect(await refund(service.apiUrl, id, key, { amount: 500 })).toMatchObject({
       status: 402,
       body: { failure_code: 'refund_exceeds_charge' },

@@ -148,7 +148,7 @@ describe('a worker that gets SIGTERM in the middle of a job', () => {
   });
 
   test('interrupts what can be interrupted, and leaves neither lock nor lease', async () => {
-    const second = await onlyWorker({ STOP_GRACE_MS: '3000' });
+    const second = await onlyWorker({ STOP_GRACE_MS: '6000' });
     const answer = shop.mail.hold();
     const { to, job } = await receiptUnderWay();
     expect(await second.kill('SIGTERM')).toBe(0);
@@ -162,7 +162,7 @@ describe('a worker that gets SIGTERM in the middle of a job', () => {
   });
 
   test('unlocks what cannot be interrupted, without counting an attempt', async () => {
-    const second = await onlyWorker({ STOP_GRACE_MS: '4000' }); // shorter than PostgreSQL's lock timeout
+    const second = await onlyWorker({ STOP_GRACE_MS: '2000' }); // much shorter than PostgreSQL's lock timeout
     const { purchase, letGo } = await buyAndLockTheOrder(shop);
     await untilWaiting(shop.db, 'FROM orders');
     const [job] = await jobs(shop.db, 'fulfill-order');
@@ -186,6 +186,7 @@ describe('a worker that gets SIGTERM in the middle of a job', () => {
       await unlockJobs(shop.db, [rows[0]!.locked_by]);
       expect(await find(job)).toMatchObject({ attempts: 0, locked: false });
     });
+    await skipPauses(shop.db); // the next poll may be 5 s away, and the message is given up after 10 s
     // The next run finds the message in flight.
     await until(async () =>
       /another process holds the lease/.test((await find(job))?.last_error ?? ''),

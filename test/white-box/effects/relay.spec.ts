@@ -214,10 +214,10 @@ describe('an event whose fan-out always fails', () => {
       expect(await enqueuedFor((await eventOf(cause)).id)).toEqual(['send-receipt']);
     expect(await enqueuedFor(poison)).toEqual(['fan-out-event']);
 
-    await shop.db.query(
-      `UPDATE graphile_worker._private_jobs SET attempts = max_attempts - 1, run_at = now() WHERE id = $1 AND locked_at IS NULL`,
-      [(await job())!.id],
-    );
+    const lastAttempt = `UPDATE graphile_worker._private_jobs SET attempts = max_attempts - 1, run_at = now()
+      WHERE id = $1 AND locked_at IS NULL`;
+    const { id } = (await job())!;
+    await until(async () => (await shop.db.query(lastAttempt, [id])).rowCount === 1); // not during a retry
     await until(async () => (await job())?.attempts === 25 && !(await job())!.locked);
     await shop.db.query('DELETE FROM graphile_worker._private_jobs WHERE id = $1', [
       (await job())!.id,

@@ -27,7 +27,7 @@ import {
 let shop: Shop;
 let worker: WorkerProcess;
 beforeAll(async () => {
-  shop = await startShop({ PROCESSOR_TIMEOUT_MS: '9000' });
+  shop = await startShop({ PROCESSOR_TIMEOUT_MS: '30000' });
   worker = await shop.startWorkerProcess();
 });
 afterAll(() => expectCleanBooks(shop));

@@ -200,11 +200,11 @@ describe('a ledger that is too long to read within one deadline', () => {
     for (let each = 0; each < PAGES; each++) await charge(service.apiUrl, `sold beside ${each}`);
     const id = await leaveOpen('long ledger', 'refusing');
     await age(db, id, PAST_THE_DEADLINE);
-    const api = await service.startApi({ PROCESSOR_TIMEOUT_MS: '2000' });
+    const api = await service.startApi({ PROCESSOR_TIMEOUT_MS: '4000' });
     let pages = 0;
     const end = gate.page(await pageSize(), () => {
       pages += 1;
-      return pause(700); // in total longer than the deadline
+      return pause(1_200); // in total longer than the deadline
     });
     expectAbandoned(await charge(api.url, 'long ledger'));
     end();

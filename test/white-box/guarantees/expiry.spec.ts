@@ -13,7 +13,8 @@ import { until } from '../../support/until.js';
 let service: Service;
 let dataSource: DataSource;
 beforeAll(async () => {
-  service = await startService();
+  // Fifty charges at once take longer than the default on a busy machine.
+  service = await startService({ env: { PROCESSOR_TIMEOUT_MS: '60000' } });
   dataSource = await new DataSource({
     type: 'postgres',
     url: service.databaseUrl,

@@ -120,7 +120,7 @@ describe('the supervisor', () => {
       ready(); ${RUN_ON}`);
     await ready;
     const last = pid() ?? 0;
-    await stop(10_000);
+    await stop(60_000);
     expect(existsSync(join(home, 'drained'))).toBe(true);
     expect(await isAlive(last)).toBe(false);
     expect(starts).toHaveLength(1);
@@ -155,7 +155,7 @@ describe('the supervisor', () => {
     try {
       expect(await isAlive(orphan)).toBe(true);
       supervisor.kill('SIGKILL');
-      expect(await waitForDeath(orphan, 10_000)).toBe(true);
+      expect(await waitForDeath(orphan, 60_000)).toBe(true);
     } finally {
       signal(orphan, 'SIGKILL');
     }
@@ -164,7 +164,7 @@ describe('the supervisor', () => {
   it('can be stopped while it backs off', async () => {
     const { ready, stop } = await run('process.exit(1);');
     await until(async () => starts.length >= 3);
-    await stop(10_000);
+    await stop(60_000);
     await expect(ready).rejects.toBeInstanceOf(ChildStopped);
   });
 });
@@ -218,7 +218,7 @@ describe('a child that waits for part of its environment', () => {
     const first = await run(WAITS, { laterEnv, standbyAfterMs: 0 });
     const standby = await standbyOf(first);
     process.kill(standby, 'SIGKILL');
-    expect(await waitForDeath(standby, 10_000)).toBe(true);
+    expect(await waitForDeath(standby, 60_000)).toBe(true);
     const victim = first.pid() ?? 0;
     process.kill(victim, 'SIGKILL');
     // The supervisor may see the two deaths in either order; it then starts a new child.
@@ -261,7 +261,7 @@ describe('a child that waits for part of its environment', () => {
   it('a stopped child’s standby is stopped, too', async () => {
     const first = await run(WAITS, { laterEnv, standbyAfterMs: 0 });
     const standby = await standbyOf(first);
-    await first.stop(10_000);
-    expect(await waitForDeath(standby, 10_000)).toBe(true);
+    await first.stop(60_000);
+    expect(await waitForDeath(standby, 60_000)).toBe(true);
   });
 });

@@ -55,7 +55,7 @@ describe('a call to the processor ends by its deadline, including all attempts',
       const drip = setInterval(() => response.write(' '), 20);
       response.on('close', () => clearInterval(drip));
     });
-    expect(await processor(port).pay('drip', prepared)).toMatchObject({ kind: 'unknown' });
+    expect(await processor(port, 3_000).pay('drip', prepared)).toMatchObject({ kind: 'unknown' });
     expect(await processor(port).fence('drip', prepared)).toMatchObject({ kind: 'unknown' });
     await expect(processor(port).look('ch_1', TODAY)).rejects.toThrow();
     await expect(processor(port).refundsOf('pi_1')).rejects.toThrow();
@@ -68,7 +68,7 @@ describe('a call to the processor ends by its deadline, including all attempts',
     await once(server, 'listening');
     closers.push(() => server.close());
     const { port } = server.address() as AddressInfo;
-    expect(await processor(port).pay('mute', prepared)).toMatchObject({ kind: 'unknown' });
+    expect(await processor(port, 3_000).pay('mute', prepared)).toMatchObject({ kind: 'unknown' });
   });
 
   test('when every attempt fails: the SDK retries with the same key', async () => {
@@ -83,11 +83,11 @@ describe('a call to the processor ends by its deadline, including all attempts',
   });
 
   test('when the deadline falls between two attempts: the next one does not start', async () => {
-    // `Stripe-Should-Retry` makes the SDK wait at least 0.5 s, longer than the call has.
+    // The SDK waits at least 0.5 s before its first retry, longer than the call has.
     const { port, asked } = await fake((_request, response) => {
       response.writeHead(500, { 'content-type': 'application/json' }).end('{"error":{}}');
     });
-    expect(await processor(port, 200).pay('late', prepared)).toMatchObject({ kind: 'unknown' });
+    expect(await processor(port, 450).pay('late', prepared)).toMatchObject({ kind: 'unknown' });
     await new Promise((resolve) => setTimeout(resolve, 1_500)); // there is no event for "no call arrived"
     expect(asked).toHaveLength(1);
   });

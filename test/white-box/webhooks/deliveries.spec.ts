@@ -25,7 +25,7 @@ let worker: Running;
 let receiver: Receiver;
 beforeAll(async () => {
   receiver = await startReceiver();
-  service = await startService({ env: { WEBHOOK_CONCURRENCY: '8', WEBHOOK_TIMEOUT_MS: '4000' } });
+  service = await startService({ env: { WEBHOOK_CONCURRENCY: '8' } });
   worker = await service.startWorker();
 });
 beforeEach(() => forgetEndpoints(service.db));
@@ -235,6 +235,8 @@ describe('a delivery', () => {
   });
 
   test('that gets no answer is ended before its lease expires, and retried', async () => {
+    await worker.stop();
+    const impatient = await service.startWorker({ WEBHOOK_TIMEOUT_MS: '1000' });
     const silent = await newEndpoint(service, receiver);
     const answer = receiver.hold(silent.path);
     await happen(service);
@@ -242,6 +244,8 @@ describe('a delivery', () => {
     expect(await firstAttempt(service.db, silent)).toEqual(unanswered);
     expect(await deliveriesOf(service.db, silent)).toMatchObject([{ status: 'pending' }]);
     answer();
+    await impatient.stop();
+    worker = await service.startWorker();
     await skipPauses(service.db);
     await drained(service.db);
   });
@@ -346,10 +350,10 @@ test('slow endpoints do not delay others, and get all their deliveries eventuall
   const quick = await newEndpoint(service, receiver);
   const answers = hanging.map(({ path }) => receiver.hold(path));
   const events: string[] = [];
-  // All at once: a hanging delivery ends after 10 s, and the next one would be sent.
+  // All at once: a hanging delivery ends after 15 s, and the next one would be sent.
   await worker.stop();
   for (let i = 0; i < 30; i++) events.push(await happen(service));
-  await service.startWorker({ WEBHOOK_TIMEOUT_MS: '10000' });
+  await service.startWorker({ WEBHOOK_TIMEOUT_MS: '15000' });
   await receiver.received(quick.path, 30);
   // Without shares they would take all eight slots. Waiting for a slot is no attempt.
   const open = hanging.flatMap(({ path }) => receiver.at(path));
