@@ -7,7 +7,7 @@ import { built } from '../support/build.js';
 export interface CheckedCase {
   id: string;
   level: 'must' | 'should' | 'choice';
-  verdict: 'pass' | 'fail' | 'mismatch' | 'skip';
+  verdict: 'pass' | 'fail' | 'mismatch' | 'skip' | 'not-run';
   detail?: string;
 }
 
