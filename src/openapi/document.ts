@@ -54,7 +54,12 @@ export function openApiDocument(modules: ModulesContainer): OpenApiDocument {
     paths,
     components: {
       securitySchemes: {
-        apiKey: { type: 'http', scheme: 'bearer', description: 'An API key of the account.' },
+        apiKey: {
+          type: 'http',
+          scheme: 'bearer',
+          description:
+            'An API key of the account. Every process refuses a revoked key within one second.',
+        },
       },
       headers: headerComponents(),
       schemas: { ...bodies(routes), ...objects(routes), ...problems },
