@@ -102,7 +102,7 @@ export interface OrderRow {
   marker: string;
   status: string;
   charge: string | null;
-  items: { sku: string; quantity: number }[];
+  items: { sku: string; quantity: number; unit_amount: number }[];
 }
 
 export interface ProductRow {
@@ -137,6 +137,8 @@ export interface Ledger {
 export interface Mail {
   messageId: string;
   charge: string;
+  /** The recipient. Journals of runs before this rule have none. */
+  to?: string;
 }
 
 /** A webhook that a merchant's server received. */

@@ -102,6 +102,16 @@ export function digest(journals: Journals): Digest {
 export const answered = ({ attempts }: KeyHistory) =>
   attempts.filter(({ outcome }) => outcome === 'ok');
 
+/** The problem code of a 409 while another request has the key. */
+export const IN_PROGRESS = 'idempotency_request_in_progress';
+
+/**
+ * By the HTTP contract, a refusal and a 503 `database_unavailable` did nothing. A 409 for a request in progress does not
+ * say that: the request that reserved the record gets it, too, after another process has taken the record over.
+ */
+export const mayHaveWritten = ({ outcome, code }: Attempt) =>
+  !((outcome === 'fail' && code !== IN_PROGRESS) || code === 'database_unavailable');
+
 /** Whether both requests mean the same. The driver writes a body once, so equal meaning is equal text. */
 export const isSameRequest = (a: Attempt, b: Attempt) =>
   a.operation === b.operation && a.body === b.body;

@@ -1,21 +1,32 @@
+import type { EventRow } from '../history.js';
 import { groupBy } from './digest.js';
 import type { Finding, Rule } from './violation.js';
 
 // What follows from a charge or an order: each effect once.
 
-/** A succeeded charge has one `charge.succeeded`, and only a succeeded charge has one. */
+/** What has ended has one event that says so, and no event says anything else of it. */
 export const eventsOnce: Rule = ({ rows }) => {
-  const succeeded = groupBy(
-    rows.events.filter(({ type }) => type === 'charge.succeeded'),
-    ({ account, object }) => `${account} ${object}`,
+  const groups = groupBy(
+    rows.events,
+    ({ account, type, object }) => `${account} ${type} ${object}`,
   );
+  const count = (account: string, id: string, type: string, expected: number) => {
+    const name = `${account} ${type} ${id}`;
+    const { length } = groups.get(name) ?? [];
+    groups.delete(name);
+    return length === expected ? [] : [`has ${length} ${type}`];
+  };
   const findings: Finding[] = [];
-  for (const { account, id, status, marker } of rows.charges) {
-    const { length } = succeeded.get(`${account} ${id}`) ?? [];
-    const expected = status === 'succeeded' ? 1 : 0;
-    if (length !== expected)
-      findings.push({ says: `${id} is ${status} and has ${length} charge.succeeded`, marker });
-  }
+  for (const { account, id, status, marker } of rows.charges)
+    for (const state of ['succeeded', 'failed'])
+      for (const says of count(account, id, `charge.${state}`, status === state ? 1 : 0))
+        findings.push({ says: `${id} is ${status} and ${says}`, marker });
+  for (const { account, id, status, marker } of rows.orders)
+    for (const says of count(account, id, 'order.paid', status === 'paid' ? 1 : 0))
+      findings.push({ says: `the order ${id} is ${status} and ${says}`, marker });
+  for (const [{ type, object, id }] of groups.values() as Iterable<[EventRow]>)
+    if (/^(charge\.(succeeded|failed)|order\.paid)$/.test(type))
+      findings.push({ says: `${id} says ${type} of ${object}, which does not exist` });
   return findings;
 };
 
@@ -37,15 +48,21 @@ export const receiptsOnce: Rule = ({ rows, mails }) => {
   });
 };
 
-/** A paid order has one shipment, no other order has one. */
+/** A paid order has one shipment, no other order has one, and none is for no order. */
 export const fulfillmentsOnce: Rule = ({ rows }) => {
   const shipped = groupBy(rows.fulfillments, ({ account, order }) => `${account} ${order}`);
-  return rows.orders.flatMap(({ account, id, status, marker }) => {
+  const findings = rows.orders.flatMap(({ account, id, status, marker }): Finding[] => {
     const { length } = shipped.get(`${account} ${id}`) ?? [];
+    shipped.delete(`${account} ${id}`);
     const expected = status === 'paid' ? 1 : 0;
     const says = `the order ${id} is ${status} and has ${length} shipments`;
     return length === expected ? [] : [{ says, marker, atRest: length < expected }];
   });
+  const lost = [...shipped.values()].flat();
+  return [
+    ...findings,
+    ...lost.map(({ id, order }) => ({ says: `${id} ships ${order}, no order` })),
+  ];
 };
 
 /** A merchant receives each event at least once, only real ones, and each copy has the same bytes. */

@@ -100,6 +100,12 @@ export class Story {
     return this;
   }
 
+  /** What the last record has stored. */
+  recordSays(body: string, status: number): this {
+    Object.assign(this.rows.records.at(-1)!, { body, status });
+    return this;
+  }
+
   charge(key = 'k', of: Partial<Rows['charges'][number]> = {}): this {
     const row = { account: 'a', id: `ch_${key}`, marker: `a/${key}`, status: 'succeeded' };
     const rest = { amount: 10, refunded: 0, order: null, hasReceipt: false };
@@ -143,8 +149,16 @@ export class Story {
 
   order(id = 'o', of: Partial<Rows['orders'][number]> = {}): this {
     const row = { account: 'a', id, marker: `a/order-${id}`, status: 'open', charge: null };
-    this.rows.orders.push({ ...row, items: [{ sku: 's', quantity: 2 }], ...of });
+    this.rows.orders.push({ ...row, items: [{ sku: 's', quantity: 2, unit_amount: 5 }], ...of });
     return this;
+  }
+
+  /** An order that a charge has paid, with everything that belongs to both. */
+  sold(key = 'k', id = 'o', of: Partial<Rows['orders'][number]> = {}): this {
+    return this.paid(key, { order: id })
+      .order(id, { status: 'paid', charge: `ch_${key}`, ...of })
+      .event(id, { type: 'order.paid' })
+      .shipment(id);
   }
 
   shipment(order = 'o'): this {
@@ -158,8 +172,13 @@ export class Story {
     return this;
   }
 
-  mail(messageId = 'm1', charge = 'ch_k'): this {
-    this.rest.mails.push({ messageId, charge });
+  unshipped(): this {
+    this.rows.fulfillments.pop();
+    return this;
+  }
+
+  mail(messageId = 'm1', charge = 'ch_k', to?: string): this {
+    this.rest.mails.push({ messageId, charge, to });
     return this;
   }
 
@@ -196,7 +215,10 @@ export const story = () => new Story();
 
 /** A charge that the processor declined. */
 export function declined(of: Story, charge: Parameters<Story['charge']>[1] = {}): Story {
-  return of.record('k', 'no', 402).charge('k', { status: 'failed', ...charge });
+  return of
+    .record('k', 'no', 402)
+    .charge('k', { status: 'failed', ...charge })
+    .event(charge.id ?? 'ch_k', { type: 'charge.failed' });
 }
 
 /** Problem codes. */
