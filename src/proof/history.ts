@@ -131,7 +131,14 @@ export interface Ledger {
     amount: number;
     status: string;
   }[];
-  refunds: { id: string; refund: string; amount: number; status: string }[];
+  refunds: {
+    id: string;
+    refund: string;
+    /** The payment that it gives back. Journals of runs before this rule have none. */
+    payment?: string;
+    amount: number;
+    status: string;
+  }[];
 }
 
 export interface Mail {

@@ -1,5 +1,12 @@
 import { markerOf } from '../history.js';
-import { answered, IN_PROGRESS, isSameRequest, mayHaveWritten, type Attempt } from './digest.js';
+import {
+  answered,
+  groupBy,
+  IN_PROGRESS,
+  isSameRequest,
+  mayHaveWritten,
+  type Attempt,
+} from './digest.js';
 import type { Finding, Rule } from './violation.js';
 
 // What the answers of one key may say. The rules know the HTTP contract and the history, not the code.
@@ -86,12 +93,12 @@ export const ownDataOnly: Rule = ({ keys, keyOf, reads, rows, ledger }) => {
       .filter(({ answer }) => markersIn(answer!).some((each) => known.has(each) && each !== marker))
       .map((attempt) => about(attempt, `the answer of #${attempt.n} is about another key`)),
   );
-  const owner = new Map(
-    [...rows.charges, ...rows.refunds, ...rows.orders].map(({ id, account }) => [id, account]),
-  );
-  const foreign = reads.filter(
-    ({ status, object, account }) => status === 200 && (owner.get(object) ?? account) !== account,
-  );
+  // A client chooses the id of an order, so two accounts may have it.
+  const owners = groupBy([...rows.charges, ...rows.refunds, ...rows.orders], ({ id }) => id);
+  const foreign = reads.filter(({ status, object, account }) => {
+    const found = owners.get(object) ?? [];
+    return status === 200 && found.length > 0 && !found.some((each) => each.account === account);
+  });
   const made = [...rows.charges, ...rows.refunds, ...rows.orders, ...ledger.payments];
   const misplaced = made.filter(
     ({ marker, account }) => (keyOf.get(marker)?.account ?? account) !== account,
@@ -147,18 +154,26 @@ export const statesGoForward: Rule = ({ reads, rows }) => {
   const inOrder = reads
     .filter(({ status, state }) => status === 200 && state !== undefined)
     .sort((a, b) => a.until - b.until);
-  for (const { object, state, at, until } of inOrder) {
-    const final = seen.get(object);
-    if (final && final.until < at && state !== final.state)
+  for (const { account, object, state = '', at, until } of inOrder) {
+    const name = `${account} ${object}`;
+    const final = seen.get(name);
+    if (final && final.until < at && !mayFollow(final.state, state))
       findings.push({ says: `${object} was ${final.state} and is ${state} later` });
-    if (!final && FINAL.has(state!)) seen.set(object, { state: state!, until });
+    if (final ? isCanceledSale(final.state, state) : FINAL.has(state))
+      seen.set(name, { state, until });
   }
-  for (const { id, status } of [...rows.charges, ...rows.orders]) {
-    const { state = status } = seen.get(id) ?? {};
-    if (state !== status) findings.push({ says: `${id} was ${state}, and its row is ${status}` });
+  for (const { account, id, status, marker } of [...rows.charges, ...rows.orders]) {
+    const { state = status } = seen.get(`${account} ${id}`) ?? {};
+    if (!mayFollow(state, status))
+      findings.push({ says: `${id} was ${state}, and its row is ${status}`, marker });
   }
   return findings;
 };
+
+/** The service cancels a paid order that it cannot deliver. Nothing else follows a final state. */
+const mayFollow = (final: string, later: string) => final === later || isCanceledSale(final, later);
+
+const isCanceledSale = (before: string, later: string) => before === 'paid' && later === 'canceled';
 
 /** An account finds its object after the answer that shows it. */
 export const madeIsFound: Rule = ({ keys, reads }) =>

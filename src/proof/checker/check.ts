@@ -2,6 +2,7 @@ import type { Journals } from '../history.js';
 import * as answers from './answers.js';
 import { digest } from './digest.js';
 import * as effects from './effects.js';
+import { eventsOnce } from './events.js';
 import * as money from './money.js';
 import * as objects from './objects.js';
 import { nothingIsStuck, recoversInTime } from './recovery.js';
@@ -29,7 +30,7 @@ export const RULES = {
   'a paid order has its charge': objects.paidOrderHasCharge,
   'refunds agree': money.refundsAgree,
   'stock agrees': money.stockAgrees,
-  'one event': effects.eventsOnce,
+  'one event': eventsOnce,
   'one receipt': effects.receiptsOnce,
   'a receipt goes to its customer': objects.receiptToCustomer,
   'one shipment': effects.fulfillmentsOnce,

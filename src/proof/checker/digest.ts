@@ -112,6 +112,12 @@ export const IN_PROGRESS = 'idempotency_request_in_progress';
 export const mayHaveWritten = ({ outcome, code }: Attempt) =>
   !((outcome === 'fail' && code !== IN_PROGRESS) || code === 'database_unavailable');
 
+/** The requests that may have made what a key made: those that mean the answered one; else all that may have written. */
+export function makersOf({ attempts }: KeyHistory): Attempt[] {
+  const first = attempts.find(({ outcome }) => outcome === 'ok');
+  return attempts.filter((each) => (first ? isSameRequest(each, first) : mayHaveWritten(each)));
+}
+
 /** Whether both requests mean the same. The driver writes a body once, so equal meaning is equal text. */
 export const isSameRequest = (a: Attempt, b: Attempt) =>
   a.operation === b.operation && a.body === b.body;

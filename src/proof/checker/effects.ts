@@ -1,34 +1,7 @@
-import type { EventRow } from '../history.js';
 import { groupBy } from './digest.js';
 import type { Finding, Rule } from './violation.js';
 
 // What follows from a charge or an order: each effect once.
-
-/** What has ended has one event that says so, and no event says anything else of it. */
-export const eventsOnce: Rule = ({ rows }) => {
-  const groups = groupBy(
-    rows.events,
-    ({ account, type, object }) => `${account} ${type} ${object}`,
-  );
-  const count = (account: string, id: string, type: string, expected: number) => {
-    const name = `${account} ${type} ${id}`;
-    const { length } = groups.get(name) ?? [];
-    groups.delete(name);
-    return length === expected ? [] : [`has ${length} ${type}`];
-  };
-  const findings: Finding[] = [];
-  for (const { account, id, status, marker } of rows.charges)
-    for (const state of ['succeeded', 'failed'])
-      for (const says of count(account, id, `charge.${state}`, status === state ? 1 : 0))
-        findings.push({ says: `${id} is ${status} and ${says}`, marker });
-  for (const { account, id, status, marker } of rows.orders)
-    for (const says of count(account, id, 'order.paid', status === 'paid' ? 1 : 0))
-      findings.push({ says: `the order ${id} is ${status} and ${says}`, marker });
-  for (const [{ type, object, id }] of groups.values() as Iterable<[EventRow]>)
-    if (/^(charge\.(succeeded|failed)|order\.paid)$/.test(type))
-      findings.push({ says: `${id} says ${type} of ${object}, which does not exist` });
-  return findings;
-};
 
 /** A succeeded charge with an address has one receipt: copies have one Message-ID. Others have none. */
 export const receiptsOnce: Rule = ({ rows, mails }) => {

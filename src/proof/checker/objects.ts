@@ -1,12 +1,6 @@
-import type { ChargeRow } from '../history.js';
-import {
-  answered,
-  groupBy,
-  isSameRequest,
-  mayHaveWritten,
-  type Attempt,
-  type Digest,
-} from './digest.js';
+import canonicalize from 'canonicalize';
+import type { ChargeRow, Rows } from '../history.js';
+import { answered, groupBy, makersOf, type Attempt, type Digest } from './digest.js';
 import type { Finding, Rule } from './violation.js';
 
 // What a key made: the object that its answer shows, as its request asked for it.
@@ -19,68 +13,82 @@ interface Made {
   asked: Record<string, unknown>;
 }
 
-/** The object that a final answer shows exists, and its state is the answer's: 402 for what failed, else 201. */
+/**
+ * The object that a final answer shows exists, as the answer shows it. 402 is for what failed; 201 shows a charge or a
+ * refund that has succeeded, or an order.
+ */
 export const answerIsTrue: Rule = (known) => {
   const objects = objectsOf(known);
   return known.keys.flatMap((history) => {
     const [first] = answered(history);
     if (!first) return [];
+    const { n, status } = first;
     const { marker } = history;
-    const [made] = objects.get(marker) ?? [];
-    if (!made) return [{ says: `#${first.n} was answered, and no object exists`, marker }];
+    const found = (says: string) => [{ says, marker }];
     const shown = shownBy(first);
-    if (shown !== undefined && shown !== made.id)
-      return [
-        { says: `the answer of #${first.n} shows ${shown}, its key made ${made.id}`, marker },
-      ];
-    // A refund that has succeeded may fail later: the processor says so.
-    const isTrue = made.kind === 'refund' || (made.status === 'failed') === (first.status === 402);
-    const says = `#${first.n} was answered ${first.status}, and ${made.id} is ${made.status}`;
-    return isTrue ? [] : [{ says, marker }];
+    const all = objects.get(marker) ?? [];
+    const made = all.find(({ id }) => id === shown.id) ?? all[0];
+    if (!made) return found(`#${n} was answered, and no object exists`);
+    const { id } = shown;
+    if (typeof id === 'string' && id !== made.id)
+      return found(`the answer of #${n} shows ${id}, its key made ${made.id}`);
+    if (!isOutcome(made, status))
+      return found(`#${n} was answered ${status}, and ${made.id} is ${made.status}`);
+    const { kind, asked } = made;
+    const expected = kind === 'order' || status === 402 ? asked : { ...asked, status: 'succeeded' };
+    if (agree(expected, shown)) return [];
+    return found(`the answer of #${n} is not about ${JSON.stringify(expected)}, as ${made.id} is`);
   });
 };
+
+/** Whether an object can be in its state after that answer. A refund may fail after it has succeeded. */
+function isOutcome({ kind, status: state }: Made, status: number | undefined): boolean {
+  if (status === 402) return state === 'failed';
+  if (kind === 'refund') return state !== 'pending';
+  return kind === 'order' || state === 'succeeded';
+}
 
 /** An object is what one of its key's requests asked for: the answered one, or one that may have written it. */
 export const madeAsAsked: Rule = (known) => {
   const objects = objectsOf(known);
   return known.keys.flatMap((history) => {
-    const { attempts, marker } = history;
-    const [first] = answered(history);
-    const asking = attempts.filter((each) =>
-      first ? isSameRequest(each, first) : mayHaveWritten(each),
-    );
-    return (objects.get(marker) ?? []).flatMap(({ id, asked }): Finding[] => {
-      if (asking.length === 0 || asking.some((each) => isAsked(asked, each))) return [];
-      return [{ says: `${id} has ${JSON.stringify(asked)}, which no request asked for`, marker }];
-    });
+    const { marker } = history;
+    const makers = makersOf(history);
+    if (makers.length === 0) return []; // another rule finds what only refused requests have made
+    // If none was answered, the maker may have been sent after the history was read.
+    const atRest = answered(history).length === 0;
+    return (objects.get(marker) ?? [])
+      .filter(({ asked }) => !makers.some((each) => agree(asked, askedBy(each))))
+      .map(({ id, asked }) => {
+        const says = `${id} has ${JSON.stringify(asked)}, which no request asked for`;
+        return { says, marker, atRest };
+      });
   });
 };
 
-/** A paid order has one succeeded charge, which it names. A succeeded charge of an order has paid it. */
+/**
+ * A paid order has one succeeded charge, which it names. A succeeded charge of an order has paid it, or was refunded
+ * because the service has canceled the order: it could not deliver.
+ */
 export const paidOrderHasCharge: Rule = ({ rows }) => {
   const paying = groupBy(
     rows.charges.filter(({ order, status }) => order !== null && status === 'succeeded'),
     ({ account, order }) => `${account} ${order}`,
   );
-  const findings = rows.orders.flatMap(
-    ({ account, id, status, charge, items, marker }): Finding[] => {
-      const paid = pick(paying.get(`${account} ${id}`) ?? [], charge);
-      paying.delete(`${account} ${id}`);
-      if ((status === 'paid') !== (paid !== undefined))
-        return [
-          { says: `the order ${id} is ${status}, its charge is ${paid?.id ?? 'none'}`, marker },
-        ];
-      if (!paid) return [];
-      if (paid.id !== charge)
-        return [{ says: `the order ${id} names ${charge}, and ${paid.id} has paid it`, marker }];
-      const total = items.reduce(
-        (sum, { quantity, unit_amount }) => sum + quantity * unit_amount,
-        0,
-      );
-      const says = `the order ${id} costs ${total}, and ${paid.id} is ${paid.amount}`;
-      return paid.amount === total ? [] : [{ says, marker }];
-    },
-  );
+  const findings = rows.orders.flatMap((order): Finding[] => {
+    const { account, id, status, charge, items, marker } = order;
+    const found = (says: string) => [{ says: `the order ${id} ${says}`, marker }];
+    const paid = pick(paying.get(`${account} ${id}`) ?? [], charge);
+    paying.delete(`${account} ${id}`);
+    const isSold =
+      status === 'paid' || (status === 'canceled' && paid !== undefined && isGivenBack(paid, rows));
+    if (isSold !== (paid !== undefined))
+      return found(`is ${status}, its charge is ${paid?.id ?? 'none'}`);
+    if (!paid) return [];
+    if (paid.id !== charge) return found(`names ${charge}, and ${paid.id} has paid it`);
+    const total = items.reduce((sum, each) => sum + each.quantity * each.unit_amount, 0);
+    return paid.amount === total ? [] : found(`costs ${total}, and ${paid.id} is ${paid.amount}`);
+  });
   const lost = [...paying.values()].flat();
   return [
     ...findings,
@@ -88,16 +96,24 @@ export const paidOrderHasCharge: Rule = ({ rows }) => {
   ];
 };
 
-/** A receipt goes to the address of its own charge's request, and to no other. */
+/** Whether all was refunded once. A refund that fails later is parked, and does not pay the order again. */
+const isGivenBack = ({ account, id, amount }: ChargeRow, { refunds }: Rows) =>
+  refunds
+    .filter((each) => each.account === account && each.charge === id && each.status !== 'pending')
+    .reduce((sum, each) => sum + each.amount, 0) >= amount;
+
+/** A receipt goes to the address of the request that made its charge, and to no other. */
 export const receiptToCustomer: Rule = ({ rows, mails, keyOf }) => {
   const charges = new Map(rows.charges.map((each) => [each.id, each]));
   return mails.flatMap(({ messageId, charge, to }): Finding[] => {
     const marker = charges.get(charge)?.marker;
     if (marker === undefined) return [{ says: `the message ${messageId} is about no charge` }];
-    const attempts = keyOf.get(marker)?.attempts ?? [];
-    if (to === undefined || attempts.length === 0) return [];
-    if (attempts.some(({ body }) => membersOf(body).receipt_email === to)) return [];
-    return [{ says: `the receipt of ${charge} went to ${to}, whom no request names`, marker }];
+    const history = keyOf.get(marker);
+    const makers = history ? makersOf(history) : [];
+    if (to === undefined || makers.length === 0) return [];
+    if (makers.some(({ body }) => membersOf(body)?.receipt_email === to)) return [];
+    const says = `the receipt of ${charge} went to ${to}, whom no request names`;
+    return [{ says, marker, atRest: answered(history!).length === 0 }];
   });
 };
 
@@ -106,10 +122,9 @@ const pick = (charges: ChargeRow[], named: string | null) =>
   charges.find(({ id }) => id === named) ?? charges[0];
 
 function objectsOf({ rows }: Digest): Map<string, Made[]> {
-  const objects = [
-    ...rows.charges.map(({ order, amount, ...charge }) => {
-      const asked = order === null ? { amount } : { amount, order };
-      return { kind: 'charge' as const, ...charge, asked };
+  const objects: (Made & { marker: string })[] = [
+    ...rows.charges.map(({ order, amount, hasReceipt, ...charge }) => {
+      return { kind: 'charge' as const, ...charge, asked: { amount, order, receipt: hasReceipt } };
     }),
     ...rows.refunds.map(({ amount, charge, ...refund }) => {
       return { kind: 'refund' as const, ...refund, asked: { amount, charge } };
@@ -121,27 +136,31 @@ function objectsOf({ rows }: Digest): Map<string, Made[]> {
   return groupBy(objects, ({ marker }) => marker);
 }
 
-/** Members that the request leaves out, or that the history does not show, are not compared. */
-function isAsked(asked: Record<string, unknown>, { body, operation }: Attempt): boolean {
+/** What a request asked for. What it leaves out, the service may choose; but an order or a receipt it must not add. */
+function askedBy({ body, operation }: Attempt): Record<string, unknown> {
+  const members = membersOf(body);
   const charge = /\/charges\/(\w+)\/refunds$/.exec(operation)?.[1];
-  const wanted: Record<string, unknown> = { charge, ...membersOf(body) };
-  return Object.entries(asked).every(
-    ([name, value]) =>
-      wanted[name] === undefined || JSON.stringify(wanted[name]) === JSON.stringify(value),
+  if (!members || operation !== 'POST /charges') return { charge, ...members };
+  return { order: null, ...members, receipt: members.receipt_email !== undefined };
+}
+
+/** Members that only one side has are not compared. */
+const agree = (a: Record<string, unknown>, b: Record<string, unknown>) =>
+  Object.entries(a).every(
+    ([name, value]) => b[name] === undefined || canonicalize(b[name]) === canonicalize(value),
   );
+
+/** The object in a 201. Of a problem, only the id of its charge or refund. */
+function shownBy({ answer = '', status }: Attempt): Record<string, unknown> {
+  const members = membersOf(answer) ?? {};
+  return status === 402 ? { id: members.refund ?? members.charge } : members;
 }
 
-/** The id in a 201, and the charge or refund that a 402 is about. */
-function shownBy({ answer = '', status }: Attempt): string | undefined {
-  const { id, charge, refund } = membersOf(answer);
-  const shown = status === 402 ? (refund ?? charge) : id;
-  return typeof shown === 'string' ? shown : undefined;
-}
-
-function membersOf(text: string): Record<string, unknown> {
+/** The members of a JSON object; undefined if the text is none. */
+function membersOf(text: string): Record<string, unknown> | undefined {
   try {
     return Object(JSON.parse(text)) as Record<string, unknown>;
   } catch {
-    return {}; // a broken answer is no answer about an object
+    return undefined;
   }
 }

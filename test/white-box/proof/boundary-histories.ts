@@ -55,7 +55,6 @@ export const LEGAL_BOUNDARIES: [string, Story][] = [
     'a declined charge with an address has no receipt',
     declined(story().ask().ok(1, 'no', 402), { hasReceipt: true }),
   ],
-  ['an event of another type', story().paid().event('ch_k', { type: 'charge.refunded' })],
   [
     'objects without a request have one name',
     story().order('o', { marker: 'a/seed' }).order('p', { marker: 'a/seed' }),

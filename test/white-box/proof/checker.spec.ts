@@ -1,6 +1,7 @@
 import { expect, test } from '@jest/globals';
 import { check, RULES } from '../../../src/proof/checker/check.js';
 import { ILLEGAL_BOUNDARIES, LEGAL_BOUNDARIES } from './boundary-histories.js';
+import { ILLEGAL_CONSEQUENCES, LEGAL_CONSEQUENCES } from './consequence-histories.js';
 import { FINDINGS } from './findings.js';
 import { ILLEGAL } from './illegal-histories.js';
 import { LEGAL } from './legal-histories.js';
@@ -11,13 +12,20 @@ import { story, type Story } from './story.js';
 
 const broken = (of: Story) => [...new Set(check(of.journals()).map(({ rule }) => rule))];
 
-test.each([...LEGAL, ...LEGAL_OBJECTS, ...LEGAL_BOUNDARIES])('accepts: %s', (_, legal) => {
+const ALL_LEGAL = [...LEGAL, ...LEGAL_OBJECTS, ...LEGAL_CONSEQUENCES, ...LEGAL_BOUNDARIES];
+
+test.each(ALL_LEGAL)('accepts: %s', (_, legal) => {
   expect(check(legal.journals())).toEqual([]);
 });
 
 const trimmed = (witness = '') => witness.split('\n').map((line) => line.trim());
 
-const ALL_ILLEGAL = [...ILLEGAL, ...ILLEGAL_BOUNDARIES, ...ILLEGAL_OBJECTS];
+const ALL_ILLEGAL = [
+  ...ILLEGAL,
+  ...ILLEGAL_BOUNDARIES,
+  ...ILLEGAL_OBJECTS,
+  ...ILLEGAL_CONSEQUENCES,
+];
 
 test.each(ALL_ILLEGAL)('%s refuses: %s', (rule, _, illegal) => {
   expect(broken(illegal)).toEqual([rule]);

@@ -202,7 +202,7 @@ export const ILLEGAL: [RuleName, string, Story][] = [
   [
     'nothing is stuck',
     'an event',
-    story().healed().paid().event('ch_k', { type: 'charge.refunded', isRelayed: false }),
+    story().healed().record().charge().payment().event('ch_k', { isRelayed: false }),
   ],
   [
     'recovery is in time',

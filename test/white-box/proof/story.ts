@@ -137,13 +137,15 @@ export class Story {
 
   refund(key: string, of: Partial<Rows['refunds'][number]> = {}): this {
     const row = { account: 'a', id: `re_${key}`, marker: `a/${key}`, charge: 'ch_k' };
-    this.rows.refunds.push({ ...row, status: 'succeeded', amount: 4, ...of });
-    return this;
+    const made = { ...row, status: 'succeeded', amount: 4, ...of };
+    this.rows.refunds.push(made);
+    if (made.status === 'succeeded') return this.event(made.charge, { type: 'charge.refunded' });
+    return made.status === 'failed' ? this.event(made.id, { type: 'refund.failed' }) : this;
   }
 
-  givenBack(key: string, amount = 4, status = 'succeeded'): this {
+  givenBack(key: string, amount = 4, status = 'succeeded', payment?: string): this {
     const id = `re_p${this.rest.ledger.refunds.length + 1}`;
-    this.rest.ledger.refunds.push({ id, refund: `re_${key}`, amount, status });
+    this.rest.ledger.refunds.push({ id, refund: `re_${key}`, amount, status, payment });
     return this;
   }
 
@@ -164,7 +166,7 @@ export class Story {
   shipment(order = 'o'): this {
     const id = `f_${this.rows.fulfillments.length + 1}`;
     this.rows.fulfillments.push({ account: 'a', id, order });
-    return this;
+    return this.event(id, { type: 'fulfillment.created' });
   }
 
   product(onHand: number, held: number, initial = 10): this {
@@ -172,8 +174,15 @@ export class Story {
     return this;
   }
 
+  /** The last event does not exist. */
+  silent(): this {
+    this.rows.events.pop();
+    return this;
+  }
+
   unshipped(): this {
-    this.rows.fulfillments.pop();
+    const { id } = this.rows.fulfillments.pop()!;
+    this.rows.events = this.rows.events.filter(({ object }) => object !== id);
     return this;
   }
 
