@@ -35,8 +35,9 @@ function belongings(known: Digest, subject: Subject) {
 export function foundAtEnd(known: Digest, subject: Subject): Omit<Drawn, 'at'>[] {
   const has = belongings(known, subject);
   const hasObject = has.charges.length + has.refunds.length + has.orders.length > 0;
+  const isUnrecorded = subject.attempts.length > 0 && has.records.length === 0;
   return [
-    ...at('database', has.records.length > 0 ? [] : ['no record of this key']),
+    ...at('database', isUnrecorded ? ['no record of this key'] : []),
     ...at(
       'database',
       has.charges.map(({ id, status, amount, order }) =>
@@ -73,7 +74,10 @@ export function foundAtEnd(known: Digest, subject: Subject): Omit<Drawn, 'at'>[]
     ),
     ...at(
       'mail',
-      counted(has.mails, ({ messageId }) => `receipt ${short(messageId)}`),
+      counted(
+        has.mails,
+        ({ messageId }) => `receipt ${short(messageId.replace(/^<(?:receipt\.)?/, ''))}`,
+      ),
       'worker',
     ),
     ...at('receiver', webhooks(has.received), 'worker'),

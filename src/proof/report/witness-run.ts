@@ -44,7 +44,7 @@ export function witnessRun(known: Digest, violation: Violation, id: string): Run
     ...timed,
     note('in the journals at the end, without times:', end),
     ...foundAtEnd(known, subject).map((each) => ({ ...each, at: end })),
-    ...wrapped(`Violation of “${rule}”: ${says}`).map((text): Drawn => ({
+    ...[`Violation of “${rule}”`, ...wrapped(says)].map((text): Drawn => ({
       ...{ at: end, text, kind: 'violation' },
       ...LAB,
     })),

@@ -26,6 +26,11 @@ export function subjectOf(known: Digest, { marker, says }: Violation): Subject {
     ...objects.filter(({ id }) => objectsNamed.has(id)).map((each) => each.marker),
     ...ledger.payments.filter(({ id }) => named.has(id)).map((each) => each.marker),
   ]);
+  for (const { account, id, marker: order } of rows.orders) {
+    if (!markers.has(order)) continue;
+    const paying = rows.charges.filter((each) => each.account === account && each.order === id);
+    for (const each of paying) markers.add(each.marker);
+  }
   const keys = [...markers].flatMap((each) => keyOf.get(each) ?? []);
   const first = keys[0];
   const name = first ? `key ${first.key} of account ${first.account}` : ([...markers][0] ?? '');
