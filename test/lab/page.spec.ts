@@ -106,7 +106,7 @@ describe('the page of the lab', () => {
     };
     await choose('witness.json', JSON.stringify(witness));
     await page.getByRole('heading', { name: title }).waitFor();
-    await page.locator('.event.violation').getByText(text).first().waitFor();
+    await page.locator('.event.violation .label').getByText(text).waitFor();
     expect(await page.locator('img').count()).toBe(0);
     await page.reload(); // its link shows it to others, too
     await page.getByRole('heading', { name: title }).waitFor();
