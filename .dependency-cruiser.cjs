@@ -74,7 +74,7 @@ module.exports = {
       severity: 'error',
       from: {
         path: `^${ROOT}/`,
-        pathNot: `^${ROOT}/(?:lab/|(?:app|worker)\\.module\\.ts|programs/(?:lab|lab-cli|demo)\\.ts)`,
+        pathNot: `^${ROOT}/(?:lab/|(?:app|worker)\\.module\\.ts|programs/(?:lab|lab-cli|demo)\\.ts|proof/report/)`,
       },
       to: { path: `^${ROOT}/lab/` },
     },
@@ -83,8 +83,16 @@ module.exports = {
       severity: 'error',
       comment:
         'It judges the service from outside. From local it takes PostgreSQL, ports and the supervisor. Only the schedules run the code of the service, statement by statement.',
-      from: { path: `^${ROOT}/proof/(?!schedules/)` },
+      from: { path: `^${ROOT}/proof/(?!schedules/|report/)` },
       to: { path: `^${ROOT}/`, pathNot: `^${ROOT}/(?:proof|local|environment)/` },
+    },
+    {
+      name: 'the-report-knows-the-diagram-of-the-lab',
+      severity: 'error',
+      comment:
+        'A witness is a run that the lab can open, and a picture by the same renderer. No more of the lab.',
+      from: { path: `^${ROOT}/proof/report/` },
+      to: { path: `^${ROOT}/`, pathNot: `^${ROOT}/(?:proof/|lab/(?:run|drawing)\\.ts$)` },
     },
     {
       name: 'nothing-imports-telemetry',

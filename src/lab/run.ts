@@ -25,6 +25,8 @@ export type EventKind =
   | 'started'
   | 'frozen'
   | 'resumed'
+  | 'fault' // of a witness: a fault begins, until `untilMs`, or ends
+  | 'violation' // of a witness: what a checker refuses
   | 'note';
 
 /** One arrow, mark or break of the diagram. */
@@ -46,7 +48,7 @@ export interface RunEvent {
   attempt?: number;
   /** Which process: a new number after each start. */
   pid?: number;
-  /** When the lease ends. */
+  /** When the lease or the fault ends. */
   untilMs?: number;
   detail?: EventDetail;
 }

@@ -19,9 +19,11 @@ export const TRACK_TITLES: Readonly<Record<Track, string>> = {
   keyed: 'With the key',
 };
 
-/** A run of the gallery has one track, which is called after its design: some designs have no key. */
+/** One track, which is named in the title: the design of the gallery, or the rule that a witness breaks. */
+const NAMED = ['gallery', 'witness'];
+
 export function trackTitle({ scenario, title }: Run, track: Track): string {
-  return scenario === 'gallery' ? title.slice(0, title.indexOf(':')) : TRACK_TITLES[track];
+  return NAMED.includes(scenario) ? title.slice(0, title.indexOf(':')) : TRACK_TITLES[track];
 }
 
 /** The tracks that a run has, in the order in which they are shown. */

@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import { readFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 import { EXIT_USAGE } from '../database/command.js';
 import { LabClient, LabRefusal } from '../lab/program/lab-client.js';
@@ -15,6 +16,7 @@ const USAGE = `Usage: npm run lab -- <command>
 
   list                           the scenarios, with their parameters
   run <scenario> [name=value …]  plays one, and prints what happened; --json prints the run
+  open <file>                    opens a saved run, or a witness of \`npm run proof\`, on the page
   matrix                         every design under every fault; takes a minute
   designs [--port N]             serves every design, for a client of your own (default 3003), until Ctrl-C
   storm [--seed N]               purchases with losses and kills by a seed; --purchases N, default 40
@@ -45,6 +47,7 @@ async function perform(): Promise<number> {
   if (values.help) return print(USAGE);
   if (command === 'list' && rest.length === 0) return list();
   if (command === 'run' && rest[0] !== undefined) return play(rest[0], rest.slice(1));
+  if (command === 'open' && rest.length === 1) return open(rest[0]!);
   if (command === 'matrix' && rest.length === 0) return matrix();
   if (command === 'designs' && rest.length === 0) return designs();
   if (command === 'storm' && rest.length === 0) return storm();
@@ -75,6 +78,19 @@ async function play(scenario: string, settings: string[]): Promise<number> {
   const run = await (await lab()).run(scenario, parameters);
   print(values.json ? JSON.stringify(run, null, 2) : textOf(run));
   return run.state === 'ended' && run.verdict?.holds ? 0 : 1;
+}
+
+async function open(file: string): Promise<number> {
+  return print(await (await lab()).open(await jsonOf(file)));
+}
+
+async function jsonOf(file: string): Promise<unknown> {
+  try {
+    return JSON.parse(await readFile(file, 'utf8'));
+  } catch (error) {
+    const isMissing = (error as NodeJS.ErrnoException).code === 'ENOENT';
+    throw new LabRefusal(isMissing ? `there is no file ${file}` : `${file} cannot be read as JSON`);
+  }
 }
 
 async function matrix(): Promise<number> {

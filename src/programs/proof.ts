@@ -10,6 +10,7 @@ import { planFor } from '../proof/plan.js';
 import { runPlanted } from '../proof/planted/run.js';
 import { reportOf, summaryOf } from '../proof/report/report.js';
 import { reportPage } from '../proof/report/page.js';
+import { writeWitnesses } from '../proof/report/witnesses.js';
 import { endWithUsage } from './run-command.js';
 
 // `npm run proof`: random faults by a seed against real processes, judged by a checker that reads journals only.
@@ -56,7 +57,7 @@ async function campaign(): Promise<number> {
   const result = await runCampaign(options);
   const report = reportOf(result, { seed, minutes });
   await writeFile(join(folder, 'report.json'), `${JSON.stringify(report, null, 2)}\n`);
-  await writeFile(join(folder, 'report.html'), reportPage(report));
+  await writeFile(join(folder, 'report.html'), reportPage(report, result.drawings));
   print(result.violations);
   console.log(summaryOf(report));
   console.log(`report: ${join(folder, 'report.html')}`);
@@ -73,8 +74,11 @@ async function schedules(): Promise<number> {
 async function recheck(folder: string): Promise<number> {
   const journals = JSON.parse(await readFile(join(folder, 'journals.json'), 'utf8')) as Journals;
   const violations = check(journals);
+  const drawings = await writeWitnesses(folder, journals, violations);
   print(violations);
   console.log(`${violations.length} violations`);
+  if (drawings.some(Boolean))
+    console.log(`diagrams, for npm run lab -- open: ${join(folder, 'witnesses')}`);
   return violations.length > 0 ? 1 : 0;
 }
 

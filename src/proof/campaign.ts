@@ -11,6 +11,7 @@ import type { Cell } from './plan.js';
 import type { Kind } from './purposes.js';
 import { Random } from './random.js';
 import { Recorder } from './recorder.js';
+import { writeWitnesses, type Drawing } from './report/witnesses.js';
 import { isTrueWithin } from './until.js';
 import { Workload } from './workload.js';
 import { LEASE_MS, startWorld, type World } from './world/world.js';
@@ -49,6 +50,8 @@ export interface CampaignOptions {
 
 export interface CampaignResult {
   violations: Violation[];
+  /** A diagram for each violation. */
+  drawings: (Drawing | undefined)[];
   /** Those that the violations are about. */
   journals: Journals;
   hits: [cell: string, hits: number][];
@@ -122,6 +125,7 @@ class Campaign {
     await writeFile(join(options.folder, 'journals.json'), JSON.stringify(journals));
     return {
       violations,
+      drawings: await writeWitnesses(options.folder, journals, violations),
       journals,
       hits: [...faults.hits],
       missed: faults.missed(),

@@ -88,6 +88,38 @@ describe('the page of the lab', () => {
     await tab.untilShown(await lab.ledgerOf(await tab.runId()));
   });
 
+  it('opens a run file, shows its text as text, and refuses what is no run', async () => {
+    const { page } = await fresh();
+    const choose = (name: string, json: string) =>
+      page.getByLabel('Run file').setInputFiles({
+        ...{ name, mimeType: 'application/json', buffer: Buffer.from(json) },
+      });
+    await choose('photo.json', 'not JSON');
+    await page.getByRole('alert').getByText('photo.json is not JSON').waitFor();
+    const title = '<img src=x onerror=alert(1)>';
+    const text = 'Violation of “one payment for a key”';
+    const mark = { track: 'keyed', from: 'lab', to: 'lab', kind: 'violation', text };
+    const witness = {
+      ...{ id: 'w', scenario: 'witness', title, parameters: {}, startedAt: '', state: 'ended' },
+      ...{ events: [{ seq: 1, atMs: 0, ...mark }], knowledge: [], rows: [] },
+      verdict: { sentence: '2 payments', payments: { keyed: 2 }, holds: false },
+    };
+    await choose('witness.json', JSON.stringify(witness));
+    await page.getByRole('heading', { name: title }).waitFor();
+    await page.locator('.event.violation').getByText(text).first().waitFor();
+    expect(await page.locator('img').count()).toBe(0);
+    await page.reload(); // its link shows it to others, too
+    await page.getByRole('heading', { name: title }).waitFor();
+    await page.locator('.verdict.bad').getByText('2 payments').waitFor();
+    const refused = await lab.fetch('/api/opened', { ...witness, events: 'none' });
+    expect([refused.status, await refused.json()]).toEqual([
+      400,
+      { error: 'This is no run of the lab: events is not a list of at most 2000.' },
+    ]);
+    const large = await lab.fetch('/api/opened', { ...witness, text: 'x'.repeat(5_000_000) });
+    expect(large.status).toBe(413);
+  });
+
   it('works without a mouse', async () => {
     const { page } = await fresh();
     const visible = (name: string) => page.getByRole('heading', { name }).waitFor();

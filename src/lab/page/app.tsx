@@ -128,7 +128,7 @@ export function App({ opened }: { opened: string | undefined }) {
           />
         )}
       </main>
-      <Footer links={catalogue?.links} onError={fail} />
+      <Footer links={catalogue?.links} onOpen={show} onError={fail} />
       {isHelpOpen && <KeyList onClose={() => setHelpOpen(false)} />}
     </>
   );

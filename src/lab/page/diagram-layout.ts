@@ -39,8 +39,10 @@ export interface Stretch {
   x: number;
   from: number;
   to: number;
-  kind: 'dead' | 'frozen' | 'lease';
+  kind: 'dead' | 'frozen' | 'lease' | 'fault';
   text: string;
+  /** Of a fault: how many others on this line it is beside. */
+  place?: number;
   /** Of a lease that nothing ended but time. */
   hasRunOut?: boolean;
 }
@@ -189,6 +191,11 @@ function stretchesOf({ events, height }: Layout, xOf: (actor: Actor) => number):
       found.push({ actor, x, from: y, to: until(i, 'started', actor), kind: 'dead', text });
     if (event.kind === 'frozen')
       found.push({ actor, x, from: y, to: until(i, 'resumed', actor), kind: 'frozen', text });
+    if (event.kind === 'fault' && event.untilMs !== undefined) {
+      const to = events.find(({ event: { atMs } }) => atMs >= event.untilMs!)?.y ?? end;
+      const place = found.filter((each) => each.actor === actor && each.to > y).length;
+      found.push({ actor, x, from: y, to, kind: 'fault', text, place });
+    }
     if (event.kind === 'lease' && event.untilMs !== undefined && event.untilMs > event.atMs) {
       const over = events.slice(i + 1).find(({ event: later }) => endsLease(later, event));
       const hasRunOut = over !== undefined && over.event.atMs >= event.untilMs;

@@ -119,7 +119,15 @@ function Patterns() {
   );
 }
 
-function StretchOf({ stretch: { kind, x, from, to, text, hasRunOut } }: { stretch: Stretch }) {
+function StretchOf({ stretch }: { stretch: Stretch }) {
+  const { kind, x, from, to, text, hasRunOut, place = 0 } = stretch;
+  if (kind === 'fault')
+    return (
+      <g class="stretch fault-bar">
+        <rect x={x - 13 - place * 9} y={from - 4} width={7} height={Math.max(to - from, 0) + 8} />
+        <title>{text}</title>
+      </g>
+    );
   if (kind === 'lease')
     return (
       <g class="stretch lease-bar">

@@ -8,12 +8,16 @@ import { sentenceOf } from './transcript.js';
 // A run as a picture and as a page, to be opened without the lab. Bundled for Node; the program imports it.
 
 const GAP = 40;
+/** Of the sentence below the pictures. */
+const SENTENCE_CHARACTER = 9.7;
 
 /** Both tracks side by side, with the sentence below. @param css of the page: a picture has no other. */
 export function svgOf(run: Run, css: string): string {
   const tracks = tracksOf(run);
   const sizes = tracks.map((track) => layOut(run, track, { isDetailed: false }));
-  const width = sizes.reduce((sum, size) => sum + size.width + GAP, 0);
+  const sentence = run.verdict?.sentence ?? '';
+  const drawn = sizes.reduce((sum, size) => sum + size.width + GAP, 0);
+  const width = Math.max(drawn, sentence.length * SENTENCE_CHARACTER + GAP);
   const height = Math.max(...sizes.map((size) => size.height), 0) + 80;
   let x = 0;
   const parts = tracks.map((track, i) => {
@@ -39,7 +43,7 @@ export function svgOf(run: Run, css: string): string {
       <rect class="paper" width={width} height={height} />
       {parts}
       <text class="sentence-text" x={20} y={height - 16}>
-        {run.verdict?.sentence}
+        {sentence}
       </text>
     </svg>,
   );

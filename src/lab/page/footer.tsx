@@ -1,12 +1,15 @@
 import { ask, type Catalogue } from './api.js';
 import { forgetGoals } from './goals.js';
+import { OpenFile } from './open-file.js';
 
 export interface FooterProps {
   links: Catalogue['links'] | undefined;
-  onError: (error: Error) => void;
+  /** Shows a run. */
+  onOpen: (id: string) => void;
+  onError: (error: Error | undefined) => void;
 }
 
-export function Footer({ links, onError }: FooterProps) {
+export function Footer({ links, onOpen, onError }: FooterProps) {
   const reset = async () => {
     await ask('/api/reset', {});
     forgetGoals();
@@ -20,6 +23,7 @@ export function Footer({ links, onError }: FooterProps) {
           <a href={links.ledger}>both ledgers</a>
         </>
       )}
+      <OpenFile onOpen={onOpen} onError={onError} />
       <button type="button" onClick={() => void reset().catch(onError)}>
         Reset
       </button>

@@ -26,7 +26,8 @@ export interface StoryProps {
 export function Story(props: StoryProps) {
   const { scenarios, scenario, parameters, run, isStarting, onChoose, onRun } = props;
   const from = run && FROM[run.scenario];
-  const chosen = from ? undefined : scenarios.find(({ id }) => id === scenario);
+  const isOther = from !== undefined || run?.scenario === 'witness';
+  const chosen = isOther ? undefined : scenarios.find(({ id }) => id === scenario);
   const isFirst = chosen?.id === FIRST;
   const own = run?.scenario === scenario ? run : undefined;
   return (
@@ -46,7 +47,7 @@ export function Story(props: StoryProps) {
           </button>
         ))}
       </nav>
-      {from && <Opened run={run} room={from} onBack={() => props.onBack(from)} />}
+      {run && isOther && <Opened run={run} room={from} onBack={props.onBack} />}
       {chosen && (
         <ScenarioForm
           key={chosen.id}
@@ -62,15 +63,24 @@ export function Story(props: StoryProps) {
   );
 }
 
-/** A run of another room. */
-function Opened({ run, room, onBack }: { run: Run; room: Room; onBack: () => void }) {
+interface OpenedProps {
+  run: Run;
+  /** Where it was made. A witness was made elsewhere. */
+  room: Room | undefined;
+  onBack: (to: Room) => void;
+}
+
+/** A run of another room, or a witness. */
+function Opened({ run, room, onBack }: OpenedProps) {
   return (
     <section aria-labelledby="story">
       <h1 id="story">{run.title}</h1>
       <p class={`verdict ${run.verdict?.holds ? 'good' : 'bad'}`}>{run.verdict?.sentence}</p>
-      <button type="button" onClick={onBack}>
-        Back to the {room}
-      </button>
+      {room && (
+        <button type="button" onClick={() => onBack(room)}>
+          Back to the {room}
+        </button>
+      )}
     </section>
   );
 }

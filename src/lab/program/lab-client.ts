@@ -18,6 +18,12 @@ export class LabClient {
     return this.ended(id);
   }
 
+  /** @returns where the page shows the run of a file */
+  async open(json: unknown): Promise<string> {
+    const { id } = await this.ask<{ id: string }>('POST', '/api/opened', json as object);
+    return `${this.url}/runs/${id}`;
+  }
+
   /** Every design under every fault; takes a minute. */
   async matrix(): Promise<{ cells: Cell[]; holds: boolean }> {
     const { id } = await this.ask<{ id: string }>('POST', '/api/matrix', {});

@@ -1,12 +1,8 @@
-import { existsSync, readFileSync } from 'node:fs';
-import { fileURLToPath, pathToFileURL } from 'node:url';
+import { existsSync } from 'node:fs';
 import type { Express, Response } from 'express';
-import type { Run } from '../run.js';
+import { htmlOf, PAGE, svgOf } from '../drawing.js';
 import { mermaidOf } from './mermaid.js';
 import { UnknownRun, type Runs } from './runs.js';
-
-/** Where the build puts the page: beside the programs. */
-const PAGE = fileURLToPath(new URL('../lab/page/', import.meta.url));
 
 /** What is taken along brings its style with it, and no script. */
 const STANDALONE = "default-src 'none'; style-src 'unsafe-inline'";
@@ -30,30 +26,16 @@ export function pageRoutes(app: Express, runs: Runs): void {
         return void response
           .set('Content-Security-Policy', STANDALONE)
           .type('image/svg+xml')
-          .send((await renderer()).svgOf(run, css('diagram')));
+          .send(await svgOf(run));
       case 'html':
         return void response
           .set('Content-Security-Policy', STANDALONE)
           .type('html')
-          .send((await renderer()).htmlOf(run, css('styles')));
+          .send(await htmlOf(run));
       default:
         throw new UnknownRun();
     }
   });
-}
-
-interface Renderer {
-  svgOf(run: Run, css: string): string;
-  htmlOf(run: Run, css: string): string;
-}
-
-/** The page's own diagram, bundled for Node. */
-function renderer(): Promise<Renderer> {
-  return import(pathToFileURL(`${PAGE}export.js`).href) as Promise<Renderer>;
-}
-
-function css(name: 'diagram' | 'styles'): string {
-  return readFileSync(`${PAGE}${name}.css`, 'utf8').replace(/\n*\/\*# sourceMappingURL.*/, '');
 }
 
 function sendPage(response: Response): void {

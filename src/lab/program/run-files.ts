@@ -10,8 +10,8 @@ export interface KeptRun {
   stream: StreamItem[];
 }
 
-/** Of the lab's own runs, and of the gallery's. */
-export const RUN_ID = /^(?:[0-9a-f]{12}|g[0-9a-f]{8})$/;
+/** Of the lab's own runs, of the gallery's, and of those from a file. */
+export const RUN_ID = /^(?:[0-9a-f]{12}|g[0-9a-f]{8}|o[0-9a-f]{16})$/;
 
 /** Runs that have ended, a file each: a link to one outlives the lab. */
 export class RunFiles {

@@ -3,6 +3,7 @@ import express, { type Express, type NextFunction, type Request, type Response }
 import type { LabSettings } from './settings.js';
 import { findPlay, GOALS, PLAYS, scenarioOf } from '../scenarios/catalogue.js';
 import { FAULT_NAMES } from '../fault-names.js';
+import { openedRunRoutes } from './opened-run.routes.js';
 import { openOwnClient } from './own-client.js';
 import { galleryRoutes } from './gallery.routes.js';
 import { refuseForeignHosts, refuseForms } from './origin.js';
@@ -41,6 +42,7 @@ export function labServer(settings: LabSettings, runs: Runs): Express {
   });
   app.use(refuseForeignHosts([settings.host, settings.publicHost]));
   app.get('/health/ready', (_request, response) => void response.json({ status: 'ok' }));
+  openedRunRoutes(app, runs); // first: its bodies are larger
   app.use('/api', express.json({ limit: '64kb', type: 'application/json' }));
   app.use('/api', refuseForms);
   app.get('/api/catalogue', (_request, _response, next) => {

@@ -1,10 +1,11 @@
 import type { Report } from './report.js';
+import type { Drawing } from './witnesses.js';
 
 const WIDTH = 900;
 const ROW = 14;
 
 /** One HTML page without scripts and without links to elsewhere. */
-export function reportPage(report: Report): string {
+export function reportPage(report: Report, drawings: readonly (Drawing | undefined)[]): string {
   const { seed, minutes, verdict, counts, recovery, upperBound, cells, missed, violations } =
     report;
   const rows = Object.entries(counts).map(([name, count]) => `<tr><td>${count}<td>${name}`);
@@ -17,6 +18,7 @@ body { font: 15px/1.5 system-ui, sans-serif; max-width: ${WIDTH}px; margin: 2em 
 td { padding: 0 1em 0 0; vertical-align: top } td:first-child { text-align: right }
 svg { width: 100%; height: auto; background: #f7f7f7 } svg text { font-size: 9px }
 pre { background: #f7f7f7; padding: 1em; overflow: auto; font-size: 12px }
+figure { position: relative; left: 50%; width: max-content; max-width: 96vw; margin: 1em 0; transform: translateX(-50%); overflow-x: auto }
 .good { color: #17692b } .bad { color: #a01818 }
 </style>
 <h1>Proof, seed ${seed}</h1>
@@ -37,9 +39,22 @@ ${recoveryPlot(recovery.all, recovery.limit)}
 <table>${cells.map(([name, hits]) => `<tr class="${hits > 0 ? '' : 'bad'}"><td>${hits}<td>${escape(name)}`).join('\n')}</table>
 <h2>Violations</h2>
 ${violations.length === 0 ? '<p>None.' : ''}
-${violations.map(({ rule, says, witness }) => `<h3>${rule}</h3><p>${escape(says)}<pre>${escape(witness)}</pre>`).join('\n')}
+${violations.map((each, i) => violationOf(each, drawings[i])).join('\n')}
 </html>
 `;
+}
+
+function violationOf({ rule, says, witness }: Report['violations'][number], drawing?: Drawing) {
+  const text = `<h3>${rule}</h3><p>${escape(says)}<pre>${escape(witness)}</pre>`;
+  if (!drawing) return text;
+  const open = `<p>The lab opens its diagram: <code>npm run lab -- open …/${drawing.file}</code>`;
+  return `${text}${drawing.svg === undefined ? '' : pictureOf(drawing.svg)}${open}`;
+}
+
+/** As an image its styles stay its own, and nothing in it can run. Its text is beside it. */
+function pictureOf(svg: string): string {
+  const data = Buffer.from(svg).toString('base64');
+  return `<figure><img src="data:image/svg+xml;base64,${data}" alt="The same as a sequence diagram"></figure>`;
 }
 
 /** A row for each point, a bar for each fault. */

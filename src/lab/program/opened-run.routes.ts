@@ -1,0 +1,31 @@
+import { createHash } from 'node:crypto';
+import express, { type Express } from 'express';
+import { RefusedParameter } from './parameters.js';
+import { readRun } from './run-reader.js';
+import type { Runs } from './runs.js';
+import { Misshapen } from './shape.js';
+import { refuseForms } from './origin.js';
+
+/** A run of the lab has some hundred KB. */
+const MOST_BYTES = 4 * 1024 * 1024;
+
+/** Opens a run file: one that the lab exported, or a witness of the proof. */
+export function openedRunRoutes(app: Express, runs: Runs): void {
+  const body = express.json({ limit: MOST_BYTES, type: 'application/json' });
+  app.post('/api/opened', refuseForms, body, (request, response) => {
+    const run = runOf(request.body);
+    const hash = createHash('sha256').update(JSON.stringify(run)).digest('hex');
+    run.id = `o${hash.slice(0, 16)}`; // the same file has one link, and no file replaces a run of the lab
+    runs.keep(run);
+    response.status(201).location(`/api/runs/${run.id}`).json({ id: run.id });
+  });
+}
+
+function runOf(json: unknown) {
+  try {
+    return readRun(json);
+  } catch (error) {
+    if (!(error instanceof Misshapen)) throw error;
+    throw new RefusedParameter(`This is no run of the lab: ${error.message}.`);
+  }
+}

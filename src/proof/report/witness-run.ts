@@ -1,0 +1,98 @@
+import type { Knowledge, Run, RunEvent } from '../../lab/run.js';
+import type { Digest } from '../checker/digest.js';
+import type { Violation } from '../checker/violation.js';
+import { choose, faultsDuring } from './witness-choice.js';
+import {
+  bodiesOf,
+  eventsOfFault,
+  eventsOfReads,
+  eventsOfRecord,
+  requestsOf,
+} from './witness-events.js';
+import type { Drawn } from './witness-line.js';
+import { foundAtEnd, tablesOf } from './witness-rows.js';
+import { subjectOf } from './witness-subject.js';
+
+/** So that no two lines are at the same time: the order of the lines is the order of the events. */
+const TICK_MS = 0.01;
+/** Of a note, in characters: as much as four lines of a diagram have room for. */
+const NOTE = 72;
+
+/**
+ * The witness of a violation as a run of the lab: what its key's requests and rows are, and the faults that overlapped.
+ * From the journals alone.
+ * @returns undefined if the violation is about no key and no object
+ */
+export function witnessRun(known: Digest, violation: Violation, id: string): Run | undefined {
+  const { rule, says } = violation;
+  const subject = subjectOf(known, violation);
+  if (subject.markers.length === 0) return undefined;
+  const { attempts, leftOut } = choose(subject.attempts, says);
+  const faults = faultsDuring(known, subject, attempts);
+  const timed = [
+    ...requestsOf(attempts, leftOut),
+    ...faults.shown.flatMap(eventsOfFault),
+    ...eventsOfRecord(known, subject),
+    ...eventsOfReads(known, subject, says),
+  ].sort((a, b) => a.at - b.at);
+  const begin = timed[0]?.at ?? 0;
+  const end = timed.at(-1)?.at ?? 0;
+  const note = (text: string, at: number): Drawn => ({ ...{ at, text, kind: 'note' }, ...LAB });
+  const drawn = [
+    ...bodiesOf(subject.attempts).map((text) => note(text, begin)),
+    ...(faults.leftOut > 0 ? [note(`${faults.leftOut} more faults are left out`, begin)] : []),
+    ...timed,
+    note('in the journals at the end, without times:', end),
+    ...foundAtEnd(known, subject).map((each) => ({ ...each, at: end })),
+    ...[`Violation of “${rule}”`, ...wrapped(says)].map((text): Drawn => ({
+      ...{ at: end, text, kind: 'violation' },
+      ...LAB,
+    })),
+  ];
+  const { events, knowledge } = numbered(drawn, begin);
+  const { tables, reconciled } = tablesOf(known, subject);
+  return {
+    id,
+    scenario: 'witness',
+    title: `Violation of “${rule}”: ${subject.name}`,
+    parameters: { rule, subject: subject.name },
+    startedAt: new Date(begin).toISOString(),
+    state: 'ended',
+    events,
+    knowledge,
+    rows: [{ atMs: events.at(-1)!.atMs, track: 'keyed', tables, reconciled }],
+    verdict: { sentence: says, payments: { keyed: reconciled.payments }, holds: false },
+  };
+}
+
+const LAB = { from: 'lab', to: 'lab' } as const;
+
+function numbered(drawn: readonly Drawn[], begin: number) {
+  const events: RunEvent[] = [];
+  const knowledge: Knowledge[] = [];
+  let last = -TICK_MS;
+  for (const { at, until, knows, ...event } of drawn) {
+    const atMs = (last = round(Math.max(last + TICK_MS, at - begin)));
+    const untilMs =
+      until === undefined ? undefined : round(Math.max(atMs + TICK_MS, until - begin));
+    events.push({
+      ...{ seq: events.length + 1, atMs, track: 'keyed', ...event },
+      ...(untilMs !== undefined && { untilMs }),
+    });
+    if (knows) knowledge.push({ atMs, track: 'keyed', attempt: event.attempt ?? 0, ...knows });
+  }
+  return { events, knowledge };
+}
+
+const round = (ms: number) => Math.round(ms * 100) / 100;
+
+/** Between words, in lines that a note has room for. */
+function wrapped(text: string): string[] {
+  const lines = [''];
+  for (const word of text.split(/\s+/)) {
+    const line = `${lines.at(-1)} ${word}`.trim();
+    if (line.length <= NOTE || lines.at(-1) === '') lines[lines.length - 1] = line;
+    else lines.push(word);
+  }
+  return lines;
+}

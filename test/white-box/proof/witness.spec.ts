@@ -1,0 +1,128 @@
+import { readFileSync } from 'node:fs';
+import { mkdtemp, readdir, readFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { beforeAll, describe, expect, it } from '@jest/globals';
+import { readRun } from '../../../src/lab/program/run-reader.js';
+import type { Run } from '../../../src/lab/run.js';
+import { check } from '../../../src/proof/checker/check.js';
+import { digest } from '../../../src/proof/checker/digest.js';
+import { witnessRun } from '../../../src/proof/report/witness-run.js';
+import { built } from '../../support/build.js';
+import { ILLEGAL } from './illegal-histories.js';
+import { story, type Story } from './story.js';
+
+// Hand-written illegal histories as diagrams: by the lab's own reader of files, and its own renderer.
+
+let svgOf: (run: Run, css: string) => string;
+beforeAll(async () => {
+  ({ svgOf } = await import(pathToFileURL(built('src/lab/page/export.js')).href));
+});
+
+function witnessesOf(of: Story) {
+  const journals = of.journals();
+  const known = digest(journals);
+  return check(journals).map((violation, i) => ({
+    violation,
+    run: witnessRun(known, violation, `w${i}`),
+  }));
+}
+
+function firstOf(of: Story): Run {
+  const [first] = witnessesOf(of);
+  return first!.run!;
+}
+
+const texts = ({ events }: Run) => events.map(({ text }) => text);
+const ofKind = ({ events }: Run, kind: string) => events.filter((each) => each.kind === kind);
+
+const plain = (svg: string) => svg.replaceAll('&amp;', '&').replaceAll('&lt;', '<');
+
+describe('the witness of a violation', () => {
+  it.each(ILLEGAL)(
+    '%s, %s: the lab opens it, and the drawing names the violation',
+    (rule, _, of) => {
+      for (const { violation, run } of witnessesOf(of)) {
+        if (!run) {
+          expect([rule, violation.marker]).toEqual([rule, undefined]);
+          continue;
+        }
+        const opened = readRun(JSON.parse(JSON.stringify(run)));
+        expect(opened).toEqual(run);
+        const svg = plain(svgOf(opened, ''));
+        expect(svg).toContain(`Violation of “${rule}”`);
+        expect(svg).toContain(violation.says);
+      }
+    },
+  );
+
+  it('has what the client sent and got, the rows, the payment and what is wrong', () => {
+    const run = firstOf(story().ask().lost(1).ask().ok(2).paid().payment().mail());
+    expect(texts(run)).toEqual([
+      'body A: A',
+      '#1 POST /charges, key k, body A',
+      'record of k is written',
+      '#1 no answer: the client cannot know',
+      '#2 POST /charges, key k, body A',
+      '#2 201, answer 1',
+      'record of k is completed: 201',
+      'in the journals at the end, without times:',
+      'charge ch_k: succeeded, 10',
+      'payment pi_1: succeeded, 10',
+      'payment pi_2: succeeded, 10',
+      'event charge.succeeded, ch_k',
+      'receipt m1',
+      'Violation of “one payment for a key”',
+      '2 payments: pi_1, pi_2',
+    ]);
+    expect(run.knowledge.map(({ attempt, state }) => [attempt, state])).toEqual([
+      [1, 'unknown'],
+      [2, 'ok'],
+    ]);
+    expect(run.rows[0]!.reconciled).toMatchObject({ charges: 1, payments: 2, paidMinor: 20 });
+  });
+
+  it('draws the faults that overlapped as bars on their lines, and no others', () => {
+    const run = firstOf(
+      story().fault(10).ask().fault(1_000).lost(1).paid().payment().faultWithoutEnd(),
+    );
+    expect(ofKind(run, 'fault').map(({ from, text }) => [from, text])).toEqual([
+      ['api', 'fault begins: api × kill'],
+      ['api', 'fault ends: api × kill'],
+    ]);
+    expect(svgOf(run, '').match(/fault-bar/g)).toHaveLength(1);
+  });
+
+  it('keeps what the violation names of a key with hundreds of requests, and says how many are left out', () => {
+    const of = story();
+    for (let n = 1; n <= 300; n++) of.ask().lost(n);
+    const run = firstOf(of.ask().ok(301).ask().ok(302, 'other').ask().lost(303).paid());
+    const shown = ofKind(run, 'request');
+    expect(shown).toHaveLength(8);
+    expect(texts(run)).toContain('#301 201, answer 1');
+    expect(texts(run)).toContain('#302 201, answer 2');
+    const counts = texts(run).flatMap(
+      (text) => /^(\d+) requests? (?:is|are) left out$/.exec(text)?.[1] ?? [],
+    );
+    expect(counts.reduce((sum, each) => sum + Number(each), 0)).toBe(303 - 8);
+    expect(run.events.length).toBeLessThan(40);
+  });
+
+  it('draws an object that only the sentence names, with what clients read of it', () => {
+    const of = story().ask().ok(1).paid().read('ch_k', 'succeeded').read('ch_k', 'pending');
+    const run = witnessesOf(of).find(
+      ({ violation }) => violation.rule === 'final states stay',
+    )!.run!;
+    expect(texts(run)).toContain('GET ch_k by a: 200 succeeded');
+    expect(texts(run)).toContain('GET ch_k by a: 200 pending');
+  });
+
+  it('shows text of a journal as text', () => {
+    const attack = '<script>alert(1)</script>';
+    const run = firstOf(story().ask({ body: attack }).ok(1, attack).ask().ok(2).paid());
+    const svg = svgOf(readRun(run), '');
+    expect(svg).toContain('&lt;script>');
+    expect(svg).not.toContain('<script');
+  });
+});
