@@ -12,7 +12,7 @@ export interface Choice {
 }
 
 /**
- * Those that the violation names, then the first of each kind of request and answer, then the earliest.
+ * All, unless they are many: then those that the violation names, and the first of each kind of request and answer.
  * @param says of the violation: names requests as `#12`
  */
 export function choose(all: readonly Attempt[], says: string): Choice {
@@ -25,7 +25,8 @@ export function choose(all: readonly Attempt[], says: string): Choice {
   };
   const firsts = new Set(all.filter(isFirstOfKind));
   const rank = (each: Attempt) => (named.has(each.n) ? 0 : firsts.has(each) ? 1 : 2);
-  const chosen = new Set([...all].sort((a, b) => rank(a) - rank(b)).slice(0, MOST_REQUESTS));
+  const ranked = all.filter((each) => all.length <= MOST_REQUESTS || rank(each) < 2);
+  const chosen = new Set(ranked.sort((a, b) => rank(a) - rank(b)).slice(0, MOST_REQUESTS));
   const attempts = all.filter((each) => chosen.has(each));
   const places = [-1, ...attempts.map((each) => all.indexOf(each)), all.length];
   return { attempts, leftOut: places.slice(1).map((place, i) => place - places[i]! - 1) };

@@ -1,5 +1,5 @@
-import { readFileSync } from 'node:fs';
-import { mkdtemp, readdir, readFile } from 'node:fs/promises';
+import { execFile } from 'node:child_process';
+import { mkdtemp, readdir, readFile, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -8,6 +8,8 @@ import { readRun } from '../../../src/lab/program/run-reader.js';
 import type { Run } from '../../../src/lab/run.js';
 import { check } from '../../../src/proof/checker/check.js';
 import { digest } from '../../../src/proof/checker/digest.js';
+import { reportPage } from '../../../src/proof/report/page.js';
+import { reportOf } from '../../../src/proof/report/report.js';
 import { witnessRun } from '../../../src/proof/report/witness-run.js';
 import { built } from '../../support/build.js';
 import { ILLEGAL } from './illegal-histories.js';
@@ -71,7 +73,7 @@ describe('the witness of a violation', () => {
       'charge ch_k: succeeded, 10',
       'payment pi_1: succeeded, 10',
       'payment pi_2: succeeded, 10',
-      'event charge.succeeded, ch_k',
+      'event charge.succeeded, evt_1',
       'receipt m1',
       'Violation of “one payment for a key”',
       '2 payments: pi_1, pi_2',
@@ -99,13 +101,13 @@ describe('the witness of a violation', () => {
     for (let n = 1; n <= 300; n++) of.ask().lost(n);
     const run = firstOf(of.ask().ok(301).ask().ok(302, 'other').ask().lost(303).paid());
     const shown = ofKind(run, 'request');
-    expect(shown).toHaveLength(8);
+    expect(shown).toHaveLength(3); // no answer, the first answer, another answer
     expect(texts(run)).toContain('#301 201, answer 1');
     expect(texts(run)).toContain('#302 201, answer 2');
     const counts = texts(run).flatMap(
       (text) => /^(\d+) requests? (?:is|are) left out$/.exec(text)?.[1] ?? [],
     );
-    expect(counts.reduce((sum, each) => sum + Number(each), 0)).toBe(303 - 8);
+    expect(counts.reduce((sum, each) => sum + Number(each), 0)).toBe(303 - 3);
     expect(run.events.length).toBeLessThan(40);
   });
 
@@ -124,5 +126,45 @@ describe('the witness of a violation', () => {
     const svg = svgOf(readRun(run), '');
     expect(svg).toContain('&lt;script>');
     expect(svg).not.toContain('<script');
+  });
+});
+
+describe('npm run proof -- --check', () => {
+  it('writes a run file and a picture of each violation beside the journals', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'witness-'));
+    const journals = story().ask().ok(1).paid().payment().product(-1, 0).journals();
+    await writeFile(join(folder, 'journals.json'), JSON.stringify(journals));
+    const [code, output] = await checkIn(folder);
+    expect([code, output]).toEqual([1, expect.stringContaining('2 violations')]);
+    const names = ['1-one-payment-for-a-key.json', '1-one-payment-for-a-key.svg'];
+    expect((await readdir(join(folder, 'witnesses'))).sort()).toEqual(names);
+    const [json, svg] = await Promise.all(
+      names.map((name) => readFile(join(folder, 'witnesses', name), 'utf8')),
+    );
+    expect(readRun(JSON.parse(json!)).verdict?.sentence).toBe('2 payments: pi_1, pi_2');
+    expect(svg).toMatch(/^<svg xmlns=[^]*Violation of “one payment for a key”/);
+  });
+});
+
+function checkIn(folder: string): Promise<[code: unknown, output: string]> {
+  const program = built('src/programs/proof.js');
+  return new Promise((done) =>
+    execFile(process.execPath, [program, '--check', folder], (error, stdout) =>
+      done([error?.code ?? 0, stdout]),
+    ),
+  );
+}
+
+describe('the report', () => {
+  it('shows the picture of a violation beside its text, as an image, in which nothing runs', () => {
+    const journals = story().ask().ok(1).paid().payment().journals();
+    const violations = check(journals);
+    const drawings = [{ file: 'witnesses/1.json', svg: '<svg/>' }];
+    const result = { violations, drawings, journals, hits: [], missed: [], seconds: 1 };
+    const page = reportPage(reportOf(result, { seed: 1, minutes: 1 }), drawings);
+    const data = Buffer.from('<svg/>').toString('base64');
+    expect(page).toContain(`<img src="data:image/svg+xml;base64,${data}"`);
+    expect(page).toContain('npm run lab -- open …/witnesses/1.json');
+    expect(reportPage(reportOf(result, { seed: 1, minutes: 1 }), [])).not.toContain('<img');
   });
 });
