@@ -68,7 +68,7 @@ export const object =
   <T>(members: { [Name in keyof T]-?: Reader<T[Name]> }): Reader<T> =>
   (value, at) => {
     const given = membersOf(value, at) as Record<string, unknown>;
-    const readers = Object.entries(members) as [string, Reader<unknown>][];
+    const readers = Object.entries<Reader<unknown>>(members);
     const read = readers
       .map(([name, reader]) => [name, reader(given[name], at ? `${at}.${name}` : name)] as const)
       .filter(([, each]) => each !== undefined);
