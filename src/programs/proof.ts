@@ -77,8 +77,7 @@ async function recheck(folder: string): Promise<number> {
   const drawings = await writeWitnesses(folder, journals, violations);
   print(violations);
   console.log(`${violations.length} violations`);
-  if (drawings.some(Boolean))
-    console.log(`diagrams, for npm run lab -- open: ${join(folder, 'witnesses')}`);
+  if (drawings.length > 0) console.log(`diagrams: ${join(folder, 'witnesses', 'index.html')}`);
   return violations.length > 0 ? 1 : 0;
 }
 

@@ -130,19 +130,21 @@ describe('the witness of a violation', () => {
 });
 
 describe('npm run proof -- --check', () => {
-  it('writes a run file and a picture of each violation beside the journals', async () => {
+  it('writes run files, pictures and a page of violations beside the journals', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'witness-'));
     const journals = story().ask().ok(1).paid().payment().product(-1, 0).journals();
     await writeFile(join(folder, 'journals.json'), JSON.stringify(journals));
     const [code, output] = await checkIn(folder);
     expect([code, output]).toEqual([1, expect.stringContaining('2 violations')]);
     const names = ['1-one-payment-for-a-key.json', '1-one-payment-for-a-key.svg'];
-    expect((await readdir(join(folder, 'witnesses'))).sort()).toEqual(names);
-    const [json, svg] = await Promise.all(
-      names.map((name) => readFile(join(folder, 'witnesses', name), 'utf8')),
+    const all = [...names, 'index.html'];
+    expect((await readdir(join(folder, 'witnesses'))).sort()).toEqual(all);
+    const [json, svg, page] = await Promise.all(
+      all.map((name) => readFile(join(folder, 'witnesses', name), 'utf8')),
     );
     expect(readRun(JSON.parse(json!)).verdict?.sentence).toBe('2 payments: pi_1, pi_2');
     expect(svg).toMatch(/^<svg xmlns=[^]*Violation of “one payment for a key”/);
+    expect(page).toMatch(/<h3>one payment for a key<[^]*#1 invoke[^]*<img [^]*<h3>stock agrees</);
   });
 });
 
