@@ -52,7 +52,7 @@ export interface CampaignOptions {
 export interface CampaignResult {
   violations: Violation[];
   /** A diagram for each violation. */
-  drawings: (Drawing | undefined)[];
+  drawings: Drawing[];
   /** Those that the violations are about. */
   journals: Journals;
   hits: [cell: string, hits: number][];

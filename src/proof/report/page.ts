@@ -4,7 +4,7 @@ import { escape, STYLE, violationsHtml, WIDTH, type Drawing } from './violations
 const ROW = 14;
 
 /** One HTML page without scripts and without links to elsewhere. */
-export function reportPage(report: Report, drawings: readonly (Drawing | undefined)[]): string {
+export function reportPage(report: Report, drawings: readonly Drawing[]): string {
   const { seed, minutes, verdict, counts, recovery, upperBound, cells, missed, violations } =
     report;
   const rows = Object.entries(counts).map(([name, count]) => `<tr><td>${count}<td>${name}`);

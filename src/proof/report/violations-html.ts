@@ -8,7 +8,8 @@ export interface Drawing {
   svg?: string;
 }
 
-type Drawings = readonly (Drawing | undefined)[];
+/** One for each violation, in their order. */
+type Drawings = readonly Drawing[];
 
 export const WIDTH = 900;
 

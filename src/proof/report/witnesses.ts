@@ -12,27 +12,23 @@ const MOST_PICTURES = 3;
 
 /**
  * Writes a run file of the lab for each violation, pictures of the first of each rule, and a page with text and pictures.
- * @returns for each violation its drawing; undefined where a violation is about no key and no object
+ * @returns for each violation its drawing
  */
 export async function writeWitnesses(
   folder: string,
   journals: Journals,
   violations: readonly Violation[],
-): Promise<(Drawing | undefined)[]> {
+): Promise<Drawing[]> {
   const own = join(folder, FOLDER);
   await rm(own, { recursive: true, force: true }); // of an earlier check of these journals
   if (violations.length === 0) return [];
   await mkdir(own, { recursive: true });
   const known = digest(journals);
   const pictures = new Map<string, number>();
-  const drawings: (Drawing | undefined)[] = [];
+  const drawings: Drawing[] = [];
   for (const [i, violation] of violations.entries()) {
     const name = nameOf(i + 1, violation);
     const run = witnessRun(known, violation, name);
-    if (!run) {
-      drawings.push(undefined);
-      continue;
-    }
     await writeFile(join(own, `${name}.json`), `${JSON.stringify(run)}\n`);
     const count = (pictures.get(violation.rule) ?? 0) + 1;
     pictures.set(violation.rule, count);

@@ -33,7 +33,7 @@ function witnessesOf(of: Story) {
 
 function firstOf(of: Story): Run {
   const [first] = witnessesOf(of);
-  return first!.run!;
+  return first!.run;
 }
 
 const texts = ({ events }: Run) => events.map(({ text }) => text);
@@ -46,10 +46,6 @@ describe('the witness of a violation', () => {
     '%s, %s: the lab opens it, and the drawing names the violation',
     (rule, _, of) => {
       for (const { violation, run } of witnessesOf(of)) {
-        if (!run) {
-          expect([rule, violation.marker]).toEqual([rule, undefined]);
-          continue;
-        }
         const opened = readRun(JSON.parse(JSON.stringify(run)));
         expect(opened).toEqual(run);
         const svg = plain(svgOf(opened, ''));
@@ -115,9 +111,16 @@ describe('the witness of a violation', () => {
     const of = story().ask().ok(1).paid().read('ch_k', 'succeeded').read('ch_k', 'pending');
     const run = witnessesOf(of).find(
       ({ violation }) => violation.rule === 'final states stay',
-    )!.run!;
+    )!.run;
     expect(texts(run)).toContain('GET ch_k by a: 200 succeeded');
     expect(texts(run)).toContain('GET ch_k by a: 200 pending');
+  });
+
+  it('draws what a violation about no key names: here the stock', () => {
+    const run = firstOf(story().product(-1, 0));
+    expect(run.title).toMatch(/^Violation of “stock agrees”: s: on hand -1, held 0/);
+    expect(texts(run)).toContain('stock of s of a: 10 at first, -1 on hand, 0 held');
+    expect(run.rows[0]!.tables.map(({ name }) => name)).toEqual(['stock']);
   });
 
   it('shows text of a journal as text', () => {
@@ -136,10 +139,13 @@ describe('npm run proof -- --check', () => {
     await writeFile(join(folder, 'journals.json'), JSON.stringify(journals));
     const [code, output] = await checkIn(folder);
     expect([code, output]).toEqual([1, expect.stringContaining('2 violations')]);
-    const names = ['1-one-payment-for-a-key.json', '1-one-payment-for-a-key.svg'];
+    const names = ['1-one-payment-for-a-key', '2-stock-agrees'].flatMap((name) => [
+      `${name}.json`,
+      `${name}.svg`,
+    ]);
     const all = [...names, 'index.html'];
     expect((await readdir(join(folder, 'witnesses'))).sort()).toEqual(all);
-    const [json, svg, page] = await Promise.all(
+    const [json, svg, , , page] = await Promise.all(
       all.map((name) => readFile(join(folder, 'witnesses', name), 'utf8')),
     );
     expect(readRun(JSON.parse(json!)).verdict?.sentence).toBe('2 payments: pi_1, pi_2');
