@@ -1,6 +1,6 @@
 /**
  * The import table. Imports go one way:
- *   environment, idempotency, money <- log <- database <- http <- jobs <- accounts, processor <- events, stock, telemetry <- orders <- charges <- refunds <- effects, webhooks <- audit, openapi <- reconciliation <- lab, local <- proof <- programs
+ *   environment, idempotency, money <- log <- database <- http <- jobs <- accounts, processor <- events, stock, telemetry <- orders <- charges <- refunds <- effects, problems, webhooks <- audit, openapi <- reconciliation <- lab, local <- proof <- programs
  * So no two rooms import each other. The engine imports nothing of ours; the sandbox imports nothing of the rest but
  * the table of currencies, and nothing imports it.
  * `npm run lint` holds the source to it; test/architecture.spec.ts shows that a breach is found.
@@ -16,7 +16,7 @@ const LAYERS = [
   ['orders'],
   ['charges'],
   ['refunds'],
-  ['effects', 'webhooks'],
+  ['effects', 'problems', 'webhooks'],
   ['audit', 'openapi'],
   ['reconciliation'],
   ['lab', 'local'],

@@ -10,13 +10,11 @@
 // same turns.
 
 import { randomUUID } from 'node:crypto';
-import { execFileSync, spawn } from 'node:child_process';
-import { existsSync } from 'node:fs';
 import { loadavg } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { freePort } from '../dist/modules/src/local/ports.js';
 import { CHARGE, fire } from './load.mjs';
+import { startPeers } from './peers/start.mjs';
 import { HERE, cpuBetween, cpuMs, machineCpuMs, median, residentMb, startStack } from './stack.mjs';
 
 const ROUNDS = Number(process.env.ROUNDS ?? 5);
@@ -52,7 +50,7 @@ async function measure() {
       },
     });
   const api = await startApi(HERE);
-  const peers = await startPeers(sandbox);
+  const peers = await startPeers(stack, sandbox);
   const against = values.against && (await startApi(resolve(values.against)));
 
   const lanes = [
@@ -192,49 +190,6 @@ async function runSlow({ url, pid }, path, count) {
   watching = false;
   await watch;
   return { seconds, mostMb };
-}
-
-/** @returns undefined, after a message, if the peers cannot run. */
-async function startPeers(sandbox) {
-  const redis = hasRedis() && (await startRedis());
-  if (!redis || !existsSync(join(HERE, 'bench/peers/node_modules'))) {
-    console.log(
-      'skipped: the peers. They need redis-server (Debian: apt install redis-server) and ' +
-        '`npm ci --prefix bench/peers`.\n',
-    );
-    return undefined;
-  }
-  return stack.start(join(HERE, 'bench/peers/app.mjs'), {
-    env: { PROCESSOR_URL: sandbox.url, REDIS_URL: redis },
-    path: '/ready',
-  });
-}
-
-function hasRedis() {
-  try {
-    return Boolean(execFileSync('redis-server', ['--version']));
-  } catch {
-    return false;
-  }
-}
-
-/** In memory only, which favours the peer. It ends with this process. */
-async function startRedis() {
-  const port = await freePort('127.0.0.1');
-  const settings = [
-    '--port',
-    String(port),
-    '--bind',
-    '127.0.0.1',
-    '--save',
-    '',
-    '--appendonly',
-    'no',
-  ];
-  const child = spawn('redis-server', settings, { stdio: 'ignore' });
-  child.unref();
-  process.once('exit', () => child.kill());
-  return `redis://127.0.0.1:${port}`;
 }
 
 /** Uses one key for `count` requests in a row. */

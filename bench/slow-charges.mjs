@@ -15,6 +15,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import pg from 'pg';
+import { endWithUs, stopOnSignal } from './stack.mjs';
 
 const CHARGES = 100;
 const POOL = 10;
@@ -23,8 +24,11 @@ const AIM_SECONDS = 6;
 const home = await mkdtemp(join(tmpdir(), 'charge-once-bench-'));
 await chmod(home, 0o755); // as root, PostgreSQL runs as another user
 const database = await ownDatabase(process.env.DATABASE_URL);
-const stack = await startStack();
+/** Set as soon as the stack has been started, ready or not. */
+let stopStack;
+stopOnSignal(cleanUp);
 try {
+  const stack = await startStack();
   const warm = await charge(stack.api, 'warm-up', 'pm_card_visa');
   if (warm.status !== 201) throw new Error(`the API does not charge: ${warm.status}`);
 
@@ -53,7 +57,11 @@ try {
   );
   process.exitCode = paid === CHARGES && seconds <= AIM_SECONDS ? 0 : 1;
 } finally {
-  await stack.stop();
+  await cleanUp();
+}
+
+async function cleanUp() {
+  await stopStack?.();
   await database?.drop();
   await rm(home, { recursive: true, force: true });
 }
@@ -125,19 +133,17 @@ async function startStack() {
       stdio: ['ignore', 'ignore', 'inherit'],
     },
   );
+  endWithUs(child);
   const ended = once(child, 'exit');
+  stopStack = async () => {
+    child.kill('SIGTERM');
+    await ended;
+  };
   while (child.exitCode === null) {
     const state = await readFile(pidsFile, 'utf8').then(JSON.parse, () => ({}));
     if (state.ready) {
       const { urls, databaseUrl } = state;
-      return {
-        api: urls.api,
-        databaseUrl,
-        async stop() {
-          child.kill('SIGTERM');
-          await ended;
-        },
-      };
+      return { api: urls.api, databaseUrl };
     }
     await delay(100);
   }

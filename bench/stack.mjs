@@ -10,6 +10,7 @@ import { ensureDemoAccounts } from '../dist/modules/src/accounts/demo-accounts.j
 import { startEmbeddedPostgres } from '../dist/modules/src/local/embedded-postgres.js';
 import { migrate } from '../dist/modules/src/database/migrate.js';
 import { freePort } from '../dist/modules/src/local/ports.js';
+import { signalOnExit } from '../dist/modules/src/local/processes.js';
 
 export const HERE = resolve(import.meta.dirname, '..');
 /** The options that `npm start` passes to Node, for itself and its children. */
@@ -20,12 +21,16 @@ const execArgv = scripts.start.match(/--\S+/g);
 export async function startStack() {
   const home = await mkdtemp(join(tmpdir(), 'charge-once-bench-'));
   await chmod(home, 0o755); // as root, PostgreSQL runs as another user
-  const postgres = await startEmbeddedPostgres({
+  const starting = startEmbeddedPostgres({
     dataDir: join(home, 'postgres'),
     database: 'bench',
   });
   const children = [];
-  const admin = new pg.Pool({ connectionString: postgres.adminUrl, max: 1 });
+  let admin;
+  let stopping;
+  stopOnSignal(stop);
+  const postgres = await starting;
+  admin = new pg.Pool({ connectionString: postgres.adminUrl, max: 1 });
   // The end of the server may reach a connection that is being closed.
   admin.on('error', () => undefined);
   await migrate(postgres.url);
@@ -34,11 +39,11 @@ export async function startStack() {
     databaseUrl: postgres.url,
     /** Starts a program that listens on PORT (or another variable), and waits until `path` returns 2xx. */
     async start(script, options = {}) {
-      const { args = [], env, portName = 'PORT', path = '/health/ready' } = options;
+      const { args = [], nodeArgs = [], env, portName = 'PORT', path = '/health/ready' } = options;
       const port = await freePort('127.0.0.1');
       const child = fork(script, args, {
         cwd: home,
-        execArgv,
+        execArgv: [...execArgv, ...nodeArgs],
         env: {
           PATH: process.env.PATH,
           DATABASE_URL: postgres.url,
@@ -48,6 +53,7 @@ export async function startStack() {
         stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
       });
       children.push(child);
+      endWithUs(child);
       const url = `http://127.0.0.1:${port}`;
       for (let tries = 600; !(await answers(url + path)); tries--) {
         if (tries === 0 || child.exitCode !== null) throw new Error(`${script} does not start`);
@@ -88,13 +94,35 @@ export async function startStack() {
         cpu[backends.has(pid) ? 'sandbox' : 'ours'].set(pid, await cpuMs(pid));
       return cpu;
     },
-    async stop() {
-      for (const child of children) await end({ child });
-      await admin.end();
-      await postgres.stop();
-      await rm(home, { recursive: true, force: true });
-    },
+    stop,
   };
+
+  /** Safe to call twice: a signal may interrupt the end. */
+  function stop() {
+    stopping ??= (async () => {
+      for (const child of children) await end({ child });
+      await admin?.end();
+      await (await starting).stop();
+      await rm(home, { recursive: true, force: true });
+    })();
+    return stopping;
+  }
+}
+
+/** Runs `stop` on SIGINT and SIGTERM, then exits. */
+export function stopOnSignal(stop) {
+  for (const [name, number] of Object.entries({ SIGINT: 2, SIGTERM: 15 }))
+    process.once(name, () => {
+      // Requests and statements in progress fail now. They must not end this process before `stop` has ended.
+      process.on('uncaughtException', () => undefined);
+      void stop().finally(() => process.exit(128 + number));
+    });
+}
+
+/** Ends a child with this process, even after a kill -9, as PostgreSQL ends. */
+export function endWithUs(child) {
+  const watchdog = signalOnExit(child.pid, 'INT');
+  child.once('exit', () => watchdog.cancel());
 }
 
 async function end({ child }) {

@@ -62,7 +62,7 @@ export class Charges1796083204000 implements MigrationInterface {
         'The id is derived from account, operation and key. This guard never expires.'`);
     await db.query(`
       CREATE UNIQUE INDEX charges_one_live_per_order ON charges (account_id, (COALESCE(order_id, lost_order_id)))
-      WHERE status IN ('pending', 'succeeded')`);
+      WHERE status IN ('pending', 'succeeded') AND COALESCE(order_id, lost_order_id) IS NOT NULL`);
     await db.query(`
       COMMENT ON INDEX charges_one_live_per_order IS
         'The second guard: an order has one live charge, whatever the key, the client or the instance.'`);

@@ -178,7 +178,7 @@ CREATE TABLE charges (
 );
 -- The second guard: an order has one live charge, whatever the key, the client or the instance.
 CREATE UNIQUE INDEX charges_one_live_per_order ON charges (account_id, COALESCE(order_id, lost_order_id))
-WHERE status IN ('pending', 'succeeded');
+WHERE (status IN ('pending', 'succeeded')) AND COALESCE(order_id, lost_order_id) IS NOT NULL;
 -- The list without a filter merges one scan for each status, so that a charge writes one index less.
 CREATE INDEX charges_by_status ON charges (account_id, status, created_at DESC, id DESC);
 CREATE INDEX charges_of_order ON charges (account_id, order_id, created_at DESC, id DESC)

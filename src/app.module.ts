@@ -19,6 +19,7 @@ import { labOptions } from './lab/service/lab-options.js';
 import { OpenApiModule } from './openapi/openapi.module.js';
 import { OrdersHttpModule } from './orders/orders.module.js';
 import { engineOptions, SettingsModule } from './programs/settings.module.js';
+import { ProblemsModule } from './problems/problems.module.js';
 import { RefundsHttpModule } from './refunds/refunds.module.js';
 import { StockHttpModule } from './stock/stock.module.js';
 import { TelemetryModule } from './telemetry/telemetry.module.js';
@@ -49,6 +50,7 @@ export class AppModule {
         UndeclaredInputModule, // after the engine, so that its interceptor runs within the engine's
         AccountsModule,
         OpenApiModule.forRoot({ lab: config.lab }),
+        ProblemsModule,
         ChargesHttpModule,
         RefundsHttpModule,
         OrdersHttpModule,

@@ -6,7 +6,7 @@ export const USAGE = `Usage: npm run account -- <command>
 
   create "Name"               a new account; prints its first API key
   add-key <account>           another key for an account, to rotate keys without downtime
-  revoke <key>                that key is refused within a second; \`-\` reads it from standard input
+  revoke <key>                every process refuses it within one second; \`-\` reads it from standard input
   revoke <account> <hint>     the same for a lost key; \`list\` shows the hints
   list                        accounts and their keys
 

@@ -18,22 +18,13 @@ WITH notification AS NOT MATERIALIZED (
       ELSE event.refund_id IS NOT NULL AND refunds.processor_reference = event.fact ->> 'reference' END
     ) AS object ON true)
 
--- notification_applied_to_nothing: Its charge or refund does not exist, and the worker will not apply it again.
-SELECT 'notification_applied_to_nothing' AS invariant, account_id, id, 'no ' || object_id AS detail
-FROM notification WHERE state = 'applied' AND status IS NULL
-
--- notification_applied_but_its_object_pending: The processor reported an end. We acknowledged it and did not write it,
--- and the processor will not send it again.
-UNION ALL SELECT 'notification_applied_but_its_object_pending', account_id, id,
-  object_id || ' is pending, reported: ' || kind
-FROM notification WHERE state = 'applied' AND status = 'pending'
-
--- notification_of_a_success_that_nothing_shows: Money moved. Neither the object nor a parked payment accounts for it.
-UNION ALL SELECT 'notification_of_a_success_that_nothing_shows', account_id, id, concat_ws(' ', object_id, 'is', status,
-  'by', COALESCE(processor_reference, 'nothing')) || ', not by ' || reference
-FROM notification WHERE state = 'applied' AND kind = 'succeeded' AND status IN ('succeeded', 'failed')
+-- notification_applied_but_not_shown: We acknowledged it, so the processor will not send it again. The charge or refund
+-- must exist and must have ended. If money moved, it or a parked payment must account for that money.
+SELECT 'notification_applied_but_not_shown' AS invariant, account_id, id, concat_ws(' ', object_id, 'is',
+  COALESCE(status, 'absent'), 'by', COALESCE(processor_reference, 'nothing') || ', reported:', kind, reference) AS detail
+FROM notification WHERE state = 'applied' AND (COALESCE(status, 'pending') = 'pending'
   -- A refund may fail after a success, and keeps its reference.
-  AND (processor_reference IS DISTINCT FROM reference OR (status = 'failed' AND NOT is_refund))
+  OR kind = 'succeeded' AND (processor_reference IS DISTINCT FROM reference OR (status = 'failed' AND NOT is_refund)))
 
 -- notification_waiting_for_what_is_there: The worker looks every few seconds, and applies it when its object exists. If
 -- it waits for a minute more, the worker has stopped. (The worker reads thousands in a round: each waiting one may add

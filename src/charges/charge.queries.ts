@@ -107,7 +107,9 @@ export async function findChargeOfLostOrder(
   orderId: string,
 ): Promise<string | undefined> {
   const rows = await tx.query<{ id: string }>(
-    `SELECT id FROM charges WHERE account_id = $1 AND lost_order_id = $2 AND status = 'succeeded'`,
+    // The unique index of live charges has this expression. A row with a `lost_order_id` has no `order_id` (CHECK).
+    `SELECT id FROM charges WHERE account_id = $1 AND COALESCE(order_id, lost_order_id) = $2
+       AND lost_order_id IS NOT NULL AND status = 'succeeded'`,
     [accountId, orderId],
   );
   return rows[0]?.id;

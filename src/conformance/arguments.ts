@@ -19,7 +19,8 @@ It talks to the named host only, one case after another, within the limits of th
   --schema         the JSON Schema of profiles
   --help           this
 
-Exit code: 0 every must holds, 1 a must failed, 2 the check could not run or not end, 64 usage.
+Exit code: 0 every must holds, 1 a must failed, 2 the check could not run or not end, 64 usage,
+130 or 143 interrupted: Ctrl-C ends the run and writes the reports, a second one ends at once.
 
 It makes real objects: use a test environment. Credentials come from the environment: "\${API_KEY}" in the profile.`;
 

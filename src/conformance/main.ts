@@ -1,10 +1,11 @@
 #!/usr/bin/env node
 // Checks from outside whether the POST of an API is idempotent. It talks to the named host and writes the reports that it
 // is asked for, nothing else. Proof that it finds what it should: test/conformance/wrong-servers.spec.ts.
-import { readFile, writeFile } from 'node:fs/promises';
+import { open, readFile, writeFile } from 'node:fs/promises';
 import { argumentsOf, HELP, isHttpUrl, UsageError, type Arguments } from './arguments.js';
 import { ALL_CASES } from './cases/all-cases.js';
 import { CannotRun, runCases } from './check/run.js';
+import { Interruption } from './interruption.js';
 import { PROFILE_SCHEMA } from './profile/profile.schema.js';
 import { ProfileError, readProfile } from './profile/read-profile.js';
 import { junitReport } from './report/junit.js';
@@ -17,8 +18,11 @@ import { targetOf } from './wire/connection.js';
 import { Load } from './wire/load.js';
 
 const EXIT = { ok: 0, failed: 1, couldNotRun: 2, usage: 64 };
+const REPORTS = ['json', 'junit', 'html', 'markdown'] as const;
 
-process.exitCode = await main(process.argv.slice(2));
+const exitCode = await main(process.argv.slice(2));
+if (exitCode > 128) process.exit(exitCode); // an interrupted case still has sockets and timers
+process.exitCode = exitCode;
 
 async function main(args: string[]): Promise<number> {
   try {
@@ -44,6 +48,7 @@ async function check(asked: Arguments): Promise<number> {
   const url = asked.url ?? profile.url;
   if (url === undefined) throw new UsageError('--url is missing, and the profile has none');
   if (!isHttpUrl(url)) throw new ProfileError('/url is not an http or https URL');
+  await touch(asked);
   const cases = chosen(asked);
   const load = new Load(profile.limits);
   const timeoutMs = profile.timing.requestSeconds * 1000;
@@ -53,7 +58,8 @@ async function check(asked: Arguments): Promise<number> {
   print(startLines(profile.name, url, cases.length, profile.limits));
   let done = 0;
   const session = { target: targetOf(new URL(url)), load, timeoutMs };
-  const run = await runCases(cases, profile, session, (result) => {
+  const interruption = new Interruption();
+  const run = await runCases(cases, profile, session, interruption.reason, (result) => {
     done += 1;
     print(`${secrets.mask(progressLine(result, done, cases.length))}\n`);
   }).catch((error: unknown) => {
@@ -65,17 +71,34 @@ async function check(asked: Arguments): Promise<number> {
   const report = reportOf({ profile, secrets, url, startedAt, seconds, requests, peak, ...run });
   print(summary(report));
   await writeReports(report, asked);
-  return exitCodeOf(report, asked.strict);
+  return interruption.exitCode ?? exitCodeOf(report, asked.strict);
+}
+
+/** A report that cannot be written must not be found out after the run. @throws UsageError */
+async function touch(asked: Arguments): Promise<void> {
+  for (const kind of REPORTS) {
+    const file = asked[kind];
+    if (file === undefined) continue;
+    try {
+      await (await open(file, 'a')).close();
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      throw new UsageError(`--${kind} ${file}: cannot be written (${code})`);
+    }
+  }
 }
 
 async function writeReports(report: Report, asked: Arguments): Promise<void> {
-  const texts: [string | undefined, () => string][] = [
-    [asked.json, () => `${JSON.stringify(report, null, 2)}\n`],
-    [asked.junit, () => junitReport(report, asked.strict)],
-    [asked.html, () => pageReport(report)],
-    [asked.markdown, () => markdownReport([report])],
-  ];
-  for (const [file, text] of texts) if (file !== undefined) await writeFile(file, text());
+  const texts: Record<(typeof REPORTS)[number], () => string> = {
+    json: () => `${JSON.stringify(report, null, 2)}\n`,
+    junit: () => junitReport(report, asked.strict),
+    html: () => pageReport(report),
+    markdown: () => markdownReport([report]),
+  };
+  for (const kind of REPORTS) {
+    const file = asked[kind];
+    if (file !== undefined) await writeFile(file, texts[kind]());
+  }
 }
 
 function exitCodeOf({ failedMusts, totals, stoppedBy }: Report, strict: boolean): number {

@@ -5,7 +5,7 @@ import { problemSchema } from '../http/description/problem-schema.js';
 import type { Schema } from '../http/description/schema.js';
 import { RESOURCE_LINK } from '../http/resource-link.js';
 import './idempotency-keys.route.js';
-import { PROBLEMS } from './problem-catalogue.js';
+import { PROBLEMS } from '../problems/problem-catalogue.js';
 import { parametersOf, requestBody } from './requests.js';
 import { problemResponse, responsesOf, type OpenApiResponse } from './responses.js';
 import { routesIn, type Route } from './routes.js';
@@ -54,7 +54,12 @@ export function openApiDocument(modules: ModulesContainer): OpenApiDocument {
     paths,
     components: {
       securitySchemes: {
-        apiKey: { type: 'http', scheme: 'bearer', description: 'An API key of the account.' },
+        apiKey: {
+          type: 'http',
+          scheme: 'bearer',
+          description:
+            'An API key of the account. Every process refuses a revoked key within one second.',
+        },
       },
       headers: headerComponents(),
       schemas: { ...bodies(routes), ...objects(routes), ...problems },

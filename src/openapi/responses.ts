@@ -2,7 +2,7 @@ import type { HeaderName } from '../http/description/headers.js';
 import { problemExample } from '../http/description/problem-schema.js';
 import type { Success } from '../http/description/route.js';
 import { ref } from '../http/description/schema.js';
-import { PROBLEMS, type ProblemCode } from './problem-catalogue.js';
+import { PROBLEMS, type ProblemCode } from '../problems/problem-catalogue.js';
 import type { Route } from './routes.js';
 
 export interface OpenApiResponse {

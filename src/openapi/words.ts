@@ -1,4 +1,4 @@
-import type { Retry } from '../idempotency/problem-types.js';
+import { RETRY_MEANS } from '../problems/retry-means.js';
 
 export const RULE = 'One key per purchase; a retry reuses it; a new key is a new charge.';
 
@@ -8,15 +8,6 @@ export const RULE = 'One key per purchase; a retry reuses it; a new key is a new
  * test/white-box/operation/lists.spec.ts.
  */
 export const OVERLAP_MINUTES = 10;
-
-/** Read by machines and by people. The `retry` of every problem is one of these. */
-export const RETRY_MEANS: Readonly<Record<Retry, string>> = {
-  same_key: 'Send the same request again with the same key, after `Retry-After`.',
-  after_fix: 'Correct the request. This request did not change the key.',
-  new_key:
-    'This attempt has ended and nothing was taken. Another attempt, if the customer wants one, needs a new key.',
-  no: 'No retry will succeed. Look at `resource`, or look the key up.',
-};
 
 export const INTRODUCTION = `Takes a customer's money once for each purchase, even if messages are lost or repeated and processes are killed.
 

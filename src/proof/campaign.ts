@@ -73,7 +73,7 @@ export async function runCampaign(options: CampaignOptions): Promise<CampaignRes
     programs: options.programs,
     apis: options.apis ?? 2,
     smallDisk: options.plan.some(({ action }) => action === 'disk full'),
-    onMail: ({ messageId, charge }) => recorder.mail({ messageId, charge }),
+    onMail: ({ messageId, charge, to }) => recorder.mail({ messageId, charge, to }),
     onDelivery: (delivery) => recorder.delivery(delivery),
   });
   try {

@@ -50,6 +50,8 @@ interface Listed {
   amount: number;
   status: string;
   metadata: Record<string, string>;
+  /** Of a refund. */
+  payment_intent?: string;
 }
 
 /** The processor's public lists, read without asking the service. */
@@ -65,9 +67,10 @@ export async function readLedger(world: World): Promise<Ledger> {
       amount,
       status,
     })),
-    refunds: refunds.map(({ id, amount, status, metadata }) => ({
+    refunds: refunds.map(({ id, amount, status, metadata, payment_intent }) => ({
       id,
       refund: metadata.refund ?? '',
+      payment: payment_intent,
       amount,
       status,
     })),

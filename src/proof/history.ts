@@ -102,7 +102,7 @@ export interface OrderRow {
   marker: string;
   status: string;
   charge: string | null;
-  items: { sku: string; quantity: number }[];
+  items: { sku: string; quantity: number; unit_amount: number }[];
 }
 
 export interface ProductRow {
@@ -131,12 +131,21 @@ export interface Ledger {
     amount: number;
     status: string;
   }[];
-  refunds: { id: string; refund: string; amount: number; status: string }[];
+  refunds: {
+    id: string;
+    refund: string;
+    /** The payment that it gives back. Journals of runs before this rule have none. */
+    payment?: string;
+    amount: number;
+    status: string;
+  }[];
 }
 
 export interface Mail {
   messageId: string;
   charge: string;
+  /** The recipient. Journals of runs before this rule have none. */
+  to?: string;
 }
 
 /** A webhook that a merchant's server received. */

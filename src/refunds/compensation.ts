@@ -14,7 +14,6 @@ import { elapsedMs } from '../database/clock.js';
 import { Processor } from '../processor/processor.js';
 import type { Refund } from './refund.entity.js';
 import {
-  findPendingRefund,
   findRefund,
   findRefundsOfCause,
   listPendingRefunds,
@@ -141,10 +140,6 @@ export class Compensation implements Operation<Attempt, RefundEnd> {
         const other = inFlight.find((refund) => refund.id !== id);
         if (other) throw new Error(`${other.id} has not ended yet; the job will be retried`);
         const amount = Math.min(charge.amount - charge.amount_refunded, left);
-        // The previous release reserved such refunds without a record. This transaction writes the record.
-        const made = await findPendingRefund(tx, accountId, id);
-        if (made)
-          return { work: { refund: made, reservedAt: begun - made.age_ms, notAfter: deadline } };
         if (await findRefund(tx, accountId, id)) throw new ReserveRaced();
         if (amount <= 0) throw new NothingLeft();
         const terms = { id, amount, reason: cause, cause: name };

@@ -66,12 +66,7 @@ export class RefundOperation implements Operation<Attempt, RefundEnd> {
         this.perform(attempt, Math.min(elapsedMs() + leftMs, attempt.notAfter ?? Infinity)),
       settle: ({ refund }, end, intent) => ({
         settle: async (tx) =>
-          refundAnswer(
-            refund.status === 'pending'
-              ? await settleRefund(tx, refund.charge_id, end, intent)
-              : refund,
-            intent.requestId,
-          ),
+          refundAnswer(await settleRefund(tx, refund.charge_id, end, intent), intent.requestId),
       }),
       late: {
         isIrreversible: (end) => end.status === 'succeeded',
@@ -171,9 +166,6 @@ export class RefundOperation implements Operation<Attempt, RefundEnd> {
   private async load(db: Queryable, { accountId, id }: Intent): Promise<Attempt> {
     const attempt = await loadPendingRefund(db, accountId, id);
     if (attempt) return attempt;
-    const refund = await findRefund(db, accountId, id);
-    // The previous release settles a refund that we owe without its record: only the stored answer is missing.
-    if (refund && refund.cause !== null) return { refund, reservedAt: elapsedMs() };
     throw new Error(`${id} has an unfinished record but is not pending`);
   }
 
@@ -185,8 +177,6 @@ export class RefundOperation implements Operation<Attempt, RefundEnd> {
   private async perform(attempt: Attempt, deadline: number): Promise<Performed<RefundEnd>> {
     const { refund } = attempt;
     const { db, processor } = this;
-    const ended = endOf(refund);
-    if (ended) return { ended: true, outcome: ended };
     let answer = await askForRefund(
       db,
       processor,
@@ -212,11 +202,4 @@ export class RefundOperation implements Operation<Attempt, RefundEnd> {
       extensions: { refund: refund.id, charge: refund.charge_id },
     });
   }
-}
-
-function endOf({ status, failure_code, processor_reference }: Refund): RefundEnd | undefined {
-  if (status === 'succeeded') return { status, reference: processor_reference ?? '' };
-  if (status === 'failed')
-    return { status, failureCode: failure_code ?? 'failed', reference: processor_reference };
-  return undefined;
 }

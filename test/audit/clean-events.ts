@@ -9,6 +9,7 @@ export async function writeEvents(db: Database, account: string): Promise<void> 
          json_build_object('order', order_id, 'receipt_email', receipt_email) AS object
        FROM charges WHERE status <> 'pending'
        UNION ALL SELECT account_id, id, 'charge.refunded', '{}' FROM refunds WHERE status = 'succeeded'
+       UNION ALL SELECT account_id, id, 'refund.failed', '{}' FROM refunds WHERE status = 'failed'
        UNION ALL SELECT account_id, id, 'order.paid', '{}' FROM orders WHERE status <> 'open'
        UNION ALL SELECT account_id, id, 'order.canceled', '{}' FROM orders WHERE status = 'canceled'
        UNION ALL SELECT account_id, id, 'fulfillment.created', '{}' FROM fulfillments) AS outcome

@@ -87,7 +87,7 @@ export const EFFECT_FAULTS: readonly Fault[] = [
     invariant: 'shipment_without_its_sale',
     also: [
       'charge_of_an_order_that_does_not_show_it',
-      ...(broken.startsWith('status') ? [] : ['order_paid_without_its_charge']),
+      ...(broken.startsWith('status') ? [] : ['order_contradicts_its_charge']),
     ],
     sql: `UPDATE orders SET ${broken} ${OF_ACCOUNT} AND id = '$order'`,
   })),

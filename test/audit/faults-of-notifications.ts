@@ -8,31 +8,31 @@ const LONG_AGO = `UPDATE charges SET created_at = now() - interval '1 hour' WHER
 /** The processor's notifications. */
 export const NOTIFICATION_FAULTS: readonly Fault[] = [
   {
-    invariant: 'notification_applied_to_nothing',
+    invariant: 'notification_applied_but_not_shown',
     sql: `${NOTIFICATION} charge_id = 'ch_absent' ${OF_CHARGE}`,
   },
   {
-    invariant: 'notification_applied_to_nothing',
+    invariant: 'notification_applied_but_not_shown',
     sql: `${NOTIFICATION} refund_id = 're_absent' ${OF_REFUND}`,
   },
   {
-    invariant: 'notification_applied_but_its_object_pending',
+    invariant: 'notification_applied_but_not_shown',
     sql: `${NOTIFICATION} charge_id = '$pending' ${OF_CHARGE}`,
   },
   {
-    invariant: 'notification_applied_but_its_object_pending',
+    invariant: 'notification_applied_but_not_shown',
     sql: `${NOTIFICATION} refund_id = '$refundPending' ${OF_REFUND}`,
   },
   {
-    invariant: 'notification_of_a_success_that_nothing_shows',
+    invariant: 'notification_applied_but_not_shown',
     sql: `${NOTIFICATION} charge_id = '$failed' ${OF_CHARGE}`,
   },
   {
-    invariant: 'notification_of_a_success_that_nothing_shows',
+    invariant: 'notification_applied_but_not_shown',
     sql: `${NOTIFICATION} charge_id = '$bought' ${OF_CHARGE}`, // another payment paid it
   },
   {
-    invariant: 'notification_of_a_success_that_nothing_shows',
+    invariant: 'notification_applied_but_not_shown',
     sql: `${NOTIFICATION} refund_id = '$refundFailed' ${OF_REFUND}`,
   },
   {

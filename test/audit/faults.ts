@@ -85,11 +85,11 @@ export const CHARGE_FAULTS: readonly Fault[] = [
       ${CHARGE} created_at = now() - interval '1 year' WHERE id = '$pending'`,
   },
   {
-    invariant: 'charge_pending_but_its_record_completed',
+    invariant: 'charge_contradicts_its_answer',
     sql: `${CHARGE} status = 'pending', settled_at = NULL ${IS_CHARGE}`,
   },
   {
-    invariant: 'charge_ended_but_its_record_in_progress',
+    invariant: 'charge_contradicts_its_answer',
     sql: `${RECORD} state = 'in_progress', ${NO_ANSWER} ${OF_CHARGE}`,
   },
   {
@@ -114,7 +114,7 @@ export const CHARGE_FAULTS: readonly Fault[] = [
     sql: `${CHARGE} processor_parameters = replace(processor_parameters, '${member}', '') ${IS_CHARGE}`,
   })),
   {
-    invariant: 'charge_with_parameters_in_another_currency',
+    invariant: 'charge_with_parameters_of_another',
     sql: `${CHARGE} processor_parameters = replace(processor_parameters, '"eur"', '"usd"') ${IS_CHARGE}`,
   },
   {

@@ -7,7 +7,7 @@ import { built } from '../support/build.js';
 export interface CheckedCase {
   id: string;
   level: 'must' | 'should' | 'choice';
-  verdict: 'pass' | 'fail' | 'mismatch' | 'skip';
+  verdict: 'pass' | 'fail' | 'mismatch' | 'skip' | 'not-run';
   detail?: string;
 }
 
@@ -61,6 +61,9 @@ export const SMALL = {
   limits: { requestsPerSecond: 100_000 },
 };
 
+/** For hangs, not for speed. */
+const HANGS_MS = 280_000;
+
 /** Runs the program, as a user would, with reports of all kinds. */
 export async function check(profile: object, url: string, ...args: string[]): Promise<Checked> {
   const folder = await mkdtemp(join(tmpdir(), 'conformance-'));
@@ -94,9 +97,13 @@ export function program(
   file = built('src/conformance/main.js'),
 ): Promise<{ exitCode: number; output: string }> {
   return new Promise((resolve) => {
-    const options = { env: { PATH: process.env.PATH, ...env }, maxBuffer: 2 ** 26 };
+    const options = {
+      env: { PATH: process.env.PATH, ...env },
+      maxBuffer: 2 ** 26,
+      timeout: HANGS_MS,
+    };
     execFile(process.execPath, [file, ...args], options, (error, stdout, stderr) =>
-      resolve({ exitCode: Number(error?.code ?? 0), output: stdout + stderr }),
+      resolve({ exitCode: error ? Number(error.code ?? NaN) : 0, output: stdout + stderr }),
     );
   });
 }

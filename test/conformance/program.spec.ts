@@ -20,6 +20,7 @@ afterAll(async () => {
   await wrong.stop();
 });
 
+const PROFILE = 'src/conformance/profiles/charge-once.json';
 const REPLAYS = ['--only', 'replay'];
 
 describe('npm run conformance', () => {
@@ -43,6 +44,10 @@ describe('npm run conformance', () => {
     [['--profile', 'x.json', '--url', 'ftp://a'], /--url ftp:\/\/a: not an http or https URL/],
     [['--profile', 'x.json', '--url', 'https://me:secret@a'], /without credentials/],
     [['--compare'], /--compare needs JSON reports/],
+    [
+      ['--profile', PROFILE, '--url', 'http://a', '--html', 'no/such/folder/x.html'],
+      /--html no\/such\/folder\/x\.html: cannot be written \(ENOENT\)/,
+    ],
   ])('ends with 64 when it is used as %j', async (args, words) => {
     const { exitCode, output } = await program(args);
     expect(exitCode).toBe(64);
@@ -53,6 +58,27 @@ describe('npm run conformance', () => {
     [{ ...SMALL, nmae: 'typo' }, '/nmae is unknown here; known: '],
     [{ ...SMALL, count: { path: '/things' } }, '/count needs items and reference, or number'],
     [{ ...SMALL, count: { path: 'things' } }, '/count/path is "things", which does not match ^/'],
+    [{ ...SMALL, keyHeader: 'Idempotency Key' }, '/keyHeader is "Idempotency Key", which does not'],
+    [
+      { ...SMALL, limits: { maxConcurrency: 2.5 } },
+      '/limits/maxConcurrency is number, not integer',
+    ],
+    [
+      { ...SMALL, headers: { 'X-Key': 'a\r\nX: b' } },
+      '/headers or those of an account hold a line',
+    ],
+    [
+      { ...SMALL, create: { ...SMALL.create, changes: { value: { amount: 12 } } } },
+      '/create/changes/value changes nothing in the body',
+    ],
+    [
+      { ...SMALL, create: { ...SMALL.create, id: '$.identifier' } },
+      'the answer has nothing at $.identifier (create.id)',
+    ],
+    [
+      { ...SMALL, count: { ...SMALL.count, reference: '$.nope' } },
+      '0 objects were made, not 1 (counted by GET /things: $.data, those whose $.nope holds cf-',
+    ],
     [{ ...SMALL, accounts: [] }, '/accounts has fewer than 1 items'],
     [{ ...SMALL, promises: { onMismatch: 418 } }, '/promises/onMismatch is 418, not one of 422'],
     [{ ...SMALL, headers: { 'X-Key': '${NO_SUCH}' } }, 'needs the environment variable NO_SUCH'],
@@ -107,7 +133,7 @@ describe('npm run conformance', () => {
     const { output, report, exitCode } = await check(SMALL, fragile.url, '--only', 'errors');
     expect(exitCode).toBe(2);
     expect(output).toContain('the API can no longer be reached after errors.no-server-error');
-    expect(report?.cases.at(-1)).toMatchObject({ verdict: 'skip' });
+    expect(report?.cases.at(-1)).toMatchObject({ verdict: 'not-run' });
   });
 
   it('counts a failed should only with --strict', async () => {

@@ -203,6 +203,7 @@ export class Api {
     const headers = Object.entries({
       'User-Agent': 'idempotency-conformance',
       Accept: '*/*',
+      'Accept-Encoding': 'identity', // bodies are compared as they come
       ...always,
       ...account?.headers,
       ...(hasBody && { 'Content-Type': contentType }),

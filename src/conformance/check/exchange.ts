@@ -32,7 +32,6 @@ export class Sending {
   private readonly all: Buffer;
 
   private constructor(
-    private readonly session: Session,
     private readonly connection: Connection,
     private readonly parts: RequestBytes,
     readonly exchange: Exchange,
@@ -47,7 +46,7 @@ export class Sending {
     try {
       const connection = await Connection.open(session.target, session.timeoutMs);
       const parts = bytesOf(request, session.target);
-      return new Sending(session, connection, parts, exchange, leave);
+      return new Sending(connection, parts, exchange, leave);
     } catch (error) {
       leave();
       exchange.error = (error as Error).message;
@@ -87,7 +86,7 @@ export class Sending {
   /** @throws NoAnswer */
   async answer(): Promise<Answer> {
     try {
-      const answer = await this.connection.readAnswer(this.session.timeoutMs);
+      const answer = await this.connection.readAnswer();
       this.exchange.answer = answer;
       return answer;
     } catch (error) {
@@ -99,7 +98,7 @@ export class Sending {
   }
 
   firstByte(): Promise<void> {
-    return this.connection.firstByte(this.session.timeoutMs);
+    return this.connection.firstByte();
   }
 
   stopSending(): void {
@@ -151,20 +150,29 @@ export async function onOneConnection(
       const { head, body } = bytesOf({ ...request, keepAlive: true }, session.target);
       return Buffer.concat([head, body]);
     });
-    const answers: Answer[] = [];
-    if (how === 'pipelined') await connection.write(Buffer.concat(bytes));
-    for (const [i, { exchange }] of requests.entries()) {
-      if (how === 'in turn') await connection.write(bytes[i]!);
-      answers.push(
-        (exchange.answer = await connection.readAnswer(session.timeoutMs).catch((error: Error) => {
-          exchange.error = error.message;
-          throw error;
-        })),
-      );
-    }
-    connection.close();
-    return answers;
+    const exchanges = requests.map(({ exchange }) => exchange);
+    return await answersOn(connection, bytes, exchanges, how).finally(() => connection.close());
   } finally {
     leave();
   }
+}
+
+async function answersOn(
+  connection: Connection,
+  requests: Buffer[],
+  exchanges: Exchange[],
+  how: 'in turn' | 'pipelined',
+): Promise<Answer[]> {
+  const answers: Answer[] = [];
+  if (how === 'pipelined') await connection.write(Buffer.concat(requests));
+  for (const [i, exchange] of exchanges.entries()) {
+    if (how === 'in turn') await connection.write(requests[i]!);
+    const answer = await connection.readAnswer().catch((error: Error) => {
+      exchange.error = error.message;
+      throw error;
+    });
+    exchange.answer = answer;
+    answers.push(answer);
+  }
+  return answers;
 }

@@ -7,9 +7,13 @@ import { type Case } from './case.js';
 import { Failed, Skipped } from './verdict.js';
 import type { Exchange, Session } from './exchange.js';
 import { expectOwnObjects } from './expect.js';
+import type { Purchase } from './purchase.js';
 
-/** `mismatch`: the API does not keep what the profile promises. */
-export type Verdict = 'pass' | 'fail' | 'mismatch' | 'skip';
+/**
+ * `mismatch`: the API does not keep what the profile promises. `skip`: the profile does not give what the case needs.
+ * `not-run`: the run ended before the case did.
+ */
+export type Verdict = 'pass' | 'fail' | 'mismatch' | 'skip' | 'not-run';
 
 export interface Result {
   case: Case;
@@ -27,29 +31,41 @@ export class CannotRun extends Error {
 
 export interface Run {
   results: Result[];
-  /** Why cases at the end did not run. */
+  /** Why the run ended before its last case. */
   stoppedBy?: string;
 }
 
-/** Cases run one after another: each counts what it made, and no case may cause the failure of another. */
+/**
+ * Cases run one after another: each counts what it made, and no case may cause the failure of another. An interruption
+ * resolves with its reason. It abandons what runs: only the end of the process stops that.
+ */
 export async function runCases(
   cases: Case[],
   profile: Profile,
   session: Session,
+  interruption: Promise<string>,
   progress: (result: Result) => void,
 ): Promise<Run> {
-  await checkProfile(profile, session);
   const run: Run = { results: [] };
+  run.stoppedBy = await Promise.race([interruption, checkProfile(profile, session)]);
   for (const each of cases) {
-    const result: Result =
-      run.stoppedBy === undefined
-        ? await runCase(each, profile, session)
-        : { case: each, verdict: 'skip', detail: run.stoppedBy, ms: 0, exchanges: [] };
-    run.stoppedBy ??= await reasonToStop(result, session);
+    if (run.stoppedBy !== undefined) {
+      run.results.push(notRun(each, run.stoppedBy));
+      continue;
+    }
+    const result = await Promise.race([
+      interruption.then((reason) => notRun(each, `${reason} while the case ran`)),
+      runCase(each, profile, session),
+    ]);
+    run.stoppedBy = await Promise.race([interruption, reasonToStop(result, session)]);
     run.results.push(result);
     progress(result);
   }
   return run;
+}
+
+function notRun(each: Case, detail: string): Result {
+  return { case: each, verdict: 'not-run', detail, ms: 0, exchanges: [] };
 }
 
 /** After the API dies or the cap is reached, every later case would fail. */
@@ -69,7 +85,9 @@ async function runCase(each: Case, profile: Profile, session: Session): Promise<
   const start = performance.now();
   const judged = await judge(each, api);
   const ms = Math.round(performance.now() - start);
-  return { case: each, ...judged, ms, exchanges: api.exchanges };
+  const isBroken = judged.verdict === 'fail' || judged.verdict === 'mismatch';
+  // The evidence of what passed would fill the memory.
+  return { case: each, ...judged, ms, exchanges: isBroken ? api.exchanges : [] };
 }
 
 async function judge(each: Case, api: Api): Promise<{ verdict: Verdict; detail?: string }> {
@@ -79,29 +97,40 @@ async function judge(each: Case, api: Api): Promise<{ verdict: Verdict; detail?:
     return { verdict: 'pass' };
   } catch (error) {
     const { message: detail } = error as Error;
-    if (error instanceof Skipped || error instanceof CapReached) return { verdict: 'skip', detail };
+    if (error instanceof Skipped) return { verdict: 'skip', detail };
+    if (error instanceof CapReached) return { verdict: 'not-run', detail };
     if (!(error instanceof Failed || error instanceof NoAnswer)) throw error;
     return { verdict: each.level === 'choice' ? 'mismatch' : 'fail', detail };
   }
+}
+
+/** Here the count may be wrong: the message says how it counts. */
+async function expectCounted(api: Api, purchase: Purchase, made: number): Promise<void> {
+  const { path, items, reference, number } = api.profile.count;
+  const how = number ?? `${items}, those whose ${reference} holds ${purchase.reference}`;
+  await api.expectMade([purchase, made]).catch((error: Error) => {
+    if (error instanceof Failed) error.message += ` (counted by GET ${path}: ${how})`;
+    throw error;
+  });
 }
 
 /**
  * One request succeeds and is counted; two keys make two objects and both are counted. Without this control, a count
  * that never changes would let every case pass. @throws CannotRun
  */
-async function checkProfile(profile: Profile, session: Session): Promise<void> {
+async function checkProfile(profile: Profile, session: Session): Promise<undefined> {
   const api = new Api(profile, session);
   try {
     await api.begin();
     const purchase = api.purchase();
     await api.expectMade([purchase, 0]);
     const answers = [await api.make(purchase)];
-    await api.expectMade([purchase, 1]);
-    answers.push(await api.make(purchase, { key: api.key() }));
-    await api.expectMade([purchase, 2]);
-    expectOwnObjects(api, answers);
     if (api.idIn(answers[0]!) === undefined)
-      throw new Failed(`the answer has nothing at ${profile.create.id}`);
+      throw new Failed(`the answer has nothing at ${profile.create.id} (create.id)`);
+    await expectCounted(api, purchase, 1);
+    answers.push(await api.make(purchase, { key: api.key() }));
+    await expectCounted(api, purchase, 2);
+    expectOwnObjects(api, answers);
     for (const account of profile.accounts.slice(1)) await api.make(api.purchase(account));
   } catch (error) {
     if (!(error instanceof Failed || error instanceof NoAnswer)) throw error;

@@ -123,7 +123,10 @@ export const PROFILE_SCHEMA: Schema = record(
     $schema: text('Ignored; for editors.'),
     name: text('The name of the API, for the reports.'),
     url: text('Where the API is, unless --url says it.'),
-    keyHeader: text('The name of the header.', { default: 'Idempotency-Key' }),
+    keyHeader: text('The name of the header.', {
+      pattern: '^[A-Za-z0-9-]+$',
+      default: 'Idempotency-Key',
+    }),
     headers: headers('Sent with every request.'),
     accounts: {
       type: 'array',
@@ -160,8 +163,12 @@ export const PROFILE_SCHEMA: Schema = record(
     },
     limits: {
       ...record('The limits of the load that the check puts on the API.', {
-        maxRequests: amount('Requests of a run.', 3000, 50),
-        maxConcurrency: { ...amount('Requests at one time.', 20, 2), maximum: 50 },
+        maxRequests: { ...amount('Requests of a run.', 3000, 50), type: 'integer' },
+        maxConcurrency: {
+          ...amount('Requests at one time.', 20, 2),
+          type: 'integer',
+          maximum: 50,
+        },
         requestsPerSecond: amount('On average.', 50, 1),
       }),
       default: {},

@@ -1,5 +1,7 @@
 import { readFile } from 'node:fs/promises';
-import type { Profile } from './profile.js';
+import { isDeepStrictEqual } from 'node:util';
+import { mergePatch } from './body.js';
+import type { CreateOperation, Profile } from './profile.js';
 import { PROFILE_SCHEMA } from './profile.schema.js';
 import { conform, type Fault } from './schema.js';
 
@@ -73,7 +75,7 @@ function withEnvironment(
 }
 
 /** What a schema cannot say. */
-function contradictions({ create, count, accounts }: Profile): Fault[] {
+function contradictions({ create, count, accounts, headers }: Profile): Fault[] {
   const faults: Fault[] = [];
   const byItems = count.items !== undefined && count.reference !== undefined;
   if (byItems === (count.number !== undefined))
@@ -86,5 +88,21 @@ function contradictions({ create, count, accounts }: Profile): Fault[] {
   const [first, second] = accounts.map((account) => JSON.stringify(account.headers));
   if (first === second)
     faults.push({ pointer: '/accounts/1', message: 'has the same headers as the first' });
-  return faults;
+  const values = [headers, ...accounts.map((account) => account.headers)].flatMap(Object.values);
+  if (values.some((value) => /[\r\n]/.test(value as string)))
+    faults.push({ pointer: '/headers', message: 'or those of an account hold a line break' });
+  return [...faults, ...uselessPatches(create)];
+}
+
+/** A patch that changes nothing would make a correct API fail. */
+function uselessPatches({ body, changes, invalid, declined, breaksOff, slow }: CreateOperation) {
+  const patches = {
+    ...Object.fromEntries(
+      Object.entries(changes).map(([name, patch]) => [`changes/${name}`, patch] as const),
+    ),
+    ...{ invalid, declined, breaksOff, slow },
+  };
+  return Object.entries(patches)
+    .filter(([, patch]) => patch && isDeepStrictEqual(mergePatch(body, patch), body))
+    .map(([name]) => ({ pointer: `/create/${name}`, message: 'changes nothing in the body' }));
 }

@@ -1,11 +1,14 @@
 import type { Exchange } from '../check/exchange.js';
 
+/** curl has its own, or does without. */
+const OF_CURL = ['User-Agent', 'Accept', 'Accept-Encoding'];
+
 /** The request as a shell command. Masked headers become variables, which the reader sets. */
 export function curlOf(url: string, exchange: Exchange): string {
   const { method, path, headers, body } = exchange;
   const parts = [`curl -sS -i -X ${method} ${quoted(url.replace(/\/$/, '') + path)}`];
   for (const [name, value] of headers) {
-    if (name === 'User-Agent' || name === 'Accept') continue;
+    if (OF_CURL.includes(name)) continue;
     parts.push(
       value === '•••' ? `-H "${name}: $${variableOf(name)}"` : `-H ${quoted(header(name, value))}`,
     );

@@ -3,6 +3,18 @@ import { curlOf } from './curl.js';
 import { markupOf } from './markup.js';
 import type { Report, ReportedCase } from './report.js';
 
+/** An incomplete run must not look green. */
+function incompleteSuite({ stoppedBy }: Report): string[] {
+  if (stoppedBy === undefined) return [];
+  return [
+    `  <testsuite name="run" tests="1" errors="1">
+    <testcase classname="run" name="The run is complete">
+      <error message="${markupOf(stoppedBy)}" />
+    </testcase>
+  </testsuite>`,
+  ];
+}
+
 /** A suite for each group. Only a failed must is a failure, as in the exit code; `strict` makes all failures. */
 export function junitReport(report: Report, strict: boolean): string {
   const suites = GROUPS.map((group) => report.cases.filter((each) => each.group === group))
@@ -10,7 +22,7 @@ export function junitReport(report: Report, strict: boolean): string {
     .map((cases) => suiteOf(report, cases, strict));
   return `<?xml version="1.0" encoding="UTF-8"?>
 <testsuites name="${markupOf(report.name)}" time="${report.seconds}">
-${suites.join('\n')}
+${[...suites, ...incompleteSuite(report)].join('\n')}
 </testsuites>
 `;
 }
@@ -30,8 +42,9 @@ function caseOf(report: Report, each: ReportedCase, strict: boolean): string {
   const name = markupOf(`${id}: ${title}`);
   const open = `    <testcase classname="${group}" name="${name}" time="${ms / 1000}"`;
   if (verdict === 'pass') return `${open} />`;
-  const broken = verdict !== 'skip';
-  const message = markupOf(broken ? `${level}: ${detail}` : detail);
+  const broken = verdict === 'fail' || verdict === 'mismatch';
+  const notRun = verdict === 'not-run' ? 'not run: ' : '';
+  const message = markupOf(broken ? `${level}: ${detail}` : `${notRun}${detail}`);
   if (!broken || (level !== 'must' && !strict))
     return `${open}>\n      <skipped message="${message}" />\n    </testcase>`;
   return `${open}>

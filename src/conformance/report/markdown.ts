@@ -2,7 +2,13 @@ import { ALL_CASES } from '../cases/all-cases.js';
 import type { Level } from '../check/case.js';
 import type { Report, ReportedCase } from './report.js';
 
-const MARKS = { pass: 'yes', fail: '**no**', mismatch: '**no**', skip: '–' } as const;
+const MARKS = {
+  pass: 'yes',
+  fail: '**no**',
+  mismatch: '**no**',
+  skip: '–',
+  'not-run': '–',
+} as const;
 const LEVELS: [Level, string][] = [
   ['must', 'failed must'],
   ['should', 'failed should'],
@@ -17,8 +23,8 @@ export function markdownReport(reports: Report[]): string {
 function totals(reports: Report[]): string {
   const rows = reports.map((report) => {
     const failed = LEVELS.map(([level]) => broken(report).filter((each) => each.level === level));
-    const { pass, skip } = report.totals;
-    return [report.name, pass, ...failed.map((each) => each.length), skip];
+    const { pass, skip, 'not-run': notRun } = report.totals;
+    return [report.name, pass, ...failed.map((each) => each.length), skip + notRun];
   });
   return table(['API', 'pass', ...LEVELS.map(([, name]) => name), 'skipped'], rows);
 }
@@ -49,7 +55,9 @@ function findings(report: Report): string {
       `- \`${id}\` (${level}, [${source.name}](${source.url})): ${textOf(detail ?? '')}. ${costs}`,
   );
   const none = 'Every case that ran passes.';
-  return `## ${report.name}\n\n${lines.length === 0 ? none : lines.join('\n')}`;
+  const { stoppedBy } = report;
+  const stop = stoppedBy === undefined ? '' : `The run is incomplete: ${textOf(stoppedBy)}.\n\n`;
+  return `## ${report.name}\n\n${stop}${lines.length === 0 ? none : lines.join('\n')}`;
 }
 
 function broken({ cases }: Report): ReportedCase[] {

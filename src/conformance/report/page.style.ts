@@ -7,10 +7,10 @@ pre.answer { border-left: 3px solid #8a94a3 }
 table { border-collapse: collapse; width: 100% } td, th { text-align: left; padding: .3rem .6rem; border-bottom: 1px solid #d8dee6; vertical-align: top }
 .good { color: #14602b; font-weight: 600 } .bad { color: #9a1c15; font-weight: 600 }
 tr.fail td:first-child, tr.mismatch td:first-child { color: #9a1c15; font-weight: 600 }
-tr.skip { color: #5a6472 }
+tr.skip, tr.not-run { color: #5a6472 }
 @media (prefers-color-scheme: dark) {
   body { color: #e4e8ee; background: #15181d } section { background: #241a1a } pre { background: #1e232b } a { color: #8ab4f8 }
-  td, th { border-color: #333b46 } .good { color: #7fd79a } .bad, tr.fail td:first-child, tr.mismatch td:first-child { color: #ff9d94 } tr.skip { color: #98a2b0 }
+  td, th { border-color: #333b46 } .good { color: #7fd79a } .bad, tr.fail td:first-child, tr.mismatch td:first-child { color: #ff9d94 } tr.skip, tr.not-run { color: #98a2b0 }
 }
 @media print { details { display: block } }
 `;

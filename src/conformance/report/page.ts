@@ -1,7 +1,7 @@
 import { curlOf, variableOf } from './curl.js';
 import { markupOf } from './markup.js';
 import { STYLE } from './page.style.js';
-import type { Report, ReportedCase } from './report.js';
+import { conclusion, type Report, type ReportedCase } from './report.js';
 
 type Exchange = NonNullable<ReportedCase['exchanges']>[number];
 
@@ -13,11 +13,9 @@ const HEADINGS: [heading: string, test: (each: ReportedCase) => boolean][] = [
 
 /** One page that loads nothing else, so it can be attached, and opened years later. */
 export function pageReport(report: Report): string {
-  const { name, url, startedAt, seconds, requests, peak, cases, failedMusts, stoppedBy } = report;
-  const verdict =
-    failedMusts === 0
-      ? '<p class="good">Every must that ran holds.</p>'
-      : `<p class="bad">${failedMusts} of the musts failed.</p>`;
+  const { name, url, startedAt, seconds, requests, peak, cases, stoppedBy } = report;
+  const verdict = conclusion(report);
+  const tone = verdict.startsWith('Every') ? 'good' : 'bad';
   const stop = stoppedBy ? `<p class="bad">The run is incomplete: ${markupOf(stoppedBy)}.</p>` : '';
   return `<!doctype html>
 <html lang="en">
@@ -31,7 +29,7 @@ export function pageReport(report: Report): string {
 <body>
 <h1>${markupOf(name)}</h1>
 <p>Idempotent POST at <code>${markupOf(url)}</code>, ${startedAt}: ${cases.length} cases, ${requests} requests, ${peak} at one time at most, ${seconds} s.</p>
-${verdict}${stop}
+<p class="${tone}">${verdict}</p>${stop}
 ${variables(report)}
 ${HEADINGS.map(([heading, test]) => findings(report, heading, cases.filter(test))).join('\n')}
 <h2>All cases</h2>
@@ -92,7 +90,7 @@ function variables({ cases }: Report): string {
 
 function row({ id, level, title, verdict, detail, source, exchanges }: ReportedCase): string {
   const name = exchanges ? `<a href="#${id}">${id}</a>` : id;
-  const why = verdict === 'skip' && detail ? `<br><small>${markupOf(detail)}</small>` : '';
+  const why = !exchanges && detail ? `<br><small>${markupOf(detail)}</small>` : '';
   const cite = `<a href="${source.url}">${markupOf(source.name)}</a>`;
-  return `<tr class="${verdict}"><td>${verdict}</td><td>${level}</td><td>${name}</td><td>${markupOf(title)}${why}</td><td>${cite}</td></tr>`;
+  return `<tr class="${verdict}"><td>${verdict.replace('-', ' ')}</td><td>${level}</td><td>${name}</td><td>${markupOf(title)}${why}</td><td>${cite}</td></tr>`;
 }

@@ -55,7 +55,7 @@ export interface Facts {
 
 export function reportOf(facts: Facts): Report {
   const { profile, secrets, url, startedAt, seconds, requests, peak, results, stoppedBy } = facts;
-  const totals = { pass: 0, fail: 0, mismatch: 0, skip: 0 };
+  const totals = { pass: 0, fail: 0, mismatch: 0, skip: 0, 'not-run': 0 };
   for (const { verdict } of results) totals[verdict] += 1;
   return {
     name: profile.name,
@@ -74,12 +74,19 @@ export function reportOf(facts: Facts): Report {
   };
 }
 
+/** Without a must that ran, "no must failed" would be true and mislead. */
+export function conclusion({ cases, failedMusts }: Report): string {
+  if (failedMusts > 0) return `${failedMusts} must${failedMusts === 1 ? '' : 's'} failed.`;
+  const ran = cases.some(({ level, verdict }) => level === 'must' && verdict === 'pass');
+  return ran ? 'Every must that ran holds.' : 'No must ran.';
+}
+
 function reported(result: Result, secrets: Secrets): ReportedCase {
   const { verdict, ms, exchanges } = result;
   const { id, group, level, title, costs, source } = result.case;
   const detail = result.detail === undefined ? undefined : secrets.mask(result.detail);
   const facts = { id, group, level, title, costs, source, verdict, detail, ms };
-  if (verdict === 'pass' || verdict === 'skip') return facts;
+  if (verdict !== 'fail' && verdict !== 'mismatch') return facts;
   const shown = exchanges.filter(({ method }) => method !== 'GET').slice(0, MAX_EXCHANGES);
   return {
     ...facts,

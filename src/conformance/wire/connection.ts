@@ -1,7 +1,9 @@
 import { once } from 'node:events';
 import { connect as connectTcp, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
-import { AnswerReader, NoAnswer, type Answer } from './answer.js';
+import { NoAnswer, type Answer } from './answer.js';
+import { Incoming } from './incoming.js';
+import { readAnswer } from './read-answer.js';
 
 /** The one host that this check talks to. */
 export interface Target {
@@ -32,44 +34,57 @@ export class Connection {
     private readonly stream: Socket,
     /** The TCP socket below TLS. Without TLS, the same as `stream`. */
     private readonly tcp: Socket,
-    private readonly reader: AnswerReader,
+    private readonly incoming: Incoming,
+    private readonly timeoutMs: number,
   ) {}
 
-  /** @throws NoAnswer if the host refuses or does not answer. */
+  /** `timeoutMs` is for each step: to connect, to send, to read a response. @throws NoAnswer */
   static async open(target: Target, timeoutMs: number): Promise<Connection> {
     // Half-open is allowed: one case stops to send and still waits for the response.
     const tcp = connectTcp({ host: target.host, port: target.port, allowHalfOpen: true });
     tcp.on('error', () => undefined); // below TLS; the stream above reports it, too
     tcp.setNoDelay(true); // a last byte must leave when it is written
     const stream = target.tls ? connectTls({ socket: tcp, servername: nameOf(target) }) : tcp;
-    const reader = new AnswerReader(stream);
+    const incoming = new Incoming(stream);
     try {
       const signal = AbortSignal.timeout(timeoutMs);
       await once(stream, target.tls ? 'secureConnect' : 'connect', { signal });
     } catch (error) {
       tcp.destroy();
-      const { code, message } = error as NodeJS.ErrnoException;
-      throw new NoAnswer(`no connection to ${target.authority} (${code ?? message})`);
+      const { code, message, name } = error as NodeJS.ErrnoException;
+      const why = name === 'AbortError' ? `within ${timeoutMs / 1000} s` : `(${code ?? message})`;
+      throw new NoAnswer(`no connection to ${target.authority} ${why}`);
     }
-    return new Connection(stream, tcp, reader);
+    return new Connection(stream, tcp, incoming, timeoutMs);
   }
 
-  /** Resolves when the operating system has taken the bytes. A connection that has ended is not an error here. */
+  /**
+   * Resolves when the operating system has taken the bytes. A connection that has ended is not an error here.
+   * @throws NoAnswer if the peer does not read
+   */
   async write(bytes: Buffer): Promise<void> {
     if (!this.stream.writable) return;
-    await new Promise<void>((resolve) => {
-      this.stream.write(bytes, () => resolve());
+    await new Promise<void>((resolve, reject) => {
+      const seconds = this.timeoutMs / 1000;
+      const timer = setTimeout(
+        () => reject(new NoAnswer(`the request was not read within ${seconds} s`)),
+        this.timeoutMs,
+      );
+      this.stream.write(bytes, () => {
+        clearTimeout(timer);
+        resolve();
+      });
     });
   }
 
   /** @throws NoAnswer */
-  readAnswer(timeoutMs: number): Promise<Answer> {
-    return this.reader.next(timeoutMs);
+  readAnswer(): Promise<Answer> {
+    return this.incoming.within(this.timeoutMs, () => readAnswer(this.incoming));
   }
 
   /** @throws NoAnswer */
-  firstByte(timeoutMs: number): Promise<void> {
-    return this.reader.firstByte(timeoutMs);
+  firstByte(): Promise<void> {
+    return this.incoming.within(this.timeoutMs, () => this.incoming.firstByte());
   }
 
   /** Sends FIN: nothing more comes from this side. */

@@ -1,10 +1,15 @@
 import { markerOf } from '../history.js';
-import { answered, isSameRequest, type Attempt } from './digest.js';
+import {
+  answered,
+  groupBy,
+  IN_PROGRESS,
+  isSameRequest,
+  mayHaveWritten,
+  type Attempt,
+} from './digest.js';
 import type { Finding, Rule } from './violation.js';
 
 // What the answers of one key may say. The rules know the HTTP contract and the history, not the code.
-
-const IN_PROGRESS = 'idempotency_request_in_progress';
 
 /** Every final answer of a key has the same status and the same bytes. */
 export const sameBytes: Rule = ({ keys }) =>
@@ -43,7 +48,10 @@ export const replaysTheAnswer: Rule = ({ keys }) =>
     }),
   );
 
-/** 422 `idempotency_key_reused` needs another body or operation that was sent before this request ended. */
+/**
+ * 422 `idempotency_key_reused` needs another body or operation that was sent before this request ended and may have used
+ * the key: what was refused has left it unused.
+ */
 export const reusedNeedsAnother: Rule = ({ keys }) =>
   keys.flatMap(({ attempts }) =>
     attempts
@@ -51,9 +59,13 @@ export const reusedNeedsAnother: Rule = ({ keys }) =>
       .filter(
         (refused) =>
           !attempts.some(
-            (each) => each.invokedAt <= refused.endedAt && !isSameRequest(each, refused),
+            (each) =>
+              each.invokedAt <= refused.endedAt &&
+              mayHaveWritten(each) &&
+              !isSameRequest(each, refused),
           ),
       )
+      .filter((refused) => !answeredBefore(attempts, refused)) // the rule above finds that
       .map((refused) => about(refused, `#${refused.n} is 422, and no other request had this key`)),
   );
 
@@ -71,8 +83,8 @@ export const inProgressNeedsAnother: Rule = ({ keys, leaseMs }) =>
       .map((refused) => about(refused, `#${refused.n} is 409, and no other request was open`)),
   );
 
-/** An answer has no data of another account or another key. */
-export const ownDataOnly: Rule = ({ keys, reads, rows }) => {
+/** An answer has no data of another account or another key, and what a key made belongs to its account. */
+export const ownDataOnly: Rule = ({ keys, keyOf, reads, rows, ledger }) => {
   const markers = keys.map(({ marker }) => marker);
   const known = new Set(markers);
   const mixed = keys.flatMap(({ attempts, marker }) =>
@@ -81,14 +93,22 @@ export const ownDataOnly: Rule = ({ keys, reads, rows }) => {
       .filter(({ answer }) => markersIn(answer!).some((each) => known.has(each) && each !== marker))
       .map((attempt) => about(attempt, `the answer of #${attempt.n} is about another key`)),
   );
-  const owner = new Map(
-    [...rows.charges, ...rows.refunds, ...rows.orders].map(({ id, account }) => [id, account]),
-  );
-  const foreign = reads.filter(
-    ({ status, object, account }) => status === 200 && (owner.get(object) ?? account) !== account,
+  // A client chooses the id of an order, so two accounts may have it.
+  const owners = groupBy([...rows.charges, ...rows.refunds, ...rows.orders], ({ id }) => id);
+  const foreign = reads.filter(({ status, object, account }) => {
+    const found = owners.get(object) ?? [];
+    return status === 200 && found.length > 0 && !found.some((each) => each.account === account);
+  });
+  const made = [...rows.charges, ...rows.refunds, ...rows.orders, ...ledger.payments];
+  const misplaced = made.filter(
+    ({ marker, account }) => (keyOf.get(marker)?.account ?? account) !== account,
   );
   return [
     ...mixed,
+    ...misplaced.map(({ id, account, marker }) => ({
+      says: `${id} belongs to ${account}`,
+      marker,
+    })),
     ...foreign.map(({ account, object }) => ({ says: `${account} has read ${object} of another` })),
   ];
 };
@@ -113,7 +133,7 @@ export const recordNeedsRequest: Rule = ({ keys, recordOf }) =>
     const { firstSeenAt = 0 } = recordOf.get(marker) ?? {};
     const sent = attempts.filter(({ invokedAt }) => invokedAt <= firstSeenAt);
     const isWriter = (each: Attempt) =>
-      !saysItWroteNothing(each) && (each.endedAt >= firstSeenAt || each.outcome === 'unknown');
+      mayHaveWritten(each) && (each.endedAt >= firstSeenAt || each.outcome === 'unknown');
     if (sent.length === 0 || sent.some(isWriter)) return [];
     const denial = sent.find(({ endedAt }) => endedAt >= firstSeenAt);
     const last = denial ?? sent.at(-1)!;
@@ -125,27 +145,50 @@ export const recordNeedsRequest: Rule = ({ keys, recordOf }) =>
   });
 
 /**
- * By the HTTP contract, a refusal and a 503 `database_unavailable` did nothing. A 409 for a request in progress does not
- * say that: the request that reserved the record gets it, too, after another process has taken the record over.
+ * Final states stay. If one read ended before the next began, the state does not go back; nor does it differ from the
+ * row at the end.
  */
-const saysItWroteNothing = ({ outcome, code }: Attempt) =>
-  (outcome === 'fail' && code !== IN_PROGRESS) || code === 'database_unavailable';
-
-/** Final states stay. If one read ended before the next began, the state does not go back. */
-export const statesGoForward: Rule = ({ reads }) => {
+export const statesGoForward: Rule = ({ reads, rows }) => {
   const findings: Finding[] = [];
   const seen = new Map<string, { state: string; until: number }>();
   const inOrder = reads
     .filter(({ status, state }) => status === 200 && state !== undefined)
     .sort((a, b) => a.until - b.until);
-  for (const { object, state, at, until } of inOrder) {
-    const final = seen.get(object);
-    if (final && final.until < at && state !== final.state)
+  for (const { account, object, state = '', at, until } of inOrder) {
+    const name = `${account} ${object}`;
+    const final = seen.get(name);
+    if (final && final.until < at && !mayFollow(final.state, state))
       findings.push({ says: `${object} was ${final.state} and is ${state} later` });
-    if (!final && FINAL.has(state!)) seen.set(object, { state: state!, until });
+    if (final ? isCanceledSale(final.state, state) : FINAL.has(state))
+      seen.set(name, { state, until });
+  }
+  for (const { account, id, status, marker } of [...rows.charges, ...rows.orders]) {
+    const { state = status } = seen.get(`${account} ${id}`) ?? {};
+    if (!mayFollow(state, status))
+      findings.push({ says: `${id} was ${state}, and its row is ${status}`, marker });
   }
   return findings;
 };
+
+/** The service cancels a paid order that it cannot deliver. Nothing else follows a final state. */
+const mayFollow = (final: string, later: string) => final === later || isCanceledSale(final, later);
+
+const isCanceledSale = (before: string, later: string) => before === 'paid' && later === 'canceled';
+
+/** An account finds its object after the answer that shows it. */
+export const madeIsFound: Rule = ({ keys, reads }) =>
+  reads
+    .filter(({ status }) => status === 404)
+    .flatMap(({ account, object, at }) =>
+      keys
+        .filter((history) => history.account === account)
+        .flatMap((history) => answered(history))
+        .filter(({ endedAt, answer }) => endedAt < at && answer?.includes(`"${object}"`))
+        .slice(0, 1)
+        .map((shown) =>
+          about(shown, `#${shown.n} shows ${object}, and a later read finds nothing`),
+        ),
+    );
 
 const FINAL = new Set(['succeeded', 'failed', 'paid', 'canceled']);
 

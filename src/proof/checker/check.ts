@@ -2,7 +2,9 @@ import type { Journals } from '../history.js';
 import * as answers from './answers.js';
 import { digest } from './digest.js';
 import * as effects from './effects.js';
+import { eventsOnce } from './events.js';
 import * as money from './money.js';
+import * as objects from './objects.js';
 import { nothingIsStuck, recoversInTime } from './recovery.js';
 import { witnessOf, type Finding, type Rule, type Violation } from './violation.js';
 
@@ -14,6 +16,8 @@ export const RULES = {
   'the same bytes': answers.sameBytes,
   'one request is answered': answers.oneRequestAnswered,
   'a seen answer is stored': answers.answerIsStored,
+  'an answer is true': objects.answerIsTrue,
+  'made as asked': objects.madeAsAsked,
   'an answered request is replayed': answers.replaysTheAnswer,
   '422 needs another request': answers.reusedNeedsAnother,
   '409 needs another request': answers.inProgressNeedsAnother,
@@ -21,11 +25,14 @@ export const RULES = {
   'a refused key is unused': answers.refusedWritesNothing,
   'a record needs a request': answers.recordNeedsRequest,
   'final states stay': answers.statesGoForward,
+  'what was made is found': answers.madeIsFound,
   'charges equal payments': money.sumsAgree,
+  'a paid order has its charge': objects.paidOrderHasCharge,
   'refunds agree': money.refundsAgree,
   'stock agrees': money.stockAgrees,
-  'one event': effects.eventsOnce,
+  'one event': eventsOnce,
   'one receipt': effects.receiptsOnce,
+  'a receipt goes to its customer': objects.receiptToCustomer,
   'one shipment': effects.fulfillmentsOnce,
   'deliveries agree': effects.deliveriesAgree,
   'nothing is stuck': nothingIsStuck,

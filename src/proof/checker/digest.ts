@@ -102,6 +102,22 @@ export function digest(journals: Journals): Digest {
 export const answered = ({ attempts }: KeyHistory) =>
   attempts.filter(({ outcome }) => outcome === 'ok');
 
+/** The problem code of a 409 while another request has the key. */
+export const IN_PROGRESS = 'idempotency_request_in_progress';
+
+/**
+ * By the HTTP contract, a refusal and a 503 `database_unavailable` did nothing. A 409 for a request in progress does not
+ * say that: the request that reserved the record gets it, too, after another process has taken the record over.
+ */
+export const mayHaveWritten = ({ outcome, code }: Attempt) =>
+  !((outcome === 'fail' && code !== IN_PROGRESS) || code === 'database_unavailable');
+
+/** The requests that may have made what a key made: those that mean the answered one; else all that may have written. */
+export function makersOf({ attempts }: KeyHistory): Attempt[] {
+  const first = attempts.find(({ outcome }) => outcome === 'ok');
+  return attempts.filter((each) => (first ? isSameRequest(each, first) : mayHaveWritten(each)));
+}
+
 /** Whether both requests mean the same. The driver writes a body once, so equal meaning is equal text. */
 export const isSameRequest = (a: Attempt, b: Attempt) =>
   a.operation === b.operation && a.body === b.body;

@@ -3,22 +3,6 @@ import type { Finding, Rule } from './violation.js';
 
 // What follows from a charge or an order: each effect once.
 
-/** A succeeded charge has one `charge.succeeded`, and only a succeeded charge has one. */
-export const eventsOnce: Rule = ({ rows }) => {
-  const succeeded = groupBy(
-    rows.events.filter(({ type }) => type === 'charge.succeeded'),
-    ({ account, object }) => `${account} ${object}`,
-  );
-  const findings: Finding[] = [];
-  for (const { account, id, status, marker } of rows.charges) {
-    const { length } = succeeded.get(`${account} ${id}`) ?? [];
-    const expected = status === 'succeeded' ? 1 : 0;
-    if (length !== expected)
-      findings.push({ says: `${id} is ${status} and has ${length} charge.succeeded`, marker });
-  }
-  return findings;
-};
-
 /** A succeeded charge with an address has one receipt: copies have one Message-ID. Others have none. */
 export const receiptsOnce: Rule = ({ rows, mails }) => {
   const sent = groupBy(mails, ({ charge }) => charge);
@@ -37,15 +21,21 @@ export const receiptsOnce: Rule = ({ rows, mails }) => {
   });
 };
 
-/** A paid order has one shipment, no other order has one. */
+/** A paid order has one shipment, no other order has one, and none is for no order. */
 export const fulfillmentsOnce: Rule = ({ rows }) => {
   const shipped = groupBy(rows.fulfillments, ({ account, order }) => `${account} ${order}`);
-  return rows.orders.flatMap(({ account, id, status, marker }) => {
+  const findings = rows.orders.flatMap(({ account, id, status, marker }): Finding[] => {
     const { length } = shipped.get(`${account} ${id}`) ?? [];
+    shipped.delete(`${account} ${id}`);
     const expected = status === 'paid' ? 1 : 0;
     const says = `the order ${id} is ${status} and has ${length} shipments`;
     return length === expected ? [] : [{ says, marker, atRest: length < expected }];
   });
+  const lost = [...shipped.values()].flat();
+  return [
+    ...findings,
+    ...lost.map(({ id, order }) => ({ says: `${id} ships ${order}, no order` })),
+  ];
 };
 
 /** A merchant receives each event at least once, only real ones, and each copy has the same bytes. */

@@ -52,15 +52,26 @@ export const sumsAgree: Rule = (known) => {
   return findings;
 };
 
-/** Refunds: one at the processor for each succeeded row, and together no more than the charge says. */
+/** Refunds: one at the processor for each succeeded row, of its charge's payment, and together no more than the charge says. */
 export const refundsAgree: Rule = ({ rows, ledger }) => {
+  const payments = new Map(ledger.payments.map((each) => [each.id, each.marker]));
+  const paidBy = new Map(rows.charges.map((each) => [each.id, each.marker]));
   const atProcessor = groupBy(
     ledger.refunds.filter(({ status }) => status === 'succeeded'),
     ({ refund }) => refund,
   );
   const findings: Finding[] = [];
-  for (const { id, status, marker, amount } of rows.refunds) {
+  for (const { id, status, marker, amount, charge } of rows.refunds) {
     const made = atProcessor.get(id) ?? [];
+    const other = made.find(
+      ({ payment }) => payment && payments.get(payment) !== paidBy.get(charge),
+    );
+    if (other)
+      findings.push({
+        says: `${id} is of ${charge}, and ${other.id} gave ${other.payment} back`,
+        marker,
+        atRest: !payments.has(other.payment!), // the payments were read before the refunds
+      });
     const sum = made.reduce((total, each) => total + each.amount, 0);
     const expected = status === 'succeeded' ? amount : 0;
     if (status !== 'pending' && sum !== expected)

@@ -61,6 +61,17 @@ export const BUGS_OF_EFFECTS: Bug[] = [
     foundBy: ['one receipt'],
   },
   {
+    name: 'a receipt to another address',
+    patches: [
+      {
+        file: RECEIPTS,
+        text: '{ messageId, to, ...receiptOf(event) }',
+        replacement: '{ messageId, to: `other.${to}`, ...receiptOf(event) }',
+      },
+    ],
+    foundBy: ['a receipt goes to its customer'],
+  },
+  {
     name: 'a relay that forgets what follows',
     patches: [
       {

@@ -14,6 +14,18 @@ const LOST_AT_PROCESSOR = ['api → processor × swallow-answer', 'api → proce
 /** Each is built alone into a copy of the sources. No switch for it exists in the service. */
 export const BUGS: Bug[] = [
   {
+    name: 'another amount than was asked for, in both books',
+    patches: [
+      {
+        file: CHARGE,
+        text: 'const { payment_method, description, receipt_email, metadata } = request;\n',
+        replacement:
+          'const { payment_method, description, receipt_email, metadata } = request;\n    amount += 1;\n',
+      },
+    ],
+    foundBy: ['made as asked'],
+  },
+  {
     name: 'a new processor key for each attempt',
     patches: [
       {

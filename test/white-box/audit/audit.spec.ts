@@ -35,9 +35,7 @@ const NEEDS_PARAMETERS = 'processor.sql';
 const ECHOES = [
   'outcome_without_its_event',
   'event_without_its_outcome',
-  'notification_applied_to_nothing',
-  'notification_applied_but_its_object_pending',
-  'notification_of_a_success_that_nothing_shows',
+  'notification_applied_but_not_shown',
 ];
 
 let books: Awaited<ReturnType<typeof openBooks>>;

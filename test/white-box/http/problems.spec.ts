@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { PROBLEMS } from '../../../src/openapi/problem-catalogue.js';
+import { PROBLEMS } from '../../../src/problems/problem-catalogue.js';
 import { startApp, type TestApp } from '../../support/app.js';
 import { call, expectProblem, post } from '../../support/client.js';
 import { head, sendRaw } from '../../support/raw-http.js';

@@ -10,7 +10,7 @@ import { openApiDocument, type OpenApiDocument } from '../../../src/openapi/docu
 import { schemaOf } from '../../../src/http/description/input-schema.js';
 import type { Schema } from '../../../src/http/description/schema.js';
 import { createHttpApp } from '../../../src/http/http-process.js';
-import { PROBLEMS } from '../../../src/openapi/problem-catalogue.js';
+import { PROBLEMS } from '../../../src/problems/problem-catalogue.js';
 import { document, pointer, schemaAt } from '../../support/openapi.js';
 
 async function documentOf({ lab }: { lab: boolean }): Promise<OpenApiDocument> {

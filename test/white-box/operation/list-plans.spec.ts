@@ -1,5 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import pg from 'pg';
+import { findChargeOfLostOrder } from '../../../src/charges/charge.queries.js';
+import type { Tx } from '../../../src/database/database.js';
 import { EVENT_TYPES } from '../../../src/events/event.entity.js';
 import { EVENT } from '../../../src/events/event.schema.js';
 import { send } from '../../support/raw-client.js';
@@ -174,6 +176,18 @@ test.each([
   ['/webhook-endpoints/we_1/deliveries', `del_${ROWS / 2 + 1}`],
 ])('a page of %s costs the same', async (path, cursor) => {
   await expectBounded(path, { cursor });
+});
+
+test('the charge of a lost order is found by the unique index of live charges', async () => {
+  const { rows } = await db.query<{ account_id: string }>(
+    `SELECT account_id FROM charges WHERE order_id = 'o_100' AND status = 'succeeded' LIMIT 1`,
+  );
+  asked.length = 0;
+  const tx = {
+    query: async (text: string, values: unknown[]) => (asked.push({ text, values }), []),
+  };
+  await findChargeOfLostOrder(tx as unknown as Tx, rows[0]!.account_id, 'o_100');
+  expect(await rowsLookedAt(asked[0]!)).toBe(1);
 });
 
 test('a round over the waiting notifications reads a bounded number of them', async () => {

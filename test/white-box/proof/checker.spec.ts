@@ -1,22 +1,31 @@
 import { expect, test } from '@jest/globals';
 import { check, RULES } from '../../../src/proof/checker/check.js';
 import { ILLEGAL_BOUNDARIES, LEGAL_BOUNDARIES } from './boundary-histories.js';
+import { ILLEGAL_CONSEQUENCES, LEGAL_CONSEQUENCES } from './consequence-histories.js';
 import { FINDINGS } from './findings.js';
 import { ILLEGAL } from './illegal-histories.js';
 import { LEGAL } from './legal-histories.js';
+import { ILLEGAL_OBJECTS, LEGAL_OBJECTS } from './object-histories.js';
 import { story, type Story } from './story.js';
 
 // Hand-written histories. A legal one has no violation. An illegal one breaks exactly the rule that it names.
 
 const broken = (of: Story) => [...new Set(check(of.journals()).map(({ rule }) => rule))];
 
-test.each([...LEGAL, ...LEGAL_BOUNDARIES])('accepts: %s', (_, legal) => {
+const ALL_LEGAL = [...LEGAL, ...LEGAL_OBJECTS, ...LEGAL_CONSEQUENCES, ...LEGAL_BOUNDARIES];
+
+test.each(ALL_LEGAL)('accepts: %s', (_, legal) => {
   expect(check(legal.journals())).toEqual([]);
 });
 
 const trimmed = (witness = '') => witness.split('\n').map((line) => line.trim());
 
-const ALL_ILLEGAL = [...ILLEGAL, ...ILLEGAL_BOUNDARIES];
+const ALL_ILLEGAL = [
+  ...ILLEGAL,
+  ...ILLEGAL_BOUNDARIES,
+  ...ILLEGAL_OBJECTS,
+  ...ILLEGAL_CONSEQUENCES,
+];
 
 test.each(ALL_ILLEGAL)('%s refuses: %s', (rule, _, illegal) => {
   expect(broken(illegal)).toEqual([rule]);
@@ -44,7 +53,7 @@ test('while the service works, what is there twice is a violation', () => {
 });
 
 test('every rule has a history that only it refuses', () => {
-  expect(new Set(ILLEGAL.map(([rule]) => rule))).toEqual(new Set(Object.keys(RULES)));
+  expect(new Set(ALL_ILLEGAL.map(([rule]) => rule))).toEqual(new Set(Object.keys(RULES)));
 });
 
 test("a witness has the key's requests and the faults that overlapped, and no others", () => {

@@ -64,7 +64,7 @@ deliveries agree | never planned | no key | at rest | evt_2 was relayed, and no 
 nothing is stuck | a record | a/k | at once | k is still in progress
 nothing is stuck | a pending charge | a/k | at once | ch_k is still pending
 nothing is stuck | finished too late | a/k | at once | k took 32000 ms after healing
-nothing is stuck | an event | no key | at once | evt_2 is not relayed
+nothing is stuck | an event | no key | at once | evt_1 is not relayed
 recovery is in time | longer than the lease and 5 s | a/k | at rest | p99 of recovery is 12000 ms, more than 10000
 the same bytes | the third answer differs | a/k | at once | #1 and #3 have different final answers
 a seen answer is stored | another status is stored | a/k | at once | the stored answer is not the one that #1 got
@@ -84,4 +84,52 @@ nothing is stuck | a delivery | no key | at once | the delivery dl_evt_1 is stil
 nothing is stuck | a record and its charge, and the charge of another key | a/k | at once | k is still in progress
 nothing is stuck | a record and its charge, and the charge of another key | a/l | at once | ch_l is still pending
 recovery is in time | the second of two keys | a/l | at rest | p99 of recovery is 12000 ms, more than 10000
+an answer is true | a decline was answered, and the money was taken | a/k | at once | #1 was answered 402, and ch_k is succeeded
+an answer is true | a success was answered, and the charge failed | a/k | at once | #1 was answered 201, and ch_k is failed
+an answer is true | nothing was made | a/k | at once | #1 was answered, and no object exists
+an answer is true | a charge with another id | a/k | at once | the answer of #1 shows ch_k, its key made ch_2
+an answer is true | a decline of another charge | a/k | at once | the answer of #1 shows ch_2, its key made ch_k
+an answer is true | a refund that failed before its answer | a/r | at once | the answer of #1 shows re_2, its key made re_r
+made as asked | another amount in all books | a/k | at once | ch_k has {"amount":10,"order":null,"receipt":false}, which no request asked for
+made as asked | the amount of a request that was refused | a/k | at rest | ch_k has {"amount":10,"order":null,"receipt":false}, which no request asked for
+made as asked | the amount of a request that was not answered | a/k | at once | ch_k has {"amount":10,"order":null,"receipt":false}, which no request asked for
+made as asked | another order | a/k | at once | ch_k has {"amount":10,"order":"o","receipt":false}, which no request asked for
+made as asked | a refund of another charge | a/r | at rest | re_r has {"amount":4,"charge":"ch_k"}, which no request asked for
+made as asked | an order with other items | a/k | at rest | o has {"items":[{"sku":"s","quantity":1,"unit_amount":5}]}, which no request asked for
+what was made is found | an account does not find its charge | a/k | at once | #1 shows ch_k, and a later read finds nothing
+own data only | a key's payment is booked for another account | a/k | at once | pi_1 belongs to b
+own data only | a key's charge belongs to another account | a/k | at once | ch_k belongs to b
+422 needs another request | the other was refused and has left the key unused | a/k | at once | #2 is 422, and no other request had this key
+an answer is true | a refund failed by its answer, and succeeded | a/r | at once | #1 was answered 402, and re_r is succeeded
+an answer is true | a refund is answered before it has ended | a/r | at once | the answer of #1 is not about {"amount":4,"charge":"ch_k","status":"succeeded"}, as re_r is
+an answer is true | a success whose charge is pending in it | a/k | at once | the answer of #1 is not about {"amount":10,"order":null,"receipt":false,"status":"succeeded"}, as ch_k is
+an answer is true | it shows another amount | a/k | at once | the answer of #1 is not about {"amount":10,"order":null,"receipt":false,"status":"succeeded"}, as ch_k is
+an answer is true | an order was declined | a/k | at once | #1 was answered 402, and o is open
+made as asked | without the order | a/k | at once | ch_k has {"amount":10,"order":null,"receipt":false}, which no request asked for
+made as asked | with an order that no request names | a/k | at once | ch_k has {"amount":10,"order":"o","receipt":false}, which no request asked for
+made as asked | without the receipt | a/k | at once | ch_k has {"amount":10,"order":null,"receipt":false}, which no request asked for
+a paid order has its charge | paid by no charge | a/order-o | at once | the order o is paid, its charge is none
+a paid order has its charge | open after its charge | a/order-o | at once | the order o is open, its charge is ch_k
+a paid order has its charge | it names another | a/order-o | at once | the order o names ch_2, and ch_k has paid it
+a paid order has its charge | there is no such order | a/k | at once | ch_k has paid o, no order
+a paid order has its charge | another amount than the order | a/order-o | at once | the order o costs 12, and ch_k is 10
+a receipt goes to its customer | to another address | a/k | at once | the receipt of ch_k went to l@shop.example, whom no request names
+a receipt goes to its customer | about no charge | no key | at once | the message m1 is about no charge
+final states stay | a succeeded charge has failed at the end | a/k | at once | ch_k was succeeded, and its row is failed
+one event | of a failure that was none | a/k | at once | ch_k is succeeded and has 1 charge.failed
+one event | a failure without one | a/k | at once | ch_k is failed and has 0 charge.failed
+one event | an order is paid twice | a/order-o | at once | o is paid and has 2 order.paid
+one event | of a charge that does not exist | no key | at once | evt_1 says charge.succeeded of ch_2, which does not exist
+one event | a refund without one | a/k | at once | ch_k is succeeded and has 0 charge.refunded
+one event | a refund that did not succeed | a/k | at once | ch_k is succeeded and has 1 charge.refunded
+one event | a failed refund has two | a/r | at once | re_r is failed and has 2 refund.failed
+one event | a shipment is created twice | no key | at once | f_1 is made and has 2 fulfillment.created
+one event | a canceled order without one | a/order-o | at once | o is canceled and has 0 order.canceled
+one event | an order that was not paid | a/order-o | at once | o is canceled and has 1 order.paid
+one shipment | of no order | no key | at once | f_1 ships o, no order
+a paid order has its charge | canceled, and the money is not given back | a/order-o | at once | the order o is canceled, its charge is ch_k
+final states stay | canceled after it was paid, then paid | no key | at once | o was canceled and is paid later
+refunds agree | of another key's payment | a/r | at once | re_r is of ch_k, and re_p1 gave pi_2 back
+refunds agree | of a payment that does not exist | a/r | at rest | re_r is of ch_k, and re_p1 gave pi_3 back
+a receipt goes to its customer | to the address of a request that was refused | a/k | at once | the receipt of ch_k went to l@shop.example, whom no request names
 `;

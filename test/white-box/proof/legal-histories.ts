@@ -66,21 +66,10 @@ export const LEGAL: [string, Story][] = [
       .givenBack('s', 6),
   ],
   ['a failed refund gives nothing', story().paid().refund('r', { status: 'failed' })],
-  [
-    'a paid order',
-    story()
-      .paid('k', { order: 'o' })
-      .order('o', { status: 'paid', charge: 'ch_k' })
-      .shipment()
-      .product(8, 0),
-  ],
+  ['a paid order', story().sold().product(8, 0)],
   [
     'a declined charge, then a paid order',
-    declined(story(), { order: 'o' })
-      .paid('l', { order: 'o' })
-      .order('o', { status: 'paid' })
-      .shipment()
-      .product(8, 0),
+    declined(story(), { order: 'o' }).sold('l').product(8, 0),
   ],
   ['an open order holds nothing', story().order().product(10, 0)],
   ['a receipt sent twice is one message', story().paid('k', { hasReceipt: true }).mail().mail()],

@@ -100,6 +100,12 @@ export class Story {
     return this;
   }
 
+  /** What the last record has stored. */
+  recordSays(body: string, status: number): this {
+    Object.assign(this.rows.records.at(-1)!, { body, status });
+    return this;
+  }
+
   charge(key = 'k', of: Partial<Rows['charges'][number]> = {}): this {
     const row = { account: 'a', id: `ch_${key}`, marker: `a/${key}`, status: 'succeeded' };
     const rest = { amount: 10, refunded: 0, order: null, hasReceipt: false };
@@ -131,26 +137,36 @@ export class Story {
 
   refund(key: string, of: Partial<Rows['refunds'][number]> = {}): this {
     const row = { account: 'a', id: `re_${key}`, marker: `a/${key}`, charge: 'ch_k' };
-    this.rows.refunds.push({ ...row, status: 'succeeded', amount: 4, ...of });
-    return this;
+    const made = { ...row, status: 'succeeded', amount: 4, ...of };
+    this.rows.refunds.push(made);
+    if (made.status === 'succeeded') return this.event(made.charge, { type: 'charge.refunded' });
+    return made.status === 'failed' ? this.event(made.id, { type: 'refund.failed' }) : this;
   }
 
-  givenBack(key: string, amount = 4, status = 'succeeded'): this {
+  givenBack(key: string, amount = 4, status = 'succeeded', payment?: string): this {
     const id = `re_p${this.rest.ledger.refunds.length + 1}`;
-    this.rest.ledger.refunds.push({ id, refund: `re_${key}`, amount, status });
+    this.rest.ledger.refunds.push({ id, refund: `re_${key}`, amount, status, payment });
     return this;
   }
 
   order(id = 'o', of: Partial<Rows['orders'][number]> = {}): this {
     const row = { account: 'a', id, marker: `a/order-${id}`, status: 'open', charge: null };
-    this.rows.orders.push({ ...row, items: [{ sku: 's', quantity: 2 }], ...of });
+    this.rows.orders.push({ ...row, items: [{ sku: 's', quantity: 2, unit_amount: 5 }], ...of });
     return this;
+  }
+
+  /** An order that a charge has paid, with everything that belongs to both. */
+  sold(key = 'k', id = 'o', of: Partial<Rows['orders'][number]> = {}): this {
+    return this.paid(key, { order: id })
+      .order(id, { status: 'paid', charge: `ch_${key}`, ...of })
+      .event(id, { type: 'order.paid' })
+      .shipment(id);
   }
 
   shipment(order = 'o'): this {
     const id = `f_${this.rows.fulfillments.length + 1}`;
     this.rows.fulfillments.push({ account: 'a', id, order });
-    return this;
+    return this.event(id, { type: 'fulfillment.created' });
   }
 
   product(onHand: number, held: number, initial = 10): this {
@@ -158,8 +174,20 @@ export class Story {
     return this;
   }
 
-  mail(messageId = 'm1', charge = 'ch_k'): this {
-    this.rest.mails.push({ messageId, charge });
+  /** The last event does not exist. */
+  silent(): this {
+    this.rows.events.pop();
+    return this;
+  }
+
+  unshipped(): this {
+    const { id } = this.rows.fulfillments.pop()!;
+    this.rows.events = this.rows.events.filter(({ object }) => object !== id);
+    return this;
+  }
+
+  mail(messageId = 'm1', charge = 'ch_k', to?: string): this {
+    this.rest.mails.push({ messageId, charge, to });
     return this;
   }
 
@@ -196,7 +224,10 @@ export const story = () => new Story();
 
 /** A charge that the processor declined. */
 export function declined(of: Story, charge: Parameters<Story['charge']>[1] = {}): Story {
-  return of.record('k', 'no', 402).charge('k', { status: 'failed', ...charge });
+  return of
+    .record('k', 'no', 402)
+    .charge('k', { status: 'failed', ...charge })
+    .event(charge.id ?? 'ch_k', { type: 'charge.failed' });
 }
 
 /** Problem codes. */

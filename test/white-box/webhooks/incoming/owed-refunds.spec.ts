@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { AppModule } from '../../../../src/app.module.js';
 import { loadConfig } from '../../../../src/config.js';
 import { createHttpApp } from '../../../../src/http/http-process.js';
@@ -118,36 +118,4 @@ test('that fails by the notification fails its job at each run, until an operato
   service.gate.be('open');
   for (let run = 0; run < 2; run++)
     await expect(again()).rejects.toThrow(`${id} failed: declined; a person must look`);
-});
-
-describe('beside processes of the previous release, which had no records for such refunds', () => {
-  const recordOf = async (id: string) => {
-    const { rows } = await service.db.query(
-      'SELECT state, response_status FROM idempotency_records WHERE resource_id = $1',
-      [id],
-    );
-    return rows;
-  };
-
-  test('a refund that they reserved gets its record, and is paid once', async () => {
-    const { id, chargeId, again } = await leaveOwed('out_of_stock:5');
-    await service.db.query('DELETE FROM idempotency_records WHERE resource_id = $1', [id]);
-    service.gate.be('open');
-    await again();
-    expect(await recordOf(id)).toEqual([{ state: 'completed', response_status: 201 }]);
-    expect((await getCharge(service.apiUrl, chargeId)).body.amount_refunded).toBe(1200);
-    expect(await eventTypesOf(service, id)).toEqual(['charge.refunded']);
-  });
-
-  test('a refund that they settled gets its answer, and the job ends', async () => {
-    const { id, chargeId, object, again } = await leaveOwed('out_of_stock:6');
-    await service.db.query(
-      `UPDATE refunds SET status = 'succeeded', processor_reference = $2, settled_at = now() WHERE id = $1`,
-      [id, object.id],
-    );
-    await service.db.query('UPDATE charges SET amount_refunded = 1200 WHERE id = $1', [chargeId]);
-    await again();
-    expect(await recordOf(id)).toEqual([{ state: 'completed', response_status: 201 }]);
-    expect((await getCharge(service.apiUrl, chargeId)).body.amount_refunded).toBe(1200);
-  });
 });

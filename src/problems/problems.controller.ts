@@ -1,11 +1,11 @@
 import { Controller, Get, Header, Param } from '@nestjs/common';
 import { KEY_MISUSES } from '../charges/key-misuse.js';
 import { Answers, Describe, Problems, Tagged } from '../http/description/route.js';
-import { Public } from '../http/public.js';
-import { PROBLEMS, type ProblemCode } from './problem-catalogue.js';
-import { RETRY_MEANS } from './words.js';
 import { Problem } from '../http/problems/problem.js';
+import { Public } from '../http/public.js';
 import { NOT_FOUND } from '../idempotency/problem-types.js';
+import { PROBLEMS, type ProblemCode } from './problem-catalogue.js';
+import { RETRY_MEANS } from './retry-means.js';
 
 /** The pages that the `type` of each problem names. */
 @Public()
