@@ -34,7 +34,7 @@ const programs = fileURLToPath(new URL('.', import.meta.url));
 // Some awaited work keeps no event loop alive; without this timer Node would exit with code 13.
 setInterval(() => undefined, 1_000);
 process.exitCode = await main();
-process.exit();
+process.stdout.write('', () => process.exit()); // a pipe takes the last lines later
 
 function main(): Promise<number> {
   if (values.check !== undefined) return recheck(values.check);

@@ -16,7 +16,7 @@ export const WIDTH = 900;
 export const STYLE = `body { font: 15px/1.5 system-ui, sans-serif; max-width: ${WIDTH}px; margin: 2em auto; padding: 0 1em; color: #222 }
 td { padding: 0 1em 0 0; vertical-align: top } td:first-child { text-align: right }
 svg { width: 100%; height: auto; background: #f7f7f7 } svg text { font-size: 9px }
-pre { background: #f7f7f7; padding: 1em; overflow: auto; font-size: 12px }
+pre { background: #f7f7f7; padding: 1em; overflow: auto; max-height: 24em; font-size: 12px }
 figure { position: relative; left: 50%; width: max-content; max-width: 96vw; margin: 1em 0; transform: translateX(-50%); overflow-x: auto }
 .good { color: #17692b } .bad { color: #a01818 }`;
 
@@ -41,17 +41,16 @@ export function violationsHtml(violations: readonly Violation[], drawings: Drawi
 }
 
 function violationHtml({ rule, says, witness }: Violation, drawing?: Drawing): string {
+  const picture = drawing?.svg === undefined ? '' : pictureOf(drawing.svg);
   const events = witness && `<pre>${escape(witness)}</pre>`;
-  const text = `<h3>${escape(rule)}</h3><p>${escape(says)}${events}`;
-  if (!drawing) return text;
-  const open = `<p>The lab opens its diagram: <code>npm run lab -- open …/${drawing.file}</code>`;
-  return `${text}${drawing.svg === undefined ? '' : pictureOf(drawing.svg)}${open}`;
+  const open = drawing && `<p>In the lab: <code>npm run lab -- open …/${drawing.file}</code>`;
+  return `<h3>${escape(rule)}</h3><p>${escape(says)}${picture}${events}${open ?? ''}`;
 }
 
-/** As an image its styles stay its own, and nothing in it can run. Its text is beside it. */
+/** As an image its styles stay its own, and nothing in it can run. Its text is below it. */
 function pictureOf(svg: string): string {
   const data = Buffer.from(svg).toString('base64');
-  return `<figure><img src="data:image/svg+xml;base64,${data}" alt="The same as a sequence diagram"></figure>`;
+  return `<figure><img src="data:image/svg+xml;base64,${data}" alt="Sequence diagram of the events below"></figure>`;
 }
 
 export function escape(text: string): string {

@@ -150,7 +150,7 @@ describe('npm run proof -- --check', () => {
     );
     expect(readRun(JSON.parse(json!)).verdict?.sentence).toBe('2 payments: pi_1, pi_2');
     expect(svg).toMatch(/^<svg xmlns=[^]*Violation of “one payment for a key”/);
-    expect(page).toMatch(/<h3>one payment for a key<[^]*#1 invoke[^]*<img [^]*<h3>stock agrees</);
+    expect(page).toMatch(/<h3>one payment for a key<[^]*<img [^]*#1 invoke[^]*<h3>stock agrees</);
   });
 });
 
