@@ -12,7 +12,10 @@ import { reportPage } from '../../../src/proof/report/page.js';
 import { reportOf } from '../../../src/proof/report/report.js';
 import { witnessRun } from '../../../src/proof/report/witness-run.js';
 import { built } from '../../support/build.js';
+import { ILLEGAL_BOUNDARIES } from './boundary-histories.js';
+import { ILLEGAL_CONSEQUENCES } from './consequence-histories.js';
 import { ILLEGAL } from './illegal-histories.js';
+import { ILLEGAL_OBJECTS } from './object-histories.js';
 import { story, type Story } from './story.js';
 
 // Hand-written illegal histories as diagrams: by the lab's own reader of files, and its own renderer.
@@ -39,10 +42,11 @@ function firstOf(of: Story): Run {
 const texts = ({ events }: Run) => events.map(({ text }) => text);
 const ofKind = ({ events }: Run, kind: string) => events.filter((each) => each.kind === kind);
 
-const plain = (svg: string) => svg.replaceAll('&amp;', '&').replaceAll('&lt;', '<');
+const plain = (svg: string) =>
+  svg.replaceAll('&quot;', '"').replaceAll('&lt;', '<').replaceAll('&amp;', '&');
 
 describe('the witness of a violation', () => {
-  it.each(ILLEGAL)(
+  it.each([...ILLEGAL, ...ILLEGAL_BOUNDARIES, ...ILLEGAL_OBJECTS, ...ILLEGAL_CONSEQUENCES])(
     '%s, %s: the lab opens it, and the drawing names the violation',
     (rule, _, of) => {
       for (const { violation, run } of witnessesOf(of)) {
