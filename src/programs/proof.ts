@@ -34,7 +34,7 @@ const programs = fileURLToPath(new URL('.', import.meta.url));
 // Some awaited work keeps no event loop alive; without this timer Node would exit with code 13.
 setInterval(() => undefined, 1_000);
 process.exitCode = await main();
-process.exit();
+process.stdout.write('', () => process.exit()); // a pipe takes the last lines later
 
 function main(): Promise<number> {
   if (values.check !== undefined) return recheck(values.check);
@@ -77,8 +77,7 @@ async function recheck(folder: string): Promise<number> {
   const drawings = await writeWitnesses(folder, journals, violations);
   print(violations);
   console.log(`${violations.length} violations`);
-  if (drawings.some(Boolean))
-    console.log(`diagrams, for npm run lab -- open: ${join(folder, 'witnesses')}`);
+  if (drawings.length > 0) console.log(`diagrams: ${join(folder, 'witnesses', 'index.html')}`);
   return violations.length > 0 ? 1 : 0;
 }
 

@@ -11,7 +11,8 @@ import type { Cell } from './plan.js';
 import type { Kind } from './purposes.js';
 import { Random } from './random.js';
 import { Recorder } from './recorder.js';
-import { writeWitnesses, type Drawing } from './report/witnesses.js';
+import type { Drawing } from './report/violations-html.js';
+import { writeWitnesses } from './report/witnesses.js';
 import { isTrueWithin } from './until.js';
 import { Workload } from './workload.js';
 import { LEASE_MS, startWorld, type World } from './world/world.js';
@@ -51,7 +52,7 @@ export interface CampaignOptions {
 export interface CampaignResult {
   violations: Violation[];
   /** A diagram for each violation. */
-  drawings: (Drawing | undefined)[];
+  drawings: Drawing[];
   /** Those that the violations are about. */
   journals: Journals;
   hits: [cell: string, hits: number][];

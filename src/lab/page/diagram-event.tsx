@@ -44,8 +44,8 @@ export function EventOf({ placed, isSelected, onSelect }: EventProps) {
 
 /** Of an event with its label: where it can be clicked. */
 function boxOf({ event, y, x1, x2, label: { shown, x, anchor } }: Placed) {
-  // White text must not leave its paper, whatever the font.
-  const length = shown.length * CHARACTER * (event.kind === 'violation' ? 1.15 : 1);
+  // Text must not leave its paper, whatever the font.
+  const length = shown.length * CHARACTER * (event.from === 'lab' ? 1.15 : 1);
   const start = anchor === 'start' ? x : anchor === 'end' ? x - length : x - length / 2;
   const ends = [start, start + length, ...(event.from === 'lab' ? [] : [x1, x2])];
   const left = Math.min(...ends) - 8;

@@ -1,11 +1,10 @@
 import type { Report } from './report.js';
-import type { Drawing } from './witnesses.js';
+import { escape, STYLE, violationsHtml, WIDTH, type Drawing } from './violations-html.js';
 
-const WIDTH = 900;
 const ROW = 14;
 
 /** One HTML page without scripts and without links to elsewhere. */
-export function reportPage(report: Report, drawings: readonly (Drawing | undefined)[]): string {
+export function reportPage(report: Report, drawings: readonly Drawing[]): string {
   const { seed, minutes, verdict, counts, recovery, upperBound, cells, missed, violations } =
     report;
   const rows = Object.entries(counts).map(([name, count]) => `<tr><td>${count}<td>${name}`);
@@ -14,12 +13,7 @@ export function reportPage(report: Report, drawings: readonly (Drawing | undefin
 <meta charset="utf-8">
 <title>charge-once: proof, seed ${seed}</title>
 <style>
-body { font: 15px/1.5 system-ui, sans-serif; max-width: ${WIDTH}px; margin: 2em auto; padding: 0 1em; color: #222 }
-td { padding: 0 1em 0 0; vertical-align: top } td:first-child { text-align: right }
-svg { width: 100%; height: auto; background: #f7f7f7 } svg text { font-size: 9px }
-pre { background: #f7f7f7; padding: 1em; overflow: auto; font-size: 12px }
-figure { position: relative; left: 50%; width: max-content; max-width: 96vw; margin: 1em 0; transform: translateX(-50%); overflow-x: auto }
-.good { color: #17692b } .bad { color: #a01818 }
+${STYLE}
 </style>
 <h1>Proof, seed ${seed}</h1>
 <p class="${verdict === 'no violation' ? 'good' : 'bad'}"><strong>${verdict}</strong> in ${minutes} minutes of faults.
@@ -38,23 +32,9 @@ ${recoveryPlot(recovery.all, recovery.limit)}
 <p>${cells.length - missed.length} of ${cells.length} were hit. A run that misses one is invalid.
 <table>${cells.map(([name, hits]) => `<tr class="${hits > 0 ? '' : 'bad'}"><td>${hits}<td>${escape(name)}`).join('\n')}</table>
 <h2>Violations</h2>
-${violations.length === 0 ? '<p>None.' : ''}
-${violations.map((each, i) => violationOf(each, drawings[i])).join('\n')}
+${violationsHtml(violations, drawings)}
 </html>
 `;
-}
-
-function violationOf({ rule, says, witness }: Report['violations'][number], drawing?: Drawing) {
-  const text = `<h3>${rule}</h3><p>${escape(says)}<pre>${escape(witness)}</pre>`;
-  if (!drawing) return text;
-  const open = `<p>The lab opens its diagram: <code>npm run lab -- open …/${drawing.file}</code>`;
-  return `${text}${drawing.svg === undefined ? '' : pictureOf(drawing.svg)}${open}`;
-}
-
-/** As an image its styles stay its own, and nothing in it can run. Its text is beside it. */
-function pictureOf(svg: string): string {
-  const data = Buffer.from(svg).toString('base64');
-  return `<figure><img src="data:image/svg+xml;base64,${data}" alt="The same as a sequence diagram"></figure>`;
 }
 
 /** A row for each point, a bar for each fault. */
@@ -83,8 +63,4 @@ function recoveryPlot(all: number[], limit: number): string {
     (ms, i) => `${((i / sorted.length) * WIDTH).toFixed(1)},${y(ms).toFixed(1)}`,
   );
   return `<svg viewBox="0 0 ${WIDTH} ${height}" role="img"><polyline points="${line.join(' ')}" fill="none" stroke="#2a5db4" stroke-width="2"/><line x1="0" x2="${WIDTH}" y1="${y(limit)}" y2="${y(limit)}" stroke="#a01818"/><text x="2" y="${y(limit) - 3}">limit: ${limit} ms</text></svg>`;
-}
-
-function escape(text: string): string {
-  return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;');
 }

@@ -151,12 +151,11 @@ export function eventsOfRecord(known: Digest, subject: Subject): Drawn[] {
 }
 
 /** Each change that a client could read of an object that the violation names. */
-export function eventsOfReads({ reads }: Digest, { objects }: Subject, says: string): Drawn[] {
+export function eventsOfReads({ reads }: Digest, { named }: Subject): Drawn[] {
   const seen = new Map<string, string>();
   const drawn: Drawn[] = [];
-  const named = new Set(says.split(/[\s,:]+/));
   for (const { account, object, status, state = '', until } of reads) {
-    if (!objects.has(object) || !named.has(object)) continue;
+    if (!named.has(object)) continue;
     const text = `GET ${object} by ${account}: ${status} ${state}`.trim();
     if (seen.get(account + object) === text) continue;
     seen.set(account + object, text);

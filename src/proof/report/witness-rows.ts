@@ -11,11 +11,12 @@ const MOST = 6;
 /** All that the journals have of a subject. */
 function belongings(known: Digest, subject: Subject) {
   const { rows, ledger, mails, received } = known;
-  const { objects } = subject;
+  const { objects, named } = subject;
   const isOurs = ({ marker }: { marker: string }) => subject.markers.includes(marker);
+  const isOfStock = subject.markers.length === 0;
   const refunds = rows.refunds.filter((each) => isOurs(each) || objects.has(each.charge));
   const refundIds = new Set(refunds.map(({ id }) => id));
-  const events = rows.events.filter(({ object }) => objects.has(object));
+  const events = rows.events.filter(({ id, object }) => objects.has(object) || named.has(id));
   const eventIds = new Set(events.map(({ id }) => id));
   return {
     records: recordsOf(known, subject),
@@ -25,9 +26,10 @@ function belongings(known: Digest, subject: Subject) {
     events,
     fulfillments: rows.fulfillments.filter(({ order }) => objects.has(order)),
     payments: ledger.payments.filter(isOurs),
-    givenBack: ledger.refunds.filter(({ refund }) => refundIds.has(refund)),
+    givenBack: ledger.refunds.filter(({ id, refund }) => refundIds.has(refund) || named.has(id)),
     mails: mails.filter(({ charge }) => objects.has(charge)),
-    received: received.filter(({ webhookId }) => eventIds.has(webhookId)),
+    received: received.filter(({ webhookId }) => eventIds.has(webhookId) || named.has(webhookId)),
+    products: rows.products.filter(({ sku }) => isOfStock && named.has(sku)),
   };
 }
 
@@ -54,7 +56,17 @@ export function foundAtEnd(known: Digest, subject: Subject): Omit<Drawn, 'at'>[]
       'database',
       has.orders.map(({ id, status }) => `order ${short(id)}: ${status}`),
     ),
-    ...at('database', hasObject ? [] : ['no charge, refund or order of this key']),
+    ...at(
+      'database',
+      hasObject || subject.markers.length === 0 ? [] : ['no charge, refund or order of this key'],
+    ),
+    ...at(
+      'database',
+      has.products.map(
+        ({ account, sku, initial, onHand, held }) =>
+          `stock of ${sku} of ${account}: ${initial} at first, ${onHand} on hand, ${held} held`,
+      ),
+    ),
     ...at(
       'processor',
       has.payments.map(({ id, status, amount }) => `payment ${short(id)}: ${status}, ${amount}`),
@@ -135,6 +147,7 @@ export function tablesOf(
         'order',
         has.orders.map(({ id, status, charge }) => ({ id, status, charge })),
       ),
+      table('stock', has.products),
       table(
         'event',
         has.events.map(({ id, type, object }) => ({ id, type, object })),

@@ -20,20 +20,18 @@ const NOTE = 72;
 
 /**
  * The witness of a violation as a run of the lab: what its key's requests and rows are, and the faults that overlapped.
- * From the journals alone.
- * @returns undefined if the violation is about no key and no object
+ * From the journals alone. A violation about no key has the rows and messages that it names.
  */
-export function witnessRun(known: Digest, violation: Violation, id: string): Run | undefined {
+export function witnessRun(known: Digest, violation: Violation, id: string): Run {
   const { rule, says } = violation;
   const subject = subjectOf(known, violation);
-  if (subject.markers.length === 0) return undefined;
   const { attempts, leftOut } = choose(subject.attempts, says);
   const faults = faultsDuring(known, subject, attempts);
   const timed = [
     ...requestsOf(attempts, leftOut),
     ...faults.shown.flatMap(eventsOfFault),
     ...eventsOfRecord(known, subject),
-    ...eventsOfReads(known, subject, says),
+    ...eventsOfReads(known, subject),
   ].sort((a, b) => a.at - b.at);
   const begin = timed[0]?.at ?? 0;
   const end = timed.at(-1)?.at ?? 0;

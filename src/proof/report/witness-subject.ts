@@ -2,7 +2,7 @@ import { markerOf } from '../history.js';
 import type { Attempt, Digest } from '../checker/digest.js';
 import type { Violation } from '../checker/violation.js';
 
-/** What a violation is about: the keys that it names, directly or by an object of theirs. */
+/** What a violation is about: the keys that it names, directly or by an object of theirs. None, if it is about no key. */
 export interface Subject {
   /** For people. */
   name: string;
@@ -11,7 +11,11 @@ export interface Subject {
   attempts: Attempt[];
   /** Ids of the keys' charges, refunds and orders. */
   objects: Set<string>;
+  /** Words of the violation's sentence, among them ids. */
+  named: Set<string>;
 }
+
+const MOST_OF_NAME = 60;
 
 export function subjectOf(known: Digest, { marker, says }: Violation): Subject {
   const { rows, ledger, keyOf } = known;
@@ -33,12 +37,15 @@ export function subjectOf(known: Digest, { marker, says }: Violation): Subject {
   }
   const keys = [...markers].flatMap((each) => keyOf.get(each) ?? []);
   const first = keys[0];
-  const name = first ? `key ${first.key} of account ${first.account}` : ([...markers][0] ?? '');
+  const name = first
+    ? `key ${first.key} of account ${first.account}`
+    : ([...markers][0] ?? says.slice(0, MOST_OF_NAME));
   return {
     name: markers.size > 1 ? `${name}, and ${markers.size - 1} more` : name,
     markers: [...markers],
     attempts: keys.flatMap(({ attempts }) => attempts).sort((a, b) => a.invokedAt - b.invokedAt),
     objects: new Set(objects.filter((each) => markers.has(each.marker)).map(({ id }) => id)),
+    named,
   };
 }
 

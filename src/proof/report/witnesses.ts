@@ -4,42 +4,31 @@ import { svgOf } from '../../lab/drawing.js';
 import { digest } from '../checker/digest.js';
 import type { Violation } from '../checker/violation.js';
 import type { Journals } from '../history.js';
+import { violationsPage, type Drawing } from './violations-html.js';
 import { witnessRun } from './witness-run.js';
 
 /** Of each rule: a fault that breaks a rule breaks it for many keys. */
 const MOST_PICTURES = 3;
 
-/** The diagram of a violation. */
-export interface Drawing {
-  /** The run that the lab opens, relative to the folder of the report. */
-  file: string;
-  /** For the first violations of each rule. */
-  svg?: string;
-}
-
 /**
- * Writes a run file of the lab for each violation, and pictures of the first of each rule.
- * @returns for each violation its drawing; undefined where a violation is about no key and no object
+ * Writes a run file of the lab for each violation, pictures of the first of each rule, and a page with text and pictures.
+ * @returns for each violation its drawing
  */
 export async function writeWitnesses(
   folder: string,
   journals: Journals,
   violations: readonly Violation[],
-): Promise<(Drawing | undefined)[]> {
+): Promise<Drawing[]> {
   const own = join(folder, FOLDER);
   await rm(own, { recursive: true, force: true }); // of an earlier check of these journals
   if (violations.length === 0) return [];
   await mkdir(own, { recursive: true });
   const known = digest(journals);
   const pictures = new Map<string, number>();
-  const drawings: (Drawing | undefined)[] = [];
+  const drawings: Drawing[] = [];
   for (const [i, violation] of violations.entries()) {
     const name = nameOf(i + 1, violation);
     const run = witnessRun(known, violation, name);
-    if (!run) {
-      drawings.push(undefined);
-      continue;
-    }
     await writeFile(join(own, `${name}.json`), `${JSON.stringify(run)}\n`);
     const count = (pictures.get(violation.rule) ?? 0) + 1;
     pictures.set(violation.rule, count);
@@ -47,6 +36,7 @@ export async function writeWitnesses(
     if (svg !== undefined) await writeFile(join(own, `${name}.svg`), svg);
     drawings.push({ file: `${FOLDER}/${name}.json`, svg });
   }
+  await writeFile(join(own, 'index.html'), violationsPage(violations, drawings));
   return drawings;
 }
 
