@@ -9,7 +9,7 @@ export function RowsPanel({ run, track, atMs }: { run: Run; track: Track; atMs: 
   const before = snapshots[snapshots.indexOf(now) - 1];
   return (
     <div class="rows">
-      <ReconcileLine rows={now} />
+      <ReconcileLine rows={now} isViolated={run.scenario === 'witness'} />
       {now.tables.map((table) => (
         <TableOf
           key={table.name}
@@ -21,9 +21,10 @@ export function RowsPanel({ run, track, atMs }: { run: Run; track: Track; atMs: 
   );
 }
 
-function ReconcileLine({ rows }: { rows: Rows }) {
+/** @param isViolated by what a checker has found: not green, even if there is one payment. */
+function ReconcileLine({ rows, isViolated }: { rows: Rows; isViolated: boolean }) {
   const { payments, paidMinor } = rows.reconciled;
-  const isWrong = payments > 1;
+  const isWrong = isViolated || payments > 1;
   return (
     <p class={`reconcile ${isWrong ? 'bad' : 'good'}`}>
       {reconcileText(rows)} · paid <b>{money(paidMinor)}</b>

@@ -15,7 +15,7 @@ export const WIDTH = 900;
 
 export const STYLE = `body { font: 15px/1.5 system-ui, sans-serif; max-width: ${WIDTH}px; margin: 2em auto; padding: 0 1em; color: #222 }
 td { padding: 0 1em 0 0; vertical-align: top } td:first-child { text-align: right }
-svg { width: 100%; height: auto; background: #f7f7f7 } svg text { font-size: 9px }
+svg { width: 100%; height: auto; background: #f7f7f7 } svg text { font-size: 11px }
 pre { background: #f7f7f7; padding: 1em; overflow: auto; max-height: 24em; font-size: 12px }
 figure { position: relative; left: 50%; width: max-content; max-width: 96vw; margin: 1em 0; transform: translateX(-50%); overflow-x: auto }
 .good { color: #17692b } .bad { color: #a01818 }`;
