@@ -1,9 +1,9 @@
 import { execFile } from 'node:child_process';
-import { mkdtemp, readdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { beforeAll, describe, expect, it } from '@jest/globals';
+import { afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { readRun } from '../../../src/lab/program/run-reader.js';
 import type { Run } from '../../../src/lab/run.js';
 import { check } from '../../../src/proof/checker/check.js';
@@ -137,8 +137,13 @@ describe('the witness of a violation', () => {
 });
 
 describe('npm run proof -- --check', () => {
+  let folder: string;
+  beforeEach(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'witness-'));
+  });
+  afterEach(() => rm(folder, { recursive: true }));
+
   it('writes run files, pictures and a page of violations beside the journals', async () => {
-    const folder = await mkdtemp(join(tmpdir(), 'witness-'));
     const journals = story().ask().ok(1).paid().payment().product(-1, 0).journals();
     await writeFile(join(folder, 'journals.json'), JSON.stringify(journals));
     const [code, output] = await checkIn(folder);
