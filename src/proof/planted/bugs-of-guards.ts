@@ -96,7 +96,13 @@ export const BUGS_OF_GUARDS: Bug[] = [
       },
     ],
     cells: ['api → processor × latency', 'api → processor × hang'],
-    foundBy: ['a seen answer is stored', 'an answered request is replayed', 'nothing is stuck'],
+    foundBy: [
+      'a seen answer is stored',
+      'an answered request is replayed',
+      '422 needs another request',
+      'a refused key is unused',
+      'nothing is stuck',
+    ],
   },
   {
     name: 'the error of a COMMIT taken for a rollback',

@@ -46,7 +46,13 @@ export const BUGS: Bug[] = [
         replacement: 'canonical([operation, key])',
       },
     ],
-    foundBy: ['own data only', 'nothing is stuck', 'charges equal payments'],
+    foundBy: [
+      'own data only',
+      'one receipt',
+      'a receipt goes to its customer',
+      'nothing is stuck',
+      'charges equal payments',
+    ],
   },
   {
     name: 'the answer stored as jsonb',
@@ -125,7 +131,7 @@ export const BUGS: Bug[] = [
         replacement: "expires_at = ended_at + 0 * ${$(5)} * interval '1 second'",
       },
     ],
-    foundBy: ['an answered request is replayed'],
+    foundBy: ['a seen answer is stored', 'an answered request is replayed'],
   },
   {
     name: 'a lost answer of the processor counts as a failure',

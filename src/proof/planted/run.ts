@@ -64,7 +64,7 @@ async function findOne(root: string, folder: string, bug: Bug): Promise<Found> {
     programs,
     shares: bug.mostly && { ...USUAL_SHARES, [bug.mostly]: MOSTLY_SHARE },
     requests: REQUESTS,
-    endEarly: true,
+    endsAt: bug.foundBy,
     effectsLimitMs: 35_000,
     log: () => undefined,
   });
