@@ -71,16 +71,22 @@ export const reusedNeedsAnother: Rule = ({ keys }) =>
 
 /**
  * 409 `idempotency_request_in_progress` needs another request that was not over when this one began, or a lease that
- * ended: then the sweep may work on the record, and this request waits for it.
+ * ended: then the sweep may work on the record, and this request waits for it. After a final answer nothing is at work.
  */
 export const inProgressNeedsAnother: Rule = ({ keys, leaseMs }) =>
   keys.flatMap(({ attempts }) =>
     attempts
       .filter(({ code }) => code === IN_PROGRESS)
-      .filter(({ invokedAt, endedAt }) => endedAt - invokedAt < leaseMs)
-      .filter((refused) => !attempts.some((each) => each !== refused && isOpen(each, refused)))
       .filter((refused) => !answeredBefore(attempts, refused)) // the rule above finds that
-      .map((refused) => about(refused, `#${refused.n} is 409, and no other request was open`)),
+      .flatMap((refused) => {
+        const { n, invokedAt, endedAt } = refused;
+        const answer = answered({ attempts }).find((each) => each.endedAt < invokedAt);
+        if (answer) return [about(refused, `#${n} is 409, and #${answer.n} was answered before`)];
+        const isOvertaken = endedAt - invokedAt >= leaseMs;
+        if (isOvertaken || attempts.some((each) => each !== refused && isOpen(each, refused)))
+          return [];
+        return [about(refused, `#${n} is 409, and no other request was open`)];
+      }),
   );
 
 /** An answer has no data of another account or another key, and what a key made belongs to its account. */
@@ -117,15 +123,26 @@ export const ownDataOnly: Rule = ({ keys, keyOf, reads, rows, ledger }) => {
 const markersIn = (answer: string) =>
   [...answer.matchAll(/"([\w.-]+\/[\w.-]+)"/g)].map(([, marker]) => marker!);
 
-/** If a key was only ever refused, nothing exists under it. */
-export const refusedWritesNothing: Rule = ({ keys, rows, ledger }) =>
-  keys.flatMap(({ attempts, marker }) => {
+/** If a key was only ever refused, or never sent, nothing exists under it. */
+export const refusedWritesNothing: Rule = ({ keys, keyOf, rows, ledger }) => {
+  const refused = keys.flatMap(({ attempts, marker }): Finding[] => {
     if (attempts.some(({ outcome }) => outcome !== 'fail')) return [];
     const objects = [...rows.charges, ...rows.refunds, ...rows.orders, ...ledger.payments];
     const found = objects.find((each) => each.marker === marker);
     const says = `every request was refused, and ${found?.id} exists`;
     return found ? [{ ...about(attempts[0]!, says), atRest: true }] : [];
   });
+  // Only money: the driver makes orders without a key, and a refund may be made at the processor.
+  const unsent = [...rows.charges, ...ledger.payments].filter(({ marker }) => !keyOf.has(marker));
+  return [
+    ...refused,
+    ...unsent.map(({ id, marker }) => ({
+      says: `no request has this key, and ${id} exists`,
+      marker,
+      atRest: true, // it may have been sent after the history was read
+    })),
+  ];
+};
 
 /** A record was written while a request was open that does not say that it wrote nothing. */
 export const recordNeedsRequest: Rule = ({ keys, recordOf }) =>
@@ -195,12 +212,12 @@ const FINAL = new Set(['succeeded', 'failed', 'paid', 'canceled']);
 const isSameAnswer = (a: Attempt, b: Attempt) => a.status === b.status && a.answer === b.answer;
 
 /**
- * A request without a definite end may still be at work in the service, also after a 5xx. Within one millisecond the
- * order is unknown, and the service gets the benefit of the doubt.
+ * A request without a definite end may still be at work in the service, also after a 5xx. What a 409 waited for may be
+ * at work, too. Within one millisecond the order is unknown, and the service gets the benefit of the doubt.
  */
 const isOpen = (other: Attempt, refused: Attempt) =>
   other.invokedAt <= refused.endedAt &&
-  (other.outcome === 'unknown' || other.endedAt >= refused.invokedAt);
+  (other.outcome === 'unknown' || other.code === IN_PROGRESS || other.endedAt >= refused.invokedAt);
 
 /** The same request, which was answered before this one began. */
 const answeredBefore = (attempts: Attempt[], later: Attempt) =>

@@ -99,7 +99,7 @@ export function digest(journals: Journals): Digest {
 }
 
 /** The attempts that got a final answer. */
-export const answered = ({ attempts }: KeyHistory) =>
+export const answered = ({ attempts }: Pick<KeyHistory, 'attempts'>) =>
   attempts.filter(({ outcome }) => outcome === 'ok');
 
 /** The problem code of a 409 while another request has the key. */

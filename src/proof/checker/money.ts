@@ -1,3 +1,4 @@
+import type { ChargeRow } from '../history.js';
 import { groupBy, type Digest } from './digest.js';
 import type { Finding, Rule } from './violation.js';
 
@@ -85,7 +86,7 @@ export const refundsAgree: Rule = ({ rows, ledger }) => {
   for (const [refund, [first]] of atProcessor)
     if (!known.has(refund)) findings.push({ says: `${first!.id} was given back without a row` });
   const byCharge = groupBy(rows.refunds, ({ charge }) => charge);
-  for (const { id, amount, refunded, marker } of rows.charges) {
+  for (const { id, status, amount, refunded, marker } of rows.charges) {
     const sum = (byCharge.get(id) ?? [])
       .filter(({ status }) => status === 'succeeded')
       .reduce((total, each) => total + each.amount, 0);
@@ -94,11 +95,13 @@ export const refundsAgree: Rule = ({ rows, ledger }) => {
         says: `${id} of ${amount} says ${refunded} refunded, its rows ${sum}`,
         marker,
       });
+    else if (sum > 0 && status !== 'succeeded')
+      findings.push({ says: `${id} is ${status}, and ${sum} of it were refunded`, marker });
   }
   return findings;
 };
 
-/** Stock is never negative, and what is gone or held is what was bought. */
+/** Stock is never negative, what is gone or held is what was bought, and only a pending charge holds. */
 export const stockAgrees: Rule = ({ rows }) => {
   const sold = new Map<string, number>();
   for (const { account, items } of rows.orders.filter(({ status }) => status === 'paid'))
@@ -108,16 +111,15 @@ export const stockAgrees: Rule = ({ rows }) => {
     if (onHand < 0 || held < 0) return [{ says: `${sku}: on hand ${onHand}, held ${held}` }];
     const gone = initial - onHand + held;
     const bought = sold.get(`${account} ${sku}`) ?? 0;
-    return gone === bought
-      ? []
-      : [
-          {
-            says: `${account} ${sku}: ${gone} are gone or held, ${bought} were bought`,
-            atRest: true,
-          },
-        ];
+    const found = (says: string) => [{ says: `${account} ${sku}: ${says}`, atRest: true }];
+    if (gone !== bought) return found(`${gone} are gone or held, ${bought} were bought`);
+    const isHeld = held === 0 || rows.charges.some((each) => isPendingSale(each, account));
+    return isHeld ? [] : found(`${held} are held, and no charge is pending`);
   });
 };
+
+const isPendingSale = (charge: ChargeRow, account: string) =>
+  charge.account === account && charge.order !== null && charge.status === 'pending';
 
 function repeated<T extends { id: string; marker: string }>(
   items: T[],

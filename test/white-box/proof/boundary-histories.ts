@@ -18,6 +18,10 @@ export const LEGAL_BOUNDARIES: [string, Story][] = [
     story().ask().wait(4_000).fail(1, OPEN, 409).ask().ok(2).paid(),
   ],
   [
+    'a second 409 while the sweep has the record',
+    story().ask().wait(4_000).fail(1, OPEN, 409).ask().fail(2, OPEN, 409).ask().ok(3).paid(),
+  ],
+  [
     'a 409 in the millisecond in which the other request is sent',
     story().ask().ask().atOnce().fail(1, OPEN, 409).ok(2).paid(),
   ],

@@ -1,5 +1,5 @@
 import type { RuleName } from '../../../src/proof/checker/check.js';
-import { declined, REUSED, story, type Story } from './story.js';
+import { declined, OPEN, REUSED, story, type Story } from './story.js';
 
 // Histories about what follows from a charge: the order that it pays, its refunds, events and receipt.
 
@@ -126,6 +126,22 @@ export const ILLEGAL_CONSEQUENCES: [RuleName, string, Story][] = [
     mailed('l@shop.example')
       .ask(asks({ receipt_email: 'l@shop.example' }))
       .fail(2, REUSED),
+  ],
+  [
+    'a refused key is unused',
+    'a charge under a key that no request has',
+    story().ask().ok(1).paid().paid('other').unasked(),
+  ],
+  ['stock agrees', 'sold and still held', story().sold().product(10, 2)],
+  [
+    'refunds agree',
+    'of a charge that has failed',
+    declined(story(), { refunded: 4 }).refund('r').givenBack('r'),
+  ],
+  [
+    '409 needs another request',
+    'another body after the answer, and a lost request before',
+    story().ask().lost(1).ask().ok(2).ask({ body: 'B' }).fail(3, OPEN, 409).paid(),
   ],
 ];
 

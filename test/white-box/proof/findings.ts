@@ -68,7 +68,7 @@ nothing is stuck | an event | no key | at once | evt_1 is not relayed
 recovery is in time | longer than the lease and 5 s | a/k | at rest | p99 of recovery is 12000 ms, more than 10000
 the same bytes | the third answer differs | a/k | at once | #1 and #3 have different final answers
 a seen answer is stored | another status is stored | a/k | at once | the stored answer is not the one that #1 got
-409 needs another request | another body after the answer | a/k | at once | #2 is 409, and no other request was open
+409 needs another request | another body after the answer | a/k | at once | #2 is 409, and #1 was answered before
 own data only | an answer with another account's longer key | a/k | at once | the answer of #2 is about another key
 a record needs a request | all requests ended before it | a/k | at rest | the record was written after #1, when no request was open
 a record needs a request | it is written when the request begins that says that it did nothing | a/k | at once | the record was written, and #1 says that it did nothing
@@ -132,4 +132,9 @@ final states stay | canceled after it was paid, then paid | no key | at once | o
 refunds agree | of another key's payment | a/r | at once | re_r is of ch_k, and re_p1 gave pi_2 back
 refunds agree | of a payment that does not exist | a/r | at rest | re_r is of ch_k, and re_p1 gave pi_3 back
 a receipt goes to its customer | to the address of a request that was refused | a/k | at once | the receipt of ch_k went to l@shop.example, whom no request names
+a refused key is unused | a charge under a key that no request has | a/other | at rest | no request has this key, and ch_other exists
+a refused key is unused | a charge under a key that no request has | a/other | at rest | no request has this key, and pi_2 exists
+stock agrees | sold and still held | no key | at rest | a s: 2 are held, and no charge is pending
+refunds agree | of a charge that has failed | a/k | at once | ch_k is failed, and 4 of it were refunded
+409 needs another request | another body after the answer, and a lost request before | a/k | at once | #3 is 409, and #2 was answered before
 `;

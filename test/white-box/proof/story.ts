@@ -1,4 +1,5 @@
 import type { Journals, Line, Rows } from '../../../src/proof/history.js';
+import { asked } from './asked.js';
 
 /** Where a request goes. Defaults: account a, key k, POST /charges, body A. */
 export interface To {
@@ -13,6 +14,7 @@ export class Story {
   private now = 0;
   private n = 0;
   private faults = 0;
+  private isAsked = true;
   private readonly lines: Line[] = [];
   private readonly rows: Rows = {
     records: [],
@@ -206,8 +208,15 @@ export class Story {
     return this;
   }
 
+  /** Charges and payments of keys that this history never asks for have no request. */
+  unasked(): this {
+    this.isAsked = false;
+    return this;
+  }
+
   journals(): Journals {
-    return { ...this.rest, history: this.lines, rows: this.rows };
+    const journals = { ...this.rest, history: this.lines, rows: this.rows };
+    return this.isAsked ? asked(journals) : journals;
   }
 
   private line(line: Line): this {
