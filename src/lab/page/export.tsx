@@ -10,6 +10,8 @@ import { sentenceOf } from './transcript.js';
 const GAP = 40;
 /** Of the sentence below the pictures. */
 const SENTENCE_CHARACTER = 9.7;
+/** XML 1.0, section 2.2: a picture with another character is not well-formed. */
+const NOT_XML = /[^\t\n\r\u0020-\uD7FF\uE000-\uFFFD\u{10000}-\u{10FFFF}]/gu;
 
 /** Both tracks side by side, with the sentence below. @param css of the page: a picture has no other. */
 export function svgOf(run: Run, css: string): string {
@@ -32,7 +34,7 @@ export function svgOf(run: Run, css: string): string {
       </g>
     );
   });
-  return renderToString(
+  const picture = renderToString(
     <svg
       xmlns="http://www.w3.org/2000/svg"
       viewBox={`0 0 ${width} ${height}`}
@@ -47,6 +49,7 @@ export function svgOf(run: Run, css: string): string {
       </text>
     </svg>,
   );
+  return picture.replaceAll(NOT_XML, '\uFFFD');
 }
 
 /** One file: the picture, the sentence and the transcript. */

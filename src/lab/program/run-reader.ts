@@ -3,6 +3,7 @@ import type { Verdict } from '../run.js';
 import {
   boolean,
   either,
+  integer,
   listOf,
   mapOf,
   Misshapen,
@@ -22,7 +23,7 @@ const LONG = 8_000;
 const WHOLE_YEARS_MS = 1e14;
 
 const time = number(0, WHOLE_YEARS_MS);
-const count = number(0, 1e12);
+const count = integer(0, 1e12);
 const track = oneOf('keyed', 'naive');
 const actor = oneOf(
   ...(['client', 'api', 'database', 'processor'] as const),

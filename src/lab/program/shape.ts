@@ -20,6 +20,13 @@ export const number =
       ? value
       : refuse(at, `is not a number from ${min} to ${max}`);
 
+export const integer =
+  (min: number, max: number): Reader<number> =>
+  (value, at) =>
+    Number.isInteger(value)
+      ? number(min, max)(value, at)
+      : refuse(at, `is not an integer from ${min} to ${max}`);
+
 export const boolean: Reader<boolean> = (value, at) =>
   typeof value === 'boolean' ? value : refuse(at, 'is not true or false');
 

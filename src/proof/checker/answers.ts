@@ -192,20 +192,37 @@ const mayFollow = (final: string, later: string) => final === later || isCancele
 
 const isCanceledSale = (before: string, later: string) => before === 'paid' && later === 'canceled';
 
-/** An account finds its object after the answer that shows it. */
-export const madeIsFound: Rule = ({ keys, reads }) =>
-  reads
+/** An account finds its object after an answer or a read that shows it, and the object has a row at the end. */
+export const madeIsFound: Rule = ({ keys, reads, rows }) => {
+  const nameOf = ({ account, object }: { account: string; object: string }) =>
+    `${account} ${object}`;
+  const seen = groupBy(
+    reads.filter(({ status }) => status === 200),
+    nameOf,
+  );
+  const made = [...rows.charges, ...rows.refunds, ...rows.orders];
+  const ids = new Set(made.map(({ id }) => id));
+  const missing = reads
     .filter(({ status }) => status === 404)
-    .flatMap(({ account, object, at }) =>
-      keys
+    .flatMap((read): Finding[] => {
+      const { account, object, at } = read;
+      const shown = keys
         .filter((history) => history.account === account)
         .flatMap((history) => answered(history))
-        .filter(({ endedAt, answer }) => endedAt < at && answer?.includes(`"${object}"`))
-        .slice(0, 1)
-        .map((shown) =>
-          about(shown, `#${shown.n} shows ${object}, and a later read finds nothing`),
-        ),
-    );
+        .find(({ endedAt, answer }) => endedAt < at && answer?.includes(`"${object}"`));
+      if (shown)
+        return [about(shown, `#${shown.n} shows ${object}, and a later read finds nothing`)];
+      if (!seen.get(nameOf(read))?.some(({ until }) => until < at)) return [];
+      return [{ says: `${account} has read ${object}, and a later read finds nothing` }];
+    });
+  const gone = [...seen.values()].map(([read]) => read!).filter(({ object }) => !ids.has(object));
+  return [
+    ...missing,
+    ...gone.map(({ account, object }) => ({
+      says: `${account} has read ${object}, which has no row`,
+    })),
+  ];
+};
 
 const FINAL = new Set(['succeeded', 'failed', 'paid', 'canceled']);
 

@@ -122,6 +122,15 @@ export function makersOf({ attempts }: KeyHistory): Attempt[] {
 export const isSameRequest = (a: Attempt, b: Attempt) =>
   a.operation === b.operation && a.body === b.body;
 
+/** The members of a JSON object; undefined if the text is none. */
+export function membersOf(text: string): Record<string, unknown> | undefined {
+  try {
+    return Object(JSON.parse(text)) as Record<string, unknown>;
+  } catch {
+    return undefined;
+  }
+}
+
 export function groupBy<T>(items: T[], nameOf: (item: T) => string): Map<string, T[]> {
   const groups = new Map<string, T[]>();
   for (const item of items) {

@@ -1,4 +1,5 @@
-import { groupBy } from './digest.js';
+import type { Delivery, EventRow } from '../history.js';
+import { groupBy, membersOf } from './digest.js';
 import type { Finding, Rule } from './violation.js';
 
 // What follows from a charge or an order: each effect once.
@@ -38,26 +39,44 @@ export const fulfillmentsOnce: Rule = ({ rows }) => {
   ];
 };
 
-/** A merchant receives each event at least once, only real ones, and each copy has the same bytes. */
+/**
+ * A merchant receives each event at least once, by one delivery, and only real ones. Each copy has the same bytes and says
+ * what the event says.
+ */
 export const deliveriesAgree: Rule = ({ rows, received }) => {
   const copies = groupBy(received, ({ account, webhookId }) => `${account} ${webhookId}`);
-  const known = new Set(rows.events.map(({ account, id }) => `${account} ${id}`));
+  const known = new Map(rows.events.map((event) => [`${event.account} ${event.id}`, event]));
+  const planned = groupBy(rows.deliveries, ({ account, event }) => `${account} ${event}`);
   const findings: Finding[] = [];
   for (const [name, [first, ...others]] of copies) {
-    if (!known.has(name)) findings.push({ says: `${name} was delivered and is no event` });
+    const event = known.get(name);
+    if (!event) findings.push({ says: `${name} was delivered and is no event` });
     else if (others.some(({ body }) => body !== first!.body))
       findings.push({ says: `${name} was delivered with different bytes` });
+    else if (!isAbout(first!, event))
+      findings.push({
+        says: `${name} was delivered, and it does not say ${event.type} of ${event.object}`,
+      });
   }
-  for (const { account, event, status } of rows.deliveries)
-    if (status === 'succeeded' && !copies.has(`${account} ${event}`))
+  for (const [name, [first, ...others]] of planned) {
+    const { event, status } = first!;
+    if (others.length > 0) findings.push({ says: `${event} has ${others.length + 1} deliveries` });
+    else if (status === 'succeeded' && !copies.has(name))
       findings.push({
         says: `${event} counts as delivered, and the merchant never got it`,
         atRest: true,
       });
+  }
   const merchants = new Set(rows.deliveries.map(({ account }) => account));
-  const planned = new Set(rows.deliveries.map(({ account, event }) => `${account} ${event}`));
   for (const { account, id, isRelayed } of rows.events)
     if (merchants.has(account) && isRelayed && !planned.has(`${account} ${id}`))
       findings.push({ says: `${id} was relayed, and no delivery exists`, atRest: true });
   return findings;
 };
+
+/** Whether a webhook says what the event says: its id, its type, its object. */
+function isAbout({ body }: Delivery, { id, type, object }: EventRow): boolean {
+  const said = membersOf(body);
+  const about = (said?.data as { object?: { id?: unknown } } | undefined)?.object?.id;
+  return said?.id === id && said.type === type && about === object;
+}

@@ -1,6 +1,14 @@
 import canonicalize from 'canonicalize';
 import type { ChargeRow, Rows } from '../history.js';
-import { answered, groupBy, makersOf, type Attempt, type Digest } from './digest.js';
+import {
+  answered,
+  groupBy,
+  makersOf,
+  membersOf,
+  type Attempt,
+  type Digest,
+  type KeyHistory,
+} from './digest.js';
 import type { Finding, Rule } from './violation.js';
 
 // What a key made: the object that its answer shows, as its request asked for it.
@@ -13,36 +21,52 @@ interface Made {
   asked: Record<string, unknown>;
 }
 
+/** The final answer of a key, and which request got it. */
+interface Final {
+  who: string;
+  status: number | undefined;
+  answer: string;
+}
+
 /**
- * The object that a final answer shows exists, as the answer shows it. 402 is for what failed; 201 shows a charge or a
- * refund that has succeeded, or an order.
+ * The object that a final answer shows exists, as the answer shows it, also if no client has seen the answer. 402 is for
+ * what failed; 201 shows a charge or a refund that has succeeded, or an order. No other answer is final.
  */
 export const answerIsTrue: Rule = (known) => {
   const objects = objectsOf(known);
   return known.keys.flatMap((history) => {
-    const [first] = answered(history);
-    if (!first) return [];
-    const { n, status } = first;
+    const final = finalOf(history, known);
+    if (!final) return [];
+    const { who, status } = final;
     const { marker } = history;
     const found = (says: string) => [{ says, marker }];
-    const shown = shownBy(first);
+    if (status !== 201 && status !== 402) return found(`${who} was finally answered ${status}`);
+    const shown = shownBy(final);
     const all = objects.get(marker) ?? [];
     const made = all.find(({ id }) => id === shown.id) ?? all[0];
-    if (!made) return found(`#${n} was answered, and no object exists`);
+    if (!made) return found(`${who} was answered, and no object exists`);
     const { id } = shown;
     if (typeof id === 'string' && id !== made.id)
-      return found(`the answer of #${n} shows ${id}, its key made ${made.id}`);
+      return found(`the answer of ${who} shows ${id}, its key made ${made.id}`);
     if (!isOutcome(made, status))
-      return found(`#${n} was answered ${status}, and ${made.id} is ${made.status}`);
+      return found(`${who} was answered ${status}, and ${made.id} is ${made.status}`);
     const { kind, asked } = made;
     const expected = kind === 'order' || status === 402 ? asked : { ...asked, status: 'succeeded' };
     if (agree(expected, shown)) return [];
-    return found(`the answer of #${n} is not about ${JSON.stringify(expected)}, as ${made.id} is`);
+    return found(`the answer of ${who} is not about ${JSON.stringify(expected)}, as ${made.id} is`);
   });
 };
 
+/** What a client has got; else what is stored for a retry. */
+function finalOf(history: KeyHistory, { recordOf }: Digest): Final | undefined {
+  const [seen] = answered(history);
+  if (seen) return { who: `#${seen.n}`, status: seen.status, answer: seen.answer ?? '' };
+  const { status, body } = recordOf.get(history.marker) ?? { status: null, body: null };
+  return status === null ? undefined : { who: 'a lost request', status, answer: body ?? '' };
+}
+
 /** Whether an object can be in its state after that answer. A refund may fail after it has succeeded. */
-function isOutcome({ kind, status: state }: Made, status: number | undefined): boolean {
+function isOutcome({ kind, status: state }: Made, status: 201 | 402): boolean {
   if (status === 402) return state === 'failed';
   if (kind === 'refund') return state !== 'pending';
   return kind === 'order' || state === 'succeeded';
@@ -151,16 +175,7 @@ const agree = (a: Record<string, unknown>, b: Record<string, unknown>) =>
   );
 
 /** The object in a 201. Of a problem, only the id of its charge or refund. */
-function shownBy({ answer = '', status }: Attempt): Record<string, unknown> {
+function shownBy({ answer, status }: Final): Record<string, unknown> {
   const members = membersOf(answer) ?? {};
   return status === 402 ? { id: members.refund ?? members.charge } : members;
-}
-
-/** The members of a JSON object; undefined if the text is none. */
-function membersOf(text: string): Record<string, unknown> | undefined {
-  try {
-    return Object(JSON.parse(text)) as Record<string, unknown>;
-  } catch {
-    return undefined;
-  }
 }

@@ -48,6 +48,11 @@ describe('a run file', () => {
       { ...run, events: [{ ...event, atMs: '0' }] },
       'events[0].atMs is not a number',
     ],
+    [
+      'a part of an attempt',
+      { ...run, events: [{ ...event, attempt: 1.5 }] },
+      'events[0].attempt is not an integer from 0 to 1000000000000',
+    ],
     ['events out of order', { ...run, events: [event, event] }, 'events[1].seq is not 2'],
     ['a nested parameter', { ...run, parameters: { a: {} } }, 'parameters.a is not a number'],
     ['a verdict of another kind', { ...run, verdict: 'good' }, 'verdict is not an object'],

@@ -136,10 +136,14 @@ export const ILLEGAL_BOUNDARIES: [RuleName, string, Story][] = [
   [
     'final states stay',
     'its lines are in another order',
-    story().wait(3_000).read('ch_k', 'pending').wait(-5_000).read('ch_k', 'succeeded'),
+    story().wait(3_000).read('ch_k', 'pending').wait(-5_000).read('ch_k', 'succeeded').paid(),
   ],
-  ['final states stay', 'paid, then open', story().read('o', 'paid').read('o', 'open')],
-  ['final states stay', 'canceled, then paid', story().read('o', 'canceled').read('o', 'paid')],
+  ['final states stay', 'paid, then open', story().read('o', 'paid').read('o', 'open').sold()],
+  [
+    'final states stay',
+    'canceled, then paid',
+    story().read('o', 'canceled').read('o', 'paid').canceled(),
+  ],
   [
     'charges equal payments',
     'a pending charge with another amount',

@@ -7,12 +7,19 @@ import { ILLEGAL } from './illegal-histories.js';
 import { LEGAL } from './legal-histories.js';
 import { ILLEGAL_OBJECTS, LEGAL_OBJECTS } from './object-histories.js';
 import { story, type Story } from './story.js';
+import { ILLEGAL_UNSEEN, LEGAL_UNSEEN } from './unseen-histories.js';
 
 // Hand-written histories. A legal one has no violation. An illegal one breaks exactly the rule that it names.
 
 const broken = (of: Story) => [...new Set(check(of.journals()).map(({ rule }) => rule))];
 
-const ALL_LEGAL = [...LEGAL, ...LEGAL_OBJECTS, ...LEGAL_CONSEQUENCES, ...LEGAL_BOUNDARIES];
+const ALL_LEGAL = [
+  ...LEGAL,
+  ...LEGAL_OBJECTS,
+  ...LEGAL_CONSEQUENCES,
+  ...LEGAL_BOUNDARIES,
+  ...LEGAL_UNSEEN,
+];
 
 test.each(ALL_LEGAL)('accepts: %s', (_, legal) => {
   expect(check(legal.journals())).toEqual([]);
@@ -25,6 +32,7 @@ const ALL_ILLEGAL = [
   ...ILLEGAL_BOUNDARIES,
   ...ILLEGAL_OBJECTS,
   ...ILLEGAL_CONSEQUENCES,
+  ...ILLEGAL_UNSEEN,
 ];
 
 test.each(ALL_ILLEGAL)('%s refuses: %s', (rule, _, illegal) => {

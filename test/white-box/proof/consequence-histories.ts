@@ -32,7 +32,7 @@ export const LEGAL_CONSEQUENCES: [string, Story][] = [
   ],
   [
     'a paid order is canceled later',
-    story().read('o', 'paid').read('o', 'canceled').read('o', 'canceled'),
+    story().read('o', 'paid').read('o', 'canceled').read('o', 'canceled').canceled(),
   ],
   [
     'two accounts have an order with one id',
@@ -116,7 +116,7 @@ export const ILLEGAL_CONSEQUENCES: [RuleName, string, Story][] = [
   [
     'final states stay',
     'canceled after it was paid, then paid',
-    story().read('o', 'paid').read('o', 'canceled').read('o', 'paid'),
+    story().read('o', 'paid').read('o', 'canceled').read('o', 'paid').canceled(),
   ],
   ['refunds agree', "of another key's payment", refunded('pi_2').paid('l')],
   ['refunds agree', 'of a payment that does not exist', refunded('pi_3')],

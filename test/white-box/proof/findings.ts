@@ -137,4 +137,15 @@ a refused key is unused | a charge under a key that no request has | a/other | a
 stock agrees | sold and still held | no key | at rest | a s: 2 are held, and no charge is pending
 refunds agree | of a charge that has failed | a/k | at once | ch_k is failed, and 4 of it were refunded
 409 needs another request | another body after the answer, and a lost request before | a/k | at once | #3 is 409, and #2 was answered before
+an answer is true | a decline is stored, and the charge has succeeded | a/k | at once | a lost request was answered 402, and ch_k is succeeded
+an answer is true | an answer is stored, and nothing was made | a/k | at once | a lost request was answered, and no object exists
+an answer is true | an error is stored | a/k | at once | a lost request was finally answered 500
+an answer is true | the stored answer shows another charge | a/k | at once | the answer of a lost request shows ch_l, its key made ch_k
+what was made is found | a charge of a lost request is read, then not found | no key | at once | a has read ch_k, and a later read finds nothing
+what was made is found | a charge is read, and has no row | no key | at once | a has read ch_k, which has no row
+deliveries agree | of another type | no key | at once | a evt_1 was delivered, and it does not say charge.succeeded of ch_k
+deliveries agree | of another object | no key | at once | a evt_1 was delivered, and it does not say charge.succeeded of ch_k
+deliveries agree | of another id | no key | at once | a evt_1 was delivered, and it does not say charge.succeeded of ch_k
+deliveries agree | a webhook that is not JSON | no key | at once | a evt_1 was delivered, and it does not say charge.succeeded of ch_k
+deliveries agree | two of one event | no key | at once | evt_1 has 2 deliveries
 `;

@@ -147,12 +147,12 @@ export const ILLEGAL: [RuleName, string, Story][] = [
   [
     'final states stay',
     'succeeded, then pending',
-    story().read('ch_k', 'succeeded').read('ch_k', 'pending'),
+    story().read('ch_k', 'succeeded').read('ch_k', 'pending').paid(),
   ],
   [
     'final states stay',
     'failed, then succeeded',
-    story().read('ch_k', 'failed').read('ch_k', 'succeeded'),
+    declined(story().read('ch_k', 'failed').read('ch_k', 'succeeded')),
   ],
   ['charges equal payments', 'succeeded without a payment', story().record().charge().event()],
   ['charges equal payments', 'failed with a payment', declined(story()).payment()],

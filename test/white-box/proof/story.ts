@@ -9,6 +9,9 @@ export interface To {
   body?: string;
 }
 
+/** Of the event of a charge that succeeded. */
+export const WEBHOOK = '{"id":"evt_1","type":"charge.succeeded","data":{"object":{"id":"ch_k"}}}';
+
 /** Builds the journals of a small campaign. Each call is a second later than the one before. */
 export class Story {
   private now = 0;
@@ -165,6 +168,11 @@ export class Story {
       .shipment(id);
   }
 
+  /** An order that was canceled before it was paid. */
+  canceled(id = 'o'): this {
+    return this.order(id, { status: 'canceled' }).event(id, { type: 'order.canceled' });
+  }
+
   shipment(order = 'o'): this {
     const id = `f_${this.rows.fulfillments.length + 1}`;
     this.rows.fulfillments.push({ account: 'a', id, order });
@@ -203,7 +211,7 @@ export class Story {
     return this;
   }
 
-  received(webhookId = 'evt_1', body = 'bytes'): this {
+  received(webhookId = 'evt_1', body = WEBHOOK): this {
     this.rest.received.push({ account: 'a', webhookId, body });
     return this;
   }

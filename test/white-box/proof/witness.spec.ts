@@ -17,6 +17,7 @@ import { ILLEGAL_CONSEQUENCES } from './consequence-histories.js';
 import { ILLEGAL } from './illegal-histories.js';
 import { ILLEGAL_OBJECTS } from './object-histories.js';
 import { story, type Story } from './story.js';
+import { ILLEGAL_UNSEEN } from './unseen-histories.js';
 
 // Hand-written illegal histories as diagrams: by the lab's own reader of files, and its own renderer.
 
@@ -39,6 +40,9 @@ function firstOf(of: Story): Run {
   return first!.run;
 }
 
+/** By XML 1.0, section 2.2. */
+const NOT_XML = /[^\t\n\r\u0020-\uD7FF\uE000-\uFFFD\u{10000}-\u{10FFFF}]/u;
+
 const texts = ({ events }: Run) => events.map(({ text }) => text);
 const ofKind = ({ events }: Run, kind: string) => events.filter((each) => each.kind === kind);
 
@@ -46,18 +50,21 @@ const plain = (svg: string) =>
   svg.replaceAll('&quot;', '"').replaceAll('&lt;', '<').replaceAll('&amp;', '&');
 
 describe('the witness of a violation', () => {
-  it.each([...ILLEGAL, ...ILLEGAL_BOUNDARIES, ...ILLEGAL_OBJECTS, ...ILLEGAL_CONSEQUENCES])(
-    '%s, %s: the lab opens it, and the drawing names the violation',
-    (rule, _, of) => {
-      for (const { violation, run } of witnessesOf(of)) {
-        const opened = readRun(JSON.parse(JSON.stringify(run)));
-        expect(opened).toEqual(run);
-        const svg = plain(svgOf(opened, ''));
-        expect(svg).toContain(`Violation of “${rule}”`);
-        expect(svg).toContain(violation.says);
-      }
-    },
-  );
+  it.each([
+    ...ILLEGAL,
+    ...ILLEGAL_BOUNDARIES,
+    ...ILLEGAL_OBJECTS,
+    ...ILLEGAL_CONSEQUENCES,
+    ...ILLEGAL_UNSEEN,
+  ])('%s, %s: the lab opens it, and the drawing names the violation', (rule, _, of) => {
+    for (const { violation, run } of witnessesOf(of)) {
+      const opened = readRun(JSON.parse(JSON.stringify(run)));
+      expect(opened).toEqual(run);
+      const svg = plain(svgOf(opened, ''));
+      expect(svg).toContain(`Violation of “${rule}”`);
+      expect(svg).toContain(violation.says);
+    }
+  });
 
   it('has what the client sent and got, the rows, the payment and what is wrong', () => {
     const run = firstOf(story().ask().lost(1).ask().ok(2).paid().payment().mail());
@@ -128,11 +135,12 @@ describe('the witness of a violation', () => {
   });
 
   it('shows text of a journal as text', () => {
-    const attack = '<script>alert(1)</script>';
+    const attack = '<script>alert(1)</script>\u001B\u0000\uD800';
     const run = firstOf(story().ask({ body: attack }).ok(1, attack).ask().ok(2).paid());
     const svg = svgOf(readRun(run), '');
     expect(svg).toContain('&lt;script>');
     expect(svg).not.toContain('<script');
+    expect(svg).not.toMatch(NOT_XML);
   });
 });
 
