@@ -202,14 +202,14 @@ export const madeIsFound: Rule = ({ keys, reads, rows }) => {
   );
   const made = [...rows.charges, ...rows.refunds, ...rows.orders];
   const ids = new Set(made.map(({ id }) => id));
+  const answers = groupBy(keys.flatMap(answered), ({ account }) => account);
   const missing = reads
     .filter(({ status }) => status === 404)
     .flatMap((read): Finding[] => {
       const { account, object, at } = read;
-      const shown = keys
-        .filter((history) => history.account === account)
-        .flatMap((history) => answered(history))
-        .find(({ endedAt, answer }) => endedAt < at && answer?.includes(`"${object}"`));
+      const shown = answers
+        .get(account)
+        ?.find(({ endedAt, answer }) => endedAt < at && answer?.includes(`"${object}"`));
       if (shown)
         return [about(shown, `#${shown.n} shows ${object}, and a later read finds nothing`)];
       if (!seen.get(nameOf(read))?.some(({ until }) => until < at)) return [];

@@ -23,6 +23,13 @@ export interface Fault {
   to: number;
 }
 
+/** From, until: in ms since the epoch. */
+export type Span = [from: number, until: number];
+
+/** Whether a fault was active during one of them. */
+export const overlaps = ({ from, to }: Fault, spans: readonly Span[]) =>
+  spans.some(([since, until]) => from <= until && to >= since);
+
 /** All requests under one key of one account, in the order of their invocation. */
 export interface KeyHistory {
   account: string;

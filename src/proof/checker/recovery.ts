@@ -1,5 +1,5 @@
 import { markerOf } from '../history.js';
-import type { Digest, KeyHistory } from './digest.js';
+import { overlaps, type Digest, type KeyHistory } from './digest.js';
 import type { Finding, Rule } from './violation.js';
 
 /** How long after healing anything may be unfinished. */
@@ -35,7 +35,7 @@ export function touchedKeys(known: Digest): KeyHistory[] {
     const begun = Math.min(...attempts.map(({ invokedAt }) => invokedAt));
     const ended = attempts.map(({ endedAt }) => endedAt).filter((at) => at < Infinity);
     const over = Math.max(known.recordOf.get(marker)?.completedAt ?? 0, ...ended);
-    return known.faults.some(({ from, to }) => from <= over && to >= begun);
+    return known.faults.some((fault) => overlaps(fault, [[begun, over]]));
   });
 }
 
@@ -49,7 +49,7 @@ export function recoveries(known: Digest): { marker: string; ms: number }[] {
     if (!record?.completedAt) return [];
     const { completedAt, firstSeenAt } = record;
     const ends = known.faults
-      .filter(({ from, to }) => from <= completedAt && to >= firstSeenAt)
+      .filter((fault) => overlaps(fault, [[firstSeenAt, completedAt]]))
       .map(({ to }) => to);
     if (ends.length === 0) return [];
     return [{ marker, ms: Math.max(0, Math.round(completedAt - Math.max(...ends))) }];

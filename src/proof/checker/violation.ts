@@ -1,4 +1,4 @@
-import type { Digest } from './digest.js';
+import { overlaps, type Digest, type Span } from './digest.js';
 
 /** What a rule finds: one sentence, and the key that it is about. */
 export interface Finding {
@@ -26,10 +26,8 @@ export function witnessOf(known: Digest, marker: string | undefined): string {
   const { attempts } = history;
   const from = attempts[0]!.invokedAt;
   const record = known.recordOf.get(history.marker);
-  const open = [
-    ...attempts.map(({ invokedAt, endedAt }) => [invokedAt, endedAt]),
-    ...(record ? [[Math.max(from, record.firstSeenAt), record.completedAt ?? Infinity]] : []),
-  ] as [number, number][];
+  const open: Span[] = attempts.map(({ invokedAt, endedAt }) => [invokedAt, endedAt]);
+  if (record) open.push([Math.max(from, record.firstSeenAt), record.completedAt ?? Infinity]);
   const lines: [number, string][] = [];
   for (const {
     n,
@@ -46,8 +44,8 @@ export function witnessOf(known: Digest, marker: string | undefined): string {
     const shown = [status, code, answer].filter((part) => part !== undefined).join(' ');
     if (endedAt < Infinity) lines.push([endedAt, `#${n} ${outcome.padEnd(7)} ${shown}`]);
   }
-  for (const { point, action, from: begin, to: end } of known.faults) {
-    if (!open.some(([since, until]) => begin <= until && end >= since)) continue;
+  const faults = known.faults.filter((fault) => overlaps(fault, open));
+  for (const { point, action, from: begin, to: end } of faults) {
     lines.push([begin, `fault begins: ${point} × ${action}`]);
     if (end < Infinity) lines.push([end, `fault ends:   ${point} × ${action}`]);
   }

@@ -1,4 +1,4 @@
-import type { Attempt, Digest, Fault } from '../checker/digest.js';
+import { overlaps, type Attempt, type Digest, type Fault, type Span } from '../checker/digest.js';
 import { recordsOf, type Subject } from './witness-subject.js';
 
 /** A person can read a diagram of so many. */
@@ -42,13 +42,8 @@ export function faultsDuring(known: Digest, subject: Subject, shown: readonly At
     completedAt ?? Infinity,
   ]);
   const open = [...of(subject.attempts), ...records];
-  const all = known.faults.filter((fault) => touches(fault, open));
-  const rank = (fault: Fault) => (touches(fault, of(shown)) ? 0 : 1);
+  const all = known.faults.filter((fault) => overlaps(fault, open));
+  const rank = (fault: Fault) => (overlaps(fault, of(shown)) ? 0 : 1);
   const chosen = [...all].sort((a, b) => rank(a) - rank(b)).slice(0, MOST_FAULTS);
   return { shown: chosen, leftOut: all.length - chosen.length };
 }
-
-type Span = [from: number, to: number];
-
-const touches = ({ from, to }: Fault, spans: readonly Span[]) =>
-  spans.some(([since, until]) => from <= until && to >= since);

@@ -1,6 +1,6 @@
 import type { Actor } from '../../lab/run.js';
 import { markerOf } from '../history.js';
-import type { Attempt, Digest, Fault } from '../checker/digest.js';
+import { membersOf, type Attempt, type Digest, type Fault } from '../checker/digest.js';
 import { recordsOf, type Subject } from './witness-subject.js';
 import type { Drawn } from './witness-line.js';
 
@@ -69,24 +69,20 @@ export function bodiesOf(attempts: readonly Attempt[]): string[] {
   const bodyOf = namer('body', 'A'.charCodeAt(0), texts);
   return texts.slice(0, MOST_BODIES).map((text) => {
     const [, body = ''] = text.split('\n\n');
-    return `${bodyOf(text)}: ${membersOf(body, attempts[0]!)}`;
+    return `${bodyOf(text)}: ${listOf(body, attempts[0]!)}`;
   });
 }
 
 const MOST_BODIES = 4;
 
 /** Without the member that names account and key, which is there for the checker. */
-function membersOf(body: string, { account, key }: Attempt): string {
-  try {
-    return Object.entries(JSON.parse(body) as object)
-      .map(
-        ([name, value]) => `${name} ${typeof value === 'string' ? value : JSON.stringify(value)}`,
-      )
-      .filter((text) => !text.includes(markerOf(account, key)))
-      .join(', ');
-  } catch {
-    return body;
-  }
+function listOf(body: string, { account, key }: Attempt): string {
+  const members = membersOf(body);
+  if (!members) return body;
+  return Object.entries(members)
+    .map(([name, value]) => `${name} ${typeof value === 'string' ? value : JSON.stringify(value)}`)
+    .filter((text) => !text.includes(markerOf(account, key)))
+    .join(', ');
 }
 
 const textOfRequest = ({ operation, body }: Attempt, head = '') => `${operation}\n${head}\n${body}`;

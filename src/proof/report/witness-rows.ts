@@ -9,7 +9,9 @@ import type { Drawn } from './witness-line.js';
 const MOST = 6;
 
 /** All that the journals have of a subject. */
-function belongings(known: Digest, subject: Subject) {
+export type Belongings = ReturnType<typeof belongings>;
+
+export function belongings(known: Digest, subject: Subject) {
   const { rows, ledger, mails, received } = known;
   const { objects, named } = subject;
   const isOurs = ({ marker }: { marker: string }) => subject.markers.includes(marker);
@@ -34,8 +36,7 @@ function belongings(known: Digest, subject: Subject) {
 }
 
 /** As marks and arrows. What is missing is named, too. */
-export function foundAtEnd(known: Digest, subject: Subject): Omit<Drawn, 'at'>[] {
-  const has = belongings(known, subject);
+export function foundAtEnd(has: Belongings, subject: Subject): Omit<Drawn, 'at'>[] {
   const hasObject = has.charges.length + has.refunds.length + has.orders.length > 0;
   const isUnrecorded = subject.attempts.length > 0 && has.records.length === 0;
   return [
@@ -123,44 +124,19 @@ function counted<T>(items: T[], nameOf: (item: T) => string): string[] {
 /** An id that a label has room for: `ch_1a2b3c…`. The tables have it whole. */
 const short = (id: string) => (id.length > 14 ? `${id.slice(0, 12)}…` : id);
 
-export function tablesOf(
-  known: Digest,
-  subject: Subject,
-): { tables: RowsTable[]; reconciled: Reconciled } {
-  const has = belongings(known, subject);
+export function tablesOf(has: Belongings): { tables: RowsTable[]; reconciled: Reconciled } {
   const taken = has.payments.filter(({ status }) => status === 'succeeded');
   return {
     tables: [
-      table(
-        'idempotency record',
-        has.records.map(({ key, state, status }) => ({ key, state, status })),
-      ),
-      table(
-        'charge',
-        has.charges.map(({ marker: _, hasReceipt: __, ...row }) => row),
-      ),
-      table(
-        'refund',
-        has.refunds.map(({ marker: _, ...row }) => row),
-      ),
-      table(
-        'order',
-        has.orders.map(({ id, status, charge }) => ({ id, status, charge })),
-      ),
-      table('stock', has.products),
-      table(
-        'event',
-        has.events.map(({ id, type, object }) => ({ id, type, object })),
-      ),
-      table(
-        'payments',
-        has.payments.map(({ id, status, amount }) => ({ id, status, amount })),
-      ),
-      table('payments given back', has.givenBack),
-      table(
-        'e-mails',
-        has.mails.map(({ messageId, charge }) => ({ messageId, charge })),
-      ),
+      table('idempotency record', has.records, ['key', 'state', 'status']),
+      table('charge', has.charges, ['account', 'id', 'status', 'amount', 'refunded', 'order']),
+      table('refund', has.refunds, ['account', 'id', 'charge', 'status', 'amount']),
+      table('order', has.orders, ['id', 'status', 'charge']),
+      table('stock', has.products, ['account', 'sku', 'initial', 'onHand', 'held']),
+      table('event', has.events, ['id', 'type', 'object']),
+      table('payments', has.payments, ['id', 'status', 'amount']),
+      table('payments given back', has.givenBack, ['id', 'refund', 'payment', 'amount', 'status']),
+      table('e-mails', has.mails, ['messageId', 'charge']),
     ].filter(({ rows }) => rows.length > 0),
     reconciled: {
       charges: has.charges.length,
@@ -171,10 +147,9 @@ export function tablesOf(
   };
 }
 
-function table(name: string, rows: object[]): RowsTable {
-  const columns = Object.keys(rows[0] ?? {});
+function table<Row>(name: string, rows: Row[], columns: (keyof Row & string)[]): RowsTable {
   const shown = rows
     .slice(0, MOST)
-    .map((row) => Object.values(row).map((value) => String(value ?? '')));
+    .map((row) => columns.map((column) => String(row[column] ?? '')));
   return { name, columns, rows: shown };
 }

@@ -10,7 +10,7 @@ import {
   requestsOf,
 } from './witness-events.js';
 import type { Drawn } from './witness-line.js';
-import { foundAtEnd, tablesOf } from './witness-rows.js';
+import { belongings, foundAtEnd, tablesOf } from './witness-rows.js';
 import { subjectOf } from './witness-subject.js';
 
 /** So that no two lines are at the same time: the order of the lines is the order of the events. */
@@ -25,6 +25,7 @@ const NOTE = 72;
 export function witnessRun(known: Digest, violation: Violation, id: string): Run {
   const { rule, says } = violation;
   const subject = subjectOf(known, violation);
+  const has = belongings(known, subject);
   const { attempts, leftOut } = choose(subject.attempts, says);
   const faults = faultsDuring(known, subject, attempts);
   const timed = [
@@ -41,14 +42,14 @@ export function witnessRun(known: Digest, violation: Violation, id: string): Run
     ...(faults.leftOut > 0 ? [note(`${faults.leftOut} more faults are left out`, begin)] : []),
     ...timed,
     note('in the journals at the end, without times:', end),
-    ...foundAtEnd(known, subject).map((each) => ({ ...each, at: end })),
+    ...foundAtEnd(has, subject).map((each) => ({ ...each, at: end })),
     ...[`Violation of “${rule}”`, ...wrapped(says)].map((text): Drawn => ({
       ...{ at: end, text, kind: 'violation' },
       ...LAB,
     })),
   ];
   const { events, knowledge } = numbered(drawn, begin);
-  const { tables, reconciled } = tablesOf(known, subject);
+  const { tables, reconciled } = tablesOf(has);
   return {
     id,
     scenario: 'witness',
