@@ -7,27 +7,33 @@ export type Actor =
 /** Which of the two ways of charging an event belongs to: with the key (ours), or the naive one. */
 export type Track = 'keyed' | 'naive';
 
-export type EventKind =
-  | 'request' // client to API
-  | 'response' // API to client
-  | 'replay' // a response that was stored before
-  | 'statement' // API or worker to PostgreSQL
-  | 'commit' // a COMMIT, or a statement that is a transaction of its own
-  | 'rollback'
-  | 'call' // to the processor
-  | 'answer' // of the processor
-  | 'notification' // the processor to us
-  | 'job' // the worker takes up what follows from a charge
-  | 'message' // an e-mail, or a webhook delivery
-  | 'point' // a probe point of the engine
-  | 'lease' // a lease begins, ends or is taken over
-  | 'killed'
-  | 'started'
-  | 'frozen'
-  | 'resumed'
-  | 'fault' // of a witness: a fault begins, until `untilMs`, or ends
-  | 'violation' // of a witness: what a checker refuses
-  | 'note';
+export const EVENT_KINDS = [
+  'request', // client to API
+  'response', // API to client
+  'replay', // a response that was stored before
+  'statement', // API or worker to PostgreSQL
+  'commit', // a COMMIT, or a statement that is a transaction of its own
+  'rollback',
+  'call', // to the processor
+  'answer', // of the processor
+  'notification', // the processor to us
+  'job', // the worker takes up what follows from a charge
+  'message', // an e-mail, or a webhook delivery
+  'point', // a probe point of the engine
+  'lease', // a lease begins, ends or is taken over
+  'killed',
+  'started',
+  'frozen',
+  'resumed',
+  'fault', // of a witness: a fault begins, until `untilMs`, or ends
+  'violation', // of a witness: what a checker refuses
+  'note',
+] as const;
+
+export type EventKind = (typeof EVENT_KINDS)[number];
+
+/** Of a run file that the lab opens: a run of the lab has some hundred KB. */
+export const MOST_RUN_BYTES = 4 * 1024 * 1024;
 
 /** One arrow, mark or break of the diagram. */
 export interface RunEvent {

@@ -1,8 +1,6 @@
 import { useRef } from 'preact/hooks';
+import { MOST_RUN_BYTES } from '../run.js';
 import { ask, LabError } from './api.js';
-
-/** As the lab's program accepts. */
-const MOST_BYTES = 4 * 1024 * 1024;
 
 export interface OpenFileProps {
   onOpen: (id: string) => void;
@@ -38,7 +36,7 @@ export function OpenFile({ onOpen, onError }: OpenFileProps) {
 }
 
 async function jsonOf(file: File): Promise<unknown> {
-  if (file.size > MOST_BYTES) throw new LabError(`${file.name} is larger than 4 MB.`);
+  if (file.size > MOST_RUN_BYTES) throw new LabError(`${file.name} is larger than 4 MB.`);
   try {
     return JSON.parse(await file.text());
   } catch {

@@ -1,17 +1,15 @@
 import { createHash } from 'node:crypto';
 import express, { type Express } from 'express';
+import { MOST_RUN_BYTES } from '../run.js';
 import { RefusedParameter } from './parameters.js';
 import { readRun } from './run-reader.js';
 import type { Runs } from './runs.js';
 import { Misshapen } from './shape.js';
 import { refuseForms } from './origin.js';
 
-/** A run of the lab has some hundred KB. */
-const MOST_BYTES = 4 * 1024 * 1024;
-
 /** Opens a run file: one that the lab exported, or a witness of the proof. */
 export function openedRunRoutes(app: Express, runs: Runs): void {
-  const body = express.json({ limit: MOST_BYTES, type: 'application/json' });
+  const body = express.json({ limit: MOST_RUN_BYTES, type: 'application/json' });
   app.post('/api/opened', refuseForms, body, (request, response) => {
     const run = runOf(request.body);
     const hash = createHash('sha256').update(JSON.stringify(run)).digest('hex');

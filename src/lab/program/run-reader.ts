@@ -1,5 +1,6 @@
-import type { EventDetail, Knowledge, Reconciled, Rows, RowsTable, Run, RunEvent } from '../run.js';
-import type { Verdict } from '../run.js';
+import type { Actor, EventDetail, Knowledge, Reconciled, Rows, RowsTable, Run } from '../run.js';
+import { EVENT_KINDS, type RunEvent, type Verdict } from '../run.js';
+import { ACTOR_NAMES } from '../words.js';
 import {
   boolean,
   either,
@@ -25,15 +26,8 @@ const WHOLE_YEARS_MS = 1e14;
 const time = number(0, WHOLE_YEARS_MS);
 const count = integer(0, 1e12);
 const track = oneOf('keyed', 'naive');
-const actor = oneOf(
-  ...(['client', 'api', 'database', 'processor'] as const),
-  ...(['worker', 'mail', 'receiver', 'lab'] as const),
-);
-const kind = oneOf(
-  ...(['request', 'response', 'replay', 'statement', 'commit', 'rollback', 'call'] as const),
-  ...(['answer', 'notification', 'job', 'message', 'point', 'lease', 'killed'] as const),
-  ...(['started', 'frozen', 'resumed', 'fault', 'violation', 'note'] as const),
-);
+const actor = oneOf(...(Object.keys(ACTOR_NAMES) as Actor[]));
+const kind = oneOf(...EVENT_KINDS);
 
 /** Without commands to be copied, and without buttons: a visitor would take them for the lab's. */
 const detail: Reader<EventDetail> = object<Omit<EventDetail, 'curl' | 'faults'>>({
