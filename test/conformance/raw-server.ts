@@ -1,18 +1,16 @@
-import { once } from 'node:events';
 import { createServer } from 'node:http';
-import type { AddressInfo, Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import { json } from 'node:stream/consumers';
+import { Listening } from './listening.js';
 
 /** Writes the bytes of one response to the socket. */
 export type Respond = (socket: Socket, status: number, text: string) => void;
 
 /** A correct API for things whose responses are written byte by byte, without the help of Node's server. */
-export class RawServer {
+export class RawServer extends Listening {
   private readonly things = new Map<string, object>();
-  private readonly sockets = new Set<Socket>();
-  private readonly server = createServer((request, response) => {
+  protected readonly server = createServer((request, response) => {
     const { socket, method, headers } = request;
-    this.sockets.add(socket);
     response.sendDate = false; // `response` itself is never used
     const list = JSON.stringify({ data: [...this.things.values()] });
     if (method !== 'POST') return wellFramed(socket, 200, list);
@@ -23,24 +21,14 @@ export class RawServer {
     });
   });
 
-  private constructor(private readonly respond: Respond) {}
+  private constructor(private readonly respond: Respond) {
+    super();
+  }
 
-  static async start(respond: Respond): Promise<RawServer> {
+  static start(respond: Respond): Promise<RawServer> {
     const started = new RawServer(respond);
     started.server.on('connection', (socket) => socket.on('error', () => undefined));
-    started.server.listen(0, '127.0.0.1');
-    await once(started.server, 'listening');
-    return started;
-  }
-
-  get url(): string {
-    return `http://127.0.0.1:${(this.server.address() as AddressInfo).port}`;
-  }
-
-  async stop(): Promise<void> {
-    this.server.close();
-    for (const socket of this.sockets) socket.destroy();
-    await once(this.server, 'close');
+    return started.listen();
   }
 }
 

@@ -1,9 +1,8 @@
 import { createHash, randomUUID } from 'node:crypto';
-import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { buffer } from 'node:stream/consumers';
 import { setTimeout as delay } from 'node:timers/promises';
+import { Listening } from './listening.js';
 
 /** What a server does wrong. Each test server has one of these bugs. */
 export type Bug =
@@ -56,35 +55,24 @@ const ACCOUNTS: Record<string, string> = {
 const MAX_KEY = 64;
 
 /** A correct API for things in about a hundred lines, in memory, with one bug at most. */
-export class SmallServer {
+export class SmallServer extends Listening {
   private readonly records = new Map<string, KeyRecord>();
   private readonly things = new Map<string, object[]>();
   /** What was done before a request broke off, by scope. */
   private readonly brokenOff = new Map<string, StoredAnswer>();
-  private readonly server = createServer((request, response) => {
+  protected readonly server = createServer((request, response) => {
     this.handle(request, response).catch(() => response.destroy());
   });
 
   private constructor(
     private readonly bug: Bug | undefined,
     private readonly lifeMs: number,
-  ) {}
-
-  static async start(bug?: Bug, lifeMs = Infinity): Promise<SmallServer> {
-    const started = new SmallServer(bug, lifeMs);
-    started.server.listen(0, '127.0.0.1');
-    await once(started.server, 'listening');
-    return started;
+  ) {
+    super();
   }
 
-  get url(): string {
-    return `http://127.0.0.1:${(this.server.address() as AddressInfo).port}`;
-  }
-
-  async stop(): Promise<void> {
-    this.server.close(); // first: a client whose connection ends must not get another one
-    this.server.closeAllConnections();
-    await once(this.server, 'close');
+  static start(bug?: Bug, lifeMs = Infinity): Promise<SmallServer> {
+    return new SmallServer(bug, lifeMs).listen();
   }
 
   private has(bug: Bug): boolean {
