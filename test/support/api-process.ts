@@ -44,6 +44,14 @@ export interface ApiProcessOptions {
 /** Headers of a request that must die at that point. It waits there until all the others have reached theirs. */
 export const dieAt = (point: ProbePoint) => ({ headers: { 'die-at': point } });
 
+/**
+ * Headers of a request that waits at that point. When `count` of them wait, the process stops as with `napAt`, so that
+ * one nap meets them all, each at its own point. Needs `naps`.
+ */
+export const napTogether = (point: ProbePoint, count: number, how: 'unnoticed' | 'noticing') => ({
+  headers: { 'nap-at': point, 'nap-with': `${count} ${how}` },
+});
+
 /** One API process, without a supervisor. */
 export async function startApiProcess(options: ApiProcessOptions): Promise<ApiProcess> {
   const { env, diesWith, naps = false } = options;

@@ -7,7 +7,7 @@ import { until } from './until.js';
 /** Charges whose single statement has written the record, waits to write the charge, and has not ended. */
 export interface HeldStatements {
   replies: Promise<Reply>[];
-  /** How many of these statements wait for the lock. */
+  /** How many statements wait for a lock, these and others. */
   waiting(): Promise<number>;
   /** Releases the lock. Idempotent. */
   release(): Promise<void>;
@@ -31,6 +31,8 @@ export interface HowToHold {
 export async function holdStatements(how: HowToHold): Promise<HeldStatements> {
   const { apiUrl, gate, beat, keys, idOf, body } = how;
   const ids = keys.map(idOf);
+  const waiting = () => statementsHeld(how.databaseUrl);
+  const before = await waiting();
   const blocker = new pg.Client({ connectionString: how.databaseUrl });
   blocker.on('error', () => undefined); // a test may kill its server
   await blocker.connect();
@@ -54,8 +56,7 @@ export async function holdStatements(how: HowToHold): Promise<HeldStatements> {
     open();
   }
   for (const reply of replies) reply.catch(() => undefined); // awaited later
-  const waiting = () => statementsHeld(how.databaseUrl);
-  await until(async () => (await waiting()) === keys.length);
+  await until(async () => (await waiting()) === before + keys.length);
   return { replies, waiting, release: () => blocker.end().catch(() => undefined) };
 }
 
