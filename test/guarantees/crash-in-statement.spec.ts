@@ -50,7 +50,7 @@ async function crash(of: Case): Promise<void> {
   const { beat, end } = of;
   const keys = [retried(of), left(of)];
   const doomed = await service.startApiProcess();
-  const held = await holdStatements({ ...service, apiUrl: doomed.url, beat, keys, idOf });
+  const held = await holdStatements({ ...service, apiUrl: doomed.url, beat, keys });
   if (end === 'committed') {
     process.kill(doomed.pid, 'SIGSTOP'); // so that it cannot read the answers
     await held.release();

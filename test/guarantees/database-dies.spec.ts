@@ -9,27 +9,27 @@ import {
   startEmbeddedPostgres,
   type EmbeddedPostgres,
 } from '../support/internals.js';
-import type { ApiProcess } from '../support/api-process.js';
+import type { ApiProcess, Nap } from '../support/api-process.js';
 import { expectCleanBooks, paymentsOf } from '../support/books.js';
 import { copyCluster } from '../support/database.js';
 import { charge, chargeUntilAnswered, lookUp, type Reply } from '../support/raw-client.js';
 import { startService, type Service } from '../support/service.js';
 import { until } from '../support/until.js';
 import { IN_A_TRANSACTION } from '../support/ways.js';
-import { keyOf, stopAt, stopWithin, within, type Case, type Held } from './held-charges.support.js';
+import { keyOf, stopAt, stopWithin, within, type Case } from './held-charges.support.js';
 
 /**
  * PostgreSQL is killed (kill -9) at each point that a charge passes. The cluster is this file's own, with full
  * durability: one that loses commits would prove nothing. The processor keeps its ledger elsewhere, as Stripe does.
  */
-const SERVER = {
-  database: 'charge_once',
-  extraSettings: { shared_buffers: '8MB', max_connections: '30', io_method: 'sync' }, // to start with less CPU
-};
 let service: Service;
 let home: string;
 let server: EmbeddedPostgres;
 let api: ApiProcess;
+const SERVER = {
+  database: 'charge_once',
+  extraSettings: { shared_buffers: '8MB', max_connections: '30', io_method: 'sync' }, // to start with less CPU
+};
 beforeAll(async () => {
   service = await startService();
   home = await mkdtemp(join(tmpdir(), 'charge-once-dies-'));
@@ -94,54 +94,59 @@ const sessionsOf = async (pid: number) =>
 const endLeases = () =>
   query(`UPDATE idempotency_records SET lease_expires_at = now() WHERE state = 'in_progress'`);
 
-const where = () => ({ apiUrl: api.url, databaseUrl: server.url, gate: service.gate });
-
 /** What clients received, by key. */
 type Answers = Map<string, { reply: Reply; body: Record<string, unknown> }>;
 
-/** Holds charges, kills, wakes the API, and adds the answers. One kill meets all charges that can wait together. */
-async function heldAndKilled(hold: () => Promise<Held>, kill: () => Promise<void>, to: Answers) {
-  const { replies, keys, bodies } = await hold();
-  signal(api.pid, 'SIGSTOP'); // a start on a busy machine takes longer than a request waits for the database
-  await kill();
-  api.wake();
-  for (const [i, reply] of (await Promise.all(replies)).entries())
-    to.set(keys[i]!, { reply, body: bodies[i]! });
+/**
+ * Holds the cases' charges and one in the single statement of each beat, kills, and wakes the API. One kill meets all
+ * charges that can wait together.
+ * @param afterwards follows when the clients have their answers.
+ */
+async function answersAfter(
+  kill: () => Promise<void>,
+  name: string,
+  cases: Case[],
+  afterwards = () => Promise.resolve(),
+): Promise<Answers> {
+  const answers: Answers = new Map();
+  const casesOf = (nap: Nap) => cases.filter(({ how }) => how === nap);
+  for (const hold of [
+    () => stopAt(api, name, casesOf('unnoticed')),
+    () => stopAt(api, name, casesOf('noticing')),
+    () => stopWithin(api, name, { databaseUrl: server.url, gate: service.gate }),
+  ]) {
+    const held = await hold();
+    await kill();
+    api.wake();
+    for (const { key, body, reply } of held) answers.set(key, { reply: await reply, body });
+    await afterwards();
+  }
+  return answers;
 }
 
-const AT_POINTS = (
-  ['before-reserve', 'after-reserve', 'before-perform', 'after-perform', 'after-settle'] as const
-).map((point): Case => ({ point, way: 'one statement', how: 'unnoticed' }));
-const IN_ONE: Case[] = IN_A_TRANSACTION.map((point) => ({
-  point,
-  way: 'a transaction',
-  how: 'unnoticed',
-}));
-const UNNOTICED = [...AT_POINTS, ...IN_ONE];
-// The `end` event reports the loss between two statements, before the next one can fail.
-const NOTICED: Case[] = IN_ONE.map((of) => ({ ...of, how: 'noticing' }));
+const POINTS = [
+  'before-reserve',
+  'after-reserve',
+  'before-perform',
+  'after-perform',
+  'after-settle',
+] as const;
+const CASES: Case[] = [
+  ...POINTS.map((point) => ({ point, way: 'one statement', how: 'unnoticed' }) as const),
+  ...IN_A_TRANSACTION.flatMap((point): Case[] => [
+    { point, way: 'a transaction', how: 'unnoticed' },
+    // The `end` event reports the loss between two statements, before the next one can fail.
+    { point, way: 'a transaction', how: 'noticing' },
+  ]),
+];
 
 describe.each(Object.keys(KILLS) as (keyof typeof KILLS)[])('kill -9 of %s', (victim) => {
-  const answers: Answers = new Map();
+  let answers: Answers;
   beforeAll(async () => {
-    await heldAndKilled(
-      () => stopAt(api, victim, UNNOTICED),
-      () => KILLS[victim](),
-      answers,
-    );
-    await heldAndKilled(
-      () => stopAt(api, victim, NOTICED),
-      () => KILLS[victim](),
-      answers,
-    );
-    await heldAndKilled(
-      () => stopWithin(where(), victim),
-      () => KILLS[victim](),
-      answers,
-    );
+    answers = await answersAfter(() => KILLS[victim](), victim, CASES);
   });
 
-  test.each([...UNNOTICED, ...NOTICED])(
+  test.each(CASES)(
     'at $point, written by $way ($how), costs one payment and the client gets its 201',
     (of) => expectPaidOnce(keyOf(victim, of)),
   );
@@ -159,7 +164,7 @@ describe.each(Object.keys(KILLS) as (keyof typeof KILLS)[])('kill -9 of %s', (vi
 });
 
 describe('a server that is down for longer than a request waits', () => {
-  const CASES = [
+  const AWAY = [
     // A single statement whose connection breaks may have been executed; a BEGIN has no effect.
     ['before-reserve', 'one statement', 'unnoticed', 'outcome_unknown', 404],
     ['before-reserve', 'one statement', 'noticing', 'database_unavailable', 404],
@@ -168,21 +173,13 @@ describe('a server that is down for longer than a request waits', () => {
     ['after-perform', 'one statement', 'unnoticed', 'outcome_unknown', 200],
     ['settle-written', 'a transaction', 'unnoticed', 'outcome_unknown', 200],
   ] as const;
-  const casesOf = (wanted: Case['how']) =>
-    CASES.filter(([, , how]) => how === wanted).map(([point, way, how]) => ({ point, way, how }));
-  const answers: Answers = new Map();
+  let answers: Answers;
   beforeAll(async () => {
-    for (const hold of [
-      () => stopAt(api, 'away', casesOf('unnoticed')),
-      () => stopAt(api, 'away', casesOf('noticing')),
-      () => stopWithin(where(), 'away'),
-    ]) {
-      await heldAndKilled(hold, killServer, answers);
-      await restartServer();
-    }
+    const cases = AWAY.map(([point, way, how]) => ({ point, way, how }));
+    answers = await answersAfter(killServer, 'away', cases, restartServer);
   });
 
-  test.each(CASES)(
+  test.each(AWAY)(
     'at %s, written by %s (%s): 503 %s, and the retry finishes the charge',
     (point, way, how, code, found) =>
       expectRetryEnds(keyOf('away', { point, way, how }), code, found),

@@ -1,51 +1,54 @@
-import { deriveId, type ProbePoint } from '../support/internals.js';
-import { napTogether, type ApiProcess } from '../support/api-process.js';
-import { openPool } from '../support/database.js';
+import { signal, type ProbePoint } from '../support/internals.js';
+import { napAt, type ApiProcess, type Nap } from '../support/api-process.js';
 import type { Beat } from '../support/database-proxy.js';
-import type { Gate } from '../support/gate.js';
-import { holdStatements } from '../support/held-statement.js';
+import { holdStatements, type HowToHold } from '../support/held-statement.js';
 import { charge, type Reply } from '../support/raw-client.js';
 import { chargeOf, type Way } from '../support/ways.js';
 
 export interface Case {
   point: ProbePoint;
   way: Way;
-  how: 'unnoticed' | 'noticing';
+  how: Nap;
 }
 
-/** Charges that have stopped, each at its own place, in the order of their keys. */
+/** A charge at its place in an API that has stopped (SIGSTOP). */
 export interface Held {
-  replies: Promise<Reply>[];
-  keys: string[];
-  bodies: Record<string, unknown>[];
+  key: string;
+  body: Record<string, unknown>;
+  reply: Promise<Reply>;
 }
 
 export const keyOf = (name: string, { point, way, how }: Case) => [name, point, way, how].join(' ');
 export const within = (name: string, beat: Beat) => `${name} within ${beat}`;
 
 /** Starts a charge for each case. When each has reached its point, the API stops. */
-export async function stopAt(api: ApiProcess, name: string, cases: Case[]): Promise<Held> {
-  const keys = cases.map((of) => keyOf(name, of));
-  const bodies = await Promise.all(cases.map(({ way }, i) => chargeOf(way, api.url, keys[i]!)));
-  const replies = cases.map(({ point, how }, i) =>
-    charge(api.url, keys[i]!, bodies[i], napTogether(point, cases.length, how)),
+export async function stopAt(api: ApiProcess, name: string, cases: Case[]): Promise<Held[]> {
+  const held = await Promise.all(
+    cases.map(async (of) => {
+      const key = keyOf(name, of);
+      const body = await chargeOf(of.way, api.url, key);
+      const reply = charge(api.url, key, body, napAt(of.point, cases.length, of.how));
+      return { key, body, reply };
+    }),
   );
   await api.asleep();
-  return { replies, keys, bodies };
+  return held;
 }
 
-/** Starts two charges and holds one inside the single statement of each beat. */
+/** Starts two charges and holds one inside the single statement of each beat. Then it stops the API. */
 export async function stopWithin(
-  where: { apiUrl: string; databaseUrl: string; gate: Gate },
+  api: ApiProcess,
   name: string,
-): Promise<Held> {
-  const db = openPool(where.databaseUrl, 1);
-  const account = await db.query<{ id: string }>(`SELECT id FROM accounts WHERE name = 'acme'`);
-  await db.end();
-  const idOf = (key: string) => deriveId('ch', account.rows[0]!.id, 'POST /charges', key);
-  const hold = (beat: Beat) => holdStatements({ ...where, idOf, beat, keys: [within(name, beat)] });
-  const settle = await hold('settle'); // first, because it closes and opens the gate
-  const reserve = await hold('reserve');
-  const keys = [within(name, 'reserve'), within(name, 'settle')];
-  return { replies: [...reserve.replies, ...settle.replies], keys, bodies: [{}, {}] };
+  where: Pick<HowToHold, 'databaseUrl' | 'gate'>,
+): Promise<Held[]> {
+  const hold = async (beat: Beat): Promise<Held> => {
+    const key = within(name, beat);
+    const { replies } = await holdStatements({ ...where, apiUrl: api.url, beat, keys: [key] });
+    return { key, body: {}, reply: replies[0]! };
+  };
+  const held = [await hold('settle'), await hold('reserve')]; // settle first: it closes and opens the gate
+  // A start of PostgreSQL on a busy machine takes longer than a request waits for the database.
+  signal(api.pid, 'SIGSTOP');
+  await api.asleep();
+  return held;
 }

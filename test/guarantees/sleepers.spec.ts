@@ -2,7 +2,8 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/gl
 import type { ProbePoint } from '../support/internals.js';
 import type { ApiProcess } from '../support/api-process.js';
 import { expectCleanBooks, paymentsOf } from '../support/books.js';
-import { charge, chargeUntilAnswered, getCharge, type Reply } from '../support/raw-client.js';
+import { chargeAsleep } from '../support/charge-asleep.js';
+import { charge, chargeUntilAnswered, getCharge } from '../support/raw-client.js';
 import { startService, type Running, type Service } from '../support/service.js';
 import { age, forgetAtProcessor } from '../support/time.js';
 import { until } from '../support/until.js';
@@ -31,23 +32,8 @@ const PAST_THE_DEADLINE = 301;
 const PAST_THE_LEASE = 65;
 const PAST_THE_SPAN = 2 * 3600;
 
-/** A request in the sleeping process, and its late answer. */
-interface Asleep {
-  id: string;
-  reply: Promise<Reply>;
-}
-
-/** Sends a charge to a process that stops at that point. */
-async function fallAsleep(at: ProbePoint, key: string, process = sleeper): Promise<Asleep> {
-  await process.napAt(at);
-  const reply = charge(process.url, key);
-  await process.asleep();
-  const { rows } = await service.db.query<{ id: string }>(
-    'SELECT resource_id AS id FROM idempotency_records WHERE key = $1',
-    [key],
-  );
-  return { id: rows[0]!.id, reply };
-}
+const fallAsleep = (at: ProbePoint, key: string, process = sleeper) =>
+  chargeAsleep(service.db, process, at, key);
 
 let worker: Running | undefined;
 afterEach(async () => {

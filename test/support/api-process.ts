@@ -1,9 +1,7 @@
 import { spawn } from 'node:child_process';
-import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
-import { readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { readFile } from 'node:fs/promises';
+import { resolve } from 'node:path';
 import type { ProbePoint } from '../../src/idempotency/operation.js';
 import { freePort } from '../../src/local/ports.js';
 import { built, buildEnv } from './build.js';
@@ -16,11 +14,6 @@ export interface ApiProcess {
   pid: number;
   /** Resolves when the process has ended, with the signal that killed it. */
   death: Promise<NodeJS.Signals | null>;
-  /**
-   * Needs `naps`. The process stops (SIGSTOP) once, when the next request reaches that point. `noticing`: after SIGCONT
-   * it first sees that its connection has ended, before the next statement.
-   */
-  napAt(point: ProbePoint, how?: 'noticing'): Promise<void>;
   /** Resolves when the process has stopped. */
   asleep(): Promise<void>;
   /** SIGCONT. */
@@ -37,19 +30,22 @@ export interface ApiProcessOptions {
   env: Record<string, string>;
   /** Kills itself (SIGKILL) when this many requests have reached their `dieAt` points; if absent, never. */
   diesWith?: number;
-  /** Whether `napAt` can stop it. */
+  /** Whether a request with `napAt` can stop it. */
   naps?: boolean;
 }
 
 /** Headers of a request that must die at that point. It waits there until all the others have reached theirs. */
 export const dieAt = (point: ProbePoint) => ({ headers: { 'die-at': point } });
 
+/** Whether a process that wakes up first sees which of its connections have ended, before the next statement. */
+export type Nap = 'unnoticed' | 'noticing';
+
 /**
- * Headers of a request that waits at that point. When `count` of them wait, the process stops as with `napAt`, so that
- * one nap meets them all, each at its own point. Needs `naps`.
+ * Headers of a request that waits at that point until `count` of them wait, each at its own point. Then the process
+ * stops (SIGSTOP). Needs `naps`.
  */
-export const napTogether = (point: ProbePoint, count: number, how: 'unnoticed' | 'noticing') => ({
-  headers: { 'nap-at': point, 'nap-with': `${count} ${how}` },
+export const napAt = (point: ProbePoint, count = 1, how: Nap = 'unnoticed') => ({
+  headers: { 'nap-at': point, 'nap-count': count, 'nap-how': how },
 });
 
 /** One API process, without a supervisor. */
@@ -61,14 +57,12 @@ export async function startApiProcess(options: ApiProcessOptions): Promise<ApiPr
     : diesWith === undefined
       ? built('src/programs/api.js')
       : 'test/support/crash-api.mjs';
-  const napFile = join(tmpdir(), `charge-once-nap-${randomUUID()}`);
   const child = spawn(process.execPath, ['--enable-source-maps', resolve(script)], {
     env: {
       PATH: process.env.PATH,
       ALLOW_UNSAFE_DATABASE: '1', // the tests' cluster may lose commits, for speed
       ...env,
       PORT: String(port),
-      NAP_FILE: napFile,
       ...buildEnv(),
       ...(diesWith !== undefined && { DIES_WITH: String(diesWith) }),
     },
@@ -91,14 +85,12 @@ export async function startApiProcess(options: ApiProcessOptions): Promise<ApiPr
     url,
     pid: child.pid ?? 0,
     death,
-    napAt: (point, how) => writeFile(napFile, how ? `${point} ${how}` : point),
     asleep: () =>
       until(async () => /^State:\s+T/m.test(await readFile(`/proc/${child.pid}/status`, 'utf8'))),
     wake: () => child.kill('SIGCONT'),
     dying: (count) => until(async () => dying >= count),
     complaints: () => complaints,
     async kill(signal = 'SIGKILL') {
-      await rm(napFile, { force: true });
       child.kill(signal);
       return death;
     },

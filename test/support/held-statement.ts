@@ -1,4 +1,5 @@
 import pg from 'pg';
+import { deriveId } from './internals.js';
 import type { Beat } from './database-proxy.js';
 import type { Gate } from './gate.js';
 import { charge, type Reply } from './raw-client.js';
@@ -7,7 +8,7 @@ import { until } from './until.js';
 /** Charges whose single statement has written the record, waits to write the charge, and has not ended. */
 export interface HeldStatements {
   replies: Promise<Reply>[];
-  /** How many statements wait for a lock, these and others. */
+  /** How many of the statements still wait for the lock. */
   waiting(): Promise<number>;
   /** Releases the lock. Idempotent. */
   release(): Promise<void>;
@@ -19,7 +20,6 @@ export interface HowToHold {
   databaseUrl: string;
   beat: Beat;
   keys: string[];
-  idOf: (key: string) => string;
   /** Further members of the charges' bodies. */
   body?: Record<string, unknown>;
 }
@@ -29,14 +29,17 @@ export interface HowToHold {
  * session locks the charge's id.
  */
 export async function holdStatements(how: HowToHold): Promise<HeldStatements> {
-  const { apiUrl, gate, beat, keys, idOf, body } = how;
-  const ids = keys.map(idOf);
-  const waiting = () => statementsHeld(how.databaseUrl);
-  const before = await waiting();
+  const { apiUrl, gate, beat, keys, body } = how;
   const blocker = new pg.Client({ connectionString: how.databaseUrl });
   blocker.on('error', () => undefined); // a test may kill its server
   await blocker.connect();
   await blocker.query('BEGIN');
+  const { rows } = await blocker.query<{ pid: number; account: string }>(
+    `SELECT pg_backend_pid() AS pid, id AS account FROM accounts WHERE name = 'acme'`,
+  );
+  const { pid, account } = rows[0]!;
+  const ids = keys.map((key) => deriveId('ch', account, 'POST /charges', key));
+  const waiting = () => statementsHeld(how.databaseUrl, pid);
   const send = () => keys.map((key) => charge(apiUrl, key, body));
 
   let replies: Promise<Reply>[];
@@ -44,8 +47,8 @@ export async function holdStatements(how: HowToHold): Promise<HeldStatements> {
     // The same id, uncommitted: the INSERT must wait until it is known whether the id is taken.
     await blocker.query(
       `INSERT INTO charges (account_id, id, status, amount, currency, payment_method, metadata, processor, processor_parameters)
-       SELECT accounts.id, unnest($1::text[]), 'pending', 1, 'eur', 'pm', '{}', 'nobody', '{}' FROM accounts WHERE name = 'acme'`,
-      [ids],
+       SELECT $1, unnest($2::text[]), 'pending', 1, 'eur', 'pm', '{}', 'none', '{}'`,
+      [account, ids],
     );
     replies = send();
   } else {
@@ -56,18 +59,21 @@ export async function holdStatements(how: HowToHold): Promise<HeldStatements> {
     open();
   }
   for (const reply of replies) reply.catch(() => undefined); // awaited later
-  await until(async () => (await waiting()) === before + keys.length);
+  await until(async () => (await waiting()) === keys.length);
   return { replies, waiting, release: () => blocker.end().catch(() => undefined) };
 }
 
-export async function statementsHeld(databaseUrl: string): Promise<number> {
+/** How many of the service's statements wait for a lock. @param holder counts only those that this backend holds up. */
+export async function statementsHeld(databaseUrl: string, holder?: number): Promise<number> {
   const client = new pg.Client({ connectionString: databaseUrl });
   client.on('error', () => undefined);
   await client.connect();
   try {
     const { rows } = await client.query<{ count: number }>(
       `SELECT count(*)::int FROM pg_stat_activity WHERE datname = current_database()
-         AND application_name = 'charge-once' AND wait_event_type = 'Lock'`,
+         AND application_name = 'charge-once' AND wait_event_type = 'Lock'
+         AND ($1::int IS NULL OR $1 = ANY (pg_blocking_pids(pid)))`,
+      [holder],
     );
     return rows[0]!.count;
   } finally {

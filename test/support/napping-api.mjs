@@ -1,49 +1,30 @@
-// The API process with another probe: the process stops (SIGSTOP) until SIGCONT. It does so when a request reaches the
-// point that the file NAP_FILE names, or when as many requests as `nap-with` says have reached the points that their
-// header `nap-at` names; they wait there for each other. If the file or `nap-with` also says `noticing`, the process
-// then first sees which of its connections have ended, used and idle ones. Runs from the build, because a child process
-// has no Jest transforms.
-import { AsyncLocalStorage } from 'node:async_hooks';
-import { subscribe } from 'node:diagnostics_channel';
-import { readFileSync, rmSync } from 'node:fs';
+// The API process with another probe. It stops (SIGSTOP) until SIGCONT when as many requests as their header `nap-count`
+// says have reached the points that their header `nap-at` names. Requests wait there, so that one stop meets them all,
+// each at its own point. With `nap-how: noticing`, the process then first sees which of its connections have ended, used
+// and idle ones. Runs from the build, because a child process has no Jest transforms.
 import { setImmediate } from 'node:timers/promises';
 import { DataSource } from 'typeorm';
+import { requestHeaders } from './request-headers.mjs';
 
 const src = `${process.env.CHARGE_ONCE_TEST_BUILD}/modules/src`;
 const { AppModule } = await import(`${src}/app.module.js`);
 const { loadConfig } = await import(`${src}/config.js`);
 const { createHttpApp, serve } = await import(`${src}/http/http-process.js`);
 
-const wanted = new AsyncLocalStorage();
-subscribe('http.server.request.start', ({ request: { headers } }) =>
-  wanted.enterWith({ at: headers['nap-at'], with: headers['nap-with'] }),
-);
 let waiting = [];
 
 class NappingProbe {
   async reached(point) {
-    const group = wanted.getStore();
-    if (group?.at === point) {
-      group.at = undefined; // once
-      const [count, how] = group.with.split(' ');
-      const woken = new Promise((resolve) => waiting.push(resolve));
-      if (waiting.length === Number(count)) {
-        await nap(how === 'noticing');
-        for (const wake of waiting) wake();
-        waiting = [];
-      }
-      return woken;
+    const headers = requestHeaders();
+    if (headers['nap-at'] !== point) return;
+    delete headers['nap-at']; // once: a retry after the nap passes the point again
+    const woken = new Promise((resolve) => waiting.push(resolve));
+    if (waiting.length === Number(headers['nap-count'])) {
+      await nap(headers['nap-how'] === 'noticing');
+      for (const wake of waiting) wake();
+      waiting = [];
     }
-    let file;
-    try {
-      file = readFileSync(process.env.NAP_FILE, 'utf8');
-    } catch {
-      return undefined; // there is no such file
-    }
-    const [at, noticing] = file.split(' ');
-    if (at !== point) return undefined;
-    rmSync(process.env.NAP_FILE);
-    return nap(noticing);
+    await woken;
   }
   ended() {}
 }

@@ -1,5 +1,6 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import { deriveId } from '../../support/internals.js';
+import { napAt } from '../../support/api-process.js';
 import { expectCleanBooks } from '../../support/books.js';
 import { holdStatements } from '../../support/held-statement.js';
 import { charge, getCharge, send, type Reply } from '../../support/raw-client.js';
@@ -92,8 +93,9 @@ describe('a notification before the charge', () => {
   test('that has not committed yet waits, and is applied afterwards', async () => {
     const sleeper = await service.startApiProcess({ naps: true });
     const order = await chargeOf('a transaction', service.apiUrl, 'uncommitted');
-    await sleeper.napAt('reserve-written'); // in the reserving transaction
-    const reply = charge(sleeper.url, 'uncommitted', { ...order, payment_method: DECLINED });
+    const body = { ...order, payment_method: DECLINED };
+    const inTheTransaction = napAt('reserve-written');
+    const reply = charge(sleeper.url, 'uncommitted', body, inTheTransaction);
     await sleeper.asleep();
     await expectKept('uncommitted', async () => {
       sleeper.wake();
@@ -103,11 +105,9 @@ describe('a notification before the charge', () => {
   });
 
   test('whose single statement has not ended yet waits, and is applied afterwards', async () => {
-    const account = await demoAccount();
     const key = 'in its statement';
-    const idOf = () => deriveId('ch', account, 'POST /charges', key);
     const body = { payment_method: DECLINED };
-    const held = await holdStatements({ ...service, beat: 'reserve', keys: [key], idOf, body });
+    const held = await holdStatements({ ...service, beat: 'reserve', keys: [key], body });
     await expectKept(key, async () => {
       await held.release();
       return held.replies[0]!;

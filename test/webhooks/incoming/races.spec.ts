@@ -1,8 +1,9 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import pg from 'pg';
 import type { ProbePoint } from '../../support/internals.js';
-import type { ApiProcess } from '../../support/api-process.js';
+import { napAt, type ApiProcess } from '../../support/api-process.js';
 import { expectCleanBooks, paymentsOf } from '../../support/books.js';
+import { chargeAsleep } from '../../support/charge-asleep.js';
 import { statementsHeld } from '../../support/held-statement.js';
 import { charge, lookUp, type Reply } from '../../support/raw-client.js';
 import type { Running, Service } from '../../support/service.js';
@@ -47,17 +48,8 @@ afterAll(async () => {
   }
 });
 
-/** Sends a charge to a process that stops at that point. */
-async function fallAsleep(at: ProbePoint, key: string, body = {}) {
-  await sleeper.napAt(at);
-  const reply = charge(sleeper.url, key, body);
-  await sleeper.asleep();
-  const { rows } = await service.db.query<{ id: string }>(
-    'SELECT resource_id AS id FROM idempotency_records WHERE key = $1',
-    [key],
-  );
-  return { id: rows[0]!.id, reply };
-}
+const fallAsleep = (at: ProbePoint, key: string, body = {}) =>
+  chargeAsleep(service.db, sleeper, at, key, body);
 
 async function newsOf(id: string): Promise<StripeEvent> {
   const pending = { id, account: await accountOf(service, id) };
@@ -231,8 +223,7 @@ describe('a holder that has lost its lease has a success', () => {
     );
     await age(db, id, PAST_THE_DEADLINE);
     const successor = await service.startApiProcess({ naps: true });
-    await successor.napAt('after-perform');
-    const second = charge(successor.url, 'late success');
+    const second = charge(successor.url, 'late success', {}, napAt('after-perform'));
     await successor.asleep();
     expect(await statusOf(service, id)).toBe('pending');
 
