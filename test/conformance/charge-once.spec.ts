@@ -15,8 +15,7 @@ const only = (...groups: string[]) => groups.flatMap((group) => ['--only', group
 
 let service: Service;
 beforeAll(async () => {
-  const noLimit = { RATE_LIMIT_PER_SECOND: '100000', RATE_LIMIT_BURST: '100000' };
-  service = await startService({ slowMs: 3_000, env: noLimit });
+  service = await startService({ slowMs: 3_000 });
 });
 afterAll(() => service.stop());
 

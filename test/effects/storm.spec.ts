@@ -32,11 +32,7 @@ let receiver: Receiver;
 let endpoint: TestEndpoint;
 async function open(): Promise<void> {
   receiver = await startReceiver();
-  shop = await startShop({
-    RATE_LIMIT_PER_SECOND: '100000',
-    RATE_LIMIT_BURST: '100000',
-    JOB_LOCK_SECONDS: '3', // frees the jobs of killed workers soon
-  });
+  shop = await startShop({ JOB_LOCK_SECONDS: '3' }); // frees the jobs of killed workers soon
   endpoint = await newEndpoint(shop, receiver, ['charge.succeeded', 'fulfillment.created']);
 }
 async function close(): Promise<void> {

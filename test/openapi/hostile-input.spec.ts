@@ -28,11 +28,7 @@ let charge: string;
 beforeAll(async () => {
   database = await freshDatabase();
   app = await startApp({
-    env: {
-      DATABASE_URL: database.url,
-      RATE_LIMIT_PER_SECOND: '100000',
-      RATE_LIMIT_BURST: '100000',
-    },
+    env: { DATABASE_URL: database.url },
   });
   charge = (await call(app, '/charges', { method: 'POST', body: CHARGE })).body.id;
 });

@@ -7,6 +7,7 @@ import type { EngineProbe } from '../../src/idempotency/operation.js';
 import { TypeOrmDatabase } from '../../src/database/database.js';
 import { createHttpApp } from '../../src/http/http-process.js';
 import { startSandbox, type SandboxOptions } from '../../src/sandbox/sandbox.server.js';
+import { NO_LIMIT } from './no-limit.js';
 
 export interface AppOptions {
   /** The application's way to PostgreSQL, if it differs from the test's. */
@@ -38,9 +39,6 @@ export interface TestApp {
   logs: string[];
   stop(): Promise<void>;
 }
-
-/** Tests that poll or flood are not about rate limits. */
-const NO_LIMIT = { RATE_LIMIT_PER_SECOND: '100000', RATE_LIMIT_BURST: '100000' };
 
 /** The API and its sandbox in this process, on free ports, on the tests' PostgreSQL. */
 export async function startApp(options: AppOptions = {}): Promise<TestApp> {

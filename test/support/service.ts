@@ -12,6 +12,7 @@ import { startSandbox, type Sandbox } from '../../src/sandbox/sandbox.server.js'
 import { startApiProcess, type ApiProcess, type ApiProcessOptions } from './api-process.js';
 import { freshDatabase, openPool } from './database.js';
 import { startGate, type Gate } from './gate.js';
+import { NO_LIMIT } from './no-limit.js';
 
 export interface ServiceOptions {
   /** Environment variables of the API and the worker. */
@@ -63,7 +64,8 @@ export async function startService(options: ServiceOptions = {}): Promise<Servic
   const { port, url: sandboxUrl } = sandbox;
   const gate = await startGate(() => sandboxUrl);
   const db = openPool(databaseUrl);
-  const env = { DATABASE_URL: databaseUrl, PROCESSOR_URL: gate.url, LAB: '1', ...options.env };
+  const urls = { DATABASE_URL: databaseUrl, PROCESSOR_URL: gate.url };
+  const env = { ...urls, LAB: '1', ...NO_LIMIT, ...options.env };
 
   const running = new Set<Running>();
   const processes: ApiProcess[] = [];

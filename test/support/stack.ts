@@ -7,6 +7,7 @@ import { dirname, join } from 'node:path';
 import { signal } from '../../src/local/processes.js';
 import { built } from './build.js';
 import { copyCluster, freshDatabase } from './database.js';
+import { NO_LIMIT } from './no-limit.js';
 import { until } from './until.js';
 import { untilReady } from './until-ready.js';
 
@@ -83,8 +84,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
         WORKER_PORT: '0',
         SANDBOX_PORT: '0',
         LAB_PORT: '0',
-        RATE_LIMIT_PER_SECOND: '100000', // tests that poll or flood are not about rate limits
-        RATE_LIMIT_BURST: '100000',
+        ...NO_LIMIT,
         CHARGE_ONCE_PIDS_FILE: pidsFile,
         // The tests' cluster may lose commits, for speed.
         ...(database ? { DATABASE_URL: database.url, ALLOW_UNSAFE_DATABASE: '1' } : {}),
