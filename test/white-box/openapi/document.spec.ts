@@ -110,6 +110,8 @@ describe('the OpenAPI document', () => {
     for (const retry of ['same_key', 'after_fix', 'new_key', 'no']) {
       expect(description).toContain(`| \`${retry}\` |`);
     }
+    const headings = description.split('\n').filter((line) => line.startsWith('#'));
+    expect(headings.filter((line) => !/^## [A-Z]/.test(line))).toEqual([]);
   });
 
   test.each(['/charges', '/lab/naive/charges'])(
