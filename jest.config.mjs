@@ -17,6 +17,5 @@ export default {
   setupFiles: ['<rootDir>/test/support/worker-env.ts'],
   setupFilesAfterEnv: ['<rootDir>/test/support/after-each-file.ts'],
   testTimeout: 300_000, // for hangs, not for speed: on a starved machine a program's imports alone take 40 s
-  testSequencer: '<rootDir>/test/support/sequencer.mjs',
-  maxWorkers: availableParallelism() + 1, // a part of each file's time is waiting
+  maxWorkers: availableParallelism() * 2, // almost half of a file's time is waiting
 };
