@@ -6,7 +6,7 @@ export const UNAUTHORIZED = {
   retry: 'after_fix',
   title: 'Unauthorized',
   what: 'The request carried no API key, an unknown one, or one that was revoked.',
-  why: 'Every call but the health, documentation, problem and lab pages needs `Authorization: Bearer <api key>`.',
+  why: 'Every call needs `Authorization: Bearer <api key>`, except the index, the routes for health, metrics, documentation, problems and the lab, and the processor’s webhook.',
   todo: 'Send a valid key. Any API key of the account may retry a request that another one began: idempotency keys belong to the account.',
   headers: ['WWW-Authenticate'],
 } as const satisfies ProblemType;

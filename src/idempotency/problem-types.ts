@@ -39,9 +39,9 @@ export const IDEMPOTENCY_KEY_INVALID = {
   status: 400,
   retry: 'after_fix',
   title: 'Idempotency key invalid',
-  what: 'The key was empty, longer than 255 characters, sent twice, or had characters outside printable ASCII.',
+  what: 'The key was empty, longer than 255 characters, sent twice, had characters outside printable ASCII, or had a quote or a comma without being a quoted string (RFC 8941).',
   why: 'Two header lines arrive joined as one. A key that was cut or joined would name the wrong intent.',
-  todo: 'Send one header line with 1 to 255 printable ASCII characters; a UUID is fine.',
+  todo: 'Send one header line with 1 to 255 printable ASCII characters, without quotes and commas; a UUID is fine.',
 } as const satisfies ProblemType;
 
 export const IDEMPOTENCY_KEY_REUSED = {
@@ -49,7 +49,7 @@ export const IDEMPOTENCY_KEY_REUSED = {
   status: 422,
   retry: 'no',
   title: 'Idempotency key reused',
-  what: 'The key was used before, for another operation or another body. `mismatched` names the members that differ.',
+  what: 'The key was used before, for another operation, path, query or body. `mismatched` names the members that differ.',
   why: 'One key is one intent. The first result would hide that you asked for something else; performing the second request would make retries unsafe.',
   todo: 'What the key created still exists: look it up with `GET /idempotency-keys/{key}`. If this is another purchase, create another key for it.',
   members: {
@@ -78,8 +78,8 @@ export const IDEMPOTENCY_KEY_EXPIRED = {
   status: 409,
   retry: 'no',
   title: 'The stored answer has expired',
-  what: 'The key is older than its time to live. The object that it created is `resource`.',
-  why: 'The answer was removed. The object’s id is derived from the key, so the database refuses to create it a second time.',
+  what: 'More than the key’s time to live has passed since its request completed. The object that it created is `resource`.',
+  why: 'The answer is no longer available. The object’s id is derived from the key, so the database refuses to create it a second time.',
   todo: 'Look at `resource`. If it failed (`retry: new_key`), another attempt needs a new key. Otherwise there is nothing left to do.',
   retries: ['no', 'new_key'],
 } as const satisfies ProblemType;

@@ -11,7 +11,7 @@ const KEYED_HEADERS: readonly Parameter[] = [
     name: 'Idempotency-Key',
     in: 'header',
     required: true,
-    description: `${RULE} 1 to 255 printable ASCII characters, bare (\`abc-1\`) or as a quoted string (\`"abc-1"\`, the same key). Make it when the purchase begins and keep it with the purchase. Never make it from a clock, a price or a delivery counter.`,
+    description: `${RULE} 1 to 255 printable ASCII characters, bare (\`abc-1\`, without quotes and commas) or as a quoted string (\`"abc-1"\`, the same key). Make it when the purchase begins and keep it with the purchase. Never make it from a clock, a price or a delivery counter.`,
     schema: KEY,
     example: 'order_8472_charge_attempt_1',
   },

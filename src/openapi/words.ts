@@ -15,7 +15,7 @@ export const INTRODUCTION = `Takes a customer's money once for each purchase, ev
 
 **${RULE}**
 
-1. Make the key when the purchase begins and keep it with the purchase: \`order_8472_charge_attempt_1\`, or a random UUID that is stored before anything is sent. Never make it from a clock, a price or a delivery counter. With the first two, one purchase can have two keys, or two purchases one key. With the third, every retry has a new key.
+1. Make the key when the purchase begins and keep it with the purchase: \`order_8472_charge_attempt_1\`, or a random UUID that is stored before anything is sent. Never make it from a clock, a price or a delivery counter. A clock or a price can give one purchase two keys, or two purchases one key. A delivery counter gives every retry a new key.
 2. Send it as \`Idempotency-Key\` with every attempt of that purchase, with the same body.
 3. After a broken connection, a timeout, or any answer with \`retry: same_key\`, send the same request with the same key. You get the outcome of the first attempt.
 4. Make a new key only for a new purchase, or after \`retry: new_key\`, when a person or a rule decides to try again.
@@ -47,7 +47,7 @@ A 2xx and a 402 are stored under the key and replayed for 7 days, with the same 
 - 504 and not 202 when the processor does not answer: a 2xx would make careless merchants ship.
 - Unknown members, unknown query parameters and \`null\` are refused, not ignored: an ignored one would not do what you meant.
 - PUT and DELETE ignore \`Idempotency-Key\`: they are idempotent by nature. After a lost answer, send the same request again. A PUT with \`If-None-Match: *\` is then 412 if the first one took effect: GET shows whether the object is yours.
-- A valid \`traceparent\` (W3C Trace Context) becomes \`trace_id\` in our logs and is sent to the processor: unchanged in version 00, and a later version as 00. An invalid one is ignored.
+- A valid \`traceparent\` (W3C Trace Context) becomes \`trace_id\` in our logs and is sent to the processor. Version 00 is sent unchanged; a later version is sent as version 00. An invalid one is ignored.
 
 ## Following a list
 

@@ -27,7 +27,7 @@ export const PROCESSOR_OUTCOME_UNKNOWN = {
   retry: 'same_key',
   title: 'The outcome is not known yet',
   what: 'The processor did not answer in time. The charge is `pending`: it may or may not have taken the money.',
-  why: 'The response was lost between the processor and this API. We repeat the request to the processor under the same key until it answers. It cannot charge twice under one key.',
+  why: 'The request or the response was lost between this API and the processor. We repeat the request under the same key until the processor answers or the charge’s deadline passes, and then look the payment up. The processor cannot charge twice under one key.',
   todo: 'Send the same request with the same key after `Retry-After`, or watch the charge.',
   retries: RETRIES,
   members: { charge: id('ch') },

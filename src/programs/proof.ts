@@ -16,7 +16,7 @@ import { endWithUsage } from './run-command.js';
 // `npm run proof`: random faults by a seed against real processes, judged by a checker that reads journals only.
 // Exit code: 0 no violation, 1 violations, 2 a cell of the plan was not hit, 64 usage. Proof: test/proof/.
 
-const USAGE = `Usage: npm run proof -- [--seed N] [--minutes M] [--apis 2..4] [--out folder]
+const USAGE = `Usage: npm run proof -- [--seed N] [--minutes M] [--apis 1..4] [--out folder]
        npm run proof -- --planted [bug ...]
        npm run proof -- --check folder
        npm run proof -- --schedules [scenario ...] [--only scenario:choices]

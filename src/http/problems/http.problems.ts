@@ -17,7 +17,7 @@ export const RATE_LIMITED = {
   status: 429,
   retry: 'same_key',
   title: 'Too many requests',
-  what: 'Your account sent more requests than its limit. `RateLimit` on every answer says what is left.',
+  what: 'Your account sent more requests than its limit, or a list got no turn within 2 s. `RateLimit` on every authenticated answer says what is left.',
   why: 'The limit is checked before the idempotency key is touched, so this request did nothing. Each server counts separately; a replay counts like any request.',
   todo: 'Wait for `Retry-After`, then send the same request with the same key.',
   headers: ['Retry-After'],
