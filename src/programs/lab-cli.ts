@@ -1,13 +1,13 @@
 import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
-import { EXIT_USAGE } from '../database/command.js';
 import { LabClient, LabRefusal } from '../lab/program/lab-client.js';
 import { stormProgress, stormText } from '../lab/program/storm-text.js';
 import { textOf } from '../lab/program/text-diagram.js';
 import type { StormEvent } from '../lab/run.js';
 import { ConfigurationError } from '../environment/environment.js';
 import { commandEnvironment, labOfRunning } from '../local/running.js';
+import { endWithUsage } from './run-command.js';
 
 // `npm run lab -- …`: the lab's scenarios in a terminal, against the `npm start` that runs here. Exit code: 0 the
 // promise held, 1 it did not or nothing runs, 64 usage.
@@ -23,16 +23,8 @@ const USAGE = `Usage: npm run lab -- <command>
 
 It needs \`npm start\` in another terminal. Exit code 1: the promise did not hold.`;
 
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
-  options: {
-    seed: { type: 'string' },
-    port: { type: 'string', default: '3003' },
-    purchases: { type: 'string', default: '40' },
-    json: { type: 'boolean', default: false },
-    help: { type: 'boolean', default: false },
-  },
-});
+const args = process.argv.slice(2);
+const { values, positionals } = parse();
 const [command, ...rest] = positionals;
 
 try {
@@ -44,15 +36,32 @@ try {
 }
 
 async function perform(): Promise<number> {
-  if (values.help) return print(USAGE);
+  if (values.help) endWithUsage(USAGE, args);
   if (command === 'list' && rest.length === 0) return list();
   if (command === 'run' && rest[0] !== undefined) return play(rest[0], rest.slice(1));
   if (command === 'open' && rest.length === 1) return open(rest[0]!);
   if (command === 'matrix' && rest.length === 0) return matrix();
   if (command === 'designs' && rest.length === 0) return designs();
   if (command === 'storm' && rest.length === 0) return storm();
-  console.error(USAGE);
-  return EXIT_USAGE;
+  return endWithUsage(USAGE, args);
+}
+
+function parse() {
+  try {
+    return parseArgs({
+      args,
+      allowPositionals: true,
+      options: {
+        seed: { type: 'string' },
+        port: { type: 'string', default: '3003' },
+        purchases: { type: 'string', default: '40' },
+        json: { type: 'boolean', default: false },
+        help: { type: 'boolean', default: false },
+      },
+    });
+  } catch {
+    return endWithUsage(USAGE, args);
+  }
 }
 
 async function list(): Promise<number> {

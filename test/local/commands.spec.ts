@@ -77,8 +77,9 @@ describe('while `npm start` runs, in another terminal', () => {
     ['jobs', '--no-such-option', 64],
     ['jobs', '--help', 0], // the same for `account`
     ['account', '--no-such-option', 64],
+    ['lab-cli', '--no-such-option', 64],
   ])('%s %s exits with %i, prints its usage, and does nothing', async (name, option, code) => {
-    const output = expect.stringContaining(`Usage: npm run ${name}`);
+    const output = expect.stringContaining(`Usage: npm run ${name.replace('-cli', '')}`);
     expect(await run(built(`src/programs/${name}.js`), [option])).toEqual({ code, output });
   });
 
