@@ -21,16 +21,16 @@ export class Accounts {
   async findByApiKey(apiKey: string): Promise<string | undefined> {
     const hash = hashApiKey(apiKey);
     const name = hash.toString('base64');
-    const asked = elapsedMs(); // before the lookup, so that a process that sleeps during it does not cache the key longer
+    const startedMs = elapsedMs(); // before the lookup: a pause during it must not prolong the time in the cache
     const cached = this.cache.get(name);
-    if (cached && asked < cached.until) return cached.accountId;
+    if (cached && startedMs < cached.until) return cached.accountId;
     const [row] = await this.db.query<{ account_id: string }>(
       `SELECT account_id FROM api_keys WHERE key_hash = $1 AND revoked_at IS NULL`,
       [hash],
     );
     this.cache.delete(name);
     if (!row) return undefined;
-    this.cache.set(name, { accountId: row.account_id, until: asked + CACHE_MS });
+    this.cache.set(name, { accountId: row.account_id, until: startedMs + CACHE_MS });
     const [oldest] = this.cache.size > MAX_CACHED ? this.cache.keys() : [];
     if (oldest !== undefined) this.cache.delete(oldest);
     return row.account_id;

@@ -10,7 +10,7 @@ export const DEMO_ACCOUNTS = { acme: 'sk_test_acme', globex: 'sk_test_globex' };
  */
 export async function ensureDemoAccounts(databaseUrl: string): Promise<void> {
   const options = databaseOptions(databaseUrl, 1);
-  // The start waits for the server, however slow the machine is.
+  // No connection timeout: on a slow machine PostgreSQL may take long to start.
   const extra = { ...options.extra, connectionTimeoutMillis: 0 };
   await withDatabase({ ...options, extra }, async (db) => {
     for (const [name, apiKey] of Object.entries(DEMO_ACCOUNTS)) {

@@ -62,9 +62,9 @@ export interface ComparisonOptions {
  * Compares both ways. It may run while charges are made: it reads the payments first, then the rows that account for
  * them.
  *
- * People edit metadata at the processor's desk, and other programs use the same metadata keys. So the comparison trusts
- * the metadata of a payment or refund only where booking does (`isOurPayment`, `isOurRefund`), and finds all others by
- * the processor's reference.
+ * People edit metadata in the processor's dashboard, and other programs use the same metadata keys. So the comparison
+ * trusts the metadata of a payment or refund only where booking does (`isOurPayment`, `isOurRefund`), and finds all
+ * others by the processor's reference.
  * @returns an empty list if both ledgers agree.
  */
 export async function compareWithProcessor(

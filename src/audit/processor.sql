@@ -94,9 +94,10 @@ WHERE (refund_status = 'failed' AND COALESCE(reversed_at <= $4::timestamptz, tru
 UNION ALL SELECT 'refund_paid_twice', account, refund, count(*) || ' refunds: ' || string_agg(reference, ', ')
 FROM ours_returned GROUP BY account, refund HAVING count(*) > 1
 
--- charge_refunded_less_than_its_payment: A refund was made at the processor's desk. We would give the money back again.
+-- charge_refunded_less_than_its_payment: A refund was made in the processor's dashboard. We would give the
+-- money back again.
 UNION ALL SELECT 'charge_refunded_less_than_its_payment', charge.account_id, charge.id, concat_ws(' ', back.amount,
-  charge.currency, 'went back at the processor’s desk,', booked.amount, 'is booked:', back.refunds)
+  charge.currency, 'went back in the processor’s dashboard,', booked.amount, 'is booked:', back.refunds)
 FROM (SELECT payment, sum(amount) AS amount, array_agg(reference) AS names, array_agg(amount) AS amounts,
     string_agg(reference, ', ' ORDER BY reference) AS refunds
   FROM returned WHERE NOT EXISTS (SELECT 1 FROM ours_returned WHERE ours_returned.reference = returned.reference)
@@ -108,13 +109,13 @@ CROSS JOIN LATERAL (SELECT COALESCE(sum(refund.amount), 0) AS amount FROM refund
     AND refund.processor_reference = ANY(back.names)
     AND (refund.status = 'succeeded' OR refund.reversed_at > $4::timestamptz)) AS booked
 WHERE booked.amount <> back.amount
-  -- It may be one of ours that lost its metadata at the desk. That is known when the pending one has ended.
+  -- It may be one of ours that lost its metadata in the dashboard. That is known when the pending one has ended.
   AND NOT EXISTS (SELECT 1 FROM refunds AS pending
     WHERE pending.account_id = charge.account_id AND pending.charge_id = charge.id AND pending.status = 'pending'
       AND pending.amount = ANY(back.amounts) AND pending.created_at >= $4::timestamptz - $6 * interval '1 second')
 
 -- refund_that_was_never_paid: We answered that the money goes back. It never did, or it came back later. A refund that
--- was made or edited at the processor's desk may name none of ours.
+-- was made or edited in the processor's dashboard may name none of ours.
 UNION ALL SELECT 'refund_that_was_never_paid', account_id, id, 'no refund ' || processor_reference
 FROM refunds AS refund
 WHERE status = 'succeeded' AND processor = $3 AND created_at >= $5::timestamptz AND settled_at <= $4::timestamptz

@@ -22,7 +22,7 @@ const PATIENCE_MS = 2_000;
 /** Several times during one attempt: a blocking session is visible only while the statement waits. */
 const LOOK_EVERY_MS = 100;
 
-/** Identifies the migrations' sessions in pg_stat_activity, also behind a pooler. */
+/** Identifies the migrations' sessions in pg_stat_activity, even behind a pooler. */
 export const APPLICATION_NAME = 'charge-once migrations';
 
 /** SQLSTATE. */

@@ -48,7 +48,7 @@ export class HttpAdapter extends ExpressAdapter {
       },
       this.getInstance(),
     );
-    // `maxRequestsPerSocket` stays unlimited: Node's 503 for it would not be one of our problems.
+    // `maxRequestsPerSocket` stays unlimited: Node's own 503 is not `application/problem+json`.
   }
 
   /** Takes no new connections and waits for requests in flight. */

@@ -17,8 +17,8 @@ const REPLAY_HEADERS: readonly HeaderName[] = [
   'Original-Request-Id',
   'Preference-Applied',
 ];
-/** Problems that are sent before the account, and so its limit, is known. */
-const UNLIMITED = ['unauthorized', 'database_unavailable', 'internal_error'];
+/** Problems that can occur before the account is known, so `RateLimit` is not promised with them. */
+const MAY_PRECEDE_ACCOUNT = ['unauthorized', 'database_unavailable', 'internal_error'];
 const STORED = ['card_declined', 'charge_failed', 'refund_failed'];
 
 export function responsesOf(method: string, route: Route): Record<string, OpenApiResponse> {
@@ -64,7 +64,7 @@ export function problemResponse(codes: ProblemCode[], route?: Route): OpenApiRes
   const own = new Set(codes.flatMap(headersOf));
   const always: HeaderName[] = [
     'Request-Id',
-    ...(all((code) => !UNLIMITED.includes(code)) ? rateHeaders : []),
+    ...(all((code) => !MAY_PRECEDE_ACCOUNT.includes(code)) ? rateHeaders : []),
     ...(keyed && all((code) => STORED.includes(code)) ? (['Idempotency-Expires'] as const) : []),
     ...[...own].filter((name) => all((code) => headersOf(code).includes(name))),
   ];

@@ -11,7 +11,7 @@ export interface Call {
   deadline: number;
   /** Whether an attempt, perhaps still running, may have reached the processor without a definite refusal. */
   inDoubt: boolean;
-  /** Whether an attempt got a failure that the processor has stored under the key and will replay forever. */
+  /** Whether an attempt got a failure that the processor has stored, and replays for as long as it keeps the key. */
   stored: boolean;
 }
 

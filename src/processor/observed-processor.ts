@@ -1,6 +1,6 @@
 import type { Processor } from './processor.js';
 
-/** Called after each call to the processor. */
+/** Called when a call to the processor ends. Iterators over pages are not observed. */
 export abstract class ProcessorObserver {
   /**
    * @param call the method of `Processor`.

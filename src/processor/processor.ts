@@ -27,7 +27,7 @@ export type ProcessorAnswer =
   | { kind: 'rejected'; failureCode: string; reference: string | null }
   /** Nothing happened: not reached, too many requests, or bad credentials (`alarm`: a person must act). */
   | { kind: 'refused'; reason: string; alarm: boolean }
-  /** Anything else. `stored`: the processor will replay this forever, so look the payment up instead of retrying. */
+  /** Anything else. `stored`: the processor replays this while it keeps the key, so look the payment up. */
   | { kind: 'unknown'; reason: string; stored: boolean };
 
 export function unknownAnswer(reason: string, stored = false) {

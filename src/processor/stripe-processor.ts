@@ -102,7 +102,7 @@ export class StripeProcessor extends Processor {
         .create(parameters, { idempotencyKey: key })
         .catch(intentOfAuthenticationError);
       try {
-        // A key replays the first answer forever, even one that was not final. Then read the object itself.
+        // A key replays its first answer, even one that was not final. If it was not, read the object itself.
         if (intent.status === 'processing') intent = await paymentIntents.retrieve(intent.id);
         if (!requiresAuthentication(intent)) return answerOfIntent(intent);
         return await endUnauthenticated(paymentIntents, intent.id);

@@ -10,7 +10,7 @@ import { schemaSql } from '../database/schema/schema-sql.js';
 import { startEmbeddedPostgres } from '../local/embedded-postgres.js';
 
 // `npm run schema`: starts its own PostgreSQL and migrates it. Writes the resulting schema to migrations/schema.sql
-// and, as a diagram, to docs/schema.md. Needs no database.
+// and, as a diagram, to docs/schema.md. Needs no database of yours.
 
 const FILE = 'migrations/schema.sql';
 const PAGE = 'docs/schema.md';

@@ -26,7 +26,7 @@ export interface Reconciliation {
  * Compares the processor's ledger of a span with our rows, both ways, and repairs what is safe to repair:
  * - A payment or refund of ours without a row gets its row back, under its own id.
  * - A success of a failed charge is parked.
- * - A refund that was made at the processor's desk is booked.
+ * - A refund that was made in the processor's dashboard is booked.
  * - A refund that failed after it had succeeded fails here, too.
  *
  * Safe to repeat, and to run while charges are made: it never touches reserved objects. Proof: test/reconciliation/.

@@ -148,10 +148,10 @@ export async function checkAgainstOtherRefunds(
     ...(refused ? { refused: id } : {}),
   });
   if (end.status === 'succeeded') return end;
-  // An undecided refund that succeeded has returned its money, too. Do not wait for the pending refund that it may be:
-  // that one may have been refused as well and wait for this one.
-  const gone = undecided.filter(({ paid }) => paid.answer.kind === 'succeeded');
-  const leftNow = gone.reduce((left, { paid }) => left - paid.amount, (await now()).left);
+  // An undecided refund that succeeded has already returned its money. It may belong to another pending refund of ours.
+  // Do not wait for that one: it may have been refused, too, and be waiting for this one.
+  const paidOut = undecided.filter(({ paid }) => paid.answer.kind === 'succeeded');
+  const leftNow = paidOut.reduce((left, { paid }) => left - paid.amount, (await now()).left);
   if (amount > leftNow) return { ...end, failureCode: EXCEEDS };
   const open = listed.filter(({ answer }) => answer.kind === 'unknown');
   const inFlight = open.reduce((sum, refund) => sum + refund.amount, 0);

@@ -38,7 +38,7 @@ export class RefundsController {
   @OptionalBody()
   @Describe('createRefund', 'Refund a charge, once for each key', {
     description:
-      'Concurrent refunds never give back more than the charge took. A refund is never abandoned: it stays `pending` until the processor reports its end.\n\nRefunds that were made at the processor’s own desk count, and are listed with `reason: null`. If the processor refuses a refund because of them, it ends with `failure_code: refund_exceeds_charge`, and `amount_refunded` of the charge is right from then on. If a refund that was booked this way turns out to be one of this API (its metadata was edited at that desk), it becomes `failed` with `failure_code: counted_as_another_refund`: its amount counts in the other one.\n\nA refund that fails after it had succeeded becomes `failed`, and its amount can be refunded again.',
+      'Concurrent refunds never give back more than the charge took. A refund is never abandoned: it stays `pending` until the processor reports its end.\n\nRefunds that were made in the processor’s own dashboard count, and are listed with `reason: null`. If the processor refuses a refund because of them, it ends with `failure_code: refund_exceeds_charge`, and `amount_refunded` of the charge is right from then on. If a refund that was booked this way turns out to be one of this API (its metadata was edited there), it becomes `failed` with `failure_code: counted_as_another_refund`: its amount counts in the other one.\n\nA refund that fails after it had succeeded becomes `failed`, and its amount can be refunded again.',
     path: { id: 'The charge’s id.' },
     examples: { part: { amount: 500, reason: 'damaged on the way' }, 'all that is left': {} },
   })

@@ -85,7 +85,7 @@ describe('without its database the API', () => {
     expect(log).not.toContain(new URL(gate.url).password || 'no password here');
   });
 
-  it('charges again when the database is up', async () => {
+  it('recovers: it charges when the database is back', async () => {
     gate.reopen();
     expect((await post(app, '/charges', CHARGE)).status).toBe(201);
     gate.cut();

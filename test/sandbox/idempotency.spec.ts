@@ -277,7 +277,7 @@ describe('methods that misbehave', () => {
     expect(await countPaid(test)).toBe(1);
   });
 
-  it('pm_lab_slow takes its time', async () => {
+  it('pm_lab_slow answers after its delay', async () => {
     fresh();
     const begun = performance.now();
     expect((await pay('pm_lab_slow')).status).toBe(200);

@@ -58,7 +58,7 @@ describe('a refund', () => {
     expect(await refunded(id)).toBe(1000);
   });
 
-  it('never exceeds it with twenty concurrent requests', async () => {
+  it('never exceeds the received amount with twenty concurrent requests', async () => {
     const { id } = await pay();
     const results = await Promise.allSettled(
       Array.from({ length: 20 }, () => stripe.refunds.create({ payment_intent: id, amount: 300 })),

@@ -86,7 +86,7 @@ export interface Promises {
   /** Response headers that a replay repeats. */
   repeatedHeaders: string[];
   errorFormat: 'problem+json' | 'any';
-  /** Only if it is short enough to wait for. */
+  /** How long a key lives. Set it only if a check can wait that long. */
   expirySeconds?: number;
   onExpired: 'new' | 'refuse';
 }

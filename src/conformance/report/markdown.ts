@@ -17,7 +17,7 @@ const LEVELS: [Level, string][] = [
 
 /** One report, or several side by side. Nothing in it depends on how fast the machine was. */
 export function markdownReport(reports: Report[]): string {
-  return [totals(reports), differences(reports), ...reports.map(findings)].join('\n\n') + '\n';
+  return [totals(reports), failedCases(reports), ...reports.map(findings)].join('\n\n') + '\n';
 }
 
 function totals(reports: Report[]): string {
@@ -29,8 +29,8 @@ function totals(reports: Report[]): string {
   return table(['API', 'pass', ...LEVELS.map(([, name]) => name), 'skipped'], rows);
 }
 
-/** The cases that at least one report does not pass. */
-function differences(reports: Report[]): string {
+/** The cases that fail in at least one report. A skipped case does not count as a failure. */
+function failedCases(reports: Report[]): string {
   const verdictIn = ({ cases }: Report, id: string) =>
     cases.find((each) => each.id === id)?.verdict;
   const rows = ALL_CASES.filter(({ id }) =>

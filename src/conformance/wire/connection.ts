@@ -43,7 +43,7 @@ export class Connection {
     // Half-open is allowed: one case stops to send and still waits for the response.
     const tcp = connectTcp({ host: target.host, port: target.port, allowHalfOpen: true });
     tcp.on('error', () => undefined); // below TLS; the stream above reports it, too
-    tcp.setNoDelay(true); // a last byte must leave when it is written
+    tcp.setNoDelay(true); // no Nagle's delay: some cases write the last byte separately
     const stream = target.tls ? connectTls({ socket: tcp, servername: nameOf(target) }) : tcp;
     const incoming = new Incoming(stream);
     try {

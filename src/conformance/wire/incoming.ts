@@ -39,7 +39,7 @@ export class Incoming {
     }
   }
 
-  /** Resolves with the first byte. @throws NoAnswer */
+  /** Resolves when the first byte has arrived. @throws NoAnswer */
   async firstByte(): Promise<void> {
     this.pieces.unshift(await this.piece());
   }

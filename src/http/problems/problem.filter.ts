@@ -101,7 +101,7 @@ function methodsOf(app: Application, path: string): string[] {
   return [...methods].sort();
 }
 
-/** `match` is what the router itself calls for each layer; its type declarations leave it out. */
+/** The router calls `match` on each layer, but its type declarations omit that method. */
 function matches(layer: object, path: string): boolean {
   try {
     return (layer as { match(path: string): boolean }).match(path);

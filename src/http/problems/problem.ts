@@ -48,7 +48,7 @@ export function validationFailed(errors: InputError[]): Problem {
   return new Problem(VALIDATION_FAILED, detail, { extensions: { errors } });
 }
 
-/** The same bytes for an id that was never issued and for another account's. */
+/** The same problem for an unknown id and for another account's, so that a client cannot distinguish them. */
 export function objectNotFound(object: string): Problem {
   return new Problem(NOT_FOUND, `No such ${object}.`, { retry: 'after_fix' });
 }

@@ -65,5 +65,5 @@ export const IN_PROGRESS: Reply = {
   body: JSON.stringify({ code: 'request_in_progress' }),
 };
 
-/** The key was used for something else. */
+/** The key was already used for another request. */
 export const REUSED: Reply = { status: 422, body: JSON.stringify({ code: 'key_reused' }) };

@@ -13,7 +13,7 @@ export interface Judged {
 export interface Fault extends FaultInfo {
   /** How many of its cells run at once. */
   atOnce: number;
-  /** What the client does, and what happens to it. @returns the verdict, from the ledger. */
+  /** Plays the fault against one design. @returns the verdict, from the ledger and the client's last answer. */
   happen(experiment: Experiment): Promise<Judged>;
 }
 

@@ -1,12 +1,12 @@
 import type { RunEvent } from '../run.js';
 
-/** The argument of a host, as JSON. */
+/** A host's command-line argument, as JSON. */
 export interface HostOptions {
   databaseUrl: string;
   sandboxPort: number;
   /** Connections of each design. */
   poolSize: number;
-  /** A file, to which it appends a line for each step. */
+  /** The file to which the host appends a line for each step. */
   journal: string;
   /** 0: any. */
   port: number;

@@ -12,7 +12,7 @@ export interface MatrixOptions {
   onRun?: (run: Run) => void;
 }
 
-/** Processes that die or sleep have one connection for each design; the slow processor's have ten. */
+/** Connections of each design. A host that is killed or frozen needs one, a host with the slow processor ten. */
 const HOSTS = {
   steady: { poolSize: 2 },
   'before-call': { poolSize: 1 },

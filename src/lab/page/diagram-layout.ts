@@ -77,7 +77,7 @@ export interface View {
 
 const DETAILS: ReadonlySet<EventKind> = new Set(['point', 'statement']);
 
-/** What the first look leaves out: what is only read, and a commit of nothing. */
+/** Hidden at first: the points of the engine, single statements, and a COMMIT that wrote nothing. */
 function isDetail({ kind, text }: RunEvent): boolean {
   return DETAILS.has(kind) || (kind === 'commit' && text === 'COMMIT');
 }

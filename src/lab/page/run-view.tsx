@@ -72,7 +72,7 @@ function widthsOf(run: Run, tracks: readonly Track[]): Record<string, string> {
   return Object.fromEntries(widths) as Record<string, string>;
 }
 
-/** What goes on, in words: a room must know why nothing moves. */
+/** The current state in words, so that an audience knows why nothing moves. */
 function stateOf({ state, events }: Run): string {
   if (state === 'failed') {
     const why = events.findLast(({ from }) => from === 'lab')?.text ?? '';

@@ -51,7 +51,7 @@ export function Timeline({ track, points }: { track: Track; points: Point[] }) {
   );
 }
 
-/** While the API is dead each client asks again and again: one mark says so. */
+/** While the API is dead each client retries: one mark stands for all its retries. */
 function marksOf(points: readonly Point[], crowdMs: number): Point[] {
   const last = new Map<number, Point>();
   return points.filter((point) => {

@@ -83,7 +83,7 @@ export class Lane {
     return this.sender.send('GET', path, undefined, {});
   }
 
-  /** What the customer paid, by the processor's ledger. */
+  /** What the customer paid, according to the processor's ledger. */
   paid(): Promise<LedgerPayment[]> {
     return this.tools.ledger.succeededOf(this.account, this.tools.run.began);
   }
@@ -127,7 +127,7 @@ export class Lane {
     this.note('the time of the dead worker is over: 30 s have passed');
   }
 
-  /** Waits until it is so; a run whose books never agree ends all the same, and its verdict says what it found. */
+  /** Polls until the condition holds, or for a limited time: a run whose books never agree ends, too. */
   async until(
     holds: () => Promise<boolean>,
     withinMs = SETTLED_MS,

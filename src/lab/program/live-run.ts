@@ -14,7 +14,7 @@ import { curlOfBytes, type WireRequest } from './client.js';
 import { eventOf } from './events-of-lines.js';
 import type { SourceLines } from './source-lines.js';
 
-/** What a stream of a run carries, in order; `id` is what a reader that comes back names. */
+/** An item of a run's event stream. A reader that reconnects sends the last `id` as `Last-Event-ID`. */
 export type StreamItem = { id: number } & (
   | { type: 'event'; data: RunEvent }
   | { type: 'detail'; data: { seq: number; detail: EventDetail } }
@@ -31,7 +31,7 @@ export interface TrackAccount {
   apiKey: string;
 }
 
-/** A run and what is known about it only while it goes on. */
+/** A run and what is known about it only while it runs. */
 export class LiveRun {
   readonly stream: StreamItem[] = [];
   readonly began = new Date();
@@ -54,7 +54,7 @@ export class LiveRun {
     return this.accounts.find((each) => each.track === track);
   }
 
-  /** The API key of the account that an item of the stream is about. A curl to send again needs it. */
+  /** The API key of the item's account, for the curl command that repeats its request. */
   keyOf({ type, data }: StreamItem): string | undefined {
     if (type === 'event') return this.accountOf(data.track)?.apiKey;
     const event = type === 'detail' ? this.run.events[data.seq - 1] : undefined;
@@ -110,7 +110,7 @@ export class LiveRun {
     this.run.knowledge.push(this.push('knows', { atMs, track, attempt, state, text }));
   }
 
-  /** One who waits looks again and again: once is shown. */
+  /** A waiting request polls with the same SELECT, which is shown once. */
   private isRepeated(line: JournalLine): boolean {
     if (line.kind !== 'statement') return false;
     const who = `${line.pid} ${line.attempt}`;
@@ -119,7 +119,7 @@ export class LiveRun {
     return isRepeated;
   }
 
-  /** The first time that a line of ours is asked for, its answer comes after the event. */
+  /** The first lookup of a source line ends after its event was sent. */
   private addSource(event: RunEvent, frames: string[]): void {
     const source = this.sources.of(frames, (later) => this.complete(event, { source: later }));
     if (source) event.detail = { ...event.detail, source };

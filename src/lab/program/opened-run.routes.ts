@@ -4,7 +4,7 @@ import { MOST_RUN_BYTES } from '../run.js';
 import { RefusedParameter } from './parameters.js';
 import { readRun } from './run-reader.js';
 import type { Runs } from './runs.js';
-import { Misshapen } from './shape.js';
+import { MalformedJson } from './shape.js';
 import { refuseForms } from './origin.js';
 
 /** Opens a run file: one that the lab exported, or a witness of the proof. */
@@ -23,7 +23,7 @@ function runOf(json: unknown) {
   try {
     return readRun(json);
   } catch (error) {
-    if (!(error instanceof Misshapen)) throw error;
+    if (!(error instanceof MalformedJson)) throw error;
     throw new RefusedParameter(`This is no run of the lab: ${error.message}.`);
   }
 }

@@ -12,7 +12,7 @@ const ROWS_AFTER_MS = 40;
 /** A lease counts down without an event. */
 const LEASE_MS = 1_000;
 
-/** After these, other rows may be there. */
+/** Kinds of events after which the database rows may have changed. */
 const CHANGES_ROWS: ReadonlySet<JournalLine['kind']> = new Set([
   'committed',
   'answer',
@@ -22,7 +22,7 @@ const CHANGES_ROWS: ReadonlySet<JournalLine['kind']> = new Set([
   'lease',
 ]);
 
-/** Looks at the rows of runs while these go on. */
+/** Reads the rows of running runs. */
 export class RowsWatch {
   private readonly due = new Map<LiveRun, NodeJS.Timeout>();
   private readonly counting = new Map<LiveRun, NodeJS.Timeout>();

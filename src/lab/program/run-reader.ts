@@ -7,7 +7,7 @@ import {
   integer,
   listOf,
   mapOf,
-  Misshapen,
+  MalformedJson,
   number,
   object,
   oneOf,
@@ -16,7 +16,7 @@ import {
   type Reader,
 } from './shape.js';
 
-// A run from a file, which anyone may have written.
+// Validates a run from an untrusted file.
 
 const SHORT = 300;
 /** Lines of the journal are shorter. */
@@ -102,14 +102,14 @@ const run = object<Run>({
 });
 
 /**
- * Reads a run as the lab exports it, or as it keeps it: then the run is the member `run`.
- * @throws Misshapen
+ * Reads a run from an exported file, or from a file of the lab's own store, where it is the member `run`.
+ * @throws MalformedJson
  */
 export function readRun(json: unknown): Run {
   const isKept = typeof json === 'object' && json !== null && 'run' in json && 'stream' in json;
   const found = run(isKept ? json.run : json, '');
   const misplaced = found.events.findIndex(({ seq }, i) => seq !== i + 1);
-  if (misplaced >= 0) throw new Misshapen(`events[${misplaced}].seq is not ${misplaced + 1}`);
-  if (found.events.length === 0) throw new Misshapen('events is empty');
+  if (misplaced >= 0) throw new MalformedJson(`events[${misplaced}].seq is not ${misplaced + 1}`);
+  if (found.events.length === 0) throw new MalformedJson('events is empty');
   return found;
 }

@@ -12,13 +12,13 @@ export interface Item {
 export interface Stream {
   /** Numbered from 1, without a gap. The one of type `end` is the last. */
   items: readonly Item[];
-  /** Absent where nothing comes any more. @returns what ends the subscription. */
+  /** Absent if the run has ended. @returns what ends the subscription. */
   onChange?: (listener: () => void) => () => void;
-  /** The last word on what is sent. */
+  /** Replaces the JSON text of an item before it is sent. */
   textOf?: (item: Item) => string;
 }
 
-/** Server-sent events. A reader that comes back names the last one it had, and misses nothing. */
+/** Server-sent events. A reader that reconnects sends `Last-Event-ID`, and misses no item. */
 export function sendStream(stream: Stream, request: Request, response: Response): void {
   const { items, onChange, textOf = ({ data }) => JSON.stringify(data) } = stream;
   const last = Number(request.get('Last-Event-ID') ?? request.query.after ?? 0);

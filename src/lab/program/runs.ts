@@ -37,10 +37,10 @@ interface Tools {
 
 export class UnknownRun extends Error {}
 
-/** The message is fit to show. */
+/** The message is safe to show to the user. */
 export class TooManyRuns extends Error {}
 
-/** All runs: those that go on, and those that are kept. */
+/** All runs, running and stored. */
 export class Runs {
   private readonly live = new Map<string, LiveRun>();
   private readonly byAccount = new Map<string, LiveRun>();
@@ -56,7 +56,7 @@ export class Runs {
     this.sleepers = new Sleepers(tools.journal, tools.frozenMs);
   }
 
-  /** Begins a run; it goes on by itself. */
+  /** Begins a run, which continues in the background. */
   async begin(
     play: Play,
     parameters: Run['parameters'],
@@ -126,7 +126,7 @@ export class Runs {
     then();
   }
 
-  /** Ends a run, also when its last rows cannot be read. */
+  /** Ends a run, even if its last rows cannot be read. */
   async end(run: LiveRun, state: Run['state'], error?: string): Promise<void> {
     await this.conclude(run, () => undefined).catch((error: unknown) =>
       reportUnlessAway(`the last rows of the run ${run.run.id} cannot be read`, error),

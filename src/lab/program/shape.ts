@@ -1,7 +1,7 @@
 // What JSON of others must look like. A reader copies only the members that it knows, so nothing else gets in.
 
-/** The JSON does not have the expected shape. The message is fit to show. */
-export class Misshapen extends Error {}
+/** The JSON does not have the expected shape. The message is safe to show to the user. */
+export class MalformedJson extends Error {}
 
 /** @param at where the value is: `events[3].kind` */
 export type Reader<T> = (value: unknown, at: string) => T;
@@ -89,5 +89,5 @@ function membersOf(value: unknown, at: string): object {
 }
 
 function refuse(at: string, why: string): never {
-  throw new Misshapen(`${at || 'it'} ${why}`);
+  throw new MalformedJson(`${at || 'it'} ${why}`);
 }

@@ -17,7 +17,7 @@ export class SourceLines {
     if (this.thread) return;
     // From the place of a program's bundle; loaded as single modules there is no such file, and no line is found.
     this.thread = new Worker(new URL('../lab/program/source-lines.thread.js', import.meta.url), {
-      execArgv: [], // what the supervisor loads into a program ends it when it finds no channel, as in a thread
+      execArgv: [], // not the supervisor's --import, which ends a process without an IPC channel; a thread has none
     });
     this.thread.unref();
     this.thread.on('error', (error) => report('the diagrams have no source lines', error));

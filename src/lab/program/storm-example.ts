@@ -65,7 +65,7 @@ function purchaseOf({ attempt }: RunEvent): number | undefined {
   return attempt === undefined ? undefined : Math.floor(attempt / ATTEMPTS_EACH);
 }
 
-/** The payments of the ledger that these calls have made. A call whose process was killed has no answer. */
+/** The ledger's payments that these calls made, by the id in the request: a killed process gave no answer. */
 function paymentsOf(events: readonly RunEvent[], track: Track, paid: Paid[Track]): Set<string> {
   const calls = events.filter((event) => event.track === track && event.kind === 'call');
   const text = calls.map(({ detail }) => detail?.bytes ?? '').join(' ');

@@ -8,7 +8,7 @@ export function stormProgress(ticks: readonly StormEvent[]): string {
   return `${seconds}   ${purchasesIn(ticks)} purchases begun   paid without a key ${naive}, with the key ${ours}`;
 }
 
-/** A storm for a terminal, and for a slide. @param url of the lab. */
+/** The result of a storm as plain text, for a terminal or a slide. @param url the lab's URL. */
 export function stormText(run: Run, ticks: readonly StormEvent[], url: string): string {
   const { verdict } = run;
   if (!verdict) return `The storm has ended without a result: ${run.state}.`;

@@ -1,6 +1,6 @@
 import { redactError } from '../../log/redacted-error.js';
 
-/** PostgreSQL or the processor does not answer. It is usually back within seconds. The message is fit to show. */
+/** PostgreSQL or the processor does not answer. It is usually back within seconds. The message is safe to show. */
 export class Away extends Error {}
 
 /** Logs an error that no answer carries. Its message may quote data; its class and place do not. */

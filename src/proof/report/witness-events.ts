@@ -7,8 +7,8 @@ import type { Drawn } from './witness-line.js';
 // What the journals have with a time: requests, answers, faults, the record.
 
 const MOST_READS = 8;
-/** Of a request or an answer, in characters: a campaign's are shorter. */
-const MOST_BYTES = 3_000;
+/** Longer texts of requests and responses are cut. A campaign's are shorter. */
+const MAX_TEXT_CHARACTERS = 3_000;
 
 /** Requests and how they ended for the client. */
 export function requestsOf(attempts: readonly Attempt[], leftOut: readonly number[]): Drawn[] {
@@ -102,7 +102,8 @@ function namer(what: string, first: number, texts: readonly string[]) {
 /** Ids in a path are long, and the same in all lines: `POST /charges/…/refunds`. */
 const shortOf = (operation: string) => operation.replaceAll(/\/(?:ch|re|evt)_\w{9,}/g, '/…');
 
-const cut = (text: string) => (text.length > MOST_BYTES ? `${text.slice(0, MOST_BYTES)}…` : text);
+const cut = (text: string) =>
+  text.length > MAX_TEXT_CHARACTERS ? `${text.slice(0, MAX_TEXT_CHARACTERS)}…` : text;
 
 /** Where the pain is: of a link, at its end. */
 const LANES: Readonly<Record<string, Actor>> = {

@@ -15,7 +15,7 @@ import { KEY, notificationOf, type Purchase } from './purchase.js';
 
 /**
  * - `request`: a client's request with the key. `other`: one with the same key and another body.
- * - `sweep`: one round of it. `reaper`: one round of it.
+ * - `sweep`, `reaper`: one round each.
  * - `notification`: the processor reports the payment, as soon as there is one.
  * - `retry`: recovers what a crash left: the client sends its request again.
  */

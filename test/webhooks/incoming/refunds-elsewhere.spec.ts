@@ -36,7 +36,7 @@ afterAll(async () => {
 type Refund = Record<string, unknown> & { id: string; amount: number; status: string };
 
 /** An operator refunds at the processor, without our ids. */
-async function atTheDesk(
+async function refundInDashboard(
   payment: string,
   amount?: number,
   metadata: Record<string, string> = {},
@@ -84,13 +84,13 @@ async function asTheProcessorShows(reference: string): Promise<Refund> {
 describe('a refund made at the processor', () => {
   test('is booked once, with its own id and event, however often and late it is reported', async () => {
     const { id, payment, refunded, refunds } = await paid();
-    const desk = await atTheDesk(payment, 500);
-    const news = event('refund.created', desk);
+    const elsewhere = await refundInDashboard(payment, 500);
+    const news = event('refund.created', elsewhere);
     await Promise.all([
       notify(service.apiUrl, news),
       notify(service.apiUrl, news),
-      notify(service.apiUrl, event('refund.updated', desk)),
-      notify(service.apiUrl, event('charge.refund.updated', desk)),
+      notify(service.apiUrl, event('refund.updated', elsewhere)),
+      notify(service.apiUrl, event('charge.refund.updated', elsewhere)),
       notify(
         service.apiUrl,
         event('charge.refunded', { payment_intent: payment, amount_refunded: 500 }),
@@ -107,7 +107,7 @@ describe('a refund made at the processor', () => {
         currency: 'eur',
         status: 'succeeded',
         reason: null,
-        processor_reference: desk.id,
+        processor_reference: elsewhere.id,
       },
     ]);
     const [booked] = await refunds();
@@ -120,8 +120,8 @@ describe('a refund made at the processor', () => {
 
   test('is found by the amount on the processor’s charge, which since 2022 does not list its refunds', async () => {
     const { payment, refunded } = await paid();
-    await atTheDesk(payment, 300);
-    await atTheDesk(payment, 400);
+    await refundInDashboard(payment, 300);
+    await refundInDashboard(payment, 400);
     const object = { payment_intent: payment, amount_refunded: 700, metadata: {} };
     await notify(service.apiUrl, event('charge.refunded', object));
     expect(await refunded()).toBe(700);
@@ -130,7 +130,7 @@ describe('a refund made at the processor', () => {
   test('of a charge whose answer was lost ends that charge first', async () => {
     const pending = await leavePending(service, newKey('lost'), 'losing');
     const { id: payment } = await paymentOf(service, pending);
-    await notify(service.apiUrl, event('refund.created', await atTheDesk(payment, 200)));
+    await notify(service.apiUrl, event('refund.created', await refundInDashboard(payment, 200)));
     expect(await statusOf(service, pending.id)).toBe('succeeded');
     expect((await getCharge(service.apiUrl, pending.id)).body.amount_refunded).toBe(200);
     expect(await eventTypesOf(service, pending.id)).toEqual(['charge.succeeded']);
@@ -139,7 +139,7 @@ describe('a refund made at the processor', () => {
   test('whose charge cannot be read at the processor is not lost: the notification is sent again', async () => {
     const pending = await leavePending(service, newKey('unasked'), 'losing');
     const { id: payment } = await paymentOf(service, pending);
-    const news = JSON.stringify(event('refund.created', await atTheDesk(payment, 200)));
+    const news = JSON.stringify(event('refund.created', await refundInDashboard(payment, 200)));
     service.gate.be('refusing');
     const refused = await deliver(service.apiUrl, news).finally(() => service.gate.be('open'));
     expect([refused.status, refused.body.code]).toEqual([503, 'processor_unavailable']);
@@ -155,7 +155,7 @@ describe('a refund made at the processor', () => {
       headers: { 'content-type': 'application/x-www-form-urlencoded' },
       body: form,
     });
-    const news = event('refund.created', await atTheDesk(body.id, 300));
+    const news = event('refund.created', await refundInDashboard(body.id, 300));
     await notify(service.apiUrl, news);
     expect(await statesOf(service, news.id)).toEqual([]);
   });
@@ -163,10 +163,14 @@ describe('a refund made at the processor', () => {
   test('with another program’s metadata is booked as one without metadata', async () => {
     const { id, payment, refunds } = await paid();
     const account = await accountOf(service, id);
-    const rma = await atTheDesk(payment, 300, { refund: 'RMA-17' });
-    const named = await atTheDesk(payment, 200, { refund: 'r17', charge: 'order_5', account });
-    for (const desk of [rma, named]) {
-      const news = event('refund.created', desk);
+    const rma = await refundInDashboard(payment, 300, { refund: 'RMA-17' });
+    const named = await refundInDashboard(payment, 200, {
+      refund: 'r17',
+      charge: 'order_5',
+      account,
+    });
+    for (const elsewhere of [rma, named]) {
+      const news = event('refund.created', elsewhere);
       expect(news.data.object.metadata).toHaveProperty('refund');
       await notify(service.apiUrl, news);
       expect(await statesOf(service, news.id)).toEqual(['applied']);
@@ -183,12 +187,12 @@ describe('a refund made at the processor', () => {
 
   test('that failed before we knew of it is booked as failed', async () => {
     const { payment, refunded, refunds } = await paid();
-    const desk = await atTheDesk(payment, 500);
-    await failAtProcessor(desk.id);
+    const elsewhere = await refundInDashboard(payment, 500);
+    await failAtProcessor(elsewhere.id);
     const object = { payment_intent: payment, amount_refunded: 500, metadata: {} };
     await notify(service.apiUrl, event('charge.refunded', object));
     const failed = { status: 'failed', failure_code: 'lost_or_stolen_card', amount: 500 };
-    expect(await refunds()).toMatchObject([{ ...failed, processor_reference: desk.id }]);
+    expect(await refunds()).toMatchObject([{ ...failed, processor_reference: elsewhere.id }]);
     expect(await refunded()).toBe(0);
   });
 
@@ -207,7 +211,7 @@ describe('a refund made at the processor', () => {
 describe('a refund that the processor refuses because of refunds made there', () => {
   test('when all went back there: those are booked, and no key is sent twice', async () => {
     const { id, payment, refunded } = await paid();
-    await atTheDesk(payment);
+    await refundInDashboard(payment);
     const key = newKey();
     const first = await refund(service.apiUrl, id, key, { amount: 500 });
     expect(first).toMatchObject({
@@ -227,7 +231,7 @@ describe('a refund that the processor refuses because of refunds made there', ()
 
   test('when the same amount went back there', async () => {
     const { id, payment, refunded } = await paid();
-    await atTheDesk(payment);
+    await refundInDashboard(payment);
     expect(await refund(service.apiUrl, id, newKey())).toMatchObject({
       status: 402,
       body: { code: 'refund_failed', failure_code: 'refund_exceeds_charge' },
@@ -242,7 +246,7 @@ describe('a refund that the processor refuses because of refunds made there', ()
     for (const key of keys)
       expect((await refund(service.apiUrl, id, key, { amount: 600 })).status).toBe(503);
     service.gate.be('open');
-    for (let part = 0; part < 2; part++) await atTheDesk(payment, 600);
+    for (let part = 0; part < 2; part++) await refundInDashboard(payment, 600);
     for (const key of keys)
       expect(await refund(service.apiUrl, id, key, { amount: 600 })).toMatchObject({
         status: 402,
@@ -253,7 +257,7 @@ describe('a refund that the processor refuses because of refunds made there', ()
 
   test('when a part went back there: the rest goes back with the next key', async () => {
     const { id, payment, refunded } = await paid();
-    await atTheDesk(payment, 500);
+    await refundInDashboard(payment, 500);
     expect(await refund(service.apiUrl, id, newKey())).toMatchObject({
       status: 402,
       body: { code: 'refund_failed', failure_code: 'refund_exceeds_charge' },
@@ -264,9 +268,9 @@ describe('a refund that the processor refuses because of refunds made there', ()
 
   test('when all happens at once: never more than was taken goes back or is booked', async () => {
     const { id, payment, refunded, refunds } = await paid();
-    const desk = await atTheDesk(payment, 500);
+    const elsewhere = await refundInDashboard(payment, 500);
     const second = await service.startApi();
-    const news = event('refund.created', desk);
+    const news = event('refund.created', elsewhere);
     await Promise.all([
       ...[service.apiUrl, second.url].map((url) => notify(url, news)),
       ...[service.apiUrl, second.url, service.apiUrl, second.url].map((url) =>
@@ -276,7 +280,7 @@ describe('a refund that the processor refuses because of refunds made there', ()
     await second.stop();
     const back = (await refunds()).filter(({ status }) => status === 'succeeded');
     expect(await refunded()).toBe(back.reduce((sum, { amount }) => sum + amount, 0));
-    expect(back.filter((each) => each.processor_reference === desk.id)).toHaveLength(1);
+    expect(back.filter((each) => each.processor_reference === elsewhere.id)).toHaveLength(1);
     expect(await refunded()).toBe(1100);
   });
 
@@ -289,15 +293,15 @@ describe('a refund that the processor refuses because of refunds made there', ()
     await service.db.query(
       `CREATE TRIGGER stay_pending BEFORE INSERT ON sandbox.refunds FOR EACH ROW EXECUTE FUNCTION stay_pending()`,
     );
-    const desk = await atTheDesk(payment, 1000);
+    const elsewhere = await refundInDashboard(payment, 1000);
     await service.db.query('DROP FUNCTION stay_pending CASCADE');
-    expect(desk.status).toBe('pending');
+    expect(elsewhere.status).toBe('pending');
     const key = newKey();
     const waits = await refund(service.apiUrl, id, key, { amount: 500 });
     expect(waits).toMatchObject({ status: 504, body: { retry: 'same_key' } });
     expect((await refunds()).map(({ status }) => status)).toEqual(['pending']);
     await service.db.query(`UPDATE sandbox.refunds SET status = 'succeeded' WHERE id = $1`, [
-      desk.id,
+      elsewhere.id,
     ]);
     expect(await refund(service.apiUrl, id, key, { amount: 500 })).toMatchObject({
       status: 402,
@@ -463,12 +467,14 @@ describe('a refund that fails after it had succeeded', () => {
 
   test('that was made at the processor and whose failure is reported first never counts', async () => {
     const { payment, refunded, refunds } = await paid();
-    const desk = await atTheDesk(payment, 500);
-    const failed = await failAtProcessor(desk.id);
+    const elsewhere = await refundInDashboard(payment, 500);
+    const failed = await failAtProcessor(elsewhere.id);
     await notify(service.apiUrl, event('refund.failed', failed));
-    await notify(service.apiUrl, event('refund.created', desk));
+    await notify(service.apiUrl, event('refund.created', elsewhere));
     expect(await refunded()).toBe(0);
-    expect(await refunds()).toMatchObject([{ status: 'failed', processor_reference: desk.id }]);
+    expect(await refunds()).toMatchObject([
+      { status: 'failed', processor_reference: elsewhere.id },
+    ]);
   });
 
   test('leaves the order paid', async () => {
@@ -486,11 +492,11 @@ describe('a refund that fails after it had succeeded', () => {
 
   test('and that an operator repeated at the processor since: both are booked', async () => {
     const { payment, refunded, refunds } = await paid();
-    const first = await atTheDesk(payment);
+    const first = await refundInDashboard(payment);
     await notify(service.apiUrl, event('refund.created', first));
     expect(await refunded()).toBe(1200);
     await failAtProcessor(first.id); // without a notification
-    await notify(service.apiUrl, event('refund.created', await atTheDesk(payment, 800)));
+    await notify(service.apiUrl, event('refund.created', await refundInDashboard(payment, 800)));
     expect(await refunded()).toBe(800);
     expect((await refunds()).map(({ status }) => status).sort()).toEqual(['failed', 'succeeded']);
   });
@@ -508,12 +514,12 @@ test('the sandbox sends both notifications by itself', async () => {
     },
   });
   try {
-    const desk = await paid();
-    await atTheDesk(desk.payment, 450);
+    const elsewhere = await paid();
+    await refundInDashboard(elsewhere.payment, 450);
     const bad = await paid('pm_card_refundFail');
     const { body } = await refund(service.apiUrl, bad.id, newKey(), { amount: 600 });
     expect(body.status).toBe('succeeded');
-    await until(async () => (await desk.refunded()) === 450);
+    await until(async () => (await elsewhere.refunded()) === 450);
     await until(async () => (await bad.refunds())[0]!.status === 'failed');
     expect(await bad.refunded()).toBe(0);
     await until(async () => {

@@ -222,7 +222,7 @@ describe('the comparison with the processor', () => {
     ['removed', { refund: null, charge: null, account: null }],
     ['replaced by another program’s', { refund: 'RMA-17', charge: 'order_5' }],
     ['removed in part', { account: null }],
-  ])('when our metadata was %s at the processor’s desk,', (_how, names) => {
+  ])('when our metadata was %s in the processor’s dashboard,', (_how, names) => {
     beforeEach(async () => {
       // With the same amount it could be the refund that lost its metadata.
       await changeRefund('amount = 40', ids.refundPending);
@@ -260,7 +260,7 @@ describe('the comparison with the processor', () => {
     });
   });
 
-  test('accepts a booked refund from the desk whose metadata names our charge but no account', async () => {
+  test('accepts a booked refund from the dashboard whose metadata names our charge but no account', async () => {
     const id = deriveId('re', ids.account, 'refund', 'copied');
     const reference = await giveBack({ refund: id });
     await db.query(`UPDATE sandbox.refunds SET metadata = metadata - 'account' WHERE id = $1`, [
@@ -273,7 +273,7 @@ describe('the comparison with the processor', () => {
     expect(await findings()).toEqual([]);
   });
 
-  test('finds money that went back at the processor’s desk, unless it is booked', async () => {
+  test('finds money that went back in the processor’s dashboard, unless it is booked', async () => {
     const parameters = { payment_intent: boughtPayment, amount: 300 };
     const answer = await processor.refund(`desk ${++payments}`, JSON.stringify(parameters));
     expect(answer.kind).toBe('succeeded');

@@ -260,13 +260,13 @@ test('a worker that sleeps with the processor’s answer and loses its lease ref
 });
 
 /** An operator was faster, at the processor, without our ids. */
-const atTheDesk = (amount?: number) => async (purchase: Purchase) => {
-  const desk = await send(`${shop.sandboxUrl}/v1/refunds`, {
+const refundInDashboard = (amount?: number) => async (purchase: Purchase) => {
+  const elsewhere = await send(`${shop.sandboxUrl}/v1/refunds`, {
     key: randomUUID(),
     headers: { 'content-type': 'application/x-www-form-urlencoded' },
     body: `payment_intent=${await paymentOf(purchase)}${amount === undefined ? '' : `&amount=${amount}`}`,
   });
-  expect(desk.status).toBe(200);
+  expect(elsewhere.status).toBe(200);
 };
 
 async function paymentOf({ charge }: Purchase) {
@@ -289,7 +289,7 @@ async function bookedOf({ charge }: Purchase) {
 
 describe('a refund that the processor refuses', () => {
   test('because all was refunded there: that is booked, and the order is canceled', async () => {
-    const purchase = await buyTheMissing(atTheDesk());
+    const purchase = await buyTheMissing(refundInDashboard());
     await expectCanceled(purchase, { back: [] });
     expect(await bookedOf(purchase)).toEqual([
       { cause: '', status: 'failed', amount: 1200 },
@@ -302,7 +302,7 @@ describe('a refund that the processor refuses', () => {
   });
 
   test('because a part was refunded there: the rest goes back, and the order is canceled', async () => {
-    const purchase = await buyTheMissing(atTheDesk(500));
+    const purchase = await buyTheMissing(refundInDashboard(500));
     await expectCanceled(purchase, { back: [700], refunded: 2 });
     expect(await bookedOf(purchase)).toEqual([
       { cause: '', status: 'failed', amount: 1200 },

@@ -81,7 +81,7 @@ describe('the settings of npm start', () => {
     expect(new URL(settings.urls.api).port).toBe(settings.env.PORT);
   });
 
-  it('leave the sandbox out if PROCESSOR_URL names another processor', async () => {
+  it('leave the sandbox out if STRIPE_SECRET_KEY or PROCESSOR_URL is set', async () => {
     const stripe = await localSettings({ ...free, STRIPE_SECRET_KEY: 'sk_test_x' });
     const other = await localSettings({ ...free, PROCESSOR_URL: 'http://127.0.0.1:1' });
     expect([stripe.urls.sandbox, other.urls.sandbox]).toEqual([undefined, undefined]);
