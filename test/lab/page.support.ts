@@ -105,18 +105,26 @@ export class LabTab {
     }, isHidden);
   }
 
-  /** Measures from now on. @returns what tells the longest time, in ms, for which the page could not react. */
-  async longestTask(): Promise<() => Promise<number>> {
+  /** Holds back the events of runs. @returns what lets them through */
+  async holdEvents(): Promise<() => void> {
+    let release = () => {};
+    const held = new Promise<void>((resolve) => (release = resolve));
+    await this.page.route('**/api/runs/*/events', (route) => held.then(() => route.continue()));
+    return release;
+  }
+
+  /** Counts from now on how often the diagrams are drawn. @returns what tells the count */
+  async drawings(): Promise<() => Promise<number>> {
     await this.page.evaluate(() => {
-      const longest = { ms: 0 };
-      Object.assign(globalThis, { longest });
-      const Observer = PerformanceObserver as unknown as BrowserObserver;
-      new Observer((list) => {
-        for (const { duration } of list.getEntries()) longest.ms = Math.max(longest.ms, duration);
-      }).observe({ type: 'longtask' });
+      const drawn = { count: 0 };
+      Object.assign(globalThis, { drawn });
+      const { MutationObserver, document } = globalThis as unknown as BrowserGlobals;
+      new MutationObserver((changes) => {
+        if (changes.some(({ target }) => target.closest?.('.track'))) drawn.count += 1;
+      }).observe(document.body, { childList: true, subtree: true });
     });
     return () =>
-      this.page.evaluate(() => (globalThis as unknown as { longest: { ms: number } }).longest.ms);
+      this.page.evaluate(() => (globalThis as unknown as { drawn: { count: number } }).drawn.count);
   }
 
   /** By how many pixels the page is wider than the window. */
@@ -129,10 +137,12 @@ export class LabTab {
   }
 }
 
-/** Node knows other entry types than a browser. */
-type BrowserObserver = new (on: (list: { getEntries(): { duration: number }[] }) => void) => {
-  observe(options: { type: string }): void;
-};
+interface BrowserGlobals {
+  document: { body: object };
+  MutationObserver: new (
+    on: (changes: { target: { closest?: (selector: string) => object | null } }[]) => void,
+  ) => { observe(target: object, options: object): void };
+}
 
 interface Axe {
   run(options: object): Promise<{

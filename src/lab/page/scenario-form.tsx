@@ -1,5 +1,6 @@
 import { useState } from 'preact/hooks';
 import type { Prediction, Run, Scenario, ScenarioParameter } from '../run.js';
+import { NumberField } from './number-field.js';
 import { pointText } from './points.js';
 import { PREDICTIONS, Why } from './why.js';
 
@@ -70,28 +71,20 @@ interface ParameterProps {
   onChange: (value: string | number) => void;
 }
 
-function Parameter({
-  parameter: { name, label, options, min, max },
-  value,
-  onChange,
-}: ParameterProps) {
+function Parameter({ parameter, value, onChange }: ParameterProps) {
+  const { name, label, options, min, max } = parameter;
+  if (!options)
+    return <NumberField {...{ label, name, min, max, onChange }} value={Number(value)} />;
   return (
     <label>
       {label}{' '}
-      {options ? (
-        <select name={name} value={value} onChange={(event) => onChange(event.currentTarget.value)}>
-          {options.map((option) => (
-            <option key={option} value={option}>
-              {pointText(option)}
-            </option>
-          ))}
-        </select>
-      ) : (
-        <input
-          {...{ name, min, max, value, type: 'number' }}
-          onChange={(event) => onChange(Number(event.currentTarget.value))}
-        />
-      )}
+      <select name={name} value={value} onChange={(event) => onChange(event.currentTarget.value)}>
+        {options.map((option) => (
+          <option key={option} value={option}>
+            {pointText(option)}
+          </option>
+        ))}
+      </select>
     </label>
   );
 }

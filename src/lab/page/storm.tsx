@@ -1,10 +1,12 @@
 import { useState } from 'preact/hooks';
 import type { Track, Verdict } from '../run.js';
 import { ask, follow, LabError } from './api.js';
+import { NumberField } from './number-field.js';
 import { Legend, Timeline, type Point } from './storm-timeline.js';
 
 /** Beyond this a purchase is a pixel. */
-const MOST_PURCHASES = 200;
+const MAX_PURCHASES = 200;
+
 /** Purchases, kills and losses by a seed; two counters. */
 export function Storm({
   onOpen,
@@ -62,26 +64,15 @@ export function Storm({
         repeats its request until it has an answer.
       </p>
       <p class="storm-tools">
-        <label>
-          seed{' '}
-          <input
-            type="number"
-            value={seed}
-            min={0}
-            max={1_000_000}
-            onChange={(event) => setSeed(Number(event.currentTarget.value))}
-          />
-        </label>
-        <label>
-          purchases{' '}
-          <input
-            type="number"
-            value={purchases}
-            min={1}
-            max={MOST_PURCHASES}
-            onChange={(event) => setPurchases(Number(event.currentTarget.value))}
-          />
-        </label>
+        <NumberField
+          {...{ label: 'seed', name: 'seed', value: seed, min: 0, max: 1_000_000 }}
+          onChange={setSeed}
+        />
+        <NumberField
+          {...{ label: 'purchases', name: 'purchases', value: purchases, min: 1 }}
+          max={MAX_PURCHASES}
+          onChange={setPurchases}
+        />
         {id ? (
           <button type="button" onClick={() => void ask(`/api/runs/${id}/stop`, {}).catch(onError)}>
             Stop

@@ -14,7 +14,7 @@ export function parametersFor(play: Play, chosen: unknown): Run['parameters'] {
   const given = new Map(Object.entries(chosen));
   const parameters: Run['parameters'] = {};
   for (const { name, options, min = 0, max = Infinity, initial } of play.parameters) {
-    const value: unknown = given.get(name) ?? initial;
+    const value: unknown = given.has(name) ? given.get(name) : initial;
     given.delete(name);
     const isPlain = typeof value === 'string' || typeof value === 'number';
     const isFit = options
