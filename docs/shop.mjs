@@ -7,7 +7,7 @@ import { pay } from './merchant.mjs';
 // PORT is the API's port, so that the settings of `npm start` work here, too.
 const api = process.env.API_URL || `http://127.0.0.1:${process.env.PORT || 3000}`;
 const apiKey = process.env.API_KEY || 'sk_test_acme';
-const port = Number(process.env.SHOP_PORT || 3003);
+const port = Number(process.env.SHOP_PORT || 3004);
 const file = (name) => readFile(new URL(name, import.meta.url), 'utf8');
 
 /** Asks the API. A GET and a PUT need no key. */

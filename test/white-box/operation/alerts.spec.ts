@@ -11,7 +11,7 @@ import { startApp, type TestApp } from '../../support/app.js';
 import { call, CHARGE } from '../../support/client.js';
 
 const HOME = 'docs/operations';
-const readme = await readFile('README.md', 'utf8');
+const page = await readFile(`${HOME}/README.md`, 'utf8');
 const rulesText = await readFile(`${HOME}/charge-once.rules.yml`, 'utf8');
 const rules = (
   parse(rulesText) as {
@@ -67,12 +67,13 @@ test.each(queries)('%s queries a series of /metrics: %s', (_title, expr) => {
   expect(ours.filter((label) => !metrics.includes(`${label}="`))).toEqual([]);
 });
 
-test('has a rule for each alarm that the README names, and no other', () => {
-  const [, sentence = ''] = /Alarm on ([^]*?)\(/.exec(readme)!;
-  const alarms = [...sentence.matchAll(/`(charge_once_\w+)`/g)].map(([, name]) => name);
+test('has a rule for each alarm that the page names, and no other', () => {
+  const alarms = [...page.matchAll(/^\| `(charge_once_\w+)`/gm)].map(([, name]) => name);
   const ruled = rules.map(({ expr }) => /charge_once_\w+/.exec(expr)?.[0]);
   expect(alarms).toHaveLength(6);
-  expect(rulesText).toMatch(/^# Prometheus alert rules for the six alarms of the README\./);
+  expect(rulesText).toMatch(
+    /^# Prometheus alert rules for the six alarms of README\.md beside it\./,
+  );
   expect(ruled.sort()).toEqual(alarms.sort());
 });
 
@@ -121,8 +122,8 @@ here(`promtool${installed ? '' : ' (skipped: it is not installed here)'}`, () =>
   test('accepts every query of the dashboard', async () => {
     const home = await mkdtemp(join(tmpdir(), 'charge-once-board-'));
     const file = join(home, 'board.yml');
-    const records = queries.map(([, expr], nr) => ({
-      record: `query_${nr}`,
+    const records = queries.map(([, expr], index) => ({
+      record: `query_${index}`,
       expr: expr.replaceAll('$__rate_interval', '5m'),
     }));
     await writeFile(file, JSON.stringify({ groups: [{ name: 'board', rules: records }] }));
