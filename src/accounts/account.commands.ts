@@ -39,7 +39,7 @@ export async function runAccountCommand(
     case 'list 0':
       return list(db);
     default:
-      throw new CommandError(`That is no command.\n\n${USAGE}`, true);
+      throw new CommandError(`Unknown command.\n\n${USAGE}`, true);
   }
 }
 

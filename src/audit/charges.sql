@@ -33,7 +33,7 @@ WHERE is_retried AND rebuilt_at IS NULL AND COALESCE(settled_at > now() - ttl, t
 
 -- charge_contradicts_its_answer, refund_contradicts_its_answer: Settle writes both. The client believes the answer: 201
 -- says that the money moved, 402 that it did not. No process works on a completed record, so a pending object with an
--- answer would stay pending for ever. An ended object without one cannot end again, and no retry would get its answer.
+-- answer would stay pending forever. An ended object without one cannot end again, and no retry would get its answer.
 -- (A CHECK ties the state of the record to its answer.)
 UNION ALL SELECT object || '_contradicts_its_answer', account_id, id,
   status || ', ' || COALESCE('answered ' || response_status, 'not answered')

@@ -34,7 +34,7 @@ FROM notification
 WHERE state = 'waiting' AND status IS NOT NULL AND GREATEST(received_at, exists_since) < now() - interval '1 minute'
   - (SELECT count(*) FROM notification WHERE state = 'waiting') * interval '1 millisecond'
 
--- notification_kept_too_long: The worker removes what waited for thirty days, so that the table does not grow for ever.
+-- notification_kept_too_long: The worker removes what waited for thirty days, so that the table does not grow forever.
 UNION ALL SELECT 'notification_kept_too_long', account_id, id, 'since ' || received_at
 FROM notification WHERE state = 'waiting' AND received_at < now() - interval '31 days'
 

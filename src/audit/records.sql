@@ -59,7 +59,7 @@ UNION ALL SELECT 'record_needs_attention', account_id, resource_id,
 FROM idempotency_records
 WHERE state = 'in_progress' AND needs_attention AND COALESCE(lease_expires_at <= clock_timestamp(), true)
 
--- record_stores_no_outcome: A stored 4xx or 5xx would be replayed for ever, whether money moved or not.
+-- record_stores_no_outcome: A stored 4xx or 5xx would be replayed forever, whether money moved or not.
 UNION ALL SELECT 'record_stores_no_outcome', account_id, resource_id, 'stores ' || response_status
 FROM idempotency_records WHERE NOT (response_status BETWEEN 200 AND 299 OR response_status = 402)
 

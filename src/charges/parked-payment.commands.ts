@@ -7,7 +7,7 @@ export const WHAT_TO_DO: Record<Discrepancy, string> = {
   succeeded_after_failed: 'the customer has paid a charge that failed: honour it, or refund it',
   second_payment: 'the customer has paid the charge a second time: refund one payment',
   amount_mismatch: 'the processor reports another amount or currency than our row: compare both',
-  another_processor: 'another processor reports it than the one of our row: compare both',
+  another_processor: 'a processor other than the one in our row reports it: compare both',
   never_applied:
     'a notification could not be applied for 30 days: compare the processor with our row',
 };
@@ -66,7 +66,7 @@ export async function resolvePayment(
       [account_id, reference, resolution],
     );
     const name = `${reference} of ${account_id}`;
-    lines.push(closed.length === 1 ? `Resolved ${name}` : `${name} is resolved already`);
+    lines.push(closed.length === 1 ? `Resolved ${name}` : `${name} is already resolved`);
   }
   return lines;
 }

@@ -23,7 +23,7 @@ export class HealthController {
 
   @Get('live')
   @Describe('live', 'The process runs')
-  @Answers(200, 'It does.', HEALTH)
+  @Answers(200, 'The process runs.', HEALTH)
   live(): { status: 'ok' } {
     return { status: 'ok' };
   }
@@ -34,7 +34,7 @@ export class HealthController {
    */
   @Get('ready')
   @Describe('ready', 'This process accepts work')
-  @Answers(200, 'It does.', HEALTH)
+  @Answers(200, 'This process accepts work.', HEALTH)
   @Problems(NOT_READY, DATABASE_UNAVAILABLE)
   async ready(): Promise<{ status: 'ok' }> {
     if (this.draining.started) throw notReady(NOT_READY, 'this process is stopping');

@@ -33,7 +33,7 @@ export const EVENT_KINDS = [
 export type EventKind = (typeof EVENT_KINDS)[number];
 
 /** Of a run file that the lab opens: a run of the lab has some hundred KB. */
-export const MOST_RUN_BYTES = 4 * 1024 * 1024;
+export const MAX_RUN_BYTES = 4 * 1024 * 1024;
 
 /** One arrow, mark or break of the diagram. */
 export interface RunEvent {

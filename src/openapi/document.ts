@@ -44,7 +44,7 @@ export function openApiDocument(modules: ModulesContainer): OpenApiDocument {
     info: {
       title: 'charge-once',
       version: '1',
-      summary: 'A payments API that charges once although networks retry',
+      summary: 'A payments API that charges once, even though networks retry',
       description: INTRODUCTION,
       license: { name: 'MIT', identifier: 'MIT' },
     },

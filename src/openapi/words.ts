@@ -37,7 +37,7 @@ An agent that lost its context, and with it the key, must not invent a key. It r
 
 A 2xx and a 402 are stored under the key and replayed for 7 days, with the same status and the same bytes. A refusal before anything is written (400, 401, 404, 409, 412, 413, 415, 422, 429) is never stored and does not change the key. A 5xx is never stored either. After 7 days the key creates nothing new: its object still exists, and the answer is 409 \`idempotency_key_expired\`.
 
-## Choices that the contract leaves open
+## How this API decides what standards leave open
 
 - A path that does not exist is 404, a method that a path does not have is 405 with \`Allow\`; both come before authentication, and neither is listed at each route below. HEAD is GET without a body.
 - Two simultaneous requests with one key: one runs, the other waits for its answer (5 s, or \`Prefer: wait\`) and gets it as a replay. Stripe answers 409 at once; waiting saves the client a retry.

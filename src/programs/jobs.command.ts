@@ -32,7 +32,7 @@ export async function runJobsCommand(
   if (command === 'list' && args.length === 0) return list(db);
   if (command === 'retry' && args.length === 1) return retry(db, first);
   if (command === 'resolve' && done) return resolvePayment(db, first, done);
-  throw new CommandError(`That is no command.\n\n${JOBS_USAGE}`, true);
+  throw new CommandError(`Unknown command.\n\n${JOBS_USAGE}`, true);
 }
 
 async function list(db: Database): Promise<string[]> {

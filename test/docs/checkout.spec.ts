@@ -72,8 +72,8 @@ describe('npm run shop', () => {
 });
 
 describe('the checkout page', () => {
-  /** What happens to the answer of a tab's request number `nr`, counted from 0. */
-  type Road = (nr: number) => Promise<void>;
+  /** What happens to the answer of a tab's request number `index`, counted from 0. */
+  type Road = (index: number) => Promise<void>;
   const losing: Road = () => Promise.reject(new TypeError('network error'));
 
   /** As much of a browser tab as the script needs. `load` is a visit or a reload. */
@@ -105,9 +105,9 @@ describe('the checkout page', () => {
             }
           },
           fetch: async (path: string, init: RequestInit) => {
-            const nr = sent.push((JSON.parse(init.body as string) as { key: string }).key) - 1;
+            const index = sent.push((JSON.parse(init.body as string) as { key: string }).key) - 1;
             const answer = await fetch(shopUrl + path, init);
-            await road(nr);
+            await road(index);
             return answer;
           },
         }),
@@ -164,10 +164,10 @@ describe('the checkout page', () => {
     const browser = tab(await newOrder());
     const resolvers: (() => void)[] = [];
     const arrivals = [0, 1, 2, 3].map(
-      (nr) => new Promise<void>((resolve) => (resolvers[nr] = resolve)),
+      (index) => new Promise<void>((resolve) => (resolvers[index] = resolve)),
     );
-    const arrive = (nr: number) => resolvers[nr]!();
-    const loaded = browser.load((nr) => arrivals[nr]!);
+    const arrive = (index: number) => resolvers[index]!();
+    const loaded = browser.load((index) => arrivals[index]!);
     const [first, late, later] = [1, 2, 3].map(() => loaded.pay('pm_card_visa_chargeDeclined'));
     arrive(0);
     expect(await first).toContain('declined');

@@ -259,7 +259,7 @@ describe('the phone', () => {
     expect(await live().answers()).toEqual([]);
   });
 
-  test('takes a new key after a decline', async () => {
+  test('uses a new key after a decline', async () => {
     const order = await newOrder();
     const [declined] = await live(order, 'pm_card_visa_chargeDeclined').answers();
     expect(declined).toMatchObject({ retry: 'new_key' });

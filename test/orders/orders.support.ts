@@ -15,10 +15,10 @@ export function orderOf(unitAmount: number, sku = 'tea', quantity = 1) {
   return { currency: 'eur', items: [{ sku, quantity, unit_amount: unitAmount }] };
 }
 
-let nr = 0;
+let count = 0;
 /** An id that no other test has. */
 export function newId(what = 'order'): string {
-  return `${what}-${process.pid}-${++nr}`;
+  return `${what}-${process.pid}-${++count}`;
 }
 
 export function putOrder(

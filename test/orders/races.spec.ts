@@ -26,11 +26,11 @@ interface ChargeSeen {
 }
 
 /** One round: the order is canceled, edited and paid at once, on two instances. */
-async function round(nr: number): Promise<'paid' | 'canceled'> {
+async function round(number: number): Promise<'paid' | 'canceled'> {
   const id = newId();
-  const [before, after] = [1000 + nr, 5000 + nr];
+  const [before, after] = [1000 + number, 5000 + number];
   const { etag } = (await putOrder(api, id, orderOf(before))).headers;
-  const [here, there] = nr % 2 ? [api, other.url] : [other.url, api];
+  const [here, there] = number % 2 ? [api, other.url] : [other.url, api];
   const racers = [
     () => cancelOrder(here, id),
     () => putOrder(there, id, orderOf(after), { 'if-match': etag }),
@@ -38,7 +38,7 @@ async function round(nr: number): Promise<'paid' | 'canceled'> {
     () => pay(there, id, newId('key')),
   ];
   // The first request differs from round to round.
-  const turned = [...racers.slice(nr % 4), ...racers.slice(0, nr % 4)];
+  const turned = [...racers.slice(number % 4), ...racers.slice(0, number % 4)];
   const replies = await Promise.all(turned.map((start) => start()));
   const [canceled, edited, ...payments] = racers.map((start) => replies[turned.indexOf(start)]!);
 
@@ -66,11 +66,11 @@ async function round(nr: number): Promise<'paid' | 'canceled'> {
 
 test('cancel, edit and pay at once, sixty rounds: no canceled or changed order has a charge', async () => {
   const ends = new Map<string, number>();
-  let nr = 0;
+  let number = 0;
   // Four rounds at a time: requests of other rounds shuffle the order of execution.
   const lane = async () => {
-    while (nr < 60) {
-      const end = await round(nr++);
+    while (number < 60) {
+      const end = await round(number++);
       ends.set(end, (ends.get(end) ?? 0) + 1);
     }
   };

@@ -1,10 +1,10 @@
 import type { Pool } from 'pg';
 import { charge, send, type Reply, type Send } from '../support/raw-client.js';
 
-let nr = 0;
+let count = 0;
 /** A key that no other test has. */
 export function newKey(what = 'key'): string {
-  return `${what}-${process.pid}-${++nr}`;
+  return `${what}-${process.pid}-${++count}`;
 }
 
 /** The id of a new succeeded charge, of 12.00 by default. */

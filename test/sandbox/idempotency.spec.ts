@@ -65,7 +65,7 @@ describe('a key', () => {
     expect(await countPaid(test)).toBe(1);
   });
 
-  it('repeats without a key charge again', async () => {
+  it('charges again for a repeat without a key', async () => {
     fresh();
     for (let i = 0; i < 2; i++) {
       await post(sandbox, '/v1/payment_intents', payment('pm_card_visa', test));

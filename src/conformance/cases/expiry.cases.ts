@@ -28,7 +28,7 @@ export const EXPIRY_CASES = cases('expiry', {
     level: 'choice',
     source: draft('2.3'),
     title: 'After its life a key is new, or refused, as promised',
-    costs: 'A client that retries late pays twice, or is refused for ever.',
+    costs: 'A client that retries late pays twice, or is refused forever.',
     async run(api) {
       const purchase = api.purchase();
       await api.make(purchase);
@@ -40,7 +40,7 @@ export const EXPIRY_CASES = cases('expiry', {
     level: 'choice',
     source: draft('2.3'),
     title: 'A replay does not extend the life of a key',
-    costs: 'A client that polls with its key holds it for ever.',
+    costs: 'A client that polls with its key keeps the key alive forever.',
     async run(api) {
       const purchase = api.purchase();
       await api.make(purchase);

@@ -136,7 +136,7 @@ export class Experiment {
       ...{ port: host.port, path: `/designs/${this.design}/count` },
       ...{ method: 'GET', timeoutMs: BUSY_TIMEOUT_MS },
     }).then((outcome) => void (status = outcome.status));
-    // No time decides: the read waits for ever if each charge holds a connection with an open transaction.
+    // No time decides: the read waits forever if each charge holds a connection with an open transaction.
     while (status === undefined && (await this.hosts.connectionsOf(this.design)).open < count)
       await delay(LOOK_AGAIN_MS);
     const isServed = status === 200;

@@ -14,7 +14,7 @@ export interface Fault extends FaultInfo {
   /** How many of its cells run at once. */
   atOnce: number;
   /** Plays the fault against one design. @returns the verdict, from the ledger and the client's last answer. */
-  happen(experiment: Experiment): Promise<Judged>;
+  run(experiment: Experiment): Promise<Judged>;
 }
 
 /** More cells would slow each other down until leases expire. */
@@ -63,7 +63,7 @@ export const FAULTS: readonly Fault[] = [
     title: 'Lost answer',
     story: 'The charge succeeds, the response is lost, the client retries.',
     expected: ONCE,
-    async happen(experiment) {
+    async run(experiment) {
       await experiment.send({ body: purchase(), fault: 'lose-response' });
       return oneWanted(experiment, await experiment.retry({ body: purchase() }));
     },
@@ -74,7 +74,7 @@ export const FAULTS: readonly Fault[] = [
     title: 'Double click',
     story: 'The same request arrives twice at the same time.',
     expected: ONCE,
-    async happen(experiment) {
+    async run(experiment) {
       await experiment.sendTwice({ body: purchase() });
       return oneWanted(experiment, await experiment.retry({ body: purchase() }));
     },
@@ -85,7 +85,7 @@ export const FAULTS: readonly Fault[] = [
     title: 'Kill before the call',
     story: 'The process dies just before it calls the processor; the client retries.',
     expected: ONCE,
-    async happen(experiment) {
+    async run(experiment) {
       await experiment.sendAndKill('before-call', { body: purchase() });
       return oneWanted(experiment, await experiment.retry({ body: purchase() }));
     },
@@ -96,7 +96,7 @@ export const FAULTS: readonly Fault[] = [
     title: 'Kill after the call',
     story: 'The process dies just after the processor has charged; the client retries.',
     expected: ONCE,
-    async happen(experiment) {
+    async run(experiment) {
       await experiment.sendAndKill('after-call', { body: purchase() });
       return oneWanted(experiment, await experiment.retry({ body: purchase() }));
     },
@@ -107,7 +107,7 @@ export const FAULTS: readonly Fault[] = [
     title: 'Frozen past the lease',
     story: 'The process sleeps before the call, another one takes over, and then it wakes up.',
     expected: ONCE,
-    async happen(experiment) {
+    async run(experiment) {
       const wake = await experiment.sendAndFreeze('before-call', { body: purchase() });
       const last = await experiment.retry({ body: purchase() });
       await wake();
@@ -120,7 +120,7 @@ export const FAULTS: readonly Fault[] = [
     title: 'Timeout at the processor',
     story: 'The processor charges, and never answers; the client retries.',
     expected: ONCE,
-    async happen(experiment) {
+    async run(experiment) {
       const body = purchase('pm_lab_timeout');
       await experiment.send({ body });
       return oneWanted(experiment, await experiment.retry({ body }));
@@ -132,7 +132,7 @@ export const FAULTS: readonly Fault[] = [
     title: 'Another amount',
     story: 'The same key comes back with another amount.',
     expected: 'refused',
-    async happen(experiment) {
+    async run(experiment) {
       await experiment.retry({ body: purchase() });
       const last = await experiment.retry({ body: purchase('pm_card_visa', AMOUNT + 1000) });
       const { succeeded } = await experiment.ledger();
@@ -150,7 +150,7 @@ export const FAULTS: readonly Fault[] = [
     title: 'Members reordered',
     story: 'The response is lost. The retry has the same members in another order.',
     expected: ONCE,
-    async happen(experiment) {
+    async run(experiment) {
       await experiment.send({ body: purchase(), fault: 'lose-response' });
       const { amount, ...rest } = JSON.parse(purchase()) as Record<string, unknown>;
       const body = JSON.stringify({ ...rest, amount }, undefined, 1);
@@ -163,7 +163,7 @@ export const FAULTS: readonly Fault[] = [
     title: 'Declined, then retried',
     story: 'The card is declined, the response is lost, the client retries.',
     expected: 'refused',
-    async happen(experiment) {
+    async run(experiment) {
       const body = purchase('pm_card_visa_chargeDeclined');
       await experiment.send({ body, fault: 'lose-response' });
       const last = await experiment.retry({ body });
@@ -183,7 +183,7 @@ export const FAULTS: readonly Fault[] = [
     title: 'Another account’s key',
     story: 'Two accounts use the same key for a purchase of their own.',
     expected: ONCE,
-    async happen(experiment) {
+    async run(experiment) {
       await experiment.retry({ body: purchase() });
       const last = await experiment.retry({ body: purchase(), account: 'second' });
       const { succeeded, succeededBy } = await experiment.ledger();
@@ -200,7 +200,7 @@ export const FAULTS: readonly Fault[] = [
     title: 'Ten slow calls, pool of ten',
     story: 'Ten charges wait at a slow processor; meanwhile the shop reads one row.',
     expected: ONCE,
-    async happen(experiment) {
+    async run(experiment) {
       const isServed = await experiment.isServedDuring(10, { body: purchase() });
       const { succeeded } = await experiment.ledger();
       if (!isServed) {

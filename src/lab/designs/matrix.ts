@@ -62,7 +62,7 @@ async function runCell(
   { onCell, onRun }: MatrixOptions,
 ): Promise<Cell> {
   const experiment = new Experiment(design, hosts);
-  const judged = await fault.happen(experiment);
+  const judged = await fault.run(experiment);
   const { missed } = experiment;
   const { verdict, because } =
     missed === undefined ? judged : { verdict: 'not run' as const, because: missed };

@@ -6,9 +6,9 @@ export class Meeting {
 
   constructor(private readonly company: number) {}
 
-  async meet(happen: () => void): Promise<void> {
+  async meet(onComplete: () => void): Promise<void> {
     if (++this.arrived === this.company) {
-      happen();
+      onComplete();
       this.end();
     }
     await this.isOver;

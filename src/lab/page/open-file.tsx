@@ -1,5 +1,5 @@
 import { useRef } from 'preact/hooks';
-import { MOST_RUN_BYTES } from '../run.js';
+import { MAX_RUN_BYTES } from '../run.js';
 import { ask, LabError } from './api.js';
 
 export interface OpenFileProps {
@@ -36,7 +36,7 @@ export function OpenFile({ onOpen, onError }: OpenFileProps) {
 }
 
 async function jsonOf(file: File): Promise<unknown> {
-  if (file.size > MOST_RUN_BYTES) throw new LabError(`${file.name} is larger than 4 MB.`);
+  if (file.size > MAX_RUN_BYTES) throw new LabError(`${file.name} is larger than 4 MB.`);
   try {
     return JSON.parse(await file.text());
   } catch {

@@ -9,7 +9,7 @@ import { UnknownRun, type Runs } from './runs.js';
 import { reasonOf, reportUnlessAway } from './trouble.js';
 
 /** Matrices in memory; an older one is run again. */
-const MOST_MATRICES = 10;
+const MAX_MATRICES = 10;
 
 interface Matrix {
   items: Item[];
@@ -27,7 +27,7 @@ export function galleryRoutes(app: Express, runs: Runs, databaseUrl: string): vo
       running = id;
       const matrix: Matrix = { items: [], changes: new EventEmitter().setMaxListeners(0) };
       matrices.set(id, matrix);
-      if (matrices.size > MOST_MATRICES) matrices.delete(matrices.keys().next().value!);
+      if (matrices.size > MAX_MATRICES) matrices.delete(matrices.keys().next().value!);
       void fill(matrix, runs, databaseUrl).finally(() => (running = undefined));
     }
     response.status(201).json({ id: running }); // one at a time: it takes what the machine has

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import express, { type Express } from 'express';
-import { MOST_RUN_BYTES } from '../run.js';
+import { MAX_RUN_BYTES } from '../run.js';
 import { RefusedParameter } from './parameters.js';
 import { readRun } from './run-reader.js';
 import type { Runs } from './runs.js';
@@ -9,7 +9,7 @@ import { refuseForms } from './origin.js';
 
 /** Opens a run file: one that the lab exported, or a witness of the proof. */
 export function openedRunRoutes(app: Express, runs: Runs): void {
-  const body = express.json({ limit: MOST_RUN_BYTES, type: 'application/json' });
+  const body = express.json({ limit: MAX_RUN_BYTES, type: 'application/json' });
   app.post('/api/opened', refuseForms, body, (request, response) => {
     const run = runOf(request.body);
     const hash = createHash('sha256').update(JSON.stringify(run)).digest('hex');

@@ -20,9 +20,9 @@ import { reasonOf, reportUnlessAway } from './trouble.js';
 /** For what API and worker write down when the client has its answer already. */
 const LAST_LINES_MS = 40;
 /** Items of the streams in memory, each about 1 KB. Runs that have ended are read from their files when there are more. */
-const MOST_ITEMS = 100_000;
+const MAX_ITEMS = 100_000;
 /** A class of thirty has a few each. More would only slow each other down. */
-const MOST_RUNNING = 200;
+const MAX_RUNNING = 200;
 
 interface Tools {
   apiUrl: string;
@@ -77,7 +77,7 @@ export class Runs {
     visitor: string,
   ): Promise<LiveRun> {
     const running = [...this.live.values()].filter(({ run }) => run.state === 'running').length;
-    if (running >= MOST_RUNNING)
+    if (running >= MAX_RUNNING)
       throw new TooManyRuns(`${running} runs are going on. Wait for one to end, or press Reset.`);
     const id = randomBytes(6).toString('hex');
     const accounts = await Promise.all(
@@ -158,7 +158,7 @@ export class Runs {
     let items = 0;
     for (const { stream } of this.live.values()) items += stream.length;
     for (const run of this.live.values()) {
-      if (items <= MOST_ITEMS) return;
+      if (items <= MAX_ITEMS) return;
       if (run.run.state === 'running') continue;
       items -= run.stream.length;
       this.forget(run);

@@ -30,7 +30,7 @@ export interface SenderTools {
 const PATIENCE_MS = 30_000;
 const CONNECT_AGAIN_MS = 200;
 /** In a class of thirty, others kill the API several times within one request. */
-const MOST_REPEATS = 10;
+const MAX_REPEATS = 10;
 
 /** Sends the requests of one lane, numbers them, and records what its client knows. */
 export class Sender {
@@ -55,7 +55,7 @@ export class Sender {
     const isBrokenHere = sending.fault !== undefined || sending.break !== undefined;
     for (let repeats = 0; ; repeats++) {
       const result = await this.sendOnce(method, path, body, sending);
-      if (result.kind !== 'lost' || isBrokenHere || !isSafe || repeats === MOST_REPEATS)
+      if (result.kind !== 'lost' || isBrokenHere || !isSafe || repeats === MAX_REPEATS)
         return result;
       await this.pause(CONNECT_AGAIN_MS);
     }

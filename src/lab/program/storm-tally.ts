@@ -4,7 +4,7 @@ import type { LedgerPayment, ProcessorLedger } from './processor-ledger.js';
 import { reportUnlessAway } from './trouble.js';
 
 /** How many payments the processor has for each track. Read in the background: it is shown beside what clients believe. */
-export class LaneTally {
+export class PaymentTally {
   private counts = { ours: 0, naive: 0 };
   private readonly timer: NodeJS.Timeout;
   private reading: Promise<void> | undefined;

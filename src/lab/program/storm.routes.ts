@@ -3,12 +3,12 @@ import { runStorm } from '../designs/storm.js';
 import type { StormTick } from '../run.js';
 import { exampleOf } from './storm-example.js';
 import { Lane } from './lane.js';
-import { LaneTally } from './storm-tally.js';
+import { PaymentTally } from './storm-tally.js';
 import type { LiveRun } from './live-run.js';
 import { isWhole, RefusedParameter } from './parameters.js';
 import type { Runs } from './runs.js';
 
-const MOST_PURCHASES = 1_000;
+const MAX_PURCHASES = 1_000;
 const NEVER = new AbortController().signal;
 
 /** Many purchases on both tracks, with losses and kills by a seed. */
@@ -20,8 +20,8 @@ export function stormRoutes(
   app.post('/api/storm', async (request, response) => {
     const { seed = Math.floor(Math.random() * 1e6), purchases = 40 } = request.body ?? {};
     if (!isWhole(seed, 0, 2 ** 32 - 1)) throw new RefusedParameter('seed is a whole number');
-    if (!isWhole(purchases, 1, MOST_PURCHASES))
-      throw new RefusedParameter(`purchases is a whole number from 1 to ${MOST_PURCHASES}`);
+    if (!isWhole(purchases, 1, MAX_PURCHASES))
+      throw new RefusedParameter(`purchases is a whole number from 1 to ${MAX_PURCHASES}`);
     const run = await runs.open(
       'storm',
       'Storm',
@@ -36,7 +36,7 @@ export function stormRoutes(
 
 async function play(runs: Runs, run: LiveRun, seed: number, purchases: number): Promise<void> {
   const { apiUrl, ledger } = runs.tools;
-  const tally = new LaneTally(ledger, run);
+  const tally = new PaymentTally(ledger, run);
   try {
     const result = await runStorm({
       ...{ apiUrl, seed, purchases, run: run.run.id, signal: run.stopping.signal },

@@ -41,7 +41,7 @@ export class LabController {
       'What most examples do. After a lost response, the retry charges a second time, and both ledgers agree. The API key is optional; the default is that of the first demo account.',
     examples: { charge: { amount: 1999, currency: 'usd', payment_method: 'pm_card_visa' } },
   })
-  @Answers(201, 'The money was taken, once more.', NAIVE_CHARGE)
+  @Answers(201, 'The money was taken again.', NAIVE_CHARGE)
   @Problems(
     UNAUTHORIZED,
     NOT_FOUND,

@@ -24,7 +24,7 @@ export function contextOf(request: Request): RunContext {
 
 /** The account of each object of a run, by id: a later call under such an id belongs to that run. */
 const owners = new Map<string, string>();
-const MOST_OWNERS = 10_000;
+const MAX_OWNERS = 10_000;
 const OBJECT_ID = /^(?:ch|re|evt|we|ord)_\w+$/;
 
 /** @returns the account of the run that the values belong to. */
@@ -38,7 +38,7 @@ export function rememberOwner(values: readonly unknown[], account: string): void
   for (const value of values) {
     if (typeof value !== 'string' || !OBJECT_ID.test(value)) continue;
     owners.set(value, account);
-    if (owners.size > MOST_OWNERS) owners.delete(owners.keys().next().value!);
+    if (owners.size > MAX_OWNERS) owners.delete(owners.keys().next().value!);
   }
 }
 

@@ -1,5 +1,5 @@
 /** Enough to reach our own frames, which lie below those of libraries. */
-const MOST_FRAMES = 40;
+const MAX_FRAMES = 40;
 
 /**
  * Which of our lines caused the current call, as `<file>:<line>:<column>` of the built file. The lab's program finds
@@ -10,7 +10,7 @@ export function stackFrames(): string[] {
     stackTraceLimit: Error.stackTraceLimit,
     prepareStackTrace: Reflect.get(Error, 'prepareStackTrace') as unknown,
   };
-  Error.stackTraceLimit = MOST_FRAMES;
+  Error.stackTraceLimit = MAX_FRAMES;
   Error.prepareStackTrace = (_error, sites) => sites;
   const sites = new Error().stack as unknown as NodeJS.CallSite[];
   Object.assign(Error, before);

@@ -76,7 +76,7 @@ export class Link {
   }
 
   heal(): void {
-    // A client of a half-open connection could wait for ever.
+    // A client of a half-open connection could wait forever.
     if (this.toxic === 'hang') for (const socket of this.sockets) socket.destroy();
     this.toxic = undefined;
     this.resume();

@@ -3,7 +3,7 @@ import { escape, STYLE, violationsHtml, WIDTH, type Drawing } from './violations
 
 const ROW = 16;
 /** Of the time axis: so many fit side by side. */
-const MOST_MARKS = 12;
+const MAX_MARKS = 12;
 
 /** One HTML page without scripts and without links to elsewhere. */
 export function reportPage(report: Report, drawings: readonly Drawing[]): string {
@@ -53,7 +53,7 @@ function faultPlot({ faults, seconds }: Report): string {
     const y = points.indexOf(point) * ROW + 2;
     return `<rect x="${x(from).toFixed(1)}" y="${y}" width="${width.toFixed(1)}" height="${ROW - 4}" fill="#b4532a"><title>${escape(action)}, ${Math.round(from)} to ${Math.round(to)} ms</title></rect>`;
   });
-  const step = Math.max(1, Math.ceil(seconds / 60 / MOST_MARKS));
+  const step = Math.max(1, Math.ceil(seconds / 60 / MAX_MARKS));
   const marks = Array.from({ length: Math.floor(seconds / 60 / step) + 1 }, (_, i) => {
     const at = x(i * step * 60_000).toFixed(1);
     return `<line x1="${at}" x2="${at}" y1="0" y2="${bottom}" stroke="#ccc"/><text x="${at}" y="${bottom + 11}" text-anchor="middle">${i * step} min</text>`;

@@ -2,8 +2,8 @@ import { overlaps, type Attempt, type Digest, type Fault, type Span } from '../c
 import { recordsOf, type Subject } from './witness-subject.js';
 
 /** A person can read a diagram of so many. */
-const MOST_REQUESTS = 8;
-const MOST_FAULTS = 5;
+const MAX_REQUESTS = 8;
+const MAX_FAULTS = 5;
 
 /** The requests that are drawn, and how many are left out before each of them, and after the last. */
 export interface Choice {
@@ -25,8 +25,8 @@ export function choose(all: readonly Attempt[], says: string): Choice {
   };
   const firsts = new Set(all.filter(isFirstOfKind));
   const rank = (each: Attempt) => (named.has(each.n) ? 0 : firsts.has(each) ? 1 : 2);
-  const ranked = all.filter((each) => all.length <= MOST_REQUESTS || rank(each) < 2);
-  const chosen = new Set(ranked.sort((a, b) => rank(a) - rank(b)).slice(0, MOST_REQUESTS));
+  const ranked = all.filter((each) => all.length <= MAX_REQUESTS || rank(each) < 2);
+  const chosen = new Set(ranked.sort((a, b) => rank(a) - rank(b)).slice(0, MAX_REQUESTS));
   const attempts = all.filter((each) => chosen.has(each));
   const places = [-1, ...attempts.map((each) => all.indexOf(each)), all.length];
   return { attempts, leftOut: places.slice(1).map((place, i) => place - places[i]! - 1) };
@@ -44,6 +44,6 @@ export function faultsDuring(known: Digest, subject: Subject, shown: readonly At
   const open = [...of(subject.attempts), ...records];
   const all = known.faults.filter((fault) => overlaps(fault, open));
   const rank = (fault: Fault) => (overlaps(fault, of(shown)) ? 0 : 1);
-  const chosen = [...all].sort((a, b) => rank(a) - rank(b)).slice(0, MOST_FAULTS);
+  const chosen = [...all].sort((a, b) => rank(a) - rank(b)).slice(0, MAX_FAULTS);
   return { shown: chosen, leftOut: all.length - chosen.length };
 }

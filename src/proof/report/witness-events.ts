@@ -6,7 +6,7 @@ import type { Drawn } from './witness-line.js';
 
 // What the journals have with a time: requests, answers, faults, the record.
 
-const MOST_READS = 8;
+const MAX_READS = 8;
 /** Longer texts of requests and responses are cut. A campaign's are shorter. */
 const MAX_TEXT_CHARACTERS = 3_000;
 
@@ -23,7 +23,7 @@ export function requestsOf(attempts: readonly Attempt[], leftOut: readonly numbe
     end(each, answerOf(each.answer ?? '')),
   ]);
   const last = Math.max(...drawn.map(({ at }) => at).filter(Number.isFinite));
-  // A request without an end is unknown for ever: it is drawn after all others.
+  // A request without an end is unknown forever: it is drawn after all others.
   const finite = drawn.map((each) => ({ ...each, at: Number.isFinite(each.at) ? each.at : last }));
   return [...finite, ...gap(leftOut.at(-1) ?? 0, last)];
 }
@@ -67,13 +67,13 @@ function end({ n, endedAt, outcome, status, code, answer }: Attempt, name: strin
 export function bodiesOf(attempts: readonly Attempt[]): string[] {
   const texts = bodyTexts(attempts);
   const bodyOf = namer('body', 'A'.charCodeAt(0), texts);
-  return texts.slice(0, MOST_BODIES).map((text) => {
+  return texts.slice(0, MAX_BODIES).map((text) => {
     const [, body = ''] = text.split('\n\n');
     return `${bodyOf(text)}: ${listOf(body, attempts[0]!)}`;
   });
 }
 
-const MOST_BODIES = 4;
+const MAX_BODIES = 4;
 
 /** Without the member that names account and key, which is there for the checker. */
 function listOf(body: string, { account, key }: Attempt): string {
@@ -158,5 +158,5 @@ export function eventsOfReads({ reads }: Digest, { named }: Subject): Drawn[] {
     seen.set(account + object, text);
     drawn.push({ at: until, kind: 'response', from: 'api', to: 'client', text });
   }
-  return drawn.slice(-MOST_READS);
+  return drawn.slice(-MAX_READS);
 }

@@ -15,7 +15,7 @@ export interface Subject {
   named: Set<string>;
 }
 
-const MOST_OF_NAME = 60;
+const MAX_OF_NAME = 60;
 
 export function subjectOf(known: Digest, { marker, says }: Violation): Subject {
   const { rows, ledger, keyOf } = known;
@@ -39,7 +39,7 @@ export function subjectOf(known: Digest, { marker, says }: Violation): Subject {
   const first = keys[0];
   const name = first
     ? `key ${first.key} of account ${first.account}`
-    : ([...markers][0] ?? says.slice(0, MOST_OF_NAME));
+    : ([...markers][0] ?? says.slice(0, MAX_OF_NAME));
   return {
     name: markers.size > 1 ? `${name}, and ${markers.size - 1} more` : name,
     markers: [...markers],

@@ -8,7 +8,7 @@ import { violationsPage, type Drawing } from './violations-html.js';
 import { witnessRun } from './witness-run.js';
 
 /** Of each rule: a fault that breaks a rule breaks it for many keys. */
-const MOST_PICTURES = 3;
+const MAX_PICTURES = 3;
 
 /**
  * Writes a run file of the lab for each violation, pictures of the first of each rule, and a page with text and pictures.
@@ -32,7 +32,7 @@ export async function writeWitnesses(
     await writeFile(join(own, `${name}.json`), `${JSON.stringify(run)}\n`);
     const count = (pictures.get(violation.rule) ?? 0) + 1;
     pictures.set(violation.rule, count);
-    const svg = count <= MOST_PICTURES ? await svgOf(run) : undefined;
+    const svg = count <= MAX_PICTURES ? await svgOf(run) : undefined;
     if (svg !== undefined) await writeFile(join(own, `${name}.svg`), svg);
     drawings.push({ file: `${FOLDER}/${name}.json`, svg });
   }

@@ -116,7 +116,7 @@ async function endDeliveries(
 }
 
 /**
- * Gives an endpoint a new secret. The previous one stays valid for a while; older ones end at once. So at most two are
+ * Gives an endpoint a new secret. The previous one stays valid for a while; older ones become invalid immediately. So at most two are
  * valid, and a second rotation withdraws a leaked secret.
  * @returns the secret; undefined if this id made one before.
  */

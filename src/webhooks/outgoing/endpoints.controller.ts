@@ -100,7 +100,7 @@ export class EndpointsController {
   @HttpCode(204)
   @Describe('deleteWebhookEndpoint', 'Delete a webhook endpoint', {
     description:
-      'Its secrets end at once, and its pending deliveries fail. A repeat is 204 as well.',
+      'Its secrets become invalid immediately, and its pending deliveries fail. A repeat is 204, too.',
     path: PATH,
   })
   @Answers(204, 'It is deleted.')

@@ -36,7 +36,7 @@ export interface Limits {
 export const ANSWER_BYTES = 64 * 1024;
 
 /** A receiver that sends more interim answers (1xx) than this is cut off. */
-const MOST_INTERIM = 10;
+const MAX_INTERIM = 10;
 
 /**
  * Sends one message by Standard Webhooks 1.0. `node:http` follows no redirects, so a checked address cannot send us to
@@ -132,7 +132,7 @@ function post(
     });
     let interim = 0;
     request.on('information', () => {
-      if (++interim > MOST_INTERIM) request.destroy(new SendingRefused('the answer is too long'));
+      if (++interim > MAX_INTERIM) request.destroy(new SendingRefused('the answer is too long'));
     });
     request.on('response', (response) => {
       head = response;

@@ -147,7 +147,7 @@ describe('a parked payment that an operator resolves', () => {
     ];
     const outputs = (await Promise.all(both)).map(({ exit, output }) => `${exit} ${output}`);
     expect(outputs.sort()).toEqual(
-      [`0 Resolved ${name}\n`, `0 ${name} is resolved already\n`].sort(),
+      [`0 Resolved ${name}\n`, `0 ${name} is already resolved\n`].sort(),
     );
     expect(await openNow()).not.toContain(reference);
     expect(await parkedInMetrics(service)).toBe(before);

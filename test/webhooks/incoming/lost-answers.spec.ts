@@ -123,9 +123,9 @@ describe('a processor that sends everything at once, three times, in any order',
       ...['pm_card_visa', 'pm_lab_response_lost', 'pm_card_mastercard'],
       ...['pm_card_visa_chargeDeclined', 'pm_lab_error_after_charge'],
     ];
-    const purchases = Array.from({ length: 20 }, (_, nr) => ({
-      key: `storm ${nr}`,
-      method: { payment_method: methods[nr % methods.length] },
+    const purchases = Array.from({ length: 20 }, (_, index) => ({
+      key: `storm ${index}`,
+      method: { payment_method: methods[index % methods.length] },
     }));
     const ends = await Promise.all(
       purchases.map(async ({ key, method }) => {
@@ -144,8 +144,8 @@ describe('a processor that sends everything at once, three times, in any order',
     });
     await allTaken();
 
-    for (const [nr, end] of ends.entries()) {
-      const { key, method } = purchases[nr]!;
+    for (const [index, end] of ends.entries()) {
+      const { key, method } = purchases[index]!;
       const again = await charge(apiUrl, key, method);
       expect([again.status, again.text]).toEqual([end.status, end.text]);
       const id = end.status === 201 ? end.body.id : end.body.charge;

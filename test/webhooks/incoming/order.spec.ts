@@ -288,9 +288,9 @@ describe('among waiting notifications', () => {
     // Older ones, about missing refunds of an existing charge.
     await service.db.query(
       `INSERT INTO processor_events (processor, id, type, account_id, charge_id, refund_id, state, fact, received_at)
-       SELECT processor, 'evt_old_' || nr, 'refund.created', account_id, charge_id, 're_absent', 'waiting', fact,
+       SELECT processor, 'evt_old_' || n, 'refund.created', account_id, charge_id, 're_absent', 'waiting', fact,
          received_at - interval '1 hour'
-       FROM processor_events, generate_series(1, 150) AS nr WHERE id = $1`,
+       FROM processor_events, generate_series(1, 150) AS n WHERE id = $1`,
       [early.id],
     );
     await restore();

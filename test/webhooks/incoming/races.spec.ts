@@ -191,7 +191,7 @@ describe('the notification and recovery', () => {
   });
 
   test('twenty charges that the sweep, two retries and two notifications try to end at once', async () => {
-    const keys = Array.from({ length: 20 }, (_, nr) => `crowd ${nr}`);
+    const keys = Array.from({ length: 20 }, (_, index) => `crowd ${index}`);
     service.gate.be('losing');
     const lost = await Promise.all(keys.map((key) => charge(service.apiUrl, key)));
     service.gate.be('open');
@@ -199,14 +199,14 @@ describe('the notification and recovery', () => {
     const news = await Promise.all(ids.map(newsOf));
     worker = await service.startWorker();
     await Promise.all(
-      keys.flatMap((key, nr) => [
+      keys.flatMap((key, index) => [
         charge(service.apiUrl, key),
-        notify(sleeper.url, news[nr]!),
+        notify(sleeper.url, news[index]!),
         charge(sleeper.url, key),
-        notify(service.apiUrl, { ...news[nr]!, id: `${news[nr]!.id}x` }),
+        notify(service.apiUrl, { ...news[index]!, id: `${news[index]!.id}x` }),
       ]),
     );
-    for (const [nr, id] of ids.entries()) await expectOneEnd(id, keys[nr]!, []);
+    for (const [index, id] of ids.entries()) await expectOneEnd(id, keys[index]!, []);
   });
 });
 

@@ -64,8 +64,8 @@ describe('the audit', () => {
     expect(await audit(db)).toEqual([]);
   });
 
-  test.each(FAULTS.map((fault, nr) => ({ ...fault, nr })))(
-    'finds $invariant (fault $nr)',
+  test.each(FAULTS.map((fault, number) => ({ ...fault, number })))(
+    'finds $invariant (fault $number)',
     async (fault) => {
       const all = await lookAfter((tx) => books.plant(tx, fault));
       const found = all.filter(({ invariant }) => invariant !== CONSTRAINT);

@@ -232,7 +232,7 @@ describe('the age of due work is a metric:', () => {
 });
 
 describe('the command', () => {
-  const EXPLAINED = /That is no command|An id is a number/;
+  const EXPLAINED = /Unknown command|An id is a number/;
 
   test.each(['nonsense', 'retry', 'list all', 'retry -1', 'retry 1;2', 'resolve', 'resolve pi_1'])(
     'prints its usage for %s',

@@ -80,7 +80,7 @@ describe('a lost connection', () => {
     expect(isTransient(coded(code))).toBe(false);
   });
 
-  it('is not a message with a code of another kind, or what is no error', () => {
+  it('is not a message with a code of another kind, or a value that is not an Error', () => {
     const other = Object.assign(saying('Connection terminated'), { code: '42P01' });
     for (const each of [other, saying('a division by zero'), 'Connection terminated', undefined])
       expect(isConnectionLost(each)).toBe(false);
@@ -129,7 +129,7 @@ describe('a rollback by PostgreSQL', () => {
     expect(isRolledBack(coded(code))).toBe(false);
   });
 
-  it('is not what is no error', () => {
+  it('is not a value that is not an Error', () => {
     expect(isRolledBack({ code: '57014' })).toBe(false);
     expect(isRolledBack(undefined)).toBe(false);
   });

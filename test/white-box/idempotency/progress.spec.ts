@@ -44,13 +44,13 @@ it('a request begins with nothing sent', () => {
 });
 
 describe('a record', () => {
-  it('with a claim is ours if its epoch is that of the claim', () => {
+  it('belongs to a request with a claim if both have the same epoch', () => {
     const of = progress({ claim: claim(2) });
     expect(of.owns(record(2, 'req_2'))).toBe(true);
     expect([of.owns(record(3, 'req_1')), of.owns(record(1, 'req_1'))]).toEqual([false, false]);
   });
 
-  it('without a claim is ours if this request made it, and no other process has taken over', () => {
+  it('belongs to a request without a claim if that request wrote it and no process took it over', () => {
     expect(progress().owns(record(1, 'req_1'))).toBe(true);
     expect(progress().owns(record(1, 'req_2'))).toBe(false);
     expect(progress().owns(record(2, 'req_1'))).toBe(false);
@@ -117,7 +117,7 @@ describe('a lost database', () => {
     expect(await lose(of, LOST)).toMatchObject({ code: 'database_unavailable', cause: LOST });
   });
 
-  it('that came back starts the two seconds again', async () => {
+  it('starts the two seconds again after it came back', async () => {
     const of = progress();
     await lose(of, LOST);
     now += 1_500;
@@ -154,7 +154,7 @@ describe('a lost database', () => {
     },
   );
 
-  it('that is read-only is waited out', async () => {
+  it('is waited out while it is read-only', async () => {
     expect(await lose(progress(), coded('25006'))).toBe('waited');
   });
 
@@ -184,7 +184,7 @@ it('a hundred races may be lost, and no more', () => {
 });
 
 describe('the outcome for the key', () => {
-  it('of an answer', async () => {
+  it('follows from an answer', async () => {
     const outcome = (more: Partial<Progress>, replayed: boolean) =>
       progress(more).keyOutcome({ replayed });
     expect(outcome({}, true)).toBe('replayed');
@@ -196,7 +196,7 @@ describe('the outcome for the key', () => {
     expect(waiting.keyOutcome({ replayed: true })).toBe('waited');
   });
 
-  it('of an error', () => {
+  it('follows from an error', () => {
     const of = (error: Error) => progress().keyOutcomeOfError(error);
     const resource = { object: 'charge', id: 'ch_1', url: '/', failed: false };
     expect(of(new IdempotencyRequestInProgress())).toBe('in_progress');

@@ -8,7 +8,7 @@ import { until } from '../../support/until.js';
 const left: (() => void)[] = [];
 afterEach(() => left.splice(0).forEach((end) => end()));
 
-describe('a process that is not our child is gone', () => {
+describe('a process that is not our child counts as gone', () => {
   test('when it has ended', async () => {
     const { pid } = await grandchild('sleep 600 & echo $!; wait');
     let gone = false;

@@ -81,7 +81,7 @@ describe('npm run account', () => {
   });
 
   it.each([
-    [['create'], 64, 'That is no command'],
+    [['create'], 64, 'Unknown command'],
     [['create', ' '], 64, '1 to 255 characters'],
     [['create', 'two\nlines'], 64, 'control characters'],
     [['add-key', 'acct_nobody'], 1, 'There is no account acct_nobody'],

@@ -90,7 +90,7 @@ describe('a client that polls a list', () => {
   test('sees each object within the overlap: no transaction has enough statements to last longer', async () => {
     const transactions = watchTransactions();
     const { apiUrl, db } = service;
-    const skus = Array.from({ length: 100 }, (_, nr) => `sku-${nr}`);
+    const skus = Array.from({ length: 100 }, (_, index) => `sku-${index}`);
     const put = (path: string, body: object) => send(apiUrl + path, { method: 'PUT', body });
     for (const sku of skus) await put(`/products/${sku}`, { name: 'A cup', on_hand: 1 });
     const items = skus.map((sku) => ({ sku, quantity: 1, unit_amount: 1 }));

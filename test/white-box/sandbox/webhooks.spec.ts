@@ -247,7 +247,7 @@ describe('a notification that is not answered with 2xx', () => {
   });
 });
 
-describe('on request, a notification is sent', () => {
+describe('a notification is sent, if the test asks for it,', () => {
   const idsSeen = () => receiver.received.map(({ id }) => id);
 
   it('twice, at once', async () => {

@@ -112,7 +112,7 @@ describe('a canceled payment', () => {
     expect(await eventTypesOf(service, paid.id)).toEqual(['charge.succeeded']);
   });
 
-  test('found in the ledger while a charge is abandoned ends the charge as well, instead of leaving it pending for ever', async () => {
+  test('found in the ledger while a charge is abandoned ends the charge as well, instead of leaving it pending forever', async () => {
     const pending = await leavePending(service, 'found canceled', 'losing');
     await cancelAtProcessor(pending);
     await forgetAtProcessor(service.db, pending.id);
