@@ -1,6 +1,7 @@
 import { Module, type DynamicModule, type Type } from '@nestjs/common';
 import { APP_FILTER, APP_GUARD, APP_PIPE } from '@nestjs/core';
 import { AccountsModule } from './accounts/accounts.module.js';
+import { DEMO_ACCOUNTS } from './accounts/demo-accounts.js';
 import { AuthGuard } from './accounts/auth.guard.js';
 import { RateLimitGuard } from './accounts/rate-limit.guard.js';
 import { ChargesHttpModule } from './charges/charges.module.js';
@@ -13,6 +14,7 @@ import { StrictValidationPipe } from './http/input/validation.js';
 import { ProblemFilter } from './http/problems/problem.filter.js';
 import { IdempotencyModule } from './idempotency/idempotency.module.js';
 import { SilentProbe, type EngineProbe } from './idempotency/operation.js';
+import { describeFaultHeader } from './lab/service/fault-header.js';
 import { LabFaultGuard, LabProbe } from './lab/service/lab-faults.js';
 import { LabModule } from './lab/service/lab.module.js';
 import { labOptions } from './lab/service/lab-options.js';
@@ -25,6 +27,8 @@ import { StockHttpModule } from './stock/stock.module.js';
 import { TelemetryModule } from './telemetry/telemetry.module.js';
 import { telemetryThen } from './telemetry/telemetry.probe.js';
 import { WebhooksHttpModule } from './webhooks/webhooks.module.js';
+
+const LAB_IN_DOCUMENT = { demoApiKey: DEMO_ACCOUNTS.acme, faultHeader: describeFaultHeader };
 
 /** The API: the modules that answer HTTP requests, in the order in which a request passes them. */
 @Module({})
@@ -49,7 +53,7 @@ export class AppModule {
         }),
         UndeclaredInputModule, // after the engine, so that its interceptor runs within the engine's
         AccountsModule,
-        OpenApiModule.forRoot({ lab: config.lab }),
+        OpenApiModule.forRoot(config.lab ? LAB_IN_DOCUMENT : {}),
         ProblemsModule,
         ChargesHttpModule,
         RefundsHttpModule,

@@ -19,7 +19,7 @@ export const DOCS_PAGE = `<!doctype html>
 /**
  * Starts Swagger UI so that "Execute" works at once. Every operation has an Idempotency-Key of its own, new with
  * each visit: pressed once it takes effect, pressed again it shows the replay.
- * @param apiKey filled in for a reader who has not authorized; the lab's demo key and no other.
+ * @param apiKey filled in for a reader who has not authorized
  */
 export function docsScript(apiKey?: string): string {
   return `function withFreshKeys(document) {

@@ -6,7 +6,7 @@ import type { Schema } from '../http/description/schema.js';
 import { RESOURCE_LINK } from '../http/resource-link.js';
 import './idempotency-keys.route.js';
 import { PROBLEMS } from '../problems/problem-catalogue.js';
-import { parametersOf, requestBody } from './requests.js';
+import { parametersOf, requestBody, type FaultHeader } from './requests.js';
 import { problemResponse, responsesOf, type OpenApiResponse } from './responses.js';
 import { routesIn, type Route } from './routes.js';
 import { INTRODUCTION } from './words.js';
@@ -21,6 +21,15 @@ export interface OpenApiDocument {
   [member: string]: unknown;
 }
 
+export const OPENAPI_OPTIONS = Symbol('OPENAPI_OPTIONS');
+
+export interface OpenApiOptions {
+  /** Filled in on /docs for a reader who has not authorized: the lab's demo key and no other. */
+  demoApiKey?: string;
+  /** Absent without the lab. */
+  faultHeader?: FaultHeader;
+}
+
 export interface OpenApiOperation {
   operationId: string;
   responses: Record<string, OpenApiResponse>;
@@ -28,13 +37,15 @@ export interface OpenApiOperation {
 }
 
 /** The OpenAPI document of the routes that are mounted, from their decorators and the problem catalogue. */
-export function openApiDocument(modules: ModulesContainer): OpenApiDocument {
+export function openApiDocument(
+  modules: ModulesContainer,
+  { faultHeader }: OpenApiOptions,
+): OpenApiDocument {
   const routes = routesIn(modules);
-  const hasLab = routes.some(({ tag }) => tag === 'Lab');
   const paths: OpenApiDocument['paths'] = {};
   for (const route of routes) {
     const [method = '', path = ''] = route.name.split(' ');
-    (paths[path] ??= {})[method.toLowerCase()] = operation(method, route, hasLab);
+    (paths[path] ??= {})[method.toLowerCase()] = operation(method, route, faultHeader);
   }
   const problems = Object.fromEntries(
     Object.values(PROBLEMS).map((type) => [`problem.${type.code}`, problemSchema(type)]),
@@ -72,7 +83,7 @@ export function openApiDocument(modules: ModulesContainer): OpenApiDocument {
   };
 }
 
-function operation(method: string, route: Route, hasLab: boolean): OpenApiOperation {
+function operation(method: string, route: Route, faultHeader?: FaultHeader): OpenApiOperation {
   const { id, tag, summary, description, isPublic } = route;
   return {
     operationId: id,
@@ -80,7 +91,7 @@ function operation(method: string, route: Route, hasLab: boolean): OpenApiOperat
     summary,
     ...(description !== undefined && { description }),
     ...(isPublic && { security: [] }),
-    parameters: parametersOf(method, route, hasLab),
+    parameters: parametersOf(method, route, faultHeader),
     ...requestBody(route),
     responses: responsesOf(method, route),
   };

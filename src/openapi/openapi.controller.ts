@@ -5,12 +5,11 @@ import type { Response } from 'express';
 import { Answers, Describe, Problems, Tagged } from '../http/description/route.js';
 import { Problem } from '../http/problems/problem.js';
 import { Public } from '../http/public.js';
-import { DOCS_PAGE } from './docs-page.js';
-import type { OpenApiDocument } from './document.js';
+import { DOCS_PAGE, docsScript } from './docs-page.js';
+import { OPENAPI_OPTIONS, type OpenApiDocument, type OpenApiOptions } from './document.js';
 import { NOT_FOUND } from '../idempotency/problem-types.js';
 
 export const OPENAPI_DOCUMENT = Symbol('OPENAPI_DOCUMENT');
-export const DOCS_SCRIPT = Symbol('DOCS_SCRIPT');
 
 const UI = createRequire(import.meta.url)('swagger-ui-dist/absolute-path.js') as () => string;
 
@@ -23,7 +22,7 @@ const FILES = ['swagger-ui.css', 'swagger-ui-bundle.js', 'favicon-32x32.png'];
 export class OpenApiController {
   constructor(
     @Inject(OPENAPI_DOCUMENT) private readonly document: OpenApiDocument,
-    @Inject(DOCS_SCRIPT) private readonly script: string,
+    @Inject(OPENAPI_OPTIONS) private readonly options: OpenApiOptions,
   ) {}
 
   @Get('openapi.json')
@@ -49,7 +48,7 @@ export class OpenApiController {
   @Problems(NOT_FOUND)
   file(@Param('file') file: string, @Res() response: Response): void {
     if (file === 'start.js') {
-      response.type('text/javascript').send(this.script);
+      response.type('text/javascript').send(docsScript(this.options.demoApiKey));
       return;
     }
     if (!FILES.includes(file)) {

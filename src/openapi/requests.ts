@@ -1,6 +1,6 @@
 import { KEY, type Parameter } from '../http/description/headers.js';
 import { schemaOf } from '../http/description/input-schema.js';
-import { oneOfTexts, ref } from '../http/description/schema.js';
+import { ref } from '../http/description/schema.js';
 import { PROCESSOR_UNAVAILABLE } from '../processor/processor.problems.js';
 import type { Route } from './routes.js';
 import { RULE } from './words.js';
@@ -24,7 +24,12 @@ const KEYED_HEADERS: readonly Parameter[] = [
   },
 ];
 
-export function parametersOf(method: string, route: Route, hasLab: boolean): object[] {
+/** Describes the header that breaks a request on purpose. The lab has it; this room knows no fault. */
+export type FaultHeader = (hasThreeBeats: boolean) => Parameter;
+
+export function parametersOf(method: string, route: Route, faultHeader?: FaultHeader): object[] {
+  // Only an operation with three beats calls the processor.
+  const hasThreeBeats = route.keyed && route.problems.includes(PROCESSOR_UNAVAILABLE);
   const inPath = Object.entries(route.path ?? {}).map(([name, variable]) => ({
     name,
     in: 'path',
@@ -41,7 +46,7 @@ export function parametersOf(method: string, route: Route, hasLab: boolean): obj
     ...inQuery,
     ...(route.keyed ? KEYED_HEADERS : []),
     ...route.headers,
-    ...(hasLab && method !== 'GET' ? [labFault(route)] : []),
+    ...(faultHeader && method !== 'GET' ? [faultHeader(hasThreeBeats)] : []),
   ];
 }
 
@@ -59,25 +64,5 @@ export function requestBody({ body, bodyKind, rawBody, examples = {} }: Route): 
         'application/json': { schema: ref(body.name), examples: Object.fromEntries(named) },
       },
     },
-  };
-}
-
-const NETWORK_FAULTS = ['lose-request', 'lose-response'];
-const CRASHES = [
-  'crash-before-reserve',
-  'crash-after-reserve',
-  'crash-after-processor',
-  'crash-after-settle',
-];
-
-/** The faults that the lab offers on a route; a test compares the list with the lab's own. */
-function labFault({ keyed, problems }: Route): Parameter {
-  const hasThreeBeats = keyed && problems.includes(PROCESSOR_UNAVAILABLE);
-  const crashes = hasThreeBeats ? ' The others kill the server at that point.' : '';
-  return {
-    name: 'Lab-Fault',
-    in: 'header',
-    description: `Breaks this request on purpose: \`lose-request\` before anything runs, \`lose-response\` after everything has committed.${crashes} Only with LAB=1.`,
-    schema: oneOfTexts([...NETWORK_FAULTS, ...(hasThreeBeats ? CRASHES : [])]),
   };
 }

@@ -6,7 +6,11 @@ import { IsHexColor } from 'class-validator';
 import type { Application } from 'express';
 import { AppModule } from '../../../src/app.module.js';
 import { loadConfig } from '../../../src/config.js';
-import { openApiDocument, type OpenApiDocument } from '../../../src/openapi/document.js';
+import {
+  openApiDocument,
+  OPENAPI_OPTIONS,
+  type OpenApiDocument,
+} from '../../../src/openapi/document.js';
 import { schemaOf } from '../../../src/http/description/input-schema.js';
 import type { Schema } from '../../../src/http/description/schema.js';
 import { createHttpApp } from '../../../src/http/http-process.js';
@@ -19,7 +23,7 @@ async function documentOf({ lab }: { lab: boolean }): Promise<OpenApiDocument> {
     preview: true,
     logger: false,
   });
-  return openApiDocument(app.get(ModulesContainer));
+  return openApiDocument(app.get(ModulesContainer), app.get(OPENAPI_OPTIONS));
 }
 
 /** Every route of the router, named as in the document. */
