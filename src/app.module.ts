@@ -18,10 +18,11 @@ import { describeFaultHeader } from './lab/service/fault-header.js';
 import { LabFaultGuard, LabProbe } from './lab/service/lab-faults.js';
 import { LabModule } from './lab/service/lab.module.js';
 import { labOptions } from './lab/service/lab-options.js';
-import { OpenApiModule } from './openapi/openapi.module.js';
+import { OPENAPI_OPTIONS } from './openapi/document.js';
+import { OpenApiController } from './openapi/openapi.controller.js';
 import { OrdersHttpModule } from './orders/orders.module.js';
 import { engineOptions, SettingsModule } from './programs/settings.module.js';
-import { ProblemsModule } from './problems/problems.module.js';
+import { ProblemsController } from './problems/problems.controller.js';
 import { RefundsHttpModule } from './refunds/refunds.module.js';
 import { StockHttpModule } from './stock/stock.module.js';
 import { TelemetryModule } from './telemetry/telemetry.module.js';
@@ -53,8 +54,6 @@ export class AppModule {
         }),
         UndeclaredInputModule, // after the engine, so that its interceptor runs within the engine's
         AccountsModule,
-        OpenApiModule.forRoot(config.lab ? LAB_IN_DOCUMENT : {}),
-        ProblemsModule,
         ChargesHttpModule,
         RefundsHttpModule,
         OrdersHttpModule,
@@ -63,7 +62,9 @@ export class AppModule {
         WebhooksHttpModule,
         ...(config.lab ? [LabModule.forRoot(labOptions(config))] : []),
       ],
+      controllers: [OpenApiController, ProblemsController], // about all of these modules
       providers: [
+        { provide: OPENAPI_OPTIONS, useValue: config.lab ? LAB_IN_DOCUMENT : {} },
         // Guards run in this order: who is calling, how often, what did they send. (The router has answered 404 and 405.)
         { provide: APP_GUARD, useClass: AuthGuard },
         { provide: APP_GUARD, useClass: RateLimitGuard },

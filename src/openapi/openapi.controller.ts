@@ -1,29 +1,61 @@
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { Controller, Get, Header, Inject, Param, Res } from '@nestjs/common';
+import { ModulesContainer } from '@nestjs/core';
 import type { Response } from 'express';
 import { Answers, Describe, Problems, Tagged } from '../http/description/route.js';
+import { path, ref } from '../http/description/schema.js';
 import { Problem } from '../http/problems/problem.js';
 import { Public } from '../http/public.js';
 import { DOCS_PAGE, docsScript } from './docs-page.js';
-import { OPENAPI_OPTIONS, type OpenApiDocument, type OpenApiOptions } from './document.js';
+import {
+  OPENAPI_OPTIONS,
+  openApiDocument,
+  type OpenApiDocument,
+  type OpenApiOptions,
+} from './document.js';
 import { NOT_FOUND } from '../idempotency/problem-types.js';
 
-export const OPENAPI_DOCUMENT = Symbol('OPENAPI_DOCUMENT');
+const LINKS = {
+  docs: '/docs',
+  openapi: '/openapi.json',
+  problems: '/problems',
+  ready: '/health/ready',
+  metrics: '/metrics',
+};
+
+/** With LAB=1 only. `lab` is the part of the documentation about faults and the naive lane. */
+const LAB_LINKS = { lab: '/docs#/Lab', ledger: '/lab/ledger', ledger_text: '/lab/ledger.txt' };
 
 const UI = createRequire(import.meta.url)('swagger-ui-dist/absolute-path.js') as () => string;
 
 const FILES = ['swagger-ui.css', 'swagger-ui-bundle.js', 'favicon-32x32.png'];
 
-/** The description of the API for machines and, as Swagger UI, for people. Everything comes from this server. */
+/** The index, and the description of the API for machines and, as Swagger UI, for people. All of it is on this server. */
 @Public()
 @Tagged('Operation')
 @Controller()
 export class OpenApiController {
+  private readonly document: OpenApiDocument;
+
   constructor(
-    @Inject(OPENAPI_DOCUMENT) private readonly document: OpenApiDocument,
+    modules: ModulesContainer,
     @Inject(OPENAPI_OPTIONS) private readonly options: OpenApiOptions,
-  ) {}
+  ) {
+    this.document = openApiDocument(modules, options);
+  }
+
+  /** Where a newcomer begins. */
+  @Get()
+  @Describe('getLinks', 'The index of this server')
+  @Answers(200, 'Paths on this server.', {
+    schema: ref('Links'),
+    components: { Links: { type: 'object', additionalProperties: path } },
+    example: { docs: '/docs', openapi: '/openapi.json', problems: '/problems' },
+  })
+  links(): Record<string, string> {
+    return { ...LINKS, ...(LAB_LINKS.ledger in this.document.paths && LAB_LINKS) };
+  }
 
   @Get('openapi.json')
   @Describe('getOpenApi', 'This document')
