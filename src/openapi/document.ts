@@ -44,8 +44,7 @@ export function openApiDocument(
   const routes = routesIn(modules);
   const paths: OpenApiDocument['paths'] = {};
   for (const route of routes) {
-    const [method = '', path = ''] = route.name.split(' ');
-    (paths[path] ??= {})[method.toLowerCase()] = operation(method, route, faultHeader);
+    (paths[route.template] ??= {})[route.method.toLowerCase()] = operation(route, faultHeader);
   }
   const problems = Object.fromEntries(
     Object.values(PROBLEMS).map((type) => [`problem.${type.code}`, problemSchema(type)]),
@@ -83,7 +82,7 @@ export function openApiDocument(
   };
 }
 
-function operation(method: string, route: Route, faultHeader?: FaultHeader): OpenApiOperation {
+function operation(route: Route, faultHeader?: FaultHeader): OpenApiOperation {
   const { id, tag, summary, description, isPublic } = route;
   return {
     operationId: id,
@@ -91,9 +90,9 @@ function operation(method: string, route: Route, faultHeader?: FaultHeader): Ope
     summary,
     ...(description !== undefined && { description }),
     ...(isPublic && { security: [] }),
-    parameters: parametersOf(method, route, faultHeader),
+    parameters: parametersOf(route, faultHeader),
     ...requestBody(route),
-    responses: responsesOf(method, route),
+    responses: responsesOf(route),
   };
 }
 

@@ -27,7 +27,7 @@ const KEYED_HEADERS: readonly Parameter[] = [
 /** Describes the header that breaks a request on purpose. The lab has it; this room knows no fault. */
 export type FaultHeader = (hasThreeBeats: boolean) => Parameter;
 
-export function parametersOf(method: string, route: Route, faultHeader?: FaultHeader): object[] {
+export function parametersOf(route: Route, faultHeader?: FaultHeader): object[] {
   // Only an operation with three beats calls the processor.
   const hasThreeBeats = route.keyed && route.problems.includes(PROCESSOR_UNAVAILABLE);
   const inPath = Object.entries(route.path ?? {}).map(([name, variable]) => ({
@@ -46,7 +46,7 @@ export function parametersOf(method: string, route: Route, faultHeader?: FaultHe
     ...inQuery,
     ...(route.keyed ? KEYED_HEADERS : []),
     ...route.headers,
-    ...(faultHeader && method !== 'GET' ? [faultHeader(hasThreeBeats)] : []),
+    ...(faultHeader && route.method !== 'GET' ? [faultHeader(hasThreeBeats)] : []),
   ];
 }
 

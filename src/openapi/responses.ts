@@ -21,9 +21,9 @@ const REPLAY_HEADERS: readonly HeaderName[] = [
 const MAY_PRECEDE_ACCOUNT = ['unauthorized', 'database_unavailable', 'internal_error'];
 const STORED = ['card_declined', 'charge_failed', 'refund_failed'];
 
-export function responsesOf(method: string, route: Route): Record<string, OpenApiResponse> {
+export function responsesOf(route: Route): Record<string, OpenApiResponse> {
   const problems = new Map<number, ProblemCode[]>();
-  for (const code of problemsOf(method, route)) {
+  for (const code of problemsOf(route)) {
     const { status } = PROBLEMS[code];
     problems.set(status, [...(problems.get(status) ?? []), code]);
   }
@@ -102,7 +102,7 @@ function headerRefs(always: readonly HeaderName[], sometimes: readonly HeaderNam
 }
 
 /** What a route can answer, from its kind and from its own `@Problems()`. In the order in which they are decided. */
-function problemsOf(method: string, { body, bodyKind, isPublic, keyed, problems }: Route) {
+function problemsOf({ method, body, bodyKind, isPublic, keyed, problems }: Route) {
   const codes: string[] = [
     ...(isPublic ? [] : ['unauthorized', 'rate_limited']),
     ...(bodyKind === 'raw' ? ['payload_too_large', 'malformed_json'] : []),

@@ -4,7 +4,6 @@ import {
   METHOD_METADATA,
   PARAMTYPES_METADATA,
   PATH_METADATA,
-  ROUTE_ARGS_METADATA,
 } from '@nestjs/common/constants.js';
 import { RouteParamtypes } from '@nestjs/common/enums/route-paramtypes.enum.js';
 import type { ModulesContainer } from '@nestjs/core';
@@ -12,12 +11,14 @@ import { nameOfOperation, IDEMPOTENT } from '../idempotency/idempotent.intercept
 import type { Dto } from '../http/description/input-schema.js';
 import { descriptionOf, tagOf, type Description } from '../http/description/route.js';
 import { BODY } from '../http/input/body.guard.js';
+import { positionOf } from '../http/input/undeclared-input.interceptor.js';
 import { PUBLIC } from '../http/public.js';
 
 /** What the decorators of a handler say. */
 export interface Route extends Description {
-  /** Method and path template, as the idempotency engine names operations. */
-  name: string;
+  method: string;
+  /** Of the path, for example `/charges/{id}`. */
+  template: string;
   tag: string;
   isPublic: boolean;
   /** Needs an `Idempotency-Key`. */
@@ -40,20 +41,20 @@ export function routesIn(modules: ModulesContainer): Route[] {
   return controllers.flatMap(routesOf).sort((a, b) => (rank(a) < rank(b) ? -1 : 1));
 }
 
-function rank({ tag, name }: Route): string {
-  const [method = '', path = ''] = name.split(' ');
-  return [TAGS.indexOf(tag), path, METHODS.indexOf(method)].join(' ');
+function rank({ tag, template, method }: Route): string {
+  return [TAGS.indexOf(tag), template, METHODS.indexOf(method)].join(' ');
 }
 
 function routesOf(controller: Type): Route[] {
   const prototype = controller.prototype as Record<string, object>;
   return Object.getOwnPropertyNames(prototype).flatMap((member) => {
     const handler = prototype[member]!;
-    const method = read<RequestMethod>(METHOD_METADATA, handler);
-    if (member === 'constructor' || method === undefined) return [];
+    const verb = read<RequestMethod>(METHOD_METADATA, handler);
+    if (member === 'constructor' || verb === undefined) return [];
     const paths = [controller, handler].map((part) => read<string>(PATH_METADATA, part) ?? '');
     const path = paths.flatMap((part) => part.split('/').filter(Boolean)).join('/');
-    const name = nameOfOperation(RequestMethod[method], `/${path}`);
+    const name = nameOfOperation(RequestMethod[verb], `/${path}`);
+    const [method = '', template = ''] = name.split(' ');
     const tag = tagOf(handler) ?? tagOf(controller);
     const description = descriptionOf(handler);
     if (!description || !tag) throw new Error(`${name} needs @Describe() and @Tagged()`);
@@ -61,7 +62,8 @@ function routesOf(controller: Type): Route[] {
     const type = headers.find((header) => header.name === 'Content-Type')?.value;
     return {
       ...description,
-      name,
+      method,
+      template,
       tag,
       isPublic: (read(PUBLIC, handler) ?? read(PUBLIC, controller)) === true,
       keyed: read(IDEMPOTENT, handler) === true,
@@ -73,13 +75,12 @@ function routesOf(controller: Type): Route[] {
   });
 }
 
-/** The class that checks a handler's `@Query()` or `@Body()`. Nest keeps these under names such as `4:1`: kind and position. */
+/** The class that checks a handler's `@Query()` or `@Body()`. */
 function declared(controller: Type, member: string, kind: RouteParamtypes): Dto | undefined {
-  const args = Reflect.getMetadata(ROUTE_ARGS_METADATA, controller, member) as object | undefined;
-  const found = Object.keys(args ?? {}).find((key) => key.startsWith(`${kind}:`));
+  const position = positionOf(kind, controller, member);
   const prototype = controller.prototype as object;
   const types = Reflect.getMetadata(PARAMTYPES_METADATA, prototype, member) as Dto[];
-  return found === undefined ? undefined : types[Number(found.split(':')[1])];
+  return position === undefined ? undefined : types[position];
 }
 
 function read<Value>(key: string | symbol, target: object): Value | undefined {

@@ -21,9 +21,11 @@ import { validationFailed } from '../problems/problem.js';
 export class UndeclaredInputInterceptor implements NestInterceptor {
   intercept(context: ExecutionContext, next: CallHandler): Observable<unknown> {
     const { query, body } = context.switchToHttp().getRequest<Request>();
+    const declares = (kind: RouteParamtypes) =>
+      positionOf(kind, context.getClass(), context.getHandler().name) !== undefined;
     const undeclared = [
-      ...(declares(context, RouteParamtypes.QUERY) ? [] : Object.keys(query)),
-      ...(declares(context, RouteParamtypes.BODY) ? [] : membersOf(body)),
+      ...(declares(RouteParamtypes.QUERY) ? [] : Object.keys(query)),
+      ...(declares(RouteParamtypes.BODY) ? [] : membersOf(body)),
     ];
     if (undeclared.length > 0) {
       throw validationFailed(
@@ -46,12 +48,14 @@ function membersOf(body: unknown): string[] {
     : [];
 }
 
-/** Nest stores the declarations of `@Query()` and `@Body()` under names such as `4:1`: kind and position. */
-function declares(context: ExecutionContext, kind: RouteParamtypes): boolean {
-  const declared = Reflect.getMetadata(
-    ROUTE_ARGS_METADATA,
-    context.getClass(),
-    context.getHandler().name,
-  ) as object | undefined;
-  return Object.keys(declared ?? {}).some((name) => name.startsWith(`${kind}:`));
+type Declarations = Record<string, { index: number }> | undefined;
+
+/** Nest stores a handler's `@Query()` or `@Body()` under names such as `4:1`: kind and position. */
+export function positionOf(
+  kind: RouteParamtypes,
+  controller: object,
+  handler: string,
+): number | undefined {
+  const declared = Reflect.getMetadata(ROUTE_ARGS_METADATA, controller, handler) as Declarations;
+  return Object.entries(declared ?? {}).find(([name]) => name.startsWith(`${kind}:`))?.[1].index;
 }
