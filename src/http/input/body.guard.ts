@@ -38,18 +38,14 @@ export class BodyGuard implements CanActivate {
   constructor(private readonly reflector: Reflector) {}
 
   async canActivate(context: ExecutionContext): Promise<boolean> {
-    const request = context.switchToHttp().getRequest<Request>();
+    const http = context.switchToHttp();
+    const request = http.getRequest<Request>();
+    const response = http.getResponse<Response>();
     const kind = this.reflector.get<string | undefined>(BODY, context.getHandler());
     if (!['POST', 'PUT'].includes(request.method)) return true;
-    if (kind === 'raw') {
-      await this.receiveRaw(request, context.switchToHttp().getResponse<Response>());
-      return true;
-    }
-    if (kind === 'optional' && isEmpty(request)) {
-      request.body = {};
-      return true;
-    }
-    await this.read(request, context.switchToHttp().getResponse<Response>());
+    if (kind === 'raw') await this.receiveRaw(request, response);
+    else if (kind === 'optional' && isEmpty(request)) request.body = {};
+    else await this.read(request, response);
     return true;
   }
 
@@ -103,32 +99,28 @@ function parseObject(bytes: Buffer): object {
 /** Refuses what JSON.parse would accept or change. The details of `malformed_json` name each case. */
 function checkJson(bytes: Buffer): void {
   if (!isUtf8(bytes)) throw malformed('the body is not UTF-8');
-  const members: Set<string>[] = [];
-  let depth = 0;
+  /** The members seen so far of each object that is open. An open array has none. */
+  const open: Set<string>[] = [];
   const enter = () => {
-    if (++depth > MAX_DEPTH) throw malformed(`the body is deeper than ${MAX_DEPTH} levels`);
+    if (open.push(new Set()) > MAX_DEPTH)
+      throw malformed(`the body is deeper than ${MAX_DEPTH} levels`);
+  };
+  const leave = () => {
+    open.pop();
   };
   visit(
     bytes.toString('utf8'),
     {
-      onObjectBegin: () => {
-        enter();
-        members.push(new Set());
-      },
+      onObjectBegin: enter,
+      onArrayBegin: enter,
+      onObjectEnd: leave,
+      onArrayEnd: leave,
       onObjectProperty: (name) => {
         checkText(name);
         if (name === '__proto__') throw malformed('a member is named __proto__');
-        const seen = members.at(-1);
+        const seen = open.at(-1);
         if (seen?.has(name)) throw malformed(`the member ${JSON.stringify(name)} occurs twice`);
         seen?.add(name);
-      },
-      onObjectEnd: () => {
-        depth--;
-        members.pop();
-      },
-      onArrayBegin: enter,
-      onArrayEnd: () => {
-        depth--;
       },
       onLiteralValue: (value: unknown) => {
         if (typeof value === 'string') checkText(value);
