@@ -8,10 +8,10 @@ import {
 import { RouteParamtypes } from '@nestjs/common/enums/route-paramtypes.enum.js';
 import type { ModulesContainer } from '@nestjs/core';
 import { nameOfOperation, IDEMPOTENT } from '../idempotency/idempotent.interceptor.js';
-import type { Dto } from '../http/description/input-schema.js';
 import { descriptionOf, tagOf, type Description } from '../http/description/route.js';
 import { BODY } from '../http/input/body.guard.js';
 import { positionOf } from '../http/input/undeclared-input.interceptor.js';
+import type { Dto } from '../http/input/validation.js';
 import { PUBLIC } from '../http/public.js';
 
 /** What the decorators of a handler say. */

@@ -1,10 +1,7 @@
 import 'reflect-metadata';
 import { getMetadataStorage } from 'class-validator';
-import { elementOf } from '../input/validation.js';
+import { elementOf, type Dto } from '../input/validation.js';
 import { metadata, type Schema } from './schema.js';
-
-/** A class whose decorators check a body or a query. */
-export type Dto = new () => object;
 
 const DOC = Symbol('DOC');
 const VARIANTS = Symbol('VARIANTS');

@@ -57,7 +57,7 @@ export function IsWholeNumber(min: number, max: number): PropertyDecorator {
   );
 }
 
-function custom(
+export function custom(
   name: string,
   message: string,
   test: (value: unknown) => boolean,

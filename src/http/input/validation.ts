@@ -1,35 +1,26 @@
+import 'reflect-metadata';
 import { Injectable, type ArgumentMetadata, type PipeTransform } from '@nestjs/common';
-import {
-  getMetadataStorage,
-  registerDecorator,
-  validate,
-  ValidateIf,
-  type ValidationError,
-} from 'class-validator';
+import { getMetadataStorage, validate, ValidateIf, type ValidationError } from 'class-validator';
 import { jsonPointer } from '../../idempotency/identity.js';
 import { validationFailed, type InputError } from '../problems/problem.js';
-import { isText, METADATA_LIMITS } from './rules.js';
+import { custom, isText, METADATA_LIMITS } from './rules.js';
 
-type Dto = new () => object;
+/** A class whose decorators check a body or a query. */
+export type Dto = new () => object;
 
 /** An optional member. Unlike `@IsOptional()` it refuses `null`. */
 export const MayBeAbsent = () => ValidateIf((_dto, value) => value !== undefined);
 
-/** The DTO classes of nested objects, by member: class-validator does not know the class of a plain value. */
-const nestedClasses = new Map<Dto, Map<string, Dto>>();
+const ELEMENT = Symbol('ELEMENT');
 
-/** An array whose elements are of another DTO class. Combine with `@ValidateNested({ each: true })`. */
-export function ElementsOf(element: Dto): PropertyDecorator {
-  return (target, member) => {
-    const owner = target.constructor as Dto;
-    const members = nestedClasses.get(owner) ?? new Map<string, Dto>();
-    nestedClasses.set(owner, members.set(String(member), element));
-  };
-}
+/**
+ * An array whose elements are of another DTO class: class-validator does not know the class of a plain value. Combine
+ * with `@ValidateNested({ each: true })`.
+ */
+export const ElementsOf = (element: Dto): PropertyDecorator => Reflect.metadata(ELEMENT, element);
 
-/** The class of an array's elements, set by `@ElementsOf`. */
 export function elementOf(owner: Dto, member: string): Dto | undefined {
-  return nestedClasses.get(owner)?.get(member);
+  return Reflect.getMetadata(ELEMENT, owner.prototype as object, member) as Dto | undefined;
 }
 
 /**
@@ -74,7 +65,7 @@ function instantiate(dtoClass: Dto, plain: unknown, path: string, errors: InputE
     if (!known.has(name)) errors.push({ pointer: at, detail: 'is not a member of this request' });
     else if (value === null)
       errors.push({ pointer: at, detail: 'must not be null; leave it out instead' });
-    else dto[name] = elements(nestedClasses.get(dtoClass)?.get(name), value, at, errors);
+    else dto[name] = elements(elementOf(dtoClass, name), value, at, errors);
   }
   return dto;
 }
@@ -135,17 +126,10 @@ function firstPerPointer(errors: InputError[]): InputError[] {
   return errors.filter(({ pointer: at }) => !seen.has(at) && seen.add(at));
 }
 
+/** The pipe reports each pair. */
 export function IsMetadata(): PropertyDecorator {
-  return (target, member) =>
-    registerDecorator({
-      name: 'isMetadata',
-      target: target.constructor,
-      propertyName: String(member),
-      validator: {
-        validate: (value: unknown) => brokenPairs(value, '').length === 0,
-        defaultMessage: () => 'is not valid metadata', // the pipe reports the pair
-      },
-    });
+  const isValid = (value: unknown) => brokenPairs(value, '').length === 0;
+  return custom('isMetadata', 'is not valid metadata', isValid);
 }
 
 function brokenPairs(value: unknown, path: string): InputError[] {
