@@ -142,8 +142,8 @@ export const BUGS_OF_GUARDS: Bug[] = [
     patches: [
       {
         file: 'src/webhooks/incoming/processor-notifications.ts',
-        text: 'if (inserted.length > 0) await',
-        replacement: 'void inserted; await',
+        text: 'if (claimed.length > 0) await',
+        replacement: 'void claimed; await',
       },
       // The second guard: the state of the refund. A refund that has ended is not counted again.
       {

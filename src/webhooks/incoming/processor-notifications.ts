@@ -43,72 +43,59 @@ export class ProcessorNotifications {
     if (notification) await this.take(notification);
   }
 
+  /** Skips events that name an account which we do not have: another installation may share the Stripe account. */
   private take(notification: Notification): Promise<void> {
-    return this.retryAfterLook(notification, (now) => this.insertAndApply(notification, now));
-  }
-
-  /**
-   * If the transaction finds that the processor must be asked, it rolls back and runs again with the processor's
-   * answer.
-   */
-  private async retryAfterLook(
-    notification: Notification,
-    run: (now?: ProcessorAnswer) => Promise<void>,
-  ): Promise<void> {
-    try {
-      await run();
-    } catch (error) {
-      if (!(error instanceof RefundsOutOfDate)) throw error;
-      await run(await this.refunds.look(notification));
-    }
-  }
-
-  /**
-   * Inserts the event by the processor's id and applies it, in one transaction. Skips events that name an account which
-   * we do not have: another installation may share the Stripe account.
-   */
-  private async insertAndApply(notification: Notification, now?: ProcessorAnswer): Promise<void> {
-    await this.db.transaction(async (tx) => {
-      const { id, type, account, charge, refund } = notification;
-      // Waits for an uncommitted insert of the same id. If that rolls back, the event is applied here.
-      const inserted = await tx.query(
+    const { id, type, account, charge, refund } = notification;
+    const fact = JSON.stringify(notification);
+    // Waits for an uncommitted insert of the same id. If that rolls back, the event is applied here.
+    return this.claimAndApply(notification, (tx) =>
+      tx.query(
         `INSERT INTO processor_events (processor, id, type, account_id, charge_id, refund_id, state, fact)
          SELECT $1, $2, $3, id, $5, $6, 'waiting', $7::json FROM accounts WHERE id = $4
          ON CONFLICT DO NOTHING RETURNING id`,
-        [
-          this.processor.name,
-          id,
-          type,
-          account,
-          charge,
-          refund ?? null,
-          JSON.stringify(notification),
-        ],
-      );
-      if (inserted.length > 0) await this.applyAndRecord(tx, notification, now);
-      // Dies here: nothing was written. The processor got no 2xx and sends it again.
-    });
-    // Dies here: it is applied. The next delivery of the same id changes nothing.
+        [this.processor.name, id, type, account, charge, refund ?? null, fact],
+      ),
+    );
   }
 
   /** Applies a waiting notification. One that cannot be applied stays waiting and does not block the others. */
   async applyOne(fact: Notification): Promise<void> {
     try {
-      await this.retryAfterLook(fact, (now) => this.lockAndApply(fact, now));
+      await this.claimAndApply(fact, (tx) =>
+        tx.query(
+          `SELECT 1 FROM processor_events WHERE processor = $1 AND id = $2 AND state = 'waiting' FOR UPDATE`,
+          [this.processor.name, fact.id],
+        ),
+      );
     } catch (error) {
       if (isConnectionLost(error)) throw error; // the others would fail, too
       this.log.error(`${fact.id} cannot be applied to ${fact.charge}`, error);
     }
   }
 
-  private async lockAndApply(fact: Notification, now?: ProcessorAnswer): Promise<void> {
-    await this.db.transaction(async (tx) => {
-      const locked = await tx.query(
-        `SELECT 1 FROM processor_events WHERE processor = $1 AND id = $2 AND state = 'waiting' FOR UPDATE`,
-        [this.processor.name, fact.id],
-      );
-      if (locked.length > 0) await this.applyAndRecord(tx, fact, now);
-    });
+  /**
+   * Claims the event's row and applies the event, in one transaction. If that finds that the processor must be asked, it
+   * rolls back and runs again with the processor's answer.
+   * @param claim returns no row if the event is already applied, or about no account of ours.
+   */
+  private async claimAndApply(
+    notification: Notification,
+    claim: (tx: Tx) => Promise<unknown[]>,
+  ): Promise<void> {
+    const run = (now?: ProcessorAnswer) =>
+      this.db.transaction(async (tx) => {
+        const claimed = await claim(tx);
+        if (claimed.length > 0) await this.applyAndRecord(tx, notification, now);
+        // Dies here: nothing was written. The processor got no 2xx for a new event, and sends it again; a waiting one
+        // still waits.
+      });
+    try {
+      await run();
+    } catch (error) {
+      if (!(error instanceof RefundsOutOfDate)) throw error;
+      await run(await this.refunds.look(notification));
+    }
+    // Dies here: it is applied. The next delivery of the same id changes nothing.
   }
 
   private async applyAndRecord(
