@@ -1,5 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client';
+import { ProcessorObserver } from '../processor/observed-processor.js';
 
 const SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 
@@ -9,7 +10,7 @@ const SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
  * one.
  */
 @Injectable()
-export class Metrics {
+export class Metrics extends ProcessorObserver {
   readonly registry = new Registry();
 
   readonly outcomes = new Counter({
@@ -85,8 +86,13 @@ export class Metrics {
   });
 
   constructor() {
+    super();
     // CPU, memory, event-loop lag, garbage collection, handles.
     collectDefaultMetrics({ register: this.registry });
+  }
+
+  override ended(call: string, answer: string, seconds: number): void {
+    this.processorCalls.observe({ call, answer }, seconds);
   }
 
   private gauge(name: string, help: string): Gauge {

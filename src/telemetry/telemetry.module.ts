@@ -1,4 +1,4 @@
-import { Global, Injectable, Module, type DynamicModule } from '@nestjs/common';
+import { Global, Module, type DynamicModule } from '@nestjs/common';
 import { Draining } from '../http/draining.js';
 import { HealthController } from '../http/health.controller.js';
 import { JsonLogger, type LogOptions } from '../log/json-logger.js';
@@ -9,17 +9,6 @@ import { MetricsController } from './metrics.controller.js';
 import { Metrics } from './metrics.js';
 import { RequestLog } from './request-log.js';
 import { TelemetryProbe } from './telemetry.probe.js';
-
-@Injectable()
-class ProcessorMetrics extends ProcessorObserver {
-  constructor(private readonly metrics: Metrics) {
-    super();
-  }
-
-  override ended(call: string, answer: string, seconds: number): void {
-    this.metrics.processorCalls.observe({ call, answer }, seconds);
-  }
-}
 
 /** What an operator sees: logs, metrics, health, and whether the process is stopping. */
 @Global()
@@ -37,7 +26,7 @@ export class TelemetryModule {
         RequestLog,
         { provide: RequestWatch, useExisting: RequestLog },
         TelemetryProbe,
-        { provide: ProcessorObserver, useClass: ProcessorMetrics },
+        { provide: ProcessorObserver, useExisting: Metrics },
       ],
       exports: [Draining, TelemetryProbe, ProcessorObserver],
     };
