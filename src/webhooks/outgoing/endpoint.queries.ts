@@ -7,16 +7,15 @@ export const ENDPOINT_COLUMNS = 'account_id, id, url, events, created_at, disabl
 /** How long the previous secret signs after a rotation: time to bring the new one to every receiver. */
 const ROTATION = "interval '24 hours'";
 
+const SELECT_ENDPOINT = `SELECT ${ENDPOINT_COLUMNS} FROM webhook_endpoints
+  WHERE account_id = $1 AND id = $2 AND deleted_at IS NULL`;
+
 export async function findEndpoint(
   db: Queryable,
   accountId: string,
   id: string,
 ): Promise<Endpoint | undefined> {
-  const rows = await db.query<Endpoint>(
-    `SELECT ${ENDPOINT_COLUMNS} FROM webhook_endpoints
-     WHERE account_id = $1 AND id = $2 AND deleted_at IS NULL`,
-    [accountId, id],
-  );
+  const rows = await db.query<Endpoint>(SELECT_ENDPOINT, [accountId, id]);
   return rows[0];
 }
 
@@ -34,11 +33,7 @@ export async function lockEndpoint(
   accountId: string,
   id: string,
 ): Promise<Endpoint | undefined> {
-  const rows = await tx.query<Endpoint>(
-    `SELECT ${ENDPOINT_COLUMNS} FROM webhook_endpoints
-     WHERE account_id = $1 AND id = $2 AND deleted_at IS NULL FOR UPDATE`,
-    [accountId, id],
-  );
+  const rows = await tx.query<Endpoint>(`${SELECT_ENDPOINT} FOR UPDATE`, [accountId, id]);
   return rows[0];
 }
 
