@@ -10,9 +10,8 @@ import { UndeclaredInputInterceptor } from '../http/input/undeclared-input.inter
 import { JOB_RUNNER_OPTIONS, type JobRunnerOptions } from '../jobs/job-runner.js';
 import { PROCESSOR_OPTIONS } from '../processor/processor.module.js';
 import { addressPolicy } from '../webhooks/outgoing/address-policy.js';
-import { ADDRESS_POLICY, LIMITS } from '../webhooks/outgoing/deliveries.js';
+import { ADDRESS_POLICY, DELIVERY_TIMEOUT_MS } from '../webhooks/outgoing/deliveries.js';
 import { DELIVERY_LOOP_OPTIONS } from '../webhooks/outgoing/delivery.loop.js';
-import { ANSWER_BYTES } from '../webhooks/outgoing/sender.js';
 
 /** The part of the grace period in which unfinished jobs are unlocked for other workers. */
 const UNLOCK_JOBS_MS = 1_000;
@@ -32,7 +31,7 @@ export class SettingsModule {
       [RATE_LIMIT, config.rateLimit],
       [LISTS_POOL_SIZE, config.databasePoolSize],
       [ADDRESS_POLICY, addressPolicy(webhooks.publicOnly)],
-      [LIMITS, { timeoutMs: webhooks.timeoutMs, answerBytes: ANSWER_BYTES }],
+      [DELIVERY_TIMEOUT_MS, webhooks.timeoutMs],
       [DELIVERY_LOOP_OPTIONS, { concurrency: webhooks.concurrency, stopMs: stopMs / 2 }],
       [
         JOB_RUNNER_OPTIONS,

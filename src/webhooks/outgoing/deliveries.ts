@@ -17,10 +17,10 @@ import {
 import type { Endpoint } from './endpoint.entity.js';
 import { disableEndpoint, listEnabledEndpoints } from './endpoint.queries.js';
 import { pauseAfter, PAUSES_MS } from './retry-schedule.js';
-import { send, type Limits, type Sent } from './sender.js';
+import { send, type Sent } from './sender.js';
 
 export const ADDRESS_POLICY = Symbol('ADDRESS_POLICY');
-export const LIMITS = Symbol('LIMITS');
+export const DELIVERY_TIMEOUT_MS = Symbol('DELIVERY_TIMEOUT_MS');
 
 /**
  * Sends events to merchants, at least once for each endpoint, always with the same `webhook-id`. The receiver must
@@ -32,7 +32,7 @@ export class Deliveries {
   constructor(
     private readonly db: Database,
     @Inject(ADDRESS_POLICY) private readonly policy: AddressPolicy,
-    @Inject(LIMITS) private readonly limits: Limits,
+    @Inject(DELIVERY_TIMEOUT_MS) private readonly timeoutMs: number,
     events: EventSubscribers,
     resends: EventResendOperation,
   ) {
@@ -64,7 +64,7 @@ export class Deliveries {
       },
       this.policy,
       signal,
-      this.limits,
+      this.timeoutMs,
     );
     if (signal.aborted && sent.status === undefined)
       return cancelAttempt(this.db, accountId, id, number);

@@ -26,14 +26,8 @@ export interface Message {
   secrets: string[];
 }
 
-export interface Limits {
-  /** For the whole exchange, in ms. A receiver should answer first and process later. */
-  timeoutMs: number;
-  /** The answer's body is read up to this size and ignored; then the connection is closed. */
-  answerBytes: number;
-}
-
-export const ANSWER_BYTES = 64 * 1024;
+/** The answer's body is read up to this size and ignored; then the connection is closed. */
+const MAX_ANSWER_BYTES = 64 * 1024;
 
 /** A receiver that sends more interim answers (1xx) than this is cut off. */
 const MAX_INTERIM = 10;
@@ -42,26 +36,24 @@ const MAX_INTERIM = 10;
  * Sends one message by Standard Webhooks 1.0. `node:http` follows no redirects, so a checked address cannot send us to
  * an unchecked one. Never throws: every end is an outcome.
  * @param stopping ends the exchange early.
+ * @param timeoutMs for the whole exchange. A receiver should answer first and process later.
  */
 export async function send(
   message: Message,
   policy: AddressPolicy,
   stopping: AbortSignal,
-  limits: Limits,
+  timeoutMs: number,
 ): Promise<Sent> {
   const now = new Date();
   const signatures = message.secrets.map((secret) =>
     new Webhook(secret).sign(message.id, now, message.body),
   );
-  const { signal, release } = abortAfter(
-    limits.timeoutMs,
-    stopping,
-    new SendingRefused('no answer in time'),
-  );
+  const tooLate = new SendingRefused('no answer in time');
+  const { signal, release } = abortAfter(timeoutMs, stopping, tooLate);
   try {
     const url = new URL(message.url);
     checkBeforeConnecting(url, policy);
-    const response = await post(url, message.body, policy, signal, limits.answerBytes, {
+    const response = await post(url, message.body, policy, signal, {
       'Content-Type': 'application/json',
       'Content-Length': String(Buffer.byteLength(message.body)),
       'User-Agent': 'charge-once-webhooks/1',
@@ -112,7 +104,6 @@ function post(
   body: string,
   policy: AddressPolicy,
   signal: AbortSignal,
-  answerBytes: number,
   headers: Record<string, string>,
 ): Promise<IncomingMessage> {
   const start = url.protocol === 'https:' ? httpsRequest : httpRequest;
@@ -139,7 +130,7 @@ function post(
       let bytes = 0;
       response.on('data', (chunk: Buffer) => {
         bytes += chunk.length;
-        if (bytes > answerBytes) response.destroy();
+        if (bytes > MAX_ANSWER_BYTES) response.destroy();
       });
       response.on('error', () => {}); // `close` follows
       response.on('close', () => resolve(response));

@@ -108,9 +108,8 @@ beforeAll(async () => {
 });
 afterAll(() => receiver.stop());
 
-const LIMITS = { timeoutMs: 10_000, answerBytes: 1000 };
 const attempt = (url: string, policy: AddressPolicy) =>
-  send({ url, id: 'evt_1', body: '{}', secrets: [] }, policy, NEVER, LIMITS);
+  send({ url, id: 'evt_1', body: '{}', secrets: [] }, policy, NEVER, 10_000);
 const REFUSED = { error: 'the address is not allowed' };
 
 describe('in production', () => {
