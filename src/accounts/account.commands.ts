@@ -1,6 +1,6 @@
 import { CommandError, requireSchema } from '../database/command.js';
 import type { Database, Queryable, Tx } from '../database/database.js';
-import { addApiKey, createAccount, hashApiKey } from './accounts.js';
+import { addApiKey, createAccount, hashApiKey } from './new-account.js';
 
 export const USAGE = `Usage: npm run account -- <command>
 

@@ -3,8 +3,6 @@ import { Database } from '../database/database.js';
 import { elapsedMs } from '../database/clock.js';
 import { hashApiKey } from './new-account.js';
 
-export { addApiKey, createAccount, hashApiKey } from './new-account.js';
-
 /** How long a found key is cached, in ms. Every process refuses a revoked key within this time plus one lookup. */
 const CACHE_MS = 900;
 /** Keys that one process caches, about 100 bytes each. Above this, the oldest are looked up again. */

@@ -1,5 +1,5 @@
 import { databaseOptions, withDatabase } from '../database/database.js';
-import { addApiKey, createAccount, hashApiKey } from './accounts.js';
+import { addApiKey, createAccount, hashApiKey } from './new-account.js';
 
 /** The accounts of `npm start`. Their keys are public, so they are created nowhere else. */
 export const DEMO_ACCOUNTS = { acme: 'sk_test_acme', globex: 'sk_test_globex' };

@@ -1,4 +1,4 @@
-import { createAccount } from '../../src/accounts/accounts.js';
+import { createAccount } from '../../src/accounts/new-account.js';
 import type { Database } from '../../src/idempotency/database.js';
 import { deriveId } from '../../src/idempotency/identity.js';
 import { receiveNotifications, writeEvents } from './clean-events.js';

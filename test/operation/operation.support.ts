@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { request, type Agent, type IncomingHttpHeaders } from 'node:http';
 import { text as readText } from 'node:stream/consumers';
 import type pg from 'pg';
-import { addApiKey, createAccount } from '../../src/accounts/accounts.js';
+import { addApiKey, createAccount } from '../../src/accounts/new-account.js';
 import { freePort } from '../../src/local/ports.js';
 import { startSandbox } from '../../src/sandbox/sandbox.server.js';
 import { built } from '../support/build.js';

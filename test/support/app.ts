@@ -1,6 +1,6 @@
 import { Logger, type LoggerService, type Type } from '@nestjs/common';
 import { DataSource } from 'typeorm';
-import { addApiKey, createAccount } from '../../src/accounts/accounts.js';
+import { addApiKey, createAccount } from '../../src/accounts/new-account.js';
 import { AppModule } from '../../src/app.module.js';
 import { loadConfig } from '../../src/config.js';
 import type { EngineProbe } from '../../src/idempotency/operation.js';

@@ -1,5 +1,5 @@
 /** The internals that black-box tests may name: derived ids, crash points, programs. */
-export { addApiKey, hashApiKey } from '../../src/accounts/accounts.js';
+export { addApiKey, hashApiKey } from '../../src/accounts/new-account.js';
 export { ensureDemoAccounts } from '../../src/accounts/demo-accounts.js';
 export { deriveId } from '../../src/idempotency/identity.js';
 export { EngineProbe, PROBE_POINTS, type ProbePoint } from '../../src/idempotency/operation.js';
