@@ -6,11 +6,11 @@ import {
   DatabaseUnavailable,
   IdempotencyError,
   isConnectionLost,
-  isRolledBack,
+  isTransient,
 } from '../../idempotency/errors.js';
 import { redactError } from '../../log/redacted-error.js';
 import { INTERNAL_ERROR, METHOD_NOT_ALLOWED } from './http.problems.js';
-import { Problem, PROBLEM_TYPE, problemBody, type ProblemLike } from './problem.js';
+import { Problem, PROBLEM_TYPE, problemBody } from './problem.js';
 import { NOT_FOUND, OUTCOME_UNKNOWN } from '../../idempotency/problem-types.js';
 
 /** Writes every error of every route, the framework's own included, as application/problem+json. */
@@ -23,7 +23,7 @@ export class ProblemFilter implements ExceptionFilter {
     const request = http.getRequest<Request>();
     const response = http.getResponse<Response>();
     const problem = this.problemOf(error, request);
-    const cause = isProblem(error) ? error.cause : error;
+    const { cause } = problem;
     // For the request's log line.
     response.locals.problem = {
       code: problem.code,
@@ -42,12 +42,11 @@ export class ProblemFilter implements ExceptionFilter {
       .send(JSON.stringify(problemBody(problem, request.requestId)));
   }
 
-  private problemOf(error: unknown, request: Request): ProblemLike {
+  private problemOf(error: unknown, request: Request): Problem | IdempotencyError {
     if (isProblem(error)) return error;
     if (isConnectionLost(error) && mayHaveHappened(error, request))
       return outcomeOf(request, error);
-    if (isConnectionLost(error) || isRolledBack(error))
-      return new DatabaseUnavailable({ cause: error });
+    if (isTransient(error)) return new DatabaseUnavailable({ cause: error });
     // Nest's own 404, and Express' refusal of a path that cannot be decoded, which Nest wraps in a 400.
     if (error instanceof HttpException) {
       if (error.getStatus() === 404 || error.cause instanceof URIError)

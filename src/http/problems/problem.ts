@@ -1,3 +1,4 @@
+import type { IdempotencyError } from '../../idempotency/errors.js';
 import { NOT_FOUND, type ProblemType, type Retry } from '../../idempotency/problem-types.js';
 import { VALIDATION_FAILED } from './http.problems.js';
 
@@ -53,17 +54,11 @@ export function objectNotFound(object: string): Problem {
   return new Problem(NOT_FOUND, `No such ${object}.`, { retry: 'after_fix' });
 }
 
-/** The fields of an error that a stored or sent problem needs; the engine's errors have them, too. */
-export type ProblemLike = Pick<
-  Problem,
-  'code' | 'status' | 'retry' | 'title' | 'message' | 'extensions' | 'headers'
->;
-
 /**
  * The body of every 4xx and 5xx (RFC 9457), with its members in their fixed order: `detail` and the extensions vary,
  * the rest follows from the code.
  */
-export function problemBody(problem: ProblemLike, requestId: string): object {
+export function problemBody(problem: Problem | IdempotencyError, requestId: string): object {
   return {
     type: `/problems/${problem.code}`,
     title: problem.title,
