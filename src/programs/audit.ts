@@ -18,8 +18,7 @@ Looks for broken invariants in our rows and in the processor's ledger. Prints on
 invariant, account, id, detail. Changes nothing, takes no arguments.`;
 const COULD_NOT_CHECK = 2;
 
-const args = process.argv.slice(2);
-if (args.length > 0) endWithUsage(USAGE, args);
+if (process.argv.length > 2) endWithUsage(USAGE);
 await run(async (config) => {
   try {
     const findings = await look(config);

@@ -23,7 +23,6 @@ const USAGE = `Usage: npm run lab -- <command>
 
 It needs \`npm start\` in another terminal. Exit code 1: the promise did not hold.`;
 
-const args = process.argv.slice(2);
 const { values, positionals } = parse();
 const [command, ...rest] = positionals;
 
@@ -36,20 +35,19 @@ try {
 }
 
 async function perform(): Promise<number> {
-  if (values.help) endWithUsage(USAGE, args);
+  if (values.help) endWithUsage(USAGE);
   if (command === 'list' && rest.length === 0) return list();
   if (command === 'run' && rest[0] !== undefined) return play(rest[0], rest.slice(1));
   if (command === 'open' && rest.length === 1) return open(rest[0]!);
   if (command === 'matrix' && rest.length === 0) return matrix();
   if (command === 'designs' && rest.length === 0) return designs();
   if (command === 'storm' && rest.length === 0) return storm();
-  return endWithUsage(USAGE, args);
+  return endWithUsage(USAGE);
 }
 
 function parse() {
   try {
     return parseArgs({
-      args,
       allowPositionals: true,
       options: {
         seed: { type: 'string' },
@@ -60,7 +58,7 @@ function parse() {
       },
     });
   } catch {
-    return endWithUsage(USAGE, args);
+    return endWithUsage(USAGE);
   }
 }
 

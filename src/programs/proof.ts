@@ -27,8 +27,7 @@ Breaks a whole service for M minutes (default 10), heals it, and checks what was
 --schedules  runs the statements of concurrent requests in every possible order`;
 const INVALID = 2;
 
-const args = process.argv.slice(2);
-if (args.includes('--help')) endWithUsage(USAGE, args);
+if (process.argv.includes('--help')) endWithUsage(USAGE);
 const { values, positionals } = parse();
 const programs = fileURLToPath(new URL('.', import.meta.url));
 // Some awaited work keeps no event loop alive; without this timer Node would exit with code 13.
@@ -49,7 +48,7 @@ async function campaign(): Promise<number> {
   const minutes = Number(values.minutes ?? 10);
   const apis = Number(values.apis ?? 2);
   if (!(seed >= 0 && minutes > 0 && apis >= 1 && apis <= 4) || positionals.length > 0)
-    endWithUsage(USAGE, args);
+    endWithUsage(USAGE);
   const folder = resolve(values.out ?? `.data/proof/seed-${seed}`);
   console.log(`seed ${seed}, ${minutes} min, into ${folder}`);
   const plan = planFor(minutes);
@@ -94,7 +93,6 @@ function print(violations: Violation[]): void {
 function parse() {
   try {
     return parseArgs({
-      args,
       allowPositionals: true,
       options: {
         seed: { type: 'string' },
@@ -108,6 +106,6 @@ function parse() {
       },
     });
   } catch {
-    return endWithUsage(USAGE, args);
+    return endWithUsage(USAGE);
   }
 }

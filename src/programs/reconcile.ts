@@ -22,8 +22,7 @@ and rebuilds those that are missing here. Times are ISO 8601; the default is the
 const DAYS_MS = 30 * 24 * 3_600_000;
 const COULD_NOT_READ = 2;
 
-const args = process.argv.slice(2);
-const span = spanOf(args) ?? endWithUsage(USAGE, args);
+const span = spanOf() ?? endWithUsage(USAGE);
 await run(
   ({ databaseUrl, ...config }) =>
     withDatabase(databaseOptions(databaseUrl, 2), (db) => repair(db, config)),
@@ -63,10 +62,9 @@ function timeOf(text: string): Date {
   return new Date(toUtc(text) ?? NaN);
 }
 
-function spanOf(args: string[]): Span | undefined {
+function spanOf(): Span | undefined {
   try {
     const { values } = parseArgs({
-      args,
       options: { from: { type: 'string' }, to: { type: 'string' } },
     });
     const now = new Date();

@@ -12,7 +12,7 @@ export async function runCommand(
   command: (db: Database, args: string[]) => Promise<string[]>,
 ): Promise<void> {
   const args = process.argv.slice(2);
-  if (args.length === 0 || args.includes('--help')) endWithUsage(usage, args);
+  if (args.length === 0 || args.includes('--help')) endWithUsage(usage);
   await run(async ({ databaseUrl: url }) => {
     const { text, exitCode } = await withDatabase(databaseOptions(url, 1), (db) =>
       captureOutput(() => command(db, args)),
@@ -23,8 +23,8 @@ export async function runCommand(
 }
 
 /** Ends a command with its usage: after --help, or after wrong arguments. */
-export function endWithUsage(usage: string, args: string[]): never {
-  const asked = args.includes('--help');
+export function endWithUsage(usage: string): never {
+  const asked = process.argv.includes('--help');
   (asked ? console.log : console.error)(usage);
   process.exit(asked ? 0 : EXIT_USAGE);
 }
