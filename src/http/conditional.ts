@@ -32,15 +32,13 @@ function matches(header: string, etag: string): boolean {
   return tags?.some((tag) => ours.has(tag)) ?? false;
 }
 
+/** An entity-tag, if a comma or the end follows. */
+const TAG = /(?:W\/)?"[!#-~\x80-\xff]*"(?=\s*(?:,|$))/g;
+
 /** `*`, or the entity-tags of a list, which may be empty (RFC 9110, section 5.6.1.2); undefined for anything else. */
 function tagsOf(header: string): '*' | string[] | undefined {
   if (header.trim() === '*') return '*';
-  const tags: string[] = [];
-  const rest = header.replaceAll(/(?:W\/)?"[!#-~\x80-\xff]*"(?=\s*(?:,|$))/g, (tag) => {
-    tags.push(tag);
-    return '';
-  });
-  return /^[\s,]*$/.test(rest) ? tags : undefined;
+  return /^[\s,]*$/.test(header.replaceAll(TAG, '')) ? (header.match(TAG) ?? []) : undefined;
 }
 
 /**

@@ -58,12 +58,10 @@ export class BodyGuard implements CanActivate {
   }
 }
 
-type Receiver = (request: Request, response: Response) => Promise<void>;
-
-function receiver(limitBytes: number): Receiver {
+function receiver(limitBytes: number) {
   const parser: RequestHandler = express.raw({ limit: limitBytes, type: () => true });
-  return (request, response) =>
-    new Promise((resolve, reject) => {
+  return (request: Request, response: Response) =>
+    new Promise<void>((resolve, reject) => {
       void parser(request, response, (error?: unknown) => {
         if (error === undefined) resolve();
         else reject(asProblem(error, limitBytes));
