@@ -22,8 +22,8 @@ export async function createHttpApp(
     bufferLogs: true,
     logger: false, // ours is set below; Nest's would print error messages if the start fails
   });
-  app.useLogger(app.get(JsonLogger, { strict: false }));
-  const draining = app.get(Draining, { strict: false });
+  app.useLogger(app.get(JsonLogger));
+  const draining = app.get(Draining);
   adapter.untilIdle = () => draining.untilIdle();
   app.set('etag', false); // only objects that support If-Match have one, and set it themselves
   app.set('query parser', 'simple');
@@ -35,7 +35,7 @@ export async function createHttpApp(
   // ignore it.
   const server = app.getHttpServer();
   server.on('checkExpectation', (...exchange) => server.emit('request', ...exchange));
-  const watch = app.get(RequestWatch, { strict: false });
+  const watch = app.get(RequestWatch);
   app.use(watch.watch.bind(watch));
   app.use(securityHeaders);
   return app;
@@ -55,7 +55,7 @@ export async function serve(
   const log = new Logger('Process');
   const stop = async (signal: string) => {
     log.log(`${signal}: draining`);
-    app.get(Draining, { strict: false }).begin();
+    app.get(Draining).begin();
     await delay(drainDelayMs);
     const finished = app.close().then(() => 'finished' as const);
     const end = await Promise.race([finished, delay(graceMs)]);

@@ -49,10 +49,7 @@ export async function startHttp(
 
 /** The line to print and the exit code for a program that cannot start; undefined for our own fault. */
 export function refusalOf(error: unknown): OperatorError | undefined {
-  return operatorError(error) ?? unreachable(error);
-}
-
-function unreachable(error: unknown): OperatorError | undefined {
-  if (!isConnectionLost(error)) return undefined;
+  const known = operatorError(error);
+  if (known || !isConnectionLost(error)) return known;
   return { line: `The database cannot be reached: ${nameOf(error)}.`, exitCode: 1 };
 }

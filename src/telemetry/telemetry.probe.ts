@@ -9,8 +9,6 @@ import { Draining } from '../http/draining.js';
 import { Metrics } from './metrics.js';
 import { RequestLog } from './request-log.js';
 
-type KeyedIntent = Intent & { operation: string };
-
 /** Turns the engine's events into fields of the request's log line, log lines of the sweep, and counters. */
 @Injectable()
 export class TelemetryProbe extends EngineProbe {
@@ -30,7 +28,7 @@ export class TelemetryProbe extends EngineProbe {
     if (point === 'before-perform' && request) this.draining.add(request);
   }
 
-  override ended(outcome: KeyOutcome, intent: KeyedIntent): void {
+  override ended(outcome: KeyOutcome, intent: Intent & { operation: string }): void {
     this.metrics.outcomes.inc({ operation: intent.operation, outcome });
     const request = this.requests.facts();
     if (request) {

@@ -20,7 +20,6 @@ export const Variants = (variants: Variants): ClassDecorator =>
 const MEANINGS: Record<string, (constraints: readonly unknown[], member: Member) => Schema> = {
   isString: () => ({ type: 'string' }),
   isText: ([min, max]) => ({ type: 'string', minLength: Number(min), maxLength: Number(max) }),
-  isLength: ([min, max]) => ({ type: 'string', minLength: Number(min), maxLength: Number(max) }),
   maxLength: ([max]) => ({ type: 'string', maxLength: Number(max) }),
   isEmail: () => ({ type: 'string', format: 'email' }),
   matches: ([pattern]) => ({ type: 'string', pattern: (pattern as RegExp).source }),
