@@ -114,12 +114,10 @@ export class ChargeOperation implements Operation<Attempt, ChargeEnd> {
         const terms = { amount: order.total, currency: order.currency };
         const { id } = intent;
         const charge = await insertPendingCharge(tx, this.newCharge(intent, request, terms, order));
-        // Either the id is taken (this intent has its charge already), or the order has a live charge (unique index).
-        if (!charge) throw (await whyNotPayable(tx, order)) ?? new ReserveRaced();
-        if (!(await holdOrder(tx, order, id)))
+        // The id is taken (this intent has its charge already), or the order has a live charge (unique index) or changed.
+        if (!charge || !(await holdOrder(tx, order, id)))
           throw (await whyNotPayable(tx, order)) ?? new ReserveRaced();
-        const short = await holdStock(tx, accountId, id, order.items);
-        if (short.length > 0) {
+        if (!(await holdStock(tx, accountId, id, order.items))) {
           const failed = await settleCharge(tx, OUT_OF_STOCK, { accountId, id });
           return { answer: chargeAnswer(failed, intent.requestId) };
         }

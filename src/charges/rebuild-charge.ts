@@ -86,9 +86,10 @@ async function openOrder(tx: Tx, payment: OurPayment): Promise<Order> {
 }
 
 async function takeOrder(tx: Tx, order: Order, chargeId: string): Promise<void> {
-  if (!(await holdOrder(tx, order, chargeId))) throw new OrderCannotTakeIt();
-  const short = await holdStock(tx, order.account_id, chargeId, order.items);
-  if (short.length > 0) throw new OrderCannotTakeIt();
+  const isHeld =
+    (await holdOrder(tx, order, chargeId)) &&
+    (await holdStock(tx, order.account_id, chargeId, order.items));
+  if (!isHeld) throw new OrderCannotTakeIt();
 }
 
 async function insertRebuilt(

@@ -53,23 +53,22 @@ export async function updateProduct(
 /**
  * Holds stock for a charge. A sku without a product is not tracked. Locks the products in the order of their skus, so
  * that two orders with the same skus cannot deadlock.
- * @returns the skus with too little stock; then nothing was held.
+ * @returns false if there is too little stock of one; then nothing was held.
  */
 export async function holdStock(
   tx: Tx,
   accountId: string,
   cause: string,
   wanted: Quantity[],
-): Promise<string[]> {
+): Promise<boolean> {
   const totals = totalPerSku(wanted);
   const products = await tx.query<Product>(
     `SELECT ${COLUMNS} FROM products WHERE account_id = $1 AND sku = ANY($2) ORDER BY sku FOR UPDATE`,
     [accountId, [...totals.keys()]],
   );
-  const short = products.filter(({ sku, on_hand, held }) => on_hand - held < totals.get(sku)!);
-  if (short.length > 0) return short.map(({ sku }) => sku);
+  if (products.some(({ sku, on_hand, held }) => on_hand - held < totals.get(sku)!)) return false;
   const skus = products.map(({ sku }) => sku);
-  if (skus.length === 0) return [];
+  if (skus.length === 0) return true;
   const quantities = skus.map((sku) => totals.get(sku)!);
   await tx.query(
     `INSERT INTO stock_movements (account_id, sku, cause, kind, quantity)
@@ -82,61 +81,53 @@ export async function holdStock(
      WHERE products.account_id = $1 AND products.sku = wanted.sku`,
     [accountId, skus, quantities],
   );
-  return [];
+  return true;
 }
 
-/** Releases what a charge still holds. Idempotent: the movement's key contains its cause. */
+/** Releases what a charge still holds. Idempotent. */
 export async function releaseStock(tx: Tx, accountId: string, cause: string): Promise<void> {
   await lockHeldProducts(tx, accountId, cause);
-  const released = await tx.query<Quantity>(
-    `INSERT INTO stock_movements (account_id, sku, cause, kind, quantity)
-     SELECT account_id, sku, cause, 'release', quantity FROM stock_movements
-     WHERE account_id = $1 AND cause = $2 AND kind = 'hold'
-     ON CONFLICT DO NOTHING -- a hold ends once: released before, or booked
-     RETURNING sku, quantity`,
-    [accountId, cause],
-  );
-  if (released.length === 0) return;
-  await tx.query(
-    `UPDATE products SET held = held - freed.quantity, version = version + 1
-     FROM unnest($2::text[], $3::bigint[]) AS freed (sku, quantity)
-     WHERE products.account_id = $1 AND products.sku = freed.sku`,
-    [accountId, released.map(({ sku }) => sku), released.map(({ quantity }) => quantity)],
-  );
+  await endHolds(tx, accountId, cause, 'release');
 }
 
 /**
- * Books what a charge holds: it leaves the stock. Idempotent.
+ * Books what a charge still holds: it leaves the stock. Idempotent.
  * @returns false if a correction left too little stock; then nothing was booked.
  */
 export async function bookStock(tx: Tx, accountId: string, cause: string): Promise<boolean> {
   await lockHeldProducts(tx, accountId, cause);
-  const open = await tx.query<Quantity & { on_hand: number }>(
-    `SELECT product.sku, product.on_hand, hold.quantity
-     FROM products AS product
+  const short = await tx.query(
+    `SELECT 1 FROM products AS product
      JOIN stock_movements AS hold USING (account_id, sku)
-     WHERE product.account_id = $1 AND hold.cause = $2 AND hold.kind = 'hold'
+     WHERE product.account_id = $1 AND hold.cause = $2 AND hold.kind = 'hold' AND product.on_hand < hold.quantity
        AND NOT EXISTS (
          SELECT 1 FROM stock_movements AS done
          WHERE done.account_id = $1 AND done.sku = hold.sku AND done.cause = $2 AND done.kind IN ('release', 'book'))`,
     [accountId, cause],
   );
-  if (open.some(({ on_hand, quantity }) => on_hand < quantity)) return false;
-  const booked = await tx.query<Quantity>(
-    `INSERT INTO stock_movements (account_id, sku, cause, kind, quantity)
-     SELECT $1, sku, $2, 'book', quantity FROM unnest($3::text[], $4::bigint[]) AS open (sku, quantity)
-     ON CONFLICT DO NOTHING
-     RETURNING sku, quantity`,
-    [accountId, cause, open.map(({ sku }) => sku), open.map(({ quantity }) => quantity)],
-  );
-  if (booked.length === 0) return true;
-  await tx.query(
-    `UPDATE products SET on_hand = on_hand - gone.quantity, held = held - gone.quantity, version = version + 1
-     FROM unnest($2::text[], $3::bigint[]) AS gone (sku, quantity)
-     WHERE products.account_id = $1 AND products.sku = gone.sku`,
-    [accountId, booked.map(({ sku }) => sku), booked.map(({ quantity }) => quantity)],
-  );
+  if (short.length > 0) return false;
+  await endHolds(tx, accountId, cause, 'book');
   return true;
+}
+
+/** A hold ends once, by a release or a booking: a unique index skips those that have ended. */
+async function endHolds(
+  tx: Tx,
+  accountId: string,
+  cause: string,
+  kind: 'release' | 'book',
+): Promise<void> {
+  await tx.query(
+    `WITH ended AS (
+       INSERT INTO stock_movements (account_id, sku, cause, kind, quantity)
+       SELECT account_id, sku, cause, $3, quantity FROM stock_movements
+       WHERE account_id = $1 AND cause = $2 AND kind = 'hold'
+       ON CONFLICT DO NOTHING RETURNING sku, quantity)
+     UPDATE products SET held = held - quantity, version = version + 1,
+       on_hand = on_hand - CASE $3 WHEN 'book' THEN quantity ELSE 0 END
+     FROM ended WHERE products.account_id = $1 AND products.sku = ended.sku`,
+    [accountId, cause, kind],
+  );
 }
 
 /** Locks in the order of the skus. A later statement of the same transaction sees current rows. */
