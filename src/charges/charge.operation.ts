@@ -23,7 +23,7 @@ import {
   insertPendingCharge,
   pendingCharge,
   writePendingCharge,
-  type ChargeEnd,
+  type PaymentEnd,
   type NewCharge,
 } from './charge.queries.js';
 import {
@@ -56,10 +56,10 @@ interface Attempt {
  * id; settle. Proof: test/guarantees/.
  */
 @Injectable()
-export class ChargeOperation implements Operation<Attempt, ChargeEnd> {
+export class ChargeOperation implements Operation<Attempt, PaymentEnd> {
   readonly name = 'POST /charges';
   readonly idPrefix = 'ch';
-  readonly outside: OutsideCall<Attempt, ChargeEnd>;
+  readonly outside: OutsideCall<Attempt, PaymentEnd>;
   private readonly log = new Logger(ChargeOperation.name);
 
   constructor(
@@ -114,7 +114,7 @@ export class ChargeOperation implements Operation<Attempt, ChargeEnd> {
         const terms = { amount: order.total, currency: order.currency };
         const { id } = intent;
         const charge = await insertPendingCharge(tx, this.newCharge(intent, request, terms, order));
-        // The id is taken (this intent has its charge already), or the order has a live charge (unique index) or changed.
+        // This intent has its charge already, or the order has a live charge (unique index) or has changed.
         if (!charge || !(await holdOrder(tx, order, id)))
           throw (await whyNotPayable(tx, order)) ?? new ReserveRaced();
         if (!(await holdStock(tx, accountId, id, order.items))) {
@@ -174,7 +174,7 @@ export class ChargeOperation implements Operation<Attempt, ChargeEnd> {
     return { charge, reservedAt: asked - charge.age_ms };
   }
 
-  private async perform(charge: Charge, times: AttemptTimes): Promise<Performed<ChargeEnd>> {
+  private async perform(charge: Charge, times: AttemptTimes): Promise<Performed<PaymentEnd>> {
     const answer = await this.ask(charge, times);
     const outcome = endOf(answer);
     if (outcome) {
@@ -224,7 +224,7 @@ const TAKEN_AFTER_ALL: readonly Discrepancy[] = [
   'never_applied',
 ];
 
-const OUT_OF_STOCK: ChargeEnd = {
+const OUT_OF_STOCK: PaymentEnd = {
   status: 'failed',
   failureCode: 'insufficient_inventory',
   declineCode: null,

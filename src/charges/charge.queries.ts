@@ -133,12 +133,13 @@ export async function findPendingCharge(
   return rows[0];
 }
 
-export type ChargeEnd =
+/** How a charge or a refund has ended. */
+export type PaymentEnd =
   | { status: 'succeeded'; reference: string }
   | { status: 'failed'; failureCode: string; declineCode: string | null; reference: string | null };
 
 /** In the order of the parameters of `END`. */
-function columnsOf(end: ChargeEnd) {
+function columnsOf(end: PaymentEnd) {
   const failed = end.status === 'failed' ? end : undefined;
   return {
     status: end.status,
@@ -149,7 +150,7 @@ function columnsOf(end: ChargeEnd) {
 }
 
 /** The row that `writeChargeEnd` leaves, without a query. */
-export function endedCharge(charge: Charge, end: ChargeEnd): Charge {
+export function endedCharge(charge: Charge, end: PaymentEnd): Charge {
   return { ...charge, ...columnsOf(end) };
 }
 
@@ -157,7 +158,7 @@ const END = `UPDATE charges
   SET status = $1, processor_reference = $2, failure_code = $3, decline_code = $4, settled_at = now()`;
 
 /** Ends a pending charge and writes its event, as parts of the statement that completes the record. */
-export function writeChargeEnd(end: ChargeEnd, event: NewEvent): Write {
+export function writeChargeEnd(end: PaymentEnd, event: NewEvent): Write {
   return { sql: WRITE_END, values: [...Object.values(columnsOf(end)), ...eventValues(event)] };
 }
 
@@ -172,7 +173,7 @@ export async function endCharge(
   tx: Tx,
   accountId: string,
   id: string,
-  end: ChargeEnd,
+  end: PaymentEnd,
 ): Promise<Charge> {
   const rows = await tx.query<Charge>(
     `${END} WHERE account_id = $5 AND id = $6 AND settled_at IS NULL RETURNING ${CHARGE_COLUMNS}`,

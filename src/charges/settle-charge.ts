@@ -8,12 +8,12 @@ import { Problem } from '../http/problems/problem.js';
 import { releaseStock } from '../stock/stock.js';
 import { chargeToWire, type Charge } from './charge.entity.js';
 import { CHARGE_FAILED, cardDeclined } from './charge.problems.js';
-import { endCharge, endedCharge, writeChargeEnd, type ChargeEnd } from './charge.queries.js';
+import { endCharge, endedCharge, writeChargeEnd, type PaymentEnd } from './charge.queries.js';
 import type { Ending } from './abandon.js';
 import { linkTo } from '../http/resource-link.js';
 
 /** The third beat of a charge: a single statement, unless the charge pays an order. */
-export function settlementOf(charge: Charge, end: ChargeEnd, intent: Intent): Settlement {
+export function settlementOf(charge: Charge, end: PaymentEnd, intent: Intent): Settlement {
   if (charge.order_id !== null) {
     return {
       settle: async (tx) => chargeAnswer(await settleCharge(tx, end, intent), intent.requestId),
@@ -29,7 +29,7 @@ export function settlementOf(charge: Charge, end: ChargeEnd, intent: Intent): Se
 /** Changes charge, order, stock and events together. Throws if the charge is not pending. */
 export async function settleCharge(
   tx: Tx,
-  end: ChargeEnd,
+  end: PaymentEnd,
   { accountId, id }: Pick<Intent, 'accountId' | 'id'>,
 ): Promise<Charge> {
   const charge = await endCharge(tx, accountId, id, end);
@@ -48,8 +48,8 @@ function endOfCharge(charge: Charge): NewEvent {
   return { type, cause: charge, object: chargeToWire(charge) };
 }
 
-/** The charge's end for an answer of the processor; undefined if the answer is not final. */
-export function endOf(answer: Ending): ChargeEnd | undefined {
+/** The end of a charge or refund for an answer of the processor; undefined if the answer is not final. */
+export function endOf(answer: Ending): PaymentEnd | undefined {
   switch (answer.kind) {
     case 'succeeded':
       return { status: 'succeeded', reference: answer.reference };

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { Injectable } from '@nestjs/common';
-import { findCharge, lockCharge } from '../charges/charge.queries.js';
+import { findCharge, lockCharge, type PaymentEnd } from '../charges/charge.queries.js';
 import { Database } from '../database/database.js';
 import { IdempotencyEngine } from '../idempotency/engine.js';
 import { IdempotencyKeyExpired, ReserveRaced } from '../idempotency/errors.js';
@@ -13,12 +13,7 @@ import {
 import { elapsedMs } from '../database/clock.js';
 import { Processor } from '../processor/processor.js';
 import type { Refund } from './refund.entity.js';
-import {
-  findRefund,
-  findRefundsOfCause,
-  listPendingRefunds,
-  type RefundEnd,
-} from './refund.queries.js';
+import { findRefund, findRefundsOfCause, listPendingRefunds } from './refund.queries.js';
 import type { Attempt } from './refund-attempt.js';
 import { RefundOperation } from './refund.operation.js';
 import { importRefunds } from './refunds-at-processor.js';
@@ -38,7 +33,7 @@ const WAIT_MS = 0;
  * `refund.failed` reports it to the merchant, and the audit names it until the money has gone back.
  */
 @Injectable()
-export class Compensation implements Operation<Attempt, RefundEnd> {
+export class Compensation implements Operation<Attempt, PaymentEnd> {
   readonly name = 'compensation';
   readonly idPrefix = 're';
   readonly internal = true;

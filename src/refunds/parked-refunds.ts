@@ -1,7 +1,8 @@
+import type { PaymentEnd } from '../charges/charge.queries.js';
 import { parkPayment } from '../charges/parked-payments.js';
 import type { Tx } from '../database/database.js';
 import type { Refund } from './refund.entity.js';
-import { findRefund, type RefundEnd } from './refund.queries.js';
+import { findRefund } from './refund.queries.js';
 
 /** Why our books do not account for a refund at the processor. */
 export type RefundDiscrepancy =
@@ -15,7 +16,10 @@ export const WHAT_TO_DO_ABOUT_REFUNDS: Record<RefundDiscrepancy, string> = {
 };
 
 /** How an ended refund contradicts an end that the processor reports; undefined if it does not. */
-export function refundDiscrepancyOf(refund: Refund, end: RefundEnd): RefundDiscrepancy | undefined {
+export function refundDiscrepancyOf(
+  refund: Refund,
+  end: PaymentEnd,
+): RefundDiscrepancy | undefined {
   // A failure ends a pending refund, reverses a succeeded one, and changes no failed one.
   if (end.status === 'failed') return undefined;
   if (refund.status === 'failed') return 'refund_succeeded_after_failed';
@@ -29,7 +33,7 @@ export function refundDiscrepancyOf(refund: Refund, end: RefundEnd): RefundDiscr
 export async function parkRefundUnlessAccountedFor(
   tx: Tx,
   { account_id, id }: Pick<Refund, 'account_id' | 'id'>,
-  end: RefundEnd & { status: 'succeeded' },
+  end: PaymentEnd & { status: 'succeeded' },
 ): Promise<string | undefined> {
   const refund = await findRefund(tx, account_id, id);
   const reason = refund && refundDiscrepancyOf(refund, end);

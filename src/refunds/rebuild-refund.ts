@@ -1,5 +1,5 @@
 import type { Charge } from '../charges/charge.entity.js';
-import { lockCharge } from '../charges/charge.queries.js';
+import { lockCharge, type PaymentEnd } from '../charges/charge.queries.js';
 import { isDerivedId } from '../idempotency/identity.js';
 import type { Tx } from '../database/database.js';
 import { Problem } from '../http/problems/problem.js';
@@ -10,7 +10,6 @@ import {
   findRefundByReference,
   listPendingRefunds,
   insertPendingRefund,
-  type RefundEnd,
 } from './refund.queries.js';
 import { foreignRefundId, settleRefund } from './settle-refund.js';
 import { linkTo } from '../http/resource-link.js';
@@ -82,7 +81,7 @@ export async function bookForeignRefund(
   processor: Processor,
   { account_id, id: charge_id }: Pick<Charge, 'account_id' | 'id'>,
   paid: Pick<PaidRefund, 'reference' | 'amount' | 'currency' | 'createdAt'>,
-  end: RefundEnd,
+  end: PaymentEnd,
   refused?: string,
 ): Promise<Refund | undefined> {
   await lockCharge(tx, account_id, charge_id);
@@ -99,7 +98,7 @@ async function writeEnded(
   processor: Processor,
   names: Pick<Refund, 'account_id' | 'charge_id' | 'id'>,
   paid: Pick<PaidRefund, 'amount' | 'currency' | 'createdAt'>,
-  end: RefundEnd,
+  end: PaymentEnd,
 ): Promise<Refund | undefined> {
   const { account_id, charge_id, id } = names;
   const charge = await lockCharge(tx, account_id, charge_id);

@@ -1,9 +1,10 @@
 import { Inject, Injectable, Logger } from '@nestjs/common';
-import { lockCharge } from '../charges/charge.queries.js';
+import { lockCharge, type PaymentEnd } from '../charges/charge.queries.js';
 import type { Charge } from '../charges/charge.entity.js';
 import { ABANDON_LIMITS, type AbandonLimits } from '../charges/abandon.js';
 import { staysPending } from '../charges/outside.js';
 import { isAnythingParked, type Discrepancy } from '../charges/parked-payments.js';
+import { endOf } from '../charges/settle-charge.js';
 import { ReserveRaced } from '../idempotency/errors.js';
 import {
   OperationRegistry,
@@ -24,15 +25,10 @@ import { refuseUnlessWhole, type CreateRefund } from './refund.dto.js';
 import { parkRefundUnlessAccountedFor, type RefundDiscrepancy } from './parked-refunds.js';
 import type { Refund } from './refund.entity.js';
 import { CHARGE_NOT_REFUNDABLE, REFUND_EXCEEDS_CHARGE, refundWaitsFor } from './refund.problems.js';
-import {
-  findRefund,
-  listPendingRefunds,
-  insertPendingRefund,
-  type RefundEnd,
-} from './refund.queries.js';
+import { findRefund, listPendingRefunds, insertPendingRefund } from './refund.queries.js';
 import { askForRefund, loadPendingRefund, type Attempt } from './refund-attempt.js';
 import { checkAgainstOtherRefunds } from './refunds-at-processor.js';
-import { refundAnswer, refundEndOf, settleRefund } from './settle-refund.js';
+import { refundAnswer, settleRefund } from './settle-refund.js';
 import { linkTo } from '../http/resource-link.js';
 
 /** Reasons that show that a failed refund may have given money back. */
@@ -48,10 +44,10 @@ const RETURNED_AFTER_ALL: readonly (Discrepancy | RefundDiscrepancy)[] = [
  * giving back more than was taken; a CHECK constraint repeats the rule. Proof: test/refunds/.
  */
 @Injectable()
-export class RefundOperation implements Operation<Attempt, RefundEnd> {
+export class RefundOperation implements Operation<Attempt, PaymentEnd> {
   readonly name = 'POST /charges/{id}/refunds';
   readonly idPrefix = 're';
-  readonly outside: OutsideCall<Attempt, RefundEnd>;
+  readonly outside: OutsideCall<Attempt, PaymentEnd>;
   private readonly log = new Logger(RefundOperation.name);
 
   constructor(
@@ -174,7 +170,7 @@ export class RefundOperation implements Operation<Attempt, RefundEnd> {
    * @param deadline in ms on the clock of `elapsedMs()`: when all calls must have ended. What is unknown then stays
    * pending; the next attempt gets at once the answer that this one waited for.
    */
-  private async perform(attempt: Attempt, deadline: number): Promise<Performed<RefundEnd>> {
+  private async perform(attempt: Attempt, deadline: number): Promise<Performed<PaymentEnd>> {
     const { refund } = attempt;
     const { db, processor } = this;
     let answer = await askForRefund(
@@ -184,7 +180,7 @@ export class RefundOperation implements Operation<Attempt, RefundEnd> {
       this.abandonLimits.keyWindowMs,
       deadline,
     );
-    const end = refundEndOf(answer);
+    const end = endOf(answer);
     if (end) {
       try {
         const outcome = await checkAgainstOtherRefunds(db, processor, refund, end, deadline);

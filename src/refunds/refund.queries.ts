@@ -1,3 +1,4 @@
+import type { PaymentEnd } from '../charges/charge.queries.js';
 import type { Queryable, Tx } from '../database/database.js';
 import type { Refund } from './refund.entity.js';
 
@@ -105,16 +106,12 @@ export async function insertPendingRefund(tx: Tx, refund: NewRefund): Promise<Re
   return rows[0];
 }
 
-export type RefundEnd =
-  | { status: 'succeeded'; reference: string }
-  | { status: 'failed'; failureCode: string; reference: string | null };
-
 /** Ends a pending refund. Throws if it is not pending, so that the transaction rolls back. */
 export async function endRefund(
   tx: Tx,
   accountId: string,
   id: string,
-  end: RefundEnd,
+  end: PaymentEnd,
 ): Promise<Refund> {
   const rows = await tx.query<Refund>(
     `UPDATE refunds SET status = $3, processor_reference = $4, failure_code = $5, settled_at = now()

@@ -1,6 +1,7 @@
 import { Logger } from '@nestjs/common';
 import type { Charge } from '../charges/charge.entity.js';
-import { findCharge, lockCharge } from '../charges/charge.queries.js';
+import { findCharge, lockCharge, type PaymentEnd } from '../charges/charge.queries.js';
+import { endOf } from '../charges/settle-charge.js';
 import type { Database, Tx } from '../database/database.js';
 import type { PaidRefund, Processor, ProcessorAnswer } from '../processor/processor.js';
 import {
@@ -11,8 +12,8 @@ import {
   RefundUndecided,
 } from './rebuild-refund.js';
 import type { Refund } from './refund.entity.js';
-import { findRefundByReference, type RefundEnd } from './refund.queries.js';
-import { EXCEEDS, refundEndOf, reverseRefund } from './settle-refund.js';
+import { findRefundByReference } from './refund.queries.js';
+import { EXCEEDS, reverseRefund } from './settle-refund.js';
 
 const log = new Logger('RefundsAtProcessor');
 
@@ -80,7 +81,7 @@ export async function lookForRefund(
 
 /** Failed refunds first: they free the amount that a later refund may have used again. */
 export function failedFirst<Refund extends PaidRefund>(refunds: readonly Refund[]): Refund[] {
-  const failed = refunds.filter(({ answer }) => refundEndOf(answer)?.status === 'failed');
+  const failed = refunds.filter(({ answer }) => endOf(answer)?.status === 'failed');
   return [...failed, ...refunds.filter((refund) => !failed.includes(refund))];
 }
 
@@ -99,7 +100,7 @@ export async function importRefund(
   paid: PaidRefund,
   refused?: string,
 ): Promise<RefundRepair | undefined> {
-  const end = refundEndOf(paid.answer);
+  const end = endOf(paid.answer);
   if (!end) return undefined;
   await lockCharge(tx, charge.account_id, charge.id);
   const known = await findRefundByReference(tx, charge.account_id, paid.reference);
@@ -129,9 +130,9 @@ export async function checkAgainstOtherRefunds(
   db: Database,
   processor: Processor,
   { account_id, id, charge_id, amount, cause }: Refund,
-  end: RefundEnd,
+  end: PaymentEnd,
   notAfter: number,
-): Promise<RefundEnd | undefined> {
+): Promise<PaymentEnd | undefined> {
   const now = async () => {
     const charge = await findCharge(db, account_id, charge_id);
     if (!charge) throw new Error(`cannot refund ${charge_id}: there is no such charge`);

@@ -1,5 +1,5 @@
 import { chargeToWire, type Charge } from '../charges/charge.entity.js';
-import { addRefunded, lockCharge } from '../charges/charge.queries.js';
+import { addRefunded, lockCharge, type PaymentEnd } from '../charges/charge.queries.js';
 import { parkPayment } from '../charges/parked-payments.js';
 import type { RefundDiscrepancy } from './parked-refunds.js';
 import { recordEvent } from '../events/events.js';
@@ -8,14 +8,12 @@ import type { Answer, Intent } from '../idempotency/operation.js';
 import { created, problemAnswer } from '../http/answer.js';
 import type { Tx } from '../database/database.js';
 import { Problem } from '../http/problems/problem.js';
-import type { ProcessorAnswer } from '../processor/processor.js';
 import { refundToWire, type Refund } from './refund.entity.js';
 import {
   endRefund,
   findRefundByReference,
   releaseReference,
   reverseSucceeded,
-  type RefundEnd,
 } from './refund.queries.js';
 import { REFUND_FAILED } from './refund.problems.js';
 import { linkTo } from '../http/resource-link.js';
@@ -28,21 +26,6 @@ const COUNTED_ELSEWHERE = 'counted_as_another_refund';
 /** The id of a refund that was made at the processor, derived from its reference there. */
 export function foreignRefundId(accountId: string, reference: string): string {
   return deriveId('re', accountId, 'made at the processor', reference);
-}
-
-/** The refund's end for an answer of the processor; undefined if the answer is not final. */
-export function refundEndOf(answer: ProcessorAnswer): RefundEnd | undefined {
-  switch (answer.kind) {
-    case 'succeeded':
-      return { status: 'succeeded', reference: answer.reference };
-    case 'rejected':
-      return { status: 'failed', failureCode: answer.failureCode, reference: answer.reference };
-    case 'declined':
-      return { status: 'failed', failureCode: answer.code, reference: answer.reference };
-    case 'refused':
-    case 'unknown':
-      return undefined;
-  }
 }
 
 /**
@@ -58,7 +41,7 @@ export class RefundsOutOfDate extends Error {}
 export async function settleRefund(
   tx: Tx,
   chargeId: string,
-  reported: RefundEnd,
+  reported: PaymentEnd,
   { accountId, id }: Pick<Intent, 'accountId' | 'id'>,
 ): Promise<Refund> {
   const locked = await lockCharge(tx, accountId, chargeId);
@@ -86,8 +69,8 @@ async function takeOver(
   tx: Tx,
   charge: Charge,
   id: string,
-  end: RefundEnd,
-): Promise<{ charge: Charge; end: RefundEnd }> {
+  end: PaymentEnd,
+): Promise<{ charge: Charge; end: PaymentEnd }> {
   const { account_id } = charge;
   if (end.reference === null) return { charge, end };
   const booked = await findRefundByReference(tx, account_id, end.reference);
@@ -96,7 +79,10 @@ async function takeOver(
   const released = await releaseReference(tx, booked, COUNTED_ELSEWHERE);
   if (booked.status === 'failed') {
     const failureCode = booked.failure_code ?? 'failed';
-    return { charge, end: { status: 'failed', failureCode, reference: end.reference } };
+    return {
+      charge,
+      end: { status: 'failed', failureCode, declineCode: null, reference: end.reference },
+    };
   }
   await recordFailed(tx, released);
   return { charge: await addRefunded(tx, charge, -booked.amount), end };

@@ -158,8 +158,8 @@ export const BUGS_OF_GUARDS: Bug[] = [
       },
       {
         file: REFUND_NEWS,
-        text: 'import { findCharge, findChargePaidBy }',
-        replacement: 'import { addRefunded, findCharge, findChargePaidBy, lockCharge }',
+        text: 'import { findCharge, findChargePaidBy,',
+        replacement: 'import { addRefunded, findCharge, findChargePaidBy, lockCharge,',
       },
     ],
     mostly: 'refund',

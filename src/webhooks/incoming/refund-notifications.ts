@@ -1,7 +1,8 @@
 import { Injectable, Logger } from '@nestjs/common';
 import type { Charge } from '../../charges/charge.entity.js';
-import { findCharge, findChargePaidBy } from '../../charges/charge.queries.js';
+import { findCharge, findChargePaidBy, type PaymentEnd } from '../../charges/charge.queries.js';
 import type { OurPayment } from '../../charges/rebuild-charge.js';
+import { endOf } from '../../charges/settle-charge.js';
 import { Completer } from '../../idempotency/completer.js';
 import { Database, type Tx } from '../../database/database.js';
 import { nameOf } from '../../log/redacted-error.js';
@@ -15,14 +16,9 @@ import {
 import { refundDiscrepancyOf } from '../../refunds/parked-refunds.js';
 import { bookForeignRefund } from '../../refunds/rebuild-refund.js';
 import { RefundOperation } from '../../refunds/refund.operation.js';
-import { findRefund, findRefundByReference, type RefundEnd } from '../../refunds/refund.queries.js';
+import { findRefund, findRefundByReference } from '../../refunds/refund.queries.js';
 import { importRefunds } from '../../refunds/refunds-at-processor.js';
-import {
-  foreignRefundId,
-  refundEndOf,
-  RefundsOutOfDate,
-  reverseRefund,
-} from '../../refunds/settle-refund.js';
+import { foreignRefundId, RefundsOutOfDate, reverseRefund } from '../../refunds/settle-refund.js';
 import { discrepancyOfTerms, parkNotification, type State } from './notification.states.js';
 import { PROCESSOR_UNAVAILABLE } from '../../processor/processor.problems.js';
 
@@ -100,7 +96,7 @@ export class RefundNotifications {
    */
   async apply(tx: Tx, news: Notification, now?: ProcessorAnswer): Promise<State> {
     const { account, refund: id = '' } = news;
-    const end = refundEndOf(now ?? news.answer);
+    const end = endOf(now ?? news.answer);
     if (!end) throw new Error(`${news.id} reports no final state`);
     const isForeign = news.madeElsewhereAt !== undefined;
     const find = () =>
@@ -153,7 +149,7 @@ export class RefundNotifications {
     return importRefunds(this.db, this.processor, charge).catch(cannotBeAsked);
   }
 
-  private book(tx: Tx, news: Notification, end: RefundEnd) {
+  private book(tx: Tx, news: Notification, end: PaymentEnd) {
     const { account: account_id, charge: id, madeElsewhereAt, ...paid } = news;
     const createdAt = new Date(madeElsewhereAt!);
     return bookForeignRefund(tx, this.processor, { account_id, id }, { ...paid, createdAt }, end);
