@@ -22,7 +22,7 @@ import { objectNotFound, Problem } from '../http/problems/problem.js';
 import { Processor, unknownAnswer } from '../processor/processor.js';
 import { refundAmount } from './refund.arithmetic.js';
 import { refuseUnlessWhole, type CreateRefund } from './refund.dto.js';
-import { parkRefundUnlessAccountedFor, type RefundDiscrepancy } from './parked-refunds.js';
+import { parkRefundUnlessAccountedFor } from './parked-refunds.js';
 import type { Refund } from './refund.entity.js';
 import { CHARGE_NOT_REFUNDABLE, REFUND_EXCEEDS_CHARGE, refundWaitsFor } from './refund.problems.js';
 import { findRefund, listPendingRefunds, insertPendingRefund } from './refund.queries.js';
@@ -32,7 +32,7 @@ import { refundAnswer, settleRefund } from './settle-refund.js';
 import { linkTo } from '../http/resource-link.js';
 
 /** Reasons that show that a failed refund may have given money back. */
-const RETURNED_AFTER_ALL: readonly (Discrepancy | RefundDiscrepancy)[] = [
+const RETURNED_AFTER_ALL: readonly Discrepancy[] = [
   'refund_succeeded_after_failed',
   'amount_mismatch',
   'another_processor',
