@@ -15,8 +15,6 @@ export interface Ledger {
   failedRefunds: PaidRefund[];
   /** A charge that was settled later may have its payment on a page that had been read before. */
   readAt: string;
-  /** Where the span starts. Absent: the whole ledger. */
-  from?: Date;
 }
 
 /**
@@ -39,13 +37,7 @@ export async function readLedger(db: Database, processor: Processor, span?: Span
     if (refund.answer.kind === 'succeeded') refunds.push(refund);
     if (refund.answer.kind === 'rejected') failedRefunds.push(refund);
   }
-  return {
-    payments,
-    refunds,
-    failedRefunds,
-    readAt: start!.time,
-    ...(span && { from: span.from }),
-  };
+  return { payments, refunds, failedRefunds, readAt: start!.time };
 }
 
 /** The default CHARGE_DEADLINE_SECONDS, and the lease of an attempt that started just before it. */
@@ -54,6 +46,8 @@ const RECOVERY_SECONDS = 310;
 export interface ComparisonOptions {
   /** Without it, the comparison reads the whole ledger. */
   ledger?: Ledger;
+  /** Our rows since then must be in the ledger. Absent: all of them. */
+  from?: Date;
   /** How long a charge or refund may be pending after the processor moved the money. */
   recoverySeconds?: number;
 }
@@ -70,9 +64,9 @@ export interface ComparisonOptions {
 export async function compareWithProcessor(
   db: Database,
   processor: Processor,
-  { ledger, recoverySeconds = RECOVERY_SECONDS }: ComparisonOptions = {},
+  { ledger, from, recoverySeconds = RECOVERY_SECONDS }: ComparisonOptions = {},
 ): Promise<Finding[]> {
-  const { payments, refunds, readAt, from } = ledger ?? (await readLedger(db, processor));
+  const { payments, refunds, readAt } = ledger ?? (await readLedger(db, processor));
   return db.query(asOneQuery([processorSql]), [
     JSON.stringify(payments.map((paid) => ({ ...paid, names_ours: isOurPayment(paid) }))),
     JSON.stringify(refunds.map((paid) => (isOurRefund(paid) ? paid : withoutNames(paid)))),

@@ -64,11 +64,8 @@ export async function reconcile(
     report(finding);
   };
   const elsewhere = await repairAll(db, processor, ledger, (tx, finding) => add(tx, finding, true));
-  for (const finding of await compareWithProcessor(db, processor, {
-    ledger: { ...ledger, from },
-    recoverySeconds,
-  }))
-    await add(db, finding, false);
+  const left = await compareWithProcessor(db, processor, { ledger, from, recoverySeconds });
+  for (const finding of left) await add(db, finding, false);
   await db.query(`UPDATE reconciliation_runs SET ended_at = now() WHERE id = $1`, [run]);
   const { payments, refunds } = ledger;
   return { payments: payments.length, refunds: refunds.length, elsewhere, differences };

@@ -19,9 +19,7 @@ export type Repair =
   | 'charge_rebuilt_without_its_order'
   | 'order_of_a_rebuilt_charge_paid'
   | 'payment_of_a_failed_charge_parked'
-  | 'refund_rebuilt'
-  | 'refund_made_elsewhere_booked'
-  | 'refund_failed_after_it_had_succeeded';
+  | RefundRepair['what'];
 
 /** Notes the repair in the transaction that does it. */
 export type Note = (tx: Tx, repair: Repair) => Promise<void>;
@@ -106,12 +104,6 @@ export async function repairRefund(
   });
 }
 
-const REPAIRS: Readonly<Record<RefundRepair['kind'], Repair>> = {
-  rebuilt: 'refund_rebuilt',
-  booked: 'refund_made_elsewhere_booked',
-  reversed: 'refund_failed_after_it_had_succeeded',
-};
-
 /**
  * Books one refund that is found by its payment: it names none of our refunds, or it failed. If it may be one of our
  * pending refunds, it waits for the next run; the comparison reports it until then.
@@ -126,7 +118,7 @@ export async function repairRefundOfPayment(
   try {
     await db.transaction(async (tx) => {
       const repair = await importRefund(tx, processor, charge, paid);
-      if (repair) await noteOf(repair.id)(tx, REPAIRS[repair.kind]);
+      if (repair) await noteOf(repair.id)(tx, repair.what);
     });
   } catch (error) {
     if (!(error instanceof RefundUndecided)) throw error;

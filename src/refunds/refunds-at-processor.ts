@@ -18,8 +18,12 @@ import { EXCEEDS, reverseRefund } from './settle-refund.js';
 const log = new Logger('RefundsAtProcessor');
 
 /** The change that one refund at the processor made in our books. */
-export type RefundRepair =
-  { kind: 'rebuilt' | 'booked'; id: string } | { kind: 'reversed'; id: string; alarm?: string };
+export interface RefundRepair {
+  what: 'refund_rebuilt' | 'refund_made_elsewhere_booked' | 'refund_failed_after_it_had_succeeded';
+  id: string;
+  /** A line for the log. */
+  alarm?: string;
+}
 
 /**
  * Reads the refunds of a charge at the processor and books what is missing here: refunds made there, refunds that
@@ -46,7 +50,7 @@ export async function importRefunds(
       const repair = await db.transaction((tx) =>
         importRefund(tx, processor, charge, paid, refused),
       );
-      if (repair?.kind === 'reversed' && repair.alarm) log.error(repair.alarm);
+      if (repair?.alarm) log.error(repair.alarm);
     } catch (because) {
       if (!(because instanceof RefundUndecided)) throw because;
       undecided.push({ paid, because });
@@ -108,16 +112,16 @@ export async function importRefund(
     if (end.status === 'succeeded') return undefined;
     const { reference } = paid;
     const reversed = await reverseRefund(tx, known, { ...end, reference });
-    return reversed && { kind: 'reversed', id: known.id, ...reversed };
+    return reversed && { what: 'refund_failed_after_it_had_succeeded', id: known.id, ...reversed };
   }
   if (isOurRefund(paid)) {
     if (end.status === 'failed') return undefined; // it was never counted
     if (paid.account !== charge.account_id || paid.charge !== charge.id) return undefined;
     const rebuilt = await rebuildRefund(tx, processor, paid);
-    return rebuilt ? { kind: 'rebuilt', id: paid.refund } : undefined;
+    return rebuilt ? { what: 'refund_rebuilt', id: paid.refund } : undefined;
   }
   const booked = await bookForeignRefund(tx, processor, charge, paid, end, refused);
-  return booked && { kind: 'booked', id: booked.id };
+  return booked && { what: 'refund_made_elsewhere_booked', id: booked.id };
 }
 
 /**
