@@ -90,8 +90,7 @@ export function answerOfError(error: unknown): ProcessorAnswer {
     return { kind: 'rejected', failureCode: error.code ?? 'invalid_request', reference: null };
   }
   if (error instanceof Stripe.errors.StripeError && (error.statusCode ?? 0) >= 500) {
-    const stored = error.headers?.['idempotent-replayed'] === 'true';
-    return unknownAnswer(`the processor failed with ${error.statusCode}`, stored);
+    return unknownAnswer(`the processor failed with ${error.statusCode}`);
   }
   // Includes: key in use (409), idempotency_error (our key with other parameters), an answer that is not JSON.
   return unknownAnswer(nameOf(error));

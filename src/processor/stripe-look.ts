@@ -37,7 +37,6 @@ export async function lookInLedger(
     });
   }
   // An intent that has not ended may still succeed, so it takes precedence over one that ended without success.
-  const kinds = ['succeeded', 'unknown'] as const;
-  const [first] = kinds.flatMap((kind) => found.filter(({ answer }) => answer.kind === kind));
-  return first ?? found[0];
+  const having = (kind: string) => found.find(({ answer }) => answer.kind === kind);
+  return having('succeeded') ?? having('unknown') ?? found[0];
 }

@@ -200,10 +200,7 @@ export class StripeProcessor extends Processor {
       isDeadlineExceeded(error) && !call.inDoubt ? NOTHING_BEGUN : answerOfError(error),
     );
     // The last attempt was refused or timed out, but an earlier one may have arrived, or got a stored failure.
-    if (answer.kind === 'unknown' || (answer.kind === 'refused' && call.inDoubt)) {
-      const stored = call.stored || (answer.kind === 'unknown' && answer.stored);
-      return unknownAnswer(answer.reason, stored);
-    }
-    return answer;
+    const inDoubt = answer.kind === 'unknown' || (answer.kind === 'refused' && call.inDoubt);
+    return inDoubt ? unknownAnswer(answer.reason, call.stored) : answer;
   }
 }

@@ -150,8 +150,9 @@ export const BUGS: Bug[] = [
     patches: [
       {
         file: ANSWERS,
-        text: 'return unknownAnswer(`the processor failed with ${error.statusCode}`, stored);',
-        replacement: "return { kind: 'rejected', failureCode: `http_${stored}`, reference: null };",
+        text: 'return unknownAnswer(`the processor failed with ${error.statusCode}`);',
+        replacement:
+          "return { kind: 'rejected', failureCode: `http_${error.statusCode}`, reference: null };",
       },
     ],
     foundBy: ['charges equal payments'],

@@ -158,13 +158,6 @@ describe('what the SDK’s errors mean', () => {
       new errors.StripeAPIError(raw({ statusCode: 502, headers: {} })),
       { kind: 'unknown', stored: false },
     ],
-    [
-      'a 500 that is replayed, and so will never change',
-      new errors.StripeAPIError(
-        raw({ statusCode: 500, headers: { 'idempotent-replayed': 'true' } }),
-      ),
-      { kind: 'unknown', stored: true },
-    ],
     ['refused by the host', connectionError('ECONNREFUSED'), { kind: 'refused', alarm: false }],
     ['no such host', connectionError('ENOTFOUND'), { kind: 'refused', alarm: false }],
     ['DNS out of order', connectionError('EAI_AGAIN'), { kind: 'refused' }],
