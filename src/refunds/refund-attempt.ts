@@ -1,9 +1,8 @@
 import { elapsedMs } from '../database/clock.js';
-import type { Database, Queryable } from '../database/database.js';
+import type { Database } from '../database/database.js';
 import { nameOf } from '../log/redacted-error.js';
 import { unknownAnswer, type Processor, type ProcessorAnswer } from '../processor/processor.js';
 import type { Refund } from './refund.entity.js';
-import { findPendingRefund } from './refund.queries.js';
 import { lookForRefund } from './refunds-at-processor.js';
 
 /** A pending refund and when it was reserved. */
@@ -13,16 +12,6 @@ export interface Attempt {
   reservedAt: number;
   /** An earlier deadline than the lease's, on the clock of `elapsedMs()`. */
   notAfter?: number;
-}
-
-export async function loadPendingRefund(
-  db: Queryable,
-  accountId: string,
-  id: string,
-): Promise<Attempt | undefined> {
-  const asked = elapsedMs(); // before the query: if the process sleeps during it, the refund counts as older
-  const refund = await findPendingRefund(db, accountId, id);
-  return refund && { refund, reservedAt: asked - refund.age_ms };
 }
 
 /**

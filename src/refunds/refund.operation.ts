@@ -18,15 +18,21 @@ import {
 import { elapsedMs } from '../database/clock.js';
 import { Database, type Queryable, type Tx } from '../database/database.js';
 import { nameOf } from '../log/redacted-error.js';
-import { objectNotFound, Problem } from '../http/problems/problem.js';
+import { objectNotFound } from '../http/problems/problem.js';
 import { Processor, unknownAnswer } from '../processor/processor.js';
+import { PAYMENT_PENDING } from '../processor/processor.problems.js';
 import { refundAmount } from './refund.arithmetic.js';
 import { refuseUnlessWhole, type CreateRefund } from './refund.dto.js';
 import { parkRefundUnlessAccountedFor } from './parked-refunds.js';
 import type { Refund } from './refund.entity.js';
-import { CHARGE_NOT_REFUNDABLE, REFUND_EXCEEDS_CHARGE, refundWaitsFor } from './refund.problems.js';
-import { findRefund, listPendingRefunds, insertPendingRefund } from './refund.queries.js';
-import { askForRefund, loadPendingRefund, type Attempt } from './refund-attempt.js';
+import { CHARGE_NOT_REFUNDABLE, REFUND_EXCEEDS_CHARGE, refusal } from './refund.problems.js';
+import {
+  findPendingRefund,
+  findRefund,
+  insertPendingRefund,
+  listPendingRefunds,
+} from './refund.queries.js';
+import { askForRefund, type Attempt } from './refund-attempt.js';
 import { checkAgainstOtherRefunds } from './refunds-at-processor.js';
 import { refundAnswer, settleRefund } from './settle-refund.js';
 import { linkTo } from '../http/resource-link.js';
@@ -128,13 +134,11 @@ export class RefundOperation implements Operation<Attempt, PaymentEnd> {
 
   /** The amount to refund, fixed now. @throws Problem 409 */
   private async amountOf(tx: Tx, charge: Charge, wanted: number | undefined): Promise<number> {
+    const ofCharge = linkTo('charge', charge.id);
     if (charge.status === 'pending')
-      throw refundWaitsFor(linkTo('charge', charge.id), 'The charge has not ended yet.');
-    if (charge.status === 'failed') {
-      throw new Problem(CHARGE_NOT_REFUNDABLE, 'The charge took no money.', {
-        extensions: { resource: linkTo('charge', charge.id) },
-      });
-    }
+      throw refusal(PAYMENT_PENDING, 'The charge has not ended yet.', ofCharge);
+    if (charge.status === 'failed')
+      throw refusal(CHARGE_NOT_REFUNDABLE, 'The charge took no money.', ofCharge);
     const inFlight = await listPendingRefunds(tx, charge.account_id, charge.id);
     const pending = inFlight.reduce((sum, { amount }) => sum + amount, 0);
     const amount = refundAmount(
@@ -142,27 +146,21 @@ export class RefundOperation implements Operation<Attempt, PaymentEnd> {
       wanted,
     );
     if (amount === 'pending') {
-      throw refundWaitsFor(
-        linkTo('refund', inFlight[0]!.id),
-        'Another refund of this charge has not ended yet.',
-      );
+      const detail = 'Another refund of this charge has not ended yet.';
+      throw refusal(PAYMENT_PENDING, detail, linkTo('refund', inFlight[0]!.id));
     }
     if (amount === 'exceeds') {
-      throw new Problem(
-        REFUND_EXCEEDS_CHARGE,
-        `${charge.amount - charge.amount_refunded} is left to refund.`,
-        {
-          extensions: { resource: linkTo('charge', charge.id) },
-        },
-      );
+      const detail = `${charge.amount - charge.amount_refunded} is left to refund.`;
+      throw refusal(REFUND_EXCEEDS_CHARGE, detail, ofCharge);
     }
     return amount;
   }
 
   private async load(db: Queryable, { accountId, id }: Intent): Promise<Attempt> {
-    const attempt = await loadPendingRefund(db, accountId, id);
-    if (attempt) return attempt;
-    throw new Error(`${id} has an unfinished record but is not pending`);
+    const asked = elapsedMs(); // before the query: if the process sleeps during it, the refund counts as older
+    const refund = await findPendingRefund(db, accountId, id);
+    if (!refund) throw new Error(`${id} has an unfinished record but is not pending`);
+    return { refund, reservedAt: asked - refund.age_ms };
   }
 
   /**

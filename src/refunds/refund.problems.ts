@@ -1,7 +1,7 @@
 import type { ResourceLink } from '../idempotency/errors.js';
 import { Problem } from '../http/problems/problem.js';
 import type { ProblemType } from '../idempotency/problem-types.js';
-import { EXAMPLE_CHARGE, PAYMENT_PENDING } from '../processor/processor.problems.js';
+import { EXAMPLE_CHARGE } from '../processor/processor.problems.js';
 import { id, text } from '../http/description/schema.js';
 import { namesResource } from '../http/resource-link.js';
 
@@ -43,6 +43,7 @@ export const REFUND_FAILED = {
   },
 } as const satisfies ProblemType;
 
-export function refundWaitsFor(resource: ResourceLink, detail: string): Problem {
-  return new Problem(PAYMENT_PENDING, detail, { extensions: { resource } });
+/** @param resource the object that causes it. */
+export function refusal(type: ProblemType, detail: string, resource: ResourceLink): Problem {
+  return new Problem(type, detail, { extensions: { resource } });
 }
