@@ -13,7 +13,12 @@ import {
 import { elapsedMs } from '../database/clock.js';
 import { Processor } from '../processor/processor.js';
 import type { Refund } from './refund.entity.js';
-import { findRefund, findRefundsOfCause, listPendingRefunds } from './refund.queries.js';
+import {
+  findRefund,
+  findRefundsOfCause,
+  insertPendingRefund,
+  listPendingRefunds,
+} from './refund.queries.js';
 import type { Attempt } from './refund-attempt.js';
 import { RefundOperation } from './refund.operation.js';
 import { importRefunds } from './refunds-at-processor.js';
@@ -43,7 +48,7 @@ export class Compensation implements Operation<Attempt, PaymentEnd> {
   constructor(
     private readonly db: Database,
     private readonly engine: IdempotencyEngine,
-    private readonly refunds: RefundOperation,
+    refunds: RefundOperation,
     private readonly processor: Processor,
     operations: OperationRegistry,
   ) {
@@ -138,7 +143,7 @@ export class Compensation implements Operation<Attempt, PaymentEnd> {
         if (await findRefund(tx, accountId, id)) throw new ReserveRaced();
         if (amount <= 0) throw new NothingLeft();
         const terms = { id, amount, reason: cause, cause: name };
-        const refund = await this.refunds.reserve(tx, charge, terms);
+        const refund = await insertPendingRefund(tx, this.processor, charge, terms);
         if (!refund)
           throw new Error(`another refund for ${cause} was made; the job will be retried`);
         return { work: { refund, reservedAt: begun, notAfter: deadline } };

@@ -96,29 +96,16 @@ export async function bookForeignRefund(
 async function writeEnded(
   tx: Tx,
   processor: Processor,
-  names: Pick<Refund, 'account_id' | 'charge_id' | 'id'>,
+  { account_id, charge_id, id }: Pick<Refund, 'account_id' | 'charge_id' | 'id'>,
   paid: Pick<PaidRefund, 'amount' | 'currency' | 'createdAt'>,
   end: PaymentEnd,
 ): Promise<Refund | undefined> {
-  const { account_id, charge_id, id } = names;
   const charge = await lockCharge(tx, account_id, charge_id);
-  if (charge?.status !== 'succeeded' || charge.processor_reference === null) return undefined;
+  if (charge?.status !== 'succeeded') return undefined;
   const left = charge.amount - (end.status === 'succeeded' ? charge.amount_refunded : 0);
   if (paid.currency !== charge.currency || paid.amount < 1 || paid.amount > left) return undefined;
-  const refund = await insertPendingRefund(tx, {
-    ...names,
-    amount: paid.amount,
-    currency: paid.currency,
-    reason: null,
-    cause: null,
-    processor: charge.processor,
-    processor_parameters: processor.prepareRefund({
-      payment_intent: charge.processor_reference,
-      amount: paid.amount,
-      metadata: { refund: id, charge: charge_id, account: account_id },
-    }),
-    rebuiltFrom: paid.createdAt,
-  });
+  const terms = { id, amount: paid.amount, reason: null, cause: null };
+  const refund = await insertPendingRefund(tx, processor, charge, terms, paid.createdAt);
   if (!refund) return undefined; // it exists already
   return settleRefund(tx, charge_id, end, { accountId: account_id, id });
 }

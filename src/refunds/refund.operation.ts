@@ -24,7 +24,6 @@ import { PAYMENT_PENDING } from '../processor/processor.problems.js';
 import { refundAmount } from './refund.arithmetic.js';
 import { refuseUnlessWhole, type CreateRefund } from './refund.dto.js';
 import { parkRefundUnlessAccountedFor } from './parked-refunds.js';
-import type { Refund } from './refund.entity.js';
 import { CHARGE_NOT_REFUNDABLE, REFUND_EXCEEDS_CHARGE, refusal } from './refund.problems.js';
 import {
   findPendingRefund,
@@ -90,7 +89,7 @@ export class RefundOperation implements Operation<Attempt, PaymentEnd> {
         if (!charge) throw objectNotFound('charge');
         refuseUnlessWhole(charge, request.amount);
         const amount = await this.amountOf(tx, charge, request.amount);
-        const refund = await this.reserve(tx, charge, {
+        const refund = await insertPendingRefund(tx, this.processor, charge, {
           id,
           amount,
           reason: request.reason ?? null,
@@ -109,27 +108,6 @@ export class RefundOperation implements Operation<Attempt, PaymentEnd> {
       refund.status === 'failed' &&
       !(await isAnythingParked(db, accountId, refund.charge_id, RETURNED_AFTER_ALL));
     return { ...linkTo('refund', id), failed, createdAt: refund.created_at };
-  }
-
-  /** Writes the pending refund with its exact parameters. The caller holds the charge's lock. */
-  reserve(
-    tx: Tx,
-    charge: Charge,
-    refund: Pick<Refund, 'id' | 'amount' | 'reason' | 'cause'>,
-  ): Promise<Refund | undefined> {
-    if (charge.processor_reference === null) throw new Error(`${charge.id} took no money`);
-    return insertPendingRefund(tx, {
-      ...refund,
-      account_id: charge.account_id,
-      charge_id: charge.id,
-      currency: charge.currency,
-      processor: charge.processor,
-      processor_parameters: this.processor.prepareRefund({
-        payment_intent: charge.processor_reference,
-        amount: refund.amount,
-        metadata: { refund: refund.id, charge: charge.id, account: charge.account_id },
-      }),
-    });
   }
 
   /** The amount to refund, fixed now. @throws Problem 409 */

@@ -1,17 +1,11 @@
+import type { Charge } from '../charges/charge.entity.js';
 import type { PaymentEnd } from '../charges/charge.queries.js';
 import type { Queryable, Tx } from '../database/database.js';
+import type { Processor } from '../processor/processor.js';
 import type { Refund } from './refund.entity.js';
 
 export const REFUND_COLUMNS = `account_id, id, charge_id, status, amount, currency, reason, cause, failure_code, processor,
   processor_parameters, processor_reference, reversed_at, created_at`;
-
-export type NewRefund = Omit<
-  Refund,
-  'status' | 'failure_code' | 'processor_reference' | 'reversed_at' | 'created_at'
-> & {
-  /** Only for a refund rebuilt from the processor's ledger: when the processor made it. */
-  rebuiltFrom?: Date;
-};
 
 export async function findRefund(
   db: Queryable,
@@ -82,8 +76,21 @@ export async function findRefundsOfCause(
   );
 }
 
-/** @returns undefined if the id or the cause is taken: the refund exists. */
-export async function insertPendingRefund(tx: Tx, refund: NewRefund): Promise<Refund | undefined> {
+/**
+ * Writes the pending refund with its exact parameters for the processor. The caller holds the charge's lock.
+ * @param rebuiltFrom only for a refund rebuilt from the processor's ledger: when the processor made it.
+ * @returns undefined if the id or the cause is taken: the refund exists.
+ */
+export async function insertPendingRefund(
+  tx: Tx,
+  processor: Processor,
+  charge: Charge,
+  { id, amount, reason, cause }: Pick<Refund, 'id' | 'amount' | 'reason' | 'cause'>,
+  rebuiltFrom?: Date,
+): Promise<Refund | undefined> {
+  const { account_id, id: charge_id, currency, processor_reference: payment_intent } = charge;
+  if (payment_intent === null) throw new Error(`${charge_id} took no money`);
+  const metadata = { refund: id, charge: charge_id, account: account_id };
   const rows = await tx.query<Refund>(
     `INSERT INTO refunds (account_id, id, charge_id, status, amount, currency, reason, processor, processor_parameters,
        cause, created_at, rebuilt_at)
@@ -91,16 +98,16 @@ export async function insertPendingRefund(tx: Tx, refund: NewRefund): Promise<Re
        COALESCE($10::timestamptz, now()), CASE WHEN $10::timestamptz IS NOT NULL THEN now() END)
      ON CONFLICT DO NOTHING RETURNING ${REFUND_COLUMNS}`,
     [
-      refund.account_id,
-      refund.id,
-      refund.charge_id,
-      refund.amount,
-      refund.currency,
-      refund.reason,
-      refund.processor,
-      refund.processor_parameters,
-      refund.cause,
-      refund.rebuiltFrom ?? null,
+      account_id,
+      id,
+      charge_id,
+      amount,
+      currency,
+      reason,
+      charge.processor,
+      processor.prepareRefund({ payment_intent, amount, metadata }),
+      cause,
+      rebuiltFrom ?? null,
     ],
   );
   return rows[0];
