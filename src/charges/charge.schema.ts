@@ -1,5 +1,6 @@
 import * as schema from '../http/description/schema.js';
 import { amountSchema, currencySchema } from '../money/amounts.js';
+import { EXAMPLE_CHARGE } from '../processor/processor.problems.js';
 import { CHARGE_STATES, type ChargeWire } from './charge.entity.js';
 
 const { orNull, text } = schema;
@@ -27,7 +28,7 @@ export const CHARGE = schema.wireObject<ChargeWire>(
     created_at: schema.time,
   },
   {
-    id: 'ch_0q3v5k8m1n7r2s4t6u9v0a5c8e1g3i7k',
+    id: EXAMPLE_CHARGE.id,
     object: 'charge',
     amount: 1999,
     amount_refunded: 0,

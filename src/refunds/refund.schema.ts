@@ -1,5 +1,6 @@
 import * as schema from '../http/description/schema.js';
 import { amountSchema, currencySchema } from '../money/amounts.js';
+import { EXAMPLE_CHARGE } from '../processor/processor.problems.js';
 import { REFUND_STATES, type RefundWire } from './refund.entity.js';
 
 const { orNull, text } = schema;
@@ -21,7 +22,7 @@ export const REFUND = schema.wireObject<RefundWire>(
   {
     id: 're_2b4d6f8h0j1l3n5p7r9t1v0a2c4e6g8i',
     object: 'refund',
-    charge: 'ch_0q3v5k8m1n7r2s4t6u9v0a5c8e1g3i7k',
+    charge: EXAMPLE_CHARGE.id,
     amount: 500,
     currency: 'usd',
     status: 'succeeded',

@@ -17,6 +17,7 @@ import { RefundOperation } from './refund.operation.js';
 import { REFUND } from './refund.schema.js';
 import { findRefund, REFUND_COLUMNS } from './refund.queries.js';
 import {
+  EXAMPLE_CHARGE,
   PAYMENT_PENDING,
   PROCESSOR_OUTCOME_UNKNOWN,
   PROCESSOR_UNAVAILABLE,
@@ -64,7 +65,7 @@ export class RefundsController {
   @Describe('listRefundsOfCharge', 'List the refunds of a charge', {
     path: { id: 'The charge’s id.' },
   })
-  @Answers(200, 'A page.', listOf(REFUND, '/charges/ch_0q3v5k8m1n7r2s4t6u9v0a5c8e1g3i7k/refunds'))
+  @Answers(200, 'A page.', listOf(REFUND, `${EXAMPLE_CHARGE.url}/refunds`))
   @Problems(NOT_FOUND)
   async listOfCharge(
     @Req() request: Request,
