@@ -1,9 +1,25 @@
 import { CommandError } from '../database/command.js';
 import type { Database } from '../database/database.js';
-import { WHAT_TO_DO, type ParkedPayment } from './parked-payments.js';
+import type { Discrepancy, ParkedPayment } from './parked-payments.js';
 
-/** @returns one line for each open payment or refund, oldest first. */
-export async function listOpenPayments(db: Database): Promise<string[]> {
+/** What happened, and what the operator must do. Printed by `npm run jobs -- list`. */
+export const WHAT_TO_DO: Record<Discrepancy, string> = {
+  succeeded_after_failed: 'the customer has paid a charge that failed: honour it, or refund it',
+  second_payment: 'the customer has paid the charge a second time: refund one payment',
+  amount_mismatch: 'the processor reports another amount or currency than our row: compare both',
+  another_processor: 'a processor other than the one in our row reports it: compare both',
+  never_applied:
+    'a notification could not be applied for 30 days: compare the processor with our row',
+};
+
+/**
+ * @param whatToDo for each reason, including those of refunds.
+ * @returns one line for each open payment or refund, oldest first.
+ */
+export async function listOpenPayments(
+  db: Database,
+  whatToDo: Readonly<Record<string, string>>,
+): Promise<string[]> {
   // Across accounts, so without locks.
   const rows = await db.query<ParkedPayment & { parked_at: Date }>(
     `SELECT * FROM parked_payments WHERE resolved_at IS NULL ORDER BY parked_at, processor_reference`,
@@ -16,7 +32,7 @@ export async function listOpenPayments(db: Database): Promise<string[]> {
       row.charge_id,
       `${row.amount} ${row.currency}`,
       `since ${row.parked_at.toISOString()}`,
-      WHAT_TO_DO[row.reason],
+      whatToDo[row.reason],
     ].join('  '),
   );
 }

@@ -2,23 +2,13 @@ import type { Queryable, Tx } from '../database/database.js';
 import type { Charge } from './charge.entity.js';
 import { findCharge } from './charge.queries.js';
 
-/**
- * Why the row of a charge or refund does not account for money that moved, and what the operator must do. Printed by
- * `npm run jobs -- list`.
- */
-export const WHAT_TO_DO = {
-  succeeded_after_failed: 'the customer has paid a charge that failed: honour it, or refund it',
-  second_payment: 'the customer has paid the charge a second time: refund one payment',
-  amount_mismatch: 'the processor reports another amount or currency than our row: compare both',
-  another_processor: 'a processor other than the one in our row reports it: compare both',
-  never_applied:
-    'a notification could not be applied for 30 days: compare the processor with our row',
-  refund_succeeded_after_failed: 'the customer was refunded, our refund failed: do not repeat it',
-  second_refund: 'the customer was refunded a second time: nothing here counts that refund',
-  owed_refund_failed: 'the customer was NOT refunded: refund with a new key, or pay another way',
-};
-
-export type Discrepancy = keyof typeof WHAT_TO_DO;
+/** Why the row of a charge or refund does not account for money that moved. Refunds have reasons of their own, too. */
+export type Discrepancy =
+  | 'succeeded_after_failed'
+  | 'second_payment'
+  | 'amount_mismatch'
+  | 'another_processor'
+  | 'never_applied';
 
 /** A row of `parked_payments`: money that needs an operator. Never applied to a charge, never deleted. */
 export interface ParkedPayment {
@@ -28,7 +18,8 @@ export interface ParkedPayment {
   charge_id: string;
   amount: number;
   currency: string;
-  reason: Discrepancy;
+  /** A `Discrepancy`, or a reason that another module adds. */
+  reason: string;
 }
 
 /** Why an ended charge does not account for a succeeded payment; undefined if it does. */
@@ -47,7 +38,7 @@ export async function isAnythingParked(
   db: Queryable,
   accountId: string,
   chargeId: string,
-  reasons: readonly Discrepancy[],
+  reasons: readonly string[],
 ): Promise<boolean> {
   const rows = await db.query(
     `SELECT 1 FROM parked_payments WHERE account_id = $1 AND charge_id = $2 AND reason = ANY($3) LIMIT 1`,

@@ -1,5 +1,10 @@
 import type { Database } from '../database/database.js';
-import { listOpenPayments, resolvePayment } from '../charges/parked-payment.commands.js';
+import {
+  listOpenPayments,
+  resolvePayment,
+  WHAT_TO_DO,
+} from '../charges/parked-payment.commands.js';
+import { WHAT_TO_DO_ABOUT_REFUNDS } from '../refunds/parked-refunds.js';
 import { listParked, retry } from '../jobs/job.commands.js';
 import { CommandError, requireSchema } from '../database/command.js';
 
@@ -31,6 +36,7 @@ export async function runJobsCommand(
 }
 
 async function list(db: Database): Promise<string[]> {
-  const lines = [...(await listOpenPayments(db)), ...(await listParked(db))];
+  const whatToDo = { ...WHAT_TO_DO, ...WHAT_TO_DO_ABOUT_REFUNDS };
+  const lines = [...(await listOpenPayments(db, whatToDo)), ...(await listParked(db))];
   return [...lines, `${lines.length} parked`];
 }

@@ -1,11 +1,25 @@
 import type { PaymentEnd } from '../charges/charge.queries.js';
-import { parkPayment, type Discrepancy } from '../charges/parked-payments.js';
+import { parkPayment } from '../charges/parked-payments.js';
 import type { Tx } from '../database/database.js';
 import type { Refund } from './refund.entity.js';
 import { findRefund } from './refund.queries.js';
 
+/** Why our books do not account for a refund at the processor. */
+export type RefundDiscrepancy =
+  'refund_succeeded_after_failed' | 'second_refund' | 'owed_refund_failed';
+
+/** As `WHAT_TO_DO` of parked payments. */
+export const WHAT_TO_DO_ABOUT_REFUNDS: Record<RefundDiscrepancy, string> = {
+  refund_succeeded_after_failed: 'the customer was refunded, our refund failed: do not repeat it',
+  second_refund: 'the customer was refunded a second time: nothing here counts that refund',
+  owed_refund_failed: 'the customer was NOT refunded: refund with a new key, or pay another way',
+};
+
 /** How an ended refund contradicts an end that the processor reports; undefined if it does not. */
-export function refundDiscrepancyOf(refund: Refund, end: PaymentEnd): Discrepancy | undefined {
+export function refundDiscrepancyOf(
+  refund: Refund,
+  end: PaymentEnd,
+): RefundDiscrepancy | undefined {
   // A failure ends a pending refund, reverses a succeeded one, and changes no failed one.
   if (end.status === 'failed') return undefined;
   if (refund.status === 'failed') return 'refund_succeeded_after_failed';

@@ -23,7 +23,7 @@ import { Processor, unknownAnswer } from '../processor/processor.js';
 import { PAYMENT_PENDING } from '../processor/processor.problems.js';
 import { refundAmount } from './refund.arithmetic.js';
 import { refuseUnlessWhole, type CreateRefund } from './refund.dto.js';
-import { parkRefundUnlessAccountedFor } from './parked-refunds.js';
+import { parkRefundUnlessAccountedFor, type RefundDiscrepancy } from './parked-refunds.js';
 import { CHARGE_NOT_REFUNDABLE, REFUND_EXCEEDS_CHARGE, refusal } from './refund.problems.js';
 import {
   findPendingRefund,
@@ -37,7 +37,7 @@ import { refundAnswer, settleRefund } from './settle-refund.js';
 import { linkTo } from '../http/resource-link.js';
 
 /** Reasons that show that a failed refund may have given money back. */
-const RETURNED_AFTER_ALL: readonly Discrepancy[] = [
+const RETURNED_AFTER_ALL: readonly (Discrepancy | RefundDiscrepancy)[] = [
   'refund_succeeded_after_failed',
   'amount_mismatch',
   'another_processor',

@@ -1,6 +1,7 @@
 import { chargeToWire, type Charge } from '../charges/charge.entity.js';
 import { addRefunded, lockCharge, type PaymentEnd } from '../charges/charge.queries.js';
 import { parkPayment } from '../charges/parked-payments.js';
+import type { RefundDiscrepancy } from './parked-refunds.js';
 import { recordEvent } from '../events/events.js';
 import { deriveId } from '../idempotency/identity.js';
 import type { Answer, Intent } from '../idempotency/operation.js';
@@ -112,7 +113,7 @@ export async function reverseRefund(
     charge_id,
     amount,
     currency,
-    reason: 'owed_refund_failed',
+    reason: 'owed_refund_failed' satisfies RefundDiscrepancy,
   });
   const before = `${id}, which we owed, failed after it had succeeded; ${reference} was parked before, a person must look`;
   return { alarm: parked ?? before };

@@ -1,5 +1,6 @@
 import type { Logger } from '@nestjs/common';
 import { parkPayment, type Discrepancy } from '../../charges/parked-payments.js';
+import type { RefundDiscrepancy } from '../../refunds/parked-refunds.js';
 import type { Tx } from '../../database/database.js';
 import type { Notification, Processor } from '../../processor/processor.js';
 
@@ -25,7 +26,7 @@ export function discrepancyOfTerms(
 export async function parkNotification(
   tx: Tx,
   notification: Notification,
-  reason: Discrepancy,
+  reason: Discrepancy | RefundDiscrepancy,
   log: Logger,
 ): Promise<State> {
   const { account, charge, reference, amount, currency } = notification;

@@ -5,7 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { parse } from 'yaml';
-import { WHAT_TO_DO } from '../../../src/charges/parked-payments.js';
+import { WHAT_TO_DO } from '../../../src/charges/parked-payment.commands.js';
+import { WHAT_TO_DO_ABOUT_REFUNDS } from '../../../src/refunds/parked-refunds.js';
 import { startApp, type TestApp } from '../../support/app.js';
 import { call, CHARGE } from '../../support/client.js';
 
@@ -80,7 +81,8 @@ test('explains what each reason of a parked payment means for the customer', () 
   const { description } = rules.find(
     ({ alert }) => alert === 'ChargeOnceParkedPayments',
   )!.annotations;
-  for (const reason of Object.keys(WHAT_TO_DO)) expect(description).toContain(`\`${reason}\``);
+  for (const reason of Object.keys({ ...WHAT_TO_DO, ...WHAT_TO_DO_ABOUT_REFUNDS }))
+    expect(description).toContain(`\`${reason}\``);
   expect(description).toContain('`owed_refund_failed`: the customer was NOT refunded.');
   expect(description).toContain('`npm run jobs -- resolve <processor reference> <what was done>`');
 });
