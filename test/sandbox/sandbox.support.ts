@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { expect } from '@jest/globals';
 import pg from 'pg';
 import Stripe from 'stripe';
 import {
@@ -141,6 +142,16 @@ export async function sql(statement: string, values: unknown[] = []): Promise<pg
   } finally {
     await client.end();
   }
+}
+
+/** Fails unless the second reply is the first one, replayed. */
+export function expectReplay(second: Reply, first: Reply): void {
+  expect(second.status).toBe(first.status);
+  expect(second.text).toBe(first.text);
+  expect(first.headers.get('idempotent-replayed')).toBeNull();
+  expect(second.headers.get('idempotent-replayed')).toBe('true');
+  expect(second.headers.get('original-request')).toBe(first.headers.get('request-id'));
+  expect(second.headers.get('request-id')).not.toBe(first.headers.get('request-id'));
 }
 
 /** @returns the reason of a rejection; fails if the promise is fulfilled. */
