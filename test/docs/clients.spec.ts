@@ -33,7 +33,7 @@ async function paidFor(charge: string): Promise<number> {
 
 test('every block of docs/clients.md has a name, and a test', async () => {
   expect(recipes.size).toBe(blocks);
-  const files = ['clients', 'checkout', 'other-clients', 'kept-keys'].map((name) =>
+  const files = ['clients', 'checkout', 'other-clients', 'queue-worker', 'phone'].map((name) =>
     readFile(`test/docs/${name}.spec.ts`, 'utf8'),
   );
   const tests = (await Promise.all(files)).join('');

@@ -1,20 +1,13 @@
-import { spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
-import { once } from 'node:events';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { createServer, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
-import { text } from 'node:stream/consumers';
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { paymentsAtProcessor, paymentsOf } from '../support/books.js';
 import { lossyProxy } from '../support/lossy-proxy.js';
 import { send } from '../support/raw-client.js';
-import { loadRecipe, recipe } from '../support/recipes.js';
+import { loadRecipe } from '../support/recipes.js';
 import { startService, type Service } from '../support/service.js';
+import { newOrder } from './docs.support.js';
 
-// The recipes that store a key where it survives a crash: in a purchase's row, on a phone's disk.
+// This recipe stores a key where it survives a crash: in a purchase's row.
 
 const apiKey = 'sk_test_acme';
 const CARD = { amount: 1999, currency: 'usd', payment_method: 'pm_card_visa' };
@@ -30,13 +23,6 @@ afterAll(async () => {
   await service.stop();
 });
 
-async function newOrder(): Promise<string> {
-  const id = `order_${randomUUID()}`;
-  const items = [{ sku: 'mug', quantity: 1, unit_amount: 1999 }];
-  const body = { currency: 'usd', items };
-  await send(`${service.apiUrl}/orders/${id}`, { method: 'PUT', body });
-  return id;
-}
 const paidFor = async (charge: string) => (await paymentsOf(service.sandboxUrl, charge)).length;
 
 describe('the queue worker', () => {
@@ -75,7 +61,7 @@ describe('the queue worker', () => {
   }
 
   async function orderOf() {
-    const id = await newOrder();
+    const id = await newOrder(service.apiUrl);
     const payment = { order: id, payment_method: 'pm_card_visa' };
     const purchase: Purchase = { id, attempt: 1, payment };
     const settings = { api: proxy.url, apiKey, purchases: table(purchase) };
@@ -162,120 +148,5 @@ describe('the queue worker', () => {
     await work({ purchase: purchase.id }, settings);
     expect(proxy.keys.at(-1)).toBe(`${purchase.id}_charge_attempt_2`);
     expect(await paidFor(purchase.charge ?? '')).toBe(1);
-  });
-});
-
-/**
- * The app, with a file as its disk. With an order, it buys with two taps at once; without one, it starts and resumes.
- */
-const APP = `import { readFileSync, writeFileSync } from 'node:fs';
-import { phone } from './phone.mjs';
-const [shop, order, method] = process.argv.slice(2);
-const rows = () => JSON.parse(readFileSync('disk.json', 'utf8'));
-const save = (all) => writeFileSync('disk.json', JSON.stringify(all), { flush: true });
-const { buy, resume } = phone({
-  shop,
-  disk: {
-    keep: async (id, entry) => (save({ [id]: entry, ...rows() }), rows()[id]),
-    remove: async (id, key) => save({ ...rows(), ...(rows()[id]?.key === key && { [id]: undefined }) }),
-    all: async () => Object.values(rows()),
-  },
-});
-const answers = order ? Promise.all([buy(order, method), buy(order, method)]) : resume();
-console.log(JSON.stringify(await answers));
-`;
-
-describe('the phone', () => {
-  interface Answer {
-    id: string;
-    status: number;
-    retry?: string;
-  }
-  let home: string;
-  let shop: Server;
-  let shopUrl: string;
-  /** Runs when the charge is made, before the phone has its answer. */
-  let beforeAnswer = () => {};
-
-  beforeAll(async () => {
-    home = await mkdtemp(join(tmpdir(), 'charge-once-phone-'));
-    await writeFile(join(home, 'phone.mjs'), recipe('phone'));
-    await writeFile(join(home, 'app.mjs'), APP);
-    const { pay } = (await import(resolve('docs/merchant.mjs'))) as {
-      pay: (request: object, response: object, settings: object) => Promise<void>;
-    };
-    shop = createServer((request, response) => {
-      response.writeHead = new Proxy(response.writeHead.bind(response), {
-        apply(writeHead, _this, head: [number]) {
-          beforeAnswer();
-          return writeHead(...head);
-        },
-      });
-      void pay(request, response, { api: proxy.url, apiKey });
-    });
-    shop.listen(0, '127.0.0.1');
-    await once(shop, 'listening');
-    shopUrl = `http://127.0.0.1:${(shop.address() as AddressInfo).port}`;
-  });
-  afterAll(async () => {
-    shop.close();
-    await rm(home, { recursive: true, force: true });
-  });
-  beforeEach(async () => {
-    beforeAnswer = () => {};
-    await writeFile(join(home, 'disk.json'), '{}');
-  });
-
-  /** One run of the app. */
-  function live(...args: string[]) {
-    const app = spawn(process.execPath, ['app.mjs', shopUrl, ...args], { cwd: home });
-    const printed = text(app.stdout);
-    return {
-      kill: () => app.kill('SIGKILL'),
-      printed,
-      answers: async () => JSON.parse(await printed) as Answer[],
-    };
-  }
-  const disk = async () => JSON.parse(await readFile(join(home, 'disk.json'), 'utf8')) as object;
-
-  test('sends one key for two taps, and forgets it when the customer has paid', async () => {
-    const answers = await live(await newOrder(), 'pm_card_visa').answers();
-    expect(answers.map(({ status }) => status)).toEqual([201, 201]);
-    expect(answers[0]!.id).toBe(answers[1]!.id);
-    expect(await disk()).toEqual({});
-  });
-
-  test('that is killed between charge and answer finds its key at the next start', async () => {
-    const order = await newOrder();
-    const app = live(order, 'pm_card_visa');
-    beforeAnswer = app.kill;
-    expect(await app.printed).toBe('');
-    expect(await disk()).toMatchObject({ [order]: { order, payment_method: 'pm_card_visa' } });
-    beforeAnswer = () => {};
-    const [resumed] = await live().answers();
-    expect(resumed).toMatchObject({ status: 201 });
-    expect(await paidFor(resumed!.id)).toBe(1);
-    expect(await disk()).toEqual({});
-    expect(await live().answers()).toEqual([]);
-  });
-
-  test('uses a new key after a decline', async () => {
-    const order = await newOrder();
-    const [declined] = await live(order, 'pm_card_visa_chargeDeclined').answers();
-    expect(declined).toMatchObject({ retry: 'new_key' });
-    expect((await live(order, 'pm_card_visa').answers())[0]).toMatchObject({ status: 201 });
-  });
-
-  test('keeps its key while the shop does not answer', async () => {
-    const order = await newOrder();
-    const { port } = shop.address() as AddressInfo;
-    shop.close();
-    shop.closeAllConnections();
-    const answers = await live(order, 'pm_card_visa').answers();
-    expect(answers).toEqual([{ retry: 'same_key' }, { retry: 'same_key' }]);
-    expect(await disk()).toMatchObject({ [order]: { order } });
-    shop.listen(port, '127.0.0.1');
-    await once(shop, 'listening');
-    expect(await live().answers()).toMatchObject([{ status: 201 }]);
   });
 });

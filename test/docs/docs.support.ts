@@ -1,0 +1,11 @@
+import { randomUUID } from 'node:crypto';
+import { send } from '../support/raw-client.js';
+
+/** The id of a new order, of 19.99. */
+export async function newOrder(apiUrl: string): Promise<string> {
+  const id = `order_${randomUUID()}`;
+  const items = [{ sku: 'mug', quantity: 1, unit_amount: 1999 }];
+  const body = { currency: 'usd', items };
+  await send(`${apiUrl}/orders/${id}`, { method: 'PUT', body });
+  return id;
+}
