@@ -15,115 +15,88 @@ const UNKNOWN = 'sk_test_nobody';
 const text = { 'content-type': 'text/plain' };
 
 describe('of several errors, the first in the table is the answer', () => {
+  type Problem = [status: number, code: string, retry: string];
+  const NO_ROUTE: Problem = [404, 'not_found', 'no'];
+  const NO_METHOD: Problem = [405, 'method_not_allowed', 'no'];
+  const UNAUTHORIZED: Problem = [401, 'unauthorized', 'after_fix'];
+  const OVERSIZED: Problem = [413, 'payload_too_large', 'after_fix'];
+  const WRONG_TYPE: Problem = [415, 'unsupported_media_type', 'after_fix'];
+  const MALFORMED: Problem = [400, 'malformed_json', 'after_fix'];
+  const NO_KEY: Problem = [400, 'idempotency_key_missing', 'after_fix'];
+  const BAD_KEY: Problem = [400, 'idempotency_key_invalid', 'after_fix'];
+  const INVALID: Problem = [400, 'validation_failed', 'after_fix'];
+  const NO_OBJECT: Problem = [404, 'not_found', 'after_fix'];
+
   const bad = { amount: 0, nonsense: true };
-  const rows: [string, number, string, string, string, Call][] = [
+  const noOrder = { ...CHARGE, order: 'none' };
+  const rows: [string, Problem, string, Call][] = [
     [
       'an unknown route before a missing API key',
-      404,
-      'not_found',
-      'no',
-      '/nowhere',
-      { method: 'POST', apiKey: null, body: TOO_LARGE },
+      NO_ROUTE,
+      'POST /nowhere',
+      { apiKey: null, body: TOO_LARGE },
     ],
     [
       'a wrong method before a missing API key',
-      405,
-      'method_not_allowed',
-      'no',
-      '/charges',
-      { method: 'PATCH', apiKey: null, body: TOO_LARGE },
+      NO_METHOD,
+      'PATCH /charges',
+      { apiKey: null, body: TOO_LARGE },
     ],
     [
       'an unknown API key before the size',
-      401,
-      'unauthorized',
-      'after_fix',
-      '/charges',
-      { method: 'POST', apiKey: UNKNOWN, body: TOO_LARGE, key: null },
+      UNAUTHORIZED,
+      'POST /charges',
+      { apiKey: UNKNOWN, body: TOO_LARGE, key: null },
     ],
     [
       'an unknown API key before the type',
-      401,
-      'unauthorized',
-      'after_fix',
-      '/charges',
-      { method: 'POST', apiKey: UNKNOWN, body: '{', headers: text, key: null },
+      UNAUTHORIZED,
+      'POST /charges',
+      { apiKey: UNKNOWN, body: '{', headers: text, key: null },
     ],
     [
       'an unknown API key before the query',
-      401,
-      'unauthorized',
-      'after_fix',
-      '/charges?nonsense=1',
+      UNAUTHORIZED,
+      'GET /charges?nonsense=1',
       { apiKey: UNKNOWN },
     ],
     [
       'the size before the type',
-      413,
-      'payload_too_large',
-      'after_fix',
-      '/charges',
-      { method: 'POST', body: TOO_LARGE, headers: text, key: null },
+      OVERSIZED,
+      'POST /charges',
+      { body: TOO_LARGE, headers: text, key: null },
     ],
     [
       'the type before the content',
-      415,
-      'unsupported_media_type',
-      'after_fix',
-      '/charges',
-      { method: 'POST', body: '{', headers: text, key: null },
+      WRONG_TYPE,
+      'POST /charges',
+      { body: '{', headers: text, key: null },
     ],
-    [
-      'the content before a missing key',
-      400,
-      'malformed_json',
-      'after_fix',
-      '/charges',
-      { method: 'POST', body: '{', key: null },
-    ],
-    [
-      'the content before an invalid key',
-      400,
-      'malformed_json',
-      'after_fix',
-      '/charges',
-      { method: 'POST', body: '{', key: 'a,b' },
-    ],
+    ['the content before a missing key', MALFORMED, 'POST /charges', { body: '{', key: null }],
+    ['the content before an invalid key', MALFORMED, 'POST /charges', { body: '{', key: 'a,b' }],
     [
       'a missing key before validation',
-      400,
-      'idempotency_key_missing',
-      'after_fix',
-      '/charges?nonsense=1',
-      { method: 'POST', body: bad, key: null },
+      NO_KEY,
+      'POST /charges?nonsense=1',
+      { body: bad, key: null },
     ],
     [
       'an invalid key before validation',
-      400,
-      'idempotency_key_invalid',
-      'after_fix',
-      '/charges?nonsense=1',
-      { method: 'POST', body: bad, key: '"a' },
+      BAD_KEY,
+      'POST /charges?nonsense=1',
+      { body: bad, key: '"a' },
     ],
     [
       'validation before a missing object',
-      400,
-      'validation_failed',
-      'after_fix',
-      '/charges',
-      { method: 'POST', body: { ...CHARGE, order: 'none', amount: 0 } },
+      INVALID,
+      'POST /charges',
+      { body: { ...noOrder, amount: 0 } },
     ],
-    [
-      'a missing object last',
-      404,
-      'not_found',
-      'after_fix',
-      '/charges',
-      { method: 'POST', body: { ...CHARGE, order: 'none' } },
-    ],
+    ['a missing object last', NO_OBJECT, 'POST /charges', { body: noOrder }],
   ];
-  it.each(rows)('%s', async (_what, status, code, retry, path, options) => {
-    expectProblem(await call(app, path, options), status, code, retry);
+  it.each(rows)('%s', async (_what, problem, route, options) => {
+    const [method, path = ''] = route.split(' ');
+    expectProblem(await call(app, path, { method, ...options }), ...problem);
   });
 
   it('a used key before validation, whether the body, the query or both are wrong', async () => {
@@ -133,7 +106,7 @@ describe('of several errors, the first in the table is the answer', () => {
       ['/charges', { ...CHARGE, amount: 0 }, ['/amount']],
       ['/charges', { ...CHARGE, nonsense: 1 }, ['/nonsense']],
       ['/charges?nonsense=1', CHARGE, []],
-      ['/charges', { ...CHARGE, order: 'none' }, ['/order']],
+      ['/charges', noOrder, ['/order']],
     ] as const) {
       const reply = await post(app, path, body, { key });
       expectProblem(reply, 422, 'idempotency_key_reused', 'no');
@@ -149,7 +122,7 @@ describe('of several errors, the first in the table is the answer', () => {
 
   it('refused requests leave their key unused', async () => {
     const key = randomUUID();
-    for (const body of [{}, { ...CHARGE, amount: 0 }, { ...CHARGE, order: 'none' }, '{', '[]']) {
+    for (const body of [{}, { ...CHARGE, amount: 0 }, noOrder, '{', '[]']) {
       expect((await post(app, '/charges', body, { key })).status).toBeGreaterThanOrEqual(400);
     }
     const made = await post(app, '/charges', CHARGE, { key });
