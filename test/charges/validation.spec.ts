@@ -27,6 +27,13 @@ async function refused(members: object): Promise<string[]> {
 const WRONG_TYPES = [null, true, [], {}, ['x'], { a: 1 }];
 const EMOJI = '👩‍💻'; // one picture, three code points
 
+it.each([
+  ['amount', ['', undefined, ...WRONG_TYPES]],
+  ['currency', [['eur'], undefined, ...WRONG_TYPES]],
+])('%s refuses every other type, and absence', async (member, values) => {
+  for (const value of values) expect(await refused({ [member]: value })).toEqual([`/${member}`]);
+});
+
 describe('amount', () => {
   it.each(['1', '99999999', '1.0', '1e3', '100e-2'])('takes %s', async (literal) => {
     const made = await chargeText(`"amount":${literal}`);
@@ -42,11 +49,6 @@ describe('amount', () => {
       expect(reply.body.errors).toHaveLength(1);
     },
   );
-
-  it('refuses every other type, and absence', async () => {
-    for (const amount of [...WRONG_TYPES, '', undefined])
-      expect(await refused({ amount })).toEqual(['/amount']);
-  });
 });
 
 describe('currency', () => {
@@ -85,11 +87,6 @@ describe('currency', () => {
     });
     expect((await post(app, refunds, { amount: 110 })).status).toBe(201);
     expect((await post(app, refunds, {})).body).toMatchObject({ amount: 5010 });
-  });
-
-  it('refuses every other type, and absence', async () => {
-    for (const currency of [...WRONG_TYPES, ['eur'], undefined])
-      expect(await refused({ currency })).toEqual(['/currency']);
   });
 });
 
@@ -182,38 +179,23 @@ describe('metadata', () => {
 
 describe('members', () => {
   it('that are unknown are refused by name, with ~ and / as RFC 6901 has it', async () => {
-    expect(await refused({ capture: true, 'a/b': 1, 'm~n': 2, '': 3, Amount: 4 })).toEqual([
-      '/capture',
-      '/a~1b',
-      '/m~0n',
-      '/',
-      '/Amount',
-    ]);
+    const pointers = await refused({ capture: true, 'a/b': 1, 'm~n': 2, '': 3, Amount: 4 });
+    expect(pointers).toEqual(['/capture', '/a~1b', '/m~0n', '/', '/Amount']);
   });
 
   it('that are wrong are all reported, each once', async () => {
-    const pointers = await refused({
+    const wrong = {
       amount: 'x',
       currency: 'EUR',
       payment_method: null,
       description: 5,
       receipt_email: 'x',
       order: 'a b',
-      metadata: { k: 1 },
       nonsense: 1,
-    });
-    expect(pointers.sort()).toEqual(
-      [
-        '/amount',
-        '/currency',
-        '/payment_method',
-        '/description',
-        '/receipt_email',
-        '/order',
-        '/metadata/k',
-        '/nonsense',
-      ].sort(),
-    );
+    };
+    const pointers = Object.keys(wrong).map((name) => `/${name}`);
+    const reported = await refused({ ...wrong, metadata: { k: 1 } });
+    expect(reported.sort()).toEqual([...pointers, '/metadata/k'].sort());
   });
 
   it('that are missing in an empty object are reported', async () => {
@@ -249,10 +231,8 @@ describe('order', () => {
   });
 
   it('does not make a wrong amount valid', async () => {
-    expect(await refused({ order: 'ord-none', amount: 0, currency: null })).toEqual([
-      '/currency',
-      '/amount',
-    ]);
+    const pointers = await refused({ order: 'ord-none', amount: 0, currency: null });
+    expect(pointers).toEqual(['/currency', '/amount']);
   });
 
   it.each(['', 'a b', 'a/b', 'ä', 'o'.repeat(65), 'a\n', 5, ...WRONG_TYPES])(
