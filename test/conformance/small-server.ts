@@ -3,6 +3,15 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import { buffer } from 'node:stream/consumers';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Listening } from './listening.js';
+import {
+  canonical,
+  isValid,
+  json,
+  parsed,
+  problem,
+  stack,
+  type StoredAnswer,
+} from './small-answers.js';
 
 /** What a server does wrong. Each test server has one of these bugs. */
 export type Bug =
@@ -28,12 +37,6 @@ export type Bug =
   | 'stores a failure'
   | 'a replay extends the key'
   | 'dies of a number';
-
-interface StoredAnswer {
-  status: number;
-  text: string;
-  type: string;
-}
 
 interface Asked {
   path: string;
@@ -240,37 +243,4 @@ async function unlessClosed(response: ServerResponse, work: () => Promise<Stored
   return response.destroyed || response.socket?.readableEnded
     ? new Promise<StoredAnswer>(() => undefined)
     : work();
-}
-
-function parsed(text: string): Record<string, unknown> | undefined {
-  try {
-    const value: unknown = JSON.parse(text);
-    const isObject = typeof value === 'object' && value !== null && !Array.isArray(value);
-    return isObject ? (value as Record<string, unknown>) : undefined;
-  } catch {
-    return undefined;
-  }
-}
-
-function isValid({ amount }: Record<string, unknown>): boolean {
-  return typeof amount === 'number' && amount > 0;
-}
-
-function canonical(value: unknown): string {
-  if (Array.isArray(value)) return `[${value.map(canonical).join()}]`;
-  if (typeof value !== 'object' || value === null) return JSON.stringify(value);
-  const members = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1));
-  return `{${members.map(([name, each]) => `${JSON.stringify(name)}:${canonical(each)}`).join()}}`;
-}
-
-function json(status: number, body: object): StoredAnswer {
-  return { status, text: JSON.stringify(body), type: 'application/json' };
-}
-
-function problem(status: number, detail: string): StoredAnswer {
-  return { ...json(status, { status, detail }), type: 'application/problem+json' };
-}
-
-function stack(): string {
-  return new Error('not JSON').stack ?? '';
 }
