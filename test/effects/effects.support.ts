@@ -1,10 +1,12 @@
 import { randomUUID } from 'node:crypto';
 import pg from 'pg';
+import { statementsWaiting } from '../support/held-statement.js';
 import { startMailCatcher, type MailCatcher } from '../support/mail-catcher.js';
 import { send } from '../support/raw-client.js';
 import { startService, type Service } from '../support/service.js';
 import { until } from '../support/until.js';
-import { startWorkerProcess, type WorkerProcess } from '../support/worker-process.js';
+import type { WorkerProcess } from '../support/worker-process.js';
+import { Workers } from './workers.support.js';
 
 /** The API in this process, a mail server, and the worker processes that a test starts. */
 export interface Shop extends Service {
@@ -22,40 +24,15 @@ export async function startShop(env: Record<string, string> = {}): Promise<Shop>
     // Long enough that a slow job is not freed. A test ages the jobs that it wants to take over.
     env: { SMTP_URL: mail.url, JOB_LOCK_SECONDS: '15', ...env },
   });
-  const alive = new Set<WorkerProcess>();
-  const keep = (worker: WorkerProcess): WorkerProcess => {
-    const kept = {
-      ...worker,
-      async kill(signal?: NodeJS.Signals) {
-        const end = await worker.kill(signal);
-        alive.delete(kept);
-        return end;
-      },
-    };
-    alive.add(kept);
-    return kept;
-  };
+  const workers = new Workers(service.env);
   return {
     ...service,
     mail,
-    startWorkerProcess: async (more = {}) =>
-      keep(await startWorkerProcess({ ...service.env, ...more })),
-    async startSleepingWorker() {
-      const worker = keep(await startWorkerProcess(service.env));
-      await worker.sleep();
-      return worker;
-    },
-    async whileWorkersSleep(work) {
-      const asleep = [...alive];
-      await Promise.all(asleep.map((worker) => worker.sleep()));
-      try {
-        return await work();
-      } finally {
-        for (const worker of asleep) worker.wake();
-      }
-    },
+    startWorkerProcess: (more) => workers.start(more),
+    startSleepingWorker: () => workers.startAsleep(),
+    whileWorkersSleep: (work) => workers.sleepDuring(work),
     async stop() {
-      await Promise.all([...alive].map((worker) => worker.kill()));
+      await workers.kill();
       await service.stop();
       await mail.stop();
     },
@@ -231,21 +208,12 @@ export function buyAndLockTheOrder(
 
 /** Resolves when statements of other sessions wait for a lock. */
 export function untilWaiting(db: pg.Pool, sql: string, count = 1): Promise<void> {
-  return until(async () => (await waiting(db, sql)) >= count);
+  return until(async () => (await statementsWaiting(db, sql)) >= count);
 }
 
 /** Resolves when none of them waits any more. */
 export function untilNoneWaits(db: pg.Pool, sql: string): Promise<void> {
-  return until(async () => (await waiting(db, sql)) === 0);
-}
-
-async function waiting(db: pg.Pool, sql: string): Promise<number> {
-  const { rows } = await db.query(
-    `SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'
-       AND query LIKE '%' || $1 || '%'`,
-    [sql],
-  );
-  return rows.length;
+  return until(async () => (await statementsWaiting(db, sql)) === 0);
 }
 
 /**

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import type pg from 'pg';
 import { expectCleanBooks, paymentsAtProcessor } from '../support/books.js';
+import { statementsWaiting } from '../support/held-statement.js';
 import { send } from '../support/raw-client.js';
 import { startService, type Running, type Service } from '../support/service.js';
 import { until } from '../support/until.js';
@@ -131,13 +132,8 @@ describe('an order that is edited after a charge has read it and before it holds
       await change(db);
       const reply = pay(api, id, newId('key'), charge);
       // The charge has read the old row, the only visible one, and waits for this change.
-      await until(async () => {
-        const waiting = await service.db.query(
-          `SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'UPDATE orders SET charge_id%'
-             AND datname = current_database()`,
-        );
-        return waiting.rowCount === 1;
-      });
+      const held = 'UPDATE orders SET charge_id';
+      await until(async () => (await statementsWaiting(service.db, held)) === 1);
       await db.query('COMMIT');
       return await reply;
     } finally {

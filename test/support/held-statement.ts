@@ -80,3 +80,13 @@ export async function statementsHeld(databaseUrl: string, holder?: number): Prom
     await client.end();
   }
 }
+
+/** How many statements with this text in them wait for a lock. */
+export async function statementsWaiting(db: pg.Pool, text: string): Promise<number> {
+  const { rows } = await db.query(
+    `SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'
+       AND query LIKE '%' || $1 || '%'`,
+    [text],
+  );
+  return rows.length;
+}
