@@ -3,8 +3,17 @@ import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import Stripe from 'stripe';
 import { startApp, type TestApp } from '../support/app.js';
 import { freshDatabase } from '../support/database.js';
-import { call as send, CHARGE, type Call, type Reply } from '../support/client.js';
-import { document, expectMatchesOpenApi } from '../support/openapi.js';
+import { call as send, CHARGE } from '../support/client.js';
+import { expectMatchesOpenApi } from '../support/openapi.js';
+import {
+  Answers,
+  bodyFor,
+  having,
+  keyedRoutes,
+  operations,
+  ORDER,
+  useUpTheRate,
+} from './every-answer.support.js';
 
 const WEBHOOK_SECRET = 'whsec_every-answer';
 
@@ -12,8 +21,8 @@ let app: TestApp;
 let limited: TestApp;
 /** Its own database: this file ages records, and other suites check all of theirs. */
 let database: Awaited<ReturnType<typeof freshDatabase>>;
-/** `POST /charges 201`, for every answer that was received and fits. */
-const seen = new Set<string>();
+const answers = new Answers(() => app);
+const { call } = answers;
 
 beforeAll(async () => {
   database = await freshDatabase();
@@ -36,58 +45,10 @@ afterAll(async () => {
   await database.drop();
 });
 
-/** `route` with its variables filled in, checked against the document. */
-async function call(
-  route: string,
-  status: number,
-  values: Record<string, string> = {},
-  { query = '', on = app, ...options }: Call & { query?: string; on?: TestApp } = {},
-): Promise<Reply> {
-  const [method = '', template = ''] = route.split(' ');
-  const path = template.replaceAll(/\{(\w+)\}/g, (_, name: string) => values[name] ?? 'unknown');
-  const reply = await send(on, path + query, { method, ...options });
-  expect({ route, status: reply.status, text: reply.text }).toMatchObject({ route, status });
-  expectMatchesOpenApi(method, path, reply);
-  seen.add(`${route} ${status}`);
-  return reply;
-}
-
-/** Every operation of the document with its method. */
-const operations = Object.entries(document.paths).flatMap(([path, methods]) =>
-  Object.entries(methods).map(([method, operation]) => ({
-    route: `${method.toUpperCase()} ${path}`,
-    operation,
-  })),
-);
-const having = (status: number) =>
-  operations
-    .filter(({ operation }) => String(status) in operation.responses)
-    .map(({ route }) => route);
-const items = [{ sku: 'mug', quantity: 1, unit_amount: 1200 }];
-const ORDER = { currency: 'eur', items };
 const newId = () => `order_${randomUUID()}`;
 
-/** The request that makes each keyed route succeed. */
-async function keyedRoutes(): Promise<[string, Record<string, string>, object | undefined][]> {
-  const charge = await call('POST /charges', 201, {}, { body: CHARGE });
-  const order = newId();
-  await call('PUT /orders/{id}', 201, { id: order }, { body: ORDER });
-  await call('DELETE /orders/{id}', 204, { id: order });
-  const events = await call('GET /events', 200);
-  const endpoint = { url: 'http://127.0.0.1:9/hooks', events: ['order.paid'] };
-  const made = await call('POST /webhook-endpoints', 201, {}, { body: endpoint });
-  return [
-    ['POST /charges', {}, CHARGE],
-    ['POST /charges/{id}/refunds', { id: charge.body.id }, { amount: 1 }],
-    ['POST /orders', {}, ORDER],
-    ['POST /webhook-endpoints', {}, endpoint],
-    ['POST /webhook-endpoints/{id}/rotate-secret', { id: made.body.id }, undefined],
-    ['POST /events/{id}/resend', { id: events.body.data[0].id }, undefined],
-  ];
-}
-
 test('matches the document when a keyed request is new, repeated, reused and expired', async () => {
-  const keyed = await keyedRoutes();
+  const keyed = await keyedRoutes(answers);
   expect(keyed.map(([route]) => route).sort()).toEqual(
     operations
       .filter(({ operation }) => JSON.stringify(operation.parameters).includes('"Idempotency-Key"'))
@@ -206,7 +167,7 @@ test('matches the document when the processor sends a webhook', async () => {
 });
 
 test.each(having(401))('matches the document where %s has no API key', async (route) => {
-  if (route.includes('/lab/')) return void seen.add(`${route} 401`); // only without demo accounts
+  if (route.includes('/lab/')) return void answers.seen.add(`${route} 401`); // only without demo accounts
   await call(route, 401, {}, { apiKey: 'sk_test_wrong', body: bodyFor(route) });
 });
 
@@ -237,29 +198,16 @@ test.each(having(413))(
 );
 
 test.each(having(429))('matches the document where %s is sent too often', async (route) => {
-  for (;;) {
-    const [, other] = await Promise.all([
-      send(limited, '/charges'),
-      send(limited, '/charges'),
-      send(limited, '/charges'),
-    ]);
-    if (other?.status === 429) break;
-  }
+  await useUpTheRate(limited);
   const path = route.split(' ')[1] ?? '';
   for (;;) {
     const reply = await send(limited, path.replaceAll(/\{\w+\}/g, 'x'), {
       method: route.split(' ')[0],
     });
     if (reply.status !== 429) continue; // the rate limiter gained a token meanwhile
-    return void (await fits(route, reply));
+    return answers.expectFits(route, reply);
   }
 });
-
-async function fits(route: string, reply: Reply): Promise<void> {
-  const [method = '', path = ''] = route.split(' ');
-  expectMatchesOpenApi(method, path.replaceAll(/\{\w+\}/g, 'x'), reply);
-  seen.add(`${route} ${reply.status}`);
-}
 
 test('matches the document when there is no such route or method', async () => {
   for (const [method, path] of [
@@ -269,14 +217,6 @@ test('matches the document when there is no such route or method', async () => {
     expectMatchesOpenApi(method, path, await send(app, path, { method }));
   }
 });
-
-function bodyFor(route: string): unknown {
-  if (route === 'POST /orders' || route === 'PUT /orders/{id}') return ORDER;
-  if (route.startsWith('PUT /products')) return { name: 'A mug', on_hand: 3 };
-  if (route === 'POST /webhook-endpoints') return { url: 'http://127.0.0.1:9', events: ['*'] };
-  if (/charges$/.test(route) && route.startsWith('POST')) return CHARGE;
-  return route.startsWith('POST') ? {} : undefined;
-}
 
 const breakable = operations.filter(({ operation }) =>
   JSON.stringify(operation.parameters).includes('"Lab-Fault"'),
@@ -293,10 +233,7 @@ test.each(breakable)('$route has the faults that the document lists', async (eac
 });
 
 test('covers every status except those that need an error of ours or of the database', () => {
-  const all = operations.flatMap(({ route, operation }) =>
-    Object.keys(operation.responses).map((status) => `${route} ${status}`),
-  );
-  const unseen = all.filter((each) => !seen.has(each) && !/ 50[03]$/.test(each));
+  const unseen = answers.unseen().filter((each) => !/ 50[03]$/.test(each));
   expect(unseen).toEqual([
     // A refund that the processor refuses or does not answer: see test/refunds.
     'POST /charges/{id}/refunds 402',
