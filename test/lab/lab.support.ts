@@ -1,5 +1,8 @@
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import pg from 'pg';
-import type { Stack } from '../support/stack.js';
+import { startStack, type Stack } from '../support/stack.js';
 import { until } from '../support/until.js';
 
 /** A run, as the lab's program sends it: only the members that tests read. */
@@ -63,6 +66,18 @@ export class Lab {
     return this.ended(await this.begin(scenario, parameters, faults));
   }
 
+  /**
+   * Plays a scenario until its events name their lines of source. The lab reads the source maps in the background, and
+   * completes the events that it has sent already.
+   */
+  async untilSourcesAreRead(scenario: string): Promise<void> {
+    await until(async () => {
+      const { events } = await this.run(scenario);
+      const sources = events.map(({ detail }) => detail?.source?.file);
+      return sources.includes('src/idempotency/records.ts');
+    });
+  }
+
   /** Reads the stream of a run after that item, until it ends or has sent `most` items. */
   async items(id: string, after = 0, most = Infinity): Promise<Item[]> {
     const reply = await this.fetch(`/api/runs/${id}/events`, undefined, {
@@ -102,3 +117,38 @@ export class Lab {
     }
   }
 }
+
+/** A stack whose lab is ready. */
+export interface StartedLab {
+  stack: Stack;
+  lab: Lab;
+  /** What the lab has written to disk, as lines. */
+  journal(): Promise<string>;
+  stop(): Promise<void>;
+}
+
+export async function startLab(): Promise<StartedLab> {
+  const dataDir = await mkdtemp(join(tmpdir(), 'charge-once-lab-'));
+  // A lease of 4 s, and a job's lock of 6: what waits for their end takes less of the tests' time.
+  const env = { PROCESSOR_TIMEOUT_MS: '2000', JOB_LOCK_SECONDS: '6' };
+  const stack = await startStack({ dataDir, env });
+  const lab = new Lab(stack);
+  // On a busy machine the first call of a new process takes longer than those 2 s.
+  await until(async () => (await lab.run('lost-request')).verdict?.payments.naive === 1);
+  return {
+    stack,
+    lab,
+    async journal() {
+      const folder = join(dataDir, 'lab');
+      const name = (await readdir(folder)).find((each) => each.endsWith('.ndjson'));
+      return readFile(join(folder, name ?? ''), 'utf8');
+    },
+    async stop() {
+      await stack.stop();
+      await rm(dataDir, { recursive: true, force: true });
+    },
+  };
+}
+
+/** A credential in plain text. The journal has only masked ones. */
+export const SECRET = /(?:sk_test_|whsec_)(?!\*\*\*)|Bearer (?!\$LAB_KEY)/i;

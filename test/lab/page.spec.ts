@@ -60,7 +60,7 @@ describe('the page of the lab', () => {
       scenarios.filter(({ id }) => isWanted(id)).map(({ title }) => title);
     // These kill the API or the worker, and are played apart from those that it would break.
     const violent = ['kill', 'worker-killed', 'webhook'];
-    // `freeze` takes as long as its process sleeps, so lab.spec.ts plays it. This test looks at its controls.
+    // `freeze` takes as long as its process sleeps, so scenarios.spec.ts plays it. This test looks at its controls.
     const quiet = titles((id) => ![...violent, 'freeze'].includes(id));
     expect(quiet).toHaveLength(12);
     await inTabs(4, quiet);
