@@ -1,10 +1,19 @@
 import { execFile } from 'node:child_process';
+import { readFile } from 'node:fs/promises';
 import { request } from 'node:http';
+import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { built } from '../support/build.js';
 import type { Stack } from '../support/stack.js';
 import { until } from '../support/until.js';
-import { type Lab, SECRET, startLab, type StartedLab } from './lab.support.js';
+import {
+  type Lab,
+  OPENED_RUN,
+  SECRET,
+  startLab,
+  type StartedLab,
+  structureOf,
+} from './lab.support.js';
 
 let started: StartedLab;
 let stack: Stack;
@@ -26,6 +35,11 @@ describe('the lab', () => {
     );
   });
 
+  it('has a page that loads less than 150 KB of script, from itself alone', async () => {
+    const script = Buffer.from(await (await lab.fetch('/page.js')).arrayBuffer());
+    expect(gzipSync(script).length).toBeLessThan(150_000);
+  });
+
   it.each([
     [{ scenario: 'lost-answers' }, /no scenario/],
     [{ scenario: { toString: 1 } }, /^there is no scenario of type object/],
@@ -37,6 +51,16 @@ describe('the lab', () => {
     const reply = await lab.fetch('/api/runs', body);
     expect(reply.status).toBe(400);
     expect(await reply.json()).toEqual({ error: expect.stringMatching(message) });
+  });
+
+  it('refuses to open what is no run, or too large', async () => {
+    const refused = await lab.fetch('/api/opened', { ...OPENED_RUN, events: 'none' });
+    expect([refused.status, await refused.json()]).toEqual([
+      400,
+      { error: 'This is no run of the lab: events is not a list of at most 2000.' },
+    ]);
+    const large = await lab.fetch('/api/opened', { ...OPENED_RUN, text: 'x'.repeat(5_000_000) });
+    expect(large.status).toBe(413);
   });
 
   it('refuses what a page of another site can send', async () => {
@@ -128,6 +152,13 @@ describe('the lab', () => {
       state: 'ended',
     });
     expect((await lab.fetch('/runs/0123456789ab.json')).status).toBe(404);
+  });
+
+  it('exports the picture that the README shows', async () => {
+    const { id } = await lab.lostAnswer();
+    const picture = await readFile('docs/lost-answer.svg', 'utf8');
+    const svg = await (await lab.fetch(`/runs/${id}.svg`)).text();
+    expect(structureOf(picture)).toEqual(structureOf(svg));
   });
 
   it('plays in a terminal, and ends with 1 when it cannot', async () => {

@@ -66,6 +66,21 @@ export class Lab {
     return this.ended(await this.begin(scenario, parameters, faults));
   }
 
+  async scenarios(): Promise<{ id: string; title: string }[]> {
+    const catalogue = await (await this.fetch('/api/catalogue')).json();
+    return (catalogue as { scenarios: { id: string; title: string }[] }).scenarios;
+  }
+
+  /** A run of the lost answer with the requests of the story. On a busy machine a client sends more. */
+  async lostAnswer(): Promise<LabRun> {
+    let run: LabRun | undefined;
+    await until(async () => {
+      run = await this.run('lost-answer');
+      return run.knowledge.length === 4;
+    });
+    return run!;
+  }
+
   /**
    * Plays a scenario until its events name their lines of source. The lab reads the source maps in the background, and
    * completes the events that it has sent already.
@@ -152,3 +167,41 @@ export async function startLab(): Promise<StartedLab> {
 
 /** A credential in plain text. The journal has only masked ones. */
 export const SECRET = /(?:sk_test_|whsec_)(?!\*\*\*)|Bearer (?!\$LAB_KEY)/i;
+
+/** A run as a file has it: of the lab or of the proof, or made by a stranger. */
+export const OPENED_RUN = {
+  id: 'w',
+  scenario: 'witness',
+  title: '<img src=x onerror=alert(1)>',
+  parameters: {},
+  startedAt: '',
+  state: 'ended',
+  events: [
+    {
+      seq: 1,
+      atMs: 0,
+      track: 'keyed',
+      from: 'lab',
+      to: 'lab',
+      kind: 'violation',
+      text: 'Violation of “one receipt”', // fits a diagram without lines
+    },
+  ],
+  knowledge: [],
+  rows: [],
+  verdict: { sentence: '2 payments', payments: { keyed: 2 }, holds: false },
+};
+
+/** The drawing without what differs from run to run: ids, times, order, and notifications, which may come after its end. */
+export function structureOf(svg: string): string[] {
+  const events = [...svg.matchAll(/<g class="(event [^"]*)"[^>]*>[^]*?<title>([^<]*)<\/title>/g)];
+  const knows = [...svg.matchAll(/<g class="(knows \w+)"/g)];
+  const named = events.map(([, kind, title = '']) => {
+    return `${kind}: ${title
+      .replace(/ +key \S+/, ' key …')
+      .replace(/\b(ch|pi|evt)_\w+/g, '$1_…')
+      .replace(/, until [\d.]+ s/, '')}`;
+  });
+  const inTime = named.filter((line) => !line.startsWith('event notification'));
+  return [...inTime, ...knows.map(([, kind]) => kind!)].sort();
+}

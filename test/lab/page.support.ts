@@ -4,6 +4,41 @@ import type { Browser, Locator, Page } from 'playwright-core';
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 
+/** A browser whose tabs show the lab. */
+export class LabTabs {
+  /** Errors and warnings of all tabs' consoles. */
+  readonly complaints: string[] = [];
+
+  constructor(
+    private readonly browser: Browser,
+    private readonly labUrl: string,
+  ) {}
+
+  open(): Promise<LabTab> {
+    return LabTab.open(this.browser, this.labUrl, this.complaints);
+  }
+
+  /** Does the work for each title, in that many tabs at a time. */
+  async share(
+    count: number,
+    titles: string[],
+    work: (tab: LabTab, title: string) => Promise<void>,
+  ): Promise<void> {
+    const waiting = [...titles];
+    const one = async () => {
+      const tab = await this.open();
+      for (let title = waiting.shift(); title !== undefined; title = waiting.shift())
+        await work(tab, title);
+      await tab.page.context().close();
+    };
+    await Promise.all(Array.from({ length: count }, one));
+  }
+
+  close(): Promise<void> {
+    return this.browser.close();
+  }
+}
+
 /** A tab that shows the lab. What its console complains about is added to a list. */
 export class LabTab {
   private constructor(
@@ -35,6 +70,11 @@ export class LabTab {
 
   async room(name: string): Promise<void> {
     await this.page.getByRole('navigation', { name: 'Rooms' }).getByText(name).click();
+  }
+
+  async chooseFile(name: string, json: string): Promise<void> {
+    const file = { name, mimeType: 'application/json', buffer: Buffer.from(json) };
+    await this.page.getByLabel('Run file').setInputFiles(file);
   }
 
   /** Chooses a scenario and runs it. @returns the id of the run, once it is explained */
@@ -96,6 +136,16 @@ export class LabTab {
     });
   }
 
+  /** The same in the dark, then in the light. */
+  async barriersInBothColors(): Promise<object[]> {
+    const found: object[] = [];
+    for (const colorScheme of ['dark', 'light'] as const) {
+      await this.page.emulateMedia({ colorScheme });
+      for (const barrier of await this.barriers()) found.push({ colorScheme, barrier });
+    }
+    return found;
+  }
+
   /** Makes the page believe that its tab is hidden, or is shown again. */
   async hide(isHidden: boolean): Promise<void> {
     await this.page.evaluate((value) => {
@@ -135,6 +185,17 @@ export class LabTab {
       return documentElement.scrollWidth - defaultView.innerWidth;
     });
   }
+
+  /** At which of these widths the page is wider than the window. */
+  async overflows(widths: number[]): Promise<object[]> {
+    const found: object[] = [];
+    for (const width of widths) {
+      await this.page.setViewportSize({ width, height: 900 });
+      const overflow = await this.overflow();
+      if (overflow > 0) found.push({ width, overflow });
+    }
+    return found;
+  }
 }
 
 interface BrowserGlobals {
@@ -153,18 +214,4 @@ interface Axe {
 interface Screen {
   documentElement: { scrollWidth: number };
   defaultView: { innerWidth: number };
-}
-
-/** The drawing without what differs from run to run: ids, times, order, and notifications, which may come after its end. */
-export function structureOf(svg: string): string[] {
-  const events = [...svg.matchAll(/<g class="(event [^"]*)"[^>]*>[^]*?<title>([^<]*)<\/title>/g)];
-  const knows = [...svg.matchAll(/<g class="(knows \w+)"/g)];
-  const named = events.map(([, kind, title = '']) => {
-    return `${kind}: ${title
-      .replace(/ +key \S+/, ' key …')
-      .replace(/\b(ch|pi|evt)_\w+/g, '$1_…')
-      .replace(/, until [\d.]+ s/, '')}`;
-  });
-  const inTime = named.filter((line) => !line.startsWith('event notification'));
-  return [...inTime, ...knows.map(([, kind]) => kind!)].sort();
 }

@@ -42,10 +42,7 @@ describe('the lab', () => {
   });
 
   it('judges every scenario by the processor’s ledger', async () => {
-    const { scenarios } = (await (await lab.fetch('/api/catalogue')).json()) as {
-      scenarios: { id: string }[];
-    };
-    const ids = scenarios.map(({ id }) => id);
+    const ids = (await lab.scenarios()).map(({ id }) => id);
     // These kill or freeze the API, and are played apart from those that it would break.
     const violent = ['kill', 'freeze', 'worker-killed', 'webhook', 'lost-answer'];
     const quiet = ids.filter((id) => !violent.includes(id));
@@ -122,10 +119,7 @@ describe('the lab', () => {
   it('has the stories of the Postman collection under the same names', async () => {
     const file = await readFile('docs/charge-once.postman_collection.json', 'utf8');
     const folders = (JSON.parse(file) as { item: { name: string }[] }).item.map(({ name }) => name);
-    const reply = (await (await lab.fetch('/api/catalogue')).json()) as {
-      scenarios: { title: string }[];
-    };
-    const titles = reply.scenarios.map(({ title }) => title);
+    const titles = (await lab.scenarios()).map(({ title }) => title);
     expect(titles.filter((title) => folders.includes(title)).sort()).toEqual([
       'Decline',
       'Double click',
