@@ -192,7 +192,9 @@ export const OPENED_RUN = {
   verdict: { sentence: '2 payments', payments: { keyed: 2 }, holds: false },
 };
 
-/** The drawing without what differs from run to run: ids, times, order, and notifications, which may come after its end. */
+/**
+ * The drawing without what differs from run to run: ids, times, order, and notifications, which may come after its end.
+ */
 export function structureOf(svg: string): string[] {
   const events = [...svg.matchAll(/<g class="(event [^"]*)"[^>]*>[^]*?<title>([^<]*)<\/title>/g)];
   const knows = [...svg.matchAll(/<g class="(knows \w+)"/g)];
