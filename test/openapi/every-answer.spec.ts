@@ -239,7 +239,7 @@ test('covers every status except those that need an error of ours or of the data
     'POST /charges/{id}/refunds 402',
     'POST /charges/{id}/refunds 504',
     // A refund made at the processor that may be a pending one of ours: see
-    // test/webhooks/incoming/refunds-elsewhere.spec.ts.
+    // test/webhooks/incoming/refunds/changed-at-processor.spec.ts.
     'POST /webhooks/processor 409',
   ]);
 });

@@ -24,7 +24,7 @@ import { PROCESSOR_UNAVAILABLE } from '../../processor/processor.problems.js';
 
 /**
  * Applies the processor's webhooks about refunds: ours, by our ids, and those made at the processor, which name only
- * their payment. Proof: test/webhooks/incoming/refunds-elsewhere.spec.ts.
+ * their payment. Proof: test/webhooks/incoming/refunds/.
  */
 @Injectable()
 export class RefundNotifications {
