@@ -54,7 +54,7 @@ const END: Cursor = { receivedAt: 'infinity', id: '' };
 /**
  * Applies notifications that arrived before their object. Any number of workers may run it: each notification is locked
  * while it is applied. The work of a round is small, and does not grow with the number of waiting notifications. Proof:
- * test/webhooks/incoming/order.spec.ts, test/white-box/operation/list-plans.spec.ts.
+ * test/webhooks/incoming/order.spec.ts, retention.spec.ts, test/white-box/operation/list-plans.spec.ts.
  */
 @Injectable()
 export class WaitingNotificationsLoop implements OnApplicationBootstrap, BeforeApplicationShutdown {
