@@ -1,12 +1,13 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { runToEnd } from '../../operation/operation.support.js';
-import { charge, getCharge, send } from '../../support/raw-client.js';
+import { charge, getCharge } from '../../support/raw-client.js';
 import type { Service } from '../../support/service.js';
 import { expireIn } from '../../support/time.js';
 import {
   accountOf,
   declined,
   event,
+  expectParked,
   intent,
   leavePending,
   parked,
@@ -28,18 +29,6 @@ beforeAll(async () => {
 });
 afterAll(() => service.stop());
 
-/** Sends it twice and with a second event id, and expects that it is parked once. */
-async function expectParked(news: StripeEvent, chargeId: string, reason: string): Promise<void> {
-  const [before, list] = [await parkedInMetrics(service), await parked(service, chargeId)];
-  const again = { ...news, id: `${news.id}x` };
-  for (const each of [news, news, again]) await notify(service.apiUrl, each);
-  for (const { id } of [news, again]) expect(await statesOf(service, id)).toEqual(['parked']);
-  const { id: reference, amount } = news.data.object;
-  const added = { reference, reason, amount: String(amount) };
-  expect(await parked(service, chargeId)).toEqual([...list, added]);
-  expect(await parkedInMetrics(service)).toBe(before + 1);
-}
-
 async function ended(key: string, method: string): Promise<PendingCharge> {
   const { body } = await charge(service.apiUrl, key, { payment_method: method });
   const id = body.charge ?? body.id;
@@ -55,13 +44,13 @@ describe('a payment is parked, counted and not applied', () => {
   ])('when it is of %s', async (what, changes) => {
     const pending = await leavePending(service, `mismatch ${what}`, 'losing');
     const wrong = event('payment_intent.succeeded', intent(pending, changes));
-    await expectParked(wrong, pending.id, 'amount_mismatch');
+    await expectParked(service, wrong, pending.id, 'amount_mismatch');
     expect(await statusOf(service, pending.id)).toBe('pending');
     expect(await eventTypesOf(service, pending.id)).toEqual([]);
 
     // A wrong failure does not end it, either.
     const failure = event('payment_intent.payment_failed', declined(pending, changes));
-    await expectParked(failure, pending.id, 'amount_mismatch');
+    await expectParked(service, failure, pending.id, 'amount_mismatch');
     expect(await statusOf(service, pending.id)).toBe('pending');
     // The correct notification is still applied.
     const right = event('payment_intent.succeeded', await paymentOf(service, pending));
@@ -74,7 +63,7 @@ describe('a payment is parked, counted and not applied', () => {
     const failed = await ended('succeeds after it failed', 'pm_card_visa_chargeDeclined');
     const before = (await getCharge(service.apiUrl, failed.id)).text;
     const late = event('payment_intent.succeeded', intent(failed));
-    await expectParked(late, failed.id, 'succeeded_after_failed');
+    await expectParked(service, late, failed.id, 'succeeded_after_failed');
     expect((await getCharge(service.apiUrl, failed.id)).text).toBe(before);
     expect(await eventTypesOf(service, failed.id)).toEqual(['charge.failed']);
     // The customer may have paid, so the answer offers no new key.
@@ -90,7 +79,7 @@ describe('a payment is parked, counted and not applied', () => {
     const paid = await ended('paid twice', 'pm_card_visa');
     const before = (await getCharge(service.apiUrl, paid.id)).text;
     const second = event('payment_intent.succeeded', intent(paid));
-    await expectParked(second, paid.id, 'second_payment');
+    await expectParked(service, second, paid.id, 'second_payment');
     expect((await getCharge(service.apiUrl, paid.id)).text).toBe(before);
     expect(await eventTypesOf(service, paid.id)).toEqual(['charge.succeeded']);
   });
@@ -116,7 +105,7 @@ describe('a payment is parked, counted and not applied', () => {
       pending.id,
     ]);
     const news = event('payment_intent.succeeded', intent(pending));
-    await expectParked(news, pending.id, 'another_processor');
+    await expectParked(service, news, pending.id, 'another_processor');
     expect(await statusOf(service, pending.id)).toBe('pending');
   });
 });
@@ -183,81 +172,6 @@ describe('a parked payment that an operator resolves', () => {
     expect(await command('resolve', 'pi_none', 'refunded')).toEqual({
       exit: 1,
       output: 'No payment pi_none is parked; `list` shows those that are open.\n',
-    });
-  });
-});
-
-describe('a refund is parked, counted and not applied', () => {
-  type Status = 'pending' | 'succeeded' | 'failed';
-
-  /** A refund of 5.00 through the API, in that state, and its object at the processor. */
-  async function refund(key: string, status: Status) {
-    const paid = await ended(`refunded ${key}`, 'pm_card_visa');
-    service.gate.be(status === 'succeeded' ? 'open' : 'refusing');
-    const url = `${service.apiUrl}/charges/${paid.id}/refunds`;
-    const { body } = await send(url, { key, body: { amount: 500 } });
-    service.gate.be('open');
-    const id = (body.refund as string | undefined) ?? body.id;
-    const object = {
-      id: body.processor_reference ?? `re_${key.replaceAll(' ', '')}`,
-      object: 'refund',
-      amount: 500,
-      currency: 'eur',
-      status: 'succeeded',
-      metadata: { refund: id, charge: paid.id, account: paid.account },
-    };
-    if (status === 'failed') {
-      const failure = { ...object, status, failure_reason: 'lost_or_stolen_card' };
-      await notify(service.apiUrl, event('refund.failed', failure));
-    }
-    const state = async () => (await send(`${service.apiUrl}/refunds/${id}`)).body.status;
-    expect(await state()).toBe(status);
-    const refunded = async () => (await getCharge(service.apiUrl, paid.id)).body.amount_refunded;
-    return { id, paid, object, state, refunded };
-  }
-
-  test.each<[string, object]>([
-    ['another amount', { amount: 499 }],
-    ['another currency', { currency: 'usd' }],
-  ])('when it is of %s', async (what, changes) => {
-    const { paid, object, state, refunded } = await refund(`of ${what}`, 'pending');
-    const news = event('refund.updated', { ...object, ...changes });
-    await expectParked(news, paid.id, 'amount_mismatch');
-    expect([await state(), await refunded()]).toEqual(['pending', 0]);
-  });
-
-  test('if it succeeds after it has failed', async () => {
-    const { paid, object, state, refunded } = await refund('risen', 'failed');
-    const news = event('refund.updated', object);
-    await expectParked(news, paid.id, 'refund_succeeded_after_failed');
-    expect([await state(), await refunded()]).toEqual(['failed', 0]);
-    // The money may have moved, so the answer offers no new key.
-    await expireIn(service.db, 'risen', -1);
-    const url = `${service.apiUrl}/charges/${paid.id}/refunds`;
-    expect(await send(url, { key: 'risen', body: { amount: 500 } })).toMatchObject({
-      status: 409,
-      body: { code: 'idempotency_key_expired', retry: 'no' },
-    });
-  });
-
-  test('if it is a second one with the same name', async () => {
-    const { paid, object, refunded } = await refund('second refund', 'succeeded');
-    const news = event('refund.created', { ...object, id: 're_theSecond' });
-    await expectParked(news, paid.id, 'second_refund');
-    expect(await refunded()).toBe(500);
-  });
-
-  test('but the failure of a pending one ends it, and its client gets that answer', async () => {
-    const { id, object, state } = await refund('fails', 'failed');
-    expect(await state()).toBe('failed');
-    const { charge: chargeId } = object.metadata;
-    const retry = await send(`${service.apiUrl}/charges/${chargeId}/refunds`, {
-      key: 'fails',
-      body: { amount: 500 },
-    });
-    expect(retry).toMatchObject({
-      status: 402,
-      body: { code: 'refund_failed', failure_code: 'lost_or_stolen_card', refund: id },
     });
   });
 });

@@ -139,5 +139,21 @@ export async function parked({ db }: Service, chargeId: string) {
   return rows;
 }
 
-/** The output of `npm run jobs -- list`. */
 export const parkedInMetrics = ({ apiUrl }: Service) => metric(apiUrl, 'parked_payments');
+
+/** Sends it twice and with a second event id, and expects that it is parked once. */
+export async function expectParked(
+  service: Service,
+  news: StripeEvent,
+  chargeId: string,
+  reason: string,
+): Promise<void> {
+  const [before, list] = [await parkedInMetrics(service), await parked(service, chargeId)];
+  const again = { ...news, id: `${news.id}x` };
+  for (const each of [news, news, again]) await notify(service.apiUrl, each);
+  for (const { id } of [news, again]) expect(await statesOf(service, id)).toEqual(['parked']);
+  const { id: reference, amount } = news.data.object;
+  const added = { reference, reason, amount: String(amount) };
+  expect(await parked(service, chargeId)).toEqual([...list, added]);
+  expect(await parkedInMetrics(service)).toBe(before + 1);
+}

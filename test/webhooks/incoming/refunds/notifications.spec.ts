@@ -2,13 +2,23 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/gl
 import { expectCleanBooks } from '../../../support/books.js';
 import { charge, getCharge, send } from '../../../support/raw-client.js';
 import type { Running, Service } from '../../../support/service.js';
-import { event, eventTypesOf, notify, startListening, statesOf } from '../incoming.support.js';
+import { expireIn } from '../../../support/time.js';
+import {
+  accountOf,
+  event,
+  eventTypesOf,
+  expectParked,
+  notify,
+  startListening,
+  statesOf,
+} from '../incoming.support.js';
 import {
   oneRound,
   restoreOlderBackup,
   startWorkerWithoutProcessor,
   untilState,
 } from '../waiting.support.js';
+import { paid } from './at-processor.support.js';
 
 /** Notifications about refunds that were made through the API. */
 let service: Service;
@@ -79,5 +89,79 @@ describe('a refund whose answer was lost', () => {
     expect((await send(`${service.apiUrl}/refunds/${id}`)).body.status).toBe('pending');
     await notify(service.apiUrl, event('refund.updated', object));
     expect((await send(`${service.apiUrl}/refunds/${id}`)).body.status).toBe('succeeded');
+  });
+});
+
+describe('a refund is parked, counted and not applied', () => {
+  type Status = 'pending' | 'succeeded' | 'failed';
+
+  /** A refund of 5.00 through the API, in that state, and its object at the processor. */
+  async function refund(key: string, status: Status) {
+    const { id: chargeId, refunded } = await paid(service);
+    const account = await accountOf(service, chargeId);
+    service.gate.be(status === 'succeeded' ? 'open' : 'refusing');
+    const url = `${service.apiUrl}/charges/${chargeId}/refunds`;
+    const { body } = await send(url, { key, body: { amount: 500 } });
+    service.gate.be('open');
+    const id = (body.refund as string | undefined) ?? body.id;
+    const object = {
+      id: body.processor_reference ?? `re_${key.replaceAll(' ', '')}`,
+      object: 'refund',
+      amount: 500,
+      currency: 'eur',
+      status: 'succeeded',
+      metadata: { refund: id, charge: chargeId, account },
+    };
+    if (status === 'failed') {
+      const failure = { ...object, status, failure_reason: 'lost_or_stolen_card' };
+      await notify(service.apiUrl, event('refund.failed', failure));
+    }
+    const state = async () => (await send(`${service.apiUrl}/refunds/${id}`)).body.status;
+    expect(await state()).toBe(status);
+    return { id, chargeId, object, state, refunded };
+  }
+
+  test.each<[string, object]>([
+    ['another amount', { amount: 499 }],
+    ['another currency', { currency: 'usd' }],
+  ])('when it is of %s', async (what, changes) => {
+    const { chargeId, object, state, refunded } = await refund(`of ${what}`, 'pending');
+    const news = event('refund.updated', { ...object, ...changes });
+    await expectParked(service, news, chargeId, 'amount_mismatch');
+    expect([await state(), await refunded()]).toEqual(['pending', 0]);
+  });
+
+  test('if it succeeds after it has failed', async () => {
+    const { chargeId, object, state, refunded } = await refund('risen', 'failed');
+    const news = event('refund.updated', object);
+    await expectParked(service, news, chargeId, 'refund_succeeded_after_failed');
+    expect([await state(), await refunded()]).toEqual(['failed', 0]);
+    // The money may have moved, so the answer offers no new key.
+    await expireIn(service.db, 'risen', -1);
+    const url = `${service.apiUrl}/charges/${chargeId}/refunds`;
+    expect(await send(url, { key: 'risen', body: { amount: 500 } })).toMatchObject({
+      status: 409,
+      body: { code: 'idempotency_key_expired', retry: 'no' },
+    });
+  });
+
+  test('if it is a second one with the same name', async () => {
+    const { chargeId, object, refunded } = await refund('second refund', 'succeeded');
+    const news = event('refund.created', { ...object, id: 're_theSecond' });
+    await expectParked(service, news, chargeId, 'second_refund');
+    expect(await refunded()).toBe(500);
+  });
+
+  test('but the failure of a pending one ends it, and its client gets that answer', async () => {
+    const { id, chargeId, state } = await refund('fails', 'failed');
+    expect(await state()).toBe('failed');
+    const retry = await send(`${service.apiUrl}/charges/${chargeId}/refunds`, {
+      key: 'fails',
+      body: { amount: 500 },
+    });
+    expect(retry).toMatchObject({
+      status: 402,
+      body: { code: 'refund_failed', failure_code: 'lost_or_stolen_card', refund: id },
+    });
   });
 });
