@@ -10,9 +10,8 @@ import {
   deliver,
   event,
   intent,
-  leavePending,
+  lostPayment,
   parked,
-  paymentOf,
   startListening,
   statesOf,
   statusOf,
@@ -39,12 +38,6 @@ afterAll(async () => {
   }
 });
 
-/** A payment whose answer was lost, and its event. */
-async function lostPayment(key: string): Promise<{ pending: PendingCharge; news: StripeEvent }> {
-  const pending = await leavePending(service, key, 'losing');
-  return { pending, news: event('payment_intent.succeeded', await paymentOf(service, pending)) };
-}
-
 async function expectAppliedOnce({ id }: PendingCharge, news: StripeEvent, key: string) {
   expect(await statesOf(service, news.id)).toEqual(['applied']);
   expect(await eventTypesOf(service, id)).toEqual(['charge.succeeded']);
@@ -56,7 +49,7 @@ async function expectAppliedOnce({ id }: PendingCharge, news: StripeEvent, key: 
 
 describe('an event that is delivered', () => {
   test('twice is applied once', async () => {
-    const { pending, news } = await lostPayment('twice');
+    const { pending, news } = await lostPayment(service, 'twice');
     await notify(service.apiUrl, news);
     const { rows: before } = await service.db.query('SELECT * FROM idempotency_records');
     await notify(service.apiUrl, news);
@@ -66,7 +59,7 @@ describe('an event that is delivered', () => {
   });
 
   test('fifty times at once to two API processes is applied once', async () => {
-    const { pending, news } = await lostPayment('fifty');
+    const { pending, news } = await lostPayment(service, 'fifty');
     const text = JSON.stringify(news);
     const replies = await Promise.all(
       Array.from({ length: 50 }, (_, i) => deliver(i % 2 ? service.apiUrl : other.url, text)),
@@ -76,7 +69,7 @@ describe('an event that is delivered', () => {
   });
 
   test('fifty times, each with a different id, is applied once', async () => {
-    const { pending, news } = await lostPayment('fifty ids');
+    const { pending, news } = await lostPayment(service, 'fifty ids');
     const ids = Array.from({ length: 50 }, (_, i) => `${news.id}${i}`);
     await Promise.all(
       ids.map((id, i) => notify(i % 2 ? service.apiUrl : other.url, { ...news, id })),
@@ -86,7 +79,7 @@ describe('an event that is delivered', () => {
   });
 
   test('again, because its answer was lost, is accepted', async () => {
-    const { pending, news } = await lostPayment('lost acknowledgement');
+    const { pending, news } = await lostPayment(service, 'lost acknowledgement');
     const network = await lossyProxy(service.apiUrl);
     network.next('lose-response');
     await expect(deliver(network.url, JSON.stringify(news))).rejects.toThrow();
@@ -97,7 +90,7 @@ describe('an event that is delivered', () => {
   });
 
   test('while the database refuses it leaves no row, and is applied when it is delivered again', async () => {
-    const { pending, news } = await lostPayment('refused by the database');
+    const { pending, news } = await lostPayment(service, 'refused by the database');
     await service.db.query('ALTER TABLE events ADD CONSTRAINT none CHECK (false) NOT VALID');
     const refused = await deliver(service.apiUrl, JSON.stringify(news));
     await service.db.query('ALTER TABLE events DROP CONSTRAINT none');
@@ -121,7 +114,7 @@ describe('an API process that is killed (SIGKILL) inside the transaction', () =>
   ])(
     '%s, leaves no row; the next delivery is applied once',
     async (where, lock) => {
-      const { pending, news } = await lostPayment(where);
+      const { pending, news } = await lostPayment(service, where);
       const dying = await service.startApiProcess();
       const blocker = new pg.Client({ connectionString: service.databaseUrl });
       await blocker.connect();
@@ -147,7 +140,7 @@ describe('an API process that is killed (SIGKILL) inside the transaction', () =>
   );
 
   test('is followed by a waiting delivery, which applies the event', async () => {
-    const { pending, news } = await lostPayment('overtaken');
+    const { pending, news } = await lostPayment(service, 'overtaken');
     const dying = await service.startApiProcess();
     const blocker = new pg.Client({ connectionString: service.databaseUrl });
     await blocker.connect();

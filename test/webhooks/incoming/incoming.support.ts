@@ -103,10 +103,22 @@ export async function accountOf({ db }: Service, id: string): Promise<string> {
 }
 
 /** The payment of a charge in the processor's ledger. */
-export async function paymentOf(service: Service, { id }: PendingCharge): Promise<LedgerEntry> {
+export async function paymentOf(
+  service: Service,
+  { id }: Pick<PendingCharge, 'id'>,
+): Promise<LedgerEntry> {
   const found = (await ledger(service.sandboxUrl)).find(({ metadata }) => metadata.charge === id);
   if (!found) throw new Error(`${id} is not in the ledger`);
   return found;
+}
+
+/** A payment whose answer was lost, and its notification. */
+export async function lostPayment(
+  service: Service,
+  key: string,
+): Promise<{ pending: PendingCharge; news: StripeEvent }> {
+  const pending = await leavePending(service, key, 'losing');
+  return { pending, news: event('payment_intent.succeeded', await paymentOf(service, pending)) };
 }
 
 export const statusOf = async ({ apiUrl }: Pick<Service, 'apiUrl'>, id: string) =>

@@ -11,10 +11,9 @@ import { age, forgetAtProcessor } from '../../support/time.js';
 import { until } from '../../support/until.js';
 import { chargeOf, WAYS } from '../../support/ways.js';
 import {
-  accountOf,
   deliver,
   event,
-  leavePending,
+  lostPayment,
   paymentOf,
   parked,
   startListening,
@@ -48,13 +47,14 @@ afterAll(async () => {
   }
 });
 
-const fallAsleep = (at: ProbePoint, key: string, body = {}) =>
-  chargeAsleep(service.db, sleeper, at, key, body);
-
-async function newsOf(id: string): Promise<StripeEvent> {
-  const pending = { id, account: await accountOf(service, id) };
-  return event('payment_intent.succeeded', await paymentOf(service, pending));
+/** A charge whose holder sleeps at that point, after the processor took the money, and its notification. */
+async function fallAsleep(at: ProbePoint, key: string, body = {}) {
+  const { id, reply } = await chargeAsleep(service.db, sleeper, at, key, body);
+  return { id, reply, news: await newsOf(id) };
 }
+
+const newsOf = async (id: string): Promise<StripeEvent> =>
+  event('payment_intent.succeeded', await paymentOf(service, { id }));
 
 async function expectOneEnd(id: string, key: string, replies: Reply[], body = {}): Promise<void> {
   const replay = await charge(service.apiUrl, key, body);
@@ -72,8 +72,7 @@ describe('the notification and the holder of the lease', () => {
     async (way) => {
       const key = `notified first ${way}`;
       const body = await chargeOf(way, service.apiUrl, key);
-      const { id, reply } = await fallAsleep('after-perform', key, body);
-      const news = await newsOf(id);
+      const { id, reply, news } = await fallAsleep('after-perform', key, body);
       await notify(service.apiUrl, news);
       expect(await statusOf(service, id)).toBe('succeeded');
       const stored = (await lookUp(service.apiUrl, key)).text;
@@ -87,8 +86,7 @@ describe('the notification and the holder of the lease', () => {
 
   test('the holder is first but has not committed: the notification waits and finds it done', async () => {
     const body = await chargeOf('a transaction', service.apiUrl, 'settled first');
-    const { id, reply } = await fallAsleep('settle-written', 'settled first', body);
-    const news = await newsOf(id);
+    const { id, reply, news } = await fallAsleep('settle-written', 'settled first', body);
     const waiting = deliver(service.apiUrl, JSON.stringify(news));
     await until(async () => (await connectionsHeldUp()) === 1);
     sleeper.wake();
@@ -96,8 +94,7 @@ describe('the notification and the holder of the lease', () => {
   });
 
   test('the holder is first but its single statement has not ended: the notification waits', async () => {
-    const { id, reply } = await fallAsleep('after-perform', 'statement first');
-    const news = await newsOf(id);
+    const { id, reply, news } = await fallAsleep('after-perform', 'statement first');
     // The statement has written the record and waits for the charge.
     const release = await block('SELECT FROM charges WHERE id = $1 FOR UPDATE', [id]);
     sleeper.wake();
@@ -125,8 +122,7 @@ describe('the notification and the holder of the lease', () => {
     async (way) => {
       const key = `both at once ${way}`;
       const body = await chargeOf(way, service.apiUrl, key);
-      const { id, reply } = await fallAsleep('after-perform', key, body);
-      const news = await newsOf(id);
+      const { id, reply, news } = await fallAsleep('after-perform', key, body);
       // It stops at the event that it wants to insert.
       const release = await block('LOCK TABLE events IN EXCLUSIVE MODE');
       const delivered = deliver(service.apiUrl, JSON.stringify(news));
@@ -142,8 +138,7 @@ describe('the notification and the holder of the lease', () => {
   );
 
   test('a duplicate that waits for the holder gets the notification’s answer', async () => {
-    const { id, reply } = await fallAsleep('after-perform', 'with a duplicate');
-    const news = await newsOf(id);
+    const { id, reply, news } = await fallAsleep('after-perform', 'with a duplicate');
     const duplicate = charge(service.apiUrl, 'with a duplicate');
     await notify(service.apiUrl, news);
     const waited = await duplicate;
@@ -153,10 +148,10 @@ describe('the notification and the holder of the lease', () => {
   });
 
   test('the lease is released and the 504 not yet sent: the retry gets the notification’s answer', async () => {
-    const { id } = await leavePending(service, 'after the 504', 'losing');
-    await notify(service.apiUrl, await newsOf(id));
+    const { pending, news } = await lostPayment(service, 'after the 504');
+    await notify(service.apiUrl, news);
     const { attempts } = (await lookUp(service.apiUrl, 'after the 504')).body;
-    await expectOneEnd(id, 'after the 504', []);
+    await expectOneEnd(pending.id, 'after the 504', []);
     expect(attempts).toBe(1); // the processor was not called again
   });
 });
@@ -164,30 +159,28 @@ describe('the notification and the holder of the lease', () => {
 describe('the notification and recovery', () => {
   test('the notification is first while the sweep calls the processor: the sweep writes nothing', async () => {
     const { gate } = service;
-    const { id } = await leavePending(service, 'swept', 'losing');
+    const { pending, news } = await lostPayment(service, 'swept');
     const open = gate.close();
-    const before = gate.attempts(id);
+    const before = gate.attempts(pending.id);
     worker = await service.startWorker();
-    await until(async () => gate.attempts(id) > before); // the sweep's call waits at the gate
-    const news = await newsOf(id);
+    await until(async () => gate.attempts(pending.id) > before); // the sweep's call waits at the gate
     await notify(service.apiUrl, news);
-    const written = await recordOf(id);
+    const written = await recordOf(pending.id);
     open();
     await worker.stop();
-    expect(await recordOf(id)).toEqual(written);
-    await expectOneEnd(id, 'swept', []);
+    expect(await recordOf(pending.id)).toEqual(written);
+    await expectOneEnd(pending.id, 'swept', []);
   });
 
   test('the sweep is first: the notification finds it done', async () => {
-    const { id } = await leavePending(service, 'swept first', 'losing');
+    const { pending, news } = await lostPayment(service, 'swept first');
     worker = await service.startWorker();
-    await until(async () => (await statusOf(service, id)) === 'succeeded');
-    const written = await recordOf(id);
-    const news = await newsOf(id);
+    await until(async () => (await statusOf(service, pending.id)) === 'succeeded');
+    const written = await recordOf(pending.id);
     await notify(service.apiUrl, news);
     expect(await statesOf(service, news.id)).toEqual(['applied']);
-    expect(await recordOf(id)).toEqual(written);
-    await expectOneEnd(id, 'swept first', []);
+    expect(await recordOf(pending.id)).toEqual(written);
+    await expectOneEnd(pending.id, 'swept first', []);
   });
 
   test('twenty charges that the sweep, two retries and two notifications try to end at once', async () => {

@@ -57,15 +57,14 @@ describe('a notification', () => {
 
   test('that was applied is kept for thirty days, as long as it may be delivered again', async () => {
     const { body } = await charge(service.apiUrl, 'remembered');
-    const of = { id: body.id, account: await demoAccount(service) };
-    const paid = await paymentOf(service, of);
+    const paid = await paymentOf(service, body);
     const { young, old } = await oldOneRemoved(() => paid);
     expect(await statesOf(service, young.id)).toEqual(['applied']);
     // A later repeat would change nothing.
-    const before = (await getCharge(service.apiUrl, of.id)).text;
+    const before = (await getCharge(service.apiUrl, body.id)).text;
     await notify(service.apiUrl, old);
-    expect((await getCharge(service.apiUrl, of.id)).text).toBe(before);
-    expect(await eventTypesOf(service, of.id)).toEqual(['charge.succeeded']);
+    expect((await getCharge(service.apiUrl, body.id)).text).toBe(before);
+    expect(await eventTypesOf(service, body.id)).toEqual(['charge.succeeded']);
   });
 
   /** Two notifications of such a payment, of almost and of more than thirty days ago; the worker removes the older. */

@@ -5,9 +5,8 @@ import { until } from '../../support/until.js';
 import {
   event,
   intent,
-  leavePending,
+  lostPayment,
   notify,
-  paymentOf,
   statesOf,
   type PendingCharge,
 } from './incoming.support.js';
@@ -59,9 +58,8 @@ const hexOf = ({ data }: { data: number[] }) => `\\x${Buffer.from(data).toString
 
 /** A payment whose answer was lost, and its notification, which arrives before a restore brings the charge back. */
 export async function notifyBeforeCharge(service: Service, key: string) {
-  const pending = await leavePending(service, key, 'losing');
+  const { pending, news: early } = await lostPayment(service, key);
   const restore = await restoreOlderBackup(service, 'charges', pending.id);
-  const early = event('payment_intent.succeeded', await paymentOf(service, pending));
   await notify(service.apiUrl, early);
   return { pending, early, restore };
 }
