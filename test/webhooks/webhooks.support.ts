@@ -77,6 +77,21 @@ export async function deliveriesOf(db: pg.Pool, { id }: TestEndpoint): Promise<D
   return rows;
 }
 
+/** The delivery of the first event. */
+export async function deliveryOf(db: pg.Pool, endpoint: TestEndpoint): Promise<DeliveryRow> {
+  const [found] = await deliveriesOf(db, endpoint);
+  return found!;
+}
+
+/** A delivery that has reached the receiver; its worker waits for the answer. */
+export async function underWay(service: Service, receiver: Receiver) {
+  const endpoint = await newEndpoint(service, receiver);
+  const answer = receiver.hold(endpoint.path);
+  const event = await happen(service);
+  await receiver.received(endpoint.path);
+  return { endpoint, event, answer };
+}
+
 export interface AttemptRow {
   number: number;
   response_status: number | null;
@@ -87,9 +102,8 @@ export interface AttemptRow {
 export async function firstAttempt(db: pg.Pool, endpoint: TestEndpoint): Promise<AttemptRow> {
   let first: AttemptRow | undefined;
   await until(async () => {
-    const [delivery] = await deliveriesOf(db, endpoint);
-    [first] = await attemptsOf(db, delivery!.id);
-    return first?.error != null;
+    [first] = await attemptsOf(db, (await deliveryOf(db, endpoint)).id);
+    return first?.error != null || first?.response_status != null;
   });
   return first!;
 }
