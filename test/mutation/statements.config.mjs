@@ -7,6 +7,7 @@ export default {
   mutation: {
     tests: [
       'test/white-box/idempotency/attempts.spec.ts',
+      'test/white-box/idempotency/leases.spec.ts',
       'test/white-box/idempotency/recovery.spec.ts',
       'test/white-box/idempotency/single-statement.spec.ts',
       'test/white-box/idempotency/races.spec.ts',

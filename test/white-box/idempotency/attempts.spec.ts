@@ -11,14 +11,12 @@ import {
   type OutsideCall,
   type ProbePoint,
 } from '../../../src/idempotency/operation.js';
-import type { KeyedRequest } from '../../../src/idempotency/record.entity.js';
 import { findRecord } from '../../../src/idempotency/records.js';
-import { engineAlone } from './engine.support.js';
+import { DONE, engineAlone, requestFor } from './engine.support.js';
 
 // What one attempt leaves behind, and the points that it reaches.
 
 const ACCOUNT = 'acct_attempts';
-const DONE: Answer = { status: 201, headers: {}, body: 'done' };
 let reached: (ProbePoint | KeyOutcome)[];
 let perform: OutsideCall['perform'];
 let settle: () => Promise<Answer>;
@@ -64,17 +62,8 @@ beforeEach(() => {
 
 const record = async () => (await findRecord(db, ACCOUNT, key))!;
 const ask = (operation = 'POST /things', reserve: object = { work: 'work' }) => {
-  const request: KeyedRequest = {
-    accountId: ACCOUNT,
-    key,
-    operation,
-    id: `th_${key}`,
-    fingerprint: Buffer.from(key),
-    members: {},
-    requestId: `req_${randomUUID()}`,
-  };
   const plan = { reserve: async () => reserve as { answer: Answer } };
-  return engine.run(request, plan).then(
+  return engine.run(requestFor(ACCOUNT, key, operation), plan).then(
     ({ answer }) => answer.body,
     (error: Error) => error.message,
   );
@@ -110,6 +99,14 @@ test('an operation with one beat has no outside call', async () => {
 test('an operation with one beat that leaves work is a fault', async () => {
   expect(await ask('POST /notes')).toBe('POST /notes has no outside call');
   expect(reached).toEqual([...RESERVED, 'released', 'pending']);
+});
+
+test('a first beat whose answer is not final leaves the key unused', async () => {
+  expect(await ask('POST /things', { answer: { ...DONE, status: 402 } })).toBe(
+    'POST /things answers 402, which is not final',
+  );
+  expect(await record()).toBeUndefined();
+  expect(await ask()).toBe('done');
 });
 
 test('an attempt that fails releases its lease and is in doubt', async () => {

@@ -1,13 +1,34 @@
+import { randomUUID } from 'node:crypto';
 import { Completer } from '../../../src/idempotency/completer.js';
 import type { EngineOptions } from '../../../src/idempotency/engine-options.js';
 import { IdempotencyEngine } from '../../../src/idempotency/engine.js';
 import {
+  type Answer,
   type EngineProbe,
   OperationRegistry,
   SilentProbe,
   type Operation,
 } from '../../../src/idempotency/operation.js';
+import type { KeyedRequest } from '../../../src/idempotency/record.entity.js';
 import { openFreshDatabase } from '../../support/open-database.js';
+
+/** The answer of an operation that succeeds. */
+export const DONE: Answer = { status: 201, headers: {}, body: 'done' };
+
+/** A client's request with this key, as the interceptor passes it to the engine. */
+export const requestFor = (
+  accountId: string,
+  key: string,
+  operation = 'POST /things',
+): KeyedRequest => ({
+  accountId,
+  key,
+  operation,
+  id: `th_${key}`,
+  fingerprint: Buffer.from(key),
+  members: {},
+  requestId: `req_${randomUUID()}`,
+});
 
 /** The engine alone: without HTTP, Nest and loops, on its own database, with one operation. */
 export async function engineAlone(operation: Operation, poolSize?: number) {
