@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { Completer } from '../../../src/idempotency/completer.js';
+import type { Queryable } from '../../../src/idempotency/database.js';
 import type { EngineOptions } from '../../../src/idempotency/engine-options.js';
 import { IdempotencyEngine } from '../../../src/idempotency/engine.js';
 import {
@@ -29,6 +30,19 @@ export const requestFor = (
   members: {},
   requestId: `req_${randomUUID()}`,
 });
+
+/** Completes the record as another attempt does. */
+export const complete = (
+  on: Queryable,
+  key: string,
+  { body = DONE.body, expiresIn = '1 day' } = {},
+) =>
+  on.query(
+    `UPDATE idempotency_records SET state = 'completed', completed_at = now(), lease_expires_at = NULL,
+       expires_at = now() + $2::interval, response_status = 201, response_headers = '{}', response_body = $3
+     WHERE key = $1`,
+    [key, expiresIn, body],
+  );
 
 /** The engine alone: without HTTP, Nest and loops, on its own database, with one operation. */
 export async function engineAlone(operation: Operation, poolSize?: number) {

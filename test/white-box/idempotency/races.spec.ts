@@ -12,7 +12,7 @@ import type { FoundResource, Plan } from '../../../src/idempotency/operation.js'
 import { claimRecord } from '../../../src/idempotency/lease.js';
 import type { IdempotencyRecord, KeyedRequest } from '../../../src/idempotency/record.entity.js';
 import { deleteExpired, findRecord, insertOrFindRecord } from '../../../src/idempotency/records.js';
-import { engineAlone } from './engine.support.js';
+import { complete, engineAlone } from './engine.support.js';
 
 /** The engine alone, with an operation whose object the test controls. */
 let find: () => Promise<FoundResource | undefined>;
@@ -136,25 +136,14 @@ test('a record that completes after a sweep found its lease expired is not taken
   await insert(request('completed meanwhile'), -1);
   const found = await findRecord(db, 'acct_races', 'completed meanwhile');
   expect(found).toMatchObject({ free: true, epoch: 1 });
-  await db.query(
-    `UPDATE idempotency_records SET state = 'completed', completed_at = now(), expires_at = now() + interval '1 day',
-       lease_expires_at = NULL, response_status = 201, response_headers = '{}', response_body = 'done'
-     WHERE key = 'completed meanwhile'`,
-  );
+  await complete(db, 'completed meanwhile');
   expect(await claimRecord(db, found!, 1_000)).toBeUndefined();
 });
 
 test('an expired record that was replaced after it was read is not deleted, unfinished or completed', async () => {
   const key = 'made again';
-  const complete = (expiresIn: string) =>
-    db.query(
-      `UPDATE idempotency_records SET state = 'completed', completed_at = now(), lease_expires_at = NULL,
-         expires_at = now() + $2::interval, response_status = 201, response_headers = '{}', response_body = 'done'
-       WHERE key = $1`,
-      [key, expiresIn],
-    );
   await insert(request(key), 1_000);
-  await complete('-1 second');
+  await complete(db, key, { expiresIn: '-1 second' });
   const expired = await findRecord(db, 'acct_races', key);
   expect(expired).toMatchObject({ expired: true, epoch: 1 });
   await remove(expired!);
@@ -162,7 +151,7 @@ test('an expired record that was replaced after it was read is not deleted, unfi
 
   await insert(request(key), 1_000); // the same id, the same epoch
   await remove(expired!);
-  await complete('1 day');
+  await complete(db, key);
   await remove(expired!);
   expect(await findRecord(db, 'acct_races', key)).toMatchObject({ state: 'completed', epoch: 1 });
 });

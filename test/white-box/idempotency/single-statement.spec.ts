@@ -7,11 +7,11 @@ import {
   IdempotencyRequestInProgress,
 } from '../../../src/idempotency/errors.js';
 import { extendLease, uncountAttempt } from '../../../src/idempotency/lease.js';
-import type { Answer, Operation, Write } from '../../../src/idempotency/operation.js';
-import { claimOf, type Claim, type KeyedRequest } from '../../../src/idempotency/record.entity.js';
+import type { Operation, Write } from '../../../src/idempotency/operation.js';
+import { claimOf, type Claim } from '../../../src/idempotency/record.entity.js';
 import { findRecord, insertOrFindRecord, seizeRecord } from '../../../src/idempotency/records.js';
 import { until } from '../../support/until.js';
-import { engineAlone } from './engine.support.js';
+import { complete, DONE, engineAlone, requestFor } from './engine.support.js';
 
 /** The engine alone, with an operation whose beats are one statement each. A test decides what happens meanwhile. */
 const ACCOUNT = 'acct_single';
@@ -41,7 +41,6 @@ beforeEach(() => {
 });
 afterAll(() => alone.close());
 
-const DONE: Answer = { status: 201, headers: {}, body: 'done' };
 const THINGS: Operation = {
   name: 'POST /things',
   idPrefix: 'th',
@@ -80,16 +79,7 @@ const settleThing = (event = 'settled'): Write => ({
   values: [event],
 });
 
-const request = (): KeyedRequest => ({
-  accountId: ACCOUNT,
-  key,
-  operation: THINGS.name,
-  id: `th_${key}`,
-  fingerprint: Buffer.from(key),
-  members: {},
-  requestId: `req_${randomUUID()}`,
-});
-
+const request = () => requestFor(ACCOUNT, key);
 const run = (write = insertThing(), waitMs = OPTIONS.waitMs) =>
   engine.run(request(), { insert: () => ({ ...write, work: () => 'work' }) }, waitMs);
 const record = () => findRecord(db, ACCOUNT, key);
@@ -180,22 +170,14 @@ describe('while the settle waits for the record', () => {
   test('and loses its lease: it writes nothing', async () => {
     changeWhileItWaits((tx) => seizeRecord(tx, ACCOUNT, `th_${key}`));
     await expect(run()).rejects.toThrow(IdempotencyRequestInProgress);
-    expect(await record()).toMatchObject({
-      state: 'in_progress',
-      epoch: 2,
-      response_body: null,
-    });
+    expect(await record()).toMatchObject({ state: 'in_progress', epoch: 2, response_body: null });
     expect(await written()).toEqual(PENDING);
   });
 
   test('and another attempt settles: it writes nothing, and replays', async () => {
     changeWhileItWaits(async (tx) => {
-      await tx.query(
-        `UPDATE idempotency_records SET epoch = 2, state = 'completed', completed_at = now(), expires_at = now() + '1 day',
-           lease_expires_at = NULL, response_status = 201, response_headers = '{}', response_body = 'theirs'
-         WHERE key = $1`,
-        [key],
-      );
+      await seizeRecord(tx, ACCOUNT, `th_${key}`);
+      await complete(tx, key, { body: 'theirs' });
     });
     expect(await run()).toMatchObject({ replayed: true, answer: { body: 'theirs' } });
     expect(await written()).toEqual(PENDING);
