@@ -1,8 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { DataSource } from 'typeorm';
 import { deleteExpiredBatch } from '../../../src/idempotency/due-records.js';
-import { TypeOrmDatabase } from '../../../src/database/database.js';
 import { expectCleanBooks, ledger, paymentsOf } from '../../support/books.js';
+import { openDatabase, type OpenDatabase } from '../../support/open-database.js';
 import { charge, chargeUntilAnswered, lookUp, send, type Reply } from '../../support/raw-client.js';
 import { forgetPromises } from '../../support/retry-promise.js';
 import { startService, type Service } from '../../support/service.js';
@@ -11,21 +10,17 @@ import { until } from '../../support/until.js';
 
 /** The stored answer expires; the object that the key made does not. The charge's primary key never expires. */
 let service: Service;
-let dataSource: DataSource;
+let database: OpenDatabase;
 beforeAll(async () => {
   // Fifty charges at once take longer than the default on a busy machine.
   service = await startService({ env: { PROCESSOR_TIMEOUT_MS: '60000' } });
-  dataSource = await new DataSource({
-    type: 'postgres',
-    url: service.databaseUrl,
-    installExtensions: false,
-  }).initialize();
+  database = await openDatabase(service.databaseUrl);
 });
 afterAll(async () => {
   try {
     await expectCleanBooks({ ...service, ttlSeconds: 0 }); // the test expires records early, by SQL
   } finally {
-    await dataSource.destroy();
+    await database.close();
     await service.stop();
   }
 });
@@ -34,13 +29,12 @@ const DECLINED = { payment_method: 'pm_card_visa_chargeDeclined' };
 const FIFTY = Array.from({ length: 50 });
 const ONE_SECOND = 1;
 
-const reap = () => deleteExpiredBatch(new TypeOrmDatabase(dataSource), 500);
-const recordsOf = async (key: string) =>
-  (
-    await service.db.query('SELECT state, expires_at FROM idempotency_records WHERE key = $1', [
-      key,
-    ])
-  ).rows as { state: string; expires_at: Date | null }[];
+const reap = () => deleteExpiredBatch(database.db, 500);
+const recordsOf = (key: string) =>
+  database.db.query<{ state: string; expires_at: Date | null }>(
+    'SELECT state, expires_at FROM idempotency_records WHERE key = $1',
+    [key],
+  );
 
 function expectExpired(reply: Reply, chargeId: string, retry: 'no' | 'new_key' = 'no'): void {
   expect(reply).toMatchObject({
@@ -213,7 +207,7 @@ describe('the reaper', () => {
     const keys = FIFTY.map((_, i) => `reaped ${i}`);
     const made = await Promise.all(keys.map((key) => charge(apiUrl, key)));
     await Promise.all(keys.map((key) => expireIn(db, key, -ONE_SECOND)));
-    const batch = () => deleteExpiredBatch(new TypeOrmDatabase(dataSource), 7);
+    const batch = () => deleteExpiredBatch(database.db, 7);
     while ((await Promise.all([batch(), batch(), batch()])).some((listed) => listed > 0));
     for (const key of keys) expect(await recordsOf(key)).toEqual([]);
     expect((await charge(apiUrl, 'stays')).text).toBe(stays.text);
