@@ -70,8 +70,8 @@ export const LEGAL_BOUNDARIES: [string, Story][] = [
       .sold('k', 'o', { items: items('s', 10) })
       .sold('l', 'p', { items: items('t', 4) })
       .product(0, 0)
-      .productOf('a', 't', 6)
-      .productOf('b', 's', 10),
+      .product(6, 0, { sku: 't' })
+      .product(10, 0, { account: 'b' }),
   ],
   [
     'a refund that failed at the processor',

@@ -71,15 +71,14 @@ export class Story {
   }
 
   fault(ms: number): this {
-    const fault = ++this.faults;
-    const cell = { fault, point: 'api', action: 'kill' };
-    this.line({ what: 'fault-begin', at: this.tick(), ...cell });
+    this.faultWithoutEnd('kill');
+    const cell = { fault: this.faults, point: 'api', action: 'kill' };
     return this.line({ what: 'fault-end', at: (this.now += ms), ...cell });
   }
 
-  faultWithoutEnd(): this {
-    const fault = ++this.faults;
-    return this.line({ what: 'fault-begin', at: this.tick(), fault, point: 'api', action: 'stop' });
+  faultWithoutEnd(action = 'stop'): this {
+    const cell = { fault: ++this.faults, point: 'api', action };
+    return this.line({ what: 'fault-begin', at: this.tick(), ...cell });
   }
 
   healed(): this {
@@ -179,8 +178,9 @@ export class Story {
     return this.event(id, { type: 'fulfillment.created' });
   }
 
-  product(onHand: number, held: number, initial = 10): this {
-    this.rows.products.push({ account: 'a', sku: 's', initial, onHand, held });
+  /** Stock that began with ten. */
+  product(onHand: number, held: number, { account = 'a', sku = 's' } = {}): this {
+    this.rows.products.push({ account, sku, initial: 10, onHand, held });
     return this;
   }
 
@@ -198,11 +198,6 @@ export class Story {
 
   mail(messageId = 'm1', charge = 'ch_k', to?: string): this {
     this.rest.mails.push({ messageId, charge, to });
-    return this;
-  }
-
-  productOf(account: string, sku: string, onHand: number, initial = 10): this {
-    this.rows.products.push({ account, sku, initial, onHand, held: 0 });
     return this;
   }
 
