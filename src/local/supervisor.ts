@@ -2,7 +2,7 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { setTimeout as delay } from 'node:timers/promises';
 import { EXIT_CONFIGURATION } from '../config.js';
 
-// Keeps one child process running. Proof: test/white-box/local/supervisor.spec.ts.
+// Keeps one child process running. Proof: test/white-box/local/supervisor.spec.ts, standby.spec.ts.
 
 /** A shorter back-off burns CPU on a child that cannot start; a longer one prolongs a short outage. */
 const BACK_OFF_MS = { first: 100, max: 5_000 };
