@@ -1,17 +1,17 @@
-import { setTimeout as pause } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { dieAt } from '../../support/api-process.js';
-import { expectCleanBooks, ledger, paymentsOf } from '../../support/books.js';
-import {
-  charge,
-  chargeUntilAnswered,
-  getCharge,
-  lookUp,
-  type Reply,
-} from '../../support/raw-client.js';
+import { expectCleanBooks, paymentsOf } from '../../support/books.js';
+import { charge, chargeUntilAnswered, getCharge, lookUp } from '../../support/raw-client.js';
 import { startService, type Service } from '../../support/service.js';
-import { age, endLease, forgetAtProcessor } from '../../support/time.js';
+import { age, forgetAtProcessor } from '../../support/time.js';
 import { until } from '../../support/until.js';
+import {
+  expectAbandoned,
+  fencesOf,
+  leaveOpen,
+  PAST_THE_DEADLINE,
+  PAST_THE_KEY_WINDOW,
+} from './abandon.support.js';
 
 /**
  * No customer is charged hours after an outage, and no answer says "nothing happened" after a payment. The order is
@@ -29,34 +29,10 @@ afterAll(async () => {
   }
 });
 
-const PAST_THE_DEADLINE = 301;
-const PAST_THE_KEY_WINDOW = 21 * 3600;
-
-function expectAbandoned(reply: Reply): void {
-  expect(reply).toMatchObject({
-    status: 402,
-    body: { code: 'charge_failed', failure_code: 'abandoned', retry: 'new_key' },
-  });
-}
-
-const fencesOf = async (id: string) =>
-  (await ledger(service.sandboxUrl)).filter(({ metadata }) => metadata.fence === id);
-
-/** Sends a charge whose answer from the processor is lost, or which does not reach the processor. */
-async function leaveOpen(key: string, mood: 'losing' | 'refusing'): Promise<string> {
-  service.gate.be(mood);
-  const reply = await charge(service.apiUrl, key);
-  service.gate.be('open');
-  const [status, code] =
-    mood === 'losing' ? [504, 'processor_outcome_unknown'] : [503, 'processor_unavailable'];
-  expect(reply).toMatchObject({ status, body: { code, retry: 'same_key' } });
-  return reply.body.charge;
-}
-
 describe('a charge that never reached the processor before its deadline', () => {
   test('is abandoned: 402 abandoned, a new key is allowed, and nothing was taken', async () => {
     const { apiUrl, db, sandboxUrl } = service;
-    const id = await leaveOpen('abandoned', 'refusing');
+    const id = await leaveOpen(service, 'abandoned', 'refusing');
     await age(db, id, PAST_THE_DEADLINE);
     const reply = await charge(apiUrl, 'abandoned');
     expectAbandoned(reply);
@@ -64,12 +40,12 @@ describe('a charge that never reached the processor before its deadline', () => 
     expect((await charge(apiUrl, 'abandoned')).text).toBe(reply.text);
     expect(await paymentsOf(sandboxUrl, id)).toEqual([]);
     // The processor has only the fence: a canceled intent that cannot be confirmed.
-    expect((await fencesOf(id)).map(({ status }) => status)).toEqual(['canceled']);
+    expect((await fencesOf(service, id)).map(({ status }) => status)).toEqual(['canceled']);
   });
 
   test('can never be taken: the processor refuses the original under its key', async () => {
     const { apiUrl, db, sandboxUrl } = service;
-    const id = await leaveOpen('late original', 'refusing');
+    const id = await leaveOpen(service, 'late original', 'refusing');
     const { rows } = await db.query<{ prepared: string }>(
       'SELECT processor_parameters AS prepared FROM charges WHERE id = $1',
       [id],
@@ -89,7 +65,7 @@ describe('a charge that never reached the processor before its deadline', () => 
 
   test('is independent of a charge with a new key', async () => {
     const { apiUrl, db, sandboxUrl } = service;
-    const id = await leaveOpen('old key', 'refusing');
+    const id = await leaveOpen(service, 'old key', 'refusing');
     await age(db, id, PAST_THE_DEADLINE);
     expectAbandoned(await charge(apiUrl, 'old key'));
     const second = await charge(apiUrl, 'new key');
@@ -101,7 +77,7 @@ describe('a charge that never reached the processor before its deadline', () => 
 
   test('stays pending while the processor is down, and ends without a client when it is up', async () => {
     const { apiUrl, db, gate } = service;
-    const id = await leaveOpen('down throughout', 'refusing');
+    const id = await leaveOpen(service, 'down throughout', 'refusing');
     gate.be('refusing');
     const worker = await service.startWorker();
     await age(db, id, PAST_THE_DEADLINE);
@@ -118,7 +94,7 @@ describe('a charge that never reached the processor before its deadline', () => 
 describe('a charge that the processor took, but whose answer was lost', () => {
   test('succeeds within the deadline by a repeat under the same key', async () => {
     const { apiUrl, sandboxUrl } = service;
-    const id = await leaveOpen('in time', 'losing');
+    const id = await leaveOpen(service, 'in time', 'losing');
     expect((await charge(apiUrl, 'in time')).status).toBe(201);
     expect(await paymentsOf(sandboxUrl, id)).toHaveLength(1);
   });
@@ -130,7 +106,7 @@ describe('a charge that the processor took, but whose answer was lost', () => {
     ['after the key window when the processor forgot the key', PAST_THE_KEY_WINDOW, true],
   ])('%s: succeeds and is not charged again', async (when, seconds, forgotten) => {
     const { apiUrl, db, sandboxUrl } = service;
-    const id = await leaveOpen(when, 'losing');
+    const id = await leaveOpen(service, when, 'losing');
     await age(db, id, seconds);
     if (forgotten) await forgetAtProcessor(db, id);
     const reply = await charge(apiUrl, when);
@@ -140,7 +116,7 @@ describe('a charge that the processor took, but whose answer was lost', () => {
 
   test('within the deadline but after a shorter key window: is looked up, not sent', async () => {
     const { db, sandboxUrl } = service;
-    const id = await leaveOpen('short memory', 'losing');
+    const id = await leaveOpen(service, 'short memory', 'losing');
     await age(db, id, 30);
     await forgetAtProcessor(db, id);
     const api = await service.startApi({ SANDBOX_KEY_TTL_SECONDS: '20' });
@@ -187,71 +163,13 @@ describe('a charge that the processor took, but whose answer was lost', () => {
   });
 });
 
-describe('a ledger that is too long to read within one deadline', () => {
-  const PAGES = 4;
-  /** Computed from the whole ledger, so that the number of pages does not depend on earlier tests. */
-  const pageSize = async () => {
-    const { length } = await ledger(service.sandboxUrl);
-    return Math.ceil((length + 1) / PAGES); // plus one for the fence
-  };
-
-  test('is read to its end, page by page, by one attempt', async () => {
-    const { db, gate, sandboxUrl } = service;
-    for (let each = 0; each < PAGES; each++) await charge(service.apiUrl, `sold beside ${each}`);
-    const id = await leaveOpen('long ledger', 'refusing');
-    await age(db, id, PAST_THE_DEADLINE);
-    const api = await service.startApi({ PROCESSOR_TIMEOUT_MS: '4000' });
-    let pages = 0;
-    const end = gate.page(await pageSize(), () => {
-      pages += 1;
-      return pause(1_200); // in total longer than the deadline
-    });
-    expectAbandoned(await charge(api.url, 'long ledger'));
-    end();
-    await api.stop();
-    expect(pages).toBeGreaterThanOrEqual(PAGES);
-    expect(await paymentsOf(sandboxUrl, id)).toEqual([]);
-    const { rows } = await db.query(
-      'SELECT attempts FROM idempotency_records WHERE resource_id = $1',
-      [id],
-    );
-    expect(rows).toEqual([{ attempts: 2 }]); // the attempt that did not reach the processor, and this one
-  });
-
-  test('is read no further by a process that has lost its lease', async () => {
-    const { apiUrl, db, gate } = service;
-    const id = await leaveOpen('overtaken look', 'refusing');
-    await age(db, id, PAST_THE_DEADLINE);
-    const api = await service.startApi();
-    let pages = 0;
-    let goOn = () => {};
-    const held = new Promise<void>((resolve) => (goOn = resolve));
-    const end = gate.page(await pageSize(), () => {
-      pages += 1;
-      return held;
-    });
-    const overtaken = charge(api.url, 'overtaken look');
-    await until(async () => pages === 1);
-    end();
-    await endLease(db, 'overtaken look');
-    const reply = await charge(apiUrl, 'overtaken look');
-    expectAbandoned(reply);
-    const endAgain = gate.page(1, async () => (pages += 1));
-    goOn();
-    expect((await overtaken).text).toBe(reply.text);
-    endAgain();
-    await api.stop();
-    expect(pages).toBe(1);
-  });
-});
-
 describe('a process that dies while it abandons a charge', () => {
   const MOMENTS = ['before the fence', 'after the fence', 'after the look'] as const;
   const ids = new Map<string, string>();
   beforeAll(async () => {
     const { db, gate } = service;
     for (const moment of MOMENTS) {
-      const id = await leaveOpen(moment, 'refusing');
+      const id = await leaveOpen(service, moment, 'refusing');
       await age(db, id, PAST_THE_DEADLINE);
       ids.set(moment, id);
     }
@@ -261,7 +179,7 @@ describe('a process that dies while it abandons a charge', () => {
     await dying.dying(1);
     const answer = gate.holdAnswers(); // the call arrives, its answer is held
     lost.push(charge(dying.url, 'after the fence'));
-    await until(async () => (await fencesOf(ids.get('after the fence')!)).length > 0);
+    await until(async () => (await fencesOf(service, ids.get('after the fence')!)).length > 0);
     const open = gate.close();
     lost.push(charge(dying.url, 'before the fence'));
     await gate.held(1);
