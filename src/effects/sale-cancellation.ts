@@ -30,7 +30,7 @@ export function saleOf({ account, order, charge }: Payload): Sale {
  * 3. The order is canceled and the rest of its hold is released.
  *
  * Each step may be repeated; after a crash the next run of the job continues. Proof:
- * test/white-box/effects/sale-cancellation.spec.ts.
+ * test/white-box/effects/sale-cancellation.spec.ts, refused-refunds.spec.ts.
  */
 @Injectable()
 export class SaleCancellation {
