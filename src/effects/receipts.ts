@@ -15,7 +15,7 @@ const LEASE_MS = 30_000;
  * One receipt for a charge. A mail server cannot be asked whether it has a message. After a crash between sending and
  * recording, the choice is to send again (perhaps twice) or not (perhaps never). We send at least once, because a lost
  * receipt is a complaint. The `Message-ID` is derived from the event, so mail programs recognise a second copy. All
- * other steps happen exactly once. Proof: test/white-box/effects/receipts.spec.ts.
+ * other steps happen exactly once. Proof: test/white-box/effects/receipts.spec.ts, receipts-interrupted.spec.ts.
  */
 @Injectable()
 export class Receipts {

@@ -77,7 +77,7 @@ export async function effectsOf(shop: Shop, { sku, order, email, charge }: Purch
     [sku],
   );
   return {
-    // By Message-ID: a worker killed at the wrong moment leaves two copies of one message (receipts.spec.ts).
+    // By Message-ID: a worker killed at the wrong moment leaves a message twice (receipts-interrupted.spec.ts).
     mails: new Set(shop.mail.of(email).map(({ messageId }) => messageId)).size,
     bookings: await count(`stock_movements WHERE cause = $1 AND kind = 'book'`, charge),
     onHand: Number(rows[0]?.on_hand),
