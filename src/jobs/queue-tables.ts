@@ -2,8 +2,8 @@ import type { Database } from '../database/database.js';
 
 /**
  * The statements on graphile-worker's private tables, because the library has no function for them. Only src/audit/*.sql
- * reads the tables, too. A release may change them: the version is pinned, and test/white-box/effects/queue.spec.ts
- * fails if one does.
+ * reads the tables, too. A release may change them: the version is pinned, and test/white-box/effects/queue.spec.ts and
+ * queue-workers.spec.ts fail if one does.
  */
 const JOBS = 'graphile_worker._private_jobs';
 
