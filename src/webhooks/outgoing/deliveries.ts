@@ -25,7 +25,8 @@ export const DELIVERY_TIMEOUT_MS = Symbol('DELIVERY_TIMEOUT_MS');
 /**
  * Sends events to merchants, at least once for each endpoint, always with the same `webhook-id`. The receiver must
  * deduplicate by it (docs/webhook-receiver.md), because no sender can know whether a lost response was processed.
- * Proof: test/white-box/webhooks/deliveries.spec.ts, test/webhooks/delivery-claims.spec.ts, delivery-crash.spec.ts.
+ * Proof: test/white-box/webhooks/deliveries.spec.ts, delivery-attempts.spec.ts,
+ * test/webhooks/delivery-claims.spec.ts, delivery-crash.spec.ts.
  */
 @Injectable()
 export class Deliveries {
