@@ -32,7 +32,8 @@ const NO_WRITE: Write = { sql: 'object AS (SELECT FROM record)', values: [] };
  *
  * @returns `claim` if this statement inserted the record; undefined if another request inserted it after this
  *   statement began: read again to find it.
- * @throws 23505 if the object exists without a record: nothing was written.
+ * @throws 23505 if the object exists without a record, or 22012 (division by zero) if the write has not made exactly one
+ *   object, for example because it ignores a conflict. Nothing was written.
  */
 export async function insertOrFindRecord(
   db: Queryable,
@@ -50,7 +51,7 @@ export async function insertOrFindRecord(
          clock_timestamp(), clock_timestamp() + ${$(8)} * interval '1 millisecond')
        ON CONFLICT DO NOTHING RETURNING ${RECORD_COLUMNS}
      ), ${sql}
-     SELECT *, true AS is_new FROM record
+     SELECT *, 1 / (SELECT (count(*) = 1)::int FROM object) = 1 AS is_new FROM record
      UNION ALL -- sees only what was committed before this statement, so not the row above
      SELECT ${RECORD_COLUMNS}, false FROM idempotency_records WHERE account_id = ${$(1)} AND key = ${$(2)}`,
     [

@@ -44,6 +44,14 @@ export const complete = (
     [key, expiresIn, body],
   );
 
+/** How many statements wait for a lock. */
+export async function statementsThatWait(db: Queryable): Promise<number> {
+  const rows = await db.query(
+    `SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`,
+  );
+  return rows.length;
+}
+
 /** The engine alone: without HTTP, Nest and loops, on its own database, with one operation. */
 export async function engineAlone(operation: Operation, poolSize?: number) {
   const { db, close } = await openFreshDatabase(poolSize);

@@ -11,7 +11,7 @@ import type { Operation, Write } from '../../../src/idempotency/operation.js';
 import { claimOf, type Claim } from '../../../src/idempotency/record.entity.js';
 import { findRecord, insertOrFindRecord, seizeRecord } from '../../../src/idempotency/records.js';
 import { until } from '../../support/until.js';
-import { complete, DONE, engineAlone, requestFor } from './engine.support.js';
+import { complete, DONE, engineAlone, requestFor, statementsThatWait } from './engine.support.js';
 
 /** The engine alone, with an operation whose beats are one statement each. A test decides what happens meanwhile. */
 const ACCOUNT = 'acct_single';
@@ -89,9 +89,8 @@ const claim = async (): Promise<Claim> => claimOf((await record())!);
 async function written() {
   const id = `th_${key}`;
   const things = await db.query('SELECT state, settled FROM things WHERE id = $1', [id]);
-  const events = await db.query<{ type: string }>('SELECT type FROM thing_events WHERE id = $1', [
-    id,
-  ]);
+  const ofThing = 'SELECT type FROM thing_events WHERE id = $1';
+  const events = await db.query<{ type: string }>(ofThing, [id]);
   return { things, events: events.map(({ type }) => type).sort() };
 }
 const NOTHING = { things: [], events: [] };
@@ -106,16 +105,9 @@ function changeWhileItWaits(change: (tx: Tx) => Promise<unknown>): void {
       db.transaction(async (tx) => {
         await change(tx);
         changed();
-        await until(async () => (await statementsThatWait()) === 1);
+        await until(async () => (await statementsThatWait(db)) === 1);
       }).catch(failed);
     });
-}
-
-async function statementsThatWait(): Promise<number> {
-  const rows = await db.query(
-    `SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`,
-  );
-  return rows.length;
 }
 
 describe('record and object', () => {
@@ -216,6 +208,14 @@ describe('an expired record', () => {
     await expect(run()).rejects.toThrow(IdempotencyKeyExpired);
     expect(await record()).toEqual(before);
     expect(await written()).toEqual(SETTLED);
+  });
+
+  test.each(['expired', 'reaped'])('%s: no insert that ignores conflicts runs', async (state) => {
+    if (state === 'reaped') await db.query('DELETE FROM idempotency_records WHERE key = $1', [key]);
+    const { sql, values } = insertThing();
+    const ignoring = { sql: sql.replace('RETURNING', 'ON CONFLICT DO NOTHING RETURNING'), values };
+    await expect(run(ignoring)).rejects.toThrow(IdempotencyKeyExpired);
+    expect(performed).toBe(1);
   });
 
   test('whose object is gone is replaced, in one transaction with a new object', async () => {
