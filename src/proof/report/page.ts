@@ -19,8 +19,8 @@ ${STYLE}
 </style>
 <h1>Proof, seed ${seed}</h1>
 <p class="${verdict === 'no violation' ? 'good' : 'bad'}"><strong>${verdict}</strong> in ${minutes} minutes of faults.
-<p>A key that a fault touches is charged twice with a probability below
-<strong>${(upperBound * 100).toFixed(3)} %</strong> (95 % confidence, ${counts['keys that a fault touched']} keys, none charged twice).
+<p>A paid key that a fault touches is charged twice with a probability below
+<strong>${(upperBound * 100).toFixed(3)} %</strong> (95 % confidence, ${counts['paid keys that a fault touched']} keys, none charged twice; it takes them as independent).
 <h2>Totals</h2>
 <table>${rows.join('\n')}</table>
 <h2>Faults over time</h2>

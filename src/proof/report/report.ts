@@ -23,7 +23,7 @@ export interface Report {
 
 /**
  * If none of n keys shows a double charge, the share of such keys is below 3/n at 95 % (the "rule of three"; Hanley and
- * Lippman-Hand, JAMA 1983).
+ * Lippman-Hand, JAMA 1983). n counts the keys that were paid: no other key can show one.
  */
 const RULE_OF_THREE = 3;
 
@@ -33,6 +33,9 @@ export function reportOf(
 ): Report {
   const known = digest(journals);
   const touched = touchedKeys(known);
+  const payments = journals.ledger.payments.filter(({ status }) => status === 'succeeded');
+  const paid = new Set(payments.map(({ marker }) => marker));
+  const paidAndTouched = touched.filter(({ marker }) => paid.has(marker)).length;
   const times = recoveries(known).map(({ ms }) => ms);
   const ages = journals.rows.records.flatMap(({ completedAt, firstSeenAt }) =>
     completedAt === null ? [] : [Math.round(completedAt - firstSeenAt)],
@@ -52,8 +55,9 @@ export function reportOf(
       'unknown outcomes': of('unknown'),
       keys: known.keys.length,
       'keys that a fault touched': touched.length,
+      'paid keys that a fault touched': paidAndTouched,
       charges: journals.rows.charges.length,
-      payments: journals.ledger.payments.filter(({ status }) => status === 'succeeded').length,
+      payments: payments.length,
       refunds: journals.rows.refunds.length,
       'orders paid': journals.rows.orders.filter(({ status }) => status === 'paid').length,
       'receipts received': journals.mails.length,
@@ -73,7 +77,7 @@ export function reportOf(
       p99: percentile(ages, 0.99),
       max: percentile(ages, 1),
     },
-    upperBound: touched.length > 0 ? RULE_OF_THREE / touched.length : 1,
+    upperBound: paidAndTouched > 0 ? RULE_OF_THREE / paidAndTouched : 1,
     cells: hits,
     missed,
     faults: known.faults.map((each) => ({
