@@ -10,12 +10,12 @@ interface Renderer {
   htmlOf(run: Run, css: string): string;
 }
 
-/** A picture that needs nothing beside itself. @param run the events of a file must be checked before */
+/** A self-contained picture. @param run if it comes from a file, it must have been validated. */
 export async function svgOf(run: Run): Promise<string> {
   return (await renderer()).svgOf(run, css('diagram'));
 }
 
-/** A page that needs nothing beside itself. */
+/** A self-contained page. */
 export async function htmlOf(run: Run): Promise<string> {
   return (await renderer()).htmlOf(run, css('styles'));
 }

@@ -5,13 +5,13 @@ export type Writer = 'api' | 'worker' | 'lab' | 'local';
 
 /** In every line. */
 export interface LineHead {
-  /** Milliseconds since 1970, with fractions. The order of the lines decides, not this. */
+  /** Milliseconds since 1970, with fractions. The order of the lines is authoritative, not this. */
   at: number;
   pid: number;
   writer: Writer;
   /** The account of a run's track; absent in lines about a process. */
   account?: string;
-  /** The client's attempt, from 1, if the client has named it. */
+  /** The client's attempt, from 1, if the client numbers its attempts. */
   attempt?: number;
 }
 
@@ -68,7 +68,7 @@ export interface Source {
   line: number;
 }
 
-/** Ids of the lab's accounts. Every process recognises by the account alone what belongs to a run. */
+/** Ids of the lab's accounts. Every process recognises from the account alone that something belongs to a run. */
 export const LAB_ACCOUNT = /^acct_lab[0-9a-v]+$/;
 
 /** Longer bodies are cut, so that one write appends a whole line. */

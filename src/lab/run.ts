@@ -32,7 +32,7 @@ export const EVENT_KINDS = [
 
 export type EventKind = (typeof EVENT_KINDS)[number];
 
-/** Of a run file that the lab opens: a run of the lab has some hundred KB. */
+/** The limit of a run file that the lab opens. The lab's own runs have some hundred KB. */
 export const MAX_RUN_BYTES = 4 * 1024 * 1024;
 
 /** One arrow, mark or break of the diagram. */
@@ -66,7 +66,7 @@ export interface EventDetail {
   parameters?: string[];
   /** The line of our source that caused it. */
   source?: { file: string; line: number };
-  /** The request, to be sent again from a terminal. */
+  /** A curl command that sends the request again. */
   curl?: string;
   /** The faults with which the user may break it: names for `Lab-Fault`. */
   faults?: string[];
@@ -101,7 +101,7 @@ export interface Reconciled {
   charges: number;
   payments: number;
   receipts: number;
-  /** What the customer paid, in minor units, by the processor's ledger. */
+  /** What the customer paid, in minor units, according to the processor's ledger. */
   paidMinor: number;
 }
 
@@ -110,11 +110,11 @@ export interface Verdict {
   sentence: string;
   /** Payments at the processor for this one purchase. */
   payments: Partial<Record<Track, number>>;
-  /** For many requests at once: how many got each answer, by track. */
+  /** For many parallel requests: how many got each answer, by track. */
   answers?: Partial<Record<Track, Record<string, number>>>;
   /** Whether the promise held: false makes the command end with 1. */
   holds: boolean;
-  /** Of a storm: the run of the one purchase that is worth a look. */
+  /** For a storm: the id of a run that shows its worst purchase. */
   example?: string;
 }
 
@@ -144,7 +144,7 @@ export interface Scenario {
   /** Three sentences, shown after the run. */
   explanation: [string, string, string];
   parameters: ScenarioParameter[];
-  /** Ids of goals that a run of it can reach. */
+  /** Ids of goals that a run of this scenario can reach. */
   goals: string[];
 }
 
@@ -182,7 +182,7 @@ export interface Cell {
   payments: number;
   /** One sentence: what happened. */
   because: string;
-  /** Its run, to be opened as a diagram. */
+  /** The id of its run, to be opened as a diagram. */
   run?: string;
 }
 
@@ -209,7 +209,7 @@ export interface FaultInfo {
 export interface StormEvent extends StormTick {
   /** Milliseconds since the storm began. */
   atMs: number;
-  /** Payments with a key, and without. */
+  /** Payments at the processor: `ours` with a key, `naive` without. */
   ours: number;
   naive: number;
 }

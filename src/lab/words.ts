@@ -19,7 +19,7 @@ export const TRACK_TITLES: Readonly<Record<Track, string>> = {
   keyed: 'With the key',
 };
 
-/** One track, which is named in the title: the design of the gallery, or the rule that a witness breaks. */
+/** Runs with one track, whose title names it: the design of the gallery, or the rule that a witness breaks. */
 const NAMED = ['gallery', 'witness'];
 
 export function trackTitle({ scenario, title }: Run, track: Track): string {

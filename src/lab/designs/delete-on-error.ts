@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { IN_PROGRESS, replyTo, REUSED, type Design } from './design.js';
 
-/** An error frees the key, so that the client can try again. A timeout is an error, too. */
+/** An error frees the key, so that the client can try again. A timeout also counts as an error. */
 export const deleteOnError: Design = {
   title: 'The key deleted on any error',
   idea: 'A unique constraint claims the key. If the charge fails, delete the key: the client may retry.',

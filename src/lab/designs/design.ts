@@ -1,6 +1,6 @@
 // The interface of every design in the gallery. A design is one file: its tables, its idea, and one function.
 
-/** A `POST /charges`, read and valid. */
+/** A parsed and valid `POST /charges`. */
 export interface Purchase {
   account: string;
   key: string;
@@ -12,7 +12,7 @@ export interface Purchase {
   description?: string | undefined;
 }
 
-/** What the client gets. */
+/** The response to the client. */
 export interface Reply {
   status: number;
   body: string;
@@ -30,7 +30,7 @@ export interface Queries {
   query<Row = Record<string, string>>(sql: string, values?: unknown[]): Promise<Row[]>;
 }
 
-/** What a design may use: a database of its own, and the processor. */
+/** What a design may use: its own database, and the processor. */
 export interface World {
   db: Queries & { transaction<Result>(work: (tx: Queries) => Promise<Result>): Promise<Result> };
   /**
@@ -43,7 +43,7 @@ export interface World {
 
 export interface Design {
   title: string;
-  /** As its author would describe it. */
+  /** The design as its author would describe it. */
   idea: string;
   /** The kind of real incident that it shows. */
   incident: string;

@@ -17,7 +17,7 @@ interface Exchange {
   timeoutMs: number;
 }
 
-/** One request on a connection of its own, sent once. */
+/** Sends one request, once, on its own connection. */
 export function exchange({
   port,
   path,

@@ -16,17 +16,17 @@ export interface Sending {
 export interface Ledger {
   /** Payments that succeeded. */
   succeeded: number;
-  /** All, with those that were declined. */
+  /** All payments, including declined ones. */
   attempts: number;
   succeededBy: (account: string) => number;
 }
 
-/** On a busy machine a request takes seconds. It must not end before its fault has happened to it. */
+/** On a busy machine a request takes seconds. It must not time out before its fault has happened. */
 const BUSY_TIMEOUT_MS = 60_000;
 /** How long a client retries a purchase. Longer than every lease in the gallery. */
 const PATIENCE_MS = 14_000;
 const RETRY_PAUSE_MS = 500;
-/** Of a retry, which may wait for the lock of a process that sleeps. Longer than the processor's timeout. */
+/** The timeout of a retry, which may wait for the lock of a frozen process. Longer than the processor's timeout. */
 const RETRY_TIMEOUT_MS = 8_000;
 const LOOK_AGAIN_MS = 50;
 
@@ -38,7 +38,7 @@ export class Experiment {
   private readonly events: HostEvent[] = [];
   private readonly knowledge: Knowledge[] = [];
   private attempts = 0;
-  /** Why the fault did not happen: then there is no verdict. */
+  /** Why the fault did not happen. If set, there is no verdict. */
   missed: string | undefined;
 
   constructor(
@@ -61,12 +61,12 @@ export class Experiment {
     }
   }
 
-  /** A success, a decline or a refusal. */
+  /** Whether the outcome is a success, a decline or a refusal. */
   isFinal({ status }: Outcome): boolean {
     return status > 0 && status < 500 && status !== 409;
   }
 
-  /** Sends it twice at once. Both requests run before either calls the processor, unless the design prevents that. */
+  /** Sends it twice in parallel. Both run before either calls the processor, unless the design prevents that. */
   async sendTwice(sending: Sending): Promise<void> {
     const host = this.hosts.named('steady');
     const held = { ...sending, fault: 'hold-before-call' };
@@ -75,13 +75,13 @@ export class Experiment {
     let areThere = false;
     const there = Promise.all(ids.map((id, i) => this.hosts.untilHeld(id, both[i]!)));
     void there.then(() => (areThere = true));
-    // One that waits for the other's lock does not get there.
+    // A request that waits for the other's lock does not reach the point.
     while (!areThere && (await this.hosts.connectionsOf(this.design)).waiting === 0)
       await delay(LOOK_AGAIN_MS);
     let areOver = false;
     const over = Promise.all(both).then(() => void (areOver = true));
     while (!areOver) {
-      for (const id of ids) this.hosts.release(host, id); // again: one that got the lock later waits there later
+      for (const id of ids) this.hosts.release(host, id); // repeated: a request that got the lock later arrives later
       await Promise.race([over, delay(LOOK_AGAIN_MS)]);
     }
   }
@@ -97,7 +97,7 @@ export class Experiment {
     await this.expectPayments(point === 'after-call' ? 1 : 0, isHeld);
   }
 
-  /** The ledger says whether the fault has happened where it was meant to: a kill that came too early proves nothing. */
+  /** The ledger shows whether the fault happened at its point: a kill that came too early proves nothing. */
   private async expectPayments(count: number, isHeld: boolean): Promise<void> {
     const { attempts } = await this.ledger();
     if (isHeld && attempts === count) return;
@@ -105,7 +105,8 @@ export class Experiment {
   }
 
   /**
-   * Sends it to a process that is frozen there. @returns a function that wakes the process and waits for its answer.
+   * Sends it to a process that is frozen at that point. @returns a function that resumes the process and waits for its
+   * answer.
    */
   async sendAndFreeze(point: 'before-call', { body }: Sending): Promise<() => Promise<void>> {
     const host = this.hosts.named('sleeper');
@@ -122,7 +123,7 @@ export class Experiment {
     };
   }
 
-  /** Sends `count` purchases that wait at the processor. @returns whether a read is answered meanwhile. */
+  /** Sends `count` purchases that wait before their call. @returns whether a read is answered meanwhile. */
   async isServedDuring(count: number, { body }: Sending): Promise<boolean> {
     const host = this.hosts.named('slow');
     const charges = Array.from({ length: count }, (_, purchase) => {
@@ -136,11 +137,11 @@ export class Experiment {
       ...{ port: host.port, path: `/designs/${this.design}/count` },
       ...{ method: 'GET', timeoutMs: BUSY_TIMEOUT_MS },
     }).then((outcome) => void (status = outcome.status));
-    // No time decides: the read waits forever if each charge holds a connection with an open transaction.
+    // No timeout decides: the read waits forever if each charge holds a connection with an open transaction.
     while (status === undefined && (await this.hosts.connectionsOf(this.design)).open < count)
       await delay(LOOK_AGAIN_MS);
     const isServed = status === 200;
-    // One by one: on a busy machine ten calls at once take longer than their timeout.
+    // One by one: on a busy machine ten parallel calls take longer than their timeout.
     for (const { id, sent } of charges) {
       this.hosts.release(host, id);
       await sent;

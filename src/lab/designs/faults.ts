@@ -11,7 +11,7 @@ export interface Judged {
 }
 
 export interface Fault extends FaultInfo {
-  /** How many of its cells run at once. */
+  /** How many of its cells run in parallel. */
   atOnce: number;
   /** Plays the fault against one design. @returns the verdict, from the ledger and the client's last answer. */
   run(experiment: Experiment): Promise<Judged>;
@@ -19,7 +19,7 @@ export interface Fault extends FaultInfo {
 
 /** More cells would slow each other down until leases expire. */
 const FEW = 10;
-/** The designs meet at one process, which dies or sleeps once for all of them. */
+/** All designs share one process, which is killed or frozen once for all of them. */
 const ALL = Infinity;
 /** More cells would need more connections than PostgreSQL's default of 100. */
 const TEN_CONNECTIONS_EACH = 7;
@@ -28,7 +28,7 @@ const AMOUNT = 1999;
 const purchase = (payment_method = 'pm_card_visa', amount = AMOUNT) =>
   JSON.stringify({ amount, currency: 'usd', payment_method });
 
-/** The verdict of most faults: one purchase needs one payment, and a client that knows its result. */
+/** The verdict of most faults: correct is one payment for the purchase, and a client that knows the result. */
 async function oneWanted(experiment: Experiment, last: Outcome): Promise<Judged> {
   const { succeeded } = await experiment.ledger();
   if (succeeded > 1) {

@@ -8,7 +8,7 @@ export interface HostOptions {
   poolSize: number;
   /** The file to which the host appends a line for each step. */
   journal: string;
-  /** 0: any. */
+  /** 0: any free port. */
   port: number;
 }
 

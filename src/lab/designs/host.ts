@@ -10,7 +10,7 @@ import { paidBy, worldOf } from './world.js';
 // A process that serves every design of the gallery, and that can be killed or frozen at a point of a request. No
 // design sees a request without credentials, one key and a valid body.
 //   POST /designs/<design>/charges   what the design does with a purchase
-//   GET /designs/<design>/charges    what the account has paid by it, from the processor's ledger
+//   GET /designs/<design>/charges    what the account has paid through it, according to the processor's ledger
 //   GET /designs/<design>/count      a page of the shop: one read
 
 /** The accounts, by their API keys. */

@@ -36,7 +36,7 @@ export class Hosts {
   private readonly meetings = new Map<Host, { before: Meeting; after: Meeting }>();
   /** Requests that wait at a point, by `run.attempt`. */
   private readonly held = new EventEmitter().setMaxListeners(0);
-  /** End a frozen process if this one is killed. It does not notice by itself that its channel was closed. */
+  /** End a frozen process if this one is killed: it cannot notice that its channel was closed. */
   private readonly guards = new Map<Host, ReturnType<typeof signalOnExit>>();
   private observer: pg.Pool | undefined;
   private sandboxPort = 0;
@@ -50,7 +50,7 @@ export class Hosts {
 
   /**
    * @param server a database of the server, with a role that may create databases.
-   * @param settings of each process, by its name.
+   * @param settings the settings of each process, by its name.
    */
   static async start(server: string, settings: Record<string, HostSettings>): Promise<Hosts> {
     const hosts = new Hosts(server, `charge_once_gallery_${process.pid}_${Date.now()}`);
@@ -67,7 +67,7 @@ export class Hosts {
     return this.named(name).port;
   }
 
-  /** @returns true when that request waits at its point; false when it has ended without getting there. */
+  /** @returns true when that request waits at its point; false when it has ended without reaching it. */
   async untilHeld(id: string, sent: Promise<unknown>): Promise<boolean> {
     return Promise.race([once(this.held, id).then(() => true), sent.then(() => false)]);
   }
@@ -83,12 +83,12 @@ export class Hosts {
     return rows[0]!;
   }
 
-  /** Kills the process, when the requests of all designs wait at the point. */
+  /** Kills the process as soon as the requests of all designs wait at the point. */
   async killTogether(host: Host): Promise<void> {
     await this.meetings.get(host)!.before.meet(() => void host.process.kill('SIGKILL'));
   }
 
-  /** Freezes the process, when the requests of all designs wait at the point. */
+  /** Freezes the process as soon as the requests of all designs wait at the point. */
   async freezeTogether(host: Host): Promise<void> {
     await this.meetings.get(host)!.before.meet(() => {
       this.guards.set(host, signalOnExit(host.pid, 'KILL'));
@@ -96,7 +96,7 @@ export class Hosts {
     });
   }
 
-  /** Wakes the process when all designs have ended their work in other processes. */
+  /** Resumes the process when all designs have ended their work in other processes. */
   async wakeTogether(host: Host, id: string): Promise<void> {
     await this.meetings.get(host)!.after.meet(() => {
       host.process.kill('SIGCONT');
@@ -105,7 +105,7 @@ export class Hosts {
     this.release(host, id);
   }
 
-  /** Lets a request continue from its point. Nothing waits in a host that has ended. */
+  /** Lets a request continue from its point. In a host that has ended, no request waits. */
   release(host: Host, id: string): void {
     if (host.process.connected) host.process.send({ go: id });
   }
@@ -121,7 +121,7 @@ export class Hosts {
   }
 
   journal(): HostEvent[] {
-    // What follows the last end of a line is a line that a host is writing.
+    // After the last newline there may be a line that a host is still writing.
     const lines = readFileSync(this.journalFile, 'utf8').split('\n').slice(0, -1);
     return lines.map((line) => JSON.parse(line) as HostEvent);
   }

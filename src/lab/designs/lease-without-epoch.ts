@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { IN_PROGRESS, replyTo, REUSED, type Design } from './design.js';
 
-/** A lock with a time limit. A holder that was asleep still believes that it holds the lock. */
+/** A lock with a time limit. A holder that was suspended still believes that it holds the lock. */
 export const leaseWithoutEpoch: Design = {
   title: 'A lease without an epoch',
   idea: 'A distributed lock that expires, so that nothing sticks. Under the lock only one can charge.',
@@ -26,7 +26,7 @@ export const leaseWithoutEpoch: Design = {
     try {
       if (found && Number(found.amount) !== purchase.amount) return REUSED;
       if (found) return { status: found.status, body: found.body };
-      // Asleep here for longer than the lock: another holder charges, and then this one.
+      // Suspended here for longer than the lock lasts: another holder charges, and then this one does, too.
       const reply = replyTo(await pay(randomUUID(), purchase), purchase);
       await db.query(`INSERT INTO answers VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING`, [
         name,
@@ -36,7 +36,7 @@ export const leaseWithoutEpoch: Design = {
       ]);
       return reply;
     } finally {
-      await db.query(`DELETE FROM locks WHERE name = $1`, [name]); // perhaps another holder's
+      await db.query(`DELETE FROM locks WHERE name = $1`, [name]); // perhaps another holder's lock
     }
   },
 };

@@ -1,4 +1,4 @@
-/** A point where the requests of all designs wait for each other. The last one makes something happen to all. */
+/** A point where the requests of all designs wait for each other. The last one to arrive calls `onComplete`. */
 export class Meeting {
   private arrived = 0;
   private end!: () => void;

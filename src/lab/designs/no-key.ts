@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { replyTo, type Design } from './design.js';
 
-/** Every request is a purchase. */
+/** Every request counts as a new purchase. */
 export const noKey: Design = {
   title: 'No key at all',
   idea: 'Call the processor, then insert the charge. Retries are the client’s business.',

@@ -14,7 +14,7 @@ export const oneTransaction: Design = {
   charge: (purchase, { db, pay }) =>
     db.transaction(async (tx) => {
       const { account, key, amount } = purchase;
-      // A duplicate waits here, on a connection of its own, until the first one commits.
+      // A duplicate waits here, and holds a connection, until the first request commits.
       const claimed = await tx.query(
         `INSERT INTO answers VALUES ($1, $2, $3) ON CONFLICT DO NOTHING RETURNING key`,
         [account, key, amount],

@@ -46,7 +46,7 @@ export const ours: Design = {
 
 const OPERATION = 'POST /charges';
 /**
- * Longer than the slow card of the sandbox (3 s). Short, because an audience waits while a process sleeps for longer.
+ * Longer than the slow card of the sandbox (3 s). Short, because a process is frozen for longer, and an audience waits.
  */
 const PERFORM_MS = 5_000;
 const OPTIONS = {
@@ -67,7 +67,7 @@ function operation({ pay }: World, purchase: Purchase): Operation<Purchase, Paym
       return charge && { object: 'charge', id, url: '/', failed: false, createdAt: new Date() };
     },
     outside: {
-      // The retry's purchase: its fingerprint is that of the record. (A sweep would read it from the row.)
+      // The retry's purchase: it has the same fingerprint as the record. (A sweep would read it from the row.)
       load: async () => purchase,
       perform: async (_work, { id }) =>
         pay(id, purchase).then(

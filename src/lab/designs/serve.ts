@@ -1,14 +1,14 @@
 import { DESIGNS } from './gallery.js';
 import { Hosts } from './hosts.js';
 
-/** Connections of each design: enough for twenty requests at once. */
+/** Connections of each design: enough for twenty parallel requests. */
 const POOL_SIZE = 5;
 
 /**
  * Serves every design on one port, with its own processor and database, for the user's own client: curl, or `npm run
  * conformance -- --profile src/conformance/profiles/lab-design.json`.
  * @param databaseUrl a server; the role must be allowed to create databases.
- * @param port 0: any.
+ * @param port 0: any free port.
  */
 export async function serveDesigns(databaseUrl: string, port: number): Promise<Hosts> {
   return Hosts.start(databaseUrl, { steady: { poolSize: POOL_SIZE, port } });

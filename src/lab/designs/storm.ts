@@ -77,14 +77,14 @@ interface Plan {
 function planOf(purchase: number, random: () => number): Plan {
   const pick = (names: readonly string[]) => names[Math.floor(random() * names.length)] ?? '';
   const faults: string[] = [];
-  // Half of all purchases meet no fault. One first attempt in eight is killed.
+  // Half of all purchases have no fault. One first attempt in eight is killed.
   while (random() < 0.5 && faults.length < 3) faults.push(pick(random() < 0.25 ? KILLS : NETWORK));
   return { purchase, amount: 500 + Math.floor(random() * 5_000), faults };
 }
 
 /**
- * One purchase, as a careful client makes it: the same request until there is an answer. @returns whether there was
- * one.
+ * One purchase by a careful client, which repeats the same request until there is an answer. @returns whether there
+ * was one.
  */
 async function buy(
   track: Track,
@@ -95,7 +95,7 @@ async function buy(
   const end = performance.now() + PATIENCE_MS;
   for (let attempt = 1; performance.now() < end && !signal?.aborted; attempt++) {
     const planned = faults[attempt - 1];
-    // The naive lane has no points to be killed at: it loses its answer instead, or dies with the other track's kill.
+    // The naive lane has no points for a kill. It loses its answer instead, or is hit by a kill of the other track.
     const fault = track === 'naive' && planned?.startsWith('crash-') ? 'lose-response' : planned;
     const status = await post(
       new URL(track === 'keyed' ? '/charges' : '/lab/naive/charges', apiUrl),
@@ -132,7 +132,7 @@ function post(url: URL, headers: Record<string, string>, body: string): Promise<
       (response) => {
         response.resume();
         response.on('end', () => done(response.statusCode ?? 0)).on('error', () => done(0));
-        response.on('close', () => done(0)); // cut in the middle
+        response.on('close', () => done(0)); // the response broke off
       },
     );
     sent.on('timeout', () => sent.destroy()).on('error', () => done(0));

@@ -1,6 +1,6 @@
 import { IN_PROGRESS, replyTo, REUSED, type Design } from './design.js';
 
-/** Compares what was written, not what it means. */
+/** Compares how the body is written, not what it means: members in another order make another fingerprint. */
 export const stringifiedFingerprint: Design = {
   title: 'A fingerprint by JSON.stringify',
   idea: 'Store the body with the key, and refuse the key with another body.',

@@ -11,8 +11,8 @@ import { schemaOf } from './gallery.js';
 import { note, options, reached, trip } from './trip.js';
 
 /**
- * Only for the card at which the processor is silent; shorter than the patience of the client. On a busy machine any
- * call may take longer than that, and must not become another fault than that of its cell.
+ * Only for the card that the processor never answers; shorter than the time for which a client retries. Other calls
+ * get BUSY_MS: on a busy machine they may take longer than this, and a cell must not get a second fault.
  */
 const SILENT_MS = 5_000;
 const BUSY_MS = 60_000;
@@ -41,7 +41,7 @@ export function worldOf(design: string): World {
   };
 }
 
-/** What an account has paid by a design, newest first: only the newest hundred payments of the processor are read. */
+/** What an account has paid through a design, newest first: reads only the newest hundred payments of the processor. */
 export async function paidBy(design: string, account: string) {
   const { data } = await stripe.paymentIntents.list({ limit: 100 });
   return data

@@ -21,7 +21,7 @@ export interface Catalogue {
 /** What the page shows when the lab refuses something. */
 export class LabError extends Error {}
 
-/** Each browser tab group sees its own runs; a room of thirty shares one lab. */
+/** Each browser sees its own runs: in a class, thirty people share one lab. */
 const visitor = visitorId();
 
 export async function ask<Answer>(path: string, body?: unknown): Promise<Answer> {
@@ -55,13 +55,13 @@ interface StreamData {
   end: { state: Run['state']; error?: string };
 }
 
-/** Of a stream: `gone` if the lab does not know it any more, for example after a restart. */
+/** The state of a stream. `gone`: the lab no longer knows the stream, for example after a restart. */
 export type Connection = 'open' | 'waiting' | 'gone';
 
 /**
- * Follows a stream of the lab. The browser connects again by itself, and names the last event that it had. A hidden tab
- * does not follow: a browser has six connections to one server, and a seventh tab could not even load.
- * @returns what ends it.
+ * Follows a stream of the lab. The browser reconnects by itself and names the last event that it has received. A hidden
+ * tab does not follow: a browser opens six connections to one server, and a seventh tab could not even load.
+ * @returns a function that ends it.
  */
 export function follow(
   path: string,
@@ -111,6 +111,6 @@ function visitorId(): string {
     localStorage.setItem(name, made);
     return made;
   } catch {
-    return 'anyone'; // storage is switched off
+    return 'anyone'; // storage is disabled
   }
 }

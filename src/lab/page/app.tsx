@@ -14,7 +14,7 @@ import { FIRST, Story } from './story.js';
 import { ROOMS, Top, type Room } from './top.js';
 import { useRun } from './use-run.js';
 
-/** @param opened the run that the page's address names. */
+/** @param opened the run that is named in the page's address. */
 export function App({ opened }: { opened: string | undefined }) {
   const [catalogue, setCatalogue] = useState<Catalogue | undefined>();
   const [error, setError] = useState('');
@@ -34,7 +34,7 @@ export function App({ opened }: { opened: string | undefined }) {
   }, []);
   useEffect(() => {
     if (!run || !catalogue?.scenarios.some(({ id }) => id === run.scenario)) return;
-    setScenario(run.scenario); // of a shared link, or where something was broken
+    setScenario(run.scenario); // the run is from a shared link, or a fault was set in it
     setParameters(run.parameters);
   }, [run?.id, catalogue]);
 

@@ -10,7 +10,7 @@ export interface DetailsProps {
   onClose: () => void;
 }
 
-/** What crossed the wire, or what was asked of the database, and where to break it. */
+/** What one selected event sent or executed, and the faults that can be set there. */
 export function Details({ event, onBreak, onClose }: DetailsProps) {
   const { detail = {}, text, atMs, attempt, pid } = event;
   const { bytes, sql, parameters = [], source, curl } = detail;
@@ -48,7 +48,7 @@ export function Details({ event, onBreak, onClose }: DetailsProps) {
   );
 }
 
-/** Copies a text, or shows it: a browser copies only for an address that it trusts, such as 127.0.0.1. */
+/** Copies a string. Browsers refuse that on some addresses: then shows the string instead. */
 export function Copy({ text, label }: { text: string; label: string }) {
   const [result, setResult] = useState<'copied' | 'refused' | undefined>();
   const copy = async () => {
@@ -71,10 +71,10 @@ export function Copy({ text, label }: { text: string; label: string }) {
   );
 }
 
-/** What a client can do wrong with a request, beside losing it. */
+/** What a client can do wrong with a request, besides losing it. */
 const OF_A_REQUEST = ['send-twice', 'late'];
 
-/** What can be broken here; faults of one point stay together. */
+/** The faults that can be set here, grouped by point. */
 function Breaks({ faults, onBreak }: { faults: string[]; onBreak: (fault: string) => void }) {
   const points = [...new Set(faults.map((fault) => partsOf(fault).point))];
   return (
@@ -111,7 +111,7 @@ const WORDS: Record<string, string> = {
   late: 'Retry after 7 days',
 };
 
-/** `crash-after-reserve` for people. */
+/** Splits `crash-after-reserve` into words for people and the point. */
 function partsOf(fault: string): { does: string; point: string } {
   const [, does = fault, point = ''] = /^(crash|freeze|delay)-(.+)$/.exec(fault) ?? [];
   return { does: WORDS[does] ?? does.replaceAll('-', ' '), point };

@@ -42,9 +42,9 @@ export function EventOf({ placed, isSelected, onSelect }: EventProps) {
   );
 }
 
-/** Of an event with its label: where it can be clicked. */
+/** The area of an event and its label in which it can be clicked. */
 function boxOf({ event, y, x1, x2, label: { shown, x, anchor } }: Placed) {
-  // Text must not leave its paper, whatever the font.
+  // Computed from the widest character: the label must fit its box in any font.
   const length = shown.length * CHARACTER * (event.from === 'lab' ? 1.15 : 1);
   const start = anchor === 'start' ? x : anchor === 'end' ? x - length : x - length / 2;
   const ends = [start, start + length, ...(event.from === 'lab' ? [] : [x1, x2])];

@@ -1,18 +1,18 @@
 import type { Actor, EventKind, Knowledge, Run, RunEvent, Track } from '../run.js';
 import { ACTOR_NAMES } from '../words.js';
 
-// Where everything of a sequence diagram is drawn. Numbers only, so that it runs in a browser and in the export.
+// The positions of everything in a sequence diagram. Numbers only, so that it runs in a browser and in the export.
 
-/** Pauses that a reader should see. */
+/** Longer pauses between two events are shown to the reader. */
 const PAUSE_MS = 900;
 export const ROW = 34;
 export const TOP = 64;
-/** Of the client's line: on its left is what the client knows. */
+/** The x of the client's line. What the client knows is to the left of it. */
 const LEFT = 176;
 const RIGHT = 88;
-/** Between two lines; wider where there is one diagram only. */
+/** The distance between two lines; wider if there is only one diagram. */
 const COLUMN = { side: 100, alone: 160 };
-/** Of a character of a label, at most: labels are placed without a browser, in the export too. */
+/** The largest width of a label's character. The export has no browser that could measure labels. */
 export const CHARACTER = 8.1;
 const ORDER = (Object.keys(ACTOR_NAMES) as Actor[]).filter((actor) => actor !== 'lab');
 
@@ -24,16 +24,16 @@ export interface Placed {
   label: Label;
 }
 
-/** Each event has a row of its own, so a label may be longer than its arrow. */
+/** Each event has its own row, so a label may be longer than its arrow. */
 export interface Label {
   text: string;
-  /** What is drawn of it: all, unless the diagram is too narrow. */
+  /** The part that is drawn: all of it, unless the diagram is too narrow. */
   shown: string;
   x: number;
   anchor: 'start' | 'middle' | 'end';
 }
 
-/** A stretch of one lifeline. */
+/** A period of one lifeline. */
 export interface Stretch {
   actor: Actor;
   x: number;
@@ -41,9 +41,9 @@ export interface Stretch {
   to: number;
   kind: 'dead' | 'frozen' | 'lease' | 'fault';
   text: string;
-  /** Of a fault: how many others on this line it is beside. */
+  /** For a fault: the number of earlier stretches on this line that it overlaps. */
   place?: number;
-  /** Of a lease that nothing ended but time. */
+  /** For a lease: it expired before anything else ended it. */
   hasRunOut?: boolean;
 }
 
@@ -53,7 +53,7 @@ export interface Layout {
   lines: { actor: Actor; x: number }[];
   events: Placed[];
   stretches: Stretch[];
-  /** From a retry to the first attempt. */
+  /** Lines from a retry to the first attempt. */
   ties: { from: number; to: number; text: string }[];
   knowledge: { y: number; state: Knowledge['state']; text: string }[];
   /** Longer pauses between two rows. */
@@ -69,7 +69,7 @@ const WORDS: Partial<Record<EventKind, string>> = {
 };
 
 export interface View {
-  /** Points of the engine and plain statements, too. */
+  /** Also shows points of the engine and plain statements. */
   isDetailed: boolean;
   /** Only events up to this one; all if left out. */
   until?: number;
@@ -138,7 +138,7 @@ function labelOf(event: RunEvent, repeat: string, x1: number, x2: number, width:
   return { text, shown, ...(place ?? placeOf(shown.length * CHARACTER, x1, x2, width)) };
 }
 
-/** A label is above its arrow, or beside its mark; one that is too long goes on to the right, up to the edge. */
+/** A label is above its arrow, or beside its mark. One that is too long continues to the right, up to the edge. */
 function placeOf(
   length: number,
   x1: number,
@@ -160,7 +160,7 @@ function textOf({ kind, text, lost, atMs, untilMs = 0 }: RunEvent, repeat: strin
   return word && !text.toLowerCase().startsWith(word) ? `${word}: ${text}` : text;
 }
 
-/** A retry comes after the client has learned something of the first attempt; before that it is a duplicate. */
+/** A repeat is a retry if the client has learned something about the first attempt, otherwise a duplicate. */
 function repeatOf(event: RunEvent, { knowledge }: Run, shown: readonly RunEvent[]): string {
   const first = firstOf(event, shown);
   if (!first) return '';
@@ -171,14 +171,14 @@ function repeatOf(event: RunEvent, { knowledge }: Run, shown: readonly RunEvent[
   return isKnown ? 'retry' : 'duplicate';
 }
 
-/** The first attempt of what a request repeats: the same method and path, with the same key or both without one. */
+/** The first attempt that a request repeats: the same method and path, with the same key or both without one. */
 function firstOf(retry: RunEvent, events: readonly RunEvent[]): RunEvent | undefined {
   if (retry.kind !== 'request') return undefined;
   const first = events.find(({ kind, text }) => kind === 'request' && text === retry.text);
   return first && first.attempt !== retry.attempt ? first : undefined;
 }
 
-/** Deaths last until the next birth, naps until waking, leases until they run out or the run is over. */
+/** A process is dead until its next start, and frozen until it resumes. A lease ends by time or with the run. */
 function stretchesOf({ events, height }: Layout, xOf: (actor: Actor) => number): Stretch[] {
   const end = height - 10;
   const until = (i: number, kind: EventKind, actor: Actor) =>
@@ -213,7 +213,7 @@ function stretchesOf({ events, height }: Layout, xOf: (actor: Actor) => number):
   return found;
 }
 
-/** Above the first event after the lease: there it is written that it ran out. */
+/** An expired lease ends this far above the next event, and its label is there. */
 const LEASE_END = 26;
 
 function endsLease(later: RunEvent, lease: RunEvent): boolean {

@@ -72,10 +72,10 @@ export function Diagram({ run, track, selected, onSelect, ...view }: DiagramProp
   );
 }
 
-/** Of the column at the left. */
+/** The left column, which shows what the client knows. */
 const KNOWN_WIDTH = 122;
 
-/** `ok 201, replayed`, `failed 409`. The shape of its frame says it as well. */
+/** `ok 201, replayed`, `failed 409`. The shape of its frame shows the same. */
 function knownText(state: Knowledge['state'], text: string): string {
   if (state === 'unknown') return '? unknown';
   return `${state} ${/^\d{3}(, replayed)?/.exec(text)?.[0] ?? ''}`.trim();

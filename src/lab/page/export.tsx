@@ -5,15 +5,15 @@ import { Diagram } from './diagram.js';
 import { layOut } from './diagram-layout.js';
 import { sentenceOf } from './transcript.js';
 
-// A run as a picture and as a page, to be opened without the lab. Bundled for Node; the program imports it.
+// A run as a picture and as a page that open without the lab. Bundled for Node; the program imports it.
 
 const GAP = 40;
-/** Of the sentence below the pictures. */
+/** The width of a character in the sentence below the pictures. */
 const SENTENCE_CHARACTER = 9.7;
-/** XML 1.0, section 2.2: a picture with another character is not well-formed. */
+/** Characters that XML 1.0 (section 2.2) forbids. An SVG that contains one is not well-formed. */
 const NOT_XML = /[^\t\n\r\u0020-\uD7FF\uE000-\uFFFD\u{10000}-\u{10FFFF}]/gu;
 
-/** Both tracks side by side, with the sentence below. @param css of the page: a picture has no other. */
+/** Both tracks side by side, with the sentence below. @param css the page's styles: a picture has no others. */
 export function svgOf(run: Run, css: string): string {
   const tracks = tracksOf(run);
   const sizes = tracks.map((track) => layOut(run, track, { isDetailed: false }));

@@ -4,7 +4,7 @@ import { Icon } from './icon.js';
 
 const NAME = 'charge-once-goals';
 
-/** Goals that tick themselves, from what has happened in this browser's runs. */
+/** Goals that are ticked automatically, according to this browser's runs. */
 export function useGoals(
   run: Run | undefined,
   scenarios: readonly Scenario[],
@@ -18,7 +18,7 @@ export function useGoals(
     try {
       localStorage.setItem(NAME, JSON.stringify([...new Set(found)]));
     } catch {
-      // storage is switched off: they last as long as the page
+      // storage is disabled: they last as long as the page
     }
   }, [run?.id, run?.state]);
   return reached;
@@ -42,12 +42,12 @@ function goalsOf({ scenario, events, verdict }: Run, scenarios: readonly Scenari
   ];
 }
 
-/** For a reset. */
+/** Called on a reset. */
 export function forgetGoals(): void {
   try {
     localStorage.removeItem(NAME);
   } catch {
-    // storage is switched off: there is nothing to forget
+    // storage is disabled: there is nothing to forget
   }
 }
 

@@ -29,7 +29,7 @@ export function Hero({
   );
 }
 
-/** The steps of the story that a room can follow without reading anything else. */
+/** The steps of the story. An audience must be able to follow it from these words alone. */
 const STEPS: { text: string; isDone: (run: Run, track: Track) => boolean }[] = [
   { text: 'pay', isDone: (run, track) => attempts(run, track) >= 1 },
   { text: 'answer lost', isDone: (run, track) => of(run, track).some(({ lost }) => lost) },

@@ -6,7 +6,7 @@ const SHAPES = {
   open: 'M3 3 H13 V13 H3 z',
 } as const;
 
-/** Drawn, not written: a machine without a symbol font shows an empty box for such characters. */
+/** Drawn as a path: without a symbol font, such characters would be empty boxes. */
 export function Icon({ name }: { name: keyof typeof SHAPES }) {
   const isFilled = name === 'back' || name === 'forward';
   return (

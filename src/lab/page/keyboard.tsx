@@ -10,7 +10,7 @@ export const KEYS: readonly [string, string][] = [
   ['?', 'this list'],
 ];
 
-/** Keys for the whole page; what is typed into a field is not one. */
+/** Keys for the whole page. Keys that are typed into a field are ignored. */
 export function useKeys(actions: Readonly<Record<string, () => void>>): void {
   // Not `useEffect`, which waits for the next frame: a second press in the same frame would act on the old state.
   useLayoutEffect(() => {

@@ -9,7 +9,7 @@ interface Own {
   curl: string;
 }
 
-/** A curl with a fresh key; the page lights up when a terminal or Postman sends it. */
+/** A curl command with a new key. The page shows what a terminal or Postman sends with it. */
 export function OwnClient({
   run,
   onOpen,
@@ -33,7 +33,7 @@ export function OwnClient({
   };
   const requests =
     run?.id === own?.id ? (run?.events.filter(({ kind }) => kind === 'request').length ?? 0) : 0;
-  useEffect(() => setArmed(''), [requests]); // the request that has arrived has met what was armed
+  useEffect(() => setArmed(''), [requests]); // the request that has arrived used the armed fault
   return (
     <section class="own" aria-labelledby="own-title">
       <h2 id="own-title">Your own client</h2>

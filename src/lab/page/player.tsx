@@ -2,7 +2,7 @@ import { useEffect, useState } from 'preact/hooks';
 import type { Run } from '../run.js';
 import { Icon } from './icon.js';
 
-/** Events between two frames are shown together; slower than that, one by one. */
+/** How long a replay shows each event, at speed 1. */
 const STEP_MS = 420;
 const SPEEDS = [0.5, 1, 2, 4];
 

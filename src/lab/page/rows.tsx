@@ -1,7 +1,7 @@
 import type { Rows, RowsTable, Run, Track } from '../run.js';
 import { money, reconcileText } from '../words.js';
 
-/** The tables as they were at a moment of the run; what has changed since the moment before is marked. */
+/** The tables as they were at a moment of the run. What has changed since the previous moment is marked. */
 export function RowsPanel({ run, track, atMs }: { run: Run; track: Track; atMs: number }) {
   const snapshots = run.rows.filter((rows) => rows.track === track);
   const now = snapshots.findLast((rows) => rows.atMs <= atMs) ?? snapshots[0];
@@ -21,7 +21,7 @@ export function RowsPanel({ run, track, atMs }: { run: Run; track: Track; atMs: 
   );
 }
 
-/** @param isViolated by what a checker has found: not green, even if there is one payment. */
+/** @param isViolated a checker found a violation: not green, even if there is one payment. */
 function ReconcileLine({ rows, isViolated }: { rows: Rows; isViolated: boolean }) {
   const { payments, paidMinor } = rows.reconciled;
   const isWrong = isViolated || payments > 1;

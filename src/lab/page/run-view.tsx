@@ -63,7 +63,7 @@ export function RunView({ run, player, selected, onSelect, onBreak }: RunViewPro
   );
 }
 
-/** A track with more lines gets more room, so that both are drawn in one size. */
+/** A track with more lines gets more width, so that both are drawn at the same scale. */
 function widthsOf(run: Run, tracks: readonly Track[]): Record<string, string> {
   const widths = tracks.map((track) => [
     `--${track}`,

@@ -6,11 +6,11 @@ import { PREDICTIONS, Why } from './why.js';
 
 export interface ScenarioFormProps {
   scenario: Scenario;
-  /** Of this scenario. */
+  /** The run of this scenario that is shown, if any. */
   run: Run | undefined;
-  /** Those that were chosen; the others are as the scenario has them. */
+  /** The parameters that the user changed. All others keep the scenario's values. */
   parameters: Run['parameters'];
-  /** Whether the verdict is on the page already. */
+  /** Whether the page already shows the verdict elsewhere. */
   isSaid: boolean;
   onParameters: (parameters: Run['parameters']) => void;
   onRun: () => void;

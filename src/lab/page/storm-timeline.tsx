@@ -4,10 +4,10 @@ export interface Point extends StormTick {
   atMs: number;
 }
 
-/** Pixels of 1000. Marks of one client that are nearer and say the same are drawn once. */
+/** In thousandths of the width. Marks of one client that are closer than this and mean the same are drawn once. */
 const CROWD = 60;
 
-/** Between the lines of two clients. */
+/** The distance between the lines of two clients. */
 const LINE = 17;
 
 /** What each client believed, and when. */
@@ -68,7 +68,7 @@ function marksOf(points: readonly Point[], crowdMs: number): Point[] {
 
 type Shape = Point['believed'] | 'kill';
 
-/** Each kind has a shape of its own: a dot, a ring with a gap, a cross, a line through all clients. */
+/** Each kind has its own shape: a dot, a ring with a gap, a cross, a line through all clients. */
 function Mark({ x, y, shape, end }: { x: number; y: number; shape: Shape; end: number }) {
   if (shape === 'ok') return <circle class="storm-mark ok" cx={x} cy={y} r={5} />;
   if (shape === 'unknown')

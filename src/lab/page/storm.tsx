@@ -4,10 +4,10 @@ import { ask, follow, LabError } from './api.js';
 import { NumberField } from './number-field.js';
 import { Legend, Timeline, type Point } from './storm-timeline.js';
 
-/** Beyond this a purchase is a pixel. */
+/** With more, each purchase would be as small as a pixel. */
 const MAX_PURCHASES = 200;
 
-/** Purchases, kills and losses by a seed; two counters. */
+/** Purchases, kills and losses that a seed determines, and two counters. */
 export function Storm({
   onOpen,
   onError,
@@ -109,7 +109,7 @@ export function Storm({
 
 const TRACKS: readonly Track[] = ['naive', 'keyed'];
 
-/** The purchase of the storm that went worst, to be looked at. */
+/** The purchase of the storm with the worst result, to be opened as a diagram. */
 function Example({
   run,
   verdict,

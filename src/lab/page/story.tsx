@@ -3,7 +3,7 @@ import { Hero } from './hero.js';
 import { ScenarioForm } from './scenario-form.js';
 import type { Room } from './top.js';
 
-/** The first story: what a room sees in five seconds. */
+/** The first story. An audience understands it in five seconds. */
 export const FIRST = 'lost-answer';
 
 /** Runs of other rooms, which are opened here as diagrams. */
@@ -11,7 +11,7 @@ const FROM: Record<string, Room> = { gallery: 'gallery', storm: 'storm' };
 
 export interface StoryProps {
   scenarios: readonly Scenario[];
-  /** The id of the chosen one. */
+  /** The id of the chosen scenario. */
   scenario: string;
   parameters: Run['parameters'];
   run: Run | undefined;
@@ -22,7 +22,7 @@ export interface StoryProps {
   onBack: (to: Room) => void;
 }
 
-/** The list of the stories, and the chosen one. */
+/** The list of the stories, and the chosen story. */
 export function Story(props: StoryProps) {
   const { scenarios, scenario, parameters, run, isStarting, onChoose, onRun } = props;
   const from = run && FROM[run.scenario];
@@ -65,7 +65,7 @@ export function Story(props: StoryProps) {
 
 interface OpenedProps {
   run: Run;
-  /** Where it was made. A witness was made elsewhere. */
+  /** The room that made the run. Undefined for a witness, which the proof made. */
   room: Room | undefined;
   onBack: (to: Room) => void;
 }

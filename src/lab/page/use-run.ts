@@ -2,7 +2,7 @@ import { useEffect, useReducer } from 'preact/hooks';
 import type { Run } from '../run.js';
 import { ask, follow, LabError, type Connection, type Listeners } from './api.js';
 
-/** How often the page draws what has arrived. Drawing each event by itself blocks a run of 200 events for seconds. */
+/** How often the page draws what has arrived. Drawing 200 events one by one would block the page for seconds. */
 const FRAME_MS = 40;
 
 /** Changes a copy of the run. */
@@ -26,8 +26,8 @@ const TROUBLES: Record<Connection, Error | undefined> = {
 };
 
 /**
- * A run, live: each event that the lab records is added as it comes.
- * @param onError undefined when an error is over.
+ * A run, live: each event that the lab records is added as it arrives.
+ * @param onError gets undefined when an error is over.
  */
 export function useRun(
   id: string | undefined,
@@ -59,7 +59,7 @@ export function useRun(
       .then((opened) => {
         if (isOver) return;
         if (opened.state !== 'running') return change({ opened });
-        // The stream begins at its beginning.
+        // The stream repeats everything from the beginning.
         change({ opened: { ...opened, events: [], knowledge: [], rows: [] } });
         const listeners: Listeners = {
           event: (event) => apply(({ events }) => events.push(event)),

@@ -13,14 +13,14 @@ export interface WhyProps {
   run: Run;
   verdict: Verdict;
   guess: Prediction | undefined;
-  /** Whether the sentence is on the page already. */
+  /** Whether the page already shows the sentence elsewhere. */
   isSaid: boolean;
 }
 
 /** What happened, and why. */
 export function Why({ scenario, run, verdict, guess, isSaid }: WhyProps) {
   const { payments, answers, holds, sentence } = verdict;
-  // Of this run: other parameters than the first ones may have another answer.
+  // Compared with this run: with other parameters than the initial ones, the answer may differ.
   const isRight = guess === String(payments.keyed ?? 0);
   const text = PREDICTIONS.find(([each]) => each === String(payments.keyed))?.[1];
   const isGood = holds && (payments.keyed ?? 0) < 2;
@@ -42,7 +42,7 @@ export function Why({ scenario, run, verdict, guess, isSaid }: WhyProps) {
   );
 }
 
-/** What is between backticks is code. */
+/** Shows what is between backticks as code. */
 function WithCode({ text }: { text: string }) {
   return (
     <>{text.split('`').map((part, i) => (i % 2 === 1 ? <code key={i}>{part}</code> : part))}</>

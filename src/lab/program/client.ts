@@ -22,8 +22,8 @@ export type Exchange =
   | { kind: 'lost'; reason: string };
 
 /**
- * Sends one request over a socket of its own and takes what comes. No repeats, no pool: a library or a browser would
- * repeat by itself, and the run would be about something else.
+ * Sends one request over its own socket and reads the response. No retries, no pool: a library or a browser would
+ * retry by itself, and the run would show something else.
  */
 export function exchange(
   base: string,
@@ -102,7 +102,7 @@ function responseIn(bytes: Buffer): Exchange {
   return { kind: 'response', status: Number(first.split(' ')[1]), headers, body: body.toString() };
 }
 
-/** The request that these bytes are, for a terminal. The API key that was masked is `$LAB_KEY`. */
+/** The request in `bytes` as a curl command, with `$LAB_KEY` in place of the masked API key. */
 export function curlOfBytes(bytes: string): string {
   const [head = '', body] = bytes.split('\r\n\r\n');
   const [first = '', ...lines] = head.split('\r\n');
@@ -121,7 +121,7 @@ export function curlOfBytes(bytes: string): string {
   });
 }
 
-/** The same request for a terminal. */
+/** The request as a curl command. */
 export function curlOf(base: string, { method, path, headers, body }: WireRequest): string {
   const quoted = (text: string) => `'${text.replaceAll("'", `'\\''`)}'`;
   const parts = [

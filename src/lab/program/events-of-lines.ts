@@ -162,7 +162,7 @@ function ofProcess(line: JournalLine & { kind: 'process' }): Event | undefined {
     case 'ended': // of a process that could not say so itself
       return mark('killed', program, `ended: ${point}`);
     case 'started':
-      return undefined; // `ready` says it at the moment that counts
+      return undefined; // shown at `ready`, when the process can work
   }
 }
 
@@ -196,7 +196,7 @@ function grouped(writes: string): string {
   return [...new Set(parts)].join(', ');
 }
 
-/** The refusals that a charge can meet, in words. */
+/** The refusals that a charge can get, in words. */
 const REFUSALS: Record<string, string> = {
   23505: 'the key or id is there already',
   40001: 'another transaction was first',
@@ -208,7 +208,7 @@ function refusalIn(text: string): string {
   return REFUSALS[code] ? `refused: ${REFUSALS[code]} (${code})` : text;
 }
 
-/** Ids as the rows beside the diagram show them. */
+/** Shortens ids, as the rows beside the diagram show them. */
 function shortened(text: string): string {
   return text.replaceAll(/\b([a-z]{2,4}_\w{8})\w+/g, '$1…');
 }

@@ -8,7 +8,7 @@ import { sendStream, type Item } from './run-stream.js';
 import { UnknownRun, type Runs } from './runs.js';
 import { reasonOf, reportUnlessAway } from './trouble.js';
 
-/** Matrices in memory; an older one is run again. */
+/** Matrices in memory. With more, the oldest is forgotten. */
 const MAX_MATRICES = 10;
 
 interface Matrix {
@@ -16,7 +16,7 @@ interface Matrix {
   changes: EventEmitter;
 }
 
-/** The gallery of designs, and the matrix of what they do under each fault. Loaded when it is asked for. */
+/** The gallery of designs, and the matrix of what they do under each fault. Loaded by the first request for it. */
 export function galleryRoutes(app: Express, runs: Runs, databaseUrl: string): void {
   const matrices = new Map<string, Matrix>();
   let running: string | undefined;
@@ -30,7 +30,7 @@ export function galleryRoutes(app: Express, runs: Runs, databaseUrl: string): vo
       if (matrices.size > MAX_MATRICES) matrices.delete(matrices.keys().next().value!);
       void fill(matrix, runs, databaseUrl).finally(() => (running = undefined));
     }
-    response.status(201).json({ id: running }); // one at a time: it takes what the machine has
+    response.status(201).json({ id: running }); // one at a time: it uses all of the machine's CPU
   });
 
   app.get('/api/matrix/:id/events', (request, response) => {
@@ -74,10 +74,10 @@ async function fill(matrix: Matrix, runs: Runs, databaseUrl: string): Promise<vo
   }
 }
 
-/** The text as it is in the project: the build has none of it. */
+/** The source as it is in the project: the build does not contain it. */
 async function sourceText(file: string): Promise<string> {
   const src = import.meta.url.slice(0, import.meta.url.lastIndexOf('/src/'));
-  // `…/.build/<hash>/src/programs/…`: three folders below the project; of single modules, one more.
+  // A build's `src` is two folders below the project (`.build/<hash>/src`); that of single modules, three.
   for (const up of ['../..', '../../..', '..', '.']) {
     const text = await readFile(fileURLToPath(new URL(`${src}/${up}/${file}`)), 'utf8').catch(
       () => undefined,

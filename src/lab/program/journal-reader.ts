@@ -1,7 +1,7 @@
 import { closeSync, openSync, readSync, watch, type FSWatcher } from 'node:fs';
 import type { JournalLine } from '../journal.js';
 
-/** Where the system does not tell of changes; larger makes every event late by as much. */
+/** For systems that do not report changes of a file. A longer pause delays each event by as much. */
 const POLL_MS = 50;
 
 /** Follows the journal. Lines come in the order of the file, each once. */
@@ -23,7 +23,7 @@ export class JournalReader {
     this.timer.unref();
   }
 
-  /** Reads what has been appended since. */
+  /** Reads what was appended after the last call. */
   read(): void {
     for (;;) {
       const size = readSync(this.descriptor, this.buffer, 0, this.buffer.length, this.offset);
@@ -42,7 +42,7 @@ export class JournalReader {
     try {
       this.onLine(JSON.parse(text) as JournalLine);
     } catch (error) {
-      if (!(error instanceof SyntaxError)) throw error; // a writer was killed within its write
+      if (!(error instanceof SyntaxError)) throw error; // a writer was killed during its write
     }
   }
 

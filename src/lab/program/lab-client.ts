@@ -1,10 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Cell, Goal, Run, Scenario, StormEvent } from '../run.js';
 
-/** The lab refuses, or is not there; the message is fit to print. */
+/** The lab refused, or cannot be reached. The message can be printed unchanged. */
 export class LabRefusal extends Error {}
 
-/** The lab's program, as commands talk to it. */
+/** The commands' client of the lab's program. */
 export class LabClient {
   constructor(readonly url: string) {}
 
@@ -18,7 +18,7 @@ export class LabClient {
     return this.ended(id);
   }
 
-  /** @returns where the page shows the run of a file */
+  /** @returns the URL at which the page shows the run of a file */
   async open(json: unknown): Promise<string> {
     const { id } = await this.ask<{ id: string }>('POST', '/api/opened', json as object);
     return `${this.url}/runs/${id}`;

@@ -5,7 +5,7 @@ import { isTransient } from '../../idempotency/errors.js';
 import { randomId } from '../../http/request-id.js';
 import { Away } from './trouble.js';
 
-/** The program's own few connections. It reads rows, makes accounts for runs, and moves their times: nothing else. */
+/** The program's own few connections, only to read rows, create accounts for runs, and move times of their rows. */
 export class LabDatabase extends Database {
   private readonly pool: pg.Pool;
 
@@ -33,7 +33,7 @@ export class LabDatabase extends Database {
     await this.pool.end();
   }
 
-  /** An account of one run alone. Its API key names it, so that the recorder knows a request's run at once. */
+  /** Creates an account for one run. Its API key contains its id, so the recorder needs no query to know the run. */
   async makeAccount(name: string): Promise<{ account: string; apiKey: string }> {
     const account = randomId('acct_lab').replace('lab_', 'lab');
     await createAccount(this, name, account);
@@ -41,7 +41,7 @@ export class LabDatabase extends Database {
     return { account, apiKey };
   }
 
-  /** Moves the stored answers of one account into the past, until they expire in so many seconds. */
+  /** Moves the stored answers of one account into the past, so that they expire in `seconds`. */
   async letExpireIn(account: string, seconds: number): Promise<void> {
     await this.query(
       `UPDATE idempotency_records
@@ -53,7 +53,7 @@ export class LabDatabase extends Database {
     );
   }
 
-  /** As if the time of a worker that has died were over: its job's lock, and its right to send a message. */
+  /** Ends the lease of a dead worker: the lock of its job, and its right to send a message. */
   async letWorkersLeasesRunOut(account: string): Promise<void> {
     await this.query(
       `UPDATE sent_emails SET lease_expires_at = now() WHERE account_id = $1 AND sent_at IS NULL`,

@@ -16,12 +16,12 @@ export interface LaneTools extends SenderTools {
   armed: ArmedFaults;
 }
 
-/** How long the books may need to agree, in ms. */
+/** How long the service may take to finish what it has begun, in ms. */
 const SETTLED_MS = 30_000;
 
 const PURCHASE = { amount: 1999, currency: 'usd', payment_method: 'pm_card_visa' };
 
-/** One way of charging: a client with an account of its own. */
+/** One way of charging: a client with its own account. */
 export class Lane {
   readonly amountMinor = PURCHASE.amount;
   private readonly sender: Sender;
@@ -45,14 +45,14 @@ export class Lane {
     return randomUUID();
   }
 
-  /** A purchase, the way of this lane. */
+  /** A purchase in the way of this lane: the naive one sends no key. */
   buy(key: string, sending: Sending = {}, purchase: object = {}): Promise<Exchange> {
     const body = { ...PURCHASE, ...purchase };
     if (this.track === 'naive') return this.post('/lab/naive/charges', body, sending);
     return this.post('/charges', body, { ...sending, key });
   }
 
-  /** Repeats the same request as every problem advises, until the client knows. */
+  /** Repeats the same request, as each problem advises, until the client knows the result. */
   async buyUntilKnown(
     key: string,
     first: Sending = {},
@@ -108,7 +108,7 @@ export class Lane {
       this.tools.run.run.events.filter(({ kind }) => kind === 'notification').length;
     for (let i = 0; i < copies; i++) {
       const before = received();
-      // An API that is just starting does not hear of it, and the processor would wait for long before it repeats it.
+      // An API that is still starting misses it, and the processor would not repeat it for a long time.
       await this.until(async () => {
         await this.tools.ledger.notify(this.account);
         await this.pause(300);
@@ -127,7 +127,7 @@ export class Lane {
     this.note('the time of the dead worker is over: 30 s have passed');
   }
 
-  /** Polls until the condition holds, or for a limited time: a run whose books never agree ends, too. */
+  /** Polls until the condition holds, but not forever: a run must end even if the service never finishes. */
   async until(
     holds: () => Promise<boolean>,
     withinMs = SETTLED_MS,
@@ -141,7 +141,7 @@ export class Lane {
     return true;
   }
 
-  /** Until no charge is pending, and the receipt of each has been sent where there is one. */
+  /** Until no charge is pending, all events are relayed, and no job is left. Receipts are then sent. */
   settled(withinMs?: number, stopping?: AbortSignal): Promise<boolean> {
     return this.until(
       async () => {
@@ -159,7 +159,7 @@ export class Lane {
   }
 }
 
-/** While PostgreSQL starts again, nothing can be said. */
+/** While PostgreSQL restarts, the condition counts as not yet true. */
 function notYet(error: unknown): false {
   if (error instanceof Away) return false;
   throw error;

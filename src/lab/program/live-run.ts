@@ -35,7 +35,7 @@ export interface TrackAccount {
 export class LiveRun {
   readonly stream: StreamItem[] = [];
   readonly began = new Date();
-  /** Of the requests that the runner sent, by track and attempt. */
+  /** The requests that the runner sent, by track and attempt. */
   readonly sent = new Map<string, { request: WireRequest; bytes: string; curl: string }>();
   readonly stopping = new AbortController();
   private readonly changes = new EventEmitter().setMaxListeners(0);
@@ -91,7 +91,7 @@ export class LiveRun {
     }
   }
 
-  /** A client of the visitor's own does not number its attempts. */
+  /** The visitor's own client does not number its attempts. */
   private numbered(line: JournalLine): JournalLine {
     if (line.attempt !== undefined || (line.kind !== 'request' && line.kind !== 'response'))
       return line;
@@ -99,7 +99,7 @@ export class LiveRun {
     return { ...line, attempt: this.ownAttempts };
   }
 
-  /** What a client of the visitor's own knows by now, as far as one can tell from here. */
+  /** What the visitor's own client knows now, according to the response that the API sent. */
   private learn(line: JournalLine & { kind: 'response' }, track: Track, atMs: number): void {
     const { status, lost, replayed } = line;
     const state = lost || status >= 500 ? 'unknown' : status < 300 ? 'ok' : 'failed';
@@ -119,7 +119,7 @@ export class LiveRun {
     return isRepeated;
   }
 
-  /** The first lookup of a source line ends after its event was sent. */
+  /** The first lookup of a source line is asynchronous: its result is sent after the event, as a detail. */
   private addSource(event: RunEvent, frames: string[]): void {
     const source = this.sources.of(frames, (later) => this.complete(event, { source: later }));
     if (source) event.detail = { ...event.detail, source };
@@ -146,7 +146,7 @@ export class LiveRun {
     this.push('detail', { seq: event.seq, detail });
   }
 
-  /** What happens to a process happens to every run. It is drawn on the keyed track; on the naive one if it is alone. */
+  /** What happens to a process concerns every run. Drawn on the keyed track, or on the naive one if alone. */
   private tracksHit(line: JournalLine): Track[] {
     if (line.kind !== 'process' || this.run.state !== 'running') return [];
     if (line.program !== 'api' && line.program !== 'worker') return [];
@@ -195,7 +195,7 @@ export class LiveRun {
   }
 }
 
-/** A fault that a run has asked for. Lines without an account come from the supervisor. */
+/** A fault that a run has requested. Lines without an account come from the supervisor. */
 function isBroken(line: JournalLine): boolean {
   const { kind, account } = line;
   return kind === 'process' && account !== undefined && ['killed', 'frozen'].includes(line.is);

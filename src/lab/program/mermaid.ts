@@ -29,7 +29,7 @@ function arrowOf(kind: string, lost: boolean | undefined): string {
   return isAnswer ? '-->>' : '->>';
 }
 
-/** `;` and `#` mean something to Mermaid. */
+/** `;` and `#` have a meaning in Mermaid. */
 function safe(text: string): string {
   return text.replaceAll(/[;#]/g, ',').replaceAll('\n', ' ');
 }

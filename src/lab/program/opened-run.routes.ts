@@ -13,7 +13,7 @@ export function openedRunRoutes(app: Express, runs: Runs): void {
   app.post('/api/opened', refuseForms, body, (request, response) => {
     const run = runOf(request.body);
     const hash = createHash('sha256').update(JSON.stringify(run)).digest('hex');
-    run.id = `o${hash.slice(0, 16)}`; // the same file has one link, and no file replaces a run of the lab
+    run.id = `o${hash.slice(0, 16)}`; // the same file has the same link; no file can replace a run of the lab
     runs.keep(run);
     response.status(201).location(`/api/runs/${run.id}`).json({ id: run.id });
   });

@@ -3,9 +3,9 @@ import { hostname } from 'node:os';
 import type { NextFunction, Request, Response } from 'express';
 
 /**
- * Middleware against DNS rebinding: a page of another site lets its own name point at this machine, and its scripts
- * are then of our origin. The name that the browser asked for is still in `Host`. An address cannot be rebound.
- * @param own names under which the lab is published.
+ * Middleware against DNS rebinding: a page of another site lets its host name resolve to this machine, and its scripts
+ * then have our origin. `Host` still contains the name that the browser requested. An IP address cannot be rebound.
+ * @param own host names under which the lab is published.
  */
 export function refuseForeignHosts(own: readonly string[]) {
   const names = new Set(
@@ -31,7 +31,7 @@ function isOurs(host: string, names: ReadonlySet<string>): boolean {
 }
 
 /**
- * Middleware: a POST is JSON. A page of another origin cannot send this type without a preflight request, which no
+ * Middleware: a POST must be JSON. A page of another origin cannot send this type without a preflight request, which no
  * route answers.
  */
 export function refuseForms(request: Request, response: Response, next: NextFunction): void {

@@ -5,10 +5,10 @@ import type { ProcessorLedger } from './processor-ledger.js';
 import type { Runs } from './runs.js';
 import { whatWasPaid } from './stage.js';
 
-/** How long a run waits for a client of the visitor's own. */
+/** How long such a run stays open. The time starts when the run is opened, not at the first request. */
 const OPEN_MS = 15 * 60_000;
 
-/** A run whose requests come from the visitor's own terminal: it begins when they arrive, and ends when it is stopped. */
+/** Opens a run for requests from the visitor's own terminal. It ends when the visitor stops it, or after OPEN_MS. */
 export async function openOwnClient(
   runs: Runs,
   ledger: ProcessorLedger,

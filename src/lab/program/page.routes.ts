@@ -4,10 +4,10 @@ import { htmlOf, PAGE, svgOf } from '../drawing.js';
 import { mermaidOf } from './mermaid.js';
 import { UnknownRun, type Runs } from './runs.js';
 
-/** What is taken along brings its style with it, and no script. */
+/** An exported page contains its styles, and no script. */
 const STANDALONE = "default-src 'none'; style-src 'unsafe-inline'";
 
-/** The page, and a run in the forms in which it can be taken along. */
+/** The page, and the export formats of a run. */
 export function pageRoutes(app: Express, runs: Runs): void {
   app.get('/', (_request, response) => sendPage(response));
   for (const file of ['page.js', 'styles.css'])

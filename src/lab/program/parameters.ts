@@ -7,7 +7,7 @@ export function isWhole(value: unknown, min: number, max: number): value is numb
   return Number.isInteger(value) && Number(value) >= min && Number(value) <= max;
 }
 
-/** What the visitor chose, completed by what the scenario begins with. @throws RefusedParameter */
+/** The visitor's choices, and the scenario's initial values for all others. @throws RefusedParameter */
 export function parametersFor(play: Play, chosen: unknown): Run['parameters'] {
   if (typeof chosen !== 'object' || chosen === null)
     throw new RefusedParameter('parameters is an object');

@@ -25,18 +25,18 @@ interface Page {
   has_more: boolean;
 }
 
-/** The processor's own ledger, read as Stripe has it. The verdict of every run comes from here. */
+/** The processor's own ledger, read by Stripe's protocol. The verdict of every run comes from here. */
 export class ProcessorLedger {
   constructor(private readonly url: string) {}
 
-  /** All payments since then, newest first; also those that took nothing. */
+  /** All payment intents created since `since`, newest first, including those that took no money. */
   async payments(since: Date): Promise<LedgerPayment[]> {
     const created = Math.floor(since.getTime() / 1000) - 1;
     const page = (path: string) => this.ask<Page>('GET', path);
     return readProcessorList(page, 'payment_intents', `&created[gte]=${created}`);
   }
 
-  /** Those of one account, oldest first. */
+  /** The payment intents of one account, oldest first. */
   async paymentsOf(account: string, since: Date): Promise<LedgerPayment[]> {
     const payments = await this.payments(since);
     return payments.filter(({ metadata }) => metadata.account === account).reverse();
@@ -57,7 +57,7 @@ export class ProcessorLedger {
     return true;
   }
 
-  /** Asks again while the processor is away. Nothing that it is asked here takes money. @throws Away */
+  /** Retries for PATIENCE_MS while the processor is unreachable. No request here takes money. @throws Away */
   private async ask<Answer>(method: string, path: string): Promise<Answer> {
     const end = Date.now() + PATIENCE_MS;
     for (;;) {

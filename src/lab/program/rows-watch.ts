@@ -6,10 +6,10 @@ import type { ProcessorLedger } from './processor-ledger.js';
 import { readRows } from './rows.js';
 import { reportUnlessAway } from './trouble.js';
 
-/** After an event that may have changed rows; shorter reads them more often than a person can look. */
+/** The delay after an event that may have changed rows. A person cannot follow more frequent changes. */
 const ROWS_AFTER_MS = 40;
 
-/** A lease counts down without an event. */
+/** How often a held lease is read again: it counts down without an event. */
 const LEASE_MS = 1_000;
 
 /** Kinds of events after which the database rows may have changed. */
@@ -36,7 +36,7 @@ export class RowsWatch {
     if (!CHANGES_ROWS.has(kind) || this.due.has(run)) return;
     const timer = setTimeout(() => {
       this.look(run)
-        .catch(unread) // the next event comes when the database is back
+        .catch(unread) // the next event reads them again, when the database is back
         .finally(() => this.due.delete(run));
     }, ROWS_AFTER_MS);
     this.due.set(run, timer);

@@ -73,7 +73,7 @@ export async function readRows(
   };
 }
 
-/** Shown although empty: that they are is the point. */
+/** Shown even if empty, because that nothing is there is the result. */
 const ALWAYS = new Set(['idempotency record', 'charge', 'payments']);
 
 async function tableOf(

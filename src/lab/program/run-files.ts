@@ -3,17 +3,17 @@ import { join } from 'node:path';
 import type { Run } from '../run.js';
 import type { StreamItem } from './live-run.js';
 
-/** A run as it is kept, with its stream, which has the order. */
+/** A stored run with its stream, which has the order of the items. */
 export interface KeptRun {
   visitor: string;
   run: Run;
   stream: StreamItem[];
 }
 
-/** Of the lab's own runs, of the gallery's, and of those from a file. */
+/** Ids of the lab's own runs, of the gallery's runs, and of runs from a file. */
 export const RUN_ID = /^(?:[0-9a-f]{12}|g[0-9a-f]{8}|o[0-9a-f]{16})$/;
 
-/** Runs that have ended, a file each: a link to one outlives the lab. */
+/** Runs that have ended, one file each, so that links to them work after a restart of the lab. */
 export class RunFiles {
   constructor(private readonly folder: string) {
     mkdirSync(folder, { recursive: true, mode: 0o700 });

@@ -19,7 +19,7 @@ import {
 // Validates a run from an untrusted file.
 
 const SHORT = 300;
-/** Lines of the journal are shorter. */
+/** The longest string that is accepted. Lines of the journal are shorter. */
 const LONG = 8_000;
 const WHOLE_YEARS_MS = 1e14;
 
@@ -29,7 +29,7 @@ const track = oneOf('keyed', 'naive');
 const actor = oneOf(...(Object.keys(ACTOR_NAMES) as Actor[]));
 const kind = oneOf(...EVENT_KINDS);
 
-/** Without commands to be copied, and without buttons: a visitor would take them for the lab's. */
+/** Without curl commands and fault buttons: a visitor would believe that they come from the lab. */
 const detail: Reader<EventDetail> = object<Omit<EventDetail, 'curl' | 'faults'>>({
   bytes: optional(text(LONG)),
   sql: optional(text(LONG)),

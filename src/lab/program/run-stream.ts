@@ -1,6 +1,6 @@
 import type { Request, Response } from 'express';
 
-/** Less than any proxy's or browser's idle time. */
+/** Shorter than the idle timeout of any proxy or browser. */
 const HEARTBEAT_MS = 15_000;
 
 export interface Item {
@@ -12,7 +12,7 @@ export interface Item {
 export interface Stream {
   /** Numbered from 1, without a gap. The one of type `end` is the last. */
   items: readonly Item[];
-  /** Absent if the run has ended. @returns what ends the subscription. */
+  /** Absent if the run has ended. @returns a function that ends the subscription. */
   onChange?: (listener: () => void) => () => void;
   /** Replaces the JSON text of an item before it is sent. */
   textOf?: (item: Item) => string;
@@ -24,11 +24,11 @@ export function sendStream(stream: Stream, request: Request, response: Response)
   const last = Number(request.get('Last-Event-ID') ?? request.query.after ?? 0);
   let next = Number.isInteger(last) && last > 0 ? Math.min(last, items.length) : 0;
   const isOver = !onChange || items.at(-1)?.type === 'end';
-  if (isOver && next >= items.length) return void response.status(204).end(); // then a browser does not ask again
+  if (isOver && next >= items.length) return void response.status(204).end(); // a browser does not reconnect after 204
   response.set({ 'Content-Type': 'text/event-stream', 'X-Accel-Buffering': 'no' });
   response.flushHeaders();
   const push = () => {
-    // What a slow reader has not read stays here, not in a buffer of its own.
+    // What a slow reader has not read stays in `items`, instead of a buffer for each reader.
     while (next < items.length && !response.writableNeedDrain) {
       const item = items[next++]!;
       response.write(`id: ${item.id}\nevent: ${item.type}\ndata: ${textOf(item)}\n\n`);

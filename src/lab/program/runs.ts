@@ -17,11 +17,11 @@ import { SourceLines } from './source-lines.js';
 import { Stage } from './stage.js';
 import { reasonOf, reportUnlessAway } from './trouble.js';
 
-/** For what API and worker write down when the client has its answer already. */
+/** How long API and worker may still write lines after the client has its answer. */
 const LAST_LINES_MS = 40;
 /** Items of the streams in memory, each about 1 KB. Runs that have ended are read from their files when there are more. */
 const MAX_ITEMS = 100_000;
-/** A class of thirty has a few each. More would only slow each other down. */
+/** In a class of thirty, each person has a few runs. More would only slow each other down. */
 const MAX_RUNNING = 200;
 
 interface Tools {
@@ -31,7 +31,7 @@ interface Tools {
   journal: Journal;
   armed: ArmedFaults;
   folder: string;
-  /** How long a frozen process sleeps: longer than a lease. */
+  /** How long a frozen process stays frozen: longer than a lease. */
   frozenMs: number;
 }
 
@@ -68,7 +68,7 @@ export class Runs {
     return run;
   }
 
-  /** A run with accounts of its own, which nothing plays yet. @throws TooManyRuns */
+  /** A run with its own accounts. Nothing plays it yet. @throws TooManyRuns */
   async open(
     scenario: string,
     title: string,
@@ -118,7 +118,7 @@ export class Runs {
     await this.end(run, 'failed', reason);
   }
 
-  /** Everything that is written down has been read, and the rows are the last ones. */
+  /** Reads the last lines and the last rows before it calls `then`. */
   private async conclude(run: LiveRun, then: () => void): Promise<void> {
     await delay(LAST_LINES_MS);
     this.reader.read();
@@ -144,7 +144,7 @@ export class Runs {
   /** Each line of the journal, in its order. */
   take(line: JournalLine): void {
     this.sleepers.take(line);
-    // All runs share the processes: one that dies or sleeps for a run does so for the others, too.
+    // All runs share the processes: one that dies or is frozen for a run affects all others.
     const isOfAll = line.account === undefined || line.kind === 'process';
     const runs = isOfAll ? this.live.values() : [this.byAccount.get(line.account!)];
     for (const run of runs) {
@@ -176,7 +176,7 @@ export class Runs {
     return found;
   }
 
-  /** What is sent of a run. A curl to be sent again gets the key of its account, for as long as the lab knows it. */
+  /** The stream of a run. While the run is in memory, its curl commands contain the API key of its account. */
   streamOf(id: string): Stream {
     const live = this.live.get(id);
     if (!live) return { items: this.find(id).stream };
@@ -192,7 +192,7 @@ export class Runs {
     this.files.keep({ visitor: '', run, stream: streamOfRun(run) });
   }
 
-  /** The runs of one visitor, newest first. */
+  /** The visitor's runs that are in memory, newest first. Runs that are only in files are not included. */
   of(
     visitor: string,
   ): Pick<Run, 'id' | 'scenario' | 'title' | 'startedAt' | 'state' | 'verdict'>[] {
@@ -222,7 +222,7 @@ export class Runs {
     return run;
   }
 
-  /** Stops and forgets what a visitor has made; without one, everything. */
+  /** Stops and forgets the visitor's runs that are in memory. Without a visitor: all runs, also those in files. */
   reset(visitor?: string): void {
     const runs = [...this.live.values()].filter(
       (run) => visitor === undefined || run.visitor === visitor,

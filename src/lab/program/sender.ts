@@ -12,9 +12,9 @@ import { knowledgeOf } from './knowledge.js';
 import type { LiveRun, TrackAccount } from './live-run.js';
 
 export interface Sending {
-  /** For `Lab-Fault`. */
+  /** The value of `Lab-Fault`. */
   fault?: string;
-  /** Absent: a request without one, as in the naive lane. */
+  /** Absent: the request has no key, as in the naive lane. */
   key?: string;
   headers?: Record<string, string>;
   break?: Break;
@@ -29,7 +29,7 @@ export interface SenderTools {
 /** How long a client tries to connect while the service starts again, in ms. */
 const PATIENCE_MS = 30_000;
 const CONNECT_AGAIN_MS = 200;
-/** In a class of thirty, others kill the API several times within one request. */
+/** In a class of thirty, others kill the API several times during one request. */
 const MAX_REPEATS = 10;
 
 /** Sends the requests of one lane, numbers them, and records what its client knows. */
@@ -42,8 +42,8 @@ export class Sender {
   ) {}
 
   /**
-   * A request that is lost although this run did not break it is repeated: the process has died for another run. Not
-   * without a key, because that would be another purchase.
+   * Sends again a request that was lost although this run did not break it: the process died for another run. Never
+   * a POST without a key, because that would be another purchase.
    */
   async send(
     method: string,
@@ -61,7 +61,7 @@ export class Sender {
     }
   }
 
-  /** One attempt. A service that is down is tried again until it is back: then nothing was sent, and nothing is in doubt. */
+  /** One attempt. While the service is down, it tries to connect again: nothing was sent, so nothing is in doubt. */
   private async sendOnce(
     method: string,
     path: string,

@@ -14,7 +14,7 @@ import { sendStream } from './run-stream.js';
 import { TooManyRuns, UnknownRun, type Runs } from './runs.js';
 import { Away, reasonOf, report } from './trouble.js';
 
-/** Everything is served from here: no other origin is asked for anything, and nothing runs that is not a file of ours. */
+/** The page loads from this server only (images also from data: URLs), and runs no script but this server's files. */
 const POLICY = [
   "default-src 'none'",
   "script-src 'self'",

@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path';
 export interface LabSettings {
   host: string;
   port: number;
-  /** The host of the URL that the API redirects to. */
+  /** The host of LAB_URL, to which the API redirects. Its requests are accepted, too. Empty if there is no LAB_URL. */
   publicHost: string;
   databaseUrl: string;
   apiUrl: string;
@@ -13,11 +13,11 @@ export interface LabSettings {
   journal: string;
   /** Where runs are kept. */
   runsFolder: string;
-  /** How long a record is held. */
+  /** How long a request holds an idempotency record. */
   leaseMs: number;
 }
 
-/** From the settings of all programs. */
+/** Takes them from the settings of all programs. */
 export function labSettings(config: {
   host: string;
   port: number;
@@ -43,7 +43,7 @@ export function labSettings(config: {
   };
 }
 
-/** An address to call for one to listen on. */
+/** The address at which clients reach a program that listens on `host`. */
 function reachable(host: string): string {
   if (host === '0.0.0.0') return '127.0.0.1';
   if (host === '::') return '[::1]';

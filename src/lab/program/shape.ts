@@ -1,4 +1,4 @@
-// What JSON of others must look like. A reader copies only the members that it knows, so nothing else gets in.
+// The expected shape of JSON from others. A reader copies only the members that it knows, so nothing else gets in.
 
 /** The JSON does not have the expected shape. The message is safe to show to the user. */
 export class MalformedJson extends Error {}

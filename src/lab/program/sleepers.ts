@@ -6,17 +6,17 @@ interface Sleeper {
   account?: string;
 }
 
-/** Frozen processes of ours. A process that has stopped itself cannot wake up by itself. */
+/** Our processes that are frozen. A process that has stopped itself cannot resume by itself. */
 export class Sleepers {
   private readonly timers = new Map<number, { sleeper: Sleeper; timer: NodeJS.Timeout }>();
 
   constructor(
     private readonly journal: Journal,
-    /** How long each of them sleeps. */
+    /** How long each of them stays frozen. */
     private readonly napMs: number,
   ) {}
 
-  /** Each line of the journal, from its beginning: after a restart this program finds those that it has not woken. */
+  /** Takes each line of the journal from its beginning: after a restart it finds processes that are still frozen. */
   take(line: JournalLine): void {
     if (line.kind !== 'process') return;
     const { pid, account, is, at } = line;

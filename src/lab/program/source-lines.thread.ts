@@ -5,14 +5,14 @@ import { fileURLToPath } from 'node:url';
 import { parentPort } from 'node:worker_threads';
 import type { Source } from '../journal.js';
 
-// Reads source maps, which takes a second of a processor: in a thread of its own, so that no event waits for it.
+// Reads source maps in its own thread: that takes a second of CPU, and no event must wait for it.
 
 /** Frames that only carry a statement. */
 const CARRIERS = /\/src\/(?:database|lab)\/|\/src\/idempotency\/database\./;
 
 const maps = new Map<string, SourceMap | undefined>();
 
-/** The first frame of ours that is no carrier. @param frames as the recorder writes them. */
+/** The first of our frames that is not a carrier. @param frames as the recorder writes them. */
 function sourceOf(frames: readonly string[]): Source | undefined {
   let file = '';
   for (const frame of frames) {

@@ -6,7 +6,7 @@ interface Found {
   source: Source | undefined;
 }
 
-/** Finds the line of ours behind the frames that the recorder writes. */
+/** Finds our source line for the stack frames that the recorder writes. */
 export class SourceLines {
   private readonly found = new Map<string, Found>();
   private readonly asked = new Map<string, ((source: Source) => void)[]>();
@@ -15,7 +15,7 @@ export class SourceLines {
   /** Starts to read the source maps. Call it when a page is opened. */
   start(): void {
     if (this.thread) return;
-    // From the place of a program's bundle; loaded as single modules there is no such file, and no line is found.
+    // Relative to a program's bundle. Single modules do not have this file there: then no line is found.
     this.thread = new Worker(new URL('../lab/program/source-lines.thread.js', import.meta.url), {
       execArgv: [], // not the supervisor's --import, which ends a process without an IPC channel; a thread has none
     });
@@ -29,7 +29,7 @@ export class SourceLines {
     });
   }
 
-  /** @param later called instead if it is not known yet. */
+  /** @param later called with the result if it is not known yet. */
   of(frames: string[], later: (source: Source) => void): Source | undefined {
     if (frames.length === 0) return undefined;
     const key = frames.join(' ');

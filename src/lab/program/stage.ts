@@ -3,13 +3,13 @@ import type { Track, Verdict } from '../run.js';
 import { Lane, type LaneTools } from './lane.js';
 import { money } from '../words.js';
 
-/** What a scenario plays on. */
+/** The lanes and tools of one run of a scenario. */
 export class Stage {
   private readonly lanes = new Map<Track, Lane>();
 
   constructor(
     readonly parameters: Readonly<Record<string, string | number>>,
-    /** Asked for by the visitor, for the attempts in their order. */
+    /** The faults that the visitor chose: the first for the first attempt, and so on. */
     readonly faults: readonly string[],
     private readonly tools: LaneTools,
   ) {
@@ -45,7 +45,7 @@ export class Stage {
   }
 
   /**
-   * The sentence below the two lanes, by the processor's ledger.
+   * The sentence below the two lanes, according to the processor's ledger.
    * @param expected how often the customer must have paid with the key.
    */
   async verdict(expected = 1, remark = ''): Promise<Verdict> {

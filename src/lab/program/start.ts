@@ -8,7 +8,7 @@ import { Runs } from './runs.js';
 import { labServer } from './server.js';
 import type { LabSettings } from './settings.js';
 
-/** Listens until a signal, or until the supervisor has gone. */
+/** Listens until a signal arrives or the supervisor has ended. */
 export async function startLab(settings: LabSettings): Promise<void> {
   const db = new LabDatabase(settings.databaseUrl);
   const journal = new Journal(settings.journal, 'lab');
@@ -26,7 +26,7 @@ export async function startLab(settings: LabSettings): Promise<void> {
   runs.reader = new JournalReader(settings.journal, (line) => runs.take(line));
   const server = labServer(settings, runs).listen(settings.port, settings.host);
   await once(server, 'listening');
-  // Nothing of a customer's is lost when the lab ends: its runs are kept as they end.
+  // The lab may end immediately: it holds no customer's data, and stores each run when the run ends.
   const stop = () => {
     runs.sleepers.wakeAll();
     process.exit(0);

@@ -3,13 +3,13 @@ import { ATTEMPTS_EACH } from '../designs/storm.js';
 import type { Knowledge, Run, RunEvent, Track } from '../run.js';
 import type { LiveRun } from './live-run.js';
 
-/** Succeeded payments of a storm, by track, each with the id of ours that its call has named. */
+/** Succeeded payments of a storm, by track, each with our id, which the call to the processor contained. */
 export type Paid = Record<Track, readonly { id: string; charge: string }[]>;
 
 /** What happens to a process concerns every purchase. */
 const OF_ALL: ReadonlySet<RunEvent['kind']> = new Set(['killed', 'started']);
 
-/** The purchase that went worst, as a run of its own: one paid twice with the key, or else one without it. */
+/** The worst purchase, as a run: one with several payments with the key if there is one, otherwise without it. */
 export function exampleOf(live: LiveRun, paid: Paid): Run | undefined {
   const { run } = live;
   const worst = (['keyed', 'naive'] as const)

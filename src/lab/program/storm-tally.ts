@@ -14,7 +14,7 @@ export class PaymentTally {
     private readonly run: LiveRun,
   ) {
     this.timer = setInterval(() => {
-      // The processor may be busy or away: the next look sees more.
+      // The processor may be busy or down: the next call reads more.
       this.reading ??= this.read()
         .catch((error: unknown) =>
           reportUnlessAway('the payments of a storm cannot be counted', error),
@@ -39,7 +39,7 @@ export class PaymentTally {
     return new Set(paid.map(({ metadata }) => metadata.charge)).size === paid.length;
   }
 
-  /** What the ledger has, by track. */
+  /** The succeeded payments in the ledger, by track. */
   async paid(): Promise<Paid> {
     const [keyed, naive] = await Promise.all([this.paidOf('keyed'), this.paidOf('naive')]);
     const named = ({ id, metadata }: LedgerPayment) => ({

@@ -11,7 +11,7 @@ import type { Runs } from './runs.js';
 const MAX_PURCHASES = 1_000;
 const NEVER = new AbortController().signal;
 
-/** Many purchases on both tracks, with losses and kills by a seed. */
+/** Many purchases on both tracks, with losses and kills that a seed determines. */
 export function stormRoutes(
   app: Express,
   runs: Runs,
@@ -43,7 +43,7 @@ async function play(runs: Runs, run: LiveRun, seed: number, purchases: number): 
       apiKeys: { keyed: run.accountOf('keyed')!.apiKey, naive: run.accountOf('naive')!.apiKey },
       onTick: (tick: StormTick) => run.storm({ ...tick, ...tally.now() }),
     });
-    // Until recovery has nothing left to do; also if the storm was stopped, because what was sent is counted.
+    // Wait until recovery has nothing left to do, even if the storm was stopped: all requests that were sent count.
     await new Lane(run.accountOf('keyed')!, { run, ...runs.tools }).settled(60_000, NEVER);
     const { ours, naive } = await tally.atEnd();
     const example = exampleOf(run, await tally.paid());

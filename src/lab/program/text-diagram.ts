@@ -1,10 +1,10 @@
 import type { Run, RunEvent, Track } from '../run.js';
 import { ACTOR_NAMES, reconcileText, TRACK_TITLES, tracksOf, trackTitle } from '../words.js';
 
-/** So many columns are read from the last row of a room. */
+/** The number of columns that can be read from the last row of a room. */
 const WIDTH = 100;
 
-/** A run for a terminal, and for a slide: an arrow a line, time downwards, one track after the other. */
+/** A run for a terminal or a slide: one line for each arrow, time downwards, one track after the other. */
 export function textOf(run: Run): string {
   const parts = tracksOf(run).map((track) => trackOf(run, track));
   const answers = Object.entries(run.verdict?.answers ?? {}).map(([track, counts]) => {
@@ -32,7 +32,7 @@ function trackOf(run: Run, track: Track): string {
   ].join('\n');
 }
 
-/** What a slide has no room for: the engine's points, what is only read, what a lease does. */
+/** A slide has no room for the engine's points, for leases, and for statements that only read. */
 function isShown({ kind, text }: RunEvent): boolean {
   if (kind === 'point' || kind === 'lease') return false;
   return !(kind === 'statement' && /^(SELECT|BEGIN|COMMIT)/.test(text));

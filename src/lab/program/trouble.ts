@@ -3,13 +3,13 @@ import { redactError } from '../../log/redacted-error.js';
 /** PostgreSQL or the processor does not answer. It is usually back within seconds. The message is safe to show. */
 export class Away extends Error {}
 
-/** Logs an error that no answer carries. Its message may quote data; its class and place do not. */
+/** Logs an error that no response reports. Its message may quote data; its class and stack frames do not. */
 export function report(what: string, error: unknown): void {
   const line = { level: 'error', program: 'lab', what, fault: redactError(error) };
   process.stderr.write(`${JSON.stringify(line)}\n`);
 }
 
-/** Logs it, unless it only says that something is away: then the next look succeeds. */
+/** Logs the error, unless a service was only unreachable: then the next attempt succeeds. */
 export function reportUnlessAway(what: string, error: unknown): void {
   if (!(error instanceof Away)) report(what, error);
 }

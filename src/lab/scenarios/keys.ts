@@ -75,7 +75,7 @@ export const sevenDays: Play = {
   },
 };
 
-/** On a busy machine the request may arrive more than a second later: then the second is given again. */
+/** On a busy machine the request may arrive more than a second later. Then this moves the expiry again. */
 async function retryOneSecondBefore(lane: Lane, key: string): Promise<void> {
   for (let tries = 0; tries < 3; tries++) {
     await lane.letExpireIn(1);

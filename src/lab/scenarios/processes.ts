@@ -1,6 +1,6 @@
 import type { Play } from './scenario.js';
 
-/** The points at which a plain charge can die, and what is true then. */
+/** The points at which the process of a plain charge can die, and what is true then. */
 const POINTS = [
   'received',
   'before-reserve',

@@ -19,7 +19,7 @@ export class ArmedFaults {
     writeFileSync(this.file(account, where), fault);
   }
 
-  /** The fault, once: the process that removes the file gets it. */
+  /** The fault, for one caller only: the process that removes the file gets it. */
   take(account: string, where: string): string | undefined {
     const file = this.file(account, where);
     try {

@@ -4,7 +4,7 @@ import { cut, maskedHead, type About, type Journal } from './journal-writer.js';
 import { theRecorder } from './lab-options.js';
 import { contextOf, runContext } from './run-context.js';
 
-/** Middleware, the first of ours: all code that runs from here on belongs to the request's run. */
+/** Middleware, the first of ours: all code that runs after it belongs to the request's run. */
 export function enterRun(request: Request, _response: Response, next: NextFunction): void {
   const context = contextOf(request);
   const { account } = context;
@@ -75,8 +75,8 @@ function recording() {
 }
 
 /**
- * The bytes of the body as the API reads them: afterwards only the object is left. The head was recorded before.
- * Not for the lab's own client, which knows what it has sent.
+ * Records the bytes of the body while the API reads them: afterwards only the parsed object is left. The head was
+ * recorded before. Not for the lab's own client, which knows what it has sent.
  */
 function recordBody(request: Request, journal: Journal, about: About): void {
   const chunks: Buffer[] = [];

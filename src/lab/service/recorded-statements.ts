@@ -10,7 +10,7 @@ interface Transaction {
   about?: About;
   /** What it has written so far: `INSERT charges`. */
   writes: string[];
-  /** The leases that it has moved. They are true once it has committed: if the process dies before, they are not. */
+  /** The leases that it has changed. Recorded after its COMMIT: if the process dies earlier, nothing has changed. */
   leases: LineBody[];
 }
 
