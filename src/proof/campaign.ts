@@ -17,10 +17,10 @@ import { isTrueWithin } from './until.js';
 import { Workload } from './workload.js';
 import { LEASE_MS, startWorld, type World } from './world/world.js';
 
-/** Jobs have growing pauses between attempts. After this long, what is missing counts as missing. */
+/** Jobs have growing pauses between attempts. What is missing after this long counts as missing for good. */
 const EFFECTS_LIMIT_MS = 120_000;
 
-/** How much longer a campaign goes on until it has hit every cell. */
+/** A campaign lasts up to this much longer, until it has hit every cell and sent enough requests. */
 const EXTENSION_MS = 120_000;
 
 /** More than the keys that are open at a time, so that requests collide. */
@@ -33,18 +33,18 @@ export interface CampaignOptions {
   seed: number;
   ms: number;
   plan: Cell[];
-  /** For journals, logs and the data of PostgreSQL. */
+  /** The folder for journals, logs and the data of PostgreSQL. */
   folder: string;
   /** The folder of built programs. */
   programs: string;
   apis?: number;
   /** How often each kind of key is chosen. */
   shares?: Record<Kind, number>;
-  /** On a slow machine it lasts longer, until this many requests were sent. */
+  /** On a slow machine the campaign lasts longer, until this many requests were sent. */
   requests?: number;
-  /** Checks now and then while it runs, and ends when one of these rules is broken. */
+  /** Checks repeatedly while it runs, and ends when one of these rules is broken. */
   endsAt?: readonly string[];
-  /** How long after healing what follows from charges may take. Default: two minutes. */
+  /** How long after healing the effects of charges may take. Default: two minutes. */
   effectsLimitMs?: number;
   log: (line: string) => void;
 }
@@ -53,7 +53,7 @@ export interface CampaignResult {
   violations: Violation[];
   /** A diagram for each violation. */
   drawings: Drawing[];
-  /** Those that the violations are about. */
+  /** The journals in which the violations were found. */
   journals: Journals;
   hits: [cell: string, hits: number][];
   missed: string[];
@@ -89,7 +89,7 @@ export async function runCampaign(options: CampaignOptions): Promise<CampaignRes
   }
 }
 
-/** Leaves out a full disk if this user may not mount a small one. */
+/** Leaves out the cell of a full disk if this user may not mount a small one. */
 function possible(plan: Cell[], { postgres }: World, log: CampaignOptions['log']): Cell[] {
   const cells = plan.filter(({ action }) => action !== 'disk full' || postgres.disk);
   if (cells.length < plan.length) log('no full disk: mounting one needs Linux and root');
@@ -144,9 +144,9 @@ class Campaign {
   }
 
   /**
-   * Waits until the campaign is over: after its time, and until every cell was hit and enough requests were sent, for
-   * two minutes more at most.
-   * @returns what was found meanwhile. It is the result, because a later retry may repair what it shows.
+   * Waits until the campaign is over: after its time, and until every cell was hit and enough requests were sent, but
+   * at most two minutes longer.
+   * @returns violations that were found meanwhile. They are the result: a later retry may repair what they show.
    */
   private async untilOver(
     signal: AbortSignal,
@@ -181,7 +181,7 @@ class Campaign {
       return Object.values(unfinished).every((count) => count === 0);
     });
     const { mails, received } = this.recorder;
-    // Deliveries that wait for their next attempt may still arrive: after the rows, none that a row shows is missing.
+    // Not the copies of `read()`: a delivery that arrived after they were made may already be in the rows.
     const journals = { ...(await this.read()), mails, received };
     return { journals, violations: check(journals) };
   }
@@ -191,7 +191,7 @@ class Campaign {
     return {
       leaseMs: LEASE_MS,
       history: [...recorder.history],
-      // The rows last: what is sent or paid later has no row to be missed.
+      // The rows last, so that everything that was read before them has its row.
       mails: [...recorder.mails],
       received: [...recorder.received],
       ledger: await readLedger(world),

@@ -6,7 +6,7 @@ export interface Answer {
   headers: Record<string, string | string[] | undefined>;
 }
 
-/** Sends one request on a connection of its own. Undefined: no complete answer came, so its outcome is unknown. */
+/** Sends one request on its own connection. @returns undefined without a complete response: the outcome is unknown. */
 export async function send(
   port: number,
   method: string,

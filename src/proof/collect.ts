@@ -6,7 +6,7 @@ import type { World } from './world/world.js';
 
 const MS = (column: string) => `(EXTRACT(EPOCH FROM ${column}) * 1000)::float8`;
 
-/** All rows that the checker wants, in one snapshot. */
+/** All rows that the checker needs, in one snapshot. */
 export async function readRows({ postgres }: World): Promise<Rows> {
   const [row] = await postgres.query<{ rows: Rows }>(`SELECT json_build_object(
     'records', ${list(`SELECT account_id AS account, key, state, response_status AS status, response_body AS body,
@@ -31,7 +31,7 @@ export async function readRows({ postgres }: World): Promise<Rows> {
 
 const list = (select: string) => `(SELECT COALESCE(json_agg(t), '[]') FROM (${select}) t)`;
 
-/** What is unfinished, as numbers to wait for. */
+/** Counts of what is unfinished. The service is quiet when all are 0. */
 export async function readUnfinished({ postgres }: World): Promise<Record<string, number>> {
   const [row] = await postgres.query<Record<string, number>>(
     `SELECT (SELECT count(*)::int FROM idempotency_records WHERE state = 'in_progress') AS records,
@@ -50,7 +50,7 @@ interface Listed {
   amount: number;
   status: string;
   metadata: Record<string, string>;
-  /** Of a refund. */
+  /** For a refund: the payment that it refunds. */
   payment_intent?: string;
 }
 

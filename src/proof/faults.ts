@@ -94,8 +94,8 @@ export class Faults {
   private async poison(name: LinkName, toxic: Toxic, stopping: AbortSignal): Promise<void> {
     const link = this.random.pick(this.world.links.get(name)!);
     const begun = Date.now();
-    // Of a request, one lost COMMIT is enough. A pause must last longer than a lease. Other toxics last for several
-    // requests or jobs.
+    // On the API's link to PostgreSQL, one lost COMMIT is enough. A pause must last longer than a lease. Others last
+    // for several requests or jobs.
     const least = toxic === 'pause' ? this.pastTheLease() : this.random.between(400, 2_000);
     const leastMs = name === 'api → postgres' && toxic.startsWith('commit') ? 0 : least;
     let hits = 0;

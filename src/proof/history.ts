@@ -1,7 +1,7 @@
-// The history of a campaign: what the driver invoked, how each request ended for it, and when a fault was active. Each
-// line of history.jsonl is one of these. Times are in ms since the epoch, by the clock of the driver's machine.
+// The history of a campaign: what the driver invoked, how each request ended for it, and when a fault was active.
+// Each line of history.jsonl is one of these. Times are in ms since the epoch, by the clock of the driver's machine.
 
-/** A request leaves the driver. A copy that a link sends later is an invocation of its own. */
+/** The driver sends a request. A copy that a link sends later is a separate invocation. */
 export interface Invoke {
   what: 'invoke';
   n: number;
@@ -75,7 +75,7 @@ export interface RecordRow {
   completedAt: number | null;
 }
 
-/** `marker`: account and key, which the driver puts into each body, so that no row needs the service's own ids. */
+/** `marker`: account and key. The driver puts it into each body, so that rows are matched without the service's ids. */
 export interface ChargeRow {
   account: string;
   id: string;
@@ -122,7 +122,7 @@ export interface EventRow {
   isRelayed: boolean;
 }
 
-/** The processor's own ledger: the ground truth of what customers paid. */
+/** The processor's own ledger: it decides what customers paid. */
 export interface Ledger {
   payments: {
     id: string;
@@ -134,7 +134,7 @@ export interface Ledger {
   refunds: {
     id: string;
     refund: string;
-    /** The payment that it gives back. Journals of runs before this rule have none. */
+    /** The payment that it refunds. Journals of runs before this rule do not have it. */
     payment?: string;
     amount: number;
     status: string;
@@ -144,7 +144,7 @@ export interface Ledger {
 export interface Mail {
   messageId: string;
   charge: string;
-  /** The recipient. Journals of runs before this rule have none. */
+  /** The recipient. Journals of runs before this rule do not have it. */
   to?: string;
 }
 
@@ -155,7 +155,7 @@ export interface Delivery {
   body: string;
 }
 
-/** All that the checker knows. */
+/** Everything that the checker knows. */
 export interface Journals {
   /** The service's lease, in ms. */
   leaseMs: number;

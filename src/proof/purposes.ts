@@ -13,7 +13,7 @@ export const MISBEHAVIOURS = [
 const CARDS = ['pm_card_visa', 'pm_card_mastercard', 'pm_card_visa_chargeDeclined'];
 
 export const SKU = 'proof';
-/** On hand before the first request: more than all orders need. */
+/** On hand before the first request: more than all orders can need. */
 export const STOCK = 1_000_000;
 
 /** What a key is for. `sale`: a charge that pays an order. */
@@ -30,7 +30,7 @@ export interface Purpose {
   bodies: [string, string];
   /** The payment method of the first body. */
   method?: string;
-  /** Must exist first. */
+  /** The order that must exist first. */
   order?: { path: string; content: string };
 }
 

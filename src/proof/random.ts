@@ -1,6 +1,6 @@
 import { seededRandom } from '../local/random.js';
 
-/** Random numbers that a seed repeats. The times of processes and networks stay their own. */
+/** Random numbers that a seed repeats. The timing of processes and networks is not repeated. */
 export class Random {
   /** At least 0, less than 1. */
   readonly next: () => number;
@@ -38,7 +38,7 @@ export class Random {
     return shuffled;
   }
 
-  /** An independent source. */
+  /** An independent generator. */
   fork(): Random {
     return new Random(Math.floor(this.next() * 4_294_967_296));
   }

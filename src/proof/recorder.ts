@@ -2,7 +2,7 @@ import { createWriteStream, type WriteStream } from 'node:fs';
 import { join } from 'node:path';
 import type { Delivery, Line, Mail } from './history.js';
 
-/** Writes what happens into the folder, a line each, and keeps it for the checker. */
+/** Writes what happens into the folder, one line each, and keeps it in memory for the checker. */
 export class Recorder {
   readonly history: Line[] = [];
   readonly mails: Mail[] = [];

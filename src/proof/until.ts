@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 
-/** Short enough for a fault that must end at once. */
+/** Short enough for a fault that must end immediately. */
 const PAUSE_MS = 20;
 
 type Condition = () => boolean | Promise<boolean>;

@@ -8,7 +8,7 @@ import { until } from './until.js';
 import type { Account } from './world/accounts.js';
 import type { World } from './world/world.js';
 
-/** An account works on this many keys at a time, so that requests collide. */
+/** The number of keys that an account works on at a time, so that requests collide. */
 const OPEN_KEYS = 3;
 /** After about this many requests a key is replaced. */
 const REQUESTS_A_KEY = 7;
@@ -24,9 +24,9 @@ export class Workload {
   private readonly all: Purpose[] = [];
   private readonly charges: { id: string; account: string; ordered: boolean }[] = [];
   private counter = 0;
-  /** The next request that makes a charge carries this. Called with true when the API has died of it. */
+  /** The next request that makes a charge carries this fault. `done` is called when the API has died of it. */
   crash: { at: CrashPoint; done: () => void } | undefined;
-  /** Called with the payment method when the processor has been asked to pay by it. */
+  /** Called with the payment method when the API has answered a charge that uses it. */
   onMethod: (method: string) => void = () => undefined;
 
   constructor(
@@ -61,7 +61,7 @@ export class Workload {
     }
   }
 
-  /** Asks again for each key until no outcome is unknown, or until the deadline. The checker finds what stayed so. */
+  /** Retries for each key without a final answer, until the deadline. The checker finds what is still unknown. */
   async untilKnown(deadline: number): Promise<void> {
     const unknown = new Map<string, Purpose & { body: string }>();
     const known = new Set<string>();
@@ -93,7 +93,7 @@ export class Workload {
     const open = this.open.get(account.id) ?? [];
     this.open.set(account.id, open);
     if (open.length < OPEN_KEYS || random.chance(1 / REQUESTS_A_KEY)) {
-      // The same key names in each account: a key without its account would collide.
+      // The same key names in each account: if keys were not scoped to an account, they would collide.
       const key = `k${Math.floor(this.counter++ / this.world.accounts.length)}`;
       if (!open.some((each) => each.key === key)) {
         const mine = this.charges.filter((each) => each.account === account.id && !each.ordered);
@@ -178,7 +178,7 @@ export class Workload {
     });
   }
 
-  /** A copy that a link sends is a request of its own, whose answer the driver never sees. */
+  /** A copy that a link sends is a separate request, whose answer the driver never sees. */
   private recordCopy(text: string): void {
     const original = Number(/^proof-request: (\d+)/im.exec(text)?.[1]);
     const invoked = this.recorder.history.find(

@@ -9,7 +9,7 @@ import {
 } from './digest.js';
 import type { Finding, Rule } from './violation.js';
 
-// What the answers of one key may say. The rules know the HTTP contract and the history, not the code.
+// What the answers of one key may contain. The rules know the HTTP contract and the history, not the code.
 
 /** Every final answer of a key has the same status and the same bytes. */
 export const sameBytes: Rule = ({ keys }) =>
@@ -50,7 +50,7 @@ export const replaysTheAnswer: Rule = ({ keys }) =>
 
 /**
  * 422 `idempotency_key_reused` needs another body or operation that was sent before this request ended and may have used
- * the key: what was refused has left it unused.
+ * the key: a refused request leaves its key unused.
  */
 export const reusedNeedsAnother: Rule = ({ keys }) =>
   keys.flatMap(({ attempts }) =>
@@ -65,19 +65,19 @@ export const reusedNeedsAnother: Rule = ({ keys }) =>
               !isSameRequest(each, refused),
           ),
       )
-      .filter((refused) => !answeredBefore(attempts, refused)) // the rule above finds that
+      .filter((refused) => !answeredBefore(attempts, refused)) // replaysTheAnswer finds that
       .map((refused) => about(refused, `#${refused.n} is 422, and no other request had this key`)),
   );
 
 /**
  * 409 `idempotency_request_in_progress` needs another request that was not over when this one began, or a lease that
- * ended: then the sweep may work on the record, and this request waits for it. After a final answer nothing is at work.
+ * ended: then the sweep may work on the record, and this request waits for it. It is wrong after a final answer.
  */
 export const inProgressNeedsAnother: Rule = ({ keys, leaseMs }) =>
   keys.flatMap(({ attempts }) =>
     attempts
       .filter(({ code }) => code === IN_PROGRESS)
-      .filter((refused) => !answeredBefore(attempts, refused)) // the rule above finds that
+      .filter((refused) => !answeredBefore(attempts, refused)) // replaysTheAnswer finds that
       .flatMap((refused) => {
         const { n, invokedAt, endedAt } = refused;
         const answer = answered({ attempts }).find((each) => each.endedAt < invokedAt);
@@ -89,7 +89,7 @@ export const inProgressNeedsAnother: Rule = ({ keys, leaseMs }) =>
       }),
   );
 
-/** An answer has no data of another account or another key, and what a key made belongs to its account. */
+/** An answer contains no data of another account or another key, and what a key made belongs to its account. */
 export const ownDataOnly: Rule = ({ keys, keyOf, reads, rows, ledger }) => {
   const markers = keys.map(({ marker }) => marker);
   const known = new Set(markers);
@@ -123,7 +123,7 @@ export const ownDataOnly: Rule = ({ keys, keyOf, reads, rows, ledger }) => {
 const markersIn = (answer: string) =>
   [...answer.matchAll(/"([\w.-]+\/[\w.-]+)"/g)].map(([, marker]) => marker!);
 
-/** If a key was only ever refused, or never sent, nothing exists under it. */
+/** If all requests of a key were refused, or none was sent, nothing exists under the key. */
 export const refusedWritesNothing: Rule = ({ keys, keyOf, rows, ledger }) => {
   const refused = keys.flatMap(({ attempts, marker }): Finding[] => {
     if (attempts.some(({ outcome }) => outcome !== 'fail')) return [];
@@ -144,7 +144,7 @@ export const refusedWritesNothing: Rule = ({ keys, keyOf, rows, ledger }) => {
   ];
 };
 
-/** A record was written while a request was open that does not say that it wrote nothing. */
+/** When a record was written, a request was open that may have written it. */
 export const recordNeedsRequest: Rule = ({ keys, recordOf }) =>
   keys.flatMap(({ attempts, marker }) => {
     const { firstSeenAt = 0 } = recordOf.get(marker) ?? {};
@@ -157,13 +157,13 @@ export const recordNeedsRequest: Rule = ({ keys, recordOf }) =>
     const says = denial
       ? `the record was written, and #${last.n} says that it did nothing`
       : `the record was written after #${last.n}, when no request was open`;
-    // If all had ended, the writer may be a request that was sent after the history was read.
+    // If all requests had ended, the writer may be a request that was sent after the history was read.
     return [{ ...about(last, says), atRest: denial === undefined }];
   });
 
 /**
- * Final states stay. If one read ended before the next began, the state does not go back; nor does it differ from the
- * row at the end.
+ * Final states do not change. If one read ended before the next began, the state does not go back. A final state that
+ * was read is also the state of the row at the end.
  */
 export const statesGoForward: Rule = ({ reads, rows }) => {
   const findings: Finding[] = [];
@@ -192,7 +192,7 @@ const mayFollow = (final: string, later: string) => final === later || isCancele
 
 const isCanceledSale = (before: string, later: string) => before === 'paid' && later === 'canceled';
 
-/** An account finds its object after an answer or a read that shows it, and the object has a row at the end. */
+/** After an answer or a read that shows an object, its account finds it, and the object has a row at the end. */
 export const madeIsFound: Rule = ({ keys, reads, rows }) => {
   const nameOf = ({ account, object }: { account: string; object: string }) =>
     `${account} ${object}`;
@@ -229,14 +229,14 @@ const FINAL = new Set(['succeeded', 'failed', 'paid', 'canceled']);
 const isSameAnswer = (a: Attempt, b: Attempt) => a.status === b.status && a.answer === b.answer;
 
 /**
- * A request without a definite end may still be at work in the service, also after a 5xx. What a 409 waited for may be
- * at work, too. Within one millisecond the order is unknown, and the service gets the benefit of the doubt.
+ * A request without a definite end may still be at work in the service, even after a 5xx, and so may the work that a
+ * 409 waited for. Within one millisecond the order is unknown; then the rule assumes that the service is right.
  */
 const isOpen = (other: Attempt, refused: Attempt) =>
   other.invokedAt <= refused.endedAt &&
   (other.outcome === 'unknown' || other.code === IN_PROGRESS || other.endedAt >= refused.invokedAt);
 
-/** The same request, which was answered before this one began. */
+/** An earlier attempt of the same request, which was answered before this one began. */
 const answeredBefore = (attempts: Attempt[], later: Attempt) =>
   attempts.find(
     (each) => each.outcome === 'ok' && each.endedAt < later.invokedAt && isSameRequest(each, later),

@@ -8,7 +8,7 @@ import * as objects from './objects.js';
 import { nothingIsStuck, recoversInTime } from './recovery.js';
 import { witnessOf, type Finding, type Rule, type Violation } from './violation.js';
 
-/** What must be true of the journals. Each rule has a history in test/white-box/proof/checker.spec.ts that only it refuses. */
+/** What must be true of the journals. For each rule, checker.spec.ts has a history that violates only this rule. */
 export const RULES = {
   'one object for a key': money.oneObject,
   'one payment for a key': money.onePayment,
@@ -42,7 +42,7 @@ export const RULES = {
 export type RuleName = keyof typeof RULES;
 
 /**
- * A pure function of the journals: knows nothing of the code and asks no service.
+ * A pure function of the journals: it knows nothing of the code and calls no service.
  * @param isQuiet false: the journals were read while the service worked
  */
 export function check(journals: Journals, isQuiet = true): Violation[] {

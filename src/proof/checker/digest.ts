@@ -1,6 +1,6 @@
 import { markerOf, type FaultLine, type Journals, type Read, type RecordRow } from '../history.js';
 
-/** One request: its invocation with its end. */
+/** One request: when it was invoked and how it ended. */
 export interface Attempt {
   n: number;
   account: string;
@@ -8,7 +8,7 @@ export interface Attempt {
   operation: string;
   body: string;
   invokedAt: number;
-  /** Infinity: it never ended for the driver. */
+  /** Infinity if the driver never saw it end. */
   endedAt: number;
   outcome: 'ok' | 'fail' | 'unknown';
   status?: number;
@@ -23,10 +23,10 @@ export interface Fault {
   to: number;
 }
 
-/** From, until: in ms since the epoch. */
+/** The first and the last moment, in ms since the epoch. */
 export type Span = [from: number, until: number];
 
-/** Whether a fault was active during one of them. */
+/** Whether a fault was active during one of the spans. */
 export const overlaps = ({ from, to }: Fault, spans: readonly Span[]) =>
   spans.some(([since, until]) => from <= until && to >= since);
 
@@ -113,23 +113,23 @@ export const answered = ({ attempts }: Pick<KeyHistory, 'attempts'>) =>
 export const IN_PROGRESS = 'idempotency_request_in_progress';
 
 /**
- * By the HTTP contract, a refusal and a 503 `database_unavailable` did nothing. A 409 for a request in progress does not
- * say that: the request that reserved the record gets it, too, after another process has taken the record over.
+ * According to the HTTP contract, a refusal and a 503 `database_unavailable` wrote nothing. A 409 for a request in
+ * progress may have written: the request that reserved the record also gets it if another process took the record over.
  */
 export const mayHaveWritten = ({ outcome, code }: Attempt) =>
   !((outcome === 'fail' && code !== IN_PROGRESS) || code === 'database_unavailable');
 
-/** The requests that may have made what a key made: those that mean the answered one; else all that may have written. */
+/** The requests that may have made a key's objects: those equal to the answered one, or all that may have written. */
 export function makersOf({ attempts }: KeyHistory): Attempt[] {
   const first = attempts.find(({ outcome }) => outcome === 'ok');
   return attempts.filter((each) => (first ? isSameRequest(each, first) : mayHaveWritten(each)));
 }
 
-/** Whether both requests mean the same. The driver writes a body once, so equal meaning is equal text. */
+/** Whether both are the same request. The driver writes each body in one way, so the texts can be compared. */
 export const isSameRequest = (a: Attempt, b: Attempt) =>
   a.operation === b.operation && a.body === b.body;
 
-/** The members of a JSON object; undefined if the text is none. */
+/** The members of a JSON object; undefined if the text is not JSON. */
 export function membersOf(text: string): Record<string, unknown> | undefined {
   try {
     return Object(JSON.parse(text)) as Record<string, unknown>;

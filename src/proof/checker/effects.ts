@@ -2,9 +2,9 @@ import type { Delivery, EventRow } from '../history.js';
 import { groupBy, membersOf } from './digest.js';
 import type { Finding, Rule } from './violation.js';
 
-// What follows from a charge or an order: each effect once.
+// The effects of a charge or an order: each happens once.
 
-/** A succeeded charge with an address has one receipt: copies have one Message-ID. Others have none. */
+/** A succeeded charge with an address has one receipt, whose copies have one Message-ID. Other charges have none. */
 export const receiptsOnce: Rule = ({ rows, mails }) => {
   const sent = groupBy(mails, ({ charge }) => charge);
   return rows.charges.flatMap(({ id, status, hasReceipt, marker }) => {
@@ -22,7 +22,7 @@ export const receiptsOnce: Rule = ({ rows, mails }) => {
   });
 };
 
-/** A paid order has one shipment, no other order has one, and none is for no order. */
+/** A paid order has one shipment, any other order has none, and each shipment has an order. */
 export const fulfillmentsOnce: Rule = ({ rows }) => {
   const shipped = groupBy(rows.fulfillments, ({ account, order }) => `${account} ${order}`);
   const findings = rows.orders.flatMap(({ account, id, status, marker }): Finding[] => {
@@ -40,8 +40,8 @@ export const fulfillmentsOnce: Rule = ({ rows }) => {
 };
 
 /**
- * A merchant receives each event at least once, by one delivery, and only real ones. Each copy has the same bytes and says
- * what the event says.
+ * A merchant receives each event at least once, by one delivery, and receives only events that exist. Each copy has the
+ * same bytes, and contains what the event contains.
  */
 export const deliveriesAgree: Rule = ({ rows, received }) => {
   const copies = groupBy(received, ({ account, webhookId }) => `${account} ${webhookId}`);
@@ -74,7 +74,7 @@ export const deliveriesAgree: Rule = ({ rows, received }) => {
   return findings;
 };
 
-/** Whether a webhook says what the event says: its id, its type, its object. */
+/** Whether a webhook contains the event's id, its type and its object. */
 function isAbout({ body }: Delivery, { id, type, object }: EventRow): boolean {
   const said = membersOf(body);
   const about = (said?.data as { object?: { id?: unknown } } | undefined)?.object?.id;

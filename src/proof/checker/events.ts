@@ -14,7 +14,7 @@ interface Expected {
   most?: number;
 }
 
-/** What has happened has one event that says so, and no event says anything else. */
+/** Each change has one event that reports it, and there are no other events. */
 export const eventsOnce: Rule = ({ rows }) => {
   const groups = groupBy(
     rows.events,

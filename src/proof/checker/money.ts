@@ -2,21 +2,21 @@ import type { ChargeRow } from '../history.js';
 import { groupBy, type Digest } from './digest.js';
 import type { Finding, Rule } from './violation.js';
 
-// What rows and the processor's ledger say together.
+// What rows and the processor's ledger must show together.
 
 const taken = ({ ledger }: Digest) =>
   ledger.payments.filter(({ status }) => status === 'succeeded');
 
-/** A key makes one object at most. */
+/** A key makes at most one object. */
 export const oneObject: Rule = ({ rows, keyOf }) =>
   repeated([...rows.charges, ...rows.refunds, ...rows.orders], 'objects').filter(({ marker }) =>
     keyOf.has(marker),
   );
 
-/** A key takes one payment at most. */
+/** A key takes at most one payment. */
 export const onePayment: Rule = (known) => repeated(taken(known), 'payments');
 
-/** An order is paid once at most, whatever the keys. */
+/** An order is paid at most once, whatever the keys. */
 export const orderPaidOnce: Rule = (known) => {
   const orderOf = new Map(known.rows.charges.map(({ marker, order }) => [marker, order]));
   const paying = taken(known).filter(({ marker }) => orderOf.get(marker));
@@ -29,7 +29,7 @@ export const orderPaidOnce: Rule = (known) => {
     }));
 };
 
-/** Each succeeded charge has its payment with its amount, and each payment its succeeded charge. */
+/** Each succeeded charge has a payment of its amount, and each payment has a charge that did not fail. */
 export const sumsAgree: Rule = (known) => {
   const { charges } = known.rows;
   const payments = new Map(taken(known).map((each) => [each.marker, each]));
@@ -53,7 +53,7 @@ export const sumsAgree: Rule = (known) => {
   return findings;
 };
 
-/** Refunds: one at the processor for each succeeded row, of its charge's payment, and together no more than the charge says. */
+/** Each succeeded refund is a refund of the charge's payment at the processor. Their sum is what the charge shows. */
 export const refundsAgree: Rule = ({ rows, ledger }) => {
   const payments = new Map(ledger.payments.map((each) => [each.id, each.marker]));
   const paidBy = new Map(rows.charges.map((each) => [each.id, each.marker]));
@@ -101,7 +101,7 @@ export const refundsAgree: Rule = ({ rows, ledger }) => {
   return findings;
 };
 
-/** Stock is never negative, what is gone or held is what was bought, and only a pending charge holds. */
+/** Stock is never negative. What is gone or held was bought, and only a pending charge holds stock. */
 export const stockAgrees: Rule = ({ rows }) => {
   const sold = new Map<string, number>();
   for (const { account, items } of rows.orders.filter(({ status }) => status === 'paid'))

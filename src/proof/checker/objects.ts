@@ -11,7 +11,7 @@ import {
 } from './digest.js';
 import type { Finding, Rule } from './violation.js';
 
-// What a key made: the object that its answer shows, as its request asked for it.
+// The object that a key made: what its answer shows, and what its request asked for.
 
 /** An object of any kind, with what both a request and a row say about it. */
 interface Made {
@@ -29,8 +29,8 @@ interface Final {
 }
 
 /**
- * The object that a final answer shows exists, as the answer shows it, also if no client has seen the answer. 402 is for
- * what failed; 201 shows a charge or a refund that has succeeded, or an order. No other answer is final.
+ * The object that a final answer shows exists, as the answer shows it, even if no client has seen the answer. 402 is
+ * for failures; 201 shows a charge or a refund that has succeeded, or an order. No other answer is final.
  */
 export const answerIsTrue: Rule = (known) => {
   const objects = objectsOf(known);
@@ -57,7 +57,7 @@ export const answerIsTrue: Rule = (known) => {
   });
 };
 
-/** What a client has got; else what is stored for a retry. */
+/** The answer that a client has received, otherwise the one that is stored for a retry. */
 function finalOf(history: KeyHistory, { recordOf }: Digest): Final | undefined {
   const [seen] = answered(history);
   if (seen) return { who: `#${seen.n}`, status: seen.status, answer: seen.answer ?? '' };
@@ -65,21 +65,21 @@ function finalOf(history: KeyHistory, { recordOf }: Digest): Final | undefined {
   return status === null ? undefined : { who: 'a lost request', status, answer: body ?? '' };
 }
 
-/** Whether an object can be in its state after that answer. A refund may fail after it has succeeded. */
+/** Whether an object can be in its state after the answer. A refund may fail after it has succeeded. */
 function isOutcome({ kind, status: state }: Made, status: 201 | 402): boolean {
   if (status === 402) return state === 'failed';
   if (kind === 'refund') return state !== 'pending';
   return kind === 'order' || state === 'succeeded';
 }
 
-/** An object is what one of its key's requests asked for: the answered one, or one that may have written it. */
+/** An object is what one of its key's requests asked for: the answered request, or one that may have written it. */
 export const madeAsAsked: Rule = (known) => {
   const objects = objectsOf(known);
   return known.keys.flatMap((history) => {
     const { marker } = history;
     const makers = makersOf(history);
-    if (makers.length === 0) return []; // another rule finds what only refused requests have made
-    // If none was answered, the maker may have been sent after the history was read.
+    if (makers.length === 0) return []; // refusedWritesNothing finds what refused requests made
+    // If no request was answered, the maker may have been sent after the history was read.
     const atRest = answered(history).length === 0;
     return (objects.get(marker) ?? [])
       .filter(({ asked }) => !makers.some((each) => agree(asked, askedBy(each))))
@@ -91,8 +91,8 @@ export const madeAsAsked: Rule = (known) => {
 };
 
 /**
- * A paid order has one succeeded charge, which it names. A succeeded charge of an order has paid it, or was refunded
- * because the service has canceled the order: it could not deliver.
+ * A paid order names its one succeeded charge. A succeeded charge of an order has paid that order, or was refunded
+ * because the service canceled the order when it could not deliver.
  */
 export const paidOrderHasCharge: Rule = ({ rows }) => {
   const paying = groupBy(
@@ -120,7 +120,7 @@ export const paidOrderHasCharge: Rule = ({ rows }) => {
   ];
 };
 
-/** Whether all was refunded once. A refund that fails later is parked, and does not pay the order again. */
+/** Whether refunds cover the whole charge. A refund that failed later counts: it does not pay the order again. */
 const isGivenBack = ({ account, id, amount }: ChargeRow, { refunds }: Rows) =>
   refunds
     .filter((each) => each.account === account && each.charge === id && each.status !== 'pending')
@@ -141,7 +141,7 @@ export const receiptToCustomer: Rule = ({ rows, mails, keyOf }) => {
   });
 };
 
-/** The charge that the order names; else any. Another rule finds that there are two. */
+/** The charge that the order names, or any. Another rule finds that there are two. */
 const pick = (charges: ChargeRow[], named: string | null) =>
   charges.find(({ id }) => id === named) ?? charges[0];
 
@@ -160,7 +160,7 @@ function objectsOf({ rows }: Digest): Map<string, Made[]> {
   return groupBy(objects, ({ marker }) => marker);
 }
 
-/** What a request asked for. What it leaves out, the service may choose; but an order or a receipt it must not add. */
+/** What a request asked for. The service may choose omitted values, but must not add an order or a receipt. */
 function askedBy({ body, operation }: Attempt): Record<string, unknown> {
   const members = membersOf(body);
   const charge = /\/charges\/(\w+)\/refunds$/.exec(operation)?.[1];
@@ -174,7 +174,7 @@ const agree = (a: Record<string, unknown>, b: Record<string, unknown>) =>
     ([name, value]) => b[name] === undefined || canonicalize(b[name]) === canonicalize(value),
   );
 
-/** The object in a 201. Of a problem, only the id of its charge or refund. */
+/** The object in a 201. In a problem, only the id of its charge or refund. */
 function shownBy({ answer, status }: Final): Record<string, unknown> {
   const members = membersOf(answer) ?? {};
   return status === 402 ? { id: members.refund ?? members.charge } : members;

@@ -2,13 +2,13 @@ import { markerOf } from '../history.js';
 import { overlaps, type Digest, type KeyHistory } from './digest.js';
 import type { Finding, Rule } from './violation.js';
 
-/** How long after healing anything may be unfinished. */
+/** A record must be completed this long after the faults end, or after its first request if that is later. */
 export const QUIET_LIMIT_MS = 30_000;
 
-/** For the 99th percentile: the lease and five seconds. */
+/** The limit for the 99th percentile of recovery times: the lease and five seconds. */
 export const recoveryLimitMs = (leaseMs: number) => leaseMs + 5_000;
 
-/** Nothing is unfinished thirty seconds after healing, or after its first request that was reserved later. */
+/** Each record is completed within QUIET_LIMIT_MS, and nothing is pending at the end. */
 export const nothingIsStuck: Rule = ({ rows, healedAt }) => {
   if (healedAt === undefined) return [];
   const findings: Finding[] = [];
@@ -29,7 +29,7 @@ export const nothingIsStuck: Rule = ({ rows, healedAt }) => {
   return findings;
 };
 
-/** Keys of which a request or the record was open while a fault was active. */
+/** Keys that had an open request or an unfinished record while a fault was active. */
 export function touchedKeys(known: Digest): KeyHistory[] {
   return known.keys.filter(({ marker, attempts }) => {
     const begun = Math.min(...attempts.map(({ invokedAt }) => invokedAt));

@@ -1,24 +1,24 @@
 import { overlaps, type Digest, type Span } from './digest.js';
 
-/** What a rule finds: one sentence, and the key that it is about. */
+/** What a rule finds: one sentence, and the key that the sentence is about. */
 export interface Finding {
   says: string;
   marker?: string;
-  /** It is a violation only if the service is quiet: what is missing may still come. */
+  /** True: a violation only if the service is quiet, because what is missing may still arrive. */
   atRest?: boolean;
 }
 
 export interface Violation extends Finding {
   rule: string;
-  /** The smallest part of the history that shows it: the requests of that key and the faults that overlapped. */
+  /** The smallest part of the history that shows the violation: the key's requests and the faults that overlapped. */
   witness: string;
 }
 
 export type Rule = (known: Digest) => Finding[];
 
 /**
- * That key's requests, and the faults during one of them or while its record was unfinished: in order, one a line, in
- * seconds since the key's first request.
+ * The key's requests, and the faults during one of them or while its record was unfinished. In order, one for each
+ * line, in seconds since the key's first request.
  */
 export function witnessOf(known: Digest, marker: string | undefined): string {
   const history = marker && known.keyOf.get(marker);

@@ -11,7 +11,7 @@ import { pairWith, type SocketPair } from './socket-pair.js';
  * - `refuse`: new connections are reset. `reset`: a connection that sends is reset. `hang`: half-open, bytes vanish.
  * - `lose-request`: closed before a byte is forwarded. `cut-request`: after half of it.
  * - `swallow-answer`: the request arrives, its answer is lost. `cut-answer`: half of the answer arrives.
- * - `twice`: the request is sent a second time at once. `late`: a second time after three seconds.
+ * - `twice`: the request is sent a second time immediately. `late`: a second time after three seconds.
  * - `pause`: nothing moves until the toxic ends, then everything arrives in order.
  * - `commit-lost`, `commit-answer` (PostgreSQL): the COMMIT, or its acknowledgement, is lost.
  */
@@ -31,10 +31,10 @@ export type Toxic =
   | 'commit-lost'
   | 'commit-answer';
 
-/** Of PostgreSQL, the commits that reserve or settle a request can be lost, or all: those of jobs, too. */
+/** `postgres`: only commits that reserve or settle a request can be lost. `all commits`: also those of jobs. */
 export type Protocol = 'http' | 'smtp' | 'postgres' | 'postgres, all commits';
 
-/** Ends a message in SMTP. Only the answer to a message is swallowed: a lost greeting would send no message. */
+/** The end of a message in SMTP. Only the answer to a message is swallowed: without a greeting, none would be sent. */
 const END_OF_MESSAGE = '\r\n.\r\n';
 
 const HOST = '127.0.0.1';
@@ -43,7 +43,7 @@ const LATE_MS = 3_000;
 
 /** One TCP connection between two programs, and all its successors. */
 export class Link {
-  /** What it does now. Undefined: it forwards. */
+  /** What the link does now. Undefined: it only forwards. */
   private toxic: Toxic | undefined;
   private onHit: () => void = () => undefined;
   /** Ends a pause. */
@@ -68,7 +68,7 @@ export class Link {
     return link;
   }
 
-  /** @param onHit called each time that the toxic has changed something */
+  /** @param onHit called each time the toxic has changed something */
   poison(toxic: Toxic, onHit: () => void): void {
     this.toxic = toxic;
     this.onHit = onHit;
@@ -139,7 +139,7 @@ export class Link {
           this.copyLater(connection, toxic === 'late' ? LATE_MS : 20);
         connection.sent = Buffer.concat([connection.sent, data]);
         break;
-      default: // the others change the answer, or the way of the bytes
+      default: // the others change the answer, or how bytes are forwarded
     }
     this.forward(connection.up, upstream, data);
   }
@@ -157,7 +157,7 @@ export class Link {
       case 'cut-answer':
         this.hit();
         return void client.write(data.subarray(0, data.length >> 1), cut);
-      default: // the others change the request, or the way of the bytes
+      default: // the others change the request, or how bytes are forwarded
     }
     connection.sent = Buffer.alloc(0);
     this.forward(connection.down, client, data);
@@ -182,7 +182,7 @@ export class Link {
     }, ms);
   }
 
-  /** Keeps the order of the chunks, also when the toxic ends between two. */
+  /** Keeps the order of the chunks, even if the toxic ends between two of them. */
   private forward(lane: Lane, to: Socket, data: Buffer): void {
     const { toxic, resumed } = this;
     const isSlow = toxic === 'latency' || toxic === 'slicer' || toxic === 'pause';

@@ -1,4 +1,4 @@
-// What a proxy must read of PostgreSQL's protocol to know which message commits.
+// The parts of PostgreSQL's protocol that a proxy reads, to know which message commits.
 
 /** Which transaction is committed, recognised by the statements since its BEGIN. */
 export type Beat = 'reserve' | 'settle';
@@ -17,7 +17,7 @@ export function newReadyReader(): (data: Buffer) => boolean {
   };
 }
 
-/** Follows the transactions of one connection: in which beat it is, and whether this message commits it. */
+/** For each message of one connection: the beat of the current transaction, and whether the message commits it. */
 export function newTransactionReader(): (
   type: string,
   text: string,
@@ -38,8 +38,8 @@ export function newTransactionReader(): (
 }
 
 /**
- * Splits the frontend's stream into messages: one byte of type, then four of length, which include themselves. The
- * first message has no type. Source: "Message Formats" in the PostgreSQL manual.
+ * Splits the frontend's stream into messages: one byte of type, then four of length. The length includes these four.
+ * The first message has no type. Source: "Message Formats" in the PostgreSQL manual.
  */
 export function newMessageReader(
   take: (type: string, text: string, bytes: Buffer) => unknown,

@@ -4,7 +4,7 @@ import { connect, type Socket } from 'node:net';
 export interface SocketPair {
   client: Socket;
   upstream: Socket;
-  /** Ends both at once. */
+  /** Ends both immediately. */
   cut: () => void;
 }
 

@@ -1,7 +1,7 @@
 import type { RuleName } from '../checker/check.js';
 import type { Kind } from '../purposes.js';
 
-/** One edit of one source. The text must occur exactly once. */
+/** One edit of one source file. The text must occur exactly once. */
 export interface Patch {
   file: string;
   text: string;
@@ -12,9 +12,9 @@ export interface Patch {
 export interface Bug {
   name: string;
   patches: Patch[];
-  /** The cells, by name, that the campaign repeats. None: the collisions of the workload suffice. */
+  /** The cells, by name, that the campaign repeats. Absent: the collisions of the workload suffice. */
   cells?: string[];
-  /** Three of four keys are for this. */
+  /** About three of four keys are of this kind. */
   mostly?: Kind;
   /** One of these must be among the broken rules. */
   foundBy: RuleName[];

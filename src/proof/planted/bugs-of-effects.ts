@@ -4,7 +4,7 @@ const SETTLE = 'src/charges/settle-charge.ts';
 const RECEIPTS = 'src/effects/receipts.ts';
 const SENDER = 'src/webhooks/outgoing/sender.ts';
 
-/** Bugs in what follows from a charge: stock, events, receipts, webhooks. */
+/** Bugs in the effects of a charge: stock, events, receipts, webhooks. */
 export const BUGS_OF_EFFECTS: Bug[] = [
   {
     name: 'stock not released after a decline',

@@ -9,10 +9,10 @@ const PROGRESS = 'src/idempotency/progress.ts';
 const DUE = 'src/idempotency/due-records.ts';
 const REFUND_NEWS = 'src/webhooks/incoming/refund-notifications.ts';
 
-/** A constraint that checks nothing keeps its name, which comments refer to. */
+/** A constraint that checks nothing. It keeps the name, which comments refer to. */
 const NO_CONSTRAINT = 'CHECK (true),';
 
-/** Without it a refund that is settled twice throws, and the second transaction rolls back. */
+/** Without this patch, a refund that is settled twice throws, and the second transaction rolls back. */
 const REFUND_ENDS_AGAIN: Patch = {
   file: 'src/refunds/refund.queries.ts',
   text: "AND status = 'pending' RETURNING",
@@ -20,8 +20,8 @@ const REFUND_ENDS_AGAIN: Patch = {
 };
 
 /**
- * Guards that another guard repeats. Where the second one alone hides the loss of the first, both are removed:
- * docs/proof.md says which one held.
+ * Guards that have a second guard. Where the second guard alone hides the loss of the first, both are removed:
+ * docs/proof.md says which guard was effective.
  */
 export const BUGS_OF_GUARDS: Bug[] = [
   {

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import type { Patch } from './bug.js';
 
-/** What a campaign starts. Fewer programs build faster. */
+/** The programs that a campaign starts. Fewer programs build faster. */
 const PROGRAMS = [
   'programs/account',
   'programs/api',
@@ -12,7 +12,7 @@ const PROGRAMS = [
   'sandbox/main',
 ];
 
-/** Sources that none of them imports, and that take the longest to build. */
+/** Sources that none of these programs imports, and that take the longest to build. */
 const LEFT_OUT = ['src/lab/page', 'src/proof', 'src/conformance'];
 
 type Compile = (

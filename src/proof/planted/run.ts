@@ -7,11 +7,11 @@ import type { Bug } from './bug.js';
 import { BUGS } from './bugs.js';
 import { buildWithBug } from './build.js';
 
-/** Long enough for a few hundred requests. Bugs of effects show only at the end. */
+/** Long enough for a few hundred requests. Bugs in effects are found only at the end. */
 const CAMPAIGN_MS = 25_000;
 const REQUESTS = 300;
 const SEED = 15;
-/** Beside the usual shares, which are 100 together: about three of four. */
+/** Added to the usual shares, whose sum is 100: about three of four. */
 const MOSTLY_SHARE = 250;
 
 export interface PlantedOptions {

@@ -2,10 +2,10 @@ import type { Report } from './report.js';
 import { escape, STYLE, violationsHtml, WIDTH, type Drawing } from './violations-html.js';
 
 const ROW = 16;
-/** Of the time axis: so many fit side by side. */
+/** The number of marks that fit on the time axis. */
 const MAX_MARKS = 12;
 
-/** One HTML page without scripts and without links to elsewhere. */
+/** One HTML page without scripts and external links. */
 export function reportPage(report: Report, drawings: readonly Drawing[]): string {
   const { seed, minutes, verdict, counts, recovery, upperBound, cells, missed, violations } =
     report;

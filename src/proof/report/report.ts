@@ -2,7 +2,7 @@ import type { CampaignResult } from '../campaign.js';
 import { digest, type Fault } from '../checker/digest.js';
 import { percentile, recoveries, recoveryLimitMs, touchedKeys } from '../checker/recovery.js';
 
-/** What a campaign shows, as report.json has it. */
+/** The result of a campaign, as in report.json. */
 export interface Report {
   seed: number;
   minutes: number;
@@ -11,9 +11,9 @@ export interface Report {
   counts: Record<string, number>;
   /** In ms, for each record that a fault found unfinished. */
   recovery: { p50: number; p99: number; max: number; limit: number; all: number[] };
-  /** In ms, from the first sight of a record to its completion, faults included. */
+  /** In ms, from the first time that a record was seen to its completion, faults included. */
   unfinished: { p50: number; p99: number; max: number };
-  /** With 95 % confidence at most this share of keys that a fault touches is charged twice. */
+  /** With 95 % confidence, at most this share of keys that a fault overlaps is charged twice. */
   upperBound: number;
   cells: [cell: string, hits: number][];
   missed: string[];

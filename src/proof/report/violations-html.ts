@@ -4,11 +4,11 @@ import type { Violation } from '../checker/violation.js';
 export interface Drawing {
   /** The run that the lab opens, relative to the folder of the report. */
   file: string;
-  /** For the first violations of each rule. */
+  /** Only for the first violations of each rule. */
   svg?: string;
 }
 
-/** One for each violation, in their order. */
+/** One for each violation, in the same order. */
 type Drawings = readonly Drawing[];
 
 export const WIDTH = 900;
@@ -20,7 +20,7 @@ pre { background: #f7f7f7; padding: 1em; overflow: auto; max-height: 24em; font-
 figure { position: relative; left: 50%; width: max-content; max-width: 96vw; margin: 1em 0; transform: translateX(-50%); overflow-x: auto }
 .good { color: #17692b } .bad { color: #a01818 }`;
 
-/** The violations alone, for what has no report: journals that are judged again, and planted bugs. */
+/** Only the violations, when there is no report: for journals that are judged again, and planted bugs. */
 export function violationsPage(violations: readonly Violation[], drawings: Drawings): string {
   return `<!doctype html>
 <html lang="en">
@@ -47,7 +47,7 @@ function violationHtml({ rule, says, witness }: Violation, drawing?: Drawing): s
   return `<h3>${escape(rule)}</h3><p>${escape(says)}${picture}${events}${open ?? ''}`;
 }
 
-/** As an image its styles stay its own, and nothing in it can run. Its text is below it. */
+/** In an image, the styles do not affect the page, and no script can run. The events below the image are its text. */
 function pictureOf(svg: string): string {
   const data = Buffer.from(svg).toString('base64');
   return `<figure><img src="data:image/svg+xml;base64,${data}" alt="Sequence diagram of the events below"></figure>`;

@@ -1,7 +1,7 @@
 import { overlaps, type Attempt, type Digest, type Fault, type Span } from '../checker/digest.js';
 import { recordsOf, type Subject } from './witness-subject.js';
 
-/** A person can read a diagram of so many. */
+/** A person can read a diagram of this many requests. */
 const MAX_REQUESTS = 8;
 const MAX_FAULTS = 5;
 
@@ -13,7 +13,7 @@ export interface Choice {
 
 /**
  * All, unless they are many: then those that the violation names, and the first of each kind of request and answer.
- * @param says of the violation: names requests as `#12`
+ * @param says the violation's sentence, which names requests as `#12`
  */
 export function choose(all: readonly Attempt[], says: string): Choice {
   const named = new Set([...says.matchAll(/#(\d+)/g)].map(([, n]) => Number(n)));

@@ -4,7 +4,7 @@ import { membersOf, type Attempt, type Digest, type Fault } from '../checker/dig
 import { recordsOf, type Subject } from './witness-subject.js';
 import type { Drawn } from './witness-line.js';
 
-// What the journals have with a time: requests, answers, faults, the record.
+// What the journals contain with a time: requests, answers, faults, the record.
 
 const MAX_READS = 8;
 /** Longer texts of requests and responses are cut. A campaign's are shorter. */
@@ -23,7 +23,7 @@ export function requestsOf(attempts: readonly Attempt[], leftOut: readonly numbe
     end(each, answerOf(each.answer ?? '')),
   ]);
   const last = Math.max(...drawn.map(({ at }) => at).filter(Number.isFinite));
-  // A request without an end is unknown forever: it is drawn after all others.
+  // A request without an end stays unknown: it is drawn after all others.
   const finite = drawn.map((each) => ({ ...each, at: Number.isFinite(each.at) ? each.at : last }));
   return [...finite, ...gap(leftOut.at(-1) ?? 0, last)];
 }
@@ -63,7 +63,7 @@ function end({ n, endedAt, outcome, status, code, answer }: Attempt, name: strin
   };
 }
 
-/** `body A: amount 1000, currency usd`, a line for each body. */
+/** `body A: amount 1000, currency usd`, one line for each body. */
 export function bodiesOf(attempts: readonly Attempt[]): string[] {
   const texts = bodyTexts(attempts);
   const bodyOf = namer('body', 'A'.charCodeAt(0), texts);
@@ -75,7 +75,7 @@ export function bodiesOf(attempts: readonly Attempt[]): string[] {
 
 const MAX_BODIES = 4;
 
-/** Without the member that names account and key, which is there for the checker. */
+/** Without the member that contains account and key, which is only for the checker. */
 function listOf(body: string, { account, key }: Attempt): string {
   const members = membersOf(body);
   if (!members) return body;
@@ -99,13 +99,13 @@ function namer(what: string, first: number, texts: readonly string[]) {
   };
 }
 
-/** Ids in a path are long, and the same in all lines: `POST /charges/…/refunds`. */
+/** Shortens ids in a path, which are long and the same in all lines: `POST /charges/…/refunds`. */
 const shortOf = (operation: string) => operation.replaceAll(/\/(?:ch|re|evt)_\w{9,}/g, '/…');
 
 const cut = (text: string) =>
   text.length > MAX_TEXT_CHARACTERS ? `${text.slice(0, MAX_TEXT_CHARACTERS)}…` : text;
 
-/** Where the pain is: of a link, at its end. */
+/** The line of the diagram at which a fault is drawn. The fault of a link is drawn at the link's end. */
 const LANES: Readonly<Record<string, Actor>> = {
   client: 'client',
   api: 'api',

@@ -1,6 +1,6 @@
 import type { Knowledge, RunEvent } from '../../lab/run.js';
 
-/** A line of the diagram, before it has its number. `at` is in ms since the epoch. */
+/** A line of the diagram before it has a number. `at` is in ms since the epoch. */
 export type Drawn = Omit<RunEvent, 'seq' | 'atMs' | 'track' | 'untilMs'> & {
   at: number;
   until?: number;

@@ -3,12 +3,12 @@ import { groupBy, type Digest } from '../checker/digest.js';
 import { recordsOf, type Subject } from './witness-subject.js';
 import type { Drawn } from './witness-line.js';
 
-// What the journals have without a time: rows, payments, messages, as they were at the end.
+// What the journals contain without a time: rows, payments, messages, as they were at the end.
 
-/** Of each table: more say the same. */
+/** The most rows of each table. More would show nothing new. */
 const MOST = 6;
 
-/** All that the journals have of a subject. */
+/** Everything in the journals about a subject. */
 export type Belongings = ReturnType<typeof belongings>;
 
 export function belongings(known: Digest, subject: Subject) {
@@ -35,7 +35,7 @@ export function belongings(known: Digest, subject: Subject) {
   };
 }
 
-/** As marks and arrows. What is missing is named, too. */
+/** Everything as marks and arrows. Also says what is missing. */
 export function foundAtEnd(has: Belongings, subject: Subject): Omit<Drawn, 'at'>[] {
   const hasObject = has.charges.length + has.refunds.length + has.orders.length > 0;
   const isUnrecorded = subject.attempts.length > 0 && has.records.length === 0;
@@ -121,7 +121,7 @@ function counted<T>(items: T[], nameOf: (item: T) => string): string[] {
   );
 }
 
-/** An id that a label has room for: `ch_1a2b3c…`. The tables have it whole. */
+/** An id shortened to fit a label: `ch_1a2b3c…`. The tables show it in full. */
 const short = (id: string) => (id.length > 14 ? `${id.slice(0, 12)}…` : id);
 
 export function tablesOf(has: Belongings): { tables: RowsTable[]; reconciled: Reconciled } {

@@ -13,14 +13,14 @@ import type { Drawn } from './witness-line.js';
 import { belongings, foundAtEnd, tablesOf } from './witness-rows.js';
 import { subjectOf } from './witness-subject.js';
 
-/** So that no two lines are at the same time: the order of the lines is the order of the events. */
+/** Added so that no two lines have the same time: the order of the lines is the order of the events. */
 const TICK_MS = 0.01;
-/** Of a note, in characters: as much as four lines of a diagram have room for. */
+/** The length of a note, in characters: four lines of a diagram have room for it. */
 const NOTE = 72;
 
 /**
- * The witness of a violation as a run of the lab: what its key's requests and rows are, and the faults that overlapped.
- * From the journals alone. A violation about no key has the rows and messages that it names.
+ * The witness of a violation as a run of the lab: its key's requests and rows, and the faults that overlapped. Made
+ * from the journals alone. For a violation without a key: the rows and messages that it names.
  */
 export function witnessRun(known: Digest, violation: Violation, id: string): Run {
   const { rule, says } = violation;
@@ -85,7 +85,7 @@ function numbered(drawn: readonly Drawn[], begin: number) {
 
 const round = (ms: number) => Math.round(ms * 100) / 100;
 
-/** Between words, in lines that a note has room for. */
+/** Breaks a text between words into lines that fit into a note. */
 function wrapped(text: string): string[] {
   const lines = [''];
   for (const word of text.split(/\s+/)) {

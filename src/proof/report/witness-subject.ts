@@ -2,16 +2,16 @@ import { markerOf } from '../history.js';
 import type { Attempt, Digest } from '../checker/digest.js';
 import type { Violation } from '../checker/violation.js';
 
-/** What a violation is about: the keys that it names, directly or by an object of theirs. None, if it is about no key. */
+/** What a violation is about: the keys that it names, directly or by one of their objects. There may be none. */
 export interface Subject {
-  /** For people. */
+  /** A description for people. */
   name: string;
   markers: string[];
-  /** Of these keys, in the order of their invocation. */
+  /** The requests of these keys, in the order of their invocation. */
   attempts: Attempt[];
   /** Ids of the keys' charges, refunds and orders. */
   objects: Set<string>;
-  /** Words of the violation's sentence, among them ids. */
+  /** The words of the violation's sentence. Some of them are ids. */
   named: Set<string>;
 }
 

@@ -7,12 +7,12 @@ import type { Journals } from '../history.js';
 import { violationsPage, type Drawing } from './violations-html.js';
 import { witnessRun } from './witness-run.js';
 
-/** Of each rule: a fault that breaks a rule breaks it for many keys. */
+/** The limit for each rule: a fault that breaks a rule breaks it for many keys. */
 const MAX_PICTURES = 3;
 
 /**
- * Writes a run file of the lab for each violation, pictures of the first of each rule, and a page with text and pictures.
- * @returns for each violation its drawing
+ * Writes a run file of the lab for each violation, pictures for the first of each rule, and a page with both.
+ * @returns the drawing of each violation
  */
 export async function writeWitnesses(
   folder: string,
@@ -20,7 +20,7 @@ export async function writeWitnesses(
   violations: readonly Violation[],
 ): Promise<Drawing[]> {
   const own = join(folder, FOLDER);
-  await rm(own, { recursive: true, force: true }); // of an earlier check of these journals
+  await rm(own, { recursive: true, force: true }); // from an earlier check of these journals
   if (violations.length === 0) return [];
   await mkdir(own, { recursive: true });
   const known = digest(journals);

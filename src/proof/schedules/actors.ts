@@ -27,11 +27,11 @@ export type End = { answer: Answer } | { error: unknown } | { done: true };
 /** No lease, wait or deadline ends by itself: the controller lets time pass. */
 const FOREVER_MS = 86_400_000;
 
-/** A process of its own: the service's code on its own connection, behind its own gate. */
+/** One process: the service's code on its own connection, behind its own gate. */
 export class Actor {
   readonly end: Promise<void>;
   ended: End | undefined;
-  /** The sweep logs it and goes on: the record stays open, or another process has completed it. */
+  /** The sweep logs it and continues: the record stays open, or another process has completed it. */
   warning: unknown;
   private readonly charges: ChargeOperation;
   private readonly completer: Completer;

@@ -1,25 +1,25 @@
 import type { Actor } from './actors.js';
 import type { Run } from './run.js';
 
-/** One must do. The second shows whether a failed one left the record recoverable. */
+/** One must suffice. The second shows whether a failed recovery left the record recoverable. */
 const MAX_RECOVERIES = 2;
 
-/** What the controller knows beside the run itself. */
+/** What the controller knows in addition to the run. */
 export interface Possible {
-  /** Of the scenario's events, those that may still happen. */
+  /** The scenario's events that may still happen. */
   events: ReadonlySet<string>;
-  /** Runs alone, after a crash or at the end. */
+  /** The actor that runs alone, after a crash or at the end. */
   alone: Actor | undefined;
   /**
-   * The last choice was the end of a lease or of an answer's time. It has an effect only on a statement that reads the
+   * The last choice was the end of a lease or the expiry of an answer. It affects only a statement that reads the
    * clock, so only such a statement comes next. Without one, the schedule is redundant.
    */
   clockMoved: boolean;
 }
 
 /**
- * All that may happen next: the number of an actor whose statement is released, `x` and the number of one that crashes,
- * or an event. Empty: the schedule has ended.
+ * Everything that may happen next: the number of an actor whose statement is released, `x` and the number of an actor
+ * that crashes, or an event. Empty: the schedule has ended.
  */
 export function choicesOf(run: Run, { events, alone, clockMoved }: Possible): string[] {
   const { actors } = run;
@@ -39,7 +39,7 @@ export function choicesOf(run: Run, { events, alone, clockMoved }: Possible): st
   ];
 }
 
-/** If all that are alive wait: time passes. Then another process continues what a crash left. */
+/** If all live actors wait, time passes. Then another process continues what a crash left. */
 function recoveriesOf({ actors, observations, scenario }: Run): string[] {
   const { record } = observations.at(-1)!;
   const tries = actors.length - scenario.actors.length;
@@ -50,8 +50,8 @@ function recoveriesOf({ actors, observations, scenario }: Run): string[] {
 }
 
 /**
- * A crash frees the locks of an open transaction, so its moment matters there. Otherwise it has no effect on others:
- * one crash for each statement, directly after the statement before it, covers all moments.
+ * Inside a transaction, or while blocked, an actor may crash at any step: a crash frees locks that others wait for.
+ * Elsewhere a crash affects no other actor. One for each statement is enough, directly after the actor's last step.
  */
 function crashesOf({ actors, choices }: Run): string[] {
   return actors.flatMap(({ gate }, index) => {

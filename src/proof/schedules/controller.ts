@@ -87,7 +87,7 @@ class Controller implements Possible {
     return this.run_;
   }
 
-  /** After everything, the client sends its request once more. */
+  /** At the end, the client sends its request once more. */
   private async retryLate(): Promise<void> {
     this.alone = await this.add('retry');
     await this.settle();
@@ -147,7 +147,7 @@ class Controller implements Possible {
     return actor;
   }
 
-  /** Waits until each actor has stopped at its next statement, has ended, or is blocked by one that has stopped. */
+  /** Waits until each actor has stopped at its next statement, has ended, or is blocked by a stopped actor. */
   private async settle(): Promise<void> {
     let hurry = true;
     for (;;) {
@@ -181,7 +181,7 @@ class Controller implements Possible {
     this.run_.observations.push(await observe(this.lane.control, this.run_.purchase));
   }
 
-  /** Ends what is open, and removes the record: the sweep and the reaper of the next schedule would find it. */
+  /** Ends open transactions, and removes the record: the sweep and the reaper of the next schedule would find it. */
   async cleanUp(): Promise<void> {
     const { actors, purchase } = this.run_;
     const open = actors.filter(({ gate }) => gate.status === 'running' || gate.inTransaction);

@@ -13,10 +13,10 @@
  * - No clock runs: "the lease ends", "the answer expires" and "a process dies" are choices as well.
  * - After each schedule, rows, payments and answers are judged (judge.ts).
  *
- * Orders that cannot differ are run once:
+ * Orders that have the same effects are run once:
  * - A duplicate that polls is not released while its poll would find the record still held.
  * - An actor that holds no lock and waits for one: only directly before the step that ends its wait.
- * - The end of a lease or of an answer's time: only directly before a statement that reads the clock.
+ * - The end of a lease, or the expiry of an answer: only directly before a statement that reads the clock.
  * - A crash outside of a transaction: only directly after the process' last statement.
  */
 import { setTimeout as delay } from 'node:timers/promises';
@@ -63,7 +63,7 @@ export async function explore(
   return count;
 }
 
-/** Two sessions that one commit wakes up may go on in any order. Then the same choices need another try. */
+/** Sessions that wait for the same commit may continue in any order. Then the same choices need another try. */
 export async function replay(
   lane: Lane,
   scenario: Scenario,

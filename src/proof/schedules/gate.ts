@@ -27,7 +27,7 @@ export class Gate {
   inTransaction = false;
   /** The next statement is a poll: the engine waits for another request's answer. */
   polls = false;
-  /** The statement compares the end of a lease, or of an answer's time, with the clock. */
+  /** The statement compares the expiry of a lease or of an answer with the clock. */
   readsClock = false;
   private open: () => void = () => undefined;
 

@@ -6,7 +6,7 @@ import type { Gate } from './gate.js';
 
 export type Rewrite = (sql: string) => string;
 
-/** One actor's connection to PostgreSQL. A schedule that ends it with a crash leaves a new one for the next. */
+/** One actor's connection to PostgreSQL, reused by each schedule. After a crash, `connect` opens a new one. */
 export class Session {
   private connection: Connection | undefined;
 
@@ -39,7 +39,7 @@ export class Session {
 
   /**
    * Ends the session on the server, as the death of its process does. Returns when its locks are free: the server rolls
-   * back before its process exits and the socket closes. To wait with `pg_terminate_backend` itself takes 100 ms.
+   * back before its process exits and the socket closes. If `pg_terminate_backend` waited itself, it would take 100 ms.
    */
   async terminate(control: pg.Client): Promise<void> {
     const { pid, connection } = this;
@@ -100,7 +100,7 @@ export class GatedDatabase extends Database {
     }
   }
 
-  /** A transaction that wrote and locked nothing has no effect on others: its end is no step. */
+  /** The end of a transaction that wrote and locked nothing has no effect on others, so it is not a step. */
   private async end(statement: 'COMMIT' | 'ROLLBACK'): Promise<void> {
     const { gate, session } = this;
     if (!gate.inTransaction) return;

@@ -10,7 +10,7 @@ export function judge(run: Run): string[] {
   return [...judgeStates(run), ...judgeEnd(run), ...judgeAnswers(run), ...judgeCalls(run)];
 }
 
-/** After each step: one row at most, states and epochs only go forward. */
+/** After each step there is at most one row of each kind, and states and epochs only go forward. */
 function judgeStates({ observations, steps, purchase }: Run): string[] {
   const broken: string[] = [];
   const says = (isBroken: boolean, sentence: string) => {
@@ -49,7 +49,7 @@ function isFinal({ charges }: Observation): boolean {
   return charges[0] === 'succeeded' || charges[0] === 'failed';
 }
 
-/** The client has retried by now, so everything is done, and done once. */
+/** The client has retried by now, so each effect must exist exactly once. */
 function judgeEnd({ observations, purchase, scenario }: Run): string[] {
   const { record, charges, events, parked, order, held } = observations.at(-1)!;
   const expected = scenario.order ? 'charge.succeeded,order.paid' : 'charge.succeeded';

@@ -1,7 +1,7 @@
 import pg from 'pg';
 import { Session, type Rewrite } from './gated-database.js';
 
-/** A database of its own, in which one schedule runs at a time: the sweep sees the records of all accounts. */
+/** Its own database, in which one schedule runs at a time: the sweep sees the records of all accounts. */
 export class Lane {
   private readonly sessions: Session[] = [];
 

@@ -70,7 +70,7 @@ export async function removeRecord(control: pg.Client, { account }: Purchase): P
   await control.query('DELETE FROM idempotency_records WHERE account_id = $1', [account]);
 }
 
-/** For each of the sessions, those whose locks it waits for. */
+/** For each session, the sessions whose locks it waits for. */
 export async function blockersOf(
   control: pg.Client,
   pids: number[],

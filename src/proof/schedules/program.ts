@@ -16,9 +16,9 @@ const MAX_SHOWN = 3;
 const PROGRESS_MS = 30_000;
 
 interface Options {
-  /** For the data of the PostgreSQL that is started for this. */
+  /** The folder for the data of the PostgreSQL that is started for this. */
   folder: string;
-  /** Names of scenarios. None: those that take longer than a test may. */
+  /** Names of scenarios. Empty: the scenarios that take too long for a test. */
   names: readonly string[];
   /** One schedule, as its table prints it: `scenario:choices`. */
   only?: string;

@@ -15,9 +15,9 @@ interface PaymentOfKey {
   reference: string;
 }
 
-/** The processor: one payment for each of its keys. In this process, so that its call is a step as well. */
+/** The processor: one payment for each of its keys. It runs in this process, so that its call is also a step. */
 export class Ledger {
-  /** How often it was called. */
+  /** How often the processor was called. */
   calls = 0;
   readonly payments: PaymentOfKey[] = [];
   private readonly listeners: (() => void)[] = [];
@@ -38,7 +38,7 @@ export class Ledger {
     else this.listeners.push(listener);
   }
 
-  /** What one actor sees of it. A charge that is neither abandoned nor in doubt needs no other call. */
+  /** The processor as one actor sees it. A charge that is neither abandoned nor in doubt needs no other call. */
   behind(gate: Gate): Processor {
     const seen: Pick<Processor, 'name' | 'prepare' | 'pay'> = {
       name: 'fake',
@@ -57,7 +57,7 @@ export class Ledger {
 export const KEY = 'one-key';
 const ORDER_ID = 'ord_1';
 
-/** The purchase of one schedule. Its account is its own, so that no other schedule's rows matter. */
+/** The purchase of one schedule. It has its own account, so that rows of other schedules do not matter. */
 export interface Purchase {
   account: string;
   ledger: Ledger;

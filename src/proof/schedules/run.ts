@@ -7,18 +7,18 @@ import type { Scenario } from './scenario.js';
 /** One schedule, as it ran. */
 export interface Run {
   scenario: Scenario;
-  /** In order: an actor's number, `x` and the number of the one that crashes, or an event. */
+  /** In order: an actor's number, `x` and the number of an actor that crashes, or an event. */
   choices: string[];
-  /** At each choice, all that were possible. */
+  /** All possible choices at each choice. */
   possible: string[][];
   steps: Step[];
-  /** Before the first step and after each. */
+  /** The first is from before the first step, the others from after each step. */
   observations: Observation[];
   actors: Actor[];
   purchase: Purchase;
   /**
-   * Another schedule has the same effects: an actor without locks waits for one, and another actor made a step that did
-   * not end the wait. It could as well have come after that step.
+   * Another schedule has the same effects: an actor without locks waits for a lock, and another actor made a step that
+   * did not end the wait. The wait could as well have begun after that step.
    */
   redundant: boolean;
   /** Actors that wait for each other's locks, or for something that never happens. */

@@ -7,7 +7,7 @@ export interface Scenario {
   actors: Kind[];
   /** The charge pays an order: transactions of many statements. */
   order: boolean;
-  /** The lease of a live process may end once, at any moment: the process was asleep. */
+  /** The lease of a live process may end once, at any moment: the process was suspended. */
   lease: boolean;
   /** The stored answer may expire once, at any moment. */
   expiry: boolean;

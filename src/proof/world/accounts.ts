@@ -7,7 +7,7 @@ export interface Account {
   apiKey: string;
 }
 
-/** For programs that need nothing else of our environment. */
+/** For programs that need nothing else from our environment. */
 export const PATH = '/usr/local/bin:/usr/bin:/bin';
 
 const NAMES = ['Proof 1', 'Proof 2'];

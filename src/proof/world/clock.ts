@@ -1,11 +1,11 @@
 import { writeFile } from 'node:fs/promises';
 
-/** How often a process looks for its offset, in ms. */
+/** How often a process reads its offset, in ms. */
 const LOOK_MS = 50;
 
 /**
- * A module for `--import`: `Date` is off by as many ms as the file says. Timers and `performance.now()` keep their
- * time, as after a jump of the system's clock.
+ * A module for `--import`: shifts `Date` by as many ms as the file says. Timers and `performance.now()` are not
+ * shifted, as after a jump of the system's clock.
  */
 export function shiftedClock(file: string): string {
   const source = `import { readFileSync } from 'node:fs';

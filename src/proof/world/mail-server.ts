@@ -15,11 +15,11 @@ export interface MailServer {
   senders: Set<Socket>;
 }
 
-/** How a server treats its senders. The tests change it. */
+/** How a server behaves towards its senders. The tests change it. */
 export interface Manners {
-  /** The greeting waits for it. */
+  /** The server waits for it before the greeting. */
   beforeGreeting?: () => Promise<void>;
-  /** The confirmation of a message that was recorded waits for it. */
+  /** The server waits for it after it has recorded a message, before it confirms the message. */
   beforeConfirming?: () => Promise<void>;
   refuses?: (recipient: string) => boolean;
 }

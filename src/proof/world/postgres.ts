@@ -15,7 +15,7 @@ const FILL_2_MB = `CREATE TABLE more AS SELECT repeat(md5(n::text), 30) FROM gen
 export interface KeptPostgres {
   url: string;
   port: number;
-  /** Holds its data. Undefined if it was not asked for, or cannot be mounted here. */
+  /** The disk with its data. Undefined if it was not requested, or cannot be mounted here. */
   disk: SmallDisk | undefined;
   /** How often it was started. */
   starts(): number;
@@ -29,7 +29,7 @@ export interface KeptPostgres {
 }
 
 /**
- * A PostgreSQL of our own with full durability, started again whenever it dies.
+ * Our own PostgreSQL with full durability, started again whenever it dies.
  * @param onSmallDisk its data is on a disk that can be filled, if this user may mount one.
  */
 export async function keepPostgres(dataDir: string, onSmallDisk: boolean): Promise<KeptPostgres> {

@@ -22,7 +22,7 @@ export class SmallDisk {
   static async mount(path: string): Promise<SmallDisk | undefined> {
     await mkdir(path, { recursive: true });
     const disk = new SmallDisk(path);
-    await disk.unmount().catch(() => undefined); // what a killed campaign left
+    await disk.unmount().catch(() => undefined); // left by a killed campaign
     const options = `size=${SIZE},mode=0755`;
     const isMounted = run('mount', ['-t', 'tmpfs', '-o', options, 'tmpfs', path]).then(
       () => true,

@@ -38,7 +38,7 @@ export type ProgramName = 'api' | 'worker' | 'processor';
 export interface Program extends SupervisedChild {
   port: number;
   isReady: () => Promise<boolean>;
-  /** Lets its wall clock jump to this offset from ours. */
+  /** Shifts its wall clock by this offset from ours. */
   shiftClock: (offsetMs: number) => Promise<void>;
 }
 
@@ -46,9 +46,9 @@ export interface Program extends SupervisedChild {
 export interface World {
   postgres: KeptPostgres;
   accounts: Account[];
-  /** One link for each process at its end. */
+  /** For each name, one link for each process at its end. */
   links: Map<LinkName, Link[]>;
-  /** The ports that clients use: those of the links. A program has its own port, without a link. */
+  /** The ports that clients use: those of the links. Each program also has its own port, without a link. */
   apiPorts: number[];
   merchantUrl: (account: string) => string;
   programs: Record<ProgramName, Program[]>;
@@ -56,7 +56,7 @@ export interface World {
 }
 
 export interface WorldOptions {
-  /** For data and logs. */
+  /** The folder for data and logs. */
   folder: string;
   /** The folder of built programs, `dist/src/programs`. */
   programs: string;
@@ -139,7 +139,7 @@ class StartingWorld {
       SANDBOX_DATABASE_URL: await this.databaseThrough('processor → postgres', 'processor'),
       SANDBOX_WEBHOOK_URL: `http://127.0.0.1:${webhooks}/webhooks/processor`,
       SANDBOX_WEBHOOK_SECRET: this.secret,
-      // From before our own commit to long after it, in any order, each twice.
+      // From before our own commit to long after it, in any order, two copies of each.
       SANDBOX_WEBHOOK_DELAY_MS: '0',
       SANDBOX_WEBHOOK_SHUFFLE_MS: '6000',
       SANDBOX_WEBHOOK_COPIES: '2',
