@@ -1,8 +1,8 @@
 // Measures what it costs to charge once. The same processor call, in the same sandbox, in several ways: the naive
 // lane (call, then insert), POST /charges, its replay, fifty requests for each key; and two peers (bench/peers/): a
 // library that stores keys in Redis, and one open transaction around the call. The lanes take turns, so that a change
-// of the machine's load affects all of them; the ratios are the result. Then 500 slow charges at once on a pool of
-// 10.
+// of the machine's load affects all of them; the ratios are the result. Then 500 slow charges in parallel on a pool
+// of 10.
 //
 // Needs `npm run build`, and for the peers `npm ci --prefix bench/peers` and redis-server (Debian: apt install
 // redis-server). Starts its own PostgreSQL with default durability, and Redis, on free ports. ROUNDS, ROUND_SECONDS
@@ -170,7 +170,7 @@ async function measure() {
 }
 
 /**
- * Starts all charges at once, 3 s each at the processor. Measures the time until all have ended, and the API's peak
+ * Starts all charges together, 3 s each at the processor. Measures the time until all have ended, and the API's peak
  * memory.
  */
 async function runSlow({ url, pid }, path, count) {

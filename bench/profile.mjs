@@ -19,7 +19,7 @@ const ROUND_SECONDS = Number(process.env.ROUND_SECONDS ?? 8);
 const WARM_UP_SECONDS = Number(process.env.WARM_UP_SECONDS ?? 8);
 const ORDER = { currency: 'eur', items: [{ sku: 'tea', quantity: 2, unit_amount: 1000 }] };
 const nodeArgs = ['--import', pathToFileURL(join(HERE, 'bench/profiler.mjs')).href];
-/** Rows of the table. What is in no package of this list is "the rest". */
+/** Rows of the table. A package that is not in this list counts as "the rest". */
 const GROUPS = {
   Express: /node_modules\/(express|router|send|body-parser|raw-body|qs|finalhandler|accepts)\//,
   Nest: /node_modules\/(@nestjs|rxjs|reflect-metadata)\//,
@@ -95,7 +95,7 @@ function groups({ nodes, samples, timeDeltas }, total) {
     if (functionName === '(idle)') return undefined;
     if (functionName === '(garbage collector)') return 'garbage collection';
     if (url === '' && SOCKETS.test(functionName)) return 'writing to sockets';
-    // Functions of V8 belong to their caller.
+    // Native functions without a source belong to their caller.
     for (let at = id; at !== undefined; at = parents.get(at)) {
       const source = sourceOf(byId.get(at).callFrame);
       if (source.startsWith('node:')) return 'Node’s streams, sockets, HTTP';

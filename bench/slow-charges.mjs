@@ -1,4 +1,4 @@
-// Starts 100 charges at once that take 3 s each at the processor, on an API with 10 connections, and measures when
+// Starts 100 charges together that take 3 s each at the processor, on an API with 10 connections, and measures when
 // all have finished. If a connection or transaction were held during the processor call, ten would run at a time and
 // the last would end after 30 s. Aim: within 6 s.
 //

@@ -62,7 +62,7 @@ try {
   await stack.stop();
 }
 
-/** As the service: each statement has a name, so that a session plans it once. */
+/** As the service does: each statement has a name, so that a session plans it once. */
 function named(pool, text, values) {
   const name = createHash('sha1').update(text).digest('hex');
   return pool.query({ name, text, values });

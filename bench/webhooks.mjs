@@ -1,5 +1,5 @@
-// Measures how long after an event the merchant's webhook arrives, and how many events a second one worker can
-// deliver. Records events at a fixed rate, as the end of a charge does; a receiver notes when each arrives.
+// Measures how long after an event the merchant's webhook arrives, and how many events one worker can deliver in a
+// second. Records events at a fixed rate, as the end of a charge does; a receiver notes when each arrives.
 //
 // Needs `npm run build`. Starts its own PostgreSQL with default durability on a free port. DELAY_SECONDS: how long
 // each rate lasts.

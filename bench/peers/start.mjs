@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { freePort } from '../../dist/modules/src/local/ports.js';
 import { HERE, endWithUs } from '../stack.mjs';
 
-/** @returns undefined, after a message, if the peers cannot run. */
+/** @returns undefined, after it has printed the reason, if the peers cannot run. */
 export async function startPeers(stack, sandbox, options = {}) {
   const redis = hasRedis() && (await startRedis());
   if (!redis || !existsSync(join(HERE, 'bench/peers/node_modules'))) {

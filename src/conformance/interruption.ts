@@ -1,11 +1,11 @@
-/** npm forwards a Ctrl-C that the terminal sends to this process, too: one key press arrives twice. */
+/** On Ctrl-C the terminal signals this process, and npm forwards the signal as well: one key press arrives twice. */
 const SAME_SIGNAL_MS = 500;
 
 const EXIT_CODES = { SIGINT: 130, SIGTERM: 143 };
 
 /** Takes the first SIGINT or SIGTERM, so that the reports can be written. The next one ends the process as usual. */
 export class Interruption {
-  /** Of the signal that came. */
+  /** The exit code for the signal that arrived. */
   exitCode?: number;
   /** Resolves with the reason, or never. */
   readonly reason: Promise<string>;

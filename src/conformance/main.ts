@@ -1,6 +1,6 @@
 #!/usr/bin/env node
-// Checks from outside whether the POST of an API is idempotent. It talks to the named host and writes the reports that it
-// is asked for, nothing else. Proof that it finds what it should: test/conformance/wrong-servers.spec.ts.
+// Checks from outside whether the POST of an API is idempotent. It talks only to the named host, and writes only the
+// requested reports. Proof that it finds wrong servers: test/conformance/wrong-servers.spec.ts.
 import { open, readFile, writeFile } from 'node:fs/promises';
 import { argumentsOf, HELP, isHttpUrl, UsageError, type Arguments } from './arguments.js';
 import { ALL_CASES } from './cases/all-cases.js';
@@ -74,7 +74,7 @@ async function check(asked: Arguments): Promise<number> {
   return interruption.exitCode ?? exitCodeOf(report, asked.strict);
 }
 
-/** A report that cannot be written must not be found out after the run. @throws UsageError */
+/** Finds out before the run if a report cannot be written. @throws UsageError */
 async function touch(asked: Arguments): Promise<void> {
   for (const kind of REPORTS) {
     const file = asked[kind];

@@ -3,7 +3,7 @@
 /** Which program writes the line. `local` is the supervisor of `npm start`. */
 export type Writer = 'api' | 'worker' | 'lab' | 'local';
 
-/** In every line. */
+/** The members of every line. */
 export interface LineHead {
   /** Milliseconds since 1970, with fractions. The order of the lines is authoritative, not this. */
   at: number;

@@ -52,7 +52,7 @@ export interface RunEvent {
   lost?: boolean;
   /** The client's attempt that it belongs to, from 1. */
   attempt?: number;
-  /** Which process: a new number after each start. */
+  /** The process id: each start has a new one. */
   pid?: number;
   /** When the lease or the fault ends. */
   untilMs?: number;
@@ -60,7 +60,7 @@ export interface RunEvent {
 }
 
 export interface EventDetail {
-  /** What crossed the wire, as text; secrets masked. */
+  /** The bytes that were sent, as text, with secrets masked. */
   bytes?: string;
   sql?: string;
   parameters?: string[];

@@ -3,11 +3,11 @@ import { startEmbeddedPostgres, type EmbeddedPostgres } from './embedded-postgre
 
 type StartOptions = Parameters<typeof startEmbeddedPostgres>[0];
 
-/** A start fails for example on a full disk. It is repaired, or the user stops us. */
+/** The pause after a failed start, for example on a full disk. It is repaired meanwhile, or the user stops us. */
 const FAILED_PAUSE_MS = 1_000;
 
 export interface Keeping {
-  /** As for the first start. The port stays the same, so that all pools can reconnect. */
+  /** The options of the first start. The port stays the same, so that all pools can reconnect. */
   options: Omit<StartOptions, 'port'>;
   isStopping: () => boolean;
   onEnd?: (server: EmbeddedPostgres) => void;
@@ -17,7 +17,7 @@ export interface Keeping {
   stop: (server: EmbeddedPostgres) => Promise<unknown>;
 }
 
-/** Starts a PostgreSQL server again each time that it ends. @returns after the end of the last one. */
+/** Starts a PostgreSQL server again each time it ends. Resolves when the last server has ended. */
 export async function keepRestarting(
   server: EmbeddedPostgres,
   { options, isStopping, onEnd, onStart, onFailure, stop }: Keeping,

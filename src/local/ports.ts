@@ -2,7 +2,7 @@ import { randomInt } from 'node:crypto';
 import { get } from 'node:http';
 import { createServer } from 'node:net';
 
-/** The error code if the port cannot be used (`EADDRINUSE`, `EACCES`, …); undefined if it can. */
+/** The error code if the port cannot be used (`EADDRINUSE`, `EACCES`, …); undefined if it can be used. */
 export async function bindError(port: number, host: string): Promise<string | undefined> {
   const server = createServer();
   return new Promise((done) => {

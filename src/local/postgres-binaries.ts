@@ -25,7 +25,7 @@ export async function serverUser(): Promise<ServerUser> {
       const [uid, gid] = await Promise.all([run('id', ['-u', name]), run('id', ['-g', name])]);
       return { uid: Number(uid.stdout), gid: Number(gid.stdout) };
     } catch {
-      // No such user: try the next.
+      // This user does not exist: try the next.
     }
   }
   throw new Error(

@@ -8,7 +8,7 @@ export class ProcessLives {
   constructor(private readonly journal: string | undefined) {
     if (journal === undefined) return;
     mkdirSync(dirname(journal), { recursive: true });
-    chmodSync(dirname(journal), 0o700); // not the folders above it: PostgreSQL's own user has to go through them
+    chmodSync(dirname(journal), 0o700); // not its parents: PostgreSQL's user must be able to enter them
     void removeThoseOfTheDead(dirname(journal));
   }
 
@@ -27,7 +27,7 @@ export class ProcessLives {
   }
 }
 
-/** Removes the journals of an `npm start` that was killed itself. */
+/** Removes the journals of each `npm start` that was killed. */
 async function removeThoseOfTheDead(folder: string): Promise<void> {
   for (const name of readdirSync(folder)) {
     const pid = /^journal-(\d+)\./.exec(name)?.[1];

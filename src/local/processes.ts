@@ -62,7 +62,7 @@ export async function untilGone(pid: number): Promise<void> {
   }
 }
 
-/** True for a zombie, too. */
+/** Also true for a zombie. */
 function hasPid(pid: number): boolean {
   try {
     return process.kill(pid, 0);

@@ -1,4 +1,4 @@
-/** Reads all pages of one of the processor's lists, newest first, by Stripe's cursor. @param query for example `&created[gte]=…` */
+/** Reads all pages of a list of the processor, newest first, by Stripe's cursor. @param query e.g. `&created[gte]=…` */
 export async function readProcessorList<Item extends { id: string }>(
   ask: (path: string) => Promise<{ data: Item[]; has_more: boolean }>,
   list: 'payment_intents' | 'refunds',

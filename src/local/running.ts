@@ -39,7 +39,7 @@ export async function runningFile(folder: string): Promise<string> {
 /** The programs that run a stack: `npm start` and `npm run dev`. */
 const STACKS = /\blocal\.js\b|\bbuild\/dev\.mjs\b/;
 
-/** The pid alone proves nothing: another program may have it by now. */
+/** The pid alone proves nothing: another program may have it now. */
 async function isAnother(name: string): Promise<boolean> {
   const pid = Number.parseInt(name);
   return pid !== process.pid && STACKS.test((await commandLine(pid)) ?? '');

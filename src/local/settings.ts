@@ -79,7 +79,7 @@ interface Listener {
   port: number;
 }
 
-/** By the variable that sets the port. */
+/** Each listener, by the variable that sets its port. */
 interface Listeners {
   PORT: Listener;
   WORKER_PORT: Listener;
@@ -153,7 +153,7 @@ function webhookSecrets(env: NodeJS.ProcessEnv) {
   };
 }
 
-/** Checked before anything starts. So a start that cannot succeed fails at once, and changes no database. */
+/** Called before anything starts: a start that cannot succeed fails immediately, and changes no database. */
 async function checkPort(name: string, { host, port }: Listener): Promise<void> {
   const reason = await bindError(port, host);
   if (reason === undefined) return;
@@ -168,7 +168,7 @@ function urlOf({ host, port }: Listener): string {
   return `http://${reachable(host)}:${port}`;
 }
 
-/** The address to call for an address to listen on. */
+/** The address at which clients reach a program that listens on `host`. */
 function reachable(host: string): string {
   if (host === '0.0.0.0') return LOOPBACK;
   if (host === '::') return '[::1]';

@@ -191,7 +191,7 @@ export class LocalStack {
     }
     await this.starting?.catch(() => undefined); // the steps in progress when the stop began
     this.lives.remove();
-    // Remove the file first: of two stacks that stop at once, the later one sees no other and stops PostgreSQL.
+    // Remove the file first: if two stacks stop in parallel, the later one sees no other and stops PostgreSQL.
     if (this.runningFile) rmSync(this.runningFile, { force: true });
     this.runningFile = undefined;
     if (!this.postgres || !(await this.releasePostgres(this.postgres))) return;
@@ -206,7 +206,7 @@ export class LocalStack {
     return other === undefined;
   }
 
-  /** For a second Ctrl-C: kills the children at once. The next start recovers. */
+  /** For a second Ctrl-C: kills the children immediately. The next start recovers. */
   killChildren(): void {
     for (const child of this.children.values()) child.kill();
   }

@@ -17,15 +17,15 @@ export interface ChildOptions {
   script: string;
   env: NodeJS.ProcessEnv;
   /**
-   * Sent to the child as a message, on top of `env`, once known. Meanwhile the child loads its code, which is most of
-   * its start, and then waits for them. Its argument `env-by-message` says that it must wait.
+   * Variables in addition to `env`, sent to the child as a message when they are known. Meanwhile the child loads its
+   * code, which is most of its start, and then waits for them. Its argument `env-by-message` says that it must wait.
    */
   laterEnv?: Promise<NodeJS.ProcessEnv>;
   /**
    * Keeps a second process with its code loaded, which takes over when the child dies: loading is two thirds of a
    * start, and takes seconds on a loaded machine. Needs `laterEnv`; costs the memory of an idle process. The first
-   * standby loads this long after the first start is ready, when the first requests are answered; later ones load at
-   * once. Undefined: no standby.
+   * standby loads this long after the first start is ready, when the first requests are answered; later ones load
+   * immediately. Undefined: no standby.
    */
   standbyAfterMs?: number;
   /** Called repeatedly after each start until it returns true. Must return within about a second. */
@@ -34,7 +34,7 @@ export interface ChildOptions {
   onStart?: (pid: number) => void;
   /** Called after each start when the child is ready. */
   onReady?: (pid: number) => void;
-  /** Called at each end, with a description of it. */
+  /** Called at each end, with a description of how the process ended. */
   onEnd?: (pid: number, end: string) => void;
   log: (line: string) => void;
   /** A file descriptor for what the child prints. Default: where this process prints. */
@@ -53,7 +53,7 @@ export interface SupervisedChild {
    * other failures are retried.
    */
   ready: Promise<void>;
-  /** The pid of the current process; undefined between two. */
+  /** The pid of the current process; undefined between two processes. */
   pid: () => number | undefined;
   /** SIGTERM, then SIGKILL after `graceMs`. Resolves when the child has ended; it is not restarted. */
   stop: (graceMs: number) => Promise<void>;
@@ -62,8 +62,8 @@ export interface SupervisedChild {
 }
 
 /**
- * Starts a child and restarts it whenever it dies: at once if it had been ready, otherwise with back-off. (The lab's
- * faults kill the API many times a minute, and it must be back before clients stop retrying.)
+ * Starts a child and restarts it whenever it dies: immediately if it had been ready, otherwise with back-off. (The
+ * lab's faults kill the API many times a minute, and it must be back before clients stop retrying.)
  */
 export function supervise(options: ChildOptions): SupervisedChild {
   return new Supervision(options);

@@ -156,7 +156,7 @@ class Campaign {
       signal.aborted || this.ageMs() > (this.isEnough() ? ms : ms + EXTENSION_MS);
     for (let nextLine = PROGRESS_PAUSE_MS; !isOver();) {
       await delay(Math.min(CHECK_PAUSE_MS, ms));
-      const journals = endsAt ? await this.read().catch(() => undefined) : undefined; // PostgreSQL or the processor may be down
+      const journals = endsAt ? await this.read().catch(() => undefined) : undefined; // something may be down
       const violations = journals ? check(journals, false) : [];
       if (journals && violations.some(({ rule }) => endsAt?.includes(rule)))
         return { journals, violations, foundAfterMs: this.ageMs() };

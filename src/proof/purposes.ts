@@ -2,7 +2,7 @@ import { markerOf } from './history.js';
 import type { Random } from './random.js';
 import type { Account } from './world/accounts.js';
 
-/** How the processor treats a payment. Those after the cards misbehave once for each key, as the sandbox documents. */
+/** Payment methods that misbehave once for each key, as the sandbox documents. The cards below do not. */
 export const MISBEHAVIOURS = [
   'pm_lab_response_lost',
   'pm_lab_timeout',

@@ -30,7 +30,7 @@ export class SandboxConfigError extends Error {}
 const DAY_SECONDS = 24 * 60 * 60;
 const YEAR_SECONDS = 365 * DAY_SECONDS;
 
-/** The environment of this process. `npm start` sends the rest in a message when the database is ready. */
+/** The environment of this process. Under `npm start` it waits for the rest, sent when the database is ready. */
 export async function ownEnvironment(): Promise<NodeJS.ProcessEnv> {
   if (!process.argv.includes('env-by-message') || !process.connected) return process.env;
   const [later] = (await once(process, 'message')) as [NodeJS.ProcessEnv];

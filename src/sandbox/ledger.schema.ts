@@ -10,7 +10,7 @@ import {
 export type Tx = pg.PoolClient;
 
 // One advisory lock for creating the schema: CREATE … IF NOT EXISTS alone fails with a duplicate key in the catalogue
-// when two processes start on an empty database at once.
+// when two processes start on an empty database in parallel.
 const SCHEMA_LOCK = '4242000001';
 
 const TABLES = `
@@ -115,7 +115,7 @@ function target(databaseUrl: string) {
   return { connectionString: url.href, options };
 }
 
-/** Opens the pool and creates the tables if they are missing. Safe when several processes start at once. */
+/** Opens the pool and creates the tables if they are missing. Safe when several processes start in parallel. */
 export async function openLedger(databaseUrl: string): Promise<pg.Pool> {
   const pool = new pg.Pool({
     ...target(databaseUrl),

@@ -26,8 +26,8 @@ export interface PaymentMethod {
   outcome: 'approve' | 'authenticate' | Decline;
   misbehaviour: Misbehaviour;
   /**
-   * What happens to its refunds a moment after creation (docs.stripe.com/testing#refunds). Absent: they succeed at
-   * once.
+   * What happens to its refunds a moment after creation (docs.stripe.com/testing#refunds). Absent: they succeed
+   * immediately.
    */
   refunds?: 'fail_later' | 'succeed_later';
 }

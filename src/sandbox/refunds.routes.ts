@@ -30,7 +30,7 @@ export interface RefundRow {
   created_at: Date;
 }
 
-/** How long such a refund keeps its first status. */
+/** How long a refund that changes later keeps its first status. */
 const TURNS_AFTER = "interval '1 second'";
 const REASONS = ['duplicate', 'fraudulent', 'requested_by_customer'] as const;
 
@@ -107,7 +107,7 @@ const planRefund: Plan = async (tx, params) => {
   };
 };
 
-/** Returned, not thrown: execution has begun, so they are stored under the key. */
+/** Returned, not thrown: execution has begun, so Stripe stores refusals under the key. */
 function refusal(intent: IntentRow, left: number, amount: number): Answer | undefined {
   const refuse = (message: string, code?: string, param?: string): Answer => ({
     status: 400,

@@ -217,8 +217,8 @@ function logFailure(during: string, error: unknown, requestId?: unknown): void {
 async function closeServer(server: Server, held: Set<Response>, timeoutMs: number): Promise<void> {
   const closed = once(server, 'close');
   server.close();
-  // A keep-alive connection becomes idle only after its last response, and a request in flight may end as one that is
-  // never answered. So check repeatedly.
+  // A keep-alive connection becomes idle only after its last response, and a request in flight may turn into one that
+  // is never answered. So check repeatedly.
   const sweep = setInterval(() => {
     for (const res of held) res.destroy();
     server.closeIdleConnections();

@@ -8,7 +8,7 @@ export function stopCleanly(sandbox: Sandbox, onFailure: (error: unknown) => voi
     stopping = true;
     sandbox.close().then(() => process.exit(0), onFailure);
   };
-  // `once`: a second signal has no handler and ends the process at once.
+  // `once`: a second signal has no handler and ends the process immediately.
   process.once('SIGTERM', stop);
   process.once('SIGINT', stop);
   // A parent that was killed cannot send a signal, but its end of the IPC channel closes.

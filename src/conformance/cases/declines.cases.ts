@@ -69,7 +69,7 @@ function declined(api: Api): Purchase {
   return api.purchase(api.account, patch);
 }
 
-/** The ordinary body with the reference of that purchase. */
+/** The ordinary body with that purchase's reference. */
 function undeclined(api: Api, { reference }: Purchase) {
   const { body, reference: other } = api.purchase();
   return JSON.parse(JSON.stringify(body).replaceAll(other, reference)) as typeof body;

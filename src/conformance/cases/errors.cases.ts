@@ -147,7 +147,7 @@ export const ERROR_CASES = cases('errors', {
         return expectSameBytes(first, replay);
       }
       const answer = await api.settle(purchase);
-      const some = { min: 1, max: Infinity }; // more than one fails the case before
+      const some = { min: 1, max: Infinity }; // the previous case fails if there is more than one
       await api.expectMade([purchase, isSuccess(answer) ? some : 0]);
     },
   },

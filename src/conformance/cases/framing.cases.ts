@@ -72,7 +72,7 @@ export const FRAMING_CASES = cases('replay', {
   },
 });
 
-/** The request, then the same content in another framing: a replay. */
+/** Sends the request, then the same content in another framing. Expects a replay. */
 async function sentTwice(api: Api, changes: Changes): Promise<void> {
   const purchase = api.purchase();
   const first = await api.make(purchase);

@@ -6,7 +6,7 @@ import { expect, expectReplay, isSuccess } from '../check/expect.js';
 import { asNoAnswer } from '../wire/answer.js';
 import { NOT_MADE } from './costs.js';
 
-/** How long a server may still act on a request that broke off. */
+/** How long a server may still act on an interrupted request. */
 export const AFTER_HALF_MS = 150;
 
 export const HALF_REQUEST_CASES = cases('loss', {

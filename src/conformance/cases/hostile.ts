@@ -1,4 +1,4 @@
-/** Bodies that no API can take for a purchase. */
+/** Bodies that no API can accept as a purchase. */
 export const HOSTILE_BODIES: [what: string, body: string | Buffer][] = [
   ['an array', '[]'],
   ['a number', '1'],

@@ -169,7 +169,7 @@ function lostOnce(what: string, note: string, loss: Loss) {
   };
 }
 
-/** Sends the whole request, and loses the answer. */
+/** Sends the whole request and discards the answer. */
 async function lose(api: Api, purchase: Purchase, note: string, loss: Loss): Promise<void> {
   const sending = await api.open(purchase, { note });
   try {

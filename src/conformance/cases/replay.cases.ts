@@ -181,7 +181,7 @@ async function twice(api: Api) {
   return { first, replay: await api.send(purchase) };
 }
 
-/** The request, then the same JSON written in another way: a replay or a refusal, never a second object. */
+/** Sends the request, then the same JSON written differently. Expects a replay or a refusal, not a second object. */
 async function once(
   api: Api,
   changes: (purchase: ReturnType<Api['purchase']>) => Changes = () => ({}),

@@ -118,7 +118,7 @@ export const SCOPE_CASES = cases('scope', {
   },
 });
 
-/** One key and one body, from two accounts. */
+/** Two purchases with one key and one body, from two accounts. */
 function twins(api: Api): [Purchase, Purchase] {
   const one = api.purchase();
   return [one, { ...one, account: api.secondAccount }];

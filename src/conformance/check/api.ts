@@ -96,7 +96,7 @@ export class Api {
     return Sending.open(this.session, ...this.prepare(purchase, changes));
   }
 
-  /** Sends, and expects success. @throws Failed */
+  /** Sends the request and expects success. @throws Failed */
   async make(purchase: Purchase, changes: Changes = {}): Promise<Answer> {
     const answer = await this.send(purchase, changes);
     const { status } = this.profile.create;
@@ -123,14 +123,14 @@ export class Api {
     }
   }
 
-  /** Retries until the request succeeds. There is one object then. */
+  /** Retries until the request succeeds, and expects one object then. */
   async expectRecovered(purchase: Purchase): Promise<void> {
     const { status } = await this.settle(purchase);
     if (status < 200 || status > 299) throw new Failed(`the retry is answered ${status}`);
     await this.expectMade([purchase, 1]);
   }
 
-  /** Sends all of them at the same moment, released by their last bytes. */
+  /** Sends all requests in parallel: the last bytes of all are sent at the same moment. */
   race(requests: { purchase: Purchase; changes?: Changes }[]): Promise<Outcome[]> {
     return releaseTogether(
       this.session,
@@ -141,12 +141,12 @@ export class Api {
     );
   }
 
-  /** How many sockets a race has. */
+  /** The number of sockets in a race. */
   get racers(): number {
     return Math.min(20, this.profile.limits.maxConcurrency);
   }
 
-  /** The same request several times on one connection. */
+  /** Sends the same request several times on one connection. */
   repeatOnConnection(
     purchase: Purchase,
     times: number,
@@ -159,7 +159,7 @@ export class Api {
     return onOneConnection(this.session, requests, how);
   }
 
-  /** Counts what was made. @throws Failed */
+  /** Counts the objects that were made. @throws Failed */
   async expectMade(...expected: Expected[]): Promise<void> {
     await this.counter.expect(...expected);
   }
@@ -169,7 +169,7 @@ export class Api {
     return atPath(answer.body, this.profile.create.id);
   }
 
-  /** @throws Skipped if the profile does not give it. */
+  /** @throws Skipped if the profile does not contain the value. */
   needs<T>(value: T | undefined, what: string): T {
     if (value === undefined) throw new Skipped(`the profile gives no ${what}`);
     return value;
@@ -180,7 +180,7 @@ export class Api {
     if (this.profile.create.encoding !== 'json') throw new Skipped('the bodies are not JSON');
   }
 
-  /** A GET of the objects, by which they are counted. */
+  /** A GET of the list by which objects are counted. */
   async read(account: Account, headers: Record<string, string> = {}): Promise<Answer> {
     const nothing = { key: '', reference: '', account, body: {} };
     const { path } = this.profile.count;

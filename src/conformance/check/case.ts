@@ -14,8 +14,8 @@ export const GROUPS = [
 export type Group = (typeof GROUPS)[number];
 
 /**
- * `must`: without it, money moves twice, is lost, or another customer's data is shown, whatever the API promises.
- * `should`: a specification or common practice asks for it.
+ * `must`: if an API fails, money moves twice or is lost, or another customer's data is shown, whatever it promises.
+ * `should`: a specification or common practice requires it.
  * `choice`: good APIs differ, and the profile says what this one promises.
  */
 export type Level = 'must' | 'should' | 'choice';
@@ -34,7 +34,7 @@ export interface Case {
   title: string;
   /** What a failure costs. */
   costs: string;
-  /** Returns if the API does it. @throws Failed, Skipped, NoAnswer */
+  /** Returns if the API behaves correctly. @throws Failed, Skipped, NoAnswer */
   run(api: Api): Promise<void>;
 }
 

@@ -12,14 +12,14 @@ interface Range {
 /** How many objects a purchase made, exactly or within a range. */
 export type Expected = [purchase: Purchase, made: number | Range];
 
-/** An object may show up in a list a moment after the answer. */
+/** A list may show a new object only a moment after the answer. */
 const PATIENCE_MS = 2000;
 const PAUSE_MS = 50;
 
-/** Counts objects by the reference in them, or by a total that the API gives. */
+/** Counts objects by the reference in them, or by a total that the API shows. */
 export class Counter {
   private before = 0;
-  /** All that the case has expected so far: a total includes it. */
+  /** All expectations of the case so far: a total includes their objects. */
   private readonly expected = new Map<Purchase, Range>();
 
   constructor(
@@ -91,7 +91,7 @@ interface Counted extends Range {
   made: number;
 }
 
-/** A reference may be a part of a longer text. */
+/** A reference may be part of a longer text. */
 function contains(value: unknown, reference: string): boolean {
   return typeof value === 'string' && value.includes(reference);
 }

@@ -3,7 +3,7 @@ import { Connection, type Target } from '../wire/connection.js';
 import type { Load } from '../wire/load.js';
 import { bytesOf, type Request, type RequestBytes } from '../wire/request.js';
 
-/** One request of a case and what came back: the evidence in the reports. */
+/** One request of a case and its answer: the evidence in the reports. */
 export interface Exchange {
   method: string;
   path: string;
@@ -23,7 +23,7 @@ export interface Session {
   timeoutMs: number;
 }
 
-/** Long enough for a server to have read what came before; the last bytes then start all requests together. */
+/** Long enough for a server to read all other bytes first; the last bytes then start all requests together. */
 const BEFORE_LAST_BYTE_MS = 25;
 
 /** One request on a new connection. A case may send only a part of it. */
@@ -116,7 +116,7 @@ export class Sending {
   }
 }
 
-/** All requests but their last bytes, then all last bytes in one go. @throws CapReached */
+/** Sends all requests except their last bytes, then all last bytes together. @throws CapReached */
 export async function releaseTogether(
   session: Session,
   requests: { request: Request; exchange: Exchange }[],
@@ -137,7 +137,7 @@ export async function releaseTogether(
   );
 }
 
-/** Several requests on one connection, each sent after the answer to the one before, or all at once. */
+/** Several requests on one connection, each sent after the answer to the previous one, or all immediately. */
 export async function onOneConnection(
   session: Session,
   requests: { request: Request; exchange: Exchange }[],

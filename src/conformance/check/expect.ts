@@ -32,7 +32,7 @@ export function expectSameBytes(first: Answer, replay: Answer): void {
   expect(replay.text === first.text, 'the body of the replay differs from the first');
 }
 
-/** One of `statuses`, or by default any 4xx. */
+/** Expects one of `statuses`, or by default any 4xx. */
 export function expectRefused(answer: Answer, what: string, ...statuses: number[]): void {
   const fits =
     statuses.length === 0
@@ -48,7 +48,7 @@ export function expectMismatch(api: Api, first: Answer, answer: Answer): void {
   else expectRefused(answer, 'another body under a used key', onMismatch);
 }
 
-/** A success would claim that the other request was done. */
+/** A success would claim that the API executed the other request. */
 export function expectNoFalseSuccess(api: Api, answer: Answer): void {
   if (api.profile.promises.onMismatch === 'replay') return;
   expect(

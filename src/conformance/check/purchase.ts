@@ -1,6 +1,6 @@
 import type { Account, Body } from '../profile/profile.js';
 
-/** What a customer wants once: a key, and a body with a reference by which its objects are counted. */
+/** Something that a customer wants once: a key, and a body with a reference by which its objects are counted. */
 export interface Purchase {
   /** The value of the header. */
   key: string;

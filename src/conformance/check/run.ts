@@ -10,7 +10,7 @@ import { expectOwnObjects } from './expect.js';
 import type { Purchase } from './purchase.js';
 
 /**
- * `mismatch`: the API does not keep what the profile promises. `skip`: the profile does not give what the case needs.
+ * `mismatch`: the API does not keep what the profile promises. `skip`: the profile lacks something that the case needs.
  * `not-run`: the run ended before the case did.
  */
 export type Verdict = 'pass' | 'fail' | 'mismatch' | 'skip' | 'not-run';
@@ -18,7 +18,7 @@ export type Verdict = 'pass' | 'fail' | 'mismatch' | 'skip' | 'not-run';
 export interface Result {
   case: Case;
   verdict: Verdict;
-  /** Why, unless it passed. */
+  /** The reason, unless it passed. */
   detail?: string;
   ms: number;
   exchanges: Exchange[];
@@ -36,8 +36,8 @@ export interface Run {
 }
 
 /**
- * Cases run one after another: each counts what it made, and no case may cause the failure of another. An interruption
- * resolves with its reason. It abandons what runs: only the end of the process stops that.
+ * Cases run one after another: each counts what it made, and no case may cause the failure of another. `interruption`
+ * resolves with a reason. The running case is then abandoned, but only the end of the process stops it.
  */
 export async function runCases(
   cases: Case[],
@@ -86,7 +86,7 @@ async function runCase(each: Case, profile: Profile, session: Session): Promise<
   const judged = await judge(each, api);
   const ms = Math.round(performance.now() - start);
   const isBroken = judged.verdict === 'fail' || judged.verdict === 'mismatch';
-  // The evidence of what passed would fill the memory.
+  // The evidence of all passed cases would need too much memory.
   return { case: each, ...judged, ms, exchanges: isBroken ? api.exchanges : [] };
 }
 
@@ -104,7 +104,7 @@ async function judge(each: Case, api: Api): Promise<{ verdict: Verdict; detail?:
   }
 }
 
-/** Here the count may be wrong: the message says how it counts. */
+/** If this fails, the count itself may be wrong, so the message says how it counts. */
 async function expectCounted(api: Api, purchase: Purchase, made: number): Promise<void> {
   const { path, items, reference, number } = api.profile.count;
   const how = number ?? `${items}, those whose ${reference} holds ${purchase.reference}`;

@@ -1,9 +1,9 @@
-/** The API does not do what the case says. */
+/** The API does not behave as the case requires. */
 export class Failed extends Error {
   override readonly name = 'Failed';
 }
 
-/** The case needs something that the profile does not give. */
+/** The profile lacks something that the case needs. */
 export class Skipped extends Error {
   override readonly name = 'Skipped';
 }

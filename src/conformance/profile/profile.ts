@@ -1,4 +1,4 @@
-/** What an API is and what it promises. `profile.schema.ts` says the same for machines, with all defaults. */
+/** What an API is and what it promises. `profile.schema.ts` has the same for machines, with all defaults. */
 export interface Profile {
   name: string;
   /** Used unless `--url` is given. */
@@ -22,7 +22,7 @@ export interface Account {
   headers: Record<string, string>;
 }
 
-/** JSON members, or the fields of a form. `{{reference}}` in a text becomes a name that no other request has. */
+/** JSON members, or the fields of a form. `{{reference}}` in a string becomes a name that no other request has. */
 export type Body = Record<string, unknown>;
 
 export interface OtherOperation {
@@ -33,7 +33,7 @@ export interface OtherOperation {
 
 export interface CreateOperation extends OtherOperation {
   encoding: 'json' | 'form';
-  /** Of the first response. */
+  /** The status of the first response. */
   status: number;
   /** JSON path to the object's id in a response. */
   id: string;
@@ -50,7 +50,7 @@ export interface CreateOperation extends OtherOperation {
   invalid?: Body;
   /** A merge patch for a body that is valid and ends in a final refusal, such as a declined card. */
   declined?: Body;
-  /** A merge patch for a body whose first attempt ends in a 5xx, although its work may be done. */
+  /** A merge patch for a body whose first attempt ends in a 5xx, even if its work may be done. */
   breaksOff?: Body;
   /** A merge patch for a body that keeps the API busy for a second or more. */
   slow?: Body;
@@ -71,7 +71,7 @@ export interface Count {
 
 export interface Promises {
   onMissingKey: 'refuse' | 'accept';
-  /** `bare`: the header's value is the key. `string`: it is a structured-field string. `both`: either, the same key. */
+  /** `bare`: the header's value is the key. `string`: it is a structured-field string. `both`: they are one key. */
   keySyntax: 'bare' | 'string' | 'both';
   keyMaxLength?: number;
   onConcurrent: 'wait' | '409';
@@ -86,7 +86,7 @@ export interface Promises {
   /** Response headers that a replay repeats. */
   repeatedHeaders: string[];
   errorFormat: 'problem+json' | 'any';
-  /** How long a key lives. Set it only if a check can wait that long. */
+  /** The lifetime of a key. Set it only if a check can wait that long. */
   expirySeconds?: number;
   onExpired: 'new' | 'refuse';
 }
@@ -98,7 +98,7 @@ export interface Timing {
   recoverySeconds: number;
   /** The pause before a late replay. */
   laterSeconds: number;
-  /** After the last response, before objects are counted. */
+  /** The pause between the last response and the counting of objects. */
   settleMs: number;
 }
 

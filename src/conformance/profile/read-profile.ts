@@ -5,7 +5,7 @@ import type { CreateOperation, Profile } from './profile.js';
 import { PROFILE_SCHEMA } from './profile.schema.js';
 import { conform, type Fault } from './schema.js';
 
-/** The profile cannot be used; the message has a line for each reason. */
+/** The profile cannot be used; the message has one line for each reason. */
 export class ProfileError extends Error {
   override readonly name = 'ProfileError';
 }
@@ -74,7 +74,7 @@ function withEnvironment(
   );
 }
 
-/** What a schema cannot say. */
+/** Contradictions that a schema cannot express. */
 function contradictions({ create, count, accounts, headers }: Profile): Fault[] {
   const faults: Fault[] = [];
   const byItems = count.items !== undefined && count.reference !== undefined;

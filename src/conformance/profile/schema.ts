@@ -12,7 +12,7 @@ export interface Schema {
   items?: Schema;
   properties?: Record<string, Schema>;
   required?: string[];
-  /** `false`: no other members. A schema: every other member must match it. Left out: any. */
+  /** `false`: no other members. A schema: every other member must match it. Absent: any. */
   additionalProperties?: boolean | Schema;
 }
 

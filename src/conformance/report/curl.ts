@@ -1,6 +1,6 @@
 import type { Exchange } from '../check/exchange.js';
 
-/** curl has its own, or does without. */
+/** curl sends its own values, or needs none. */
 const OF_CURL = ['User-Agent', 'Accept', 'Accept-Encoding'];
 
 /** The request as a shell command. Masked headers become variables, which the reader sets. */
@@ -22,7 +22,7 @@ export function variableOf(name: string): string {
   return name.toUpperCase().replaceAll(/\W/g, '_');
 }
 
-/** curl drops `Name:`; a semicolon sends it empty. */
+/** curl drops `Name:`; with a semicolon it sends the header empty. */
 function header(name: string, value: string): string {
   return value.trim() === '' ? `${name};` : `${name}: ${value}`;
 }

@@ -3,7 +3,7 @@ import { curlOf } from './curl.js';
 import { markupOf } from './markup.js';
 import type { Report, ReportedCase } from './report.js';
 
-/** An incomplete run must not look green. */
+/** An incomplete run must not look successful. */
 function incompleteSuite({ stoppedBy }: Report): string[] {
   if (stoppedBy === undefined) return [];
   return [
@@ -15,7 +15,7 @@ function incompleteSuite({ stoppedBy }: Report): string[] {
   ];
 }
 
-/** A suite for each group. Only a failed must is a failure, as in the exit code; `strict` makes all failures. */
+/** One suite for each group. Only a failed must is a failure, as in the exit code. With `strict`, all count. */
 export function junitReport(report: Report, strict: boolean): string {
   const suites = GROUPS.map((group) => report.cases.filter((each) => each.group === group))
     .filter((cases) => cases.length > 0)

@@ -15,7 +15,7 @@ const LEVELS: [Level, string][] = [
   ['choice', 'broken promise'],
 ];
 
-/** One report, or several side by side. Nothing in it depends on how fast the machine was. */
+/** One report, or several side by side. Nothing in it depends on the speed of the machine. */
 export function markdownReport(reports: Report[]): string {
   return [totals(reports), failedCases(reports), ...reports.map(findings)].join('\n\n') + '\n';
 }
@@ -69,7 +69,7 @@ function table(heads: unknown[], rows: unknown[][]): string {
   return [line(heads), line(heads.map(() => '---')), ...rows.map(line)].join('\n');
 }
 
-/** Ids and keys are new in each run; a text that is kept in a repository leaves them out. */
+/** Leaves out UUIDs: ids and keys are new in each run, and reports may be kept in a repository. */
 function textOf(text: string): string {
   return text
     .replaceAll(/\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b/g, '…')

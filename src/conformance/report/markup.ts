@@ -6,7 +6,7 @@ const ENTITIES: Record<string, string> = {
   "'": '&#39;',
 };
 
-/** A text for XML and HTML. Control characters, which XML cannot hold, become U+FFFD. */
+/** Escapes text for XML and HTML. Characters that XML 1.0 forbids become U+FFFD. */
 export function markupOf(text: string): string {
   return text
     .replaceAll(/[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]/g, '\ufffd')

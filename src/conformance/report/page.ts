@@ -11,7 +11,7 @@ const HEADINGS: [heading: string, test: (each: ReportedCase) => boolean][] = [
   ['Failed: should', ({ verdict, level }) => verdict === 'fail' && level === 'should'],
 ];
 
-/** One page that loads nothing else, so it can be attached, and opened years later. */
+/** One page that loads nothing else, so it can be attached, and still be opened years later. */
 export function pageReport(report: Report): string {
   const { name, url, startedAt, seconds, requests, peak, cases, stoppedBy } = report;
   const verdict = conclusion(report);

@@ -4,7 +4,7 @@ import type { Result, Verdict } from '../check/run.js';
 import type { Profile } from '../profile/profile.js';
 import type { Secrets } from './secrets.js';
 
-/** All that the reports show; nothing in it is secret. The JSON report is exactly this. */
+/** Everything that the reports show, without secrets. The JSON report is exactly this. */
 export interface Report {
   name: string;
   url: string;
@@ -31,9 +31,9 @@ export interface ReportedCase {
   verdict: Verdict;
   detail?: string;
   ms: number;
-  /** Of a case that did not pass: what was sent and answered. */
+  /** What was sent and answered in a case that did not pass. */
   exchanges?: Exchange[];
-  /** How many more there were. */
+  /** The number of exchanges that are left out. */
   exchangesLeftOut?: number;
 }
 

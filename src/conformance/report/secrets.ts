@@ -1,12 +1,12 @@
 import type { Exchange } from '../check/exchange.js';
 import type { Profile } from '../profile/profile.js';
 
-/** Shorter texts occur in ordinary words. */
+/** Shorter credentials are not masked, because they occur in ordinary words. */
 const SHORTEST = 6;
 
 /** Keeps credentials out of reports, because people share reports. */
 export class Secrets {
-  /** Longest first, so that no part of one is left. */
+  /** Longest first: otherwise the rest of a longer one could remain. */
   private readonly values: string[];
   private readonly headers: Set<string>;
 

@@ -12,7 +12,7 @@ At most ${maxRequests} requests, ${maxConcurrency} at one time, ${requestsPerSec
 `;
 }
 
-/** One line for a case as soon as it has run. */
+/** One line for a case, printed as soon as it has run. */
 export function progressLine(result: Result, done: number, all: number): string {
   const { verdict, detail } = result;
   const { id, level } = result.case;

@@ -10,7 +10,7 @@ export interface Target {
   tls: boolean;
   host: string;
   port: number;
-  /** What the URL has before every path, without a slash at the end. */
+  /** The path of the URL, which is put before every path, without a slash at the end. */
   prefix: string;
   /** For the `Host` header. */
   authority: string;
@@ -30,7 +30,7 @@ export function targetOf(url: URL): Target {
 /** One TCP or TLS connection with control over each byte that it sends and over how it ends. */
 export class Connection {
   private constructor(
-    /** What is written goes here. */
+    /** The stream for all bytes that are sent. */
     private readonly stream: Socket,
     /** The TCP socket below TLS. Without TLS, the same as `stream`. */
     private readonly tcp: Socket,
@@ -42,7 +42,7 @@ export class Connection {
   static async open(target: Target, timeoutMs: number): Promise<Connection> {
     // Half-open is allowed: one case stops to send and still waits for the response.
     const tcp = connectTcp({ host: target.host, port: target.port, allowHalfOpen: true });
-    tcp.on('error', () => undefined); // below TLS; the stream above reports it, too
+    tcp.on('error', () => undefined); // below TLS; the stream above also reports it
     tcp.setNoDelay(true); // no Nagle's delay: some cases write the last byte separately
     const stream = target.tls ? connectTls({ socket: tcp, servername: nameOf(target) }) : tcp;
     const incoming = new Incoming(stream);
@@ -87,12 +87,12 @@ export class Connection {
     return this.incoming.within(this.timeoutMs, () => this.incoming.firstByte());
   }
 
-  /** Sends FIN: nothing more comes from this side. */
+  /** Sends FIN: this side sends nothing more. */
   stopSending(): void {
     this.stream.end();
   }
 
-  /** Closes at once; the peer sees FIN, or RST if it sends afterwards. */
+  /** Closes immediately; the peer sees FIN, or RST if it sends afterwards. */
   close(): void {
     this.stream.destroy();
     this.tcp.destroy();

@@ -10,9 +10,9 @@ const LF = 0x0a;
 /** What one socket receives, in the order of the wire. Its cost is linear, however small the packets are. */
 export class Incoming {
   private readonly pieces: Buffer[] = [];
-  /** Since the current response began. */
+  /** Bytes since the current response began. */
   private received = 0;
-  /** Why nothing more comes. */
+  /** Why no more bytes arrive. */
   private end?: { message: (received: number) => string; isClean: boolean };
   private wake: () => void = () => undefined;
 
@@ -28,7 +28,7 @@ export class Incoming {
     socket.on('close', () => this.ended('closed'));
   }
 
-  /** Runs what reads one response, and ends its waiting after this time. @throws NoAnswer */
+  /** Calls `read`, which reads one response, and limits its waiting to this time. @throws NoAnswer */
   async within<T>(timeoutMs: number, read: () => Promise<T>): Promise<T> {
     this.received = this.pieces.reduce((sum, { length }) => sum + length, 0);
     const timer = setTimeout(() => this.stop(timeoutText(timeoutMs)), timeoutMs);
@@ -101,13 +101,13 @@ export class Incoming {
     }, how === 'closed');
   }
 
-  /** Reads no further: the socket's buffers stay full, and the peer has to stop. */
+  /** Stops reading: the socket's buffers stay full, and the peer has to stop. */
   private refuse(message: string): void {
     this.stop(() => message);
     this.socket.destroy();
   }
 
-  /** The first reason counts. */
+  /** Only the first reason is kept. */
   private stop(message: (received: number) => string, isClean = false): void {
     this.end ??= { message, isClean };
     this.wake();

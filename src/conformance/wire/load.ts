@@ -6,7 +6,7 @@ export class CapReached extends Error {
   override readonly name = 'CapReached';
 }
 
-/** Limits the whole run, because others may use the API under test, too. */
+/** Limits the whole run, because others may also use the API under test. */
 export class Load {
   requests = 0;
   /** The most requests that were open at one time. */
@@ -21,7 +21,7 @@ export class Load {
 
   /**
    * Waits for its turn, so that `count` requests may be sent together.
-   * @returns what to call when they have ended.
+   * @returns a function to call when they have ended.
    * @throws CapReached
    */
   async enter(count = 1): Promise<() => void> {

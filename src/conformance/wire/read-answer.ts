@@ -4,7 +4,7 @@
 import { headerOf, NoAnswer, type Answer } from './answer.js';
 import type { Incoming } from './incoming.js';
 
-/** Node's server takes 16 KB. */
+/** Node's server accepts 16 KB. */
 const MAX_HEAD_KB = 64;
 /** A chunk's size and its extensions. */
 const MAX_CHUNK_LINE_KB = 4;
@@ -69,7 +69,7 @@ async function readContent(incoming: Incoming, head: Head): Promise<Buffer> {
   return length === undefined ? incoming.untilClosed() : incoming.bytes(lengthOf(length));
 }
 
-/** The same number several times is allowed (RFC 9110 §8.6). */
+/** The same number may be repeated (RFC 9110 §8.6). */
 function lengthOf(value: string): number {
   const [length = '', ...others] = new Set(value.split(/[ \t]*,[ \t]*/));
   if (!/^\d+$/.test(length) || others.length > 0)

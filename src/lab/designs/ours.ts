@@ -116,7 +116,7 @@ function engineOn(world: World, purchase: Purchase): IdempotencyEngine {
   return new IdempotencyEngine(db, operations, completer, probe, OPTIONS);
 }
 
-/** The statements of the engine's own migrations. */
+/** The statements of the engine's migrations. */
 async function engineTables(): Promise<string[]> {
   const statements: string[] = [];
   for (const Migration of migrations) {

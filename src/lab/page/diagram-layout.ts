@@ -33,7 +33,7 @@ export interface Label {
   anchor: 'start' | 'middle' | 'end';
 }
 
-/** A period of one lifeline. */
+/** The time on one lifeline during which a process is dead, frozen or faulted, or a lease is held. */
 export interface Stretch {
   actor: Actor;
   x: number;

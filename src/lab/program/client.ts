@@ -1,6 +1,6 @@
 import { connect, type Socket } from 'node:net';
 
-/** A request as it goes onto the wire. */
+/** A request as it is sent. */
 export interface WireRequest {
   method: string;
   path: string;

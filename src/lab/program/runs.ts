@@ -19,7 +19,7 @@ import { reasonOf, reportUnlessAway } from './trouble.js';
 
 /** How long API and worker may still write lines after the client has its answer. */
 const LAST_LINES_MS = 40;
-/** Items of the streams in memory, each about 1 KB. Runs that have ended are read from their files when there are more. */
+/** The most items of streams in memory, each about 1 KB. Beyond it, ended runs are read from their files. */
 const MAX_ITEMS = 100_000;
 /** In a class of thirty, each person has a few runs. More would only slow each other down. */
 const MAX_RUNNING = 200;

@@ -3,7 +3,7 @@ import type { LiveRun } from './live-run.js';
 import type { LedgerPayment, ProcessorLedger } from './processor-ledger.js';
 import { reportUnlessAway } from './trouble.js';
 
-/** How many payments the processor has for each track. Read in the background: it is shown beside what clients believe. */
+/** Counts the processor's payments of each track, in the background: they are shown beside what clients believe. */
 export class PaymentTally {
   private counts = { ours: 0, naive: 0 };
   private readonly timer: NodeJS.Timeout;
@@ -33,7 +33,7 @@ export class PaymentTally {
     return this.counts;
   }
 
-  /** Whether no charge of ours has two payments. */
+  /** Whether each of our charges has at most one payment. */
   async isOncePerCharge(): Promise<boolean> {
     const paid = await this.paidOf('keyed');
     return new Set(paid.map(({ metadata }) => metadata.charge)).size === paid.length;

@@ -60,7 +60,7 @@ export class LabModule implements NestModule, OnModuleInit {
   }
 }
 
-/** In the worker: the recorder alone. */
+/** In the worker: only the recorder. */
 @Module({})
 export class LabWorkerModule implements OnModuleInit {
   constructor(

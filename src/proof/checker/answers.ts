@@ -49,8 +49,8 @@ export const replaysTheAnswer: Rule = ({ keys }) =>
   );
 
 /**
- * 422 `idempotency_key_reused` needs another body or operation that was sent before this request ended and may have used
- * the key: a refused request leaves its key unused.
+ * 422 `idempotency_key_reused` needs another body or operation that was sent before this request ended and may have
+ * used the key: a refused request leaves its key unused.
  */
 export const reusedNeedsAnother: Rule = ({ keys }) =>
   keys.flatMap(({ attempts }) =>

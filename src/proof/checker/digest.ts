@@ -40,9 +40,9 @@ export interface KeyHistory {
 
 export interface Digest extends Journals {
   keys: KeyHistory[];
-  /** By marker. */
+  /** The key histories by marker. */
   keyOf: Map<string, KeyHistory>;
-  /** By marker. */
+  /** The records by marker. */
   recordOf: Map<string, RecordRow>;
   faults: Fault[];
   reads: Read[];

@@ -32,7 +32,7 @@ export function choose(all: readonly Attempt[], says: string): Choice {
   return { attempts, leftOut: places.slice(1).map((place, i) => place - places[i]! - 1) };
 }
 
-/** Faults during a request or while a record was unfinished. If there are many, those during the requests that are drawn. */
+/** Faults during a request or while a record was unfinished. If there are many, only those during drawn requests. */
 export function faultsDuring(known: Digest, subject: Subject, shown: readonly Attempt[]) {
   const of = (attempts: readonly Attempt[]) =>
     attempts.map(({ invokedAt, endedAt }): Span => [invokedAt, endedAt]);

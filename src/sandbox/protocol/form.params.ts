@@ -130,7 +130,7 @@ export class Params {
     return this.pairs.filter(([other]) => asList(other) === `${name}[]`).map(([, value]) => value);
   }
 
-  /** Stripe's metadata: an empty value means "no such pair". */
+  /** Stripe's metadata. An empty value removes the pair. */
   metadata(): Record<string, string> {
     const pairs = new Map<string, string>();
     for (const [name, value] of this.pairs) {

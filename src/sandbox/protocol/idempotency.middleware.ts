@@ -21,8 +21,8 @@ import { errorBody, invalidRequest, rateLimited } from './stripe.errors.js';
  * - A transaction works on it: the transaction holds an advisory lock. PostgreSQL releases it when the connection
  *   closes, so a killed process leaves nothing behind.
  * - A slow request waits without a transaction: a row `running` has a lease. If the process is killed, the key is
- *   blocked until the lease ends, a few seconds later. Then the next request takes over the row. The old process, if
- *   it only slept, finds another request id in the row and writes nothing.
+ *   blocked until the lease ends, a few seconds later. Then the next request takes over the row. If the old process
+ *   was only suspended, it finds another request id in the row and writes nothing.
  */
 export interface IdempotencyOptions {
   pool: pg.Pool;
@@ -100,7 +100,7 @@ export function idempotent(options: IdempotencyOptions, plan: Plan): RequestHand
   };
 }
 
-/** Decides by the key, and answers at once unless the work is slow. */
+/** Decides by the key, and answers immediately unless the work is slow. */
 function begin(
   { pool, slowMs, keyTtlSeconds }: IdempotencyOptions,
   attempt: Attempt,
@@ -144,7 +144,7 @@ async function executeLater(
       return execute(tx, attempt, work);
     });
   } catch (error) {
-    // Nothing happened, so release the key at once. If this fails too, the lease releases it.
+    // Nothing happened, so release the key immediately. If this fails too, the lease releases it.
     await freeRunning(pool, attempt).catch(() => undefined);
     throw error;
   }

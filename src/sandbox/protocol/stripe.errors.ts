@@ -14,8 +14,8 @@ export interface ErrorBody {
 }
 
 /**
- * A refusal without effect. Thrown in a transaction, it rolls back, and is not stored under an idempotency key. An
- * outcome, for example a decline, is returned instead.
+ * A refusal without effect. Thrown in a transaction, it rolls the transaction back, and it is not stored under an
+ * idempotency key. An outcome, for example a decline, is returned instead.
  */
 export class StripeError extends Error {
   constructor(

@@ -85,7 +85,7 @@ export async function markDelivered(pool: pg.Pool, id: string): Promise<void> {
   ]);
 }
 
-/** Makes an event due at once, as if it had never been delivered. */
+/** Makes an event due immediately, as if it had never been delivered. */
 export async function sendAgain(pool: pg.Pool, id: string): Promise<EventRow | undefined> {
   const { rows } = await pool.query<EventRow>(
     `UPDATE sandbox.events SET delivered_at = NULL, attempts = 0, next_attempt_at = clock_timestamp(),

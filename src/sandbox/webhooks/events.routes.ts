@@ -8,7 +8,7 @@ import { eventObject, type EventRow, sendAgain } from './events.ledger.js';
 
 /**
  * docs.stripe.com/api/events: retrieve and list. Also `retry`, the request behind `stripe events resend`: it sends an
- * event again at once, to try out duplicate, late or reordered events:
+ * event again immediately, to try out duplicate, late or reordered events:
  *
  *     curl -u sk_test_any: http://127.0.0.1:4242/v1/events
  *     curl -u sk_test_any: -X POST http://127.0.0.1:4242/v1/events/evt_…/retry
