@@ -3,7 +3,7 @@
 // test/white-box/idempotency/recovery.spec.ts.
 //
 // The sweep increments `failures` when it claims the record, so an attempt whose process is killed also counts. The
-// attempt is subtracted again if it ends without an outcome, or loses the database or its claim: these causes are
+// attempt is subtracted again if it ends without an outcome, or loses its claim or its connection: these causes are
 // temporary. So a deploy that kills an attempt counts once. A record that kills every process reaches the limit.
 //
 // Attempts of clients do not count: an impatient client must not use up the sweep's attempts. A client's retry still

@@ -36,9 +36,9 @@ export class Completer {
   ) {}
 
   /**
-   * Runs perform and settle under a claim. After our own fault it releases the lease at once, with the usual
-   * back-off. If a client's request loses the database, it keeps its claim and continues; the sweep tries again
-   * later.
+   * Runs perform and settle under a claim. After our own fault it releases the lease immediately, with the usual
+   * back-off. If the database becomes unreachable, a client's request keeps its claim and continues; an attempt of the
+   * sweep releases the lease, to try again later.
    */
   async attempt(claim: Claim, work?: unknown): Promise<Ended | undefined> {
     try {
@@ -197,7 +197,7 @@ export class Completer {
   }
 }
 
-/** A `perform` that throws is our own fault. Wrapped, so that its network error is not taken for a lost database. */
+/** A `perform` that throws is our own fault. Wrapped, so that its network error does not look like the database's. */
 function failedToPerform(cause: unknown): never {
   throw new Error('perform failed', { cause });
 }

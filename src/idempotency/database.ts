@@ -13,7 +13,7 @@ export interface Tx {
 /** The pool: each statement is its own transaction. `kind` makes `Tx` and `Database` different types. */
 export abstract class Database {
   readonly kind = 'pool';
-  /** @returns as `Tx.query`. */
+  /** @returns the same as `Tx.query`. */
   abstract query<Row>(sql: string, values?: readonly unknown[]): Promise<Row[]>;
   /** Commits when `work` resolves, rolls back when it rejects. READ COMMITTED. */
   abstract transaction<Result>(work: (tx: Tx) => Promise<Result>): Promise<Result>;
@@ -47,7 +47,7 @@ export class TypeOrmDatabase extends Database {
   }
 }
 
-/** TypeORM returns `[rows, count]` for UPDATE and DELETE, and rows for every other statement. No row is an array. */
+/** TypeORM returns `[rows, count]` for UPDATE and DELETE, and rows for other statements. A row is never an array. */
 async function rowsOf<Row>(
   manager: EntityManager,
   sql: string,

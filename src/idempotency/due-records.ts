@@ -3,8 +3,8 @@ import { RECORD_COLUMNS, type IdempotencyRecord } from './record.entity.js';
 
 /**
  * Unfinished records that are due, oldest first. Covers all accounts, so it takes no locks.
- * @param operations those that this process can finish. Without this filter, records of other operations could fill
- *   every batch.
+ * @param operations the operations that this process can finish. Without this filter, records of other operations
+ *   could fill every batch.
  */
 export async function listRecoverable(
   db: Queryable,

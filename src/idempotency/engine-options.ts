@@ -22,9 +22,9 @@ export interface EngineOptions {
   reapIntervalMs: number;
   /** How many attempts of the sweep may fail on a record through our own fault before a person must act. */
   maxFailures?: number;
-  /** The statuses that may be stored and replayed; 2xx by default. Any other rolls back and becomes a 500. */
+  /** The statuses that may be stored and replayed; 2xx by default. An answer with another status becomes a 500. */
   isFinal?: (status: number) => boolean;
-  /** How a request waits before it looks again at a record that another one holds. A timer by default. */
+  /** How a request waits before it reads a record again that another request holds. A timer by default. */
   pause?: (ms: number) => Promise<void>;
 }
 

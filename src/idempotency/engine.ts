@@ -79,7 +79,7 @@ export class IdempotencyEngine implements BeforeApplicationShutdown {
     }
   }
 
-  /** Repeats the attempt while another request holds the key, or after the claim or the database was lost. */
+  /** Repeats the attempt while another request holds the key, or after it lost its claim or the database. */
   private async runUntilEnded(progress: Progress, plan: Plan | Error): Promise<Result> {
     for (;;) {
       let ended: Ended | undefined;
@@ -93,7 +93,7 @@ export class IdempotencyEngine implements BeforeApplicationShutdown {
     }
   }
 
-  /** The path of one request. @returns undefined if the record must be read again. */
+  /** Finds or reserves the record, then attempts it. @returns undefined if the record must be read again. */
   private async attemptOnce(progress: Progress, plan: Plan | Error): Promise<Ended | undefined> {
     const reserved = await this.findOrReserve(progress, plan);
     if (!reserved) return undefined; // raced
@@ -195,14 +195,14 @@ export class IdempotencyEngine implements BeforeApplicationShutdown {
     if (record.state === 'completed') return { result: resultOf(record, !ours) };
     progress.databaseIsBack();
     if (ours) {
-      // We do not know what an attempt under this claim did before it lost the database.
+      // We do not know what an attempt under this claim did before it lost the connection to the database.
       return progress.claim ? { ...progress.claim, inDoubt: true } : claimOf(record);
     }
     return record.free ? claimRecord(this.db, record, this.options.leaseMs) : undefined;
   }
 
   /**
-   * Waits for a lost database. After our own fault another process may have settled, so it reads the record again.
+   * Waits while the database is unreachable. After our own fault, reads the record: another process may have settled.
    * @throws the error for the client.
    */
   private async recover(progress: Progress, error: unknown): Promise<void> {
@@ -217,7 +217,7 @@ export class IdempotencyEngine implements BeforeApplicationShutdown {
     }
   }
 
-  /** During shutdown no request waits for another one's answer: the client's retry gets it from another process. */
+  /** During shutdown no request waits for another request: the client's retry gets the answer from another process. */
   beforeApplicationShutdown(): void {
     this.draining = true;
   }

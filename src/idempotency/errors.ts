@@ -105,7 +105,7 @@ export class IdempotencyKeyUnknown extends IdempotencyError {
   }
 }
 
-/** The database was lost before the reserve was sent: this request did nothing. */
+/** The database was unreachable before the reserve was sent, or rolled the reserve back: this request had no effect. */
 export class DatabaseUnavailable extends IdempotencyError {
   override readonly headers = { 'Retry-After': '1' };
   constructor(options?: ErrorOptions) {
@@ -118,7 +118,7 @@ export class DatabaseUnavailable extends IdempotencyError {
 }
 
 /**
- * The database was lost after the reserve was sent, and did not return in time: we do not know whether it committed.
+ * The connection was lost after the reserve was sent, and not restored in time: we do not know what was committed.
  */
 export class OutcomeUnknown extends IdempotencyError {
   override readonly headers = { 'Retry-After': '1' };
@@ -132,21 +132,21 @@ export class OutcomeUnknown extends IdempotencyError {
 }
 
 /**
- * The application mounts the engine wrongly: boot-check.ts, idempotency.module.ts. The message is one line, for the
- * developer.
+ * The application mounts the engine wrongly. Thrown by boot-check.ts and idempotency.module.ts. The message is one
+ * line, for the developer.
  */
 export class IdempotencyMisconfigured extends Error {
   override readonly name = 'IdempotencyMisconfigured';
 }
 
 /**
- * A reserve throws this when it lost a race: its object already exists under the derived id (the key was used
- * before), or what it read has changed before it wrote. The engine rolls back and reads the key again.
+ * A reserve throws this when it loses a race: its object already exists under the derived id (the key was used
+ * before), or a row that it read changed before it wrote. The engine rolls back and reads the key again.
  */
 export class ReserveRaced extends Error {}
 
 /**
- * No connection could be opened, for any reason: network, login, limits, an unfit server. Nothing was sent over it. The
+ * No connection could be opened, for any reason: network, login, limits, an unfit server. No statement was sent. The
  * pool's client throws it, because SQLSTATE alone does not distinguish a refused login from a failed statement.
  */
 export class NoConnection extends Error {
@@ -172,8 +172,9 @@ const LOST_MESSAGES =
   /connection terminated|timeout exceeded when trying to connect|not queryable|connection ended|query read timeout|driver not connected|client was closed/i;
 
 /**
- * True when the connection was lost, so that we do not know whether the last statement took effect. Source: SQLSTATE
- * classes 08, 28 (the login is refused) and 57P, appendix A of the PostgreSQL manual; the messages are `pg`'s own.
+ * True when the connection was lost, so that we do not know whether the last statement took effect. Source: appendix A
+ * of the PostgreSQL manual, SQLSTATE classes 08 and 28, 57P, 25P03 and 25P04 (the session's limits), 3D000 (no such
+ * database), 53300 (too many connections). The messages come from `pg`.
  *
  * TypeORM drops a connection that ends between two statements of a transaction. It then refuses the next statement,
  * COMMIT included, with its own errors. Proof: test/guarantees/database-dies.spec.ts.
@@ -215,7 +216,7 @@ export function isUniqueViolation(error: unknown): boolean {
 
 /**
  * True when PostgreSQL itself rolled the transaction back for a transient reason: timeouts (57014, 55P03), deadlock and
- * serialization (40P01, 40001), resources (class 53, except a refused connection), a read-only standby (25006), or a
+ * serialisation (40P01, 40001), resources (class 53, except a refused connection), a read-only standby (25006), or a
  * prepared statement that is stale after a change of session or schema (26000, 0A000 from its check).
  */
 export function isRolledBack(error: unknown): boolean {
@@ -233,12 +234,12 @@ export function isReadOnly(error: unknown): boolean {
   return sqlStateOf(error) === '25006';
 }
 
-/** The database was lost, or rolled back for a transient reason: the same work may be tried again. */
+/** The connection was lost, or PostgreSQL rolled back for a transient reason: the same work may be tried again. */
 export function isTransient(error: unknown): boolean {
   return isConnectionLost(error) || isRolledBack(error);
 }
 
-/** The code of an error, if PostgreSQL reported it. */
+/** The SQLSTATE, if PostgreSQL reported the error; otherwise the error's own `code`, if any. */
 export function sqlStateOf(error: unknown): string | undefined {
   return (driverErrorOf(error) as { code?: string } | undefined)?.code;
 }

@@ -25,7 +25,7 @@ export interface RequestFacts {
   /** The owner of the key. A client must not be able to choose it, and it must not change with credentials. */
   accountId(request: Request): string;
   /**
-   * Called once for each request. The server must create it: two requests that share one look like the same request.
+   * Called once for each request. The server must create it: the engine takes two requests with one id for the same.
    */
   requestId(request: Request): string;
 }

@@ -6,7 +6,7 @@ import canonicalize from 'canonicalize';
  * the outside call. So the same intent keeps its id after expiry, a crash, or a restore from an older backup.
  *
  * 160 bits of SHA-256 in base32hex (RFC 4648, section 7), lower case. Fewer bits would make a collision of two intents
- * conceivable. More would make long URLs.
+ * conceivable. More bits would make URLs longer.
  */
 export function deriveId(
   prefix: string,
@@ -20,7 +20,7 @@ export function deriveId(
   return `${prefix}_${BigInt(`0x${bits}`).toString(32).padStart(32, '0')}`;
 }
 
-/** Whether a text has the shape of a derived id. If not, it cannot name one of our objects. */
+/** Whether a value has the shape of a derived id. If not, none of our objects has this id. */
 export function isDerivedId(prefix: string, text: unknown): text is string {
   return typeof text === 'string' && new RegExp(`^${prefix}_[0-9a-v]{32}$`).test(text);
 }
@@ -64,7 +64,7 @@ export function mismatchedMembers(
   return [...pointers].filter((pointer) => stored[pointer] !== sent[pointer]).sort();
 }
 
-/** Of an array, because only other values can have no canonical text. */
+/** Takes only arrays: for some other values, such as undefined, `canonicalize` returns no text. */
 function canonical(values: readonly unknown[]): string {
   return canonicalize(values)!;
 }

@@ -2,7 +2,7 @@
 export class InFlight {
   private readonly work = new Map<string, Promise<void>>();
 
-  /** @param onEnded called when some work has ended and its name is free again. */
+  /** @param onEnded called each time that work has ended and its name is free again. */
   constructor(private readonly onEnded: () => void = () => undefined) {}
 
   get size(): number {

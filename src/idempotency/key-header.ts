@@ -8,13 +8,13 @@ const MAX_KEY_CHARACTERS = 255;
  * with `"` is an RFC 8941 string. Any other value is the key itself, because most clients send it without quotes.
  * `"abc"` and `abc` are the same key.
  *
- * @param lines one element for each header line. Node joins two lines to `a, b`, which must not pass as one key.
+ * @param lines one element for each header line. Node joins two lines into `a, b`, which must not pass as one key.
  * @throws IdempotencyKeyMissing, IdempotencyKeyInvalid
  */
 export function parseIdempotencyKey(lines: readonly string[] | undefined): string {
   if (lines === undefined || lines.length === 0) throw new IdempotencyKeyMissing();
   if (lines.length > 1) throw invalid('it was sent more than once');
-  const value = lines[0]!.replaceAll(/^[ \t]+|[ \t]+$/g, ''); // not trim(): U+00A0 is no white space in HTTP
+  const value = lines[0]!.replaceAll(/^[ \t]+|[ \t]+$/g, ''); // not trim(), which also removes U+00A0
   const key = value.startsWith('"') ? parseQuoted(value) : value;
   if (key === '') throw invalid('it is empty');
   if (key.length > MAX_KEY_CHARACTERS)
@@ -49,7 +49,7 @@ function invalid(why: string): IdempotencyKeyInvalid {
  */
 const MAX_WAIT_SECONDS = 30;
 
-/** `Prefer: wait=<seconds>` (RFC 7240, section 4.3), in seconds, or undefined. The first one counts. */
+/** `Prefer: wait=<seconds>` (RFC 7240, section 4.3), in seconds, or undefined. The first `wait` counts. */
 export function parsePreferWait(header: string | undefined): number | undefined {
   for (const preference of (header ?? '').split(',')) {
     const match = /^\s*wait\s*=\s*"?(\d+)"?\s*(;.*)?$/i.exec(preference);

@@ -10,7 +10,7 @@ const FIRST_BACKOFF_MS = 1_000;
 const LONGEST_BACKOFF_MS = 60_000;
 
 /**
- * Takes over a free record by compare-and-set on its epoch: of several processes, one gets it.
+ * Takes over a free record by compare-and-set on its epoch: only one of several processes gets it.
  * @param maxFailures set by the sweep: the attempt counts as a failure from now on. If its process dies, the next
  *   attempt waits for the back-off. Its jitter separates records whose attempts died together.
  */
@@ -49,8 +49,8 @@ export async function claimRecord(
 
 /**
  * How long the holder may call outside, in whole ms, as timers need. If half of that time has already passed (a slow
- * lock, a lost database, a process that slept), it starts a new lease: an attempt without time would be useless to
- * the client.
+ * lock, an unreachable database, a suspended process), it starts a new lease: an attempt without time would be useless
+ * to the client.
  * @returns undefined if the claim is lost.
  */
 export async function timeForCalls(
@@ -63,9 +63,9 @@ export async function timeForCalls(
 }
 
 /**
- * Starts a new lease. The sweep's next attempt moves by the same time, so it still starts some time after the lease
+ * Starts a new lease. Delays the sweep's next attempt by the same time, so it still starts some time after the lease
  * ends.
- * @returns how long the holder may call outside, as `timeForCalls`; undefined if the claim is lost.
+ * @returns how long the holder may call outside, as in `timeForCalls`; undefined if the claim is lost.
  */
 export async function extendLease(
   db: Queryable,
@@ -122,7 +122,7 @@ export async function releaseRecord(
 }
 
 /**
- * Subtracts an attempt that lost its claim, and did not fail, from `failures`. It does not compare the epoch: the new
+ * Subtracts from `failures` an attempt that lost its claim but did not fail. It does not compare the epoch: the new
  * holder has already added its own attempt. Without this attempt the count was below the limit, so `needs_attention`
  * is cleared too.
  */

@@ -2,7 +2,7 @@ import { Logger } from '@nestjs/common';
 
 /** The shortest pause after a failed run, in ms, so that loops do not overload a database that is recovering. */
 const MIN_FAILED_PAUSE_MS = 1_000;
-/** The largest share of time that a loop may spend polling: a slow query over a long backlog must not fill a core. */
+/** The largest share of time that a loop may poll: a slow query over a long backlog must not use a whole core. */
 const MAX_POLLING_SHARE = 0.1;
 
 /** Pauses of a loop that polls, in ms: short while its runs find work, growing to `idleMs` while they do not. */
@@ -20,8 +20,7 @@ export class Loop {
   private stopped = false;
 
   /**
-   * @param pauses from the end of one run to the start of the next, in ms. Jitter makes it half to one and a half times
-   *   as long.
+   * @param pauses from the end of one run to the start of the next, in ms. Jitter multiplies each pause by 0.5 to 1.5.
    * @param run starts the work that it finds. @returns whether it found any; only polling loops use this.
    */
   constructor(

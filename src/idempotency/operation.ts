@@ -2,7 +2,7 @@ import { Injectable } from '@nestjs/common';
 import type { Queryable, Tx } from './database.js';
 import type { ResourceLink } from './errors.js';
 
-/** A response as it is sent. `body` is text, because a replay is the same bytes, not only the same object. */
+/** A response as it is sent. `body` is text, because a replay must be the same bytes, not only the same object. */
 export interface Answer {
   status: number;
   headers: Readonly<Record<string, string>>;
@@ -14,7 +14,7 @@ export interface Intent {
   accountId: string;
   /** The derived id: primary key of the object, and the idempotency key for the service that is called. */
   id: string;
-  /** The id of the request that reserved; stored problems carry it. */
+  /** The id of the request that reserved; stored problems contain it. */
   requestId: string;
 }
 
@@ -120,7 +120,7 @@ export interface FoundResource extends ResourceLink {
 export interface Operation<Work = unknown, Outcome = unknown> {
   /** For example `POST /events/{id}/resend`. Part of the derived id: never rename it. */
   readonly name: string;
-  /** For example `inv`: ids are `inv_…`. Part of every id, too. */
+  /** For example `inv`: ids are `inv_…`. Part of every id: never change it. */
   readonly idPrefix: string;
   /** Whether only our own code calls it, under keys that clients cannot send: a client's key lookup skips it. */
   readonly internal?: boolean;
@@ -179,7 +179,7 @@ export type ProbePoint = (typeof PROBE_POINTS)[number];
 export type KeyOutcome =
   | 'executed' // this request produced the answer
   | 'recovered' // this request or the sweep completed what another attempt started
-  | 'replayed' // the stored answer, at once
+  | 'replayed' // the stored answer, without waiting
   | 'waited' // the stored answer, after waiting for another request
   | 'pending' // the attempt ended without an outcome; recovery continues
   | 'in_progress' // the wait timed out
@@ -189,8 +189,8 @@ export type KeyOutcome =
 /** Receives the engine's events. Logs, metrics, lab faults and tests use it. */
 export abstract class EngineProbe {
   /**
-   * The request has reached a point. The engine waits for the returned promise, and its errors fail the request
-   * there.
+   * The request has reached a point. The engine waits for the returned promise. If it rejects, the request fails at
+   * this point.
    */
   reached(_point: ProbePoint, _intent: Intent & { operation: string }): void | Promise<void> {}
   /** A request or an attempt has ended. */

@@ -2,13 +2,13 @@
 export type Retry = 'same_key' | 'after_fix' | 'new_key' | 'no';
 
 /**
- * A problem type (RFC 9457): what every answer with this code has in common. `what`, `why` and `todo` are its page, plain
- * text with `code` between back-quotes: what happened, why, what the client does next.
+ * A problem type (RFC 9457): what every answer with this code has in common. `what`, `why` and `todo` are the text of
+ * its page: what happened, why, and what the client does next. Plain text, with `code` in backticks.
  */
 export interface ProblemType {
   code: string;
   status: number;
-  /** Unless the error itself says otherwise. */
+  /** The default: an error of this type may set another. */
   retry: Retry;
   title: string;
   what: string;
@@ -16,10 +16,10 @@ export interface ProblemType {
   todo: string;
   /** Every `retry` that it can have, if there are several. */
   retries?: readonly Retry[];
-  /** JSON Schemas of its extension members, and of those that only some routes add. */
+  /** JSON Schemas of its extension members; `optional` has the members that only some routes add. */
   members?: Readonly<Record<string, object>>;
   optional?: Readonly<Record<string, object>>;
-  /** Values of the example, for members that differ from problem to problem. */
+  /** Values for the example in the documentation, of members that are not the same in every problem. */
   example?: Readonly<Record<string, unknown>>;
   headers?: readonly ('Retry-After' | 'Allow' | 'WWW-Authenticate')[];
 }

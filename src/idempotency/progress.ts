@@ -13,12 +13,12 @@ import {
 import type { KeyOutcome } from './operation.js';
 import type { Claim, IdempotencyRecord, KeyedRequest } from './record.entity.js';
 
-/** How long a request waits for a lost database before it reports the loss, in ms. It hides only outages of seconds. */
+/** How long a request waits for an unreachable database before it reports this, in ms. Hides only short outages. */
 const RECONNECT_MS = 2_000;
-/** How many losses of the database one request survives. A higher limit would hide an unstable database. */
+/** How often one request may lose the database and continue. A higher limit would hide an unstable database. */
 const MAX_LOSSES = 5;
 /**
- * How many races one request's reserve may lose. Each loss means that another request won; more than this is a fault.
+ * How many races the reserve of one request may lose. In each, another request won; more than this is a fault.
  */
 const MAX_RACES = 100;
 
@@ -65,7 +65,7 @@ export class Progress {
     if (this.sent && isConnectionLost(error) && wasSent(error)) this.inDoubt = true;
   }
 
-  /** Waits out a short loss of the database; reports a long one. @throws the error for the client. */
+  /** Waits through a short outage of the database; reports a long one. @throws the error for the client. */
   async waitOutLoss(error: unknown): Promise<void> {
     this.loss = { error, since: this.loss?.since ?? performance.now() };
     const tooLong = performance.now() - this.loss.since > RECONNECT_MS;
@@ -77,8 +77,7 @@ export class Progress {
   }
 
   /**
-   * Called when the record was read again, without an answer in it. @throws the error for the client, after too many
-   * losses.
+   * Called when the record was read again and has no answer. @throws the error for the client, after too many losses.
    */
   databaseIsBack(): void {
     if (!this.loss) return;
@@ -98,7 +97,7 @@ export class Progress {
     return this.claim && this.claim.epoch > 1 ? 'recovered' : 'executed';
   }
 
-  /** Undefined if the error does not concern the key: a refused request, our own fault. */
+  /** Undefined for any other error of a request without a claim: it was refused, or failed through our own fault. */
   keyOutcomeOfError(error: unknown): KeyOutcome | undefined {
     if (error instanceof IdempotencyRequestInProgress) return 'in_progress';
     if (error instanceof IdempotencyKeyReused) return 'reused';

@@ -14,7 +14,7 @@ const BATCH = 500;
 
 /**
  * Removes expired records. Nothing depends on it: a read treats an expired record as absent, and the object's primary
- * key stays as the guard. It never touches an unfinished record. Proof: test/white-box/guarantees/expiry.spec.ts.
+ * key stays as the guard. It never deletes an unfinished record. Proof: test/white-box/guarantees/expiry.spec.ts.
  */
 @Injectable()
 export class Reaper implements OnApplicationBootstrap, BeforeApplicationShutdown {

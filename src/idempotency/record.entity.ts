@@ -32,7 +32,7 @@ export interface Claim extends Intent {
   attempts: number;
   /** Whether an attempt before this one may have had an effect outside. */
   inDoubt: boolean;
-  /** When the lease ends, by `performance.now()`, in ms. */
+  /** When the lease ends, in ms, on the clock of `performance.now()`. */
   leasedUntil: number;
   /** Whether the sweep holds it. Its attempt counts as a failure until it ends otherwise (attention.ts). */
   bySweep: boolean;
@@ -67,7 +67,7 @@ export interface IdempotencyRecord {
   response_status: number | null;
   response_headers: Record<string, string> | null;
   response_body: string | null;
-  /** By the database's clock when the row was read, so that expiry does not depend on the reaper. */
+  /** Compared with the database's clock when the row was read, so that expiry does not depend on the reaper. */
   expired: boolean;
   /** No process holds the record, or its lease has ended. */
   free: boolean;

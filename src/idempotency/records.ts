@@ -15,17 +15,17 @@ import {
 // An UPDATE or DELETE calls no volatile function, because Citus, which shards by account, refuses it there: it reads
 // the clock in a SELECT. `now()` is not volatile.
 
-/** Numbers the engine's own parameters, which follow those of the operation's write. */
+/** Numbers the engine's parameters, which follow the parameters of the operation's write. */
 function parametersAfter({ length }: readonly unknown[]): (position: number) => string {
   return (position) => `$${length + position}`;
 }
 
-/** For beats that write their object with their own statements. */
+/** For beats that write their object in separate statements. */
 const NO_WRITE: Write = { sql: 'object AS (SELECT FROM record)', values: [] };
 
 /**
- * The race for the key, in one statement: it inserts the record with its object, or returns the existing record. Of
- * many concurrent requests one inserts; the others wait for its commit.
+ * The race for the key, in one statement: it inserts the record with its object, or returns the existing record. Only
+ * one of many concurrent requests inserts; the others wait for its commit.
  *
  * `ON CONFLICT` has no target. With a target, a conflict with the table's other unique constraint would raise 23505
  * in an INSERT that runs at the same time as the winner's. Proof: test/white-box/idempotency/races.spec.ts.
@@ -84,7 +84,7 @@ export async function findRecord(
 }
 
 /**
- * Deletes an expired record before a new reserve. Epoch and id protect a row that has replaced it meanwhile. A new
+ * Deletes an expired record before a new reserve. Comparing epoch and id protects a row that has replaced it. A new
  * record of the same key can have the same epoch and id, but it has not expired.
  */
 export async function deleteExpired(tx: Tx, record: IdempotencyRecord): Promise<void> {
@@ -126,7 +126,7 @@ export async function lockClaimed(tx: Tx, claim: Claim): Promise<boolean> {
 }
 
 /**
- * Stores the answer and runs `write`, in one statement. The time to live starts here, by the database's clock.
+ * Stores the answer and runs `write`, in one statement. The time to live starts here, on the database's clock.
  * @returns when the answer expires; undefined if the claim is lost: nothing was written.
  * @throws 22012 (division by zero, so that everything rolls back) if `write` has not changed exactly one object.
  */

@@ -18,8 +18,8 @@ const INTERVAL_MS = 1_000;
 const MAX_CONCURRENT = 20;
 
 /**
- * Completes what crashed or was released: every reserved object becomes final, with or without a retry. Any number of
- * processes may run it, because each record is claimed by compare-and-set.
+ * Completes records whose attempt crashed or was released: every reserved object becomes final, with or without a
+ * retry. Any number of processes may run it, because each record is claimed by compare-and-set.
  */
 @Injectable()
 export class Sweep implements OnApplicationBootstrap, BeforeApplicationShutdown {
@@ -54,7 +54,7 @@ export class Sweep implements OnApplicationBootstrap, BeforeApplicationShutdown 
     try {
       await this.completer.resume(record);
     } catch (error) {
-      // The record has the time of its next attempt, or its lease runs out, or another process has completed it.
+      // Only logged: the record is due again at its next attempt or when its lease ends, unless it is completed.
       const attempt = record.attempts + 1;
       this.log.warn(`Attempt ${attempt} did not complete ${record.resource_id}`, error);
     }
