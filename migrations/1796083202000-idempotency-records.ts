@@ -1,6 +1,6 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm';
 
-/** The one table of the engine (src/idempotency). Copy this file when you lift the engine out. */
+/** The only table of the engine (src/idempotency). If you copy the engine into another project, copy this file too. */
 export class IdempotencyRecords1796083202000 implements MigrationInterface {
   async up(db: QueryRunner): Promise<void> {
     await db.query(`

@@ -4,7 +4,7 @@ interface Index {
   table: string;
   name: string;
   unique?: boolean;
-  /** What follows the table's name in CREATE INDEX. */
+  /** The text after the table's name in CREATE INDEX. */
   definition: string;
 }
 
@@ -32,7 +32,7 @@ export async function dropIndex(db: QueryRunner, table: string, name: string): P
   if (found) await db.query(`DROP INDEX CONCURRENTLY ${found.name}`);
 }
 
-/** Only of this table: further along the search_path another installation may have an index of that name. */
+/** Finds an index of this table only: later in the search_path, another installation may have one of the same name. */
 async function find(db: QueryRunner, table: string, name: string) {
   const [found]: { name: string; valid: boolean }[] = await db.query(
     `SELECT indexrelid::regclass AS name, indisvalid AS valid

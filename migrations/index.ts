@@ -11,7 +11,7 @@ import { Reconciliation1796083210000 } from './1796083210000-reconciliation.js';
 import { NaiveCharges1796083211000 } from './1796083211000-naive-charges.js';
 
 /**
- * In order, forward only; migrations/schema.sql is what they make. After a change run `npm run schema`.
+ * In order, forward only; migrations/schema.sql is their result. After a change run `npm run schema`.
  * A list of classes, not a glob: TypeORM would load a glob by `import()`, which breaks in Jest.
  */
 export const migrations = [

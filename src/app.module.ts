@@ -34,7 +34,7 @@ const LAB_IN_DOCUMENT = { demoApiKey: DEMO_ACCOUNTS.acme, faultHeader: describeF
 /** The API: the modules that answer HTTP requests, in the order in which a request passes them. */
 @Module({})
 export class AppModule {
-  /** @param probe sees each point that the engine passes: the lab's faults by default, tests bring their own. */
+  /** @param probe called at each point that a request reaches. By default the lab's faults, with LAB=1 only. */
   static forRoot(
     config: Config,
     probe: Type<EngineProbe> = config.lab ? LabProbe : SilentProbe,
@@ -62,10 +62,10 @@ export class AppModule {
         WebhooksHttpModule,
         ...(config.lab ? [LabModule.forRoot(labOptions(config))] : []),
       ],
-      controllers: [OpenApiController, ProblemsController], // about all of these modules
+      controllers: [OpenApiController, ProblemsController], // describe all of these modules
       providers: [
         { provide: OPENAPI_OPTIONS, useValue: config.lab ? LAB_IN_DOCUMENT : {} },
-        // Guards run in this order: who is calling, how often, what did they send. (The router has answered 404 and 405.)
+        // Guards run in this order: account, rate limit, body. (The router has already answered 404 and 405.)
         { provide: APP_GUARD, useClass: AuthGuard },
         { provide: APP_GUARD, useClass: RateLimitGuard },
         { provide: APP_GUARD, useClass: BodyGuard },

@@ -16,7 +16,7 @@ import type { StripeOptions } from './processor/stripe-processor.js';
 
 const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
 
-/** For a supervisor: a restart will not help. */
+/** Shows a supervisor that a restart will not help. */
 export const EXIT_CONFIGURATION = 78;
 
 const DAY_SECONDS = 24 * 3600;
@@ -27,8 +27,8 @@ const SAFE_SHARE_OF_KEY_WINDOW = 20 / 24;
 export type Config = ReturnType<typeof loadConfig>;
 
 /**
- * Reads and checks all settings, once, at boot. The only reader of `process.env`; the sandbox, a separate program, has
- * its own.
+ * Reads and checks all settings, once, at boot. No other module reads a setting from `process.env`, except the sandbox,
+ * which is a separate program.
  * @throws ConfigurationError that names the variable and the repair.
  */
 export function loadConfig(env: Env = process.env) {
@@ -80,7 +80,7 @@ function refuseForTestsOnly(lab: boolean, allowUnsafeDatabase: boolean): void {
 
 function ofTheLab(env: Env) {
   return {
-    /** Of the lab's own program. */
+    /** Where the lab's program listens. */
     labPort: port(env, 'LAB_PORT', 3002),
     /** The URL for people; `npm start` prints it. */
     ...(env.LAB_URL && { labUrl: url(env, 'LAB_URL', '', ['http:', 'https:']).href }),
@@ -103,8 +103,8 @@ function stopping(env: Env) {
     /** Between "not ready" and "no new connections", in ms: the time that a load balancer needs to notice. */
     drainDelayMs: integer(env, 'DRAIN_DELAY_MS', 0, 0, 300_000),
     /**
-     * For work in flight after that, in ms. Another process finishes what takes longer. Less than the 10 s after which
-     * `npm start` and Docker send SIGKILL.
+     * How long work in flight may take after that, in ms. Another process finishes what takes longer. Less than the
+     * 10 s after which `npm start` and Docker send SIGKILL.
      */
     graceMs: integer(env, 'STOP_GRACE_MS', 9_000, 0, 300_000),
   };
@@ -121,7 +121,7 @@ function idempotency(env: Env, { timeoutMs }: StripeOptions) {
 
 function jobs(env: Env) {
   return {
-    /** Of each kind. */
+    /** How many jobs of each pool run in parallel. */
     concurrency: integer(env, 'JOB_CONCURRENCY', 5, 1, 100),
     lockMs: integer(env, 'JOB_LOCK_SECONDS', 30, 1, 3_600) * 1000,
   };
@@ -193,8 +193,8 @@ function webhookSecret(env: Env): { webhookSecret?: string } {
 }
 
 function processor(env: Env): StripeOptions {
-  // The lease is this + 2 s, so a large value delays recovery. With less than a card network needs, every charge ends
-  // as `unknown`.
+  // The lease is this + 2 s, so a large value delays recovery. If it is less than a card network needs, every charge
+  // ends as `unknown`.
   const timeoutMs = integer(env, 'PROCESSOR_TIMEOUT_MS', 8_000, 100, 60_000);
   const secretKey = env.STRIPE_SECRET_KEY ?? '';
   const allowLive = flag(env, 'ALLOW_LIVE');
@@ -233,7 +233,7 @@ function databaseUrl(env: Env): string {
   return target.toString();
 }
 
-/** Removes PGSSLMODE and the like, which are meant for the user's own server, not for the one that we start. */
+/** Removes PGSSLMODE and similar variables, which are meant for the user's server, not for the one that we start. */
 export function ignorePgVariables(env: Env = process.env): void {
   for (const name of Object.keys(env)) if (/^PG[A-Z]/.test(name)) delete env[name];
 }

@@ -1,6 +1,6 @@
 /**
  * Where a connection goes, and the start-up options of its session. The user's options are in the URL (`?options=…`;
- * config.ts adds PGOPTIONS to it). Ours follow, so ours win. `pg` alone would use only one of the two.
+ * config.ts adds PGOPTIONS to it). Ours come last, so they take precedence. `pg` alone would use only one of the two.
  */
 export function connectionTarget(url: string, ours: string) {
   const target = new URL(url);

@@ -37,9 +37,9 @@ interface Session extends SessionSettings {
  * calls this `target_session_attrs=read-write`. A session that becomes read-only later is closed when a write fails.
  *
  * Names belong to a session. A pooler in transaction mode gives each transaction another session, where the name may
- * be unknown or mean another statement. So behind a pooler nothing is named. Names also outlive a schema change, but
- * their plans may not: then all names are dropped. Proof: test/white-box/database/connection.spec.ts, and behind
- * PgBouncer test/guarantees/instances.spec.ts.
+ * be unknown or mean another statement. So behind a pooler no statement gets a name. Names also outlive a schema
+ * change, but their plans may not: then all names are dropped. Proof: test/white-box/database/connection.spec.ts, and
+ * behind PgBouncer test/guarantees/instances.spec.ts.
  */
 export class Connection extends pg.Client {
   protected readonly needsWrites: boolean = true;
@@ -94,7 +94,7 @@ export class Connection extends pg.Client {
       });
   }
 
-  /** Closes the session if it runs no statement and no transaction. The pool removes it at once. */
+  /** Closes the session if it runs no statement and no transaction. The pool removes it immediately. */
   closeIfIdle(): void {
     if (this.inFlight > 0 || this.getTransactionStatus() !== 'I') return;
     this.emit('error', new UnfitSession('the session may be read-only', READ_ONLY));
@@ -102,8 +102,8 @@ export class Connection extends pg.Client {
   }
 
   private async checkSession(): Promise<void> {
-    // A pooler reports a process id of its own. If the session is ours, turn `synchronous_commit` on again if the
-    // database or role has turned it off since boot. Stronger values such as remote_apply stay.
+    // A pooler reports another process id. Without a pooler, turn `synchronous_commit` on again if the database or role
+    // has turned it off since boot. Stronger values such as remote_apply stay.
     const own = `pg_backend_pid() = ${Number(processIdOf(this))}`;
     const { rows } = await super.query<Session>(
       `SELECT pg_backend_pid() AS pid, current_setting('transaction_read_only') AS transaction_read_only, ${SELECT_SETTINGS},
@@ -141,7 +141,7 @@ export class Connection extends pg.Client {
     if (message === 'Query read timeout') this.destroy();
   }
 
-  /** Closes the connection at once, so that the pool does not use it again. */
+  /** Closes the connection immediately, so that the pool does not use it again. */
   private destroy(): void {
     void this.end().catch(() => undefined); // the next line ends it
     this.closeSocket();
@@ -154,7 +154,7 @@ export class Connection extends pg.Client {
   }
 }
 
-/** For reads only; may connect to a standby. */
+/** A connection for reads only; it may be to a standby. */
 export class ReadingConnection extends Connection {
   protected override readonly needsWrites = false;
 }
@@ -167,7 +167,7 @@ export function closeIdleSessions(): void {
   for (const connection of open) connection.closeIfIdle();
 }
 
-/** The process id that the server reported at connect. A pooler reports one of its own. */
+/** The process id that the server reported at connect. A pooler reports another number. */
 export function processIdOf(client: pg.ClientBase): number | null {
   return (client as unknown as { processID: number | null }).processID;
 }

@@ -12,14 +12,14 @@ export interface LockRetryOptions {
   log?: (line: string) => void;
 }
 
-/** About two minutes in total, with the waits. A dump takes longer, and then a person must decide. */
+/** About two minutes in total, including the waits. A dump may hold its locks for longer: then a person must decide. */
 const ATTEMPTS = 60;
 const PAUSE_MS = 1_000;
 
 /** Longer than the lock timeout of a statement. Only CREATE INDEX CONCURRENTLY waits longer. */
 const PATIENCE_MS = 2_000;
 
-/** Several times during one attempt: a blocking session is visible only while the statement waits. */
+/** In ms, so several times during one attempt: a blocking session is visible only while the statement waits. */
 const LOOK_EVERY_MS = 100;
 
 /** Identifies the migrations' sessions in pg_stat_activity, even behind a pooler. */
@@ -28,7 +28,7 @@ export const APPLICATION_NAME = 'charge-once migrations';
 /** SQLSTATE. */
 const LOCK_NOT_AVAILABLE = '55P03';
 
-/** Another session holds a lock for longer than the migrations try to get it. */
+/** Another session held a lock until the migrations had used all their attempts. */
 export class MigrationBlocked extends Error {
   constructor(attempts: number, blockers: string[], cause: unknown) {
     const by = blockers.length > 0 ? `: ${blockers.join('; ')}` : '';

@@ -37,7 +37,7 @@ export interface MigrateOptions extends LockRetryOptions {
   migrations?: MigrationClasses;
 }
 
-/** Another process may hold the lock by now, so this one must not continue. */
+/** Another process may now hold the lock, so this process must not continue. */
 export class MigrationLockLost extends Error {
   constructor(cause: Error) {
     super(
@@ -97,7 +97,7 @@ async function outOfTime(session: pg.Client, error: unknown): Promise<unknown> {
 }
 
 /**
- * Brings the schema up to date. Safe when several processes start at once: one at a time holds a lock, on its own
+ * Brings the schema up to date. Safe when several processes start in parallel: one at a time holds a lock, on another
  * connection; the others then find nothing left to do. The lock belongs to a transaction: a pooler in transaction mode
  * would keep a lock of the session, and let a second process in.
  *
@@ -212,7 +212,7 @@ function stepsOf(db: DataSource, pgPool: pg.Pool): (() => Promise<unknown>)[] {
   ];
 }
 
-/** A class of connections that begin each transaction with `BEGIN`, and those of them that are open. */
+/** A class of connections that begin each transaction with `BEGIN`, and the set of its open connections. */
 function migrationClients() {
   const connections = new Set<pg.Client>();
   class Client extends pg.Client {

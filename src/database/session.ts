@@ -1,8 +1,8 @@
 /**
  * Settings that our statements need, whatever the server, the database or the role has set.
  *
- * Start-up parameters set them: they win over ALTER ROLE and ALTER DATABASE and cost no round trip. A pooler may
- * ignore them, so each new connection (`Connection`) and the boot check the values in force; the boot also names the
+ * Start-up parameters set them: they override ALTER ROLE and ALTER DATABASE and cost no round trip. A pooler may
+ * ignore them, so each new connection (`Connection`) and the boot check the values in force; the boot also says what to
  * repair. Not here, because the code works with any value: TimeZone (times are compared as instants and read with
  * their offset), search_path (it selects the installation), client_encoding (`pg` sends it). Proof:
  * test/guarantees/other-settings.spec.ts.
@@ -21,7 +21,7 @@ export const SESSION_MEANING = {
   extra_float_digits: '1',
 } as const;
 
-/** Settings of which several values mean the same. */
+/** Settings for which several values are equivalent. */
 const ACCEPTED: Partial<Record<string, RegExp>> = {
   datestyle: /^ISO\b/,
   extra_float_digits: /^[1-3]$/,
@@ -32,7 +32,7 @@ const ACCEPTED: Partial<Record<string, RegExp>> = {
  *
  * They are sent as start-up parameters (`options=-c …`). A SET would cost a round trip, and a pooler in transaction
  * mode would give it to another client's session. PgBouncer refuses start-up parameters that it cannot track. Let it
- * ignore this one, and set the same values on the role; they then hold for its server connections. At boot, the
+ * ignore this one, and set the same values on the role; they then apply to its server connections. At boot, the
  * processes log each limit that is not in force, with the statement that repairs it. Migrations connect to PostgreSQL
  * directly: the role's limits would end an index build on a large table.
  *
@@ -45,9 +45,9 @@ export const SESSION_LIMITS_MS = {
   statement_timeout: 10_000,
   // Less than statement_timeout, so that a lock wait and a slow statement end with different errors.
   lock_timeout: 8_000,
-  // A process that sleeps inside a transaction loses it, with the locks that block others.
+  // A process that is suspended inside a transaction loses it, with the locks that block others.
   idle_in_transaction_session_timeout: 15_000,
-  // A killed client's statement ends this soon, instead of running on with its locks.
+  // A killed client's statement ends within this time, instead of continuing to run with its locks.
   client_connection_check_interval: 500,
 } as const;
 

@@ -1,6 +1,6 @@
 import { isIP } from 'node:net';
 
-// Reads one environment variable each. An error names the variable and says what to set, on one line.
+// Each function reads one environment variable. An error names the variable and says what to set, on one line.
 
 export type Env = Record<string, string | undefined>;
 

@@ -19,11 +19,11 @@ import { addRetryJitter, freeAbandonedJobs, unlockJobs } from './queue-tables.js
 
 export interface JobRunnerOptions {
   databaseUrl: string;
-  /** How many jobs of each pool this process runs at once. An idle slot holds no connection. */
+  /** How many jobs of each pool this process runs in parallel. An idle slot holds no connection. */
   concurrency: number;
   /**
-   * How long a job may hold its lock, in ms. Every job ends long before; a longer lock belongs to a process that was
-   * killed or sleeps. Smaller: slow jobs run twice. Larger: the rescue comes later.
+   * How long a job may hold its lock, in ms. Every job ends long before; an older lock belongs to a process that was
+   * killed or is suspended. Smaller: slow jobs run twice. Larger: jobs of killed processes run later.
    */
   lockMs: number;
   /** How long jobs may run after the process is asked to stop, in ms. Then they are unlocked for other processes. */
@@ -37,7 +37,7 @@ const RESCUES_PER_LOCK = 6;
 /**
  * How often each slot polls, in ms. LISTEN announces new jobs within milliseconds; polling serves retries that are due,
  * and a pooler in transaction mode, where LISTEN does not work. Smaller costs idle CPU: fifteen slots that poll every
- * two seconds were almost half of what an idle worker did.
+ * two seconds caused almost half of an idle worker's load.
  */
 const POLL_MS = 5_000;
 
@@ -71,7 +71,7 @@ export class JobRunner
     this.rescuer.start();
   }
 
-  /** Runs before other modules wait for their work in flight: from here on, no new job starts. */
+  /** Runs before other modules wait for their work in flight. After it, no new job starts. */
   onModuleDestroy(): void {
     this.stopped ??= this.stop();
   }
@@ -127,7 +127,7 @@ export class JobRunner
     if (!connections) return;
     const finished = this.finish(connections).then(() => true);
     if (await Promise.race([finished, delay(this.options.stopMs, false, { ref: false })])) return;
-    // Dies here: the locks expire, and the rescuer of another process frees the jobs.
+    // Crash here: the locks expire, and the rescuer of another process frees the jobs.
     await unlockJobs(connections, this.lockNames);
     this.log.warn('the jobs that were still running are back in the queue');
   }

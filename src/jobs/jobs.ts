@@ -24,7 +24,7 @@ const ENQUEUE = `SELECT 1
     graphile_worker.add_job(new.job, new.payload, max_attempts => ${MAX_ATTEMPTS})`;
 
 /**
- * Does the work of one kind of job. It may run twice, in two processes at once, or again after a crash.
+ * Does the work of one kind of job. It may run twice, in two processes in parallel, or again after a crash.
  *
  * Return only if the work is done and recorded, by this or another process: returning deletes the job, even after its
  * lock was lost. If the lock was lost and the result is unknown, throw. If the object of the job is missing, throw: the
@@ -35,7 +35,7 @@ const ENQUEUE = `SELECT 1
  */
 export type JobHandler = (payload: Payload, signal: AbortSignal, attempt: number) => Promise<void>;
 
-/** What a kind of job mostly waits for. Each pool has its own slots, so that a slow mail server delays no refund. */
+/** What a kind of job mostly waits for. Each pool has its own slots, so a slow mail server does not delay refunds. */
 export const JOB_POOLS = ['database', 'mail', 'processor'] as const;
 export type JobPool = (typeof JOB_POOLS)[number];
 

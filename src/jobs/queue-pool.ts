@@ -11,8 +11,8 @@ const RETRYABLE = '57P03';
  * The queue's own pool: some connections LISTEN, and a busy queue must not take connections from the sweep.
  *
  * If a connection is lost while graphile-worker completes a job, the library rejects a promise that no code handles.
- * That would end the process with all its work. Passing errors, including a plan made stale by a schema change, are
- * therefore presented to it as retryable.
+ * That would end the process with all its work. So temporary errors, including a plan made stale by a schema change,
+ * get a code that the library retries.
  */
 export function openQueuePool(databaseUrl: string, max: number): pg.Pool {
   const log = new Logger('JobQueue');
@@ -30,13 +30,13 @@ export function openQueuePool(databaseUrl: string, max: number): pg.Pool {
   return pool;
 }
 
-/** The queue does not wait for its own last writes at the end of a job. */
+/** Waits for the queue's last writes: at the end of a job, the library does not wait for them. */
 export async function untilIdle(pool: pg.Pool): Promise<void> {
   while (pool.waitingCount > 0 || pool.idleCount < pool.totalCount) await delay(10);
 }
 
 /**
- * Wraps a function: if its promise rejects with a passing error, the error gets the code that graphile-worker retries.
+ * Wraps a function: if its promise rejects with a temporary error, the error gets a code that graphile-worker retries.
  */
 function asRetryable<F extends (...args: never[]) => unknown>(call: F): F {
   return ((...args: Parameters<F>) => {

@@ -2,13 +2,13 @@ import type { Database } from '../database/database.js';
 
 /**
  * The statements on graphile-worker's private tables, because the library has no function for them. Only src/audit/*.sql
- * reads the tables, too. A release may change them: the version is pinned, and test/white-box/effects/queue.spec.ts and
+ * also reads the tables. A release may change them: the version is pinned, and test/white-box/effects/queue.spec.ts and
  * queue-workers.spec.ts fail if one does.
  */
 const JOBS = 'graphile_worker._private_jobs';
 
 /**
- * Frees jobs whose lock is older than `lockMs`: their process was killed, or sleeps. The library does the same only
+ * Frees jobs whose lock is older than `lockMs`: their process was killed or is suspended. The library does it only
  * after a fixed four hours. Its `force_unlock_workers` would also free the other jobs of the same process.
  */
 export async function freeAbandonedJobs(db: Database, lockMs: number): Promise<void> {
@@ -55,7 +55,7 @@ export interface DeadLetter {
   created_at: Date;
 }
 
-/** A locked job is in its last attempt, or died in it. It becomes a dead letter when the lock is gone. */
+/** A locked job is not a dead letter yet: its last attempt runs, or died and has not been freed. */
 export const IS_DEAD_LETTER = 'attempts >= max_attempts AND locked_at IS NULL';
 
 export async function listDeadLetters(db: Database): Promise<DeadLetter[]> {

@@ -69,7 +69,7 @@ export class JsonLogger implements LoggerService {
   }
 }
 
-/** Only a text or an object with named fields is logged. */
+/** Only a string or an object with named fields is logged. */
 function fieldsOf(message: unknown): object {
   if (typeof message === 'string') return { msg: scrub(message) };
   if (message instanceof Error || typeof message !== 'object' || message === null) return {};

@@ -7,7 +7,7 @@ export interface RedactedError {
   error: string;
   /** SQLSTATE, an errno, or a code of Node. */
   code?: string;
-  /** From PostgreSQL: names in the schema. */
+  /** Names in the schema, reported by PostgreSQL. */
   constraint?: string;
   table?: string;
   at?: string[];

@@ -8,7 +8,7 @@ import { StripeProcessor } from '../processor/stripe-processor.js';
 import { readingOptions, withDatabase } from '../database/database.js';
 import { run } from './run-program.js';
 
-// `npm run audit`: checks the rows of DATABASE_URL (or of the running `npm start`) by src/audit/*.sql, and compares
+// `npm run audit`: checks the rows of DATABASE_URL (or of the running `npm start`) with src/audit/*.sql, and compares
 // them with the ledger of the configured processor. Prints one line for each finding. Exit code: 0 no finding, 1
 // findings, 2 could not check, 64 usage, 78 configuration.
 

@@ -39,7 +39,7 @@ const ACTS: [scenario: string, whatToLookAt: string][] = [
 
 if (process.argv.length > 2) endWithUsage(USAGE);
 const home = mkdtempSync(join(tmpdir(), 'charge-once-demo-'));
-chmodSync(home, 0o755); // under root PostgreSQL is another user
+chmodSync(home, 0o755); // if this runs as root, PostgreSQL runs as another user
 const stack = startStack();
 let stopping: Promise<void> | undefined;
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => void stop());
@@ -60,7 +60,7 @@ try {
   if (process.stdin.isTTY) await createInterface(process.stdin).question('\nEnter ends it. ');
   process.exitCode = failed > 0 ? 1 : 0;
 } catch (error) {
-  if (!stopping) console.error((error as Error).message); // after Ctrl-C, what fails says nothing new
+  if (!stopping) console.error((error as Error).message); // after Ctrl-C, errors are expected
   process.exitCode = 1;
 } finally {
   await stop();

@@ -108,7 +108,7 @@ async function matrix(): Promise<number> {
   return holds ? 0 : 1;
 }
 
-/** On the PostgreSQL of the running `npm start`, or of DATABASE_URL. */
+/** Serves the designs on the PostgreSQL of the running `npm start`, or of DATABASE_URL. */
 async function designs(): Promise<number> {
   const { DATABASE_URL = '' } = await commandEnvironment();
   const { addressesOf, serveDesigns } = await import('../lab/designs/serve.js');

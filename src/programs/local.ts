@@ -35,7 +35,7 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
   });
 }
 
-// The shell's PGSSLMODE and the like are meant for another server than our own.
+// PGSSLMODE and similar variables of the shell are meant for another server, not for our embedded one.
 if (!process.env.DATABASE_URL) ignorePgVariables();
 
 try {

@@ -33,7 +33,7 @@ const programs = fileURLToPath(new URL('.', import.meta.url));
 // Some awaited work keeps no event loop alive; without this timer Node would exit with code 13.
 setInterval(() => undefined, 1_000);
 process.exitCode = await main();
-process.stdout.write('', () => process.exit()); // a pipe takes the last lines later
+process.stdout.write('', () => process.exit()); // exit after the last lines: writes to a pipe are asynchronous
 
 function main(): Promise<number> {
   if (values.check !== undefined) return recheck(values.check);
@@ -80,7 +80,7 @@ async function recheck(folder: string): Promise<number> {
   return violations.length > 0 ? 1 : 0;
 }
 
-/** At most three of each rule, so that one fault does not fill the terminal. The report has all. */
+/** Prints at most three violations of each rule, so that one fault does not fill the terminal. The report has all. */
 function print(violations: Violation[]): void {
   const shown = new Map<string, number>();
   for (const { rule, says, witness } of violations) {

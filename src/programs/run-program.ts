@@ -14,7 +14,7 @@ export async function run(
   start: (config: Config) => Promise<void>,
   environment: () => Promise<NodeJS.ProcessEnv> = ownEnvironment,
 ): Promise<void> {
-  // Node would print the error with all its properties; PostgreSQL's contain the refused row.
+  // Node would print every property of the error. A PostgreSQL error contains the rejected row.
   for (const event of ['uncaughtException', 'unhandledRejection'] as const) {
     process.on(event, (error: unknown) => {
       console.error(JSON.stringify({ level: 'fatal', msg: event, fault: redactError(error) }));

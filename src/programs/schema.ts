@@ -23,7 +23,7 @@ console.log(`${FILE} and ${PAGE} written`);
 
 async function tablesOfMigrations(): Promise<Table[]> {
   const home = await mkdtemp(join(tmpdir(), 'charge-once-schema-'));
-  await chmod(home, 0o755); // under root the server is another user's
+  await chmod(home, 0o755); // if this runs as root, the server runs as another user
   const server = await startEmbeddedPostgres({
     dataDir: join(home, 'postgres'),
     database: 'charge_once',

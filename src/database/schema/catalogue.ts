@@ -39,8 +39,8 @@ export interface Index {
 }
 
 /**
- * The order of creation is that of the migrations, and a template database keeps it. Since PostgreSQL 18 `pg_constraint`
- * has NOT NULL too; here that belongs to the column.
+ * Ordered by oid, which is the order in which the migrations create the objects; a template database keeps it. Since
+ * PostgreSQL 18 `pg_constraint` also contains NOT NULL; here that belongs to the column.
  */
 const SELECT_TABLES = `
   SELECT relname AS name, obj_description(class.oid, 'pg_class') AS comment, (
@@ -78,7 +78,7 @@ const SELECT_TABLES = `
   WHERE nspname = current_schema() AND relkind = 'r' AND relname <> 'migrations'
   ORDER BY class.oid`;
 
-/** Our own tables: not the queue's, which has a schema of its own, nor the list of migrations. */
+/** Our tables, without those of the queue, which are in another schema, and without the list of migrations. */
 export async function readTables(client: pg.ClientBase): Promise<Table[]> {
   const { rows } = await client.query<Table>(SELECT_TABLES);
   return rows;

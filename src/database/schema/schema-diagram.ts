@@ -1,6 +1,6 @@
 import type { Constraint, Table } from './catalogue.js';
 
-/** Replaces the diagram in the page by one of these tables. */
+/** Replaces the diagram in the page with a diagram of these tables. */
 export function withDiagram(page: string, tables: Table[]): string {
   return page.replace(/(?<=^```mermaid\n)[^]*?(?=^```$)/m, () => diagramOf(tables));
 }

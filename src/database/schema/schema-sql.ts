@@ -11,7 +11,7 @@ const COMMENTS = '-- The same comments for the catalogue, where `\\d+` of psql s
 
 const LINE_LENGTH = 115;
 
-/** The statements that make these tables, with each comment above what it is about. */
+/** The statements that make these tables, with each comment above its object. */
 export function schemaSql(tables: Table[]): string {
   const parts = [HEADER, ...tables.map(tableSql), COMMENTS + tables.flatMap(commentsOf).join('')];
   return parts.join('\n');
@@ -50,7 +50,7 @@ function indexSql({ definition, comment }: Index): string {
   return `${remark(comment)}${sql.length > LINE_LENGTH ? sql.replace(' WHERE ', '\nWHERE ') : sql};\n`;
 }
 
-/** The expression as a person would write it. A test loads the file and shows that it means the same. */
+/** The expression as a person would write it. A test loads the file and shows that both are equivalent. */
 function simplified(expression: string): string {
   return expression
     .replace(/ = ANY \(ARRAY\[([^\]]*)\]\)/g, ' IN ($1)')
