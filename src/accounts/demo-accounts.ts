@@ -5,8 +5,8 @@ import { addApiKey, createAccount, hashApiKey } from './new-account.js';
 export const DEMO_ACCOUNTS = { acme: 'sk_test_acme', globex: 'sk_test_globex' };
 
 /**
- * Creates the demo accounts if they do not exist. Of two concurrent starts one wins, because the key's hash is
- * unique.
+ * Creates the demo accounts if they do not exist. Only one of two concurrent starts creates them, because the key's
+ * hash is unique.
  */
 export async function ensureDemoAccounts(databaseUrl: string): Promise<void> {
   const options = databaseOptions(databaseUrl, 1);

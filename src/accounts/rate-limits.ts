@@ -21,7 +21,7 @@ export const RATE_LIMIT = Symbol('RATE_LIMIT');
  */
 @Injectable()
 export class RateLimits {
-  /** For `RateLimit-Policy`: `burst` requests at once, and then `burst` in each window, which is the rate. */
+  /** For `RateLimit-Policy`: `burst` requests immediately, and then `burst` in each window, which is the rate. */
   readonly quota: number;
   readonly windowSeconds: number;
   private readonly buckets = new Map<string, TokenBucket>();
@@ -63,7 +63,7 @@ export class RateLimits {
     return bucket;
   }
 
-  /** Drops full buckets, which are the same as none. Runs once in the time that an empty bucket takes to fill. */
+  /** Drops full buckets, because a new bucket is full as well. Runs once in the time in which an empty bucket fills. */
   private dropIdle(): void {
     const now = performance.now();
     if (now < this.nextSweep) return;

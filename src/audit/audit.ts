@@ -9,7 +9,7 @@ import orders from './orders.sql.js';
 import records from './records.sql.js';
 import webhooks from './webhooks.sql.js';
 
-// Everything that must be true of the rows at every moment, as SQL files that psql runs, too. A module that adds a
+// Everything that must be true of the rows at every moment, as SQL files that also run in psql. A module that adds a
 // table adds a file beside these, and a line here. Proof: test/white-box/audit/audit.spec.ts plants each fault, and the
 // audit finds it. NOT MATERIALIZED lets the planner use indexes: a join without them is quadratic while its statistics
 // are old.
@@ -21,7 +21,7 @@ const SEVEN_DAYS_SECONDS = 7 * 24 * 3600;
 
 /**
  * Looks for broken invariants while the service runs: one statement, one snapshot, no locks.
- * @param ttlSeconds how long a stored answer lives (IDEMPOTENCY_TTL_SECONDS). If the processes had a shorter one, the
+ * @param ttlSeconds how long a stored answer is kept (IDEMPOTENCY_TTL_SECONDS). If the processes keep it shorter, the
  *   audit reports charges whose records were reaped correctly.
  * @returns an empty list if it finds nothing.
  */

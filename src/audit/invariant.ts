@@ -7,7 +7,7 @@ export interface Finding {
   detail: string;
 }
 
-/** As the commands print it. */
+/** The line that the commands print. */
 export function lineOf({ invariant, account_id, id, detail }: Finding): string {
   return [invariant, account_id, id, detail].join('  ');
 }

@@ -11,15 +11,15 @@ export const PAYMENT_INVARIANTS: readonly string[] = invariantsOf(processorSql);
 export interface Ledger {
   payments: Payment[];
   refunds: PaidRefund[];
-  /** Refunds that failed, also after a success. */
+  /** Failed refunds, including those that had succeeded before. */
   failedRefunds: PaidRefund[];
-  /** A charge that was settled later may have its payment on a page that had been read before. */
+  /** When reading began, or the span's end if earlier. The payment of a charge settled later may be missing. */
   readAt: string;
 }
 
 /**
  * Reads page by page and keeps the result in memory: the whole ledger (for tests and test mode), or a span.
- * @throws what the SDK throws.
+ * @throws the SDK's error.
  */
 export async function readLedger(db: Database, processor: Processor, span?: Span): Promise<Ledger> {
   // As text: a JavaScript Date would cut the microseconds off.
@@ -40,13 +40,13 @@ export async function readLedger(db: Database, processor: Processor, span?: Span
   return { payments, refunds, failedRefunds, readAt: start!.time };
 }
 
-/** The default CHARGE_DEADLINE_SECONDS, and the lease of an attempt that started just before it. */
+/** The default CHARGE_DEADLINE_SECONDS plus the lease of an attempt that started just before it. */
 const RECOVERY_SECONDS = 310;
 
 export interface ComparisonOptions {
   /** Without it, the comparison reads the whole ledger. */
   ledger?: Ledger;
-  /** Our rows since then must be in the ledger. Absent: all of them. */
+  /** Our rows from this time on must be in the ledger. Absent: all rows. */
   from?: Date;
   /** How long a charge or refund may be pending after the processor moved the money. */
   recoverySeconds?: number;

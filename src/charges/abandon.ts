@@ -38,10 +38,10 @@ export interface AttemptTimes {
   nextDeadline: NextDeadline;
 }
 
-/** Another attempt has taken the lease over. This one must decide nothing. */
+/** Another attempt has taken over the lease. This attempt must not decide anything. */
 class TakenOver extends Error {}
 
-/** Extends the lease for each page of the ledger, so that a long ledger does not cost the attempt its lease. */
+/** Extends the lease for each page of the ledger, so that the attempt keeps it while it reads a long ledger. */
 export function deadlinesOf(extendLease: ExtendLease): NextDeadline {
   return async () => {
     const leftMs = await extendLease();
@@ -54,7 +54,7 @@ export function deadlinesOf(extendLease: ExtendLease): NextDeadline {
  * Abandons a charge in the order fence, look up, settle; the caller settles. Any process may repeat each step. The
  * charge stays pending while the processor does not answer. Fence and repeat share one deadline. The lookup may take
  * longer, because a ledger of any length must be read to its end. Proof: test/white-box/guarantees/abandon.spec.ts,
- * with a process that sleeps through all of it, and long-ledger.spec.ts.
+ * with a process that is suspended throughout, and long-ledger.spec.ts.
  */
 export async function abandon(
   processor: Processor,
@@ -64,10 +64,10 @@ export async function abandon(
 ): Promise<Ending> {
   const fence = await processor.fence(charge.id, charge.processor_parameters, deadline);
   if (fence.kind === 'unknown') return unknownAnswer(fence.reason);
-  // From here on, no attempt under this key can take money that it has not taken yet.
+  // From now on, while the processor remembers the key, no attempt under it can take money for the first time.
   const windowEnd = reservedAt + keyWindowMs;
   if (fence.kind === 'used' && elapsedMs() < windowEnd) {
-    // Even if this process sleeps here, no repeat starts after the window: it could be a new payment.
+    // Even if this process is suspended here, no repeat starts after the window: it could be a new payment.
     const notAfter = Math.min(windowEnd, deadline);
     const original = await processor.pay(charge.id, charge.processor_parameters, notAfter);
     if (original.kind !== 'unknown' || !original.stored) return original;
@@ -81,7 +81,7 @@ export async function abandon(
   }
 }
 
-/** When the payment was made, if it was: the last attempt starts before the deadline, and the ledger shows it at once. */
+/** When the payment may have been created: no attempt starts after the deadline, and the ledger has no delay. */
 export function spanOf({ created_at: from }: Charge, deadlineMs: number): Span {
   return { from, to: new Date(from.getTime() + deadlineMs) };
 }

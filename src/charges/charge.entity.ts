@@ -30,7 +30,7 @@ export interface Charge {
   metadata: Record<string, string>;
   failure_code: string | null;
   decline_code: string | null;
-  /** The processor that the charge was reserved for. No other may take it. */
+  /** The processor that the charge was reserved for. No other processor may take the money. */
   processor: string;
   /** The exact parameters, as JSON text. Every attempt sends these. */
   processor_parameters: string;

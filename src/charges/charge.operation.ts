@@ -45,15 +45,15 @@ import { linkTo } from '../http/resource-link.js';
 interface Attempt {
   charge: Charge;
   /**
-   * On the clock of `elapsedMs()`, computed from the age by the database's clock. May be negative. The clock goes on
-   * while the process sleeps.
+   * By `elapsedMs()`, which includes suspended time. Computed from the charge's age, which the database measures.
+   * Negative if the charge was reserved before this process started.
    */
   reservedAt: number;
 }
 
 /**
- * `POST /charges` in three beats: reserve the pending charge; let the processor take the money under the charge's own
- * id; settle. Proof: test/guarantees/.
+ * `POST /charges` in three beats: reserve the pending charge; let the processor take the money under the charge's id;
+ * settle. Proof: test/guarantees/.
  */
 @Injectable()
 export class ChargeOperation implements Operation<Attempt, PaymentEnd> {
@@ -114,7 +114,7 @@ export class ChargeOperation implements Operation<Attempt, PaymentEnd> {
         const terms = { amount: order.total, currency: order.currency };
         const { id } = intent;
         const charge = await insertPendingCharge(tx, this.newCharge(intent, request, terms, order));
-        // This intent has its charge already, or the order has a live charge (unique index) or has changed.
+        // This intent already has its charge, or the order has a live charge (unique index) or has changed.
         if (!charge || !(await holdOrder(tx, order, id)))
           throw (await whyNotPayable(tx, order)) ?? new ReserveRaced();
         if (!(await holdStock(tx, accountId, id, order.items))) {
@@ -168,9 +168,9 @@ export class ChargeOperation implements Operation<Attempt, PaymentEnd> {
   }
 
   private async load(db: Queryable, { accountId, id }: Intent): Promise<Attempt> {
-    const asked = elapsedMs(); // before the query: if the process sleeps during it, the charge counts as older
+    const asked = elapsedMs(); // before the query: if the process is suspended during it, the charge counts as older
     const charge = await findPendingCharge(db, accountId, id);
-    if (!charge) throw new Error(`${id} has an unfinished record but is not pending`); // the audit reports this, too
+    if (!charge) throw new Error(`${id} has an unfinished record but is not pending`); // the audit reports it as well
     return { charge, reservedAt: asked - charge.age_ms };
   }
 
@@ -194,14 +194,14 @@ export class ChargeOperation implements Operation<Attempt, PaymentEnd> {
     });
   }
 
-  /** Sends the payment again, or reads its result. After the deadline: abandons the charge. */
+  /** Sends the payment, for the first time or again. After the deadline: abandons the charge. */
   private async ask(charge: Charge, times: AttemptTimes): Promise<Ending> {
     if (charge.processor !== this.processor.name) {
       const reason = `reserved for ${charge.processor}, this process has ${this.processor.name}`;
       return { kind: 'refused', reason, alarm: true };
     }
     const { deadlineMs, keyWindowMs } = this.abandonLimits;
-    // After the key's window the original is never repeated: the processor could take it for a new payment.
+    // After the key's window the payment is never repeated: the processor could execute it as a new payment.
     const end = times.reservedAt + Math.min(deadlineMs, keyWindowMs);
     if (elapsedMs() >= end) return abandon(this.processor, charge, times, this.abandonLimits);
     const notAfter = Math.min(end, times.deadline);

@@ -33,7 +33,7 @@ export const CHARGE_FAILED = {
   },
 } as const satisfies ProblemType;
 
-/** A declined or failed charge is final. No other 4xx is, and no 5xx. */
+/** A declined or failed charge is a final answer. No other 4xx is final, and no 5xx. */
 export const isFinal = (status: number): boolean =>
   (status >= 200 && status <= 299) || status === CARD_DECLINED.status;
 

@@ -84,8 +84,8 @@ export async function findCharge(
 }
 
 /**
- * The charge of a payment, in any account: events about refunds made at the processor name no account.
- * @param reference the payment's, at the processor.
+ * Finds the succeeded charge of a payment, in any account: events about dashboard refunds contain no account id.
+ * @param reference the processor's id of the payment.
  */
 export async function findChargePaidBy(
   db: Database,
@@ -100,7 +100,7 @@ export async function findChargePaidBy(
   return rows[0];
 }
 
-/** @returns the id of the rebuilt charge that paid the order while the order does not show it. */
+/** @returns the id of the rebuilt charge that paid the order, if the order does not show this. */
 export async function findChargeOfLostOrder(
   tx: Tx,
   accountId: string,
@@ -118,7 +118,7 @@ export async function findChargeOfLostOrder(
 // Look pending charges up by primary key and `settled_at IS NULL` (a CHECK ties it to the status). With `status =
 // 'pending'` PostgreSQL would scan the partial index of live charges. Proof: test/operation/plans.spec.ts.
 
-/** @returns the charge with its age by the database's clock, in ms. */
+/** @returns the charge with its age in ms, measured by the database. */
 export async function findPendingCharge(
   db: Queryable,
   accountId: string,
@@ -138,7 +138,7 @@ export type PaymentEnd =
   | { status: 'succeeded'; reference: string }
   | { status: 'failed'; failureCode: string; declineCode: string | null; reference: string | null };
 
-/** In the order of the parameters of `END`. */
+/** The values in the order of the parameters of `END`. */
 function columnsOf(end: PaymentEnd) {
   const failed = end.status === 'failed' ? end : undefined;
   return {
@@ -149,7 +149,7 @@ function columnsOf(end: PaymentEnd) {
   };
 }
 
-/** The row that `writeChargeEnd` leaves, without a query. */
+/** The row after `writeChargeEnd`, without a query. */
 export function endedCharge(charge: Charge, end: PaymentEnd): Charge {
   return { ...charge, ...columnsOf(end) };
 }
@@ -183,7 +183,7 @@ export async function endCharge(
   return rows[0];
 }
 
-/** Locks a charge. Serializes all writes about it and its refunds. */
+/** Locks a charge. Serialises all writes about it and its refunds. */
 export async function lockCharge(
   tx: Tx,
   accountId: string,

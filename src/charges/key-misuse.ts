@@ -1,4 +1,4 @@
-/** A wrong way to use keys, what happens then, and what to do instead. Plain text; `code` between back-quotes. */
+/** A wrong way to use keys, what happens then, and what to do instead. Plain text, with `code` in backticks. */
 export interface KeyMisuse {
   mistake: string;
   happens: string;

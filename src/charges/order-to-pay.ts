@@ -43,7 +43,7 @@ export async function payableOrder(
   return order;
 }
 
-/** Why an order cannot be paid now although it was open when it was read. */
+/** Why an order cannot be paid now even though it was open when it was read. */
 export async function whyNotPayable(
   tx: Tx,
   { account_id, id }: Order,

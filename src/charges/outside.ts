@@ -9,7 +9,7 @@ import {
 
 /**
  * The processor gave no final answer: the object stays pending, and recovery continues it. For charges and refunds.
- * @param texts for the waiting client: `unknown` if an attempt may have had an effect, `nothing` if none had.
+ * @param texts for the waiting client: `unknown` if an attempt may have had an effect, `nothing` if no attempt had one.
  */
 export function staysPending<Outcome>(
   id: string,

@@ -20,7 +20,7 @@ export async function listOpenPayments(
   db: Database,
   whatToDo: Readonly<Record<string, string>>,
 ): Promise<string[]> {
-  // Across accounts, so without locks.
+  // Covers all accounts, so it takes no locks.
   const rows = await db.query<ParkedPayment & { parked_at: Date }>(
     `SELECT * FROM parked_payments WHERE resolved_at IS NULL ORDER BY parked_at, processor_reference`,
   );
@@ -39,7 +39,7 @@ export async function listOpenPayments(
 
 /**
  * Closes a parked payment or refund. Idempotent: the first resolution stays.
- * @param reference the processor's. Two accounts can have it parked if its metadata was edited.
+ * @param reference the processor's id. It can be parked in two accounts if its metadata was edited.
  * @returns the lines to print.
  */
 export async function resolvePayment(

@@ -2,7 +2,7 @@ import type { Queryable, Tx } from '../database/database.js';
 import type { Charge } from './charge.entity.js';
 import { findCharge } from './charge.queries.js';
 
-/** Why the row of a charge or refund does not account for money that moved. Refunds have reasons of their own, too. */
+/** Why the row of a charge or refund does not account for money that moved. Refunds have additional reasons. */
 export type Discrepancy =
   | 'succeeded_after_failed'
   | 'second_payment'
@@ -30,9 +30,9 @@ export function discrepancyOf(charge: Charge, reference: string): Discrepancy | 
 
 /**
  * Whether money may have moved for a charge or refund that our books call failed: then the API must not offer
- * `new_key`. Resolved rows count too, because that money moved. Rows name only the charge, so one failed refund may
- * count for another of the same charge.
- * @param reasons those about the payment, or those about refunds.
+ * `new_key`. Resolved rows count too, because that money moved. Rows contain only the charge's id, so a row about one
+ * failed refund also counts for the other refunds of the charge.
+ * @param reasons the reasons about the payment, or the reasons about refunds.
  */
 export async function isAnythingParked(
   db: Queryable,
@@ -65,7 +65,7 @@ export async function parkPayment(tx: Tx, payment: ParkedPayment): Promise<strin
 }
 
 /**
- * Opens a resolved row again if a new reason arrives: the old resolution does not answer it. The same reason again is a
+ * Opens a resolved row again if a new reason arrives: the old resolution does not cover it. The same reason again is a
  * duplicate report.
  * @returns the old resolution; undefined if nothing changed.
  */

@@ -23,7 +23,7 @@ export class OrderCannotTakeIt extends Error {}
 
 /**
  * `paid`: the rebuilt charge pays its order. `guarded`: it does not pay its order, but the unique index still prevents
- * another charge for that order. `none`: it counts for no order.
+ * another charge for that order. `none`: it is not linked to an order.
  */
 export type OrderRelation = 'paid' | 'guarded' | 'none';
 

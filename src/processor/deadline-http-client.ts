@@ -7,7 +7,7 @@ import { currentTrace } from '../log/trace.js';
 
 /** One call of the application, which may contain several attempts of the SDK. */
 export interface Call {
-  /** By `elapsedMs()`, in ms. */
+  /** In ms, on the clock of `elapsedMs()`. */
   deadline: number;
   /** Whether an attempt, perhaps still running, may have reached the processor without a definite refusal. */
   inDoubt: boolean;
@@ -30,8 +30,8 @@ type MakeRequest = Stripe.HttpClient['makeRequest'];
 
 /**
  * The SDK has a timeout for each attempt but none for the call, and it retries some errors even if it is configured
- * not to. Here each attempt gets the rest of the call's time, and none begins after its deadline: a process that
- * slept does not take money when it wakes.
+ * not to. Here each attempt gets the rest of the call's time, and none begins after its deadline: a process that was
+ * suspended does not take money when it continues.
  */
 export function deadlineHttpClient(insecure: boolean): Stripe.HttpClient {
   const agent = insecure ? new HttpAgent({ keepAlive: true }) : new HttpsAgent({ keepAlive: true });

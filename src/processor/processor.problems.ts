@@ -2,7 +2,7 @@ import type { ProblemType } from '../idempotency/problem-types.js';
 import { id } from '../http/description/schema.js';
 import { linkTo, namesResource } from '../http/resource-link.js';
 
-/** In the examples of the API's description. */
+/** The charge in the examples of the API's description. */
 export const EXAMPLE_CHARGE = linkTo('charge', 'ch_0q3v5k8m1n7r2s4t6u9v0a5c8e1g3i7k');
 
 const REFUND = { ...id('re'), description: 'On refunds.' };

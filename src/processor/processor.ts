@@ -64,7 +64,7 @@ export interface PaidRefund {
   answer: ProcessorAnswer;
 }
 
-/** A period of creation times, both ends included, by the processor's clock in whole seconds. */
+/** A period of creation times, both ends included, in whole seconds of the processor's clock. */
 export interface Span {
   from: Date;
   to: Date;

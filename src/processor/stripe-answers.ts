@@ -3,7 +3,7 @@ import Stripe from 'stripe';
 import { NOT_REACHED } from './deadline-http-client.js';
 import { unknownAnswer, type FenceAnswer, type ProcessorAnswer } from './processor.js';
 
-/** Our code for it, whichever code Stripe uses. */
+/** Our failure code for 3-D Secure, whichever code Stripe uses. */
 const AUTHENTICATION_REQUIRED = 'authentication_required';
 
 /**
@@ -122,7 +122,7 @@ export function unknownYet(error: unknown): ProcessorAnswer {
   return unknownAnswer(`in progress, and its status cannot be read: ${nameOf(error)}`);
 }
 
-/** The deadline came before the first attempt, or between attempts that had no effect. */
+/** The deadline passed before the first attempt, or between attempts that had no effect. */
 export const NOTHING_BEGUN: ProcessorAnswer = {
   kind: 'refused',
   reason: 'the deadline passed before an attempt could begin',

@@ -13,7 +13,7 @@ export async function fenceKey(
   const { amount, currency } = JSON.parse(prepared) as Stripe.PaymentIntentCreateParams;
   try {
     return await withDeadline(call, async (): Promise<FenceAnswer> => {
-      // Without a payment method and unconfirmed, so this takes nothing even if the cancel below is lost.
+      // The intent has no payment method and is not confirmed, so it takes nothing even if the cancel below is lost.
       const intent = await paymentIntents.create(
         { amount, currency, confirm: false, metadata: { fence: key } },
         { idempotencyKey: key },

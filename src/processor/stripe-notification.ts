@@ -18,7 +18,7 @@ const USED_TYPES: ReadonlyMap<unknown, 'intent' | 'refund' | 'charge'> = new Map
   ['charge.refunded', 'charge'],
 ]);
 
-/** An older signature may be a captured one that is sent again. Stripe's default, in seconds. */
+/** Limits how long a stolen signed notification can be replayed. Stripe's default, in seconds. */
 const SIGNATURE_TOLERANCE_SECONDS = 300;
 
 /** Reads a webhook's body once its signature is verified. */
@@ -80,7 +80,7 @@ export function notificationOf(
   return about === 'refund' ? { ...notification, refund: refund as string } : notification;
 }
 
-/** A charge at the processor that was partly or fully refunded. Its metadata, if any, is a copy of the payment's. */
+/** A partly or fully refunded charge. Its metadata is a copy of the payment's, so it identifies no refund. */
 function refundedNews(object: Json, id: string, type: string): RefundNews | 'irrelevant' {
   const { payment_intent: payment, amount_refunded: refunded } = object;
   if (!isName(payment) || !isAmount(refunded)) return 'irrelevant';
@@ -102,7 +102,7 @@ function foreignRefundNews(
   return { id, type, payment, about: { ...about, createdAt } };
 }
 
-/** Whether the status and failure codes are valid names, because they become part of our texts. */
+/** Whether the status and failure codes are valid names, because they become part of our messages. */
 function hasReadableEnd({ status, last_payment_error, failure_reason }: Json): boolean {
   const { code, decline_code } = isObject(last_payment_error) ? last_payment_error : {};
   return (

@@ -36,23 +36,23 @@ import {
 } from './processor.js';
 
 export interface StripeOptions {
-  /** `sandbox`, `stripe_test` or `stripe_live`: stored on each charge, which no processor of another name finishes. */
+  /** `sandbox`, `stripe_test` or `stripe_live`: stored on each charge. Only a processor of this name may finish it. */
   name: string;
   secretKey: string;
   /** Absent: Stripe itself. */
   baseUrl?: URL;
-  /** For one call including all the SDK's attempts, in ms. */
+  /** The limit for one call including all the SDK's attempts, in ms. */
   timeoutMs: number;
   /** Signs the processor's notifications. Absent: all are refused. */
   webhookSecret?: string;
 }
 
-/** The SDK's own retries; they share the call's deadline. More would overload a processor in trouble. */
+/** Retries by the SDK; they share the call's deadline. More would overload a failing processor. */
 const SDK_RETRIES = 2;
 /** The largest difference between the processor's clock and the database's when the ledger is searched, in seconds. */
 const CLOCK_SKEW_SECONDS = 300;
 
-/** For pages of its ledger: no SDK retries, because the caller retries. */
+/** Options for pages of the ledger: no SDK retries, because the caller retries. */
 const ONE_ATTEMPT: Stripe.RequestOptions = { maxNetworkRetries: 0 };
 
 /** Stripe through its official SDK: test mode, live mode or the local sandbox. */

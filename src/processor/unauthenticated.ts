@@ -19,7 +19,7 @@ export function intentOfAuthenticationError(error: unknown): Stripe.PaymentInten
 /**
  * Cancels an intent that requires 3-D Secure, so that it cannot be completed after its charge has failed. Any process
  * may repeat it. An intent that was completed meanwhile has succeeded.
- * @throws what the SDK throws, if we do not know whether it is canceled.
+ * @throws the SDK's error, if we do not know whether it is canceled.
  */
 export async function endUnauthenticated(
   intents: PaymentIntents,
