@@ -21,8 +21,8 @@ const CODINGS = ['', '-gzip', '-deflate', '-br', '-zstd'];
  *
  * RFC 9110 compares `If-Match` strongly, so a weak tag never matches (section 13.1.1). Our tags are strong, but a
  * proxy that compresses the body changes them (nginx: `W/"…"`), and then no object could be edited through it. So we
- * also accept what a proxy makes of our tag: the tag is a hash of all that GET shows, so it still names one state of
- * the object.
+ * also accept the tags that proxies derive from ours. That is safe: our tag is a hash of everything that GET shows, so
+ * it still identifies one state of the object.
  */
 function matches(header: string, etag: string): boolean {
   const tags = tagsOf(header);
@@ -90,7 +90,7 @@ export interface PutTarget<Row> {
 }
 
 /**
- * PUT as in RFC 9110, made safe for retries. The same content again changes nothing and is no conflict, whatever
+ * PUT as in RFC 9110, made safe for retries. The same content again changes nothing and is not a conflict, whatever
  * `If-Match` says (section 13.1.1 allows this for a change that is already made). Other content needs the current
  * version, so a late PUT can never restore an old state.
  *

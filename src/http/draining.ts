@@ -27,7 +27,7 @@ export class Draining {
     if (this.inFlight.size === 0) this.idle?.();
   }
 
-  /** Resolves when no such work is left. */
+  /** Resolves when all work passed to `add` has ended. */
   async untilIdle(): Promise<void> {
     if (this.inFlight.size > 0) await new Promise<void>((resolve) => (this.idle = resolve));
   }

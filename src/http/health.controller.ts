@@ -30,7 +30,7 @@ export class HealthController {
 
   /**
    * This process accepts work, and the database allows writes. It does not check other services: during an outage of
-   * one, every instance would leave the load balancer at once, although lookups and replays need only the database.
+   * one, all instances would leave the load balancer together, even though lookups and replays need only the database.
    */
   @Get('ready')
   @Describe('ready', 'This process accepts work')

@@ -3,9 +3,9 @@ import { ExpressAdapter } from '@nestjs/platform-express';
 
 /** Time limits for clients, in ms. */
 export interface HttpLimits {
-  /** For a request's headers. Without a limit, a slow client could hold a connection forever at no cost. */
+  /** The limit for a request's headers. Without it, a slow client could hold a connection forever at no cost. */
   headersTimeoutMs: number;
-  /** For the whole request including the body, not the response. 64 KiB take a second on a slow line. */
+  /** The limit for the whole request including the body, not the response. 64 KiB take a second on a slow line. */
   requestTimeoutMs: number;
   /**
    * How long an idle connection stays open. Must exceed the idle timeout of a load balancer in front (often 60 s).
@@ -48,7 +48,7 @@ export class HttpAdapter extends ExpressAdapter {
       },
       this.getInstance(),
     );
-    // `maxRequestsPerSocket` stays unlimited: Node's own 503 is not `application/problem+json`.
+    // `maxRequestsPerSocket` stays unlimited: above a limit, Node's own 503 is not `application/problem+json`.
   }
 
   /** Takes no new connections and waits for requests in flight. */

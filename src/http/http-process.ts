@@ -31,7 +31,7 @@ export async function createHttpApp(
   // Before the router, which stops at a path that it cannot decode.
   app.use(assignRequestId);
   app.use(followTrace);
-  // For an `Expect` other than 100-continue Node itself would send a bare 417. RFC 9110, section 10.1.1 lets us
+  // For an `Expect` other than 100-continue Node itself would send a bare 417. RFC 9110, section 10.1.1 allows us to
   // ignore it.
   const server = app.getHttpServer();
   server.on('checkExpectation', (...exchange) => server.emit('request', ...exchange));
@@ -72,7 +72,7 @@ export async function serve(
       },
     );
   };
-  // `once`: a second signal has no handler and ends the process at once.
+  // `once`: a second signal has no handler and ends the process immediately.
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => stopOnce(signal));
   // Under `npm start` there is a channel to the supervisor. It closes if the supervisor is killed.
   process.once('disconnect', () => stopOnce('the supervisor has ended'));

@@ -11,7 +11,7 @@ export const RESOURCE_LINK = {
   components: { ResourceLink: exactly({ object: text(), id: text(), url: path }) },
 };
 
-/** For a problem that names the object which causes it. */
+/** For a problem that names the object that caused it. */
 export function namesResource<Example extends ResourceLink>(example: Example) {
   return { members: { resource: RESOURCE_LINK.schema }, example: { resource: example } };
 }

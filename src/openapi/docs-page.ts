@@ -17,8 +17,8 @@ export const DOCS_PAGE = `<!doctype html>
 `;
 
 /**
- * Starts Swagger UI so that "Execute" works at once. Every operation has an Idempotency-Key of its own, new with
- * each visit: pressed once it takes effect, pressed again it shows the replay.
+ * Starts Swagger UI so that "Execute" works without setup. Each operation has another Idempotency-Key, new with each
+ * visit: the first press of "Execute" takes effect, the second shows the replay.
  * @param apiKey filled in for a reader who has not authorized
  */
 export function docsScript(apiKey?: string): string {

@@ -107,7 +107,7 @@ function objects(routes: Route[]): Record<string, Schema> {
   return Object.assign({}, ...named, RESOURCE_LINK.components) as Record<string, Schema>;
 }
 
-/** Each header twice: `required` is a property of the header object, not of its use. */
+/** Each header as optional and as `-always`: OpenAPI puts `required` on the header object, not on its use. */
 function headerComponents(): Record<string, object> {
   return Object.fromEntries(
     Object.entries(HEADERS).flatMap(([name, header]) => [

@@ -24,7 +24,7 @@ const KEYED_HEADERS: readonly Parameter[] = [
   },
 ];
 
-/** Describes the header that breaks a request on purpose. The lab has it; this room knows no fault. */
+/** Describes the header that breaks a request on purpose. The lab passes it in; this folder does not import the lab. */
 export type FaultHeader = (hasThreeBeats: boolean) => Parameter;
 
 export function parametersOf(route: Route, faultHeader?: FaultHeader): object[] {

@@ -14,10 +14,10 @@ import { positionOf } from '../http/input/undeclared-input.interceptor.js';
 import type { Dto } from '../http/input/validation.js';
 import { PUBLIC } from '../http/public.js';
 
-/** What the decorators of a handler say. */
+/** What the decorators of a handler describe. */
 export interface Route extends Description {
   method: string;
-  /** Of the path, for example `/charges/{id}`. */
+  /** The template of the path, for example `/charges/{id}`. */
   template: string;
   tag: string;
   isPublic: boolean;

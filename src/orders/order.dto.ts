@@ -63,7 +63,7 @@ export class PutOrder {
 }
 
 /**
- * Normalizes the content: absent members become `null` or empty.
+ * Normalises the content: absent members become `null` or empty.
  * @throws Problem `validation_failed` if the total is not a valid amount.
  */
 export function contentOf({ currency, items, email, metadata }: PutOrder): OrderContent {
@@ -79,7 +79,7 @@ export function contentOf({ currency, items, email, metadata }: PutOrder): Order
   }
   return {
     currency,
-    // Turns JSON's -0 into 0; `Object.is` distinguishes them.
+    // Normalises JSON's -0 to 0. Otherwise `isDeepStrictEqual` would see a changed order.
     items: items.map(({ sku, quantity, unit_amount }) => ({
       sku,
       quantity,

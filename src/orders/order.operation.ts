@@ -13,7 +13,7 @@ import { orderToWire, type OrderContent } from './order.entity.js';
 import { findOrder, insertOrder } from './order.queries.js';
 import { linkTo } from '../http/resource-link.js';
 
-/** `POST /orders` calls no other service: the order and the stored answer commit in one beat. Two clicks, one order. */
+/** `POST /orders` calls no other service: the order and the stored answer commit in one beat. */
 @Injectable()
 export class OrderOperation implements Operation {
   readonly name = 'POST /orders';

@@ -32,7 +32,7 @@ export async function insertOrder(
   return rows[0];
 }
 
-/** Replaces the content of an open order that no charge holds. @returns undefined if the order has changed since. */
+/** Replaces the content of an open order that no charge holds. @returns undefined if the order has changed. */
 export async function updateOrder(
   db: Database,
   order: Order,
@@ -48,7 +48,7 @@ export async function updateOrder(
   return rows[0];
 }
 
-/** Cancels an open order that no charge holds. @returns undefined if the order has changed since. */
+/** Cancels an open order that no charge holds. @returns undefined if the order has changed. */
 export async function cancelOrder(tx: Tx, order: Order): Promise<Order | undefined> {
   const rows = await tx.query<Order>(
     `UPDATE orders SET status = 'canceled', version = version + 1, updated_at = now()
@@ -61,7 +61,7 @@ export async function cancelOrder(tx: Tx, order: Order): Promise<Order | undefin
 
 /**
  * Holds the order, as it was read, for a charge. Until the charge ends, no client can edit, cancel or pay the order.
- * @returns false if the order has changed since.
+ * @returns false if the order has changed since it was read.
  */
 export async function holdOrder(tx: Tx, order: Order, chargeId: string): Promise<boolean> {
   const held = await tx.query(
@@ -92,9 +92,9 @@ export async function endHold(
 }
 
 /**
- * Locks the order that a charge paid, so that shipment and cancellation run one after the other. The sale may have been
- * canceled since.
- * @throws Error if the charge paid no such order: the job stays in the queue.
+ * Locks the order that a charge paid, so that shipment and cancellation run one after the other. The sale may already
+ * be canceled.
+ * @throws Error if the charge did not pay this order: the job stays in the queue.
  */
 export async function lockSoldOrder(
   tx: Tx,

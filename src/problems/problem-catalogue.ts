@@ -7,7 +7,7 @@ import * as orders from '../orders/order.problems.js';
 import * as processor from '../processor/processor.problems.js';
 import * as refunds from '../refunds/refund.problems.js';
 
-/** What a new key risks. The engine's and HTTP's own problems name no charge, so the catalogue adds it. */
+/** The risk of a new key. The texts of the engine and of HTTP do not mention charges, so the catalogue adds this. */
 const NEW_KEY_WARNING =
   'Without `order`, a new key after this answer can charge twice, and nothing reveals it: only the same key is safe. Name an `order` in your charges, and the database refuses a second payment whatever the key.';
 

@@ -74,7 +74,7 @@ export class ProblemsController {
   }
 }
 
-/** Escapes HTML; text between back-quotes becomes `<code>`. */
+/** Escapes HTML; text between backticks becomes `<code>`. */
 function html(text: string): string {
   return text
     .replaceAll('&', '&amp;')

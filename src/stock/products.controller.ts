@@ -49,7 +49,7 @@ export class ProductsController {
       find: () => findProduct(db, account_id, sku),
       insert: () => db.transaction((tx) => insertProduct(tx, { account_id, sku, name, on_hand })),
       isSame: (product) => product.name === name && product.on_hand === on_hand,
-      checkChangeable: () => {}, // also below what is held: a count is a fact, and booking checks it again
+      checkChangeable: () => {}, // even below what is held: it is a count of the goods, and booking checks it
       update: (product) => db.transaction((tx) => updateProduct(tx, product, { name, on_hand })),
     });
     const wire = productToWire(result.row);

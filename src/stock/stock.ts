@@ -35,7 +35,7 @@ export async function insertProduct(
   return rows[0];
 }
 
-/** Sets the counted stock. Compare-and-set on the version; @returns undefined if the product has changed since. */
+/** Sets the counted stock. Compare-and-set on the version; @returns undefined if the product has changed. */
 export async function updateProduct(
   tx: Tx,
   before: Product,
@@ -53,7 +53,7 @@ export async function updateProduct(
 /**
  * Holds stock for a charge. A sku without a product is not tracked. Locks the products in the order of their skus, so
  * that two orders with the same skus cannot deadlock.
- * @returns false if there is too little stock of one; then nothing was held.
+ * @returns false if there is too little stock of one product; then nothing was held.
  */
 export async function holdStock(
   tx: Tx,
@@ -110,7 +110,7 @@ export async function bookStock(tx: Tx, accountId: string, cause: string): Promi
   return true;
 }
 
-/** A hold ends once, by a release or a booking: a unique index skips those that have ended. */
+/** A hold ends once, by a release or a booking: a unique index skips holds that have ended. */
 async function endHolds(
   tx: Tx,
   accountId: string,
@@ -130,7 +130,7 @@ async function endHolds(
   );
 }
 
-/** Locks in the order of the skus. A later statement of the same transaction sees current rows. */
+/** Locks products in the order of their skus. A later statement of the same transaction sees current rows. */
 async function lockHeldProducts(tx: Tx, accountId: string, cause: string): Promise<void> {
   await tx.query(
     `SELECT 1 FROM products WHERE account_id = $1 AND sku IN (

@@ -8,7 +8,7 @@ import { Draining } from '../http/draining.js';
 import { Metrics } from './metrics.js';
 
 /**
- * With a longer timeout a scrape could exceed Prometheus' own 10 s; with a shorter one a busy server counts as down.
+ * With a longer timeout a scrape could exceed Prometheus' 10 s; with a shorter one a busy server counts as down.
  */
 const TIMEOUT_MS = 2_000;
 

@@ -6,8 +6,8 @@ const SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 
 /**
  * The metrics of this process. Every label has a bounded set of values: operations, route templates, states and
- * kinds, but never a path, an id or a client's text. It has its own registry, because tests run several processes in
- * one.
+ * kinds, but never a path, an id or a client's text. The registry is not the default one: a test runs several API
+ * processes inside one Node process.
  */
 @Injectable()
 export class Metrics extends ProcessorObserver {

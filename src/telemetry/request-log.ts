@@ -43,7 +43,7 @@ export class RequestLog extends RequestWatch {
     const began = performance.now();
     const facts: RequestFacts = { ended: false };
     this.closeWhenDraining(response);
-    // Bound, because the socket emits this outside the request's context, and the line would have no trace id.
+    // Bound to the request's context: the socket emits 'close' outside it, and the log line would have no trace id.
     response.once(
       'close',
       AsyncResource.bind(() => {

@@ -23,7 +23,7 @@ export class TelemetryProbe extends EngineProbe {
   }
 
   override reached(point: ProbePoint): void {
-    // From here to `ended`, shutdown waits for this request even if its client hangs up.
+    // Until `ended`, shutdown waits for this request even if its client hangs up.
     const request = this.requests.facts();
     if (point === 'before-perform' && request) this.draining.add(request);
   }
@@ -33,7 +33,7 @@ export class TelemetryProbe extends EngineProbe {
     const request = this.requests.facts();
     if (request) {
       request.outcome = outcome;
-      // The id derived from a reused key names no object of this request.
+      // The id derived from a reused key belongs to another request's object.
       if (outcome !== 'reused') request.resource = intent.id;
       this.draining.remove(request);
     }

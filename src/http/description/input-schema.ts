@@ -9,7 +9,7 @@ const VARIANTS = Symbol('VARIANTS');
 /** What a member of a request is. */
 export const Doc = (description: string): PropertyDecorator => Reflect.metadata(DOC, description);
 
-/** The members that each variant needs in addition to those that are always needed, by the name of the variant. */
+/** For each variant, by its name: the members that it requires in addition to those that are always required. */
 type Variants = Readonly<Record<string, readonly string[]>>;
 
 /** For a body whose required members do not follow from its validators alone. */
@@ -89,7 +89,7 @@ export function schemaOf(dto: Dto): Schema {
   };
 }
 
-/** The schema of a body. Each variant is complete: client generators turn a bare `required`, which is shorter, into `unknown`. */
+/** The schema of a body. Each variant is complete: client generators turn a bare `required` into `unknown`. */
 export function bodySchemaOf(dto: Dto): Schema {
   const schema = schemaOf(dto);
   const variants = Reflect.getMetadata(VARIANTS, dto) as Variants | undefined;
@@ -103,7 +103,7 @@ export function bodySchemaOf(dto: Dto): Schema {
   };
 }
 
-/** Last in the schema, where a reader looks for it. */
+/** Adds the description as the last member, where a reader looks for it. */
 function described(
   dto: Dto,
   name: string,

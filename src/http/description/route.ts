@@ -33,7 +33,7 @@ export interface Description extends Words {
   successes: readonly Success[];
   /** Request headers, in addition to those of an `@Idempotent()` route. */
   headers: readonly Parameter[];
-  /** In addition to those that follow from the kind of the route. */
+  /** Problems, in addition to those that follow from the kind of the route. */
   problems: readonly ProblemType[];
 }
 

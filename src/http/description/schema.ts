@@ -33,7 +33,7 @@ export interface Content {
   schema: Schema;
   example?: unknown;
   components?: Readonly<Record<string, Schema>>;
-  /** By default what the handler's `@Header('Content-Type', …)` says, or JSON. */
+  /** The default is the handler's `@Header('Content-Type', …)`, or JSON. */
   mediaType?: string;
 }
 

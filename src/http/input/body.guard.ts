@@ -12,7 +12,7 @@ import {
 } from '../problems/http.problems.js';
 
 const LIMIT_BYTES = 64 * 1024;
-/** For received webhooks, which contain whole objects of the sender. */
+/** The limit for received webhooks, which contain whole objects of the sender. */
 const RAW_LIMIT_BYTES = 1024 * 1024;
 /** A deeper body would overflow the stack in canonicalisation or validation. */
 const MAX_DEPTH = 32;
@@ -146,7 +146,7 @@ function unsupportedType(): Problem {
   return new Problem(UNSUPPORTED_MEDIA_TYPE, 'The body must be application/json in UTF-8.');
 }
 
-/** The body parser's errors carry `type` (source: README of body-parser). */
+/** The body parser's errors have a `type` (source: README of body-parser). */
 function asProblem(error: unknown, limitBytes: number): Error {
   if (error instanceof Problem) return error;
   const { type, status } = error as { type?: string; status?: number };

@@ -6,7 +6,7 @@ import { RATE_LIMITED } from '../problems/http.problems.js';
 
 /**
  * The largest part of the pool that lists may use. With more, slow lists would delay writes; with less, lists would
- * wait although connections are free.
+ * wait even though connections are free.
  */
 const MAX_POOL_SHARE = 1 / 3;
 

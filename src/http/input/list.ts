@@ -48,7 +48,7 @@ export interface Listing<Row, Wire> {
   where?: string[];
   values?: unknown[];
   /**
-   * Conditions of which each row meets exactly one. The list is merged from one list per condition. So one index (that
+   * Each row meets exactly one of these conditions. The list is merged from one list per condition. So one index (that
    * column, then the time) serves the list with that filter and without it.
    */
   oneOf?: string[];

@@ -5,7 +5,7 @@ export const CLIENT_ID = /^[A-Za-z0-9_-]{1,64}$/;
 
 export const METADATA_LIMITS = { pairs: 50, keyCharacters: 40, valueCharacters: 500 } as const;
 
-/** A string of `min` to `max` characters. Code points: an emoji is one, as PostgreSQL counts. */
+/** A string of `min` to `max` characters. Counts code points, as PostgreSQL does: an emoji is one character. */
 export function IsText(min: number, max: number): PropertyDecorator {
   return custom(
     'isText',
@@ -34,7 +34,7 @@ export function IsIsoTime(): PropertyDecorator {
 const ISO_TIME =
   /^(\d{4}-\d{2}-\d{2})(?:T(\d{2}:\d{2}(?::\d{2})?)((?<=:\d{2}:\d{2})\.\d{1,9})?(Z|[+-]\d{2}:\d{2})?)?$/;
 
-/** @returns the time in UTC, because PostgreSQL knows offsets below 16 hours only; undefined if it is not a time. */
+/** @returns the time in UTC, because PostgreSQL accepts only offsets below 16 hours; undefined if it is not a time. */
 export function toUtc(value: unknown): string | undefined {
   const [, date, time = '00:00', fraction = '', offset = 'Z'] = ISO_TIME.exec(String(value)) ?? [];
   const instant = new Date(`${date}T${time}${offset}`);
@@ -42,7 +42,7 @@ export function toUtc(value: unknown): string | undefined {
   // Date reads 2026-02-30 as 2 March.
   if (!new Date(`${date}T00:00Z`).toISOString().startsWith(date)) return undefined;
   const utc = instant.toISOString();
-  // PostgreSQL has no year 0, and writes those above 9999 differently.
+  // PostgreSQL has no year 0, and writes years above 9999 differently.
   return /^(?!0000)\d{4}-/.test(utc) ? `${utc.slice(0, 19)}${fraction}Z` : undefined;
 }
 

@@ -30,7 +30,7 @@ export function elementOf(owner: Dto, member: string): Dto | undefined {
 @Injectable()
 export class StrictValidationPipe implements PipeTransform {
   async transform(value: unknown, { metatype, type }: ArgumentMetadata): Promise<unknown> {
-    // PostgreSQL stores no U+0000, so no object has such an id. The empty text names no object either.
+    // PostgreSQL cannot store U+0000, so no id contains it. An empty id also matches no object.
     if (type === 'param' && String(value).includes('\0')) return '';
     if (type === 'param' || type === 'custom' || !metatype || metatype === Object) return value;
     const errors: InputError[] = [];
@@ -108,7 +108,7 @@ function collect(broken: ValidationError[], path: string, errors: InputError[]):
 }
 
 /**
- * class-validator's texts begin with the member's name, which the pointer already has. Ours may contain it elsewhere.
+ * class-validator's messages begin with the member's name, which the pointer already has. Ours may have it elsewhere.
  */
 function withoutName(detail: string, property: string): string {
   for (const [start, rest] of [

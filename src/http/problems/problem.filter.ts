@@ -13,7 +13,7 @@ import { INTERNAL_ERROR, METHOD_NOT_ALLOWED } from './http.problems.js';
 import { Problem, PROBLEM_TYPE, problemBody } from './problem.js';
 import { NOT_FOUND, OUTCOME_UNKNOWN } from '../../idempotency/problem-types.js';
 
-/** Writes every error of every route, the framework's own included, as application/problem+json. */
+/** Writes every error of every route, including the framework's errors, as application/problem+json. */
 @Catch()
 export class ProblemFilter implements ExceptionFilter {
   constructor(private readonly adapter: HttpAdapterHost) {}
@@ -33,7 +33,7 @@ export class ProblemFilter implements ExceptionFilter {
       response.destroy();
       return;
     }
-    // In seconds. A problem with another time has its own header.
+    // In seconds. A problem with another time sets the header below.
     if (problem.retry === 'same_key') response.setHeader('Retry-After', '1');
     for (const [name, value] of Object.entries(problem.headers)) response.setHeader(name, value);
     response
@@ -69,8 +69,8 @@ export class ProblemFilter implements ExceptionFilter {
 const SAFE_METHODS = new Set(['GET', 'HEAD', 'OPTIONS']);
 
 /**
- * Whether a request may have taken effect although the connection was lost. For a request with a key the engine reads
- * the record and answers; this covers the others. Proof: test/guarantees/lost-write.spec.ts.
+ * Whether a request may have taken effect even though the connection was lost. For a request with a key the engine
+ * reads the record and answers; this covers the others. Proof: test/guarantees/lost-write.spec.ts.
  */
 function mayHaveHappened(error: unknown, { method, headers, accountId }: Request): boolean {
   // Otherwise there was no connection to send anything on, not even a COMMIT.

@@ -3,7 +3,7 @@ import { NOT_FOUND, type ProblemType, type Retry } from '../../idempotency/probl
 import { VALIDATION_FAILED } from './http.problems.js';
 
 interface ProblemOptions {
-  /** When a type has more than one, for example `not_found`: a route (no) or an object (after_fix). */
+  /** For a type with several values, for example `not_found`: `no` for a route, `after_fix` for an object. */
   retry?: Retry;
   extensions?: Record<string, unknown>;
   headers?: Record<string, string>;
