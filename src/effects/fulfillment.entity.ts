@@ -1,5 +1,5 @@
 /**
- * The steps of a shipment. Each is one compare-and-set: after a crash, or with two workers at once, the work continues
+ * The steps of a shipment. Each is one compare-and-set: after a crash, or with two workers in parallel, it continues
  * from the row's step.
  *
  * | step | moved on by | after a crash |

@@ -70,7 +70,7 @@ export class Fulfillments {
     ]);
     if (there.length === 0) throw new Error(`${id} has a job but no row`);
     await advanceFrom(db, accountId, id, 'picking');
-    // Dies here: the next run finds the label and continues.
+    // Crash here: the next run finds the label and continues.
     await advanceFrom(db, accountId, id, 'labelled');
   }
 }

@@ -22,9 +22,9 @@ export interface Mail {
   text: string;
 }
 
-/** For the whole message, in ms: longer than a healthy mail server needs, shorter than the message's lease. */
+/** The limit for a whole message, in ms: longer than a healthy mail server needs, shorter than the message's lease. */
 export const MAIL_TIMEOUT_MS = 20_000;
-/** For one step of the SMTP dialogue, in ms. */
+/** The limit for one step of the SMTP dialogue, in ms. */
 const STEP_TIMEOUT_MS = 10_000;
 
 @Injectable()
@@ -32,8 +32,8 @@ export class Mailer {
   constructor(@Inject(MAIL_OPTIONS) private readonly options: MailOptions) {}
 
   /**
-   * @param stopping ends the dialogue early.
-   * @throws Error if the mail server did not confirm the message. It may still have taken it.
+   * @param stopping ends the SMTP dialogue early.
+   * @throws Error if the message was not confirmed or not written. The mail server may still have accepted it.
    */
   async send(mail: Mail, stopping: AbortSignal): Promise<void> {
     const { smtpUrl } = this.options;

@@ -56,8 +56,8 @@ export class Receipts {
       await endLease(db, event, messageId, epoch);
       throw error;
     }
-    // Dies here: sent, not recorded. The lease expires, and the same message is sent again under the same Message-ID. A
-    // sender whose lease was taken over records its success, too: the mail server took one copy.
+    // Crash here: sent, not recorded. The lease expires, and the same message is sent again under the same Message-ID.
+    // A sender whose lease was taken over also records its success: the mail server accepted a copy.
     await db.query(
       `UPDATE sent_emails SET sent_at = now(), lease_expires_at = NULL
        WHERE account_id = $1 AND message_id = $2 AND sent_at IS NULL`,
@@ -122,7 +122,7 @@ async function claim(
   throw new Error(`another process holds the lease for ${messageId}; the job will be retried`);
 }
 
-/** Whether the lease lasts longer than sending can take. False for a process that slept since its claim. */
+/** Whether the lease lasts longer than sending can take. False for a process that was suspended after its claim. */
 async function isLeaseLongEnough(
   db: Database,
   { account_id }: Event,
@@ -137,7 +137,7 @@ async function isLeaseLongEnough(
   return rows.length > 0;
 }
 
-/** Ends the lease after a failed attempt, so that the next one need not wait for it to expire. */
+/** Ends the lease after a failed attempt, so that the next attempt need not wait until it expires. */
 async function endLease(
   db: Database,
   event: Event,

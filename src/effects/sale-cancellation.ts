@@ -21,10 +21,10 @@ export function saleOf({ account, order, charge }: Payload): Sale {
 }
 
 /**
- * The saga of a sale that cannot be delivered: a correction of the stock took what was held and paid for.
+ * The saga of a sale that cannot be delivered: a correction reduced the stock below what was held and paid for.
  *
- * 1. The job that finds this out writes the decision down. From here on the order is not shipped, even if stock arrives
- *    and the shipping job runs again.
+ * 1. The job that finds this records the decision. After that the order is not shipped, even if stock arrives and the
+ *    shipping job runs again.
  * 2. The refund is made once, because its cause is unique. If the processor refuses it because an operator has refunded
  *    the charge there, the saga continues. After another refusal an operator fixes the reason and retries the job.
  * 3. The order is canceled and the rest of its hold is released.
@@ -48,10 +48,10 @@ export class SaleCancellation {
 
   private async cancel({ accountId, orderId, chargeId }: Sale, askAgain: boolean): Promise<void> {
     await this.compensation.refundOnce(accountId, chargeId, `out_of_stock:${chargeId}`, askAgain);
-    // Dies here: the money is back, the order still says paid. The next run finds the refund ended and continues.
+    // Crash here: the money is back, the order still says paid. The next run finds the refund ended and continues.
     await this.db.transaction(async (tx) => {
       const order = await lockSoldOrder(tx, accountId, orderId, chargeId);
-      if (order.status === 'canceled') return; // done before
+      if (order.status === 'canceled') return; // already done
       const canceled = await cancelPaidOrder(tx, order);
       await recordEvent(tx, orderEvent('order.canceled', canceled));
       await releaseStock(tx, accountId, chargeId);

@@ -20,7 +20,7 @@ const FAILED_PAUSE_MS = 1_000;
 const CANDIDATES = 200;
 /** Events of one transaction. Larger: locks are held longer. Smaller: a burst takes more round trips. */
 const BATCH = 50;
-/** Accounts relayed at once. Each uses a connection. */
+/** Accounts relayed in parallel. Each uses a connection. */
 const AT_ONCE = 3;
 
 const FAN_OUT = 'fan-out-event';
@@ -87,7 +87,7 @@ export class EventRelay implements OnApplicationBootstrap, BeforeApplicationShut
         for (const event of await markRelayed(tx, accountId, ids))
           jobs.push(...(await this.subscribers.jobsOf(tx, event)));
         await enqueue(tx, jobs);
-        // Dies here: no event is relayed and no job enqueued. The next round of any worker does both.
+        // Crash here: no event is relayed and no job enqueued. The next round of any worker does both.
       });
     } catch (error) {
       if (isTransient(error)) throw error;
@@ -111,8 +111,8 @@ export class EventRelay implements OnApplicationBootstrap, BeforeApplicationShut
 }
 
 /**
- * The oldest events of accounts that are not busy, grouped by account, the oldest first. Across accounts, so without
- * locks.
+ * The oldest events of accounts that are not busy, grouped by account, the oldest first. Covers all accounts, so it
+ * takes no locks.
  */
 async function listWaiting(db: Database, limit: number, busy: readonly string[]) {
   return db.query<{ account_id: string; ids: string[] }>(

@@ -24,16 +24,16 @@ export interface Reconciliation {
 
 /**
  * Compares the processor's ledger of a span with our rows, both ways, and repairs what is safe to repair:
- * - A payment or refund of ours without a row gets its row back, under its own id.
+ * - A payment or refund of ours without a row gets its row back, under its old id.
  * - A success of a failed charge is parked.
  * - A refund that was made in the processor's dashboard is booked.
- * - A refund that failed after it had succeeded fails here, too.
+ * - A refund that failed after it had succeeded fails here as well.
  *
- * Safe to repeat, and to run while charges are made: it never touches reserved objects. Proof: test/reconciliation/.
+ * Safe to repeat, and to run while charges are made: it never changes reserved objects. Proof: test/reconciliation/.
  *
  * @param report called with each difference as soon as it is found.
  * @param recoverySeconds as in `ComparisonOptions`.
- * @throws what the processor's SDK throws if the ledger cannot be read; then nothing was changed.
+ * @throws the SDK's error if the ledger cannot be read; then nothing was changed.
  */
 export async function reconcile(
   db: Database,
@@ -108,7 +108,7 @@ async function repairAll(
   return elsewhere;
 }
 
-/** For refunds without our ids: their payment names the charge. */
+/** For refunds without our ids: their payment identifies the charge. */
 async function repairByPayment(
   db: Database,
   processor: Processor,

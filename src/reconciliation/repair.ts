@@ -21,16 +21,16 @@ export type Repair =
   | 'payment_of_a_failed_charge_parked'
   | RefundRepair['what'];
 
-/** Notes the repair in the transaction that does it. */
+/** Records a repair in the transaction that makes it. */
 export type Note = (tx: Tx, repair: Repair) => Promise<void>;
 
-/** Books one succeeded payment. Safe to repeat, to run in two processes at once, and to kill at any point. */
+/** Books one succeeded payment. Safe to repeat, to run in two processes in parallel, and to kill at any point. */
 export async function repairPayment(
   db: Database,
   processor: Processor,
   payment: OurPayment,
   note: Note,
-  /** Whether all of it was refunded since. Then the order is not shipped again. */
+  /** Whether the whole payment was refunded later. Then the order is not shipped again. */
   returned: boolean,
 ): Promise<void> {
   const charge = await findCharge(db, payment.account, payment.charge);
@@ -105,8 +105,8 @@ export async function repairRefund(
 }
 
 /**
- * Books one refund that is found by its payment: it names none of our refunds, or it failed. If it may be one of our
- * pending refunds, it waits for the next run; the comparison reports it until then.
+ * Books one refund that is found by its payment: it has none of our refund ids, or it failed. If it may be one of our
+ * pending refunds, it waits for the next run; until that run the comparison reports it.
  */
 export async function repairRefundOfPayment(
   db: Database,

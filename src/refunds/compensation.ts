@@ -58,7 +58,7 @@ export class Compensation implements Operation<Attempt, PaymentEnd> {
   }
 
   /**
-   * Refunds all that is left of a charge, once for each cause. After a refusal the processor's ledger decides:
+   * Refunds the rest of a charge, once for each cause. After a refusal the processor's ledger decides:
    * - nothing is left, because an operator refunded it at the processor: done;
    * - less is left than was asked for: ask for that, as `cause#2` and so on;
    * - as much is left as before: ask again only with `askAgain`.

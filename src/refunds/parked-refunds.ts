@@ -8,7 +8,7 @@ import { findRefund } from './refund.queries.js';
 export type RefundDiscrepancy =
   'refund_succeeded_after_failed' | 'second_refund' | 'owed_refund_failed';
 
-/** As `WHAT_TO_DO` of parked payments. */
+/** Like `WHAT_TO_DO`, for parked refunds. */
 export const WHAT_TO_DO_ABOUT_REFUNDS: Record<RefundDiscrepancy, string> = {
   refund_succeeded_after_failed: 'the customer was refunded, our refund failed: do not repeat it',
   second_refund: 'the customer was refunded a second time: nothing here counts that refund',

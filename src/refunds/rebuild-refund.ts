@@ -30,8 +30,8 @@ export function isOurRefund(paid: PaidRefund): paid is OurRefund {
 const CLOCK_SKEW_MS = 300_000;
 
 /**
- * Whether a refund without our ids may be this refund of ours: a person can remove the ids at the processor. It may be
- * if it has the same amount and is not older.
+ * Whether a refund without our ids may be this refund of ours: a person can remove the ids at the processor. True if it
+ * has the same amount and is not older.
  */
 export function mayBeSame(
   refund: Refund,
@@ -74,7 +74,7 @@ export async function rebuildRefund(
  *   ended.
  * @param refused our refund that the processor has just refused under its own key. The one to book is another refund.
  * @returns undefined if the row exists, or does not fit its charge.
- * @throws RefundUndecided while it may be a pending one of ours.
+ * @throws RefundUndecided while it may be one of our pending refunds.
  */
 export async function bookForeignRefund(
   tx: Tx,

@@ -8,16 +8,16 @@ import { lookForRefund } from './refunds-at-processor.js';
 /** A pending refund and when it was reserved. */
 export interface Attempt {
   refund: Refund;
-  /** On the clock of `elapsedMs()`, which goes on while the process sleeps. */
+  /** By `elapsedMs()`, which includes suspended time. */
   reservedAt: number;
-  /** An earlier deadline than the lease's, on the clock of `elapsedMs()`. */
+  /** A second deadline by `elapsedMs()`, besides the lease's. The earlier one applies. */
   notAfter?: number;
 }
 
 /**
  * A refund is never abandoned. While the processor is sure to remember the key, send the refund. Later, read the ledger
  * first. If it shows nothing, a new window opens, because any other sender sent it after that lookup. No attempt starts
- * after its window, even if this process sleeps here: it would be a second refund.
+ * after its window, even if this process is suspended here: it would be a second refund.
  */
 export async function askForRefund(
   db: Database,

@@ -1,5 +1,5 @@
 /**
- * The states of a refund: as a charge's, but never abandoned, because we owe the money.
+ * The states of a refund: like those of a charge, but never abandoned, because we owe the money.
  *
  * | state | moved on by | after a crash |
  * |---|---|---|
@@ -27,7 +27,7 @@ export interface Refund {
   currency: string;
   reason: string | null;
   /**
-   * Why we owe this refund; null for a client's. A refund that follows a refused one has a number at the end (`…#2`).
+   * Why we owe this refund; null if a client requested it. After a refused refund, the next one ends in `#2`, `#3`, ….
    */
   cause: string | null;
   failure_code: string | null;

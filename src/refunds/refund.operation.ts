@@ -135,7 +135,7 @@ export class RefundOperation implements Operation<Attempt, PaymentEnd> {
   }
 
   private async load(db: Queryable, { accountId, id }: Intent): Promise<Attempt> {
-    const asked = elapsedMs(); // before the query: if the process sleeps during it, the refund counts as older
+    const asked = elapsedMs(); // before the query: if the process is suspended during it, the refund counts as older
     const refund = await findPendingRefund(db, accountId, id);
     if (!refund) throw new Error(`${id} has an unfinished record but is not pending`);
     return { refund, reservedAt: asked - refund.age_ms };
@@ -143,8 +143,8 @@ export class RefundOperation implements Operation<Attempt, PaymentEnd> {
 
   /**
    * Asks the processor for the refund. Any process may repeat it.
-   * @param deadline in ms on the clock of `elapsedMs()`: when all calls must have ended. What is unknown then stays
-   * pending; the next attempt gets at once the answer that this one waited for.
+   * @param deadline in ms on the clock of `elapsedMs()`: when all calls must have ended. If the outcome is unknown, the
+   * refund stays pending. The next attempt immediately gets the answer that this one waited for.
    */
   private async perform(attempt: Attempt, deadline: number): Promise<Performed<PaymentEnd>> {
     const { refund } = attempt;

@@ -43,7 +43,7 @@ export const REFUND_FAILED = {
   },
 } as const satisfies ProblemType;
 
-/** @param resource the object that causes it. */
+/** @param resource the object that causes the refusal. */
 export function refusal(type: ProblemType, detail: string, resource: ResourceLink): Problem {
   return new Problem(type, detail, { extensions: { resource } });
 }

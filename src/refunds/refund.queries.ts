@@ -32,7 +32,7 @@ export async function findRefundByReference(
   return rows[0];
 }
 
-/** @returns the refund with its age by the database's clock, in ms. */
+/** @returns the refund with its age in ms, measured by the database. */
 export async function findPendingRefund(
   db: Queryable,
   accountId: string,
@@ -149,8 +149,8 @@ export async function releaseReference(
 }
 
 /**
- * Fails a refund that had succeeded with that reference of the processor.
- * @returns undefined if no such refund has succeeded; then nothing changes.
+ * Fails a refund that had succeeded with this reference of the processor.
+ * @returns undefined if it has not succeeded with this reference; then nothing changes.
  */
 export async function reverseSucceeded(
   tx: Tx,

@@ -30,7 +30,7 @@ export interface RefundRepair {
  * failed after they had succeeded, refunds lost in a restore. Call it outside of any transaction. Each refund is
  * written in its own transaction under the charge's lock, so that concurrent runs and crashes are safe.
  * @param within `notAfter` as for the processor's calls; `refused` as for `bookForeignRefund`.
- * @returns all refunds of the charge at the processor, and those that may be pending ones of ours and are not booked
+ * @returns all refunds of the charge at the processor, and those that may be our pending refunds and are not booked
  * yet.
  * @throws the SDK's error if the list cannot be read.
  */
@@ -60,8 +60,8 @@ export async function importRefunds(
 }
 
 /**
- * Finds a refund of ours in the processor's ledger when the processor may have forgotten its key. If none has our id,
- * one of the same amount that no row accounts for counts as ours: to ask again could give the money back twice.
+ * Finds a refund of ours in the processor's ledger when the processor may have forgotten its key. If none has our id, a
+ * refund of the same amount that no row accounts for counts as ours: another request could refund twice.
  * @throws the SDK's error if the list cannot be read.
  */
 export async function lookForRefund(
@@ -91,11 +91,11 @@ export function failedFirst<Refund extends PaidRefund>(refunds: readonly Refund[
 
 /**
  * Books one refund at the processor. Leaves a refund of ours in flight to its own attempt.
- * @param charge the one that took the payment.
+ * @param charge the charge that took the payment.
  * @param refused as for `bookForeignRefund`.
  * @returns undefined if there was nothing to do, or the refund does not fit. The comparison with the processor reports
  *   the latter.
- * @throws RefundUndecided while it may be a pending one of ours.
+ * @throws RefundUndecided while it may be one of our pending refunds.
  */
 export async function importRefund(
   tx: Tx,
@@ -127,7 +127,7 @@ export async function importRefund(
 /**
  * Checks the processor's answer against the other refunds of the charge. If the answer does not fit our books, they are
  * behind: book the processor's refunds first, so that the next refund is reserved from correct amounts.
- * @returns undefined while a refund in flight at the processor may be the reason of the refusal.
+ * @returns undefined while a refund in flight at the processor may be the reason for the refusal.
  * @throws the SDK's error if the list cannot be read: then nothing has been decided.
  */
 export async function checkAgainstOtherRefunds(
@@ -154,7 +154,7 @@ export async function checkAgainstOtherRefunds(
   });
   if (end.status === 'succeeded') return end;
   // An undecided refund that succeeded has already returned its money. It may belong to another pending refund of ours.
-  // Do not wait for that one: it may have been refused, too, and be waiting for this one.
+  // Do not wait for that one: it may have been refused as well, and be waiting for this one.
   const paidOut = undecided.filter(({ paid }) => paid.answer.kind === 'succeeded');
   const leftNow = paidOut.reduce((left, { paid }) => left - paid.amount, (await now()).left);
   if (amount > leftNow) return { ...end, failureCode: EXCEEDS };

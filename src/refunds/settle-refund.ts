@@ -61,7 +61,7 @@ export async function settleRefund(
 }
 
 /**
- * The same refund may be booked already as made at the processor: its ids were removed there, and ours was not pending
+ * The same refund may already be booked as made at the processor: its ids were removed there, and ours was not pending
  * here, for example after a restore. Our row takes over its reference and its end; the amount counts once. The caller
  * holds the charge's lock.
  */

@@ -7,7 +7,7 @@ import type { Notification, Processor } from '../../processor/processor.js';
 /**
  * | state | means | moved on by |
  * |---|---|---|
- * | `waiting` | its charge or refund does not exist yet | the background process; after 30 days it is removed |
+ * | `waiting` | its charge or refund does not exist yet | the worker; after 30 days parked (object exists) or removed |
  * | `applied` | the object has ended, by this notification or another writer | removed after 30 days |
  * | `parked` | it contradicts our books, or could not be applied for 30 days; a row of `parked_payments` says why | an operator resolves that row (`npm run jobs -- resolve`) |
  */

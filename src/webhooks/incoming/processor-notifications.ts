@@ -19,7 +19,7 @@ import { RefundNotifications } from './refund-notifications.js';
 /**
  * Applies the processor's webhooks. They arrive at least once, late, in any order, and even before our own commit. Each
  * event id is applied once, in the transaction of its effect. It settles a pending object exactly as the lease holder
- * would; the second writer finds it done. Proof: test/webhooks/incoming/.
+ * would; the second writer finds it settled. Proof: test/webhooks/incoming/.
  */
 @Injectable()
 export class ProcessorNotifications {
@@ -68,7 +68,7 @@ export class ProcessorNotifications {
         ),
       );
     } catch (error) {
-      if (isConnectionLost(error)) throw error; // the others would fail, too
+      if (isConnectionLost(error)) throw error; // the others would also fail
       this.log.error(`${fact.id} cannot be applied to ${fact.charge}`, error);
     }
   }
@@ -76,7 +76,7 @@ export class ProcessorNotifications {
   /**
    * Claims the event's row and applies the event, in one transaction. If that finds that the processor must be asked, it
    * rolls back and runs again with the processor's answer.
-   * @param claim returns no row if the event is already applied, or about no account of ours.
+   * @param claim returns no row if the event is already applied, or its account is not ours.
    */
   private async claimAndApply(
     notification: Notification,
@@ -86,7 +86,7 @@ export class ProcessorNotifications {
       this.db.transaction(async (tx) => {
         const claimed = await claim(tx);
         if (claimed.length > 0) await this.applyAndRecord(tx, notification, now);
-        // Dies here: nothing was written. The processor got no 2xx for a new event, and sends it again; a waiting one
+        // Crash here: nothing was written. The processor got no 2xx for a new event, and sends it again; a waiting one
         // still waits.
       });
     try {
@@ -95,7 +95,7 @@ export class ProcessorNotifications {
       if (!(error instanceof RefundsOutOfDate)) throw error;
       await run(await this.refunds.look(notification));
     }
-    // Dies here: it is applied. The next delivery of the same id changes nothing.
+    // Crash here: it is applied. The next delivery of the same id changes nothing.
   }
 
   private async applyAndRecord(

@@ -44,7 +44,7 @@ export class ProcessorWebhookController {
   @Answers(200, 'Received, also if it is about no account of ours.', RECEIVED)
   @Problems(PAYMENT_PENDING, PROCESSOR_UNAVAILABLE, DATABASE_UNAVAILABLE)
   async receive(@Req() request: Request): Promise<{ received: true }> {
-    // Without a body there are no bytes either.
+    // Without a body, `request.body` is not a Buffer.
     const raw = Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0);
     const signature = request.headers['stripe-signature'];
     const read = this.processor.readNotification(raw, String(signature ?? ''));

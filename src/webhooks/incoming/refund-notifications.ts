@@ -23,8 +23,8 @@ import { discrepancyOfTerms, parkNotification, type State } from './notification
 import { PROCESSOR_UNAVAILABLE } from '../../processor/processor.problems.js';
 
 /**
- * Applies the processor's webhooks about refunds: ours, by our ids, and those made at the processor, which name only
- * their payment. Proof: test/webhooks/incoming/refunds/.
+ * Applies the processor's webhooks about refunds: ours, by our ids, and those made at the processor, by their payment.
+ * Proof: test/webhooks/incoming/refunds/.
  */
 @Injectable()
 export class RefundNotifications {
@@ -39,7 +39,7 @@ export class RefundNotifications {
 
   /**
    * Finds our charge whose payment was refunded. Runs outside of any transaction, because it may ask the processor.
-   * @param settle ends the charge by its payment: its own answer and notification may not have arrived yet.
+   * @param settle ends the charge by its payment: the charge's answer and notification may not have arrived yet.
    * @returns what is to be applied; undefined if the payment is not ours, or nothing is left to apply.
    */
   async identify(

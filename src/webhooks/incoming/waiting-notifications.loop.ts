@@ -30,7 +30,7 @@ const HAS_APPEARED = `CASE WHEN event.refund_id IS NULL
              WHERE refunds.account_id = event.account_id AND refunds.id = event.refund_id) END`;
 
 /**
- * How many a round reads or removes. Larger: a round takes longer than some tens of milliseconds. Smaller: among a
+ * How many rows a round reads or removes. Larger: a round takes longer than some tens of milliseconds. Smaller: among a
  * million unmatched ones (of a database copy that shares the Stripe account) one that can be applied is found later
  * than after seven minutes.
  */
@@ -126,7 +126,7 @@ export class WaitingNotificationsLoop implements OnApplicationBootstrap, BeforeA
         if (await this.db.transaction((tx) => park(tx, event)))
           this.log.error(`${name} could not be applied in 30 days: parked, a person must look`);
       } catch (error) {
-        if (isConnectionLost(error)) throw error; // the others would fail, too
+        if (isConnectionLost(error)) throw error; // the others would also fail
         this.log.error(`${name} could not be applied in 30 days, and cannot be parked`, error);
       }
     }

@@ -11,7 +11,7 @@ export type Resolve = (host: string) => Promise<string[]>;
  * test/white-box/webhooks/addresses.spec.ts.
  */
 export interface AddressPolicy {
-  /** Only https, public names and public addresses. If false, http and the loopback are allowed, too. */
+  /** Only https, public names and public addresses. If false, http and the loopback are also allowed. */
   publicOnly: boolean;
   resolve: Resolve;
 }
@@ -65,8 +65,8 @@ function whyRefused(url: URL, policy: AddressPolicy): string | undefined {
 }
 
 /**
- * Checks an endpoint's URL when it is saved. A name that does not resolve now is accepted, because it may later; the
- * check at each connection decides.
+ * Checks an endpoint's URL when it is saved. A name that does not resolve now is accepted, because it may resolve
+ * later; the check at each connection decides.
  * @throws Problem `validation_failed` at `/url`.
  */
 export async function checkEndpointUrl(text: string, policy: AddressPolicy): Promise<void> {
@@ -81,12 +81,12 @@ export async function checkEndpointUrl(text: string, policy: AddressPolicy): Pro
     throw refused('must be a public address');
 }
 
-/** The normalized host. The URL parser has already turned 0x7f.1 and 2130706433 into 127.0.0.1. */
+/** The normalised host. The URL parser has already turned 0x7f.1 and 2130706433 into 127.0.0.1. */
 function hostOf(url: URL): string {
   return url.hostname.replace(/^\[(.*)\]$/, '$1').replace(/\.+$/, '');
 }
 
-/** We end an attempt. Merchants see the message, so it must not reveal what a name resolves to in our network. */
+/** We ended the attempt. Merchants see the message, so it must not reveal what a name resolves to in our network. */
 export class SendingRefused extends Error {}
 
 const ADDRESS_REFUSED = 'the address is not allowed';

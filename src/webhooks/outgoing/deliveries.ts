@@ -69,7 +69,7 @@ export class Deliveries {
     );
     if (signal.aborted && sent.status === undefined)
       return cancelAttempt(this.db, accountId, id, number);
-    // Dies here: delivered, not recorded. The lease expires, and the receiver gets the same webhook-id again.
+    // Crash here: delivered, not recorded. The lease expires, and the receiver gets the same webhook-id again.
     const end = endOf(sent, number);
     if (sent.status !== 410) {
       await endAttempt(this.db, accountId, id, number, end);

@@ -1,5 +1,5 @@
 /**
- * A delivery of one event to one endpoint; each attempt is a row of its own.
+ * A delivery of one event to one endpoint; each attempt has a separate row.
  *
  * | status | moved on by | after a crash |
  * |---|---|---|
@@ -14,10 +14,10 @@ export interface Delivery {
   event_id: string;
   status: 'pending' | 'succeeded' | 'failed';
   attempts: number;
-  /** During an attempt: when the next one is due if this one is not recorded by then. Null at the end. */
+  /** During an attempt: when the next attempt is due, unless this one is recorded first. Null at the end. */
   next_attempt_at: Date | null;
   created_at: Date;
-  /** Of the latest attempt. */
+  /** The result of the latest attempt. */
   response_status: number | null;
   error: string | null;
 }

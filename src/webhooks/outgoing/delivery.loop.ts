@@ -17,7 +17,7 @@ import { Deliveries } from './deliveries.js';
 import { listDueDeliveries } from './delivery.queries.js';
 
 export interface DeliveryLoopOptions {
-  /** How many deliveries this process makes at once. One that waits for its receiver holds no database connection. */
+  /** How many deliveries this process makes in parallel. Waiting for a receiver holds no database connection. */
   concurrency: number;
   /** How long deliveries may run after the process is asked to stop, in ms. Then they are interrupted. */
   stopMs: number;
@@ -92,7 +92,7 @@ export class DeliveryLoop
       await this.deliveries.deliver(accountId, id, this.stopping.signal);
     } catch (error) {
       this.log.warn(`${id} will be retried`, error);
-      await delay(FAILED_PAUSE_MS); // keeps its slot: a failure before the attempt leaves the delivery due at once
+      await delay(FAILED_PAUSE_MS); // keeps its slot: after a failure before the attempt, the delivery is still due
     }
   }
 }

@@ -7,7 +7,7 @@ import type { Sent } from './sender.js';
 /** Longer than an attempt takes, in ms. A sender that takes longer counts as dead. */
 const LEASE_MS = 20_000;
 
-/** Inserts deliveries that are due at once. Existing ones stay unchanged. */
+/** Inserts deliveries that are due immediately. Existing ones stay unchanged. */
 export async function insertDeliveries(
   tx: Tx,
   event: Pick<Event, 'account_id' | 'id'>,
@@ -23,7 +23,7 @@ export async function insertDeliveries(
 }
 
 /**
- * Due deliveries, oldest first. Across accounts, so without locks.
+ * Due deliveries, oldest first. Covers all accounts, so it takes no locks.
  * @param full accounts and endpoints that use their whole share of the slots. Skipping them keeps others from waiting.
  */
 export async function listDueDeliveries(
@@ -40,7 +40,7 @@ export async function listDueDeliveries(
   );
 }
 
-/** A pending delivery, with all that an attempt needs. */
+/** A pending delivery, with everything that an attempt needs. */
 export interface OpenDelivery {
   endpoint_id: string;
   /** How many attempts have started. */
@@ -110,7 +110,7 @@ export type AttemptEnd = Sent & {
 /**
  * Records how an attempt ended. A success counts even if another attempt has started or the delivery has failed: the
  * receiver has the event.
- * @returns false if it was no success and the delivery's state belongs to another attempt.
+ * @returns false if it did not succeed and the delivery's state belongs to another attempt.
  */
 export async function endAttempt(
   db: Queryable,

@@ -15,7 +15,7 @@ import type { CreateEndpoint } from './endpoint.dto.js';
 import { endpointLink, endpointToWire } from './endpoint.entity.js';
 import { addSecret, findEndpoint, insertEndpoint, lockEndpoint } from './endpoint.queries.js';
 
-/** `POST /webhook-endpoints`: only this answer and its replays contain the secret. */
+/** `POST /webhook-endpoints`: only this response and its replays contain the endpoint's first secret. */
 @Injectable()
 export class EndpointOperation implements Operation {
   readonly name = 'POST /webhook-endpoints';

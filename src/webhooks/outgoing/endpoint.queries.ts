@@ -4,7 +4,7 @@ import type { Endpoint } from './endpoint.entity.js';
 
 export const ENDPOINT_COLUMNS = 'account_id, id, url, events, created_at, disabled_at';
 
-/** How long the previous secret signs after a rotation: time to bring the new one to every receiver. */
+/** How long the previous secret signs after a rotation: time to deploy the new one to every receiver. */
 const ROTATION = "interval '24 hours'";
 
 const SELECT_ENDPOINT = `SELECT ${ENDPOINT_COLUMNS} FROM webhook_endpoints
@@ -111,9 +111,9 @@ async function endDeliveries(
 }
 
 /**
- * Gives an endpoint a new secret. The previous one stays valid for a while; older ones become invalid immediately. So at most two are
- * valid, and a second rotation withdraws a leaked secret.
- * @returns the secret; undefined if this id made one before.
+ * Gives an endpoint a new secret. The previous one stays valid for a while; older ones become invalid immediately. So
+ * at most two are valid, and a second rotation withdraws a leaked secret.
+ * @returns the secret; undefined if this id already made one.
  */
 export async function addSecret(
   tx: Tx,

@@ -17,7 +17,7 @@ export const PAUSES_MS = [
   24 * HOUR,
 ];
 
-/** The longest `Retry-After` that is obeyed, in ms. Longer ones count as this. */
+/** The longest `Retry-After` that we accept, in ms. A longer value counts as this. */
 const MAX_RETRY_AFTER_MS = 24 * HOUR;
 
 /** @returns the time until the attempt after number `attempts`, in ms; undefined if there is none. */

@@ -73,7 +73,7 @@ export async function send(
   }
 }
 
-/** Our own text or the error's code: the error's message would show addresses of our network. */
+/** Our message or the error's code: the error's message would show addresses of our network. */
 function describe(error: unknown): string {
   if (error instanceof SendingRefused) return error.message;
   const { name, code } = error as { name?: string; code?: string };
