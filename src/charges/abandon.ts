@@ -54,7 +54,7 @@ export function deadlinesOf(extendLease: ExtendLease): NextDeadline {
  * Abandons a charge in the order fence, look up, settle; the caller settles. Any process may repeat each step. The
  * charge stays pending while the processor does not answer. Fence and repeat share one deadline. The lookup may take
  * longer, because a ledger of any length must be read to its end. Proof: test/white-box/guarantees/abandon.spec.ts,
- * with a process that is suspended throughout, and long-ledger.spec.ts.
+ * long-ledger.spec.ts, and test/guarantees/sleepers.spec.ts with a process that is suspended throughout.
  */
 export async function abandon(
   processor: Processor,

@@ -53,7 +53,7 @@ interface Attempt {
 
 /**
  * `POST /charges` in three beats: reserve the pending charge; let the processor take the money under the charge's id;
- * settle. Proof: test/guarantees/.
+ * settle. Proof: test/guarantees/crash-matrix.spec.ts, lost-response.spec.ts, duplicates.spec.ts.
  */
 @Injectable()
 export class ChargeOperation implements Operation<Attempt, PaymentEnd> {

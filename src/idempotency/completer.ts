@@ -23,8 +23,8 @@ export type Ended = { result: Result } | { open: Error };
 
 /**
  * Completes a reserved record: perform and settle, for a request, for the sweep, or with an outcome from another
- * source. Only the holder of the newest epoch writes. Proof: test/guarantees/sleepers.spec.ts,
- * test/webhooks/incoming/races.spec.ts.
+ * source. Only the holder of the newest epoch writes; a late success takes the next epoch first. Proof:
+ * test/guarantees/sleepers.spec.ts, test/webhooks/incoming/races.spec.ts.
  */
 @Injectable()
 export class Completer {
@@ -59,7 +59,7 @@ export class Completer {
 
   /**
    * The second and third beat.
-   * @returns undefined if another process has taken over the claim: only that process may settle.
+   * @returns undefined if another process has taken over the claim, and this attempt has no irreversible outcome.
    */
   private async performAndSettle(claim: Claim, work?: unknown): Promise<Ended | undefined> {
     const { outside } = this.operations.get(claim.operation);

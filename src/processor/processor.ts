@@ -17,8 +17,8 @@ export interface PaymentParameters {
 }
 
 /**
- * What the processor's answer means. Only here does an answer become an outcome. Only the first three kinds end a
- * charge. `unknown` is an outcome, never an exception.
+ * What the processor's answer means; stripe-answers.ts decides it. Of these kinds only the first three end a charge.
+ * `unknown` is an outcome, never an exception.
  */
 export type ProcessorAnswer =
   | { kind: 'succeeded'; reference: string }

@@ -14,7 +14,8 @@ import { writeWitnesses } from '../proof/report/witnesses.js';
 import { endWithUsage } from './run-command.js';
 
 // `npm run proof`: random faults by a seed against real processes, judged by a checker that reads journals only.
-// Exit code: 0 no violation, 1 violations, 2 a cell of the plan was not hit, 64 usage. Proof: test/proof/.
+// Exit code: 0 no violation, 1 violations, 2 a cell of the plan was not hit, 64 usage.
+// Proof: test/proof/campaign.spec.ts.
 
 const USAGE = `Usage: npm run proof -- [--seed N] [--minutes M] [--apis 1..4] [--out folder]
        npm run proof -- --planted [bug ...]

@@ -29,7 +29,8 @@ export interface Reconciliation {
  * - A refund that was made in the processor's dashboard is booked.
  * - A refund that failed after it had succeeded fails here as well.
  *
- * Safe to repeat, and to run while charges are made: it never changes reserved objects. Proof: test/reconciliation/.
+ * Safe to repeat, and to run while charges are made: it never changes reserved objects. Proof:
+ * test/reconciliation/restore.spec.ts, test/white-box/reconciliation/.
  *
  * @param report called with each difference as soon as it is found.
  * @param recoverySeconds as in `ComparisonOptions`.
