@@ -71,7 +71,7 @@ async function build(): Promise<void> {
 }
 
 describe('npm run build', () => {
-  it('a program restarts its children from the build that it was started from', async () => {
+  it('lets a running program restart its children from the build that it was started from', async () => {
     await build();
     const program = spawn(process.execPath, ['dist/src/programs/api.js'], {
       cwd: home,
@@ -94,7 +94,7 @@ describe('npm run build', () => {
     }
   });
 
-  it('builds nothing twice', async () => {
+  it('does not build unchanged sources again', async () => {
     const before = await target();
     const { ctimeMs } = await stat(join(before, 'src/programs/worker.js'));
     await build();
@@ -112,7 +112,7 @@ describe('npm run build', () => {
     expect(await target()).toBe(before);
   });
 
-  it('twice at once makes one build', async () => {
+  it('twice in parallel makes one build', async () => {
     await edit(child(3));
     await Promise.all([build(), build()]);
     expect(await builds()).toHaveLength(3);
@@ -131,7 +131,7 @@ describe('npm run build', () => {
     const present = basename(await target());
     const [used = '', unused = ''] = (await builds()).filter((name) => name !== present);
     await writeFile(join(home, '.build', used, 'in-use', String(process.pid)), '');
-    // Neither ours nor complete, as from an editor or a partly restored cache.
+    // Neither ours nor complete, such as a file of an editor or a partly restored cache.
     await writeFile(join(home, '.build/.DS_Store'), '');
     await mkdir(join(home, '.build/0123456789abcdef'));
     await rm(join(home, '.build/cache'), { recursive: true });

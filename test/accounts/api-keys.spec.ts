@@ -69,8 +69,8 @@ describe('the API key', () => {
   });
 });
 
-describe('two keys of one account', () => {
-  it('see the same charges and share idempotency keys, so a retry with a new API key is safe', async () => {
+describe('two keys', () => {
+  it('of one account see the same charges and share idempotency keys, so a retry with a new API key is safe', async () => {
     const renewed = await addApiKey(new TypeOrmDatabase(app.db), app.acme.id);
     const key = randomUUID();
     const first = await post(app, '/charges', CHARGE, { key });

@@ -36,7 +36,7 @@ type Status = 'succeeded' | 'failed' | 'pending';
 export async function writeCleanBooks(db: Database, name: string): Promise<Ids> {
   const account = await createAccount(db, name);
   const books = new Books(db, account, name);
-  // JSON escapes two of these characters, and the derived id depends on how.
+  // JSON escapes two of these characters. The derived id depends on that.
   const id = await books.charge('order "1" \\ payment', 'succeeded');
   const failed = await books.charge('failed', 'failed');
   const pending = await books.charge('pending', 'pending');
@@ -178,7 +178,7 @@ class Books {
     return deriveId(prefix, this.account, operation, key);
   }
 
-  /** The lease is an hour: on a busy machine the tests outlive a usual one, and the record would be overdue. */
+  /** The lease is an hour: on a busy machine the tests outlast a usual one, and the record would be overdue. */
   private async record(
     key: string,
     operation: string,

@@ -1,6 +1,6 @@
 import type { Fault } from './faults.js';
 
-/** Adds a job about an object, as the code does; `parked` uses up its attempts, too. */
+/** Adds a job about an object, as the code does; `parked` also uses up its attempts. */
 export const queued = (member: string, id: string, account = '$account') =>
   `; SELECT graphile_worker.add_job('some-job', '{"account":"${account}","${member}":"${id}"}', max_attempts => 25)`;
 export const parked = (member: string, id: string) =>
@@ -16,7 +16,7 @@ const UNSHIP = `DELETE FROM ${BOOKING};
   UPDATE products SET on_hand = on_hand + 2, held = held + 2 ${OF_ACCOUNT};
   DELETE FROM fulfillments ${OF_ACCOUNT}; UPDATE orders SET fulfillment_id = NULL ${OF_ACCOUNT}`;
 
-/** No fault while a job about the object is still to run. `jobs`: the member of the payload that names the object. */
+/** Not a fault while a job about the object still has to run. `jobs`: the payload's member that names the object. */
 export const UNFINISHED: readonly (Fault & { jobs: [member: string, id: string][] })[] = [
   {
     invariant: 'event_without_its_receipt',
@@ -70,7 +70,7 @@ export const EFFECT_FAULTS: readonly Fault[] = [
     sql: `UPDATE sent_emails SET sent_at = NULL, lease_expires_at = now() ${OF_ACCOUNT} AND event_id = '${PAID}'`,
   },
   {
-    invariant: 'event_without_its_receipt', // to the address of the charge
+    invariant: 'event_without_its_receipt', // the charge has its own address
     sql: `UPDATE events SET data = '{"object":{"receipt_email":"eve@shop.test"}}' WHERE cause = '$id'`,
   },
   {
@@ -110,7 +110,7 @@ export const EFFECT_FAULTS: readonly Fault[] = [
     sql: REFUSE_OWED,
   },
   {
-    invariant: 'refund_owed_but_refused', // the newest one counts
+    invariant: 'refund_owed_but_refused', // the newest refund counts
     also: ['order_canceled_but_not_refunded'],
     sql: `${REFUSE_OWED}; ${OWED_AGAIN('re_planted', 'out_of_stock:$returned#2', 'failed', 1200)}`,
   },
@@ -126,7 +126,7 @@ export const EFFECT_FAULTS: readonly Fault[] = [
   },
 ];
 
-/** No fault: the processor refused the refund that we owe, and the next one succeeded. */
+/** Not a fault: the processor refused the refund that we owe, and the next one succeeded. */
 export const OWED_AT_LAST = `${REFUSE_OWED};
   ${OWED_AGAIN('re_planted', 'out_of_stock:$returned#2', 'succeeded', 1200)};
   UPDATE charges SET amount_refunded = 1200 WHERE id = '$returned'`;
@@ -148,12 +148,12 @@ export const DELIVERY_FAULTS: readonly Fault[] = [
     sql: `${SECRETS} = NULL WHERE endpoint_id = '$endpoint'`,
   },
   {
-    invariant: 'event_without_its_delivery', // the endpoint wants everything
+    invariant: 'event_without_its_delivery', // the endpoint subscribes to every event
     sql: `${ENDPOINT} events = '["*"]' WHERE id = '$endpoint'`,
   },
   {
     invariant: 'delivery_without_its_event',
-    sql: `${ENDPOINT} events = '[]' WHERE id = '$endpoint'`, // the endpoint wants nothing
+    sql: `${ENDPOINT} events = '[]' WHERE id = '$endpoint'`, // the endpoint subscribes to none
   },
   {
     invariant: 'event_delivered_twice', // the resend was of another event
@@ -174,14 +174,14 @@ export const DELIVERY_FAULTS: readonly Fault[] = [
       VALUES ('$account', 'rs_1', 'evt_fulfillment.created_$shipment')`,
   },
   {
-    invariant: 'resend_without_its_deliveries', // one of two, and to one of two endpoints only
+    invariant: 'resend_without_its_deliveries', // one of two resends, and to one of two endpoints only
     sql: `INSERT INTO event_resends (account_id, id, event_id)
       VALUES ('$account', 'rs_1', 'evt_fulfillment.created_$shipment'),
         ('$account', 'rs_2', 'evt_fulfillment.created_$shipment');
       ${DELIVER_AGAIN('del_resent')}`,
   },
   {
-    invariant: 'delivery_contradicts_its_attempts', // abandoned although the receiver has it
+    invariant: 'delivery_contradicts_its_attempts', // abandoned, but the receiver has it
     sql: `UPDATE webhook_deliveries SET status = 'failed' WHERE id = '$delivery'`,
   },
   {
@@ -193,7 +193,7 @@ export const DELIVERY_FAULTS: readonly Fault[] = [
     sql: `DELETE FROM webhook_attempts WHERE delivery_id = '$delivery' AND number = 1`,
   },
   {
-    invariant: 'delivery_contradicts_its_attempts', // retried although the receiver has it
+    invariant: 'delivery_contradicts_its_attempts', // retried, but the receiver has it
     sql: `UPDATE webhook_deliveries SET status = 'pending', next_attempt_at = now() WHERE id = '$delivery'`,
   },
   {

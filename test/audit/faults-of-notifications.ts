@@ -29,7 +29,7 @@ export const NOTIFICATION_FAULTS: readonly Fault[] = [
   },
   {
     invariant: 'notification_applied_but_not_shown',
-    sql: `${NOTIFICATION} charge_id = '$bought' ${OF_CHARGE}`, // another payment paid it
+    sql: `${NOTIFICATION} charge_id = '$bought' ${OF_CHARGE}`, // another payment paid that charge
   },
   {
     invariant: 'notification_applied_but_not_shown',

@@ -35,7 +35,7 @@ export const REFUND_FAULTS: readonly Fault[] = [
     sql: `${REFUND} status = 'failed', failure_code = 'charge_disputed' ${IS_REFUND}`,
   },
   {
-    // Its answer, 201, is a snapshot and no contradiction.
+    // The stored 201 is a snapshot from before the failure, so it does not contradict the refund.
     invariant: 'outcome_without_its_event',
     also: [SUM],
     sql: `${REFUND} status = 'failed', failure_code = 'lost_or_stolen_card', reversed_at = now() ${IS_REFUND}`,
@@ -154,7 +154,7 @@ export const ORDER_FAULTS: readonly Fault[] = [
       UPDATE products SET held = held + 2 WHERE account_id = '$account'`,
   },
   ...['release', 'book'].map((kind) => ({
-    invariant: MISHELD, // while the charge is pending
+    invariant: MISHELD, // released or booked while the charge is pending
     sql: `INSERT INTO stock_movements (account_id, sku, cause, kind, quantity)
         VALUES ('$account', 'shirt', '$holder', '${kind}', 2);
       UPDATE products SET held = held - 2, on_hand = on_hand - ${kind === 'book' ? 2 : 0}

@@ -65,7 +65,7 @@ describe('a page', () => {
   });
 
   it.each(['0', '101', '-1', '1.0', '1e1', '+1', '010', 'ten', '', '%31%30%00'])(
-    'has no limit of %p',
+    'cannot have the limit %p',
     async (limit) => {
       expect(await refused(`limit=${limit}`)).toEqual(['/limit']);
     },
@@ -129,7 +129,7 @@ describe('the cursors', () => {
 });
 
 describe('the filters', () => {
-  it.each(['pending', 'succeeded', 'failed'])('status=%s', async (status) => {
+  it.each(['pending', 'succeeded', 'failed'])('select by status=%s', async (status) => {
     const { body } = await call(app, `/charges?limit=100&status=${status}`, {
       apiKey: owner.apiKey,
     });
@@ -167,7 +167,7 @@ describe('the filters', () => {
     [later('9999-12-31T23:59:59.999999Z'), 0],
     [`${later('2026-03-01T00:00:00.000002Z')}&created[lt]=2026-03-01T00:00:00.000003Z`, 3],
     [`${later('2026-03-02')}&created[lt]=2026-03-01`, 0],
-  ])('%s leaves %i', async (query, count) => {
+  ])('with %s leave %i', async (query, count) => {
     expect((await list(`?limit=100&${query}`)).ids).toHaveLength(count);
   });
 
@@ -192,7 +192,7 @@ describe('the filters', () => {
     'yesterday',
     '',
     '2026-03-01%0A',
-  ])('a created of %p is refused', async (time) => {
+  ])('refuse a created of %p', async (time) => {
     expect(await refused(`created[gte]=${time}`)).toEqual(['/created[gte]']);
     expect(await refused(`created[lt]=${time}`)).toEqual(['/created[lt]']);
   });
@@ -214,11 +214,11 @@ describe('the filters', () => {
     ['constructor=1', '/constructor'],
     ['a/b~c=1', '/a~1b~0c'],
     ['=1', '/'],
-  ])('%s is refused', async (query, pointer) => {
+  ])('refuse %s', async (query, pointer) => {
     expect(await refused(query)).toEqual([pointer]);
   });
 
-  it('all errors are reported at once', async () => {
+  it('report all errors together', async () => {
     expect((await refused('limit=0&status=x&nonsense=1&order=a&order=b')).sort()).toEqual([
       '/limit',
       '/nonsense',

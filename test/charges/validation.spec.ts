@@ -30,7 +30,7 @@ const EMOJI = '👩‍💻'; // one picture, three code points
 it.each([
   ['amount', ['', undefined, ...WRONG_TYPES]],
   ['currency', [['eur'], undefined, ...WRONG_TYPES]],
-])('%s refuses every other type, and absence', async (member, values) => {
+])('%s refuses every other type, and must be present', async (member, values) => {
   for (const value of values) expect(await refused({ [member]: value })).toEqual([`/${member}`]);
 });
 
@@ -64,7 +64,7 @@ describe('currency', () => {
   );
 
   it.each(['isk', 'ugx', 'mga', 'xau', 'xdr', 'xts', 'xxx'])(
-    'refuses %s, which is no money or has other decimals at the processor than in ISO 4217',
+    'refuses %s, which is not money or has other decimals at the processor than in ISO 4217',
     async (currency) => {
       expect(await refused({ currency })).toEqual(['/currency']);
       const naive = await post(app, '/lab/naive/charges', { ...CHARGE, currency });
@@ -90,7 +90,7 @@ describe('currency', () => {
   });
 });
 
-describe('texts', () => {
+describe('strings', () => {
   it('payment_method has 1 to 255 characters', async () => {
     const unknown = await charge({ payment_method: 'p'.repeat(255) });
     expect(unknown.body.code).not.toBe('validation_failed');
@@ -105,14 +105,14 @@ describe('texts', () => {
       expect(await refused({ description })).toEqual(['/description']);
   });
 
-  it('a character is a code point, so an emoji may count as several', async () => {
+  it('are counted in code points, so an emoji may count as several', async () => {
     const fits = EMOJI.repeat(333) + '😀';
     expect((await charge({ description: fits })).body).toMatchObject({ description: fits });
     expect(await refused({ description: `${fits}x` })).toEqual(['/description']);
     expect((await charge({ description: '😀'.repeat(1000) })).status).toBe(201);
   });
 
-  it('variation selectors and combining marks count, too', async () => {
+  it('are counted with variation selectors and combining marks', async () => {
     expect(await refused({ description: '☎\uFE0F'.repeat(501) })).toEqual(['/description']);
     expect(await refused({ description: '\u0301'.repeat(1001) })).toEqual(['/description']);
   });
@@ -154,7 +154,7 @@ describe('metadata', () => {
     ['a value of 500 characters', { k: 'v'.repeat(500) }],
     ['an empty value', { k: '' }],
     ['keys with ~ and /', { 'a/b~c': 'd' }],
-  ])('takes %s and gives it back', async (_what, metadata) => {
+  ])('takes %s and returns it', async (_what, metadata) => {
     expect(await charge({ metadata })).toMatchObject({ status: 201, body: { metadata } });
   });
 
@@ -178,7 +178,7 @@ describe('metadata', () => {
 });
 
 describe('members', () => {
-  it('that are unknown are refused by name, with ~ and / as RFC 6901 has it', async () => {
+  it('that are unknown are refused by name, with ~ and / escaped as in RFC 6901', async () => {
     const pointers = await refused({ capture: true, 'a/b': 1, 'm~n': 2, '': 3, Amount: 4 });
     expect(pointers).toEqual(['/capture', '/a~1b', '/m~0n', '/', '/Amount']);
   });
@@ -220,7 +220,7 @@ describe('members', () => {
 });
 
 describe('order', () => {
-  it('that does not exist is 404 after_fix, with amount and currency or without', async () => {
+  it('that does not exist is 404 after_fix, with or without amount and currency', async () => {
     const bare = { payment_method: 'pm_card_visa', order: 'ord-none' };
     for (const body of [bare, { ...CHARGE, ...bare }]) {
       expect(await post(app, '/charges', body)).toMatchObject({

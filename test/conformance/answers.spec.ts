@@ -8,7 +8,7 @@ const OK = 'HTTP/1.1 201 Created\r\n';
 const CHUNKED = `${OK}Transfer-Encoding: chunked\r\n\r\n`;
 const MB = 2 ** 20;
 
-/** A busy machine reads 10 MB in some seconds; the limit is for hangs. */
+/** A busy machine reads 10 MB in a few seconds; the limit is for hangs. */
 const outcome = (respond: Respond, ...only: string[]) => outcomeWithin(60, respond, ...only);
 
 /** Whole profiles are not needed: the first POST of a run is enough. */
@@ -22,7 +22,7 @@ async function outcomeWithin(requestSeconds: number, respond: Respond, ...only: 
   return checked;
 }
 
-/** Writes this for as long as the client reads. */
+/** Writes the text again and again until the client closes the connection. */
 async function endless(socket: Socket, text: string): Promise<void> {
   while (!socket.destroyed)
     await new Promise((resolve) => socket.write(text, () => setImmediate(resolve)));

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { startService, type Service } from '../support/service.js';
 import { broken, check } from './conformance.support.js';
 
-// The profiles as they are shipped; without the limits and pauses that a foreign API needs.
+// The shipped profiles, without the limits and pauses that another company's API needs.
 const FAST = { limits: { requestsPerSecond: 100_000 }, timing: { laterSeconds: 0 } };
 
 async function shipped(name: string): Promise<object> {
@@ -38,7 +38,7 @@ describe('the conformance check', () => {
     });
   });
 
-  it('finds at the naive lane what a lost answer costs, by count', async () => {
+  it('reports how many objects a retry creates on the naive lane after a lost answer', async () => {
     const profile = await shipped('charge-once-naive');
     const checked = await check(profile, service.apiUrl, ...only('replay', 'fingerprint', 'loss'));
     expect(checked.exitCode).toBe(1);

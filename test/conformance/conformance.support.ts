@@ -25,7 +25,7 @@ export interface Checked {
   files: Record<string, string>;
 }
 
-/** A profile of the small server; tests change what they are about. */
+/** A profile of the small server. Each test changes the members that it is about. */
 export const SMALL = {
   name: 'small server',
   accounts: [
@@ -108,7 +108,7 @@ export function program(
   });
 }
 
-/** What did not pass, without what was skipped. */
+/** The cases that ran and did not pass. */
 export function broken({ report, output }: Checked): string[] {
   if (!report) throw new Error(`there is no report: ${output}`);
   return report.cases
@@ -116,7 +116,7 @@ export function broken({ report, output }: Checked): string[] {
     .map(({ id }) => id);
 }
 
-/** Runs at most n at one time. More would slow each other down. */
+/** Runs at most `atOnce` items in parallel. More would slow each other down. */
 export async function inTurns<T, R>(
   items: T[],
   atOnce: number,

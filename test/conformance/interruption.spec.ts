@@ -26,7 +26,7 @@ interface Running {
   ended: Promise<unknown[]>;
 }
 
-/** The check, as soon as the API has got its last answered request and the next one hangs. */
+/** Starts the check. Resolves when the API has answered that many requests and the next one hangs. */
 async function hanging(answered: number, reports: string[]): Promise<Running> {
   let asked = 0;
   const { promise: hangs, resolve } = signalled();
@@ -71,7 +71,7 @@ describe('a check that is interrupted', () => {
     const { child, output, ended } = await hanging(4, allReports());
     const start = performance.now();
     child.kill(signal);
-    child.kill(signal); // npm forwards what the terminal sends, too
+    child.kill(signal); // twice: from the terminal, and forwarded by npm
     expect(await ended).toEqual([exitCode, null]);
     expect(performance.now() - start).toBeLessThan(5000); // the request may take 20 s
 
@@ -99,7 +99,7 @@ describe('a check that is interrupted', () => {
     expect(page).toContain('<p class="bad">No must ran.</p>');
   });
 
-  it('a second time ends at once', async () => {
+  it('a second time ends immediately', async () => {
     const pipe = join(folder, 'pipe'); // a report that cannot be written until it has a reader
     await promisify(execFile)('mkfifo', [pipe]);
     const reader = spawn('cat', [pipe]);

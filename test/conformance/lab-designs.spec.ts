@@ -8,13 +8,13 @@ import { freePort } from '../support/internals.js';
 import { untilReady } from '../support/until-ready.js';
 import { broken, check, inTurns, type Checked } from './conformance.support.js';
 
-// What the conformance check finds at each wrong design of the lab's gallery. It kills and freezes nothing. `npm run
-// lab -- matrix` shows the rest.
+// What the conformance check finds at each wrong design of the lab's gallery. It neither kills nor suspends a process.
+// `npm run lab -- matrix` shows the rest.
 
 interface Row {
   design: string;
   fails: string[];
-  /** Fails if two requests meet. */
+  /** Cases that fail only if two requests overlap. */
   may?: string[];
 }
 
@@ -38,7 +38,7 @@ const ROWS: Row[] = [
     design: 'look-then-insert',
     fails: ['concurrency.while-running', ...RACES],
   },
-  // An empty list: it loses only when a process dies or sleeps, or the processor does not answer.
+  // An empty list: the design fails only when a process dies or is suspended, or the processor does not answer.
   { design: 'sticky-claim', fails: [] },
   {
     design: 'record-after-answer',

@@ -102,7 +102,7 @@ describe('npm run conformance', () => {
     expect(output).toMatch(/no connection to 127\.0\.0\.1:\d+ \(ECONNREFUSED\)/);
   });
 
-  it('ends with 2 when the count does not move: then it could not find a double charge', async () => {
+  it('ends with 2 when the count does not change, because it could not find a double charge', async () => {
     const body = { data: [{ name: 'always the same' }] };
     const server = createServer((request, response) => {
       response.writeHead(request.method === 'POST' ? 201 : 200, {
@@ -221,7 +221,7 @@ describe('the schema of profiles', () => {
   });
 });
 
-/** Every element ends, and ends in order. */
+/** Every element has an end tag, and elements are nested correctly. */
 function expectWellFormed(markup: string): void {
   const open: string[] = [];
   for (const [tag, end, name = '', empty] of markup.matchAll(/<(\/?)([\w:-]+)[^>]*?(\/?)>/g)) {

@@ -1,4 +1,4 @@
-/** An answer of the small server, as it keeps it for a replay. */
+/** An answer of the small server, as it is stored for a replay. */
 export interface StoredAnswer {
   status: number;
   text: string;
@@ -20,7 +20,7 @@ export function isValid({ amount }: Record<string, unknown>): boolean {
   return typeof amount === 'number' && amount > 0;
 }
 
-/** The same text for the same value, in every order of its members. */
+/** Equal values give the same text, whatever the order of their members. */
 export function canonical(value: unknown): string {
   if (Array.isArray(value)) return `[${value.map(canonical).join()}]`;
   if (typeof value !== 'object' || value === null) return JSON.stringify(value);

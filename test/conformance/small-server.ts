@@ -41,13 +41,13 @@ export type Bug =
 interface Asked {
   path: string;
   fingerprint: string;
-  /** The body as it came. */
+  /** The body, unchanged. */
   text: string;
 }
 
 interface KeyRecord extends Asked {
   answer: Promise<StoredAnswer>;
-  /** Of the clock of this process. */
+  /** Measured by this process's clock. */
   expiresAt: number;
 }
 
@@ -57,11 +57,11 @@ const ACCOUNTS: Record<string, string> = {
 };
 const MAX_KEY = 64;
 
-/** A correct API for things in about a hundred lines, in memory, with one bug at most. */
+/** A correct API for things in about a hundred lines, in memory, with at most one bug. */
 export class SmallServer extends Listening {
   private readonly records = new Map<string, KeyRecord>();
   private readonly things = new Map<string, object[]>();
-  /** What was done before a request broke off, by scope. */
+  /** The answers of work whose request failed afterwards, by scope. */
   private readonly brokenOff = new Map<string, StoredAnswer>();
   protected readonly server = createServer((request, response) => {
     this.handle(request, response).catch(() => response.destroy());
@@ -237,7 +237,7 @@ export class SmallServer extends Listening {
   }
 }
 
-/** If the client closes, the work is canceled, and duplicates that wait for it wait for ever. */
+/** If the client closes, the work is canceled, and duplicates that wait for it wait forever. */
 async function unlessClosed(response: ServerResponse, work: () => Promise<StoredAnswer>) {
   await delay(25);
   return response.destroyed || response.socket?.readableEnded

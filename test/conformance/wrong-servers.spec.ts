@@ -5,7 +5,7 @@ import { SmallServer, type Bug } from './small-server.js';
 interface Row {
   bug: Bug;
   fails: string[];
-  /** Cases that fail only if two requests meet, or if a reset overtakes a request. That depends on the machine. */
+  /** Cases that fail only if two requests overlap, or if a reset overtakes a request. That depends on the machine. */
   may?: string[];
 }
 
@@ -94,7 +94,7 @@ const ROWS: Row[] = [
     bug: 'cuts keys',
     fails: ['header.too-long', 'header.too-long-not-cut', 'header.non-ascii'],
   },
-  // The empty key is one key for both cases: the second case sends another body under it, and is refused.
+  // The empty key is the same key in both cases: the second case sends another body under it, and is refused.
   { bug: 'takes an empty key', fails: ['header.empty-is-not-shared'], may: ['header.empty'] },
   {
     bug: 'does the work again after a failure',

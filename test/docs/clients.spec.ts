@@ -123,13 +123,16 @@ describe('fetch', () => {
   test.each([
     ['no key', undefined],
     ['a key that no header can carry', 'a\nb'],
-  ])('throws for %s: it is no lost request, and `undefined` is no key', async (_what, key) => {
-    const { pauses, sleep } = noted();
-    const before = proxy.keys.length;
-    const request = { api: proxy.url, apiKey, key: key as string, body: CARD, sleep };
-    await expect(chargeOnce(request)).rejects.toThrow(/has no key|invalid header/);
-    expect([pauses, proxy.keys.length]).toEqual([[], before]);
-  });
+  ])(
+    'throws for %s: it is not a lost request, and `undefined` is not a key',
+    async (_what, key) => {
+      const { pauses, sleep } = noted();
+      const before = proxy.keys.length;
+      const request = { api: proxy.url, apiKey, key: key as string, body: CARD, sleep };
+      await expect(chargeOnce(request)).rejects.toThrow(/has no key|invalid header/);
+      expect([pauses, proxy.keys.length]).toEqual([[], before]);
+    },
+  );
 
   const busy = JSON.stringify({ message: 'not now' });
   test.each([

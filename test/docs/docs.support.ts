@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { send } from '../support/raw-client.js';
 
-/** The id of a new order, of 19.99. */
+/** Makes an order of 19.99. @returns its id. */
 export async function newOrder(apiUrl: string): Promise<string> {
   const id = `order_${randomUUID()}`;
   const items = [{ sku: 'mug', quantity: 1, unit_amount: 1999 }];

@@ -3,8 +3,8 @@ import { basename, dirname, join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
 
 /**
- * What a page names exists: files of the repository, links to files, scripts of package.json. Not checked:
- * src/idempotency/README.md, because it names files that its reader creates.
+ * Everything that a page names must exist: files of the repository, links to files, scripts of package.json. Not
+ * checked: src/idempotency/README.md, because it names files that its reader creates.
  */
 const docs = await readdir('docs', { recursive: true });
 const PAGES = [

@@ -24,9 +24,7 @@ afterAll(() => service.stop());
 
 const paidFor = async (charge: string) => (await paymentsOf(service.sandboxUrl, charge)).length;
 
-/**
- * The app, with a file as its disk. With an order, it buys with two taps at once; without one, it starts and resumes.
- */
+/** The app, with a file as its disk. With an order, it buys with two parallel taps; without, it starts and resumes. */
 const APP = `import { readFileSync, writeFileSync } from 'node:fs';
 import { phone } from './phone.mjs';
 const [shop, order, method] = process.argv.slice(2);

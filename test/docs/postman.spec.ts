@@ -28,7 +28,7 @@ interface Report {
   printed: string;
   /** Each assertion of the scripts, and whether it held. */
   assertions: Assertion[];
-  /** The last value of the variable `run` in a request. */
+  /** The last value of the collection variable `run` in the report; empty if there is none. */
   run: string;
 }
 

@@ -121,7 +121,7 @@ describe('the queue worker', () => {
     expect(purchase).toEqual({ id: purchase.id, attempt: 1, payment: { order: purchase.id } });
   });
 
-  test('charges once although the job is delivered three times', async () => {
+  test('charges once even if the job is delivered three times', async () => {
     const purchase: Purchase = { id: `order_${randomUUID()}`, attempt: 1, payment: CARD };
     const purchases = table(purchase, { crashOnce: true });
     const before = (await paymentsAtProcessor(service.sandboxUrl)).length;

@@ -106,14 +106,14 @@ function signed(): () => Promise<Response> {
   return () => fetch(url, { method: 'POST', headers, body });
 }
 
-/** One message, sent twenty times at once. */
+/** One message, sent twenty times in parallel. */
 async function flood(): Promise<number[]> {
   const deliver = signed();
   const answers = Array.from({ length: 20 }, () => deliver());
   return (await Promise.all(answers)).map(({ status }) => status);
 }
 
-test('twenty deliveries at once make one parcel, and each gets 204', async () => {
+test('twenty concurrent deliveries make one parcel, and each gets 204', async () => {
   expect(new Set(await flood())).toEqual(new Set([204]));
   expect(await parcels()).toBe(1);
 });

@@ -1,6 +1,6 @@
 import type { Shop } from './effects.support.js';
 
-/** Removes what makes shipments and bookings happen once: the control of the tests that count one. */
+/** Removes what makes shipments and bookings happen once, for the controls of the tests that count one. */
 export async function forgetFulfillments({ db }: Shop): Promise<void> {
   for (const constraint of [
     'fulfillments DROP CONSTRAINT fulfillments_order_key',
@@ -10,7 +10,7 @@ export async function forgetFulfillments({ db }: Shop): Promise<void> {
   ])
     await db.query(`ALTER TABLE ${constraint}`);
   await db.query('DROP INDEX stock_movements_hold_ends_once');
-  // A booking whose cause does not identify it.
+  // Changes the cause of each booking, so that it no longer identifies the booking.
   await db.query(`
     CREATE FUNCTION lose_the_cause() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
       UPDATE stock_movements SET cause = cause || '?' WHERE cause = NEW.cause AND kind = 'book'; RETURN NULL; END $$`);
@@ -19,7 +19,7 @@ export async function forgetFulfillments({ db }: Shop): Promise<void> {
     FOR EACH ROW WHEN (NEW.kind = 'book' AND NEW.cause NOT LIKE '%?') EXECUTE FUNCTION lose_the_cause()`);
 }
 
-/** The same for receipts, and for deliveries, whose first success is forgotten. */
+/** Also does this for receipts, and for deliveries: it forgets their first success. */
 export async function forgetEffects(shop: Shop): Promise<void> {
   await forgetFulfillments(shop);
   await shop.db.query(`

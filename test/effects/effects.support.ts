@@ -12,9 +12,9 @@ import { Workers } from './workers.support.js';
 export interface Shop extends Service {
   mail: MailCatcher;
   startWorkerProcess(env?: Record<string, string>): Promise<WorkerProcess>;
-  /** One that has started and sleeps. Use it if a worker must run soon: the other one holds a lease that ends. */
+  /** A worker that has started and is suspended. Use it if one must run before another worker's lease ends. */
   startSleepingWorker(): Promise<WorkerProcess>;
-  /** Stops every worker meanwhile: one left running would do the jobs of the stopped ones. */
+  /** Suspends every worker during `work`: one left running would do the jobs of the others. */
   whileWorkersSleep<T>(work: () => Promise<T>): Promise<T>;
 }
 
@@ -217,7 +217,7 @@ export function untilNoneWaits(db: pg.Pool, sql: string): Promise<void> {
 }
 
 /**
- * Makes each writer of such a row wait: at once, or at its COMMIT. The returned function releases them.
+ * Makes each writer of such a row wait, at the write or at its COMMIT. The returned function releases them.
  * @param when the trigger's condition, such as `NEW.step = 'handed_over'`.
  */
 export async function holdWriters(

@@ -139,7 +139,7 @@ describe('a worker that sleeps, loses its job to another and wakes up', () => {
 });
 
 describe('a worker that is killed', () => {
-  /** By the worker that the next test kills. */
+  /** @returns the worker that takes over. The next test kills it. */
   async function takeOverByProcess(): Promise<WorkerProcess> {
     await letLocksRunOut(shop.db);
     return shop.startWorkerProcess();

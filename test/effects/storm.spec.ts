@@ -21,7 +21,7 @@ import {
 
 /** `npm run storm` makes a thousand: one to two minutes on two idle processors. */
 const ORDERS = Number(process.env.STORM_ORDERS ?? 100);
-/** One worker is killed after each such number of orders, but at most one a second. For a hundred orders: three. */
+/** A worker is killed each time this many orders are paid, but at most one a second. Three for a hundred orders. */
 const ORDERS_A_KILL = Math.min(50, Math.ceil(ORDERS / 3));
 /** Three that run, and one standby for each kill, as far as memory allows. */
 const PREPARED = Math.min(20, 3 + Math.floor(ORDERS / ORDERS_A_KILL));
@@ -50,7 +50,7 @@ describe('a storm of orders with a worker killed every second', () => {
   let workers: Workers;
   beforeAll(async () => {
     await open();
-    // Slow, as a distant merchant, so that killed workers have deliveries in flight.
+    // Slow, like a distant merchant, so that killed workers have deliveries in flight.
     receiver.answer(endpoint.path, (response) => setTimeout(() => response.end(), 100));
     await loseAcknowledgements(shop, 20);
     workers = await prepareWorkers(shop.env, PREPARED);

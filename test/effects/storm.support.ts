@@ -24,7 +24,7 @@ export interface Order {
   items: { sku: string; quantity: number; unit_amount: number }[];
 }
 
-/** Each wants two products, so that orders compete for the same rows, in both directions. */
+/** Each needs two products, so that orders compete for the same rows, in both directions. */
 export function makeOrders(count: number): Order[] {
   return Array.from({ length: count }, (_, i) => ({
     id: `order-${i}`,
@@ -143,7 +143,7 @@ export const ONE_OF_EACH = {
   requestsTooMany: 0,
 };
 
-/** The same for each order, counted at the mail server, the receiver, the database and the API. */
+/** The effects of each order, counted at the mail server, the receiver, the database and the API. */
 export async function effectsOfAll(
   shop: Shop,
   receiver: Receiver,
@@ -197,7 +197,7 @@ interface Row {
   epochs: number[];
 }
 
-/** By order, as `GET /orders` shows them. */
+/** The shipment of each order, as `GET /orders` shows it. */
 async function shownFulfillments({ apiUrl }: Shop): Promise<Map<string, string | null>> {
   const shown = new Map<string, string | null>();
   for (let after = '', more = true; more;) {

@@ -26,7 +26,7 @@ export class Workers {
     return worker;
   }
 
-  /** Stops every worker meanwhile, and wakes those that slept for it. */
+  /** Suspends every worker during `work`, then wakes them. */
   async sleepDuring<T>(work: () => Promise<T>): Promise<T> {
     const asleep = [...this.alive];
     await Promise.all(asleep.map((worker) => worker.sleep()));

@@ -1,5 +1,6 @@
-// @node-idempotency/nestjs: the module with a storage, `@Idempotent()` on the handlers. With REDIS_URL its Redis adapter,
-// else the one in memory. The decorators are applied by hand: this file runs without a compiler.
+// @node-idempotency/nestjs: the module with a storage, and `@Idempotent()` on the handlers. The storage is its Redis
+// adapter if REDIS_URL is set, otherwise the one in memory. The decorators are applied by hand: this file runs without
+// a compiler.
 import 'reflect-metadata';
 import { Body, Controller, Get, HttpException, Module, Post, Req } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';

@@ -41,7 +41,7 @@ const BASE = {
   limits: { requestsPerSecond: 200 },
 };
 
-/** What each library says of itself, in its documentation or in its types. */
+/** What each library says about itself, in its documentation or in its types. */
 const NODE_IDEMPOTENCY = {
   onMissingKey: 'refuse',
   keyMaxLength: 256,
@@ -86,7 +86,7 @@ for (const [file, name, storage, promises, env] of lanes)
 redis?.stop();
 fs.writeFileSync(OUT, introduction() + compared(reports));
 
-/** Once for each content of package.json. */
+/** Installs the libraries, once for each content of package.json. */
 function install() {
   const hash = createHash('sha256').update(fs.readFileSync(join(HERE, 'package.json')));
   const target = join(

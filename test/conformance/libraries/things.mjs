@@ -1,5 +1,5 @@
-// What the applications of this folder share: two accounts, and things that are made, listed and counted in memory. No
-// idempotency: that is the libraries' part.
+// What the applications of this folder share: two accounts, and things that are made, listed and counted in memory.
+// They are not idempotent: that is the libraries' part.
 import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 
@@ -9,7 +9,11 @@ const broken = new Set();
 
 export const accountOf = ({ headers }) => ACCOUNTS[headers.authorization];
 
-/** @returns the status and body of an answer; a purchase takes 20 ms, a slow one a second. One that breaks is made, and fails once. */
+/**
+ * A purchase takes 20 ms; with the card `slow`, a second. With the card `breaks`, the first one of a name is made and
+ * answered with 500.
+ * @returns the status and body of the answer.
+ */
 export async function make(account, body) {
   if (!(body?.amount > 0)) return { status: 400, body: { error: 'amount is not positive' } };
   await delay(body.card === 'slow' ? 1000 : 20);
@@ -25,7 +29,7 @@ export async function make(account, body) {
 
 export const list = (account) => ({ data: things[account].slice(0, 100) });
 
-/** As a middleware, before all others: both libraries come after it. */
+/** The first middleware of both servers. The idempotency library runs after it. */
 export function authenticate(request, response, next) {
   request.account = accountOf(request);
   if (request.account) next();
