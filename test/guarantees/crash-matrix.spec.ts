@@ -17,8 +17,8 @@ interface Truth {
 }
 
 /**
- * The whole guarantee, point by point. A point without a line here does not compile. Both ways of writing give the
- * same.
+ * The whole guarantee, point by point. A point without a line here does not compile. Both ways of writing have the same
+ * outcome.
  */
 const MATRIX: Record<ProbePoint, Truth> = {
   received: { rows: 'none', paid: 0 },
@@ -45,7 +45,7 @@ const left = (way: Way, point: ProbePoint) => `${way} ${point} left alone`;
 /** The request body of each key. */
 const bodies = new Map<string, Record<string, unknown>>();
 const bodyOf = (key: string) => bodies.get(key)!;
-/** A single statement passes no point while it runs: see crash-in-statement.spec.ts. */
+/** A single statement has no points inside it. For crashes while it runs: crash-in-statement.spec.ts. */
 const CASES = PROBE_POINTS.flatMap((point) => waysPast(point).map((way) => [way, point] as const));
 
 beforeAll(async () => {
@@ -57,9 +57,7 @@ beforeAll(async () => {
   await endLeasesOfTheDead();
 });
 
-/**
- * One API process runs two charges of each way to each point, and dies: one kill -9, thirty-four interrupted charges.
- */
+/** One API process runs 34 concurrent charges, two for each case. One kill -9 interrupts all of them. */
 async function crashEverywhere(): Promise<void> {
   const doomed = await service.startApiProcess({ diesWith: 2 * CASES.length });
   const sent = CASES.flatMap(([way, point]) =>
@@ -137,28 +135,31 @@ describe('a kill -9 of the API, then no retry', () => {
     await service.startWorker();
   });
 
-  test.each(CASES)('written by %s, at %s: the worker finishes the charge', async (way, point) => {
-    const key = left(way, point);
-    const truth = MATRIX[point];
-    if (truth.rows === 'none') {
-      expect((await lookUp(survivor.url, key)).status).toBe(404);
-      expect((await getCharge(survivor.url, idOf(key))).status).toBe(404);
-      expect(await paymentsOf(service.sandboxUrl, idOf(key))).toEqual([]);
-    } else {
-      const status = async () => (await getCharge(survivor.url, idOf(key))).body.status;
-      await until(async () => (await status()) === 'succeeded', PROMISED_MS - LEASE_MS);
-      expect((await lookUp(survivor.url, key)).body).toMatchObject({
-        state: 'completed',
-        status: 201,
-        resource: { id: idOf(key) },
-      });
-      expect(await paymentsOf(service.sandboxUrl, idOf(key))).toHaveLength(1);
-    }
+  test.each(CASES)(
+    'written by %s, at %s: the worker finishes the charge if it was reserved',
+    async (way, point) => {
+      const key = left(way, point);
+      const truth = MATRIX[point];
+      if (truth.rows === 'none') {
+        expect((await lookUp(survivor.url, key)).status).toBe(404);
+        expect((await getCharge(survivor.url, idOf(key))).status).toBe(404);
+        expect(await paymentsOf(service.sandboxUrl, idOf(key))).toEqual([]);
+      } else {
+        const status = async () => (await getCharge(survivor.url, idOf(key))).body.status;
+        await until(async () => (await status()) === 'succeeded', PROMISED_MS - LEASE_MS);
+        expect((await lookUp(survivor.url, key)).body).toMatchObject({
+          state: 'completed',
+          status: 201,
+          resource: { id: idOf(key) },
+        });
+        expect(await paymentsOf(service.sandboxUrl, idOf(key))).toHaveLength(1);
+      }
 
-    // A late retry gets this charge; if there is none, it makes one now.
-    const late = await charge(survivor.url, key, bodyOf(key));
-    expect(late).toMatchObject({ status: 201, body: { id: idOf(key), status: 'succeeded' } });
-    expect('idempotent-replayed' in late.headers).toBe(truth.rows !== 'none');
-    expect(await paymentsOf(service.sandboxUrl, idOf(key))).toHaveLength(1);
-  });
+      // A late retry gets this charge; if there is none, it makes one now.
+      const late = await charge(survivor.url, key, bodyOf(key));
+      expect(late).toMatchObject({ status: 201, body: { id: idOf(key), status: 'succeeded' } });
+      expect('idempotent-replayed' in late.headers).toBe(truth.rows !== 'none');
+      expect(await paymentsOf(service.sandboxUrl, idOf(key))).toHaveLength(1);
+    },
+  );
 });

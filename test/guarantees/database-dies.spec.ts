@@ -19,7 +19,7 @@ import { IN_A_TRANSACTION } from '../support/ways.js';
 import { keyOf, stopAt, stopWithin, within, type Case } from './held-charges.support.js';
 
 /**
- * PostgreSQL is killed (kill -9) at each point that a charge passes. The cluster is this file's own, with full
+ * PostgreSQL is killed (kill -9) at each point that a charge passes. This file has its own cluster, with full
  * durability: one that loses commits would prove nothing. The processor keeps its ledger elsewhere, as Stripe does.
  */
 let service: Service;
@@ -98,9 +98,9 @@ const endLeases = () =>
 type Answers = Map<string, { reply: Reply; body: Record<string, unknown> }>;
 
 /**
- * Holds the cases' charges and one in the single statement of each beat, kills, and wakes the API. One kill meets all
- * charges that can wait together.
- * @param afterwards follows when the clients have their answers.
+ * Holds the cases' charges, and one inside the single statement of each beat. Then kills, and wakes the API. Each kill
+ * interrupts all charges that can wait together.
+ * @param afterwards runs when the clients have their answers.
  */
 async function answersAfter(
   kill: () => Promise<void>,
@@ -147,12 +147,13 @@ describe.each(Object.keys(KILLS) as (keyof typeof KILLS)[])('kill -9 of %s', (vi
   });
 
   test.each(CASES)(
-    'at $point, written by $way ($how), costs one payment and the client gets its 201',
+    'at $point, written by $way ($how): one payment, and the client gets its 201',
     (of) => expectPaidOnce(keyOf(victim, of)),
   );
 
-  test.each(['reserve', 'settle'] as const)('inside the single statement of %s: the same', (beat) =>
-    expectPaidOnce(within(victim, beat)),
+  test.each(['reserve', 'settle'] as const)(
+    'inside the single statement of %s: one payment, and the client gets its 201',
+    (beat) => expectPaidOnce(within(victim, beat)),
   );
 
   async function expectPaidOnce(key: string): Promise<void> {

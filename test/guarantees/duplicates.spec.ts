@@ -21,7 +21,7 @@ function expectOneAnswer(replies: Reply[]): void {
   expect(new Set(replies.map(({ headers }) => headers['request-id'])).size).toBe(replies.length);
 }
 
-describe('fifty requests at once with one key', () => {
+describe('fifty concurrent requests with one key', () => {
   test('make one charge and one payment, and all get the same answer', async () => {
     const { apiUrl, sandboxUrl } = service;
     const replies = await Promise.all(FIFTY.map(() => charge(apiUrl, 'fifty')));
@@ -74,7 +74,7 @@ describe('while the first request runs', () => {
     expect((await charge(service.apiUrl, 'other body', changed)).status).toBe(422);
   });
 
-  test('Prefer: wait=0 gets 409 at once, with Retry-After', async () => {
+  test('Prefer: wait=0 gets 409 immediately, with Retry-After', async () => {
     const { first, open } = await inFlight('no wait');
     const refused = await charge(service.apiUrl, 'no wait', {}, { headers: { prefer: 'wait=0' } });
     open();

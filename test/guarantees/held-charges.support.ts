@@ -11,7 +11,7 @@ export interface Case {
   how: Nap;
 }
 
-/** A charge at its place in an API that has stopped (SIGSTOP). */
+/** A charge that waits at its point in an API process that is stopped (SIGSTOP). */
 export interface Held {
   key: string;
   body: Record<string, unknown>;
@@ -47,7 +47,7 @@ export async function stopWithin(
     return { key, body: {}, reply: replies[0]! };
   };
   const held = [await hold('settle'), await hold('reserve')]; // settle first: it closes and opens the gate
-  // A start of PostgreSQL on a busy machine takes longer than a request waits for the database.
+  // Starting PostgreSQL on a busy machine takes longer than a request waits for the database.
   signal(api.pid, 'SIGSTOP');
   await api.asleep();
   return held;

@@ -46,7 +46,7 @@ describe.each([2, 4])('%d processes', (count) => {
     await expectOneCharge(replies, key);
   });
 
-  test('handle twenty keys at once, each on every process: twenty charges', async () => {
+  test('handle twenty keys in parallel, each on every process: twenty charges', async () => {
     const keys = Array.from({ length: 20 }, (_, i) => `${count} each ${i}`);
     await Promise.all(
       keys.map(async (key) => {
@@ -100,7 +100,7 @@ describe('a process that dies in the middle of a charge', () => {
   );
 });
 
-test('two workers sweep at once: every unfinished charge ends, and one worker makes each attempt', async () => {
+test('two workers sweep in parallel: every unfinished charge ends, and one worker makes each attempt', async () => {
   const { apiUrl, db, gate, sandboxUrl } = service;
   const keys = Array.from({ length: 20 }, (_, i) => `swept ${i}`);
   gate.be('losing');
@@ -145,7 +145,7 @@ if (!pgbouncer)
     await expectOneCharge(replies, 'bounced');
   });
 
-  test('sixty charges at once share four connections', async () => {
+  test('sixty concurrent charges share four connections', async () => {
     const replies = await Promise.all(
       Array.from({ length: 60 }, (_, i) => charge(two![i % 2]!.url, `bounced ${i}`)),
     );

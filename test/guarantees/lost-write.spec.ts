@@ -83,7 +83,7 @@ describe('a request that certainly had no effect: 503 database_unavailable', () 
     expectLost(reply, 'database_unavailable');
   });
 
-  test.each(['PUT', 'DELETE'] as const)('a %s that reaches no database', async (method) => {
+  test.each(['PUT', 'DELETE'] as const)('a %s that does not reach the database', async (method) => {
     proxy.down();
     const reply = await send(`${api.url}/orders/unreached`, method === 'PUT' ? ORDER : DELETE);
     proxy.up();

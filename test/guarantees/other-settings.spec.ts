@@ -100,7 +100,7 @@ describe.each(['read committed', 'repeatable read', 'serializable'])(
   },
 );
 
-describe('in a database with other settings', () => {
+describe('API and worker in a database with non-default session settings', () => {
   let api: Running;
   let worker: Running;
   let mail: string;
@@ -201,7 +201,7 @@ describe('in a database with other settings', () => {
         );
         await service.db.query(`ALTER DATABASE ${name} SET ${setting} = '${value}'`);
       }
-      expect(await checkDatabase(pooler.url, true)).not.toEqual([]); // the limits are missing, too
+      expect(await checkDatabase(pooler.url, true)).not.toEqual([]); // the limits are also missing
     } finally {
       pooler.close();
     }

@@ -25,7 +25,7 @@ describe('a processor that', () => {
     expect(await paymentsOf(sandboxUrl, reply.body.id)).toHaveLength(1);
   });
 
-  test('charges and never answers leaves the charge pending (504); a retry ends it', async () => {
+  test('charges and never answers leaves the charge pending: the client gets 504, and its retry ends it', async () => {
     const { apiUrl, sandboxUrl } = service;
     const unknown = await charge(apiUrl, 'silent', by('pm_lab_timeout'));
     expect(unknown).toMatchObject({
@@ -43,7 +43,7 @@ describe('a processor that', () => {
     expect(await paymentsOf(sandboxUrl, id)).toHaveLength(1);
   });
 
-  test('charges and answers 500 forever: its ledger shows the payment, 201', async () => {
+  test('charges and answers 500 forever is asked for its ledger, which shows the payment: 201', async () => {
     const { sandboxUrl } = service;
     const reply = await charge(patient.url, 'five hundred', by('pm_lab_error_after_charge'));
     expect(reply).toMatchObject({ status: 201, body: { status: 'succeeded' } });
@@ -52,7 +52,7 @@ describe('a processor that', () => {
     expect(reply.body.processor_reference).toBe(payment?.id);
   });
 
-  test('refuses (429) has charged nothing (503); a retry ends it', async () => {
+  test('refuses with 429 has charged nothing: the client gets 503, and its retry charges', async () => {
     const { apiUrl, sandboxUrl } = service;
     const refused = await charge(apiUrl, 'busy', by('pm_lab_unavailable_once'));
     expect(refused).toMatchObject({

@@ -12,7 +12,7 @@ import { PATIENCE_MS, until } from '../support/until.js';
  */
 const SEED = Number(process.env.STORM_SEED ?? Math.floor(Math.random() * 2 ** 31));
 const CLIENTS = 4;
-/** In ms. Later, a client starts no purchase after its second; those that have started are finished. */
+/** In ms. Later, a client starts a purchase only if it has made fewer than two. It finishes what it has started. */
 const STORM_MS = Number(process.env.STORM_SECONDS ?? 8) * 1000;
 
 const METHODS = [
@@ -144,7 +144,7 @@ async function client(name: string, random: () => number, until: number): Promis
       const fault = roll < 0.35 ? pick(FAULTS) : roll < 0.41 ? pick(CRASHES) : undefined;
       const headers = fault && performance.now() < until ? { 'lab-fault': fault } : {};
       const body = { amount, payment_method: method };
-      // A broken connection means the same as `same_key`.
+      // A broken connection is treated like `same_key`.
       const reply = await charge(stack.apiUrl, key, body, { headers }).catch(() => undefined);
       const again = reply === undefined || reply.body.retry === 'same_key';
       if (!again) {

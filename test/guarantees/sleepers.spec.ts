@@ -49,7 +49,7 @@ const recordOf = async (id: string) =>
     )
   ).rows[0];
 
-describe('a process asleep just before its call to the processor', () => {
+describe('a process that sleeps just before its call to the processor', () => {
   test('finds the fence when it wakes up after the charge was abandoned, and takes nothing', async () => {
     const { apiUrl, db, gate, sandboxUrl } = service;
     const { id, reply } = await fallAsleep('before-perform', 'fenced');
@@ -72,7 +72,7 @@ describe('a process asleep just before its call to the processor', () => {
     expect(await paymentsOf(sandboxUrl, id)).toEqual([]);
   });
 
-  test('notices that the deadline passed while it slept, also when no other process has abandoned the charge', async () => {
+  test('notices that the deadline passed while it slept, even if no other process has abandoned the charge', async () => {
     const { sandboxUrl } = service;
     const impatient = await service.startApiProcess({
       env: { CHARGE_DEADLINE_SECONDS: '1' },
@@ -102,7 +102,7 @@ describe('a process asleep just before its call to the processor', () => {
   });
 });
 
-describe('a process asleep after the processor answered', () => {
+describe('a process that sleeps after the processor answered', () => {
   test.each(['the worker', 'a retry'])(
     'loses its lease to %s: one writes, the other replays',
     async (who) => {

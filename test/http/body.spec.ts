@@ -45,7 +45,7 @@ describe('the content type', () => {
     'application/json;charset=utf-8',
     'application/json; charset="UTF-8"',
     'application/json; profile="a;b"; charset=utf8',
-  ])('%s is taken', async (type) => {
+  ])('%s is accepted', async (type) => {
     expect(await send(CHARGE, { headers: { 'content-type': type } })).toMatchObject({
       status: 201,
     });
@@ -97,7 +97,7 @@ describe('the size of a body', () => {
     });
   });
 
-  it('is counted in chunks, too', async () => {
+  it('is also counted in chunks', async () => {
     const chunk = padded(LIMIT_BYTES);
     const start = head('POST /charges', headers({ 'Transfer-Encoding': 'chunked' }));
     const framed = `${LIMIT_BYTES.toString(16)}\r\n${chunk}\r\n`;

@@ -119,7 +119,7 @@ describe('a fault of ours', () => {
     const [line = '', ...more] = app.logs.filter((each) => each.includes(reply.body.request_id));
     expect(more).toEqual([]);
     expect(line).toContain('TypeError');
-    expect(line).toContain('BrokenProbe.reached'); // the place, instead of a text that may contain anything
+    expect(line).toContain('BrokenProbe.reached'); // the place, instead of a message that may contain anything
     expect(line).not.toContain('secret sauce');
     for (const secret of [app.acme.apiKey, key, CARD, ...Object.values(SECRET)])
       expect(line).not.toContain(secret);

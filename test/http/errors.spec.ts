@@ -168,7 +168,7 @@ describe('paths', () => {
     for (const path of Object.values(reply.body as Record<string, string>)) {
       expect([path, (await call(app, path, { apiKey: null })).status]).toEqual([path, 200]);
     }
-    expect(reply.body).not.toHaveProperty('lab'); // this application has none
+    expect(reply.body).not.toHaveProperty('lab'); // this application has no lab
     expect(reply.body).not.toHaveProperty('ledger');
     const head = await fetch(`${app.url}/`, { method: 'HEAD' });
     expect([head.status, await head.text()]).toEqual([200, '']);
@@ -188,7 +188,7 @@ describe('paths', () => {
     '/lab/ledger.txt',
     '/lab/naive/charges',
     '/lab',
-  ])('%p is no route', async (path) => {
+  ])('%p is not a route', async (path) => {
     expectProblem(await call(app, path), 404, 'not_found', 'no');
     const posted = await post(app, path, CHARGE);
     expect([404, 405]).toContain(posted.status);
@@ -212,7 +212,7 @@ describe('paths', () => {
     expect(names(strange)).toEqual(names(never));
   });
 
-  it('a query string that cannot be decoded is no 500', async () => {
+  it('a query string that cannot be decoded is not a 500', async () => {
     const reply = await call(app, '/charges?status=%zz&%ff=%00');
     expectProblem(reply, 400, 'validation_failed', 'after_fix');
   });

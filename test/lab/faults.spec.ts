@@ -43,14 +43,14 @@ describe('with LAB=1', () => {
   );
 
   it.each(['lose-request', 'lose-response', ...CRASHES, 'explode'])(
-    'GET has no %s',
+    'GET does not accept %s',
     async (name) => {
       const reply = await call(app, '/charges', { headers: fault(name) });
       expectProblem(reply, 400, 'validation_failed', 'after_fix');
     },
   );
 
-  it.each(CRASHES)('the naive route has no %s', async (name) => {
+  it.each(CRASHES)('the naive route does not accept %s', async (name) => {
     const reply = await post(app, '/lab/naive/charges', CHARGE, { headers: fault(name) });
     expectProblem(reply, 400, 'validation_failed', 'after_fix');
   });
@@ -115,7 +115,7 @@ describe('with LAB=1', () => {
     ]);
   });
 
-  it('/ links to the ledger and to the lab’s documentation', async () => {
+  it('GET / links to the ledger and to the lab’s documentation', async () => {
     const { body } = await call(app, '/', { apiKey: null });
     expect(body).toMatchObject({
       lab: '/docs#/Lab',
@@ -178,7 +178,7 @@ describe('with LAB=1', () => {
     [415, 'unsupported_media_type', CHARGE, { 'content-type': 'text/plain' }],
     [400, 'malformed_json', '[]', {}],
     [400, 'validation_failed', { ...CHARGE, amount: 0 }, {}],
-  ])('the naive route answers %i %s, too', async (status, code, body, headers) => {
+  ])('the naive route also answers %i %s', async (status, code, body, headers) => {
     expectProblem(
       await post(app, '/lab/naive/charges', body, { headers }),
       status,
@@ -204,7 +204,7 @@ describe('without LAB=1', () => {
   );
 
   it.each(['/lab', '/lab/ledger', '/lab/ledger.txt', '/lab/naive/charges'])(
-    '%s is no route',
+    '%s is not a route',
     async (path) => {
       expectProblem(await call(app, path), 404, 'not_found', 'no');
       expectProblem(await post(app, path, CHARGE), 404, 'not_found', 'no');

@@ -53,7 +53,7 @@ describe('the lab', () => {
     expect(await reply.json()).toEqual({ error: expect.stringMatching(message) });
   });
 
-  it('refuses to open what is no run, or too large', async () => {
+  it('refuses to open a file that is not a run or is too large', async () => {
     const refused = await lab.fetch('/api/opened', { ...OPENED_RUN, events: 'none' });
     expect([refused.status, await refused.json()]).toEqual([
       400,
@@ -71,7 +71,7 @@ describe('the lab', () => {
         request(to, (response) => done(response.resume().statusCode ?? 0)).end('{"seed":-1}');
       });
     const json = { 'content-type': 'application/json' };
-    expect(await post(json)).toBe(400); // the seed: it would have been accepted
+    expect(await post(json)).toBe(400); // because of the seed: the headers are accepted
     expect(await post({ ...json, host: 'rebound.example' })).toBe(421);
     expect(await post({ 'content-type': 'text/plain' })).toBe(415);
     const preflight = await fetch(`${stack.labUrl}/api/storm`, { method: 'OPTIONS' });

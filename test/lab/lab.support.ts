@@ -144,7 +144,7 @@ export interface StartedLab {
 
 export async function startLab(): Promise<StartedLab> {
   const dataDir = await mkdtemp(join(tmpdir(), 'charge-once-lab-'));
-  // A lease of 4 s, and a job's lock of 6: what waits for their end takes less of the tests' time.
+  // A lease of 4 s and a job lock of 6 s, so that tests that wait for their end take less time.
   const env = { PROCESSOR_TIMEOUT_MS: '2000', JOB_LOCK_SECONDS: '6' };
   const stack = await startStack({ dataDir, env });
   const lab = new Lab(stack);
@@ -168,7 +168,7 @@ export async function startLab(): Promise<StartedLab> {
 /** A credential in plain text. The journal has only masked ones. */
 export const SECRET = /(?:sk_test_|whsec_)(?!\*\*\*)|Bearer (?!\$LAB_KEY)/i;
 
-/** A run as a file has it: of the lab or of the proof, or made by a stranger. */
+/** A run as in a file: exported by the lab or the proof, or made by a stranger. */
 export const OPENED_RUN = {
   id: 'w',
   scenario: 'witness',
@@ -193,7 +193,7 @@ export const OPENED_RUN = {
 };
 
 /**
- * The drawing without what differs from run to run: ids, times, order, and notifications, which may come after its end.
+ * The drawing without what differs between runs: ids, times, order, and notifications, which may arrive after the end.
  */
 export function structureOf(svg: string): string[] {
   const events = [...svg.matchAll(/<g class="(event [^"]*)"[^>]*>[^]*?<title>([^<]*)<\/title>/g)];

@@ -9,7 +9,7 @@ import { built } from '../support/build.js';
 import { freshDatabase, type TestDatabase } from '../support/database.js';
 import { untilReady } from '../support/until-ready.js';
 
-// Every cell of the gallery, by the terminal's command against the lab alone: no design needs our API.
+// Runs every cell of the gallery with the terminal's command against the lab alone: no design needs our API.
 
 const FAULTS = [
   ...['lost-answer', 'double-click', 'kill-before-call', 'kill-after-call', 'frozen'],
@@ -18,8 +18,8 @@ const FAULTS = [
 ];
 
 /**
- * One character for each fault: `v` as a correct API, 2 charged twice, 0 never charged, ∞ stuck, ≠ a wrong answer.
- * A design that gets better or worse at something is a change of what the page teaches.
+ * One character for each fault: `v` like a correct API, 2 charged twice, 0 never charged, ∞ stuck, ≠ a wrong answer.
+ * A change here is a change of what the page teaches.
  */
 const EXPECTED: Record<string, string> = {
   'no-key': '22v22222≠vv',
@@ -64,7 +64,7 @@ beforeAll(async () => {
     env: {
       PATH: process.env.PATH,
       DATABASE_URL: database.url,
-      ALLOW_UNSAFE_DATABASE: '1', // the tests' cluster is fast because it may forget
+      ALLOW_UNSAFE_DATABASE: '1', // the tests' cluster is fast because it may lose commits
       LAB: '1',
       LAB_PORT: String(port),
       LAB_JOURNAL: join(home, 'journal.ndjson'),
@@ -93,7 +93,7 @@ async function runMatrix(): Promise<{ code: number; cells: Cell[] }> {
 }
 
 describe('the gallery of designs', () => {
-  it('fails where each design is wrong and nowhere else; ours nowhere', async () => {
+  it('fails where each design is wrong and nowhere else, and ours fails nowhere', async () => {
     const { code, cells } = await runMatrix();
     expect(cells).toHaveLength(Object.keys(EXPECTED).length * FAULTS.length);
     const designs = [...new Set(cells.map(({ design }) => design))];
@@ -114,7 +114,7 @@ function rowOf(design: string, cells: Cell[]): string {
   return marks.join('');
 }
 
-/** The verdict is that of the ledger: two payments where it says so. */
+/** The verdict is based on the ledger: two payments or more if charged twice, none if never charged. */
 async function expectMoneyFor(cells: Cell[]): Promise<void> {
   const twice = cells.filter(({ verdict }) => verdict === 'charged twice');
   expect(twice.filter(({ payments }) => payments < 2)).toEqual([]);

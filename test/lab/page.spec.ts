@@ -43,7 +43,7 @@ describe('the page of the lab', () => {
     const scenarios = await lab.scenarios();
     const titles = (isWanted: (id: string) => boolean) =>
       scenarios.filter(({ id }) => isWanted(id)).map(({ title }) => title);
-    // These kill the API or the worker, and are played apart from those that it would break.
+    // These kill the API or the worker, so they are played apart from the scenarios that this would break.
     const violent = ['kill', 'worker-killed', 'webhook'];
     // `freeze` takes as long as its process sleeps, so scenarios.spec.ts plays it. This test looks at its controls.
     const quiet = titles((id) => ![...violent, 'freeze'].includes(id));
@@ -73,7 +73,7 @@ describe('the page of the lab', () => {
     await tab.untilShown(await lab.ledgerOf(await tab.runId()));
   });
 
-  it('opens a run file, shows its text as text, and says what is no JSON', async () => {
+  it('opens a run file, shows its text as text, and reports a file that is not JSON', async () => {
     const opened = await tabs.open();
     const { page } = opened;
     await opened.chooseFile('photo.json', 'not JSON');
@@ -83,7 +83,7 @@ describe('the page of the lab', () => {
     await page.getByRole('heading', { name: title }).waitFor();
     await page.locator('.event.violation .label').getByText(events[0]!.text).waitFor();
     expect(await page.locator('img').count()).toBe(0);
-    await page.reload(); // its link shows it to others, too
+    await page.reload(); // its link also shows it to others
     await page.getByRole('heading', { name: title }).waitFor();
     await page.locator('.verdict.bad').getByText('2 payments').waitFor();
   });
@@ -126,7 +126,7 @@ describe('the page of the lab', () => {
     const scenarios = page.getByRole('navigation', { name: 'Scenarios' });
     await scenarios.getByRole('button', { name: 'Double click', exact: true }).click();
     await page.getByLabel('Requests at once').fill('3');
-    await page.getByRole('heading', { name: 'Double click' }).click(); // out of the field
+    await page.getByRole('heading', { name: 'Double click' }).click(); // leaves the field
     await page.keyboard.press('Enter');
     await page.locator('.why').getByText('With the key: 1 × $19.99').waitFor();
     const shown = () => page.locator('.histogram').innerText();
@@ -147,7 +147,7 @@ describe('the page of the lab', () => {
     expect(await tab.page.locator('.matrix tbody tr').count()).toBe(13);
     expect(await tab.page.locator('.matrix td').count()).toBe(13 * 11);
     await tab.page.locator('.matrix').getByRole('button', { name: 'No key' }).click();
-    await tab.page.getByText('export const').waitFor(); // its source
+    await tab.page.getByText('export const').waitFor(); // the source of its design
     await cell.click();
     await until(async () => (await tab.runId()) === run);
     await tab.room('gallery');
@@ -165,7 +165,7 @@ describe('the page of the lab', () => {
     await tab.page.locator('.own .lit').getByText('1 request').waitFor();
     await tab.page.locator('.track .event.request .label').first().click();
     const details = tab.page.getByRole('region', { name: 'Details of the selected event' });
-    await details.getByText('{"amount":1999,"currency":"usd"').waitFor(); // its body, too
+    await details.getByText('{"amount":1999,"currency":"usd"').waitFor(); // with its body
     await details.getByRole('button', { name: 'Copy as curl' }).waitFor();
   });
 
@@ -219,14 +219,14 @@ describe('the page of the lab', () => {
     await tab.page.locator('svg .sentence-text').getByText(SENTENCE).waitFor();
     await tab.goto(`/runs/${id}.html`);
     await tab.page.getByRole('heading', { name: 'Transcript' }).waitFor();
-    expect(await tab.overflow()).toBeLessThanOrEqual(0); // it has its style
+    expect(await tab.overflow()).toBeLessThanOrEqual(0); // its style sheet is loaded
     const json = await (await lab.fetch(`/runs/${id}.json`)).json();
     expect(json).toMatchObject({ id, verdict: { sentence: SENTENCE } });
     const mermaid = await (await lab.fetch(`/runs/${id}.mmd`)).text();
     expect(mermaid).toMatch(/^sequenceDiagram\n/);
   });
 
-  it('has no serious barrier, dark or light, and fits from 390 to 1920 pixels', async () => {
+  it('has no serious accessibility barrier, dark or light, and fits from 390 to 1920 pixels', async () => {
     await tab.goto('/');
     await tab.play('The lost answer');
     await tab.page.locator('.track.keyed .event .label').first().click();

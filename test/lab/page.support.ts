@@ -39,7 +39,7 @@ export class LabTabs {
   }
 }
 
-/** A tab that shows the lab. What its console complains about is added to a list. */
+/** A tab that shows the lab. The errors and warnings of its console are added to a list. */
 export class LabTab {
   private constructor(
     readonly page: Page,
@@ -101,7 +101,7 @@ export class LabTab {
     }
   }
 
-  /** Answers with a matrix of a few cells: the real one takes a minute, and has a test of its own. */
+  /** Answers with a matrix of a few cells: the real one takes a minute, and has its own test. */
   async answerMatrix(run: string): Promise<void> {
     const cell = (design: string, correct: boolean, verdict: string, because: string) => ({
       ...{ design, fault: 'lost-answer', correct, verdict, because, payments: 1, run },
@@ -136,7 +136,7 @@ export class LabTab {
     });
   }
 
-  /** The same in the dark, then in the light. */
+  /** The same in dark mode, then in light mode. */
   async barriersInBothColors(): Promise<object[]> {
     const found: object[] = [];
     for (const colorScheme of ['dark', 'light'] as const) {
@@ -155,7 +155,7 @@ export class LabTab {
     }, isHidden);
   }
 
-  /** Holds back the events of runs. @returns what lets them through */
+  /** Holds back the events of runs. @returns a function that lets them through */
   async holdEvents(): Promise<() => void> {
     let release = () => {};
     const held = new Promise<void>((resolve) => (release = resolve));
@@ -163,7 +163,7 @@ export class LabTab {
     return release;
   }
 
-  /** Counts from now on how often the diagrams are drawn. @returns what tells the count */
+  /** Counts the redraws of the diagrams from now on. @returns a function that reads the count */
   async drawings(): Promise<() => Promise<number>> {
     await this.page.evaluate(() => {
       const drawn = { count: 0 };
@@ -177,7 +177,7 @@ export class LabTab {
       this.page.evaluate(() => (globalThis as unknown as { drawn: { count: number } }).drawn.count);
   }
 
-  /** By how many pixels the page is wider than the window. */
+  /** The overflow: how many pixels the page is wider than the window. */
   async overflow(): Promise<number> {
     return this.page.evaluate(() => {
       const { documentElement, defaultView } = (globalThis as unknown as { document: Screen })
@@ -186,7 +186,7 @@ export class LabTab {
     });
   }
 
-  /** At which of these widths the page is wider than the window. */
+  /** The widths at which the page is wider than the window, each with the overflow in pixels. */
   async overflows(widths: number[]): Promise<object[]> {
     const found: object[] = [];
     for (const width of widths) {

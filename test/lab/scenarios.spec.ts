@@ -43,7 +43,7 @@ describe('the lab', () => {
 
   it('judges every scenario by the processor’s ledger', async () => {
     const ids = (await lab.scenarios()).map(({ id }) => id);
-    // These kill or freeze the API, and are played apart from those that it would break.
+    // These kill or suspend the API, so they are played apart from the scenarios that this would break.
     const violent = ['kill', 'freeze', 'worker-killed', 'webhook', 'lost-answer'];
     const quiet = ids.filter((id) => !violent.includes(id));
     expect(quiet).toHaveLength(11);

@@ -148,7 +148,7 @@ test('an expired key runs nothing again, before and after the reaper', async () 
 });
 
 test('an invitation whose transaction fails leaves the key unused', async () => {
-  const nul = await invite('fails', { email: 'a\u0000b' }); // PostgreSQL rejects this text
+  const nul = await invite('fails', { email: 'a\u0000b' }); // PostgreSQL rejects this string
   expect(nul.status).toBe(500);
   expect((await invite('fails')).status).toBe(201);
 });

@@ -102,7 +102,7 @@ describe('while `npm start` runs, in another terminal', () => {
     });
   });
 
-  it('its password is in a file that only its user can read', async () => {
+  it('the password of the database is in a file that only its user can read', async () => {
     const folder = join(dataDir, 'running');
     const [name = '', ...others] = await readdir(folder);
     expect([name, others]).toEqual([`${stack.supervisorPid}.json`, []]);

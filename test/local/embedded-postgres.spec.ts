@@ -126,7 +126,7 @@ describe('the embedded PostgreSQL, without data,', () => {
     expect(await query(second, 'SELECT answer FROM kept')).toEqual([{ answer: 42 }]);
     await second.stop();
 
-    // The requested path is still the handle on the data.
+    // The requested path still decides which data is used.
     await rm(join(home, 'postgres'));
     const third = await start();
     expect(third.dataDir).not.toBe(first.dataDir);
@@ -181,7 +181,7 @@ describe('the embedded PostgreSQL, with data,', () => {
     await until(async () => (await watchdogsOf(pid)).length === 0); // killed, and gone once it is scheduled
   });
 
-  it('starts although the lock of a dead server names a pid that another process has now', async () => {
+  it('starts even if the lock of a dead server names a pid that another process has now', async () => {
     const first = await start();
     const lock = await readFile(join(first.dataDir, 'postmaster.pid'), 'utf8');
     await first.stop();

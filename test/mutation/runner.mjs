@@ -102,7 +102,10 @@ globalThis[NAME] = GLOBALS;
 
 const [SUCCESS, FAILED] = [0, 1];
 
-/** @returns the tests that ran until the first failed; `error` if the tests could not be loaded or set up. */
+/**
+ * @returns the tests that ran: all if `isMeasured`, otherwise up to the first failure. `error` if the tests could not
+ * be loaded or set up.
+ */
 async function run(file, { only, isMeasured = false }) {
   circus.resetState();
   const state = circus.getState();

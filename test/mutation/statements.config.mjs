@@ -14,7 +14,7 @@ export default {
     ],
     database: true,
   },
-  timeoutMS: 60_000, // for a busy machine: a loop without an end meets Stryker's limit of hits first
+  timeoutMS: 60_000, // for a busy machine: an endless loop reaches Stryker's limit of hits first
   htmlReporter: { fileName: '.data/mutation/statements.html' },
   jsonReporter: { fileName: '.data/mutation/statements.json' },
   tempDirName: '.data/mutation/statements',

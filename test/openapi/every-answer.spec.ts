@@ -167,7 +167,7 @@ test('matches the document when the processor sends a webhook', async () => {
 });
 
 test.each(having(401))('matches the document where %s has no API key', async (route) => {
-  if (route.includes('/lab/')) return void answers.seen.add(`${route} 401`); // only without demo accounts
+  if (route.includes('/lab/')) return void answers.seen.add(`${route} 401`); // possible only without demo accounts
   await call(route, 401, {}, { apiKey: 'sk_test_wrong', body: bodyFor(route) });
 });
 
@@ -178,7 +178,7 @@ test.each(having(404))('matches the document where %s finds nothing', async (rou
 });
 
 test.each(having(400))(
-  'matches the document where %s is sent what it does not know',
+  'matches the document where %s is sent an unknown member or parameter',
   async (route) => {
     if (route === 'POST /webhooks/processor') return;
     const values = { sku: 'x', id: 'x' };
@@ -188,7 +188,7 @@ test.each(having(400))(
 );
 
 test.each(having(413))(
-  'matches the document where %s is sent too much, or no JSON',
+  'matches the document where %s is sent a body that is too large or not JSON',
   async (route) => {
     if (route === 'POST /webhooks/processor') return;
     await call(route, 413, {}, { body: 'x'.repeat(70_000) });

@@ -42,7 +42,7 @@ export class Answers {
     return reply;
   };
 
-  /** For an answer that another client received. */
+  /** Records an answer that another client received. */
   expectFits(route: string, reply: Reply): void {
     const [method = '', path = ''] = route.split(' ');
     expectMatchesOpenApi(method, path.replaceAll(/\{\w+\}/g, 'x'), reply);

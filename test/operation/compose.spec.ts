@@ -117,7 +117,7 @@ describe('Dockerfile', () => {
     ).toEqual([]);
   });
 
-  it('gets through .dockerignore only what it copies', () => {
+  it('copies everything that .dockerignore lets through, and nothing else', () => {
     const rules = text('.dockerignore')
       .split('\n')
       .filter((line) => line && !line.startsWith('#'));

@@ -73,7 +73,7 @@ describe('an API process that gets SIGTERM in the middle of a charge', () => {
     agent.destroy();
   });
 
-  it('answers it, leaves nothing unfinished, and exits with 0 although idle connections are open', async () => {
+  it('answers it, leaves nothing unfinished, and exits with 0 even with open idle connections', async () => {
     expect(answered).toMatchObject({
       status: 201,
       headers: { connection: 'close' }, // the client's next request goes to another process
@@ -83,7 +83,7 @@ describe('an API process that gets SIGTERM in the middle of a charge', () => {
     expect(await states(site, 'stopped-1')).toEqual(['completed']);
   });
 
-  it('finishes it although the client has disconnected', async () => {
+  it('finishes it even if the client has disconnected', async () => {
     await expect(hungUp).rejects.toThrow();
     expect(await states(site, 'hung-up-1')).toEqual(['completed']);
     expect(logged).toContainEqual(

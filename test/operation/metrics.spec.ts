@@ -29,7 +29,7 @@ describe('GET /metrics', () => {
     return line === undefined ? undefined : Number(line.slice(name.length + 1));
   };
 
-  it('counts outcomes, requests and processor calls, needs no API key and names no client’s value', async () => {
+  it('counts outcomes, requests and processor calls, needs no API key and contains no value of a client', async () => {
     await charge(site, api.url, 'metric-1');
     await charge(site, api.url, 'metric-1');
     await charge(site, api.url, 'metric-2', { payment_method: 'pm_card_visa_chargeDeclined' });
@@ -85,7 +85,7 @@ describe('GET /metrics', () => {
     await site.db.query(`DELETE FROM idempotency_records WHERE key = 'old'`);
   });
 
-  it('answers without a database: the known figures, and charge_once_database_up 0', async () => {
+  it('without a database, answers with the counters of the process and charge_once_database_up 0', async () => {
     const name = new URL(site.databaseUrl).pathname.slice(1);
     const admin = new URL(site.databaseUrl);
     admin.pathname = '/postgres';

@@ -100,7 +100,7 @@ export async function openSite(slowMs = 1_000): Promise<Site> {
       DATABASE_URL: database.url,
       PROCESSOR_URL: sandbox.url,
       ALLOW_UNSAFE_DATABASE: '1',
-      PROCESSOR_TIMEOUT_MS: String(slowMs + 4_000), // a slow charge is answered, on a busy machine, too
+      PROCESSOR_TIMEOUT_MS: String(slowMs + 4_000), // a slow charge is answered, even on a busy machine
     },
     async close() {
       await sandbox.close();

@@ -7,7 +7,7 @@ import { until } from '../support/until.js';
 /** The cost of a charge in PostgreSQL does not grow with the number of charges or jobs. */
 let service: Service;
 beforeAll(async () => {
-  service = await startService({ env: { DATABASE_POOL_SIZE: '1' } }); // one session, which reports all its counters at once
+  service = await startService({ env: { DATABASE_POOL_SIZE: '1' } }); // one session reports all counters together
 });
 afterAll(async () => {
   try {
@@ -19,7 +19,7 @@ afterAll(async () => {
 
 const CHARGES = 2_000;
 
-/** How often an index was used, or how many rows of a table were read, by PostgreSQL's statistics. */
+/** How often an index was used, or how many rows of a table were read, according to PostgreSQL's statistics. */
 const count = async (sql: string) => {
   const { rows } = await service.db.query<{ name: string; count: number }>(sql);
   return Object.fromEntries(rows.map(({ name, count }) => [name, count]));
@@ -32,7 +32,7 @@ const rowsLookedAt = () =>
 const rowsUpdated = () =>
   count(`SELECT relname AS name, n_tup_upd::int AS count FROM pg_stat_user_tables`);
 
-test('a charge is found by its key, and does not touch the queue', async () => {
+test('a charge is found by its key, and does not use the queue', async () => {
   const { apiUrl, db } = service;
   // Enough rows, copied from one, for an index to pay off.
   await charge(apiUrl, 'before');
@@ -50,7 +50,7 @@ test('a charge is found by its key, and does not touch the queue', async () => {
   const { body } = await charge(apiUrl, 'measured');
   await charge(apiUrl, 'after');
   await until(async () => {
-    // A session reports its counters after its work, each when its lock is free: not all at once.
+    // A session reports its counters after its work, each when its lock is free, so not all at the same time.
     await getCharge(apiUrl, body.id);
     const updated = await rowsUpdated();
     const used = await scans();

@@ -175,7 +175,7 @@ describe('an id of a client', () => {
     "a'; DROP TABLE orders; --",
     'x'.repeat(65),
     'x'.repeat(2000),
-  ])('may not be %j: 400 for PUT, 404 for all else', async (id) => {
+  ])('may not be %j: 400 for PUT, 404 for all other requests', async (id) => {
     const path = encodeURIComponent(id);
     const refused = await send(`${api}/orders/${path}`, { method: 'PUT', body: ORDER });
     expect([refused.status, refused.body.code]).toEqual([400, 'validation_failed']);

@@ -121,7 +121,7 @@ describe('DELETE /orders/{id}', () => {
     expect((await getOrder(api, id)).body).toMatchObject({ status: 'canceled', version: 2 });
   });
 
-  test('fifty at once cancel once', async () => {
+  test('fifty in parallel cancel once', async () => {
     const id = newId();
     await putOrder(api, id);
     const replies = await Promise.all(Array.from({ length: 50 }, () => cancelOrder(api, id)));

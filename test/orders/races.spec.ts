@@ -26,7 +26,7 @@ interface ChargeSeen {
   amount: number;
 }
 
-/** One round: the order is canceled, edited and paid at once, on two instances. */
+/** One round: the order is canceled, edited and paid in parallel, on two instances. */
 async function round(number: number): Promise<'paid' | 'canceled'> {
   const id = newId();
   const [before, after] = [1000 + number, 5000 + number];
@@ -65,7 +65,7 @@ async function round(number: number): Promise<'paid' | 'canceled'> {
   return 'paid';
 }
 
-test('cancel, edit and pay at once, sixty rounds: no canceled or changed order has a charge', async () => {
+test('cancel, edit and pay in parallel, sixty rounds: no canceled or changed order has a charge', async () => {
   const ends = new Map<string, number>();
   let number = 0;
   // Four rounds at a time: requests of other rounds shuffle the order of execution.

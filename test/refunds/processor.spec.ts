@@ -105,7 +105,7 @@ describe('when the processor has forgotten the key of a refund', () => {
     expect(await gone(charge)).toEqual([400]);
   });
 
-  test('one that never arrived is sent', async () => {
+  test('a refund that never arrived is sent', async () => {
     const charge = await chargeBy('pm_lab_unavailable_once');
     const key = newKey();
     const unreached = await refund(api, charge, key);

@@ -56,7 +56,7 @@ describe('while a refund is at the processor', () => {
   });
 });
 
-describe('fifty refunds at once over two instances', () => {
+describe('fifty concurrent refunds over two instances', () => {
   test.each([
     [25, 48],
     [100, 12],

@@ -20,7 +20,7 @@ const chargeLink = (id: string) => ({ object: 'charge', id, url: `/charges/${id}
 const atProcessor = (id: string) => refundsAtProcessor(service.sandboxUrl, id);
 
 describe('POST /charges/{id}/refunds', () => {
-  test('refunds a part', async () => {
+  test('refunds part of a charge', async () => {
     const id = await newCharge(api);
     const key = newKey();
     const made = await refund(api, id, key, { amount: 500, reason: 'one cup was broken' });
@@ -147,7 +147,7 @@ describe('POST /charges/{id}/refunds', () => {
     expect((await getCharge(api, id)).body.amount_refunded).toBe(0);
   });
 
-  test('refuses a body that is no JSON object, and a missing key', async () => {
+  test('refuses a body that is not a JSON object, and a missing key', async () => {
     const id = await newCharge(api);
     const codes = [];
     for (const body of ['[]', '5', 'null', '{"amount":1,"amount":2}', '{']) {

@@ -3,7 +3,7 @@ import type Stripe from 'stripe';
 import type { Sandbox } from '../support/internals.js';
 import { errorOf, sdk, sql, start } from './sandbox.support.js';
 
-// Their own day in the shared ledger, long before all other payments.
+// These payments have their own day in the shared ledger, long before all other payments.
 const DAY = Date.UTC(2001, 1, 3) / 1000;
 const SECONDS = 10;
 const PER_SECOND = 3;

@@ -84,7 +84,7 @@ describe('methods that misbehave', () => {
     await unanswered;
   });
 
-  it('pm_lab_unavailable_once refuses once, also when another process answers next', async () => {
+  it('pm_lab_unavailable_once refuses once, even if another process answers next', async () => {
     const first = await pay('pm_lab_unavailable_once');
     expect(first.status).toBe(429);
     expect(first.body.error).toMatchObject({ code: 'rate_limit' });

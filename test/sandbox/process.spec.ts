@@ -109,7 +109,7 @@ describe('the sandbox as a process', () => {
     expect(new Set(ours().map(({ id }) => id)).size).toBe(1);
   });
 
-  it('stops on SIGTERM although a notification is never answered', async () => {
+  it('stops on SIGTERM even if a notification is never answered', async () => {
     const receiver = await receive();
     receiver.answer(() => undefined);
     const { url, child } = await run(webhooksTo(receiver));

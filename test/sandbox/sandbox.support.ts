@@ -13,14 +13,14 @@ import { until } from '../support/until.js';
 /** The database of the ledger, for `start` and for the queries. */
 export let databaseUrl = process.env.DATABASE_URL ?? '';
 
-/** Switches to a ledger of this file's own, without other files' events. @returns the function that drops it. */
+/** Switches to a ledger for this file only, without other files' events. @returns the function that drops it. */
 export async function useFreshLedger(): Promise<() => Promise<void>> {
   const database = await freshDatabase();
   databaseUrl = database.url;
   return () => database.drop();
 }
 
-/** Short, for tests in which nothing else must happen meanwhile. */
+/** How long a slow payment takes. Short: use `startHeld` if something must happen meanwhile. */
 export const SLOW_MS = 400;
 
 export function start(options: Partial<SandboxOptions> = {}): Promise<Sandbox> {

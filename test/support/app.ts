@@ -35,7 +35,7 @@ export interface TestApp {
   globex: TestAccount;
   /** The test's own connections, apart from the application's pool. */
   db: DataSource;
-  /** The application's log so far, one text for each call. */
+  /** The application's log so far, one string for each call. */
   logs: string[];
   stop(): Promise<void>;
 }

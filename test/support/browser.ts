@@ -31,7 +31,7 @@ function installedChromium(): string | undefined {
 
 const CACHE = resolve('node_modules/.cache/charge-once');
 
-/** Unpacked once for each installation. Two test workers may do it at once, so unpack beside it, then rename. */
+/** Unpacked once for each installation. Two test workers may do it in parallel, so unpack beside it, then rename. */
 async function unpackedChromium(): Promise<string> {
   const home = join(CACHE, 'chromium');
   if (existsSync(home)) return home;

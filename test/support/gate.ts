@@ -31,7 +31,7 @@ export interface Gate {
   be(mood: Mood): void;
   /** How many payment requests had this key. */
   attempts(key: string): number;
-  /** The headers of the last one. */
+  /** The headers of the last payment request with this key. */
   headersOf(key: string): IncomingHttpHeaders | undefined;
   stop(): Promise<void>;
 }

@@ -20,7 +20,7 @@ export default async function globalSetup() {
   const { startEmbeddedPostgres } = await import(`${modules}/local/embedded-postgres.js`);
   const { ignorePgVariables } = await import(`${modules}/config.js`);
   ignorePgVariables(); // the shell's variables are for another server
-  if (await hasRoom(IN_MEMORY)) process.env.TMPDIR = IN_MEMORY; // the tests' own directories are there, too
+  if (await hasRoom(IN_MEMORY)) process.env.TMPDIR = IN_MEMORY; // the tests' own directories are also there
   await removeLeftovers();
   const home = join(tmpdir(), `${PREFIX}${process.pid}`);
   await rm(home, { recursive: true, force: true });

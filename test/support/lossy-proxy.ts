@@ -2,13 +2,13 @@ import { createServer, request as send } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { buffer } from 'node:stream/consumers';
 
-/** What happens to one exchange. `pass` after the last one given. */
+/** What happens to one exchange. After the last one given: `pass`. */
 export type Fate =
   | 'lose-request'
   | 'lose-response'
   | { status: number; headers?: Record<string, string>; body: string };
 
-/** A proxy between a client and the API that loses requests or answers as ordered. */
+/** A proxy between a client and the API that loses requests or answers as the test orders. */
 export async function lossyProxy(target: string) {
   const fates: Fate[] = [];
   const keys: string[] = [];

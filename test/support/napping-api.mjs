@@ -1,7 +1,7 @@
-// The API process with another probe. It stops (SIGSTOP) until SIGCONT when as many requests as their header `nap-count`
-// says have reached the points that their header `nap-at` names. Requests wait there, so that one stop meets them all,
-// each at its own point. With `nap-how: noticing`, the process then first sees which of its connections have ended, used
-// and idle ones. Runs from the build, because a child process has no Jest transforms.
+// The API process with another probe. It stops (SIGSTOP) until SIGCONT when as many requests as their header
+// `nap-count` says have reached the points that their header `nap-at` names. Requests wait there, so that one stop
+// interrupts them all, each at its own point. With `nap-how: noticing`, the process then first sees which of its
+// connections have ended, used and idle ones. Runs from the build, because a child process has no Jest transforms.
 import { setImmediate } from 'node:timers/promises';
 import { DataSource } from 'typeorm';
 import { requestHeaders } from './request-headers.mjs';

@@ -27,7 +27,7 @@ const HEADER_NAMES = Object.keys(document.components.headers)
 
 /**
  * Fails unless the document promises this answer: a status of the route, with its headers, media type and schema.
- * Checks 404 and 405 for paths that are no route, too.
+ * Also checks 404 and 405 for paths that are not routes.
  */
 export function expectMatchesOpenApi(method: string, path: string, answer: Answered): void {
   expect(differences(method, path, answer)).toEqual([]);

@@ -64,7 +64,7 @@ const isNotOurs = (path: string) => path.startsWith('/v1/') || path.includes('/n
 
 /**
  * Checks what an automatic client relies on, against all recorded answers. Runs at the end of each file
- * (test/support/after-each-file.ts); files with clean books check against the processor's ledger, too.
+ * (test/support/after-each-file.ts); files with clean books also check against the processor's ledger.
  * @param moved the charges that customers have paid, and the succeeded refunds.
  */
 export function expectPromisesKept(moved: ReadonlySet<string> = new Set()): void {

@@ -74,7 +74,7 @@ function validObject({ properties, required, additionalProperties }: Schema): Ar
 function validText({ pattern, format, minLength = 0, maxLength = 40 }: Schema): Arbitrary<string> {
   if (pattern) return fc.stringMatching(new RegExp(pattern));
   if (format === 'email') return fc.constantFrom('a@example.com', 'b.c+d@example.org');
-  // PostgreSQL has no U+0000, and a lone surrogate is no text: both are refused, and tried elsewhere.
+  // PostgreSQL has no U+0000, and a lone surrogate is not valid Unicode: both are refused, and tried elsewhere.
   return fc
     .string({ unit: 'grapheme', minLength, maxLength: Math.min(maxLength, 60) })
     .filter((text) => !text.includes('\u0000') && [...text].length <= maxLength);

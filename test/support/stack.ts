@@ -43,7 +43,7 @@ export interface Stack {
   kill(name: Program): Promise<number>;
   /** Resolves when the program runs with another pid. */
   restarted(name: Program, killedPid: number): Promise<void>;
-  /** All that the processes have printed so far. */
+  /** Everything that the processes have printed so far. */
   output(): string;
   /**
    * Sends a signal (default: SIGTERM) to the supervisor and resolves with its exit code; drops the database.

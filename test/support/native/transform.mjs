@@ -5,10 +5,10 @@ import { relative, resolve } from 'node:path';
 import { transpiler } from '../../../build/compile.mjs';
 
 /**
- * Jest loads modules again for each test file. Each of a hundred files would load the application and its packages: 10
- * s of CPU for tests that take 2. This transform replaces application and packages with what Node's own loader returns,
- * so that a Jest worker loads them once. Jest compiles test files and test/support/ itself, in the same way as the
- * application. The application is the build that global-setup.mjs made for this run.
+ * Jest loads modules again for each test file. Each of a hundred files would load the application and its packages:
+ * 10 s of CPU for tests that take 2 s. This transform replaces application and packages with what Node's own loader
+ * returns, so that a Jest worker loads them once. Jest compiles test files and test/support/ itself, in the same way
+ * as the application. The application is the build that global-setup.mjs made for this run.
  */
 const ROOT = resolve(import.meta.dirname, '../../..');
 const require = createRequire(import.meta.url);
@@ -49,7 +49,7 @@ function compile(source, path) {
   return transpile(relative(ROOT, path), source, ROOT);
 }
 
-/** The global setup and Jest's own loading pass here, too; they are native already. */
+/** The global setup and Jest's own loading also pass here; they are native already. */
 function inJestWorker() {
   return process.env.JEST_WORKER_ID !== undefined;
 }
