@@ -36,7 +36,7 @@ afterAll(async () => {
   await receiver.stop();
 });
 
-describe('two workers at once', () => {
+describe('two workers in parallel', () => {
   let second: Running;
   beforeAll(async () => {
     second = await shop.startWorker();
@@ -70,7 +70,7 @@ describe('two workers at once', () => {
   });
 });
 
-test('a failed delivery is not retried before its time, although others to its endpoint are sent', async () => {
+test('a failed delivery is not retried before its time, even if others to its endpoint are sent', async () => {
   const endpoint = await newEndpoint(shop, receiver);
   receiver.answer(endpoint.path, (response) => response.writeHead(503, LATER).end());
   const first = await happen(shop);

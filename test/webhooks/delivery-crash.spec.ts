@@ -66,7 +66,7 @@ test('a success that arrives after the delivery has failed counts: the receiver 
 describe('a worker that sleeps, loses its lease and wakes up', () => {
   afterEach(() => worker.wake());
 
-  describe('to a worker that dies later', () => {
+  describe('after another worker, which dies later, has taken it over', () => {
     // Started in advance: a start may take longer than the wait for the receiver's answer.
     let second: WorkerProcess;
     beforeEach(async () => {
@@ -173,7 +173,7 @@ describe('a worker that gets SIGTERM', () => {
   async function expectHandedOver(endpoint: TestEndpoint): Promise<void> {
     const interrupted = await deliveryOf(shop.db, endpoint);
     expect(interrupted).toMatchObject({ status: 'pending', attempts: 0 });
-    expect(interrupted.pause).toBeLessThanOrEqual(0); // due at once, without waiting for a lease
+    expect(interrupted.pause).toBeLessThanOrEqual(0); // due immediately, without waiting for a lease
     expect(await attemptsOf(shop.db, interrupted.id)).toEqual([]);
     other = await shop.startWorker();
     await drained(shop.db);

@@ -122,7 +122,7 @@ describe('a rotation of the secret', () => {
     ]);
   });
 
-  test('ten times at once leaves one secret that never expires', async () => {
+  test('ten times in parallel leaves one secret that never expires', async () => {
     const { id } = (await postEndpoint(api, HOOKS)).body;
     await Promise.all(Array.from({ length: 10 }, () => rotate(id)));
     const { rows } = await service.db.query(

@@ -174,7 +174,7 @@ describe('after a rotation', () => {
     await drained(service.db);
   });
 
-  test('and another, the first secret ends: at most two sign', async () => {
+  test('a second rotation ends the first secret: at most two sign', async () => {
     const endpoint = await newEndpoint(service, receiver);
     const secrets: string[] = [];
     for (let i = 0; i < 3; i++) {

@@ -48,7 +48,7 @@ describe('a payment is parked, counted and not applied', () => {
     expect(await statusOf(service, pending.id)).toBe('pending');
     expect(await eventTypesOf(service, pending.id)).toEqual([]);
 
-    // A wrong failure does not end it, either.
+    // A wrong failure does not end it either.
     const failure = event('payment_intent.payment_failed', declined(pending, changes));
     await expectParked(service, failure, pending.id, 'amount_mismatch');
     expect(await statusOf(service, pending.id)).toBe('pending');
@@ -84,7 +84,7 @@ describe('a payment is parked, counted and not applied', () => {
     expect(await eventTypesOf(service, paid.id)).toEqual(['charge.succeeded']);
   });
 
-  test('if two payments for one pending charge are reported at once: one of them pays it', async () => {
+  test('if two payments for one pending charge are reported in parallel: one of them pays it', async () => {
     const pending = await leavePending(service, 'two at once');
     const both = [intent(pending), intent(pending)];
     const news = both.map((each) => event('payment_intent.succeeded', each));

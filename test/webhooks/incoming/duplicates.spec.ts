@@ -58,7 +58,7 @@ describe('an event that is delivered', () => {
     await expectAppliedOnce(pending, news, 'twice');
   });
 
-  test('fifty times at once to two API processes is applied once', async () => {
+  test('fifty times in parallel, to two API processes, is applied once', async () => {
     const { pending, news } = await lostPayment(service, 'fifty');
     const text = JSON.stringify(news);
     const replies = await Promise.all(
@@ -103,7 +103,7 @@ describe('an event that is delivered', () => {
 });
 
 describe('an API process that is killed (SIGKILL) inside the transaction', () => {
-  /** The lock of the test that holds it when it is killed. */
+  /** With each row, the lock that the test takes: the process waits for it when it is killed. */
   test.each([
     [
       'with the event written and nothing else',
@@ -168,8 +168,7 @@ describe('an API process that is killed (SIGKILL) inside the transaction', () =>
   }
 });
 
-/** The same deliveries without the unique constraints. */
-describe('without the unique constraints', () => {
+describe('the same event again (control)', () => {
   let naive: Service;
   beforeAll(async () => {
     naive = await startListening();
@@ -187,7 +186,7 @@ describe('without the unique constraints', () => {
     return { failed, news: event('payment_intent.succeeded', intent(failed)) };
   }
 
-  test('on event ids, one event is accepted as often as it is delivered', async () => {
+  test('without the unique event id is accepted as often as it is delivered', async () => {
     const { failed, news } = await latePayment('naive');
     for (let i = 0; i < 10; i++) await notify(naive.apiUrl, news);
     expect(await statesOf(naive, news.id)).toHaveLength(10);
@@ -195,7 +194,7 @@ describe('without the unique constraints', () => {
     expect(await parked(naive, failed.id)).toHaveLength(1);
   });
 
-  test('on event ids and references, the money is booked twice', async () => {
+  test('without the unique event id and reference books the money twice', async () => {
     await naive.db.query('ALTER TABLE parked_payments DROP CONSTRAINT parked_payments_pkey');
     const { failed, news } = await latePayment('more naive');
     await notify(naive.apiUrl, news);
@@ -203,7 +202,7 @@ describe('without the unique constraints', () => {
     expect(await parked(naive, failed.id)).toHaveLength(2);
   });
 
-  test('with them, once', async () => {
+  test('with both books the money once', async () => {
     await charge(service.apiUrl, 'guarded', { payment_method: DECLINED });
     const { rows } = await service.db.query<PendingCharge>(
       `SELECT id, account_id AS account FROM charges WHERE status = 'failed'`,

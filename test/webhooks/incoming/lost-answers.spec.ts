@@ -114,7 +114,7 @@ describe('a charge whose answer was lost', () => {
   });
 });
 
-describe('a processor that sends everything at once, three times, in any order', () => {
+describe('a processor that sends everything in parallel, three times, in any order', () => {
   test('leaves one end, one event and one answer of each purchase and each refund', async () => {
     const { apiUrl, sandboxUrl } = service;
     await startTelling({ copies: 3, shuffleMs: 300 });

@@ -183,7 +183,7 @@ describe('the notification and recovery', () => {
     await expectOneEnd(pending.id, 'swept first', []);
   });
 
-  test('twenty charges that the sweep, two retries and two notifications try to end at once', async () => {
+  test('twenty charges end once, each by the sweep, one of two retries or one of two notifications', async () => {
     const keys = Array.from({ length: 20 }, (_, index) => `crowd ${index}`);
     service.gate.be('losing');
     const lost = await Promise.all(keys.map((key) => charge(service.apiUrl, key)));

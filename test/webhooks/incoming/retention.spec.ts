@@ -27,7 +27,7 @@ import {
   untilState,
 } from './waiting.support.js';
 
-/** A notification is kept for thirty days. One that could not be applied by then is removed, or parked if it is ours. */
+/** A notification is kept for 30 days. If still not applied, it is parked if its object exists, otherwise removed. */
 let service: Service;
 let worker: Running | undefined;
 beforeAll(async () => {
@@ -67,7 +67,7 @@ describe('a notification', () => {
     expect(await eventTypesOf(service, body.id)).toEqual(['charge.succeeded']);
   });
 
-  /** Two notifications of such a payment, of almost and of more than thirty days ago; the worker removes the older. */
+  /** Two notifications of the payment, from almost and from more than 30 days ago. The worker removes the older one. */
   async function oldOneRemoved(payment: () => object) {
     const [young, old] = [
       event('payment_intent.succeeded', payment()),

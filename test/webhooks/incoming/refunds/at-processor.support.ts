@@ -5,7 +5,7 @@ import type { Service } from '../../../support/service.js';
 
 export type RefundObject = Record<string, unknown> & { id: string; amount: number; status: string };
 
-/** An operator refunds at the processor, without our ids. */
+/** An operator refunds in the processor's dashboard. By default the refund has no metadata. */
 export async function refundInDashboard(
   service: Service,
   payment: string,
@@ -36,7 +36,7 @@ export async function paid({ apiUrl }: Service, method = 'pm_card_visa') {
   return { id, payment, refunded, refunds };
 }
 
-/** The bank returns a refund, as the sandbox does for a card whose refunds fail, but now. */
+/** Lets a refund fail at the bank now. By itself, the sandbox does so later, for cards whose refunds fail. */
 export async function failAtProcessor(service: Service, reference: string): Promise<RefundObject> {
   await service.db.query(
     `WITH failed AS (UPDATE sandbox.refunds SET status = 'failed', failure_reason = 'lost_or_stolen_card'

@@ -22,7 +22,7 @@ import {
   refundInDashboard,
 } from './at-processor.support.js';
 
-/** Refunds that change at the processor: their metadata are removed, or they fail after they had succeeded. */
+/** Refunds that change at the processor: their metadata is removed, or they fail after they had succeeded. */
 let service: Service;
 beforeAll(async () => {
   service = await startListening();
@@ -35,8 +35,8 @@ afterAll(async () => {
   }
 });
 
-describe('a refund of ours whose metadata are removed at the processor', () => {
-  /** It succeeded, 5.00, its answer was lost, and then its metadata were removed. */
+describe('a refund of ours whose metadata is removed at the processor', () => {
+  /** It succeeded, 5.00, its answer was lost, and then its metadata was removed. */
   async function edited() {
     const of = await paid(service);
     const key = newKey();
@@ -74,7 +74,7 @@ describe('a refund of ours whose metadata are removed at the processor', () => {
     expect(await eventTypesOf(service, refundId)).toEqual(['charge.refunded']);
   });
 
-  test('counts once when the notification and its key arrive at once, at two processes', async () => {
+  test('counts once when the notification and its key arrive at the same time, at two processes', async () => {
     const { refundId, reference, again, refunds, refunded } = await edited();
     const second = await service.startApi();
     const news = JSON.stringify(
@@ -135,7 +135,7 @@ describe('a refund of ours whose metadata are removed at the processor', () => {
     expect(await refunded()).toBe(500);
   });
 
-  test('and which failed at the bank after it was booked as another one fails here, too', async () => {
+  test('and which failed at the bank after it was booked as another one also fails here', async () => {
     const { reference, refundId, again, refunded } = await edited();
     await restoreOlderBackup(refundId);
     await notify(
@@ -163,7 +163,7 @@ describe('a refund that fails after it had succeeded', () => {
     return { ...of, key, answer, reference, refundId: answer.body.id, show };
   }
 
-  test('fails here, too: its amount can be refunded again, and one event reports it', async () => {
+  test('also fails here: its amount can be refunded again, and one event reports it', async () => {
     const { id, key, answer, reference, refundId, show, refunded } = await given();
     const succeeded = await asTheProcessorShows(service, reference);
     const failed = await failAtProcessor(service, reference);
@@ -186,7 +186,7 @@ describe('a refund that fails after it had succeeded', () => {
     expect(await statesOf(service, late.id)).toEqual(['applied']);
     expect((await show()).status).toBe('failed');
     expect(await parked(service, id)).toEqual([]);
-    // The answer is a snapshot. The same key never refunds again; another one may.
+    // The stored answer is a snapshot. A replay does not refund again; a new key does.
     expect((await refund(service.apiUrl, id, key, { amount: 500 })).text).toBe(answer.text);
     expect((await refund(service.apiUrl, id, newKey())).body.amount).toBe(1200);
   });
@@ -216,7 +216,7 @@ describe('a refund that fails after it had succeeded', () => {
     expect([shown.status, shown.charge]).toEqual(['paid', made.id]);
   });
 
-  test('and that an operator repeated at the processor since: both are booked', async () => {
+  test('and that an operator then repeats at the processor: both are booked', async () => {
     const { payment, refunded, refunds } = await paid(service);
     const first = await refundInDashboard(service, payment);
     await notify(service.apiUrl, event('refund.created', first));

@@ -76,7 +76,7 @@ describe('a refund that the processor refuses because of refunds made there', ()
     expect([rest.status, rest.body.amount, await refunded()]).toEqual([201, 700, 1200]);
   });
 
-  test('when all happens at once: never more than was taken goes back or is booked', async () => {
+  test('when all this happens in parallel: never more than was taken goes back or is booked', async () => {
     const { id, payment, refunded, refunds } = await paid(service);
     const elsewhere = await refundInDashboard(service, payment, 500);
     const second = await service.startApi();
