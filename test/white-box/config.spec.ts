@@ -127,14 +127,14 @@ describe('the configuration', () => {
     [true, { STRIPE_SECRET_KEY: 'sk_test_1' }],
     [true, { STRIPE_SECRET_KEY: 'sk_test_1', LAB: '1' }],
     [true, { STRIPE_SECRET_KEY: 'sk_live_1', ALLOW_LIVE: '1' }],
-  ])('sends webhooks to public addresses only (%s) with %j', (publicOnly, env) => {
+  ])('sets webhooks.publicOnly to %s with %j', (publicOnly, env) => {
     expect(load(env).webhooks).toMatchObject({ publicOnly });
   });
 
   it.each<[string, Record<string, string>]>([
     ['the sandbox', {}],
     ['Stripe', { STRIPE_SECRET_KEY: 'sk_test_1' }],
-  ])('has no secret of its own for the notifications of %s', (_processor, env) => {
+  ])('has no default secret for the notifications of %s', (_processor, env) => {
     expect(load(env).processor).not.toHaveProperty('webhookSecret');
     const secret = { PROCESSOR_WEBHOOK_SECRET: 'whsec_0123456789' };
     expect(load({ ...env, ...secret }).processor.webhookSecret).toBe('whsec_0123456789');

@@ -16,7 +16,7 @@ import { EVENT_FAULTS, ORDER_FAULTS, REFUND_FAULTS } from '../../audit/faults-of
 import { CHARGE_FAULTS } from '../../audit/faults.js';
 import { auditAfter, bareName, CONSTRAINT, openBooks, runEach } from './audit.support.js';
 
-/** At least one for each invariant, but for that of constraints.spec.ts. */
+/** At least one for each invariant, except the one of constraints.spec.ts. */
 const FAULTS = [
   ...CHARGE_FAULTS,
   ...REFUND_FAULTS,
@@ -28,10 +28,10 @@ const FAULTS = [
 ];
 
 const SQL_FILES = readdirSync('src/audit').filter((name) => name.endsWith('.sql'));
-/** Reads the ledger from parameters: processor-comparison.spec.ts. */
+/** This query needs the processor's ledger as parameters. Tested in processor-comparison.spec.ts. */
 const NEEDS_PARAMETERS = 'processor.sql';
 
-/** Most faults change a state. The events and notifications stay, so they contradict it. */
+/** Most faults change a state, not its events or notifications. So the audit may report these, too; ignored here. */
 const ECHOES = [
   'outcome_without_its_event',
   'event_without_its_outcome',

@@ -7,19 +7,19 @@ import { writeCleanBooks, type Ids } from '../../audit/clean-books.js';
 import { openFreshDatabase, type OpenDatabase } from '../../support/open-database.js';
 
 /**
- * Clean books of one account, and the same payments and refunds in the ledger of a real sandbox. What tests call often
- * are arrow functions, because they take them out of the object.
+ * Clean books of one account, and the same payments and refunds in the ledger of a real sandbox. Tests take the methods
+ * that they call often out of the object, so these are arrow functions.
  */
 export class BothLedgers {
   db!: Database;
   processor!: StripeProcessor;
-  /** Of our books. */
+  /** The ids in our books. */
   ids!: Ids;
-  /** Of the charge `ids.id`. */
+  /** The payment of the charge `ids.id`. */
   paymentId = '';
-  /** Of the charge `ids.bought`. */
+  /** The payment of the charge `ids.bought`. */
   boughtPayment = '';
-  /** Of the refund `ids.refund`. */
+  /** The processor's id of the refund `ids.refund`. */
   refundReference = '';
   private database!: OpenDatabase;
   private sandbox!: Sandbox;
@@ -42,7 +42,7 @@ export class BothLedgers {
     await this.database.close();
   }
 
-  /** Both ledgers agree. */
+  /** Makes both ledgers agree. */
   async reset(): Promise<void> {
     await this.db.query(
       `TRUNCATE accounts, idempotency_records, naive_charges, parked_payments, sandbox.payment_intents, sandbox.refunds CASCADE`,

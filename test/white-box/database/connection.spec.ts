@@ -42,7 +42,7 @@ test('behind a pooler nothing is prepared, because the next statement may run in
   }
 });
 
-test('one that is lost before the pool has it is an error only for its caller', async () => {
+test('a connection that is lost before the pool has it is an error only for its caller', async () => {
   const target = new URL(database.url);
   const server = createServer((client) => {
     const upstream = connect(Number(target.port), target.hostname);

@@ -21,7 +21,7 @@ class LaterIndexes1900000001000 implements MigrationInterface {
   async down(): Promise<void> {}
 }
 
-/** Needs the table for itself, for a moment. */
+/** Needs an exclusive lock on the table, for a moment. */
 class LaterColumn1900000002000 implements MigrationInterface {
   async up(db: QueryRunner): Promise<void> {
     await db.query('ALTER TABLE refunds ADD COLUMN later boolean');

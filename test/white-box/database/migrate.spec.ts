@@ -70,7 +70,7 @@ describe.each([
   });
 });
 
-test('afterwards they run as if nothing had happened, whatever the time limits of the database', async () => {
+test('after a loss of their lock migrations run normally, whatever the time limits of the database', async () => {
   process.env.GRAPHILE_WORKER_SCHEMA = 'of_another_application'; // in the shell: ours is named
   await admin.query(`ALTER DATABASE ${name} SET statement_timeout = '1ms'`);
   await admin.query(`ALTER DATABASE ${name} SET transaction_timeout = '1s'`);
@@ -168,7 +168,7 @@ describe('while a dump reads a table that is to be changed', () => {
   });
 });
 
-/** The database's own limits are 1 s for a transaction and, by then, none for a statement. */
+/** At first, the database's limits are 1 s for a transaction and none for a statement. */
 describe('while a charge is written for longer than the limits of the database', () => {
   const CHARGES_ARE_WRITTEN = 'BEGIN; LOCK charges IN ROW EXCLUSIVE MODE';
   const OURS = `application_name = 'charge-once migrations'`;
@@ -195,8 +195,8 @@ describe('while a charge is written for longer than the limits of the database',
       until(
         async () => (await sessions(`${OURS} AND wait_event_type = 'Lock' AND ${more}`)).length > 0,
       );
-    // Wait and locks in one query: between two, the migration may have gone on to its next step. Not by the blocker:
-    // in a transaction the activity stays what it was at the first look.
+    // Wait and locks in one query: between two, the migration may have continued with its next step. In a session of
+    // its own: in the blocker's transaction, pg_stat_activity does not change after the first look.
     const observer = await connected(testDatabaseUrl(name));
     const modesWhileItWaits = async () =>
       (

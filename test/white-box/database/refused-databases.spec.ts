@@ -50,7 +50,7 @@ test('a database of a version before 0.2 is refused, with what to do, before any
   await session.query('DROP TABLE migrations');
 });
 
-test('of three processes at once one migrates, and the others find nothing left to do', async () => {
+test('of three concurrent processes one migrates, and the others find nothing left to do', async () => {
   const together = `${name}_together`;
   await admin.query(`CREATE DATABASE ${together}`);
   try {

@@ -43,7 +43,7 @@ test('the diagram of docs/schema.md shows its keys and references', async () => 
   expect([...drawn, ...named].sort()).toEqual(migrated.map(({ name }) => name).sort());
 });
 
-test('each table says what a row is and who writes it', () => {
+test('each table has a comment that says what a row is and who writes it', () => {
   expect(migrated.length).toBeGreaterThan(20);
   for (const { name, comment } of migrated)
     expect([name, comment]).toEqual([name, expect.stringMatching(/\b(written|writes?)\b.*\.$/i)]);
@@ -55,7 +55,7 @@ test('each constraint is valid, and each key of an account begins with it', () =
   const keys = constraints.filter(({ kind }) => kind !== 'c');
   expect(keys.filter(({ columns }) => columns[0] !== 'account_id').map(({ name }) => name)).toEqual(
     [
-      'accounts_pkey', // of no account: found before the account is known, or about all of them
+      'accounts_pkey', // not of one account: read before the account is known, or about all accounts
       'api_keys_pkey',
       'processor_events_pkey',
       'reconciliation_runs_pkey',

@@ -184,7 +184,7 @@ test('a job that the queue will retry is not touched', async () => {
   await drained(shop.db);
 });
 
-describe('the age of due work is a metric:', () => {
+describe('the metric of the oldest due work counts', () => {
   const age = () => metric(shop.apiUrl, 'oldest_due_job_seconds');
   beforeEach(() => worker.stop());
   afterEach(async () => {
@@ -194,7 +194,7 @@ describe('the age of due work is a metric:', () => {
     expect(await age()).toBe(0);
   });
 
-  test('of a job', async () => {
+  test('a job', async () => {
     const { rows } = await shop.db.query<{ account: string; event: string }>(
       `SELECT account_id AS account, id AS event FROM events WHERE type = 'charge.succeeded' LIMIT 1`,
     );
@@ -204,14 +204,14 @@ describe('the age of due work is a metric:', () => {
     );
   });
 
-  test('of an event that is not relayed', async () => {
+  test('an event that is not relayed', async () => {
     await charge(shop.apiUrl, 'waits', { receipt_email: 'sue@shop.test' });
     await shop.db.query(
       `UPDATE events SET created_at = created_at - interval '1 hour' WHERE relayed_at IS NULL`,
     );
   });
 
-  test('of a delivery, but not before its time', async () => {
+  test('a delivery, but not before its time', async () => {
     const url = 'http://127.0.0.1:1/'; // no process listens there
     const { body } = await postEndpoint(shop.apiUrl, { url, events: ['charge.succeeded'] });
     await charge(shop.apiUrl, 'delivered late');

@@ -22,7 +22,7 @@ import {
 } from '../../effects/effects.support.js';
 import { findJob, receiptUnderWay } from './queue.support.js';
 
-/** The workers of the queue: enqueued jobs are done although a worker stops or loses its connections. */
+/** The workers of the queue: enqueued jobs are done even if a worker stops or loses its connections. */
 let shop: Shop;
 let worker: WorkerProcess;
 beforeAll(async () => {
@@ -77,7 +77,7 @@ describe('a worker that gets SIGTERM in the middle of a job', () => {
     expect(await effectsOf(shop, purchase)).toEqual(ONE_OF_EACH);
   });
 
-  test('may find its job taken by another worker: the receipt is sent once', async () => {
+  test('and whose job another worker takes over: the receipt is sent once', async () => {
     const answer = shop.mail.hold();
     const { to, job } = await receiptUnderWay(shop);
     await shop.whileWorkersSleep(async () => {
@@ -88,7 +88,7 @@ describe('a worker that gets SIGTERM in the middle of a job', () => {
       await unlockJobs(shop.db, [rows[0]!.locked_by]);
       expect(await findJob(shop, job)).toMatchObject({ attempts: 0, locked: false });
     });
-    await skipPauses(shop.db); // the next poll may be 5 s away, and the message is given up after 10 s
+    await skipPauses(shop.db); // the next poll may be in 5 s, and the message is abandoned after 10 s
     // The next run finds the message in flight.
     await until(async () =>
       /another process holds the lease/.test((await findJob(shop, job))?.last_error ?? ''),

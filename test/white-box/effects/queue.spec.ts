@@ -107,7 +107,7 @@ test('the rescuer frees a job that is locked for too long, and no other of the s
   const answer = shop.mail.hold();
   const [old, young] = [await receiptUnderWay(shop), await receiptUnderWay(shop)];
   await letLocksRunOut(shop.db, [old.job]);
-  // The next run fails: its receipt is in flight.
+  // The rescued job runs again and fails, because the first run still holds the receipt's lease.
   await until(async () => (await findJob(shop, old.job))?.locked === false);
   expect(await findJob(shop, young.job)).toMatchObject({ attempts: 1, locked: true });
   answer();

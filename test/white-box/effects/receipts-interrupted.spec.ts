@@ -15,7 +15,7 @@ import {
 } from '../../effects/effects.support.js';
 import { copies, handOver, messages, payloadOf, rowsOf } from './receipts.support.js';
 
-/** The receipt of a purchase is one message, although the worker that sends it is killed or sleeps. */
+/** The receipt of a purchase is one message, even if the worker that sends it is killed or sleeps. */
 let shop: Shop;
 let worker: WorkerProcess;
 beforeAll(async () => {
@@ -35,7 +35,7 @@ describe('a worker that is killed', () => {
     await letLocksRunOut(shop.db);
     worker = await shop.startWorkerProcess();
     await drained(shop.db);
-    // The choice: twice on the wire, once for the reader. At-most-once would lose a message like this one.
+    // At-least-once by choice: sent twice, but the reader sees one. At-most-once would lose a message like this one.
     expect(copies(shop, purchase)).toBe(2);
     expect(messages(shop, purchase)).toBe(1);
     expect(await rowsOf(shop, purchase)).toEqual([{ epoch: 2, sent: true }]);
@@ -61,7 +61,7 @@ describe('a worker that sleeps, loses its job and wakes up', () => {
   });
   afterEach(() => second.kill());
 
-  /** Another worker takes over the sleeper's job, before the sleeper gives its message up, 10 s after it was sent. */
+  /** Another worker takes over the sleeper's job, before the sleeper abandons its message, 10 s after it was sent. */
   async function takeOver(isDone: () => Promise<boolean>): Promise<void> {
     await letLocksRunOut(shop.db);
     second.wake();
@@ -112,7 +112,7 @@ describe('a worker that sleeps, loses its job and wakes up', () => {
     expect(copies(shop, purchase)).toBe(2);
   });
 
-  test('records what it has sent although another has the lease, because no other will', async () => {
+  test('records what it has sent even if another has the lease, because no other worker will', async () => {
     const { purchase, answer } = await handOver(shop);
     await worker.sleep();
     await takeOver(async () => copies(shop, purchase) === 2);

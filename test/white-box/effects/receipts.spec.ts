@@ -94,7 +94,7 @@ describe('the same job', () => {
   });
 });
 
-describe('two workers at once', () => {
+describe('two workers in parallel', () => {
   let second: WorkerProcess;
   beforeAll(async () => {
     second = await shop.startWorkerProcess();

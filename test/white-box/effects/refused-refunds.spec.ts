@@ -34,7 +34,7 @@ beforeAll(async () => {
 afterAll(() => expectCleanBooks(shop));
 afterAll(() => shop.stop());
 
-/** An operator was faster, at the processor, without our ids. */
+/** An operator has already refunded at the processor, without our ids. */
 const refundInDashboard = (amount?: number) => async (purchase: Purchase) => {
   const more = amount === undefined ? '' : `&amount=${amount}`;
   expect((await refundAtProcessor(shop, purchase, more)).status).toBe(200);
@@ -85,14 +85,14 @@ describe('a refund that the processor refuses', () => {
         const [job] = await jobs(shop.db, 'cancel-sale');
         return (
           job !== undefined &&
-          job.attempts >= attempts && // it is retried by itself, too
+          job.attempts >= attempts && // the queue also retries it
           /a person must look/.test(job.last_error ?? '') &&
           !job.locked
         );
       });
     await failedTimes(1);
     await skipPauses(shop.db);
-    await failedTimes(2); // without an operator, it does not ask again
+    await failedTimes(2); // without an operator, the job does not ask the processor again
     const refused = { cause: '', status: 'failed', amount: 1200 };
     expect(await bookedOf(purchase)).toEqual([refused]);
     expect((await endOf(shop, purchase)).order).toBe('paid');

@@ -119,7 +119,7 @@ test('an account whose relay waits for a lock does not block others', async () =
   await drained(shop.db);
 });
 
-describe('two relays at once', () => {
+describe('two relays in parallel', () => {
   test('relay an event once: the second skips it and relays the next ones', async () => {
     const held = `NEW.type = 'charge.succeeded' AND NEW.relayed_at IS NOT NULL`;
     const letGo = await holdWriters(shop, 'events', 'write', held);

@@ -38,7 +38,7 @@ beforeAll(async () => {
 afterAll(() => expectCleanBooks(shop));
 afterAll(() => shop.stop());
 
-/** As `buyTheMissing`; the processor refunds, and its answer waits. */
+/** Like `buyTheMissing`, but the processor has refunded, and its answer waits. */
 async function buyAndHoldTheAnswer() {
   let answer = () => {};
   const purchase = await buyTheMissing(shop, async () => {

@@ -81,7 +81,7 @@ export async function paymentOf({ db }: Shop, { charge }: Purchase): Promise<str
   return rows[0]!.processor_reference;
 }
 
-/** Refunds at the processor, without our key. @param more of the form, after `payment_intent=…`. */
+/** Refunds at the processor, without our key. @param more further form fields, after `payment_intent=…`. */
 export async function refundAtProcessor(
   shop: Shop,
   purchase: Purchase,

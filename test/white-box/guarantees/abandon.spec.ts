@@ -91,7 +91,7 @@ describe('a charge that never reached the processor before its deadline', () => 
   });
 });
 
-describe('a charge that the processor took, but whose answer was lost', () => {
+describe('a charge whose answer from the processor was lost', () => {
   test('succeeds within the deadline by a repeat under the same key', async () => {
     const { apiUrl, sandboxUrl } = service;
     const id = await leaveOpen(service, 'in time', 'losing');
@@ -127,7 +127,7 @@ describe('a charge that the processor took, but whose answer was lost', () => {
   });
 
   test.each([PAST_THE_DEADLINE, PAST_THE_KEY_WINDOW])(
-    'and declined: is a decline, also %d s later',
+    'and which it declined: is a decline, even %d s later',
     async (seconds) => {
       const { apiUrl, db, gate } = service;
       const declined = { payment_method: 'pm_card_visa_chargeDeclined' };
@@ -140,7 +140,7 @@ describe('a charge that the processor took, but whose answer was lost', () => {
     },
   );
 
-  test('because the processor failed after it charged and replays that failure: its ledger decides', async () => {
+  test('and whose key now replays a stored 500: the ledger decides', async () => {
     const { apiUrl, sandboxUrl } = service;
     const reply = await chargeUntilAnswered(apiUrl, 'stored 500', {
       payment_method: 'pm_lab_error_after_charge',
@@ -149,7 +149,7 @@ describe('a charge that the processor took, but whose answer was lost', () => {
     expect(await paymentsOf(sandboxUrl, reply.body.id)).toHaveLength(1);
   });
 
-  test('the same, and the ledger cannot be read before the deadline: it decides afterwards', async () => {
+  test('and whose key replays a stored 500 after the deadline: the ledger decides', async () => {
     const { apiUrl, db, gate, sandboxUrl } = service;
     const failing = { payment_method: 'pm_lab_error_after_charge' };
     gate.be('losing');
@@ -190,12 +190,15 @@ describe('a process that dies while it abandons a charge', () => {
     expect((await ends).map(({ status }) => status)).toEqual(MOMENTS.map(() => 'rejected'));
   });
 
-  test.each(MOMENTS)('%s leaves a charge that any other abandons as well', async (moment) => {
-    const { apiUrl, db, sandboxUrl } = service;
-    const id = ids.get(moment)!;
-    await age(db, id, 15); // its lease, of ten seconds
-    expectAbandoned(await chargeUntilAnswered(apiUrl, moment));
-    expect((await lookUp(apiUrl, moment)).body.state).toBe('completed');
-    expect(await paymentsOf(sandboxUrl, id)).toEqual([]);
-  });
+  test.each(MOMENTS)(
+    '%s leaves a charge that any other process abandons as well',
+    async (moment) => {
+      const { apiUrl, db, sandboxUrl } = service;
+      const id = ids.get(moment)!;
+      await age(db, id, 15); // its lease, of ten seconds
+      expectAbandoned(await chargeUntilAnswered(apiUrl, moment));
+      expect((await lookUp(apiUrl, moment)).body.state).toBe('completed');
+      expect(await paymentsOf(sandboxUrl, id)).toEqual([]);
+    },
+  );
 });

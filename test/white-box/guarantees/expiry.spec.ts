@@ -186,7 +186,7 @@ describe.each(['before the reaper', 'after the reaper'])('%s', (when) => {
 });
 
 describe('the reaper', () => {
-  test('never touches an unfinished record, however old it is', async () => {
+  test('never removes an unfinished record, however old it is', async () => {
     const { apiUrl, db, gate } = service;
     const open = gate.close();
     const first = charge(apiUrl, 'unfinished');
@@ -201,7 +201,7 @@ describe('the reaper', () => {
     expect((await first).status).toBe(201);
   });
 
-  test('removes only expired records, in batches, even with three reapers at once', async () => {
+  test('removes only expired records, in batches, even with three concurrent reapers', async () => {
     const { apiUrl, db } = service;
     const stays = await charge(apiUrl, 'stays');
     const keys = FIFTY.map((_, i) => `reaped ${i}`);

@@ -127,7 +127,7 @@ describe('sessions that become read-only without ending', () => {
 });
 
 test('a session commits to disk and lives at most five minutes', async () => {
-  // The tests' cluster has it off.
+  // The tests' cluster has synchronous_commit off.
   expect(await api.dataSource.query('SHOW synchronous_commit')).toEqual([
     { synchronous_commit: 'on' },
   ]);

@@ -11,7 +11,7 @@ beforeAll(async () => {
 afterAll(() => app.stop());
 
 describe('the problem pages', () => {
-  it.each(Object.entries(PROBLEMS))('%s has one', async (code, { status, retry }) => {
+  it.each(Object.entries(PROBLEMS))('exist for %s', async (code, { status, retry }) => {
     const page = await call(app, `/problems/${code}`, { apiKey: null });
     expect(page.status).toBe(200);
     expect(page.headers.get('Content-Type')).toBe('text/html; charset=utf-8');
@@ -20,7 +20,7 @@ describe('the problem pages', () => {
   });
 
   it.each(['nonsense', 'constructor', '__proto__', 'toString', '%3Cscript%3E'])(
-    '%s has none',
+    'do not exist for %s',
     async (code) => {
       const reply = await call(app, `/problems/${code}`, { apiKey: null });
       expectProblem(reply, 404, 'not_found', 'after_fix');

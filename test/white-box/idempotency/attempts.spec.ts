@@ -117,7 +117,7 @@ test('an attempt that fails releases its lease and is in doubt', async () => {
 });
 
 test.each([true, false])(
-  'an attempt without an outcome reports whether it is in doubt: %p, and when to try again',
+  'an attempt without an outcome reports when to try again, and whether it is in doubt: %p',
   async (inDoubt) => {
     const error = (...args: unknown[]) => new Error(JSON.stringify(args));
     perform = async () => ({ ended: false, inDoubt, error });
@@ -127,7 +127,7 @@ test.each([true, false])(
   },
 );
 
-test('a request that loses the database keeps its lease and continues', async () => {
+test('a request that loses its connection keeps its lease and continues', async () => {
   const held: boolean[] = [];
   perform = async () => {
     held.push(!(await record()).free);

@@ -44,7 +44,7 @@ const LOST_MESSAGES = [
 ];
 const ROLLED_BACK = ['57014', '55P03', '40P01', '40001', '25006', '26000', '53100', '53200'];
 const OWN_FAULTS = ['23505', '42P01', '22P02', '23514', 'P0001', '57P06', '25P02', '25P05'];
-/** Codes in which a code from above is a part. */
+/** Codes that contain a code from above. */
 const SIMILAR = ['X08006', '08006X', '1253100', '531000', '57014X', 'X57014', 'XECONNREFUSED'];
 
 const causes = (codes: string[]) => codes.flatMap((code) => [coded(code), wrapped(coded(code))]);

@@ -39,7 +39,7 @@ describe('the derived id', () => {
     );
   });
 
-  it('differs if account, operation or key differ, even if they concatenate to the same text', () => {
+  it('differs if account, operation or key differ, even if they concatenate to the same string', () => {
     const three = fc.tuple(fc.string(), fc.string(), fc.string());
     const id = ([account, operation, key]: readonly [string, string, string]) =>
       deriveId('ch', account, operation, key);
@@ -64,7 +64,7 @@ describe('the derived id', () => {
   });
 });
 
-describe('a text', () => {
+describe('a string', () => {
   const id = deriveId('ch', 'acct_1', 'POST /charges', 'key-1');
   it('has the shape of an id, or cannot name one of our objects', () => {
     expect(isDerivedId('ch', id)).toBe(true);
@@ -172,7 +172,7 @@ describe('the member hashes', () => {
     ]);
   });
 
-  it('are empty for a value that is no object', () => {
+  it('are empty for a value that is not an object', () => {
     for (const value of [undefined, null, [1], 'x', 1])
       expect(memberHashes('ch_1', value)).toEqual({});
   });

@@ -39,7 +39,7 @@ describe('the Idempotency-Key header over HTTP', () => {
     expect(other.body.id).not.toBe(first.body.id);
   });
 
-  it('two header lines are no key, even when they are equal', async () => {
+  it('two header lines are not a key, even when they are equal', async () => {
     for (const keys of [
       ['a', 'b'],
       ['a', 'a'],
@@ -60,7 +60,7 @@ describe('the Idempotency-Key header over HTTP', () => {
     expect((await withKeys()).text).toContain('idempotency_key_missing');
   });
 
-  it('bytes beyond ASCII are refused, as UTF-8 and as latin-1', async () => {
+  it('refuses non-ASCII bytes, in UTF-8 and in Latin-1', async () => {
     for (const key of ['é', Buffer.from([0x61, 0xe9]), Buffer.from([0xa0, 0x61])])
       expect((await withKeys(key)).text).toContain('idempotency_key_invalid');
   });

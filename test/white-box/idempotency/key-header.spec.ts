@@ -75,7 +75,7 @@ describe('the Idempotency-Key header', () => {
       expect(isPossibleKey(key)).toBe(false);
   });
 
-  it('is case-sensitive', () => {
+  it('has a case-sensitive value', () => {
     expect(parse('Abc')).not.toBe(parse('abc'));
   });
 

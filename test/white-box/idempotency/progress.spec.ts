@@ -99,7 +99,7 @@ describe('waiting for the holder', () => {
   });
 });
 
-describe('a lost database', () => {
+describe('an unreachable database', () => {
   const lose = async (of: Progress, error: Error) => {
     const waited = of.waitOutLoss(error);
     return waited.then(
@@ -108,7 +108,7 @@ describe('a lost database', () => {
     );
   };
 
-  it('is waited out for two seconds from the first loss', async () => {
+  it('is waited for, up to two seconds from the first loss', async () => {
     const of = progress();
     expect(await lose(of, LOST)).toBe('waited');
     now += 2_000;
@@ -117,7 +117,7 @@ describe('a lost database', () => {
     expect(await lose(of, LOST)).toMatchObject({ code: 'database_unavailable', cause: LOST });
   });
 
-  it('starts the two seconds again after it came back', async () => {
+  it('is waited for again, up to two seconds, after it came back', async () => {
     const of = progress();
     await lose(of, LOST);
     now += 1_500;
@@ -128,7 +128,7 @@ describe('a lost database', () => {
     expect(await lose(of, LOST)).toBe('waited');
   });
 
-  it('is waited for, not polled at once', async () => {
+  it('is tried again after a pause, not immediately', async () => {
     performance.now = realNow;
     const began = performance.now();
     await lose(progress(), LOST);
@@ -147,14 +147,14 @@ describe('a lost database', () => {
   });
 
   it.each(['40001', '57014'])(
-    'that rolled back (%s) is reported at once without a claim',
+    'that rolled back (%s) is reported immediately if there is no claim',
     async (code) => {
       expect(await lose(progress(), coded(code))).toBeInstanceOf(DatabaseUnavailable);
       expect(await lose(progress({ claim: claim(1) }), coded(code))).toBe('waited');
     },
   );
 
-  it('is waited out while it is read-only', async () => {
+  it('is also waited for while it is read-only', async () => {
     expect(await lose(progress(), coded('25006'))).toBe('waited');
   });
 

@@ -61,7 +61,7 @@ function racedTimes(times: number): Plan {
   };
 }
 
-test('of twenty concurrent inserts one wins, and the others are no errors', async () => {
+test('of twenty concurrent inserts one wins, and the others are not errors', async () => {
   for (let round = 0; round < 150; round++) {
     const inserts = Array.from({ length: 20 }, () => insert(request(`inserts ${round}`), 1_000));
     const claims = await Promise.all(inserts);

@@ -4,7 +4,7 @@ import { listNeedingAttention, returnToSweep } from '../../../src/idempotency/at
 import { DONE } from './engine.support.js';
 import { MAX_FAILURES, OPEN, SteeredEngine, type Beats } from './steered-engine.support.js';
 
-/** Which attempts of the sweep count as failures, and what follows from the last one that may. */
+/** Which attempts of the sweep count as failures, and what follows the last allowed failure. */
 const steered = new SteeredEngine();
 const { ask, beats, letTimePass, record, startWatch, sweep } = steered;
 beforeAll(() => steered.open());
@@ -92,10 +92,10 @@ const passing = async (): Promise<never> => {
   throw new QueryFailedError('UPDATE', [], Object.assign(new Error(), { code: '55P03' }));
 };
 
-describe('a failure that is no error of ours', () => {
+describe('a failure that is not an error of ours', () => {
   test.each([
     { what: 'an open outcome', happens: () => (beats.perform = async () => OPEN) },
-    { what: 'a lock that is not had in time', happens: () => (beats.settle = passing) },
+    { what: 'a lock that is not granted in time', happens: () => (beats.settle = passing) },
   ])('$what neither counts nor ends the count', async ({ happens }) => {
     beats.settle = fault;
     await ask();
@@ -129,13 +129,13 @@ describe('an attempt of the sweep whose lease runs out', () => {
   }
 
   test.each<{ how: string; rest: Partial<Beats> }>([
-    { how: 'ends open', rest: {} },
+    { how: 'ends without an outcome', rest: {} },
     {
       how: 'brings an outcome',
       rest: { perform: async () => ({ ended: true, outcome: 'outcome' }) },
     },
-    { how: 'loses the database', rest: { load: passing } },
-  ])('is no failure of ours if it $how', async ({ rest }) => {
+    { how: 'does not get a lock in time', rest: { load: passing } },
+  ])('is not a failure of ours if it $how', async ({ rest }) => {
     beats.perform = async () => OPEN;
     await ask();
     for (let i = 0; i < MAX_FAILURES + 2; i++) {
@@ -164,7 +164,7 @@ describe('a record that needs attention', () => {
     expect(await record()).toMatchObject({ needs_attention: true });
   });
 
-  test('gets one attempt by each retry of its client, and none by the sweep', async () => {
+  test('is attempted once by each client retry, and never by the sweep', async () => {
     const before = steered.performed;
     for (let i = 0; i < 2; i++) expect(await ask()).toBe('a fault of ours');
     expect(steered.performed).toBe(before + 2);

@@ -60,9 +60,7 @@ const THINGS: Operation = {
   },
 };
 
-/**
- * It writes an event as well, so that a losing attempt that writes is detected although its object has a primary key.
- */
+/** Also writes an event, so that a losing attempt that writes is detected: the object's primary key would hide it. */
 const insertThing = (state = 'pending'): Write => ({
   sql: `object AS (
     INSERT INTO things (account_id, id, state) SELECT account_id, resource_id, $1 FROM record RETURNING id
@@ -70,7 +68,7 @@ const insertThing = (state = 'pending'): Write => ({
   values: [state],
 });
 
-/** It has no condition on a state: the engine alone makes it run once. */
+/** Has no condition on the state: only the engine makes it run once. */
 const settleThing = (event = 'settled'): Write => ({
   sql: `object AS (
     UPDATE things SET state = 'done', settled = settled + 1 FROM record

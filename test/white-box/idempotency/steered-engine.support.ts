@@ -32,8 +32,8 @@ export const OPEN = {
 } as const;
 
 /**
- * The engine alone, without a loop: a test decides when the sweep runs and what each beat does. What tests call often
- * are arrow functions, because they take them out of the object.
+ * The engine alone, without a loop: a test decides when the sweep runs and what each beat does. Tests take the
+ * methods that they call often out of the object, so these are arrow functions.
  */
 export class SteeredEngine {
   /** What the beats do. A test replaces them one by one. */
@@ -105,7 +105,7 @@ export class SteeredEngine {
       [this.key],
     );
 
-  /** When the sweep's next attempt may start, in seconds from this call, by the database's clock. */
+  /** When the sweep's next attempt may start, in seconds from this call, according to the database's clock. */
   startWatch = async () => {
     const [start] = await this.db.query<{ now: Date }>('SELECT clock_timestamp() AS now');
     return async () => {

@@ -49,7 +49,7 @@ describe('a child that waits for part of its environment', () => {
     process.kill(first.pid() ?? 0, 'SIGKILL');
     await until(async () => supervised.seenReady === standby);
     expect(supervised.starts.at(-1)?.pid).toBe(standby);
-    await until(async () => (await loaded()).length === 3); // and so on
+    await until(async () => (await loaded()).length === 3); // the next standby has loaded
   });
 
   it('has its first standby when that is due', async () => {
@@ -60,7 +60,7 @@ describe('a child that waits for part of its environment', () => {
     expect(mtimeMs - begun).toBeGreaterThan(1_000);
   });
 
-  it('is started normally if its standby is killed, too', async () => {
+  it('is started normally if its standby is also killed', async () => {
     const first = await supervised.run(WAITS, { laterEnv, standbyAfterMs: 0 });
     const standby = await standbyOf(first);
     process.kill(standby, 'SIGKILL');
@@ -110,7 +110,7 @@ describe('a child that waits for part of its environment', () => {
     },
   );
 
-  it('a stopped child’s standby is stopped, too', async () => {
+  it('is stopped together with its standby', async () => {
     const first = await supervised.run(WAITS, { laterEnv, standbyAfterMs: 0 });
     const standby = await standbyOf(first);
     await first.stop(60_000);

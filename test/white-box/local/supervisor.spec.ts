@@ -15,7 +15,7 @@ beforeEach(() => supervised.begin());
 afterEach(() => supervised.end());
 
 describe('the supervisor', () => {
-  it('restarts a killed child at once, however often it is killed', async () => {
+  it('restarts a killed child immediately, however often it is killed', async () => {
     const { ready, pid } = await supervised.run(`ready(); ${RUN_ON}`);
     await ready;
     for (let kills = 1; kills <= 5; kills++) {
@@ -94,7 +94,7 @@ describe('the supervisor', () => {
     expect(supervised.log).toEqual(['child did not stop within 0.2 s and is killed']);
   });
 
-  it('a killed supervisor ends its child, even one that still loads', async () => {
+  it('leaves no child behind when it is killed, not even one that still loads', async () => {
     const [childScript, supervisorScript] = [
       join(supervised.home, 'child.mjs'),
       join(supervised.home, 'supervisor.mjs'),

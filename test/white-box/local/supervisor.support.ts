@@ -9,7 +9,7 @@ import {
 
 export const RUN_ON = 'setInterval(() => undefined, 1000);';
 
-/** One supervised child for each test, in a directory of its own, and what its supervisor reported. */
+/** One supervised child for each test, in its own directory, and what its supervisor reported. */
 export class Supervision {
   home = '';
   starts: { pid: number; at: number }[] = [];

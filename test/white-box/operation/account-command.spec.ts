@@ -34,7 +34,7 @@ const keyIn = (output: string) => /^API key +(sk_test_\S+)$/m.exec(output)?.[1] 
 const accountIn = (output: string) => /\bacct_\w+/.exec(output)?.[0] ?? '';
 
 describe('npm run account', () => {
-  it('creates an account whose key works at once and is stored only as a hash', async () => {
+  it('creates an account whose key works immediately and is stored only as a hash', async () => {
     const { exit, output } = await program('create', 'Umbrella Ltd');
     expect(exit).toBe(0);
     const apiKey = keyIn(output);

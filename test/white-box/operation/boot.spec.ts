@@ -178,7 +178,7 @@ describe('API and worker refuse to start', () => {
       { exit: 1 },
     ));
 
-  it('but not on a correct one, which `npm run migrate` makes of an empty one', async () => {
+  it('but not on a correct one, which `npm run migrate` makes from an empty one', async () => {
     const made = await runToEnd('migrate.js', { DATABASE_URL: durable('empty') });
     expect(made).toEqual({ exit: 0, output: 'The database is up to date.\n' });
     const api = await startProgram('api.js', { ...ENV, DATABASE_URL: durable('empty') });

@@ -26,7 +26,7 @@ describe('npm run jobs', () => {
     },
   );
 
-  test('exits with 64 then', async () => {
+  test('exits with 64 if its usage is wrong', async () => {
     const { exit, output } = await program(database.url, 'nonsense');
     expect([exit, output]).toEqual([64, expect.stringMatching(EXPLAINED)]);
   });

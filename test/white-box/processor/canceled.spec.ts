@@ -45,7 +45,7 @@ const payment = (id: string, status: string) => ({
 const CANCELED_BY_US = { status: 'canceled', cancellation_reason: 'abandoned' };
 const canceled = { kind: 'rejected', failureCode: 'canceled' };
 
-test('a repeat of the original gets the current state, not the first one', async () => {
+test('a repeated pay() returns the current state of the payment, not its first state', async () => {
   created = payment('pi_1', 'processing');
   now = payment('pi_1', 'canceled');
   expect(await processor.pay('ch_1', '{}')).toEqual({ ...canceled, reference: 'pi_1' });

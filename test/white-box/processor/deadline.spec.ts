@@ -62,7 +62,7 @@ describe('a call to the processor ends by its deadline, including all attempts',
     await expect(processor(port).payment('pi_1')).rejects.toThrow();
   });
 
-  test('when a connection is accepted by something that speaks no HTTP', async () => {
+  test('when a connection is accepted by something that does not speak HTTP', async () => {
     const server = createTcpServer(() => {});
     server.listen(0, '127.0.0.1');
     await once(server, 'listening');
@@ -111,13 +111,13 @@ describe('once an attempt is unknown, the whole call is unknown', () => {
   });
 });
 
-describe('"nothing happened" is reported only then', () => {
-  test('a processor that is down all the time until the deadline falls between two attempts', async () => {
+describe('"nothing happened"', () => {
+  test('is reported if the processor is down until the deadline falls between two attempts', async () => {
     const port = await freePort();
     expect(await processor(port, 450).pay('down', prepared)).toMatchObject({ kind: 'refused' });
   });
 
-  test('an attempt whose time is over before it starts sends nothing', async () => {
+  test('is reported by pay and refund if their time is over before they start: nothing is sent', async () => {
     const { port, asked } = await fake((request) => request.socket.destroy());
     const over = performance.now() - 1;
     expect(await processor(port).pay('over', prepared, over)).toMatchObject({ kind: 'refused' });
@@ -128,7 +128,7 @@ describe('"nothing happened" is reported only then', () => {
     expect(asked).toEqual([]);
   });
 
-  test('not for a payment in processing when the following call is refused', async () => {
+  test('is not reported for a payment in processing when the following call is refused', async () => {
     const { port } = await fake((request, response) => {
       const [status, body] =
         request.method === 'POST'

@@ -31,17 +31,22 @@ const invalid = 'invalid_request_error';
 test.each([
   ['the key belongs to another request', 400, { type: 'idempotency_error' }, 'used'],
   [
-    'the amount is one that the original has, too',
+    'the amount is invalid, and the original has the same',
     400,
     { type: invalid, param: 'amount' },
     'fenced',
   ],
-  ['the currency is one that it has, too', 400, { type: invalid, param: 'currency' }, 'fenced'],
+  [
+    'the currency is invalid, and the original has the same',
+    400,
+    { type: invalid, param: 'currency' },
+    'fenced',
+  ],
   ['something else in it is invalid', 400, { type: invalid, param: 'metadata' }, 'unknown'],
   ['another request runs under the key', 409, { type: 'idempotency_error' }, 'unknown'],
-  ['too many requests', 429, { type: 'rate_limit_error' }, 'unknown'],
-  ['it failed', 500, { type: 'api_error' }, 'unknown'],
-])('a fence refused because %s (%d)', async (_why, status, error, kind) => {
+  ['there are too many requests', 429, { type: 'rate_limit_error' }, 'unknown'],
+  ['the processor failed', 500, { type: 'api_error' }, 'unknown'],
+])('a fence is refused because %s (%d)', async (_why, status, error, kind) => {
   next = { status, error };
   expect((await processor.fence('ch_1', prepared)).kind).toBe(kind);
 });

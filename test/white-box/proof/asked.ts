@@ -1,9 +1,9 @@
 import { markerOf, type Journals } from '../../../src/proof/history.js';
 
-/** So many requests no story has. */
+/** Larger than the number of requests of any story. */
 const FIRST = 1_000;
 
-/** A history that is about something else leaves out the requests that made its charges: they are added without an end. */
+/** Adds the requests that made the charges, without an end: a history about something else leaves them out. */
 export function asked(journals: Journals): Journals {
   const { history, rows, ledger } = journals;
   const known = new Set(

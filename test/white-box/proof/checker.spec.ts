@@ -50,7 +50,7 @@ test('each finding names its key, says what is wrong, and waits for a quiet serv
   expect(lines).toEqual(FINDINGS.trim().split('\n'));
 });
 
-test('while the service works, what is missing may still come', () => {
+test('while the service works, what is missing may still appear', () => {
   const journals = story().paid('k', { hasReceipt: true }).journals();
   expect(check(journals, false)).toEqual([]);
 });
@@ -80,7 +80,7 @@ test("a witness has the key's requests and the faults that overlapped, and no ot
   ]);
 });
 
-test('a witness has faults that touch the key in one millisecond, and none after its record', () => {
+test('a witness has faults that share one millisecond with the key, and none after its record', () => {
   const touching = story().fault(1_000).atOnce().ask().ok(1).ask().ok(2, 'other').paid();
   const [violation] = check(touching.atOnce().fault(1_000).fault(1_000).journals());
   expect(trimmed(violation?.witness)).toEqual([

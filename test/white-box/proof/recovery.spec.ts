@@ -36,7 +36,7 @@ test('a key is touched by a fault between its first request and the end of its l
   expect(touched(story().ask().ok(1).fault(1_000).ask({ key: 'l' }).ok(2))).toEqual([]);
 });
 
-test('a key is touched by a fault that begins or ends in the same millisecond', () => {
+test('a key is touched by a fault that ends when its first request begins, or begins when its last one ends', () => {
   expect(touched(story().fault(1_000).atOnce().ask().ok(1))).toEqual(['a/k']);
   expect(touched(story().ask().ok(1).atOnce().fault(1_000))).toEqual(['a/k']);
 });
@@ -60,7 +60,7 @@ test('recovery is measured from the end of the last fault that overlapped the re
   expect(recovered(story().ask().fault(1_000).ok(1))).toEqual([]);
 });
 
-test('a fault overlaps a record that it touches in one millisecond', () => {
+test('a fault overlaps a record if they share one millisecond', () => {
   const ends = story().fault(1_000).ask().record().seenAt(2_000);
   expect(recovered(ends)).toEqual([{ marker: 'a/k', ms: 2_000 }]);
   const begins = story().ask().record().atOnce().fault(1_000);

@@ -35,7 +35,7 @@ test.each(Object.entries(TWO))(
   },
 );
 
-test('the schedule of docs/proof.md is one', async () => {
+test('the schedule that docs/proof.md names exists, and keeps every promise', async () => {
   const [, name, choices] = /--only (\S+):(\S+)/.exec(readFileSync('docs/proof.md', 'utf8'))!;
   const run = await replay(lanes[0]!, scenarioOf(name!), choices!.split(','));
   expect([run.choices.join(), judge(run)]).toEqual([choices, []]);

@@ -9,7 +9,7 @@ export interface To {
   body?: string;
 }
 
-/** Of the event of a charge that succeeded. */
+/** The webhook for the event of a charge that succeeded. */
 export const WEBHOOK = '{"id":"evt_1","type":"charge.succeeded","data":{"object":{"id":"ch_k"}}}';
 
 /** Builds the journals of a small campaign. Each call is a second later than the one before. */
@@ -184,7 +184,7 @@ export class Story {
     return this;
   }
 
-  /** The last event does not exist. */
+  /** Removes the last event. */
   silent(): this {
     this.rows.events.pop();
     return this;

@@ -40,7 +40,7 @@ function firstOf(of: Story): Run {
   return first!.run;
 }
 
-/** By XML 1.0, section 2.2. */
+/** The characters that XML 1.0, section 2.2, forbids. */
 const NOT_XML = /[^\t\n\r\u0020-\uD7FF\uE000-\uFFFD\u{10000}-\u{10FFFF}]/u;
 
 const texts = ({ events }: Run) => events.map(({ text }) => text);
@@ -127,7 +127,7 @@ describe('the witness of a violation', () => {
     expect(texts(run)).toContain('GET ch_k by a: 200 pending');
   });
 
-  it('draws what a violation about no key names: here the stock', () => {
+  it('draws the object of a violation that has no key: here the stock', () => {
     const run = firstOf(story().product(-1, 0));
     expect(run.title).toMatch(/^Violation of “stock agrees”: s: on hand -1, held 0/);
     expect(texts(run)).toContain('stock of s of a: 10 at first, -1 on hand, 0 held');

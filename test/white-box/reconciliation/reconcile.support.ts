@@ -89,7 +89,7 @@ export async function newOrder(
   return order;
 }
 
-/** Pays an order, without an amount of its own. */
+/** Pays an order. The request has no amount: the order gives it. */
 export function pay(
   { apiUrl }: Service,
   order: string,

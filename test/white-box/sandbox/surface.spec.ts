@@ -128,7 +128,7 @@ describe('a feature of Stripe that the sandbox lacks', () => {
 });
 
 describe('other clients’ requests', () => {
-  it.each(['True', 'TRUE', 'true'])('treat %s as true in a form', async (yes) => {
+  it.each(['True', 'TRUE', 'true'])('may send %s for true in a form', async (yes) => {
     const form = { ...payment('pm_card_visa'), confirm: yes, error_on_requires_action: 'False' };
     const reply = await post(sandbox, '/v1/payment_intents', form);
     expect(reply.body).toMatchObject({ status: 'succeeded' });

@@ -107,7 +107,7 @@ describe('a notification that is not answered with 2xx', () => {
 describe('a notification is sent, if the test asks for it,', () => {
   const idsSeen = () => notifying.receiver.received.map(({ id }) => id);
 
-  it('twice, at once', async () => {
+  it('twice, in parallel', async () => {
     await pay(await notifying.start({ copies: 2 }));
     await notifying.arrived(2);
     expect(new Set(idsSeen()).size).toBe(1);
@@ -172,7 +172,7 @@ describe('a notification is sent, if the test asks for it,', () => {
         [seconds],
       );
     await pass(500); // of a thousand, about half are due
-    await notifying.join({ shuffleMs: 1_000_000 }); // not sooner: it takes everything due at once
+    await notifying.join({ shuffleMs: 1_000_000 }); // not sooner: it takes everything due together
     await notifying.arrived(1);
     const { rows } = await notifying.db.query<{ id: string; waits: boolean }>(
       'SELECT id, next_attempt_at IS NULL AS waits FROM sandbox.events ORDER BY created_at',

@@ -89,7 +89,7 @@ describe('a notification of the sandbox', () => {
     expect((await notifying.db.query('SELECT id FROM sandbox.events')).rowCount).toBe(1);
   });
 
-  it('is sent in many copies at once without a warning about listeners', async () => {
+  it('is sent in many parallel copies without a warning about listeners', async () => {
     const warnings: Error[] = [];
     const listen = (warning: Error) => warnings.push(warning);
     nodeItself.on('warning', listen);

@@ -43,7 +43,7 @@ export class NotifyingSandbox {
     return this.join(webhook);
   }
 
-  /** Another one for the same receiver. */
+  /** Another sandbox for the same receiver. */
   async join(webhook: Partial<WebhookConfig> | null = {}): Promise<Sandbox> {
     const defaults = {
       url: this.receiver.url,

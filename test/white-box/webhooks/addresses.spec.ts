@@ -91,7 +91,7 @@ describe('in production', () => {
   );
 
   test.each(['http:', 'https://a@'])(
-    'nor to an address that was saved under other rules: %s',
+    'no connection is made to an address that was saved under other rules: %s',
     async (start) => {
       const before = receiver.connections();
       const url = `${start}//127.0.0.1:${receiver.port}/`.replace('@//', '@');
@@ -109,7 +109,7 @@ describe('in production', () => {
 test.each([
   ['http://127.0.0.1:9/hooks', 'must be an https URL'],
   ['https://127.0.0.1:9/hooks', 'must be a public address'],
-])('with a Stripe key, too, %s is refused', async (url, detail) => {
+])('with a Stripe key, %s is also refused', async (url, detail) => {
   const app = await startApp({ env: { STRIPE_SECRET_KEY: 'sk_test_1' } });
   const reply = await post(app, '/webhook-endpoints', { url, events: ['*'] });
   await app.stop();
@@ -188,7 +188,7 @@ describe('locally', () => {
   );
 
   test.each(['10.0.0.1', '169.254.169.254', '[fe80::1]', '[64:ff9b::7f00:1]', '0.0.0.0'])(
-    'and no other private address: %s',
+    'no other private address is allowed: %s',
     async (host) => {
       const url = `http://${host}:${receiver.port}/`;
       await expect(checkEndpointUrl(url, policy)).rejects.toMatchObject({ status: 400 });

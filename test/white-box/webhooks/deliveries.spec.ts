@@ -153,7 +153,7 @@ test('slow endpoints do not delay others, and get all their deliveries eventuall
   const quick = await newEndpoint(service, receiver);
   const answers = hanging.map(({ path }) => receiver.hold(path));
   const events: string[] = [];
-  // All at once: a hanging delivery ends after 15 s, and the next one would be sent.
+  // All in parallel: a hanging delivery ends after 15 s, and the next one would be sent.
   await worker.stop();
   for (let i = 0; i < 30; i++) events.push(await happen(service));
   await service.startWorker({ WEBHOOK_TIMEOUT_MS: '15000' });

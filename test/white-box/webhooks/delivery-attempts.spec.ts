@@ -52,7 +52,7 @@ async function attempted(endpoint: TestEndpoint, count = 1): Promise<DeliveryRow
   return delivery!;
 }
 
-/** On the clock that PostgreSQL uses, too. */
+/** Measured with the system clock, like PostgreSQL's times. */
 const secondsSince = (start: number) => (Date.now() - start) / 1000;
 
 describe('a delivery', () => {

@@ -60,13 +60,13 @@ describe('an exchange ends', () => {
   test.each<[string, number, typeof behave, object]>([
     ['without an answer', 300, () => {}, { error: 'no answer in time' }],
     [
-      'with a head that drips',
+      'with a head that arrives byte by byte',
       300,
       (s) => drip(s, 'HTTP/1.1 200 OK\r\nA: b'),
       { error: 'no answer in time' },
     ],
     [
-      'with a body that drips',
+      'with a body that arrives byte by byte',
       5_000, // the head must arrive first
       (s) => {
         s.write('HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\n');
@@ -75,7 +75,7 @@ describe('an exchange ends', () => {
       { status: 200 },
     ],
     [
-      'with a body that never comes, and a wish',
+      'with a body that never arrives, and a Retry-After',
       5_000,
       (s) => s.write('HTTP/1.1 503 No\r\nRetry-After: 7\r\nContent-Length: 900\r\n\r\n'),
       { status: 503, retryAfterMs: 7000 },
@@ -92,7 +92,7 @@ describe('an exchange ends', () => {
       { status: 410 },
     ],
     [
-      'with a body that is no chunk',
+      'with a body that is not a chunk',
       (s) => s.write('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nmany\r\n'),
       { status: 200 },
     ],
@@ -119,13 +119,13 @@ describe('an exchange ends', () => {
       { status: 200 },
     ],
     [
-      'with something that is no HTTP',
+      'with something that is not HTTP',
       (s) => s.end('220 mail\r\n'),
       { error: 'the request failed: HPE_INVALID_CONSTANT' },
     ],
     ['with an answer', (s) => s.end('HTTP/1.1 204 No Content\r\n\r\n'), { status: 204 }],
     [
-      'with an answer and a wish',
+      'with an answer and a Retry-After',
       (s) => s.end('HTTP/1.1 503 No\r\nRetry-After: 7\r\nContent-Length: 0\r\n\r\n'),
       { status: 503, retryAfterMs: 7000 },
     ],
@@ -134,7 +134,7 @@ describe('an exchange ends', () => {
     await closed;
   });
 
-  test('in time although the garbage collector runs meanwhile', async () => {
+  test('in time even if the garbage collector runs meanwhile', async () => {
     setFlagsFromString('--expose-gc');
     const collect = setInterval(runInNewContext('gc') as () => void, 20);
     try {
@@ -154,7 +154,7 @@ describe('an exchange ends', () => {
     await closed;
   });
 
-  test('with the status of its head, when the process stops during the body', async () => {
+  test('with the status already received, when the process stops while it reads the body', async () => {
     const stopping = new AbortController();
     const how = (socket: Socket) => {
       socket.write('HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\n');

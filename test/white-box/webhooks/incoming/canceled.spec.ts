@@ -29,8 +29,8 @@ import {
 } from '../../../webhooks/incoming/incoming.support.js';
 
 /**
- * A payment canceled at the processor took nothing and can take nothing: its charge fails. Our own fence is canceled
- * with the same key, too; that says nothing about the charge.
+ * A payment canceled at the processor took nothing and can take nothing: its charge fails. Our own fence is also
+ * canceled under that key; this says nothing about the charge.
  */
 let service: Service;
 beforeAll(async () => {
@@ -233,7 +233,7 @@ describe('the cancel of our own fence', () => {
   });
 });
 
-/** The test changed it by SQL. */
+/** Removes the payment from the ledger, because the test changed it by SQL. */
 async function forgetPayment({ id }: PendingCharge): Promise<void> {
   await service.db.query(`DELETE FROM sandbox.payment_intents WHERE metadata ->> 'charge' = $1`, [
     id,

@@ -32,7 +32,7 @@ afterAll(async () => {
   await service.stop();
 });
 
-/** The job got no answer. The returned function runs it again. */
+/** The processor made the refund, but its response was lost. The returned `again` runs the job again. */
 async function leaveOwed(cause: string) {
   const { apiUrl, sandboxUrl, db, gate } = service;
   gate.be('open');
@@ -41,7 +41,7 @@ async function leaveOwed(cause: string) {
   const again = () => compensation.refundOnce(account, body.id, cause);
   gate.be('losing');
   await expect(again()).rejects.toThrow();
-  gate.be('refusing'); // from here on, no request reaches the processor
+  gate.be('refusing'); // from now on, no request reaches the processor
   const { rows } = await db.query<{ id: string }>('SELECT id FROM refunds WHERE cause = $1', [
     cause,
   ]);
