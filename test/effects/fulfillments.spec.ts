@@ -87,7 +87,7 @@ describe('the same job', () => {
     expect(await shipmentOf(purchase)).toEqual(before);
   });
 
-  test('run by two workers at once has one of each effect', async () => {
+  test('run by two workers in parallel has one of each effect', async () => {
     const { purchase, letGo } = await buyAndLockTheOrder(shop, async (bought) => {
       await addJob(shop.db, 'fulfill-order', await payloadOf(bought));
     });

@@ -8,7 +8,7 @@ describe('a pool of two connections', () => {
   beforeAll(async () => {
     const env = {
       ...{ DATABASE_POOL_SIZE: '2', IDEMPOTENCY_WAIT_MS: '30000' },
-      PROCESSOR_TIMEOUT_MS: '60000', // on a busy machine sixty requests at once take longer than usual
+      PROCESSOR_TIMEOUT_MS: '60000', // on a busy machine sixty parallel requests take longer than usual
     };
     service = await startService({ env });
   });

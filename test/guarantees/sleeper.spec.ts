@@ -47,7 +47,7 @@ describe('a request that slept until its lease had expired', () => {
     const sleeper = charge(impatient.url, 'late 504');
     await gate.held(1);
     await endLease(service.db, 'late 504');
-    gate.close()(); // requests from now on pass at once
+    gate.close()(); // requests from now on pass immediately
     const answer = await charge(apiUrl, 'late 504');
     expect(answer.status).toBe(201);
 

@@ -60,7 +60,7 @@ describe('GET /metrics', () => {
     expect(reply.text).not.toMatch(/metric-|ch_|acct_|req_/);
   });
 
-  it('shows the age of the oldest unfinished record and the parked payments, in the worker too', async () => {
+  it('shows the age of the oldest unfinished record and the parked payments, also in the worker', async () => {
     expect(await metric(api.url, 'unfinished_records')).toBe(0);
     expect(await metric(api.url, 'oldest_unfinished_seconds')).toBe(0);
     await site.db.query(

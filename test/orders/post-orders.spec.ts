@@ -75,7 +75,7 @@ describe('POST /orders', () => {
     expect(missing).toMatchObject({ status: 400, body: { code: 'idempotency_key_missing' } });
   });
 
-  test('the key is completed after it was first seen, although one transaction does both', async () => {
+  test('the key is completed after it was first seen, even though one transaction does both', async () => {
     const key = newId('key');
     await post(key);
     const { body } = await lookUp(api, key);

@@ -126,7 +126,7 @@ describe('a connection of the pool', () => {
       client.release();
     }));
 
-  test('sends statements without values unchanged, even several at once', () =>
+  test('sends statements without values unchanged, even several in one string', () =>
     inPool(database.url, async (pool) => {
       await pool.query('CREATE TEMP TABLE several (id int); INSERT INTO several VALUES (1)');
       expect((await pool.query('SELECT id FROM several')).rows).toEqual([{ id: 1 }]);

@@ -5,7 +5,7 @@ import { checkDatabase, UnfitDatabase } from '../../../src/database/database-che
 import { migrate } from '../../../src/database/migrate.js';
 import { testDatabaseUrl } from '../../support/database.js';
 
-/** A database that is not this installation's own, and one that three processes make at once. */
+/** A database that belongs to another installation, and one that three processes migrate in parallel. */
 const name = `refused_${randomBytes(5).toString('hex')}`;
 const url = testDatabaseUrl(name);
 let admin: pg.Client;

@@ -86,7 +86,7 @@ describe('a job that has failed for the last time', () => {
     expect(await metric(worker.url, 'parked_jobs')).toBe(1);
     await shop.db.query('DELETE FROM graphile_worker._private_jobs WHERE id = $1', [other]);
 
-    // It waits for an operator, although the mail server would accept it now.
+    // It waits for an operator, even though the mail server would accept it now.
     shop.mail.refuse(undefined);
     await charge(shop.apiUrl, 'another', { receipt_email: 'bob@shop.test' });
     await shop.mail.caught('bob@shop.test');

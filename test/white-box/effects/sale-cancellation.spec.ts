@@ -130,7 +130,7 @@ describe('the same jobs', () => {
     await expectCanceled(shop, purchase);
   });
 
-  test('run by two workers at once refund once', async () => {
+  test('run by two workers in parallel refund once', async () => {
     let open = () => {};
     const purchase = await buyTheMissing(shop, async () => {
       open = shop.gate.close();

@@ -12,7 +12,7 @@ import { until } from '../../support/until.js';
 let service: Service;
 let database: OpenDatabase;
 beforeAll(async () => {
-  // Fifty charges at once take longer than the default on a busy machine.
+  // Fifty parallel charges take longer than the default on a busy machine.
   service = await startService({ env: { PROCESSOR_TIMEOUT_MS: '60000' } });
   database = await openDatabase(service.databaseUrl);
 });
@@ -73,7 +73,7 @@ test('before its expiry the answer is replayed; after it, the charge is shown in
 
   await expireIn(db, 'both sides', -ONE_SECOND);
   expectExpired(await charge(apiUrl, 'both sides'), first.body.id);
-  expect(await recordsOf('both sides')).toHaveLength(1); // expired, although the reaper has not run
+  expect(await recordsOf('both sides')).toHaveLength(1); // expired, but the reaper has not run
   await reap();
   expect(await recordsOf('both sides')).toEqual([]);
   expectExpired(await charge(apiUrl, 'both sides'), first.body.id); // the same after the reaper has run

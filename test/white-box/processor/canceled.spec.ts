@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { StripeProcessor } from '../../../src/processor/stripe-processor.js';
 
-/** A payment that did not end at once, and its later state, as Stripe would show it. */
+/** A payment that did not end immediately, and its later state, as Stripe would show it. */
 let server: Server;
 let processor: StripeProcessor;
 let created: object;
@@ -66,7 +66,7 @@ describe('a payment that asks for 3-D Secure after it was processing', () => {
     listed = [created];
   });
 
-  test('ends as if it asked at once, by a repeat of the original', async () => {
+  test('ends as if it had asked immediately, by a repeat of the original', async () => {
     expect(await processor.pay('ch_1', '{}')).toEqual(declined);
     expect(asked).toContain(cancel);
     created = now = payment('pi_1', 'requires_action');

@@ -122,7 +122,7 @@ test('a charge without a payment is reported, and left to an operator', async ()
 });
 
 test.each(['{}', '{"charge": "order_5", "refund": "RMA-17"}'])(
-  'a charge and a refund whose metadata at the processor became %s are no difference',
+  'a charge and a refund whose metadata at the processor became %s are not a difference',
   async (metadata) => {
     const { id } = (await charge(api, newKey())).body;
     expect((await refund(api, id, newKey(), { amount: 500 })).status).toBe(201);

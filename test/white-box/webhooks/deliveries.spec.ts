@@ -158,7 +158,7 @@ test('slow endpoints do not delay others, and get all their deliveries eventuall
   for (let i = 0; i < 30; i++) events.push(await happen(service));
   await service.startWorker({ WEBHOOK_TIMEOUT_MS: '15000' });
   await receiver.received(quick.path, 30);
-  // Without shares they would take all eight slots. Waiting for a slot is no attempt.
+  // Without shares they would take all eight slots. Waiting for a slot is not an attempt.
   const open = hanging.flatMap(({ path }) => receiver.at(path));
   expect(open.length).toBeLessThanOrEqual(4);
   const planned = [];

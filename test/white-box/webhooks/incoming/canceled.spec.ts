@@ -175,7 +175,7 @@ describe('a payment that asks for 3-D Secure after it was processing', () => {
     body: { code: 'card_declined', decline_code: 'authentication_required', retry: 'new_key' },
   };
 
-  test('ends as if it asked at once: canceled there, declined here', async () => {
+  test('ends as if it had asked immediately: canceled there, declined here', async () => {
     const pending = await asksLater('asks later');
     expect(await charge(service.apiUrl, 'asks later')).toMatchObject(declinedForIt);
     expect((await paymentOf(service, pending)).status).toBe('canceled');
