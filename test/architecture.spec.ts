@@ -36,7 +36,7 @@ describe('the import table', () => {
   });
   const isOfTheFixture = (violation: string) => violation.includes(`: ${FIXTURE}/`);
 
-  it('is kept by the source', () => {
+  it('has no violation in src', () => {
     expect(all.filter((violation) => !isOfTheFixture(violation))).toEqual([]);
   });
 
@@ -107,7 +107,7 @@ async function paymentNounsIn(paths: string[]): Promise<string[]> {
 }
 
 describe('the engine', () => {
-  it('names no payment: it can be reused with its migration', async () => {
+  it('contains no payment terms, so it can be reused with its migration', async () => {
     const folder = 'src/idempotency';
     const paths = (await readdir(folder)).map((name) => join(folder, name));
     const migration = 'migrations/1796083202000-idempotency-records.ts';

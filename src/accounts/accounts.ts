@@ -10,7 +10,7 @@ const MAX_CACHED = 10_000;
 
 @Injectable()
 export class Accounts {
-  /** By the key's hash, oldest lookup first. Unknown and revoked keys are never cached. */
+  /** By the key's hash, oldest lookup first. Holds keys that were valid at their lookup, each for CACHE_MS. */
   private readonly cache = new Map<string, { accountId: string; until: number }>();
 
   constructor(private readonly db: Database) {}

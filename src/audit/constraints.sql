@@ -1,6 +1,6 @@
--- The constraints and unique indexes that enforce the other invariants. No query repeats what one of them refuses, so
--- each must exist and be valid. (pg_amcheck finds a damaged index.) psql "$DATABASE_URL" -f src/audit/constraints.sql
--- one row for each that is missing or not valid
+-- The constraints and unique indexes on which the audit relies exist and are valid. Its queries do not repeat what these
+-- enforce. (pg_amcheck finds a damaged index.)
+--   psql "$DATABASE_URL" -f src/audit/constraints.sql    one row for each that is missing or not valid
 WITH expected (kind, name) AS (
   SELECT 'constraint', unnest(ARRAY[
     'api_keys_account_fkey', 'api_keys_hash_is_sha256', 'idempotency_records_key_has_1_to_255_characters',

@@ -20,7 +20,7 @@ export async function listOpenPayments(
   db: Database,
   whatToDo: Readonly<Record<string, string>>,
 ): Promise<string[]> {
-  // Covers all accounts, so it takes no locks.
+  // Reads all accounts without locks.
   const rows = await db.query<ParkedPayment & { parked_at: Date }>(
     `SELECT * FROM parked_payments WHERE resolved_at IS NULL ORDER BY parked_at, processor_reference`,
   );

@@ -38,7 +38,7 @@ async function main(args: string[]): Promise<number> {
     if (error instanceof ProfileError)
       return complain(`The profile cannot be used:\n${error.message}`, EXIT.couldNotRun);
     if (error instanceof CannotRun) return complain(error.message, EXIT.couldNotRun);
-    // A fault of the check itself: it must not look like a failed must.
+    // A bug in the check itself. Its exit code differs from that of a failed test of level `must`.
     return complain((error as Error).stack ?? String(error), EXIT.couldNotRun);
   }
 }

@@ -136,7 +136,7 @@ export async function appliedMigrations(
   return new Set(rows.map(({ name }) => name));
 }
 
-/** The time at the end of a class name, in ms. Version 0.2 replaced all migrations with newer ones. */
+/** The time at the end of a class name, in ms. Before our first migration it means a version before 0.2. */
 const timeOf = (migration: string) => Number(migration.slice(-13));
 const FIRST_MIGRATION = timeOf(migrations[0]!.name);
 

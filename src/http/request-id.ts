@@ -14,7 +14,7 @@ export function assignRequestId(request: Request, response: Response, next: Next
   next();
 }
 
-/** A random id for objects without an idempotency key: 120 bits in base32hex. */
+/** A random id, not derived from an idempotency key: 120 bits in base32hex. */
 export function randomId(prefix: string): string {
   const bits = randomBytes(15).toString('hex');
   return `${prefix}_${BigInt(`0x${bits}`).toString(32).padStart(24, '0')}`;

@@ -27,7 +27,7 @@ export interface RecordNeedingAttention {
   died: boolean;
 }
 
-/** Oldest first. Covers all accounts, so it takes no locks. */
+/** Oldest first, of all accounts. Takes no locks. */
 export async function listNeedingAttention(db: Queryable): Promise<RecordNeedingAttention[]> {
   return db.query(
     `SELECT account_id, resource_id, operation, attempts, first_seen_at, lease_expires_at IS NOT NULL AS died

@@ -2,7 +2,8 @@ import type { Queryable } from './database.js';
 import { RECORD_COLUMNS, type IdempotencyRecord } from './record.entity.js';
 
 /**
- * Unfinished records that are due, oldest first. Covers all accounts, so it takes no locks.
+ * Unfinished records that are due, oldest first, of all accounts. Takes no locks, because Citus, which shards by
+ * account, refuses them across accounts: each record is claimed by compare-and-set.
  * @param operations the operations that this process can finish. Without this filter, records of other operations
  *   could fill every batch.
  */

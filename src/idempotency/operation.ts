@@ -157,9 +157,9 @@ export class OperationRegistry {
 }
 
 /**
- * The points that a request reaches, in order. Crash tests kill the process at each of them. A beat that is one write
- * has no points inside its transaction: the process dies before or after its one statement. How the server handles a
- * statement whose client died: test/guarantees/crash-in-statement.spec.ts.
+ * The points at which crash tests kill the process, in the order in which they are reached. One request reaches only
+ * some of them. A beat that is one write has no points inside its transaction: the process dies before or after its
+ * statement. How PostgreSQL ends the statement of a killed client: test/guarantees/crash-in-statement.spec.ts.
  */
 export const PROBE_POINTS = [
   'received', // the key was read, nothing is written

@@ -22,7 +22,7 @@ const IDENTIFIER = /^\w{1,63}$/;
 export function redactError(error: unknown, depth = 0): RedactedError {
   if (!(error instanceof Error)) return { error: typeof error };
   const facts = error as Error & Partial<Record<'code' | 'constraint' | 'table', unknown>>;
-  // TypeORM keeps the driver's error beside the query and its parameters.
+  // TypeORM's error also holds the query and its parameters, which must not be logged: use the driver's error alone.
   const cause = (error as { driverError?: unknown }).driverError ?? error.cause ?? firstOf(error);
   const fault: RedactedError = { error: identifier(error.constructor.name) ?? 'Error' };
   for (const name of ['code', 'constraint', 'table'] as const) {

@@ -26,7 +26,7 @@ export function docsScript(apiKey?: string): string {
   for (const operations of Object.values(document.paths)) {
     for (const { operationId, parameters } of Object.values(operations)) {
       const key = parameters.find(({ name }) => name === 'Idempotency-Key');
-      // Not randomUUID(), which a page has over https and on localhost only.
+      // Not randomUUID(): browsers have it only over https and on localhost.
       if (key) key.example = operationId + '-' + crypto.getRandomValues(new Uint32Array(4)).join('-');
     }
   }

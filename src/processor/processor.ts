@@ -146,8 +146,8 @@ export abstract class Processor {
   /** Uses up the key without taking money, so that no late attempt under it can. */
   abstract fence(key: string, prepared: string, notAfter?: number): Promise<FenceAnswer>;
   /**
-   * Looks up a charge's payment in the ledger (not by search, which lags). Cancels a payment that waits for 3-D
-   * Secure. It takes as long as the ledger of that period needs; each page has its own deadline.
+   * Reads the ledger for a charge's payment (not the search API, which lags). Cancels a payment that waits for 3-D
+   * Secure. The time grows with the number of payments in `span`; each page has its own deadline.
    * @throws what the SDK or `nextDeadline` throws, if the ledger could not be read to the end of the period.
    */
   abstract look(

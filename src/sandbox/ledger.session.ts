@@ -23,8 +23,8 @@ const MEANING: Record<string, string> = {
 const LIMITS_MS = { idle_in_transaction_session_timeout: 5_000, statement_timeout: 10_000 };
 
 /**
- * Start-up parameters win over the settings of a role or database. PgBouncer must be set to ignore the parameter
- * `options`.
+ * Start-up parameters override the settings of a role or database. PgBouncer refuses the parameter `options` unless it
+ * is set to ignore it. Then the role needs these settings, and `requireFitSession` checks those of MEANING.
  */
 export const SESSION_OPTIONS = Object.entries({ ...MEANING, ...LIMITS_MS })
   .map(([name, value]) => `-c ${name}=${String(value).replaceAll(' ', '\\ ')}`)

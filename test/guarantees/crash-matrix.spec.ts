@@ -90,7 +90,7 @@ afterAll(() => service.stop());
 
 describe('a kill -9 of the API', () => {
   test.each(CASES)(
-    'written by %s, at %s leaves the rows and payments of the matrix',
+    'while a charge written by %s is at %s leaves the rows and payments of the matrix',
     async (way, point) => {
       for (const key of [retried(way, point), left(way, point)]) {
         const { rows, paid } = MATRIX[point];
@@ -109,25 +109,28 @@ describe('a kill -9 of the API', () => {
     },
   );
 
-  test.each(CASES)('written by %s, at %s: a retry gets one charge', async (way, point) => {
-    const key = retried(way, point);
-    const truth = MATRIX[point];
-    const retry = await chargeUntilAnswered(survivor.url, key, bodyOf(key));
-    expect(retry).toMatchObject({ status: 201, body: { id: idOf(key), status: 'succeeded' } });
-    // Either the request that died has reserved the record, or this retry does.
-    expect('original-request-id' in retry.headers).toBe(truth.rows !== 'none');
-    expect('idempotent-replayed' in retry.headers).toBe(truth.rows === 'settled');
+  test.each(CASES)(
+    'while a charge written by %s is at %s: a retry gets one charge',
+    async (way, point) => {
+      const key = retried(way, point);
+      const truth = MATRIX[point];
+      const retry = await chargeUntilAnswered(survivor.url, key, bodyOf(key));
+      expect(retry).toMatchObject({ status: 201, body: { id: idOf(key), status: 'succeeded' } });
+      // Either the request that died has reserved the record, or this retry does.
+      expect('original-request-id' in retry.headers).toBe(truth.rows !== 'none');
+      expect('idempotent-replayed' in retry.headers).toBe(truth.rows === 'settled');
 
-    expect(await paymentsOf(service.sandboxUrl, idOf(key))).toHaveLength(1);
-    expect((await lookUp(survivor.url, key)).body).toMatchObject({
-      state: 'completed',
-      status: 201,
-      attempts: truth.rows === 'pending' ? 2 : 1,
-      resource: { object: 'charge', id: idOf(key), url: `/charges/${idOf(key)}` },
-    });
-    expect((await getCharge(survivor.url, idOf(key))).text).toBe(retry.text);
-    expect((await charge(survivor.url, key, bodyOf(key))).text).toBe(retry.text);
-  });
+      expect(await paymentsOf(service.sandboxUrl, idOf(key))).toHaveLength(1);
+      expect((await lookUp(survivor.url, key)).body).toMatchObject({
+        state: 'completed',
+        status: 201,
+        attempts: truth.rows === 'pending' ? 2 : 1,
+        resource: { object: 'charge', id: idOf(key), url: `/charges/${idOf(key)}` },
+      });
+      expect((await getCharge(survivor.url, idOf(key))).text).toBe(retry.text);
+      expect((await charge(survivor.url, key, bodyOf(key))).text).toBe(retry.text);
+    },
+  );
 });
 
 describe('a kill -9 of the API, then no retry', () => {
@@ -136,7 +139,7 @@ describe('a kill -9 of the API, then no retry', () => {
   });
 
   test.each(CASES)(
-    'written by %s, at %s: the worker finishes the charge if it was reserved',
+    'while a charge written by %s is at %s: the worker finishes the charge if it was reserved',
     async (way, point) => {
       const key = left(way, point);
       const truth = MATRIX[point];

@@ -114,7 +114,7 @@ describe('of several errors, the first in the table is the answer', () => {
     }
   });
 
-  it('body errors before a used key', async () => {
+  it('a malformed body is reported before a used key', async () => {
     const key = randomUUID();
     await post(app, '/charges', CHARGE, { key });
     expectProblem(await post(app, '/charges', '{', { key }), 400, 'malformed_json', 'after_fix');

@@ -99,7 +99,7 @@ describe('the lab', () => {
     expect(after.status).toBe(204); // a browser does not ask again
   });
 
-  it('accepts requests of the user’s own client, and loses the answer that the user has armed', async () => {
+  it('accepts requests of the user’s own client, and applies the fault that the user has armed', async () => {
     const opened = (await (await lab.fetch('/api/own-client', {})).json()) as Record<
       'id' | 'curl' | 'arm',
       string

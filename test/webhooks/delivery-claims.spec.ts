@@ -55,7 +55,7 @@ describe('two workers in parallel', () => {
     expect(receiver.at(endpoint.path)).toHaveLength(1);
   });
 
-  test('deliver twice if a claim does not move its time (control)', async () => {
+  test('deliver twice if a claim does not postpone the next attempt (control)', async () => {
     await shop.db.query(`
       CREATE FUNCTION no_claim() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
         NEW.next_attempt_at := OLD.next_attempt_at; RETURN NEW; END $$`);

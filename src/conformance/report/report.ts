@@ -33,7 +33,6 @@ export interface ReportedCase {
   ms: number;
   /** What was sent and answered in a case that did not pass. */
   exchanges?: Exchange[];
-  /** The number of exchanges that are left out. */
   exchangesLeftOut?: number;
 }
 

@@ -105,7 +105,7 @@ export class Connection {
   }
 }
 
-/** An IP address is not a server name (RFC 6066 §3). */
+/** The server name for TLS (SNI). An IP address is not allowed there (RFC 6066 §3). */
 function nameOf({ host }: Target): string | undefined {
   return /^[\d.]+$|:/.test(host) ? undefined : host;
 }

@@ -65,7 +65,7 @@ export class Stage {
   }
 }
 
-/** `2 × $19.99`, or of other amounts: `3 × other amounts, $60.00`. */
+/** `2 × $19.99` if all amounts are equal, otherwise `3 times, $60.00 in all`. */
 export function whatWasPaid(amounts: number[]): string {
   const [first] = amounts;
   if (first === undefined) return 'nothing';

@@ -1,8 +1,8 @@
 import type { Lane } from '../program/lane.js';
 
 /**
- * One purchase that is paid, and whose answer is lost. On a busy machine the first call of a new process may end before
- * it reaches the processor: then nothing was paid, and the story has not begun.
+ * Makes one purchase that the processor pays, and loses its answer. On a busy machine the first call of a new process
+ * may end before it reaches the processor. Then nothing was paid, and the purchase is sent again, three times at most.
  */
 export async function buyAndLoseTheAnswer(
   lane: Lane,

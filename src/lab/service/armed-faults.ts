@@ -3,8 +3,8 @@ import { join } from 'node:path';
 import { LAB_ACCOUNT } from '../journal.js';
 
 /**
- * Faults that the lab prepares for the next request or job of an account, which does not name them itself. Each is a
- * file, because API and worker are other processes, and the fault may kill them.
+ * Faults that the lab prepares for an account. The next request or job that names no fault itself takes one. Each is a
+ * file, because API and worker are separate processes, and the fault may kill them.
  */
 export class ArmedFaults {
   constructor(private readonly folder: string) {}

@@ -43,7 +43,8 @@ export type RuleName = keyof typeof RULES;
 
 /**
  * A pure function of the journals: it knows nothing of the code and calls no service.
- * @param isQuiet false: the journals were read while the service worked
+ * @param isQuiet false: the service was still running when the journals were read. Findings that hold only at rest
+ *   (`atRest`) are then left out.
  */
 export function check(journals: Journals, isQuiet = true): Violation[] {
   const known = digest(journals);

@@ -16,6 +16,8 @@ export interface Bug {
   cells?: string[];
   /** About three of four keys are of this kind. */
   mostly?: Kind;
+  /** How long its campaign may last, if the usual time often ends before the faults meet. */
+  ms?: number;
   /** One of these must be among the broken rules. */
   foundBy: RuleName[];
 }

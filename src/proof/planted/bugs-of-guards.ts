@@ -78,6 +78,7 @@ export const BUGS_OF_GUARDS: Bug[] = [
     // The call takes longer, so that more refunds are between it and their last transaction when a pause begins.
     cells: ['api → postgres × pause', 'api → processor × latency'],
     mostly: 'refund',
+    ms: 180_000,
     foundBy: ['refunds agree'],
   },
   {

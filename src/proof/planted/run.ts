@@ -58,7 +58,7 @@ async function findOne(root: string, folder: string, bug: Bug): Promise<Found> {
   await rm(own, { recursive: true, force: true });
   const { violations, foundAfterMs = 0 } = await runCampaign({
     seed: SEED,
-    ms: CAMPAIGN_MS,
+    ms: bug.ms ?? CAMPAIGN_MS,
     plan: WHOLE_PLAN.filter((cell) => bug.cells?.includes(nameOf(cell))),
     folder: own,
     programs,

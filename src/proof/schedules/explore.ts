@@ -29,10 +29,10 @@ import type { Scenario } from './scenario.js';
 const MAX_TRIES = 5;
 
 /**
- * Runs every schedule of a scenario once, by depth-first search with replay. Each run repeats a prefix of choices, and
+ * Runs the schedules of a scenario by depth-first search with replay. Each run repeats a prefix of choices, and
  * then takes the first possible actor until all have ended. Each choice that it did not take after its prefix starts
- * another run. No state is saved: a run always starts at the beginning.
- * @param onRun called after each run. @returns how many schedules there are.
+ * another run. No state is saved: a run always starts at the beginning. A redundant run ends early.
+ * @param onRun called after each run that is not redundant. @returns the number of these runs.
  */
 export async function explore(
   lanes: readonly Lane[],

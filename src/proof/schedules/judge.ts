@@ -4,7 +4,7 @@ import { nameOf } from '../../log/redacted-error.js';
 import type { Run } from './run.js';
 import type { Observation } from './observation.js';
 
-/** What a schedule broke, one sentence each. Empty: it kept every promise. */
+/** The promises that the code broke in this run, one phrase each. Empty if it broke none. */
 export function judge(run: Run): string[] {
   if (run.stuck.length > 0) return [`stuck: ${run.stuck.join(', ')}`];
   return [...judgeStates(run), ...judgeEnd(run), ...judgeAnswers(run), ...judgeCalls(run)];

@@ -23,7 +23,7 @@ export async function insertDeliveries(
 }
 
 /**
- * Due deliveries, oldest first. Covers all accounts, so it takes no locks.
+ * Due deliveries, oldest first, of all accounts. Takes no locks: each is claimed by compare-and-set.
  * @param full accounts and endpoints that use their whole share of the slots. Skipping them keeps others from waiting.
  */
 export async function listDueDeliveries(

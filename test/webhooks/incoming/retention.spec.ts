@@ -101,7 +101,7 @@ describe('a notification', () => {
     expect(await parkedInMetrics(service)).toBe(before + 1);
   });
 
-  test('that is too old is parked, even if an older one of another account cannot be', async () => {
+  test('that is too old is parked, even if an older one of another account cannot be parked', async () => {
     const { body } = await charge(service.apiUrl, 'behind a bad one');
     const of = { id: body.id, account: await demoAccount(service) };
     const old = event('payment_intent.succeeded', intent(of));

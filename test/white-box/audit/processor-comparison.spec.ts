@@ -33,7 +33,7 @@ describe('the comparison with the processor', () => {
     expect(await findings()).toEqual([`payment_of_a_failed_charge ${wrong}`]);
   });
 
-  test('ignores a late payment of a failed charge that is parked for a person', async () => {
+  test('ignores a late payment of a failed charge if the payment is parked', async () => {
     const late = await pay({ charge: both.ids.failed });
     await both.db.query(
       `INSERT INTO parked_payments (account_id, processor_reference, charge_id, amount, currency, reason)

@@ -143,7 +143,7 @@ test('a silent mail server delays only receipts', async () => {
   worker = await shop.startWorkerProcess();
 });
 
-test('a job about a missing object is never done, whatever its kind', async () => {
+test('a job whose object is missing fails, whatever its kind', async () => {
   const { rows } = await shop.db.query<{ kind: string }>(
     'SELECT identifier AS kind FROM graphile_worker._private_tasks',
   );

@@ -23,7 +23,7 @@ describe('the table of currencies', () => {
     (code) => expect(isCurrency(code)).toBe(false),
   );
 
-  test('has steps of ten for three decimals, otherwise of one', () => {
+  test('has step 10 for currencies with three decimals, and step 1 for all others', () => {
     for (const code of CURRENCIES)
       expect([code, stepOf(code)]).toEqual([code, decimalsAtStripe(code) === 3 ? 10 : 1]);
   });

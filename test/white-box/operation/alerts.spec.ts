@@ -67,7 +67,7 @@ test.each(queries)('%s queries a series of /metrics: %s', (_title, expr) => {
   expect(ours.filter((label) => !metrics.includes(`${label}="`))).toEqual([]);
 });
 
-test('has a rule for each alarm that the page names, and no other', () => {
+test('the alert file has exactly one rule for each alarm in docs/operations/README.md', () => {
   const alarms = [...page.matchAll(/^\| `(charge_once_\w+)`/gm)].map(([, name]) => name);
   const ruled = rules.map(({ expr }) => /charge_once_\w+/.exec(expr)?.[0]);
   expect(alarms).toHaveLength(6);

@@ -191,7 +191,7 @@ describe('a refund that fails after it had succeeded', () => {
     expect((await refund(service.apiUrl, id, newKey())).body.amount).toBe(1200);
   });
 
-  test('that was made at the processor and whose failure is reported first never counts', async () => {
+  test('that was made at the processor is never counted if its failure is reported first', async () => {
     const { payment, refunded, refunds } = await paid(service);
     const elsewhere = await refundInDashboard(service, payment, 500);
     const failed = await failAtProcessor(service, elsewhere.id);
