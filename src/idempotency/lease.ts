@@ -10,7 +10,8 @@ const FIRST_BACKOFF_MS = 1_000;
 const LONGEST_BACKOFF_MS = 60_000;
 
 /**
- * Takes over a free record by compare-and-set on its epoch: only one of several processes gets it.
+ * Takes over a free record by compare-and-set on its epoch: only one of several processes gets it. If the holder has
+ * renewed its lease since the record was read, the holder loses it, and its epoch writes nothing.
  * @param maxFailures set by the sweep: the attempt counts as a failure from now on. If its process dies, the next
  *   attempt waits for the back-off. Its jitter separates records whose attempts died together.
  */

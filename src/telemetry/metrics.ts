@@ -62,7 +62,7 @@ export class Metrics extends ProcessorObserver {
   );
   readonly reconciliationRepaired = this.gauge(
     'charge_once_reconciliation_mended',
-    'Repairs by `npm run reconcile` so far: lost charges and refunds rebuilt, late payments parked. Alarm when it grows',
+    'Repairs by `npm run reconcile` so far: lost charges and refunds rebuilt, late payments parked',
   );
   readonly reconciliationAge = this.gauge(
     'charge_once_reconciliation_age_seconds',
