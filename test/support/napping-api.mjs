@@ -20,6 +20,7 @@ class NappingProbe {
     delete headers['nap-at']; // once: a retry after the nap passes the point again
     const woken = new Promise((resolve) => waiting.push(resolve));
     if (waiting.length === Number(headers['nap-count'])) {
+      if (headers['nap-how'] !== 'noticing') await keepConnections();
       await nap(headers['nap-how'] === 'noticing');
       for (const wake of waiting) wake();
       waiting = [];
@@ -27,6 +28,17 @@ class NappingProbe {
     await woken;
   }
   ended() {}
+}
+
+/**
+ * Each waiting request must find an open connection when the process continues. A request that found none would make a
+ * new one, and know at once that it has sent nothing.
+ */
+async function keepConnections() {
+  const { master } = app.get(DataSource).driver;
+  const free = master.options.max - (master.totalCount - master.idleCount);
+  const clients = await Promise.all(Array.from({ length: free }, () => master.connect()));
+  for (const client of clients) client.release();
 }
 
 async function nap(noticing) {
