@@ -1,13 +1,12 @@
 import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
-import { parseArgs } from 'node:util';
 import { LabClient, LabRefusal } from '../lab/program/lab-client.js';
 import { stormProgress, stormText } from '../lab/program/storm-text.js';
 import { textOf } from '../lab/program/text-diagram.js';
 import type { StormEvent } from '../lab/run.js';
 import { ConfigurationError } from '../environment/environment.js';
 import { commandEnvironment, labOfRunning } from '../local/running.js';
-import { endWithUsage } from './run-command.js';
+import { endWithUsage, parseOrEnd } from './run-command.js';
 
 // `npm run lab -- …`: the lab's scenarios in a terminal, against the `npm start` that runs here. Exit code: 0 the
 // promise held, 1 it did not or nothing runs, 64 usage.
@@ -23,7 +22,16 @@ const USAGE = `Usage: npm run lab -- <command>
 
 It needs \`npm start\` in another terminal. Exit code 1: the promise did not hold.`;
 
-const { values, positionals } = parse();
+const { values, positionals } = parseOrEnd(USAGE, {
+  allowPositionals: true,
+  options: {
+    seed: { type: 'string' },
+    port: { type: 'string', default: '3003' },
+    purchases: { type: 'string', default: '40' },
+    json: { type: 'boolean', default: false },
+    help: { type: 'boolean', default: false },
+  },
+});
 const [command, ...rest] = positionals;
 
 try {
@@ -43,23 +51,6 @@ async function perform(): Promise<number> {
   if (command === 'designs' && rest.length === 0) return designs();
   if (command === 'storm' && rest.length === 0) return storm();
   return endWithUsage(USAGE);
-}
-
-function parse() {
-  try {
-    return parseArgs({
-      allowPositionals: true,
-      options: {
-        seed: { type: 'string' },
-        port: { type: 'string', default: '3003' },
-        purchases: { type: 'string', default: '40' },
-        json: { type: 'boolean', default: false },
-        help: { type: 'boolean', default: false },
-      },
-    });
-  } catch {
-    return endWithUsage(USAGE);
-  }
 }
 
 async function list(): Promise<number> {

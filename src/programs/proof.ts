@@ -1,7 +1,6 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
 import { runCampaign } from '../proof/campaign.js';
 import { check } from '../proof/checker/check.js';
 import type { Violation } from '../proof/checker/violation.js';
@@ -11,7 +10,7 @@ import { runPlanted } from '../proof/planted/run.js';
 import { reportOf, summaryOf } from '../proof/report/report.js';
 import { reportPage } from '../proof/report/page.js';
 import { writeWitnesses } from '../proof/report/witnesses.js';
-import { endWithUsage } from './run-command.js';
+import { endWithUsage, parseOrEnd } from './run-command.js';
 
 // `npm run proof`: random faults by a seed against real processes, judged by a checker that reads journals only.
 // Exit code: 0 no violation, 1 violations, 2 a cell of the plan was not hit, 64 usage.
@@ -29,7 +28,19 @@ Breaks a whole service for M minutes (default 10), heals it, and checks what was
 const INVALID = 2;
 
 if (process.argv.includes('--help')) endWithUsage(USAGE);
-const { values, positionals } = parse();
+const { values, positionals } = parseOrEnd(USAGE, {
+  allowPositionals: true,
+  options: {
+    seed: { type: 'string' },
+    minutes: { type: 'string' },
+    apis: { type: 'string' },
+    out: { type: 'string' },
+    check: { type: 'string' },
+    planted: { type: 'boolean' },
+    schedules: { type: 'boolean' },
+    only: { type: 'string' },
+  },
+});
 const programs = fileURLToPath(new URL('.', import.meta.url));
 // Some awaited work keeps no event loop alive; without this timer Node would exit with code 13.
 setInterval(() => undefined, 1_000);
@@ -88,25 +99,5 @@ function print(violations: Violation[]): void {
     const count = (shown.get(rule) ?? 0) + 1;
     shown.set(rule, count);
     if (count <= 3) console.log(`\nVIOLATION of "${rule}": ${says}\n${witness}`);
-  }
-}
-
-function parse() {
-  try {
-    return parseArgs({
-      allowPositionals: true,
-      options: {
-        seed: { type: 'string' },
-        minutes: { type: 'string' },
-        apis: { type: 'string' },
-        out: { type: 'string' },
-        check: { type: 'string' },
-        planted: { type: 'boolean' },
-        schedules: { type: 'boolean' },
-        only: { type: 'string' },
-      },
-    });
-  } catch {
-    return endWithUsage(USAGE);
   }
 }

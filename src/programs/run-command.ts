@@ -1,3 +1,4 @@
+import { parseArgs, type ParseArgsConfig } from 'node:util';
 import { commandEnvironment } from '../local/running.js';
 import { EXIT_USAGE, captureOutput } from '../database/command.js';
 import { databaseOptions, withDatabase, type Database } from '../database/database.js';
@@ -20,6 +21,15 @@ export async function runCommand(
     (exitCode === 0 ? console.log : console.error)(text);
     process.exitCode = exitCode;
   }, commandEnvironment);
+}
+
+/** The program's arguments. Ends it with its usage if one is unknown or has a wrong type. */
+export function parseOrEnd<Config extends ParseArgsConfig>(usage: string, config: Config) {
+  try {
+    return parseArgs(config);
+  } catch {
+    return endWithUsage(usage);
+  }
 }
 
 /** Ends a command with its usage: after --help, or after wrong arguments. */
