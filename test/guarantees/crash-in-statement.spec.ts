@@ -19,13 +19,8 @@ beforeAll(async () => {
   const account = await service.db.query(`SELECT id FROM accounts WHERE name = 'acme'`);
   idOf = (key) => deriveId('ch', account.rows[0].id, 'POST /charges', key);
 });
-afterAll(async () => {
-  try {
-    await expectCleanBooks(service);
-  } finally {
-    await service.stop();
-  }
-});
+afterAll(() => expectCleanBooks(service));
+afterAll(() => service.stop());
 
 interface Case {
   beat: Beat;

@@ -39,14 +39,11 @@ beforeAll(async () => {
   await ensureDemoAccounts(server.url);
   api = await service.startApiProcess({ naps: true, env: { DATABASE_URL: server.url } });
 });
+afterAll(() => expectCleanBooks({ databaseUrl: server.url, sandboxUrl: service.sandboxUrl }));
 afterAll(async () => {
-  try {
-    await expectCleanBooks({ databaseUrl: server.url, sandboxUrl: service.sandboxUrl });
-  } finally {
-    await service.stop();
-    await server.stop();
-    await rm(home, { recursive: true, force: true });
-  }
+  await service.stop();
+  await server.stop();
+  await rm(home, { recursive: true, force: true });
 });
 
 const KILLS = {

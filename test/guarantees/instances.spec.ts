@@ -15,13 +15,8 @@ beforeAll(async () => {
   service = await startService({ env: { DATABASE_POOL_SIZE: '5' } });
   four = await Promise.all([1, 2, 3, 4].map(() => service.startApiProcess()));
 });
-afterAll(async () => {
-  try {
-    await expectCleanBooks(service);
-  } finally {
-    await service.stop();
-  }
-});
+afterAll(() => expectCleanBooks(service));
+afterAll(() => service.stop());
 
 /** The longest wait that a client may ask for. */
 const PATIENT = { headers: { prefer: 'wait=30' } };

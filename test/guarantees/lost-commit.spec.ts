@@ -18,13 +18,8 @@ let stop: ProxiedService['stop'];
 beforeAll(async () => {
   ({ service, proxy, api, stop } = await startProxiedService());
 });
-afterAll(async () => {
-  try {
-    await expectCleanBooks(service);
-  } finally {
-    await stop();
-  }
-});
+afterAll(() => expectCleanBooks(service));
+afterAll(() => stop());
 
 const BEATS: Beat[] = ['reserve', 'settle'];
 const CASES = WAYS.flatMap((way) => BEATS.map((beat) => ({ way, beat })));

@@ -20,13 +20,8 @@ beforeAll(async () => {
   // tests it wakes up in the first half, however slowly others take over.
   sleeper = await service.startApiProcess({ naps: true, env: { PROCESSOR_TIMEOUT_MS: '60000' } });
 });
-afterAll(async () => {
-  try {
-    await expectCleanBooks(service);
-  } finally {
-    await service.stop();
-  }
-});
+afterAll(() => expectCleanBooks(service));
+afterAll(() => service.stop());
 
 const PAST_THE_DEADLINE = 301;
 const PAST_THE_LEASE = 65;

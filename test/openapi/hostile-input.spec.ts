@@ -32,13 +32,10 @@ beforeAll(async () => {
   });
   charge = (await call(app, '/charges', { method: 'POST', body: CHARGE })).body.id;
 });
+afterAll(() => expectCleanBooks({ databaseUrl: database.url, sandboxUrl: app.sandboxUrl }));
 afterAll(async () => {
-  try {
-    await expectCleanBooks({ databaseUrl: database.url, sandboxUrl: app.sandboxUrl });
-  } finally {
-    await app.stop();
-    await database.drop();
-  }
+  await app.stop();
+  await database.drop();
 });
 
 /** Every operation with a JSON body that clients write. */

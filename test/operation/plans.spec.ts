@@ -9,13 +9,8 @@ let service: Service;
 beforeAll(async () => {
   service = await startService({ env: { DATABASE_POOL_SIZE: '1' } }); // one session reports all counters together
 });
-afterAll(async () => {
-  try {
-    await expectCleanBooks(service);
-  } finally {
-    await service.stop();
-  }
-});
+afterAll(() => expectCleanBooks(service));
+afterAll(() => service.stop());
 
 const CHARGES = 2_000;
 

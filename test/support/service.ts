@@ -48,6 +48,8 @@ export interface Service {
   env: Record<string, string>;
   startApi(env?: Record<string, string>): Promise<Running>;
   startWorker(env?: Record<string, string>): Promise<Running>;
+  /** Stops the workers that still run, for `afterEach`. */
+  stopWorkers(): Promise<void>;
   /** Another API in its own process, which a test can kill. */
   startApiProcess(options?: Partial<ApiProcessOptions>): Promise<ApiProcess>;
   /** Stops the processor. The returned function starts it again at the same address. */
@@ -68,6 +70,7 @@ export async function startService(options: ServiceOptions = {}): Promise<Servic
   const env = { ...urls, LAB: '1', ...NO_LIMIT, ...options.env };
 
   const running = new Set<Running>();
+  const workers: Running[] = [];
   const processes: ApiProcess[] = [];
   const run = async (module: DynamicModule): Promise<Running> => {
     const app = await createHttpApp(module);
@@ -93,7 +96,14 @@ export async function startService(options: ServiceOptions = {}): Promise<Servic
     gate,
     env,
     startApi,
-    startWorker: (more = {}) => run(WorkerModule.forRoot(loadConfig({ ...env, ...more }))),
+    async startWorker(more = {}) {
+      const worker = await run(WorkerModule.forRoot(loadConfig({ ...env, ...more })));
+      workers.push(worker);
+      return worker;
+    },
+    async stopWorkers() {
+      await Promise.all(workers.splice(0).map((worker) => worker.stop()));
+    },
     async startApiProcess(how) {
       const started = await startApiProcess({ ...how, env: { ...env, ...how?.env } });
       processes.push(started);

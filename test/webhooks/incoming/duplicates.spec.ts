@@ -30,13 +30,8 @@ beforeAll(async () => {
   service = await startListening();
   other = await service.startApiProcess();
 });
-afterAll(async () => {
-  try {
-    await expectCleanBooks(service);
-  } finally {
-    await service.stop();
-  }
-});
+afterAll(() => expectCleanBooks(service));
+afterAll(() => service.stop());
 
 async function expectAppliedOnce({ id }: PendingCharge, news: StripeEvent, key: string) {
   expect(await statesOf(service, news.id)).toEqual(['applied']);

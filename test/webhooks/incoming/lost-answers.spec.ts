@@ -3,30 +3,24 @@ import { startSandbox, type Sandbox, type WebhookConfig } from '../../support/in
 import { expectCleanBooks, paymentsAtProcessor, paymentsOf } from '../../support/books.js';
 import { charge, chargeUntilAnswered, lookUp, send } from '../../support/raw-client.js';
 import { startSandboxProcess } from '../../support/sandbox-process.js';
-import type { Running, Service } from '../../support/service.js';
+import type { Service } from '../../support/service.js';
 import { until } from '../../support/until.js';
 import { SECRET, startListening, statusOf, eventTypesOf } from './incoming.support.js';
 
 /** A processor that sends webhooks about payments whose answer was lost. A separate process where it is killed. */
 let service: Service;
 let sender: Sandbox | undefined;
-let worker: Running | undefined;
 beforeAll(async () => {
   service = await startListening({ PROCESSOR_TIMEOUT_MS: '5000' });
 });
 afterEach(async () => {
   await sender?.close();
-  await worker?.stop();
-  sender = worker = undefined;
+  await service.stopWorkers();
+  sender = undefined;
   service.gate.be('open');
 });
-afterAll(async () => {
-  try {
-    await expectCleanBooks(service);
-  } finally {
-    await service.stop();
-  }
-});
+afterAll(() => expectCleanBooks(service));
+afterAll(() => service.stop());
 
 async function startTelling(how: Partial<WebhookConfig> = {}): Promise<void> {
   const { apiUrl, databaseUrl } = service;
@@ -75,7 +69,7 @@ describe('a charge whose answer was lost', () => {
     const lost = await charge(apiUrl, 'before the sweep');
     const id = lost.body.charge;
     gate.be('refusing');
-    worker = await service.startWorker();
+    await service.startWorker();
     const before = gate.attempts(id);
     await until(async () => gate.attempts(id) > before); // the sweep tries without success
     await startTelling();
@@ -118,7 +112,7 @@ describe('a processor that sends everything in parallel, three times, in any ord
   test('leaves one end, one event and one answer of each purchase and each refund', async () => {
     const { apiUrl, sandboxUrl } = service;
     await startTelling({ copies: 3, shuffleMs: 300 });
-    worker = await service.startWorker();
+    await service.startWorker();
     const methods = [
       ...['pm_card_visa', 'pm_lab_response_lost', 'pm_card_mastercard'],
       ...['pm_card_visa_chargeDeclined', 'pm_lab_error_after_charge'],

@@ -11,13 +11,8 @@ let stack: Stack;
 beforeAll(async () => {
   stack = await startStack({ env: { PROCESSOR_TIMEOUT_MS: '5000' } });
 });
-afterAll(async () => {
-  try {
-    await expectCleanBooks(stack);
-  } finally {
-    await stack.stop();
-  }
-});
+afterAll(() => expectCleanBooks(stack));
+afterAll(() => stack.stop());
 
 interface SentEvent {
   id: string;

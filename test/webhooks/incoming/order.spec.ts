@@ -4,7 +4,7 @@ import { expectCleanBooks } from '../../support/books.js';
 import { holdStatements } from '../../support/held-statement.js';
 import { deriveId } from '../../support/internals.js';
 import { charge, getCharge, type Reply } from '../../support/raw-client.js';
-import type { Running, Service } from '../../support/service.js';
+import type { Service } from '../../support/service.js';
 import { chargeOf } from '../../support/ways.js';
 import {
   declined,
@@ -30,23 +30,18 @@ import {
 
 /** Notifications arrive late, early, and out of order. */
 let service: Service;
-let worker: Running | undefined;
 beforeAll(async () => {
   service = await startListening();
 });
 afterEach(async () => {
-  await worker?.stop();
-  worker = undefined;
+  await service.stopWorkers();
   service.gate.be('open');
 });
 afterAll(async () => {
-  try {
-    await endCharges(service);
-    await expectCleanBooks(service);
-  } finally {
-    await service.stop();
-  }
+  await endCharges(service);
+  await expectCleanBooks(service);
 });
+afterAll(() => service.stop());
 
 describe('a notification before the charge', () => {
   test('that has not committed yet waits, and is applied afterwards', async () => {
@@ -85,14 +80,14 @@ describe('a notification before the charge', () => {
       status: 402,
       body: { decline_code: 'generic_decline' },
     });
-    worker = await service.startWorker();
+    await service.startWorker();
     await untilState(service, early.id, 'applied');
     expect(await eventTypesOf(service, id)).toEqual(['charge.failed']);
   }
 
   test('that does not exist waits and is applied when it appears; the client gets the answer', async () => {
     const { pending, early, restore } = await notifyBeforeCharge(service, 'restored');
-    worker = await startWorkerWithoutProcessor(service);
+    await startWorkerWithoutProcessor(service);
     await oneRound(service);
     expect(await statesOf(service, early.id)).toEqual(['waiting']);
     expect((await getCharge(service.apiUrl, pending.id)).status).toBe(404);
@@ -109,7 +104,7 @@ describe('a notification before the charge', () => {
     const { pending, early } = await notifyBeforeCharge(service, 'made again');
     const again = await charge(service.apiUrl, 'made again');
     expect(again).toMatchObject({ status: 201, body: { id: pending.id } });
-    worker = await startWorkerWithoutProcessor(service);
+    await startWorkerWithoutProcessor(service);
     await untilState(service, early.id, 'applied');
     expect(await eventTypesOf(service, pending.id)).toEqual(['charge.succeeded']);
   });
@@ -126,7 +121,7 @@ describe('a notification before the charge', () => {
       event('payment_intent.succeeded', wrong),
     ];
     for (const each of [unknown, theirs]) await notify(service.apiUrl, each);
-    worker = await startWorkerWithoutProcessor(service);
+    await startWorkerWithoutProcessor(service);
     await oneRound(service);
     expect(await statesOf(service, theirs.id)).toEqual(['waiting']);
     expect(await statesOf(service, unknown.id)).toEqual([]); // another installation’s: not stored
@@ -152,7 +147,7 @@ describe('among waiting notifications', () => {
       [early.id],
     );
     await restore();
-    worker = await startWorkerWithoutProcessor(service);
+    await startWorkerWithoutProcessor(service);
     await untilState(service, early.id, 'applied');
     await service.db.query(`DELETE FROM processor_events WHERE id LIKE 'evt_old_%'`);
   });
@@ -168,7 +163,7 @@ describe('among waiting notifications', () => {
       [early.id],
     );
     await restore();
-    worker = await startWorkerWithoutProcessor(service);
+    await startWorkerWithoutProcessor(service);
     await untilState(service, early.id, 'applied');
     expect(await statesOf(service, 'evt_poison')).toEqual(['waiting']);
     await service.db.query(`DELETE FROM processor_events WHERE id = 'evt_poison'`);

@@ -6,7 +6,7 @@ import { expectCleanBooks, paymentsOf } from '../../support/books.js';
 import { chargeAsleep } from '../../support/charge-asleep.js';
 import { statementsHeld } from '../../support/held-statement.js';
 import { charge, lookUp, type Reply } from '../../support/raw-client.js';
-import type { Running, Service } from '../../support/service.js';
+import type { Service } from '../../support/service.js';
 import { age, forgetAtProcessor } from '../../support/time.js';
 import { until } from '../../support/until.js';
 import { chargeOf, WAYS } from '../../support/ways.js';
@@ -30,22 +30,13 @@ import {
  */
 let service: Service;
 let sleeper: ApiProcess;
-let worker: Running | undefined;
 beforeAll(async () => {
   service = await startListening({ IDEMPOTENCY_WAIT_MS: '30000' });
   sleeper = await service.startApiProcess({ naps: true });
 });
-afterEach(async () => {
-  await worker?.stop();
-  worker = undefined;
-});
-afterAll(async () => {
-  try {
-    await expectCleanBooks(service);
-  } finally {
-    await service.stop();
-  }
-});
+afterEach(() => service.stopWorkers());
+afterAll(() => expectCleanBooks(service));
+afterAll(() => service.stop());
 
 /** A charge whose holder sleeps at that point, after the processor took the money, and its notification. */
 async function fallAsleep(at: ProbePoint, key: string, body = {}) {
@@ -162,7 +153,7 @@ describe('the notification and recovery', () => {
     const { pending, news } = await lostPayment(service, 'swept');
     const open = gate.close();
     const before = gate.attempts(pending.id);
-    worker = await service.startWorker();
+    const worker = await service.startWorker();
     await until(async () => gate.attempts(pending.id) > before); // the sweep's call waits at the gate
     await notify(service.apiUrl, news);
     const written = await recordOf(pending.id);
@@ -174,7 +165,7 @@ describe('the notification and recovery', () => {
 
   test('the sweep is first: the notification finds it done', async () => {
     const { pending, news } = await lostPayment(service, 'swept first');
-    worker = await service.startWorker();
+    await service.startWorker();
     await until(async () => (await statusOf(service, pending.id)) === 'succeeded');
     const written = await recordOf(pending.id);
     await notify(service.apiUrl, news);
@@ -190,7 +181,7 @@ describe('the notification and recovery', () => {
     service.gate.be('open');
     const ids = lost.map(({ body }) => body.charge);
     const news = await Promise.all(ids.map(newsOf));
-    worker = await service.startWorker();
+    await service.startWorker();
     await Promise.all(
       keys.flatMap((key, index) => [
         charge(service.apiUrl, key),

@@ -1,7 +1,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import { expectCleanBooks } from '../../support/books.js';
 import { charge, getCharge, send } from '../../support/raw-client.js';
-import type { Running, Service } from '../../support/service.js';
+import type { Service } from '../../support/service.js';
 import { expireIn } from '../../support/time.js';
 import { until } from '../../support/until.js';
 import {
@@ -29,23 +29,18 @@ import {
 
 /** A notification is kept for 30 days. If still not applied, it is parked if its object exists, otherwise removed. */
 let service: Service;
-let worker: Running | undefined;
 beforeAll(async () => {
   service = await startListening();
 });
 afterEach(async () => {
-  await worker?.stop();
-  worker = undefined;
+  await service.stopWorkers();
   service.gate.be('open');
 });
 afterAll(async () => {
-  try {
-    await endCharges(service);
-    await expectCleanBooks(service);
-  } finally {
-    await service.stop();
-  }
+  await endCharges(service);
+  await expectCleanBooks(service);
 });
+afterAll(() => service.stop());
 
 describe('a notification', () => {
   test('of a charge that never appears is removed after thirty days', async () => {
@@ -76,7 +71,7 @@ describe('a notification', () => {
     for (const each of [young, old]) await notify(service.apiUrl, each);
     await receivedAgo(service, young.id, '29 days 23 hours 50 minutes');
     await receivedAgo(service, old.id, '30 days 1 second');
-    worker = await startWorkerWithoutProcessor(service);
+    await startWorkerWithoutProcessor(service);
     await untilRemoved(service, old.id);
     return { young, old };
   }
@@ -90,7 +85,7 @@ describe('a notification', () => {
     const [before, list] = [await parkedInMetrics(service), await parked(service, pending.id)];
     await restore();
     await receivedAgo(service, early.id, '30 days 1 second');
-    worker = await startWorkerWithoutProcessor(service);
+    await startWorkerWithoutProcessor(service);
     await until(async () => (await statesOf(service, early.id))[0] !== 'waiting');
     expect(await statesOf(service, early.id)).toEqual(['parked']);
     const { id: reference, amount } = early.data.object;
@@ -112,7 +107,7 @@ describe('a notification', () => {
     await service.db.query(
       `UPDATE processor_events SET fact = '{}', received_at = received_at - interval '1 hour' WHERE id = 'evt_bad'`,
     );
-    worker = await startWorkerWithoutProcessor(service);
+    await startWorkerWithoutProcessor(service);
     await untilState(service, old.id, 'parked');
     expect(await parked(service, of.id)).toMatchObject([{ reason: 'never_applied' }]);
     expect(await statesOf(service, 'evt_bad')).toEqual(['waiting']);
@@ -125,7 +120,7 @@ describe('a notification', () => {
     const of = { id: String(body.charge), account: await demoAccount(service) };
     const old = event('payment_intent.succeeded', intent(of));
     await leaveWaiting(old, of);
-    worker = await startWorkerWithoutProcessor(service);
+    await startWorkerWithoutProcessor(service);
     await untilState(service, old.id, 'parked');
     await letExpire('failed and never applied', 'charges', of.id);
     expect(await charge(service.apiUrl, 'failed and never applied', method)).toMatchObject({
@@ -149,7 +144,7 @@ describe('a notification', () => {
     expect((await again()).status).toBe(402);
     const old = event('refund.updated', object);
     await leaveWaiting(old, { account, charge: body.id, id });
-    worker = await startWorkerWithoutProcessor(service);
+    await startWorkerWithoutProcessor(service);
     await untilState(service, old.id, 'parked');
     await letExpire('in vain', 'refunds', id);
     expect(await again()).toMatchObject({

@@ -21,13 +21,8 @@ let service: Service;
 beforeAll(async () => {
   service = await startService();
 });
-afterAll(async () => {
-  try {
-    await expectCleanBooks(service);
-  } finally {
-    await service.stop();
-  }
-});
+afterAll(() => expectCleanBooks(service));
+afterAll(() => service.stop());
 
 describe('a charge that never reached the processor before its deadline', () => {
   test('is abandoned: 402 abandoned, a new key is allowed, and nothing was taken', async () => {

@@ -16,13 +16,11 @@ beforeAll(async () => {
   service = await startService({ env: { PROCESSOR_TIMEOUT_MS: '60000' } });
   database = await openDatabase(service.databaseUrl);
 });
+// The test expires records early, by SQL.
+afterAll(() => expectCleanBooks({ ...service, ttlSeconds: 0 }));
 afterAll(async () => {
-  try {
-    await expectCleanBooks({ ...service, ttlSeconds: 0 }); // the test expires records early, by SQL
-  } finally {
-    await database.close();
-    await service.stop();
-  }
+  await database.close();
+  await service.stop();
 });
 
 const DECLINED = { payment_method: 'pm_card_visa_chargeDeclined' };

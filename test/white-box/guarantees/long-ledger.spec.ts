@@ -12,13 +12,8 @@ let service: Service;
 beforeAll(async () => {
   service = await startService();
 });
-afterAll(async () => {
-  try {
-    await expectCleanBooks(service);
-  } finally {
-    await service.stop();
-  }
-});
+afterAll(() => expectCleanBooks(service));
+afterAll(() => service.stop());
 
 describe('a ledger that is too long to read within one deadline', () => {
   const PAGES = 4;

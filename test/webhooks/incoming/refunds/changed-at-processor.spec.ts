@@ -27,13 +27,8 @@ let service: Service;
 beforeAll(async () => {
   service = await startListening();
 });
-afterAll(async () => {
-  try {
-    await expectCleanBooks(service);
-  } finally {
-    await service.stop();
-  }
-});
+afterAll(() => expectCleanBooks(service));
+afterAll(() => service.stop());
 
 describe('a refund of ours whose metadata is removed at the processor', () => {
   /** It succeeded, 5.00, its answer was lost, and then its metadata was removed. */

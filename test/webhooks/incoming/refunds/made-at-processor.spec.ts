@@ -26,13 +26,8 @@ let service: Service;
 beforeAll(async () => {
   service = await startListening();
 });
-afterAll(async () => {
-  try {
-    await expectCleanBooks(service);
-  } finally {
-    await service.stop();
-  }
-});
+afterAll(() => expectCleanBooks(service));
+afterAll(() => service.stop());
 
 describe('a refund made at the processor', () => {
   test('is booked once, with its own id and event, however often and late it is reported', async () => {

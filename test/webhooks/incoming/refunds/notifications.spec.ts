@@ -1,7 +1,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import { expectCleanBooks } from '../../../support/books.js';
 import { charge, getCharge, send } from '../../../support/raw-client.js';
-import type { Running, Service } from '../../../support/service.js';
+import type { Service } from '../../../support/service.js';
 import { expireIn } from '../../../support/time.js';
 import {
   accountOf,
@@ -22,13 +22,11 @@ import { paid } from './at-processor.support.js';
 
 /** Notifications about refunds that were made through the API. */
 let service: Service;
-let worker: Running | undefined;
 beforeAll(async () => {
   service = await startListening();
 });
 afterEach(async () => {
-  await worker?.stop();
-  worker = undefined;
+  await service.stopWorkers();
   service.gate.be('open');
 });
 afterAll(() => service.stop());
@@ -73,7 +71,7 @@ describe('a refund whose answer was lost', () => {
     const restore = await restoreOlderBackup(service, 'refunds', id);
     const early = event('refund.created', object);
     await notify(service.apiUrl, early);
-    worker = await startWorkerWithoutProcessor(service);
+    await startWorkerWithoutProcessor(service);
     await oneRound(service);
     expect(await statesOf(service, early.id)).toEqual(['waiting']);
     await restore();

@@ -10,13 +10,8 @@ let service: Service;
 beforeAll(async () => {
   service = await startListening();
 });
-afterAll(async () => {
-  try {
-    await expectCleanBooks(service);
-  } finally {
-    await service.stop();
-  }
-});
+afterAll(() => expectCleanBooks(service));
+afterAll(() => service.stop());
 
 describe('a refund that the processor refuses because of refunds made there', () => {
   test('when all went back there: those are booked, and no key is sent twice', async () => {

@@ -36,13 +36,8 @@ let service: Service;
 beforeAll(async () => {
   service = await startListening();
 });
-afterAll(async () => {
-  try {
-    await expectCleanBooks(service);
-  } finally {
-    await service.stop();
-  }
-});
+afterAll(() => expectCleanBooks(service));
+afterAll(() => service.stop());
 
 const PAST_THE_DEADLINE = 301;
 const canceled = (of: PendingCharge) =>
