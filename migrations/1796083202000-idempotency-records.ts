@@ -3,6 +3,8 @@ import type { MigrationInterface, QueryRunner } from 'typeorm';
 /** The only table of the engine (src/idempotency). If you copy the engine into another project, copy this file too. */
 export class IdempotencyRecords1796083202000 implements MigrationInterface {
   async up(db: QueryRunner): Promise<void> {
+    // The second key begins with `resource_id`, so that only the primary key serves a search by account and key: index.ts
+    // says why.
     await db.query(`
       CREATE TABLE idempotency_records (
         account_id text NOT NULL,
@@ -27,7 +29,7 @@ export class IdempotencyRecords1796083202000 implements MigrationInterface {
         response_headers json,
         response_body text,
         CONSTRAINT idempotency_records_pkey PRIMARY KEY (account_id, key),
-        CONSTRAINT idempotency_records_resource_key UNIQUE (account_id, resource_id),
+        CONSTRAINT idempotency_records_resource_key UNIQUE (resource_id, account_id),
         CONSTRAINT idempotency_records_state_is_known CHECK (state IN ('in_progress', 'completed')),
         CONSTRAINT idempotency_records_key_has_1_to_255_characters CHECK (length(key) BETWEEN 1 AND 255),
         CONSTRAINT idempotency_records_completed_has_its_answer CHECK (

@@ -17,7 +17,6 @@ export class OrdersAndStock1796083203000 implements MigrationInterface {
         version integer NOT NULL,
         created_at timestamptz NOT NULL DEFAULT now(),
         updated_at timestamptz NOT NULL DEFAULT now(),
-        CONSTRAINT orders_pkey PRIMARY KEY (account_id, id),
         CONSTRAINT orders_account_fkey FOREIGN KEY (account_id) REFERENCES accounts (id),
         CONSTRAINT orders_status_is_known CHECK (status IN ('open', 'paid', 'canceled')),
         CONSTRAINT orders_total_is_in_range CHECK (total BETWEEN 1 AND 99999999),
@@ -34,6 +33,8 @@ export class OrdersAndStock1796083203000 implements MigrationInterface {
         'Counts the changes. The ETag of the order is made from it.'`);
     await db.query(`
       CREATE INDEX orders_newest_first ON orders (account_id, created_at DESC, id DESC)`);
+    await db.query(`
+      ALTER TABLE orders ADD CONSTRAINT orders_pkey PRIMARY KEY (account_id, id)`);
     await db.query(`
       CREATE TABLE products (
         account_id text NOT NULL,
@@ -73,13 +74,13 @@ export class OrdersAndStock1796083203000 implements MigrationInterface {
       COMMENT ON CONSTRAINT stock_movements_pkey ON stock_movements IS
         'A cause moves a product once in each way, however often it is repeated.'`);
     await db.query(`
-      CREATE INDEX stock_movements_by_cause ON stock_movements (account_id, cause)`);
-    await db.query(`
       CREATE UNIQUE INDEX stock_movements_hold_ends_once ON stock_movements (account_id, sku, cause)
       WHERE kind IN ('release', 'book')`);
     await db.query(`
       COMMENT ON INDEX stock_movements_hold_ends_once IS
         'The primary key allows one release and one booking of a hold. Together they would end it twice.'`);
+    await db.query(`
+      CREATE INDEX stock_movements_by_cause ON stock_movements (account_id, cause)`);
   }
 
   async down(): Promise<void> {

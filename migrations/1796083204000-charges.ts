@@ -24,7 +24,6 @@ export class Charges1796083204000 implements MigrationInterface {
         created_at timestamptz NOT NULL DEFAULT now(),
         settled_at timestamptz,
         rebuilt_at timestamptz,
-        CONSTRAINT charges_pkey PRIMARY KEY (account_id, id),
         CONSTRAINT charges_account_fkey FOREIGN KEY (account_id) REFERENCES accounts (id),
         CONSTRAINT charges_order_fkey FOREIGN KEY (account_id, order_id) REFERENCES orders (account_id, id),
         CONSTRAINT charges_status_is_known CHECK (status IN ('pending', 'succeeded', 'failed')),
@@ -58,9 +57,6 @@ export class Charges1796083204000 implements MigrationInterface {
       COMMENT ON COLUMN charges.rebuilt_at IS
         'When "npm run reconcile" rebuilt the row from the ledger of the processor. It has no idempotency record.'`);
     await db.query(`
-      COMMENT ON CONSTRAINT charges_pkey ON charges IS
-        'The id is derived from account, operation and key. This guard never expires.'`);
-    await db.query(`
       CREATE UNIQUE INDEX charges_one_live_per_order ON charges (account_id, (COALESCE(order_id, lost_order_id)))
       WHERE status IN ('pending', 'succeeded') AND COALESCE(order_id, lost_order_id) IS NOT NULL`);
     await db.query(`
@@ -80,6 +76,11 @@ export class Charges1796083204000 implements MigrationInterface {
     await db.query(`
       COMMENT ON INDEX charges_by_processor_reference IS
         'A refund that was made in the dashboard of the processor names its payment, not the charge.'`);
+    await db.query(`
+      ALTER TABLE charges ADD CONSTRAINT charges_pkey PRIMARY KEY (account_id, id)`);
+    await db.query(`
+      COMMENT ON CONSTRAINT charges_pkey ON charges IS
+        'The id is derived from account, operation and key. This guard never expires.'`);
   }
 
   async down(): Promise<void> {

@@ -20,7 +20,6 @@ export class Refunds1796083205000 implements MigrationInterface {
         settled_at timestamptz,
         reversed_at timestamptz,
         rebuilt_at timestamptz,
-        CONSTRAINT refunds_pkey PRIMARY KEY (account_id, id),
         CONSTRAINT refunds_charge_fkey FOREIGN KEY (account_id, charge_id) REFERENCES charges (account_id, id),
         CONSTRAINT refunds_status_is_known CHECK (status IN ('pending', 'succeeded', 'failed')),
         CONSTRAINT refunds_amount_is_in_range CHECK (amount BETWEEN 1 AND 99999999),
@@ -57,6 +56,8 @@ export class Refunds1796083205000 implements MigrationInterface {
     await db.query(`
       COMMENT ON INDEX refunds_once_per_processor_reference IS
         'One refund at the processor is one row, whichever path reports it.'`);
+    await db.query(`
+      ALTER TABLE refunds ADD CONSTRAINT refunds_pkey PRIMARY KEY (account_id, id)`);
   }
 
   async down(): Promise<void> {

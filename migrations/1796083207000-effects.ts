@@ -28,7 +28,6 @@ export class Effects1796083207000 implements MigrationInterface {
         tracking_number text,
         created_at timestamptz NOT NULL DEFAULT now(),
         updated_at timestamptz NOT NULL DEFAULT now(),
-        CONSTRAINT fulfillments_pkey PRIMARY KEY (account_id, id),
         CONSTRAINT fulfillments_order_key UNIQUE (account_id, order_id),
         CONSTRAINT fulfillments_order_fkey FOREIGN KEY (account_id, order_id) REFERENCES orders (account_id, id),
         CONSTRAINT fulfillments_step_is_known CHECK (step IN ('picking', 'labelled', 'handed_over')),
@@ -41,6 +40,8 @@ export class Effects1796083207000 implements MigrationInterface {
     await db.query(`
       COMMENT ON CONSTRAINT fulfillments_order_key ON fulfillments IS
         'One shipment for an order, however often the job runs.'`);
+    await db.query(`
+      ALTER TABLE fulfillments ADD CONSTRAINT fulfillments_pkey PRIMARY KEY (account_id, id)`);
     await db.query(`
       CREATE TABLE sale_cancellations (
         account_id text NOT NULL,

@@ -11,7 +11,6 @@ export class Webhooks1796083208000 implements MigrationInterface {
         created_at timestamptz NOT NULL DEFAULT now(),
         disabled_at timestamptz,
         deleted_at timestamptz,
-        CONSTRAINT webhook_endpoints_pkey PRIMARY KEY (account_id, id),
         CONSTRAINT webhook_endpoints_account_fkey FOREIGN KEY (account_id) REFERENCES accounts (id)
       )`);
     await db.query(`
@@ -21,6 +20,8 @@ export class Webhooks1796083208000 implements MigrationInterface {
       CREATE INDEX webhook_endpoints_newest_first ON webhook_endpoints (account_id, created_at DESC, id DESC)
       WHERE deleted_at IS NULL`);
     await db.query(`
+      ALTER TABLE webhook_endpoints ADD CONSTRAINT webhook_endpoints_pkey PRIMARY KEY (account_id, id)`);
+    await db.query(`
       CREATE TABLE webhook_secrets (
         account_id text NOT NULL,
         id text NOT NULL,
@@ -28,7 +29,6 @@ export class Webhooks1796083208000 implements MigrationInterface {
         secret text NOT NULL,
         created_at timestamptz NOT NULL DEFAULT now(),
         expires_at timestamptz,
-        CONSTRAINT webhook_secrets_pkey PRIMARY KEY (account_id, id),
         CONSTRAINT webhook_secrets_endpoint_fkey FOREIGN KEY (account_id, endpoint_id)
           REFERENCES webhook_endpoints (account_id, id)
       )`);
@@ -37,6 +37,8 @@ export class Webhooks1796083208000 implements MigrationInterface {
         'A secret that signs the deliveries to an endpoint. Written with the endpoint and at each rotation.'`);
     await db.query(`
       CREATE INDEX webhook_secrets_by_endpoint ON webhook_secrets (account_id, endpoint_id)`);
+    await db.query(`
+      ALTER TABLE webhook_secrets ADD CONSTRAINT webhook_secrets_pkey PRIMARY KEY (account_id, id)`);
     await db.query(`
       CREATE TABLE webhook_deliveries (
         account_id text NOT NULL,
@@ -47,7 +49,6 @@ export class Webhooks1796083208000 implements MigrationInterface {
         attempts integer NOT NULL DEFAULT 0,
         next_attempt_at timestamptz,
         created_at timestamptz NOT NULL DEFAULT now(),
-        CONSTRAINT webhook_deliveries_pkey PRIMARY KEY (account_id, id),
         CONSTRAINT webhook_deliveries_endpoint_fkey FOREIGN KEY (account_id, endpoint_id)
           REFERENCES webhook_endpoints (account_id, id),
         CONSTRAINT webhook_deliveries_event_fkey FOREIGN KEY (account_id, event_id) REFERENCES events (account_id, id),
@@ -61,13 +62,15 @@ export class Webhooks1796083208000 implements MigrationInterface {
       COMMENT ON COLUMN webhook_deliveries.next_attempt_at IS
         'When it is due. While an attempt runs, the end of its lease.'`);
     await db.query(`
-      COMMENT ON CONSTRAINT webhook_deliveries_pkey ON webhook_deliveries IS
-        'The id is derived from endpoint, event and, for a resend, its id: planned again, it is the same delivery.'`);
-    await db.query(`
       CREATE INDEX webhook_deliveries_newest_first
       ON webhook_deliveries (account_id, endpoint_id, created_at DESC, id DESC)`);
     await db.query(`
       CREATE INDEX webhook_deliveries_due ON webhook_deliveries (next_attempt_at) WHERE status = 'pending'`);
+    await db.query(`
+      ALTER TABLE webhook_deliveries ADD CONSTRAINT webhook_deliveries_pkey PRIMARY KEY (account_id, id)`);
+    await db.query(`
+      COMMENT ON CONSTRAINT webhook_deliveries_pkey ON webhook_deliveries IS
+        'The id is derived from endpoint, event and, for a resend, its id: planned again, it is the same delivery.'`);
     await db.query(`
       CREATE TABLE webhook_attempts (
         account_id text NOT NULL,

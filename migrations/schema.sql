@@ -57,7 +57,7 @@ CREATE TABLE idempotency_records (
   response_body text,
   -- Decides every race: of two requests with one key, one inserts the row and the other waits.
   CONSTRAINT idempotency_records_pkey PRIMARY KEY (account_id, key),
-  CONSTRAINT idempotency_records_resource_key UNIQUE (account_id, resource_id),
+  CONSTRAINT idempotency_records_resource_key UNIQUE (resource_id, account_id),
   CONSTRAINT idempotency_records_state_is_known CHECK (state IN ('in_progress', 'completed')),
   CONSTRAINT idempotency_records_key_has_1_to_255_characters CHECK (length(key) >= 1 AND length(key) <= 255),
   CONSTRAINT idempotency_records_completed_has_its_answer CHECK (
@@ -128,10 +128,10 @@ CREATE TABLE stock_movements (
   CONSTRAINT stock_movements_kind_is_known CHECK (kind IN ('adjust', 'hold', 'release', 'book')),
   CONSTRAINT stock_movements_quantity_has_its_sign CHECK (kind = 'adjust' OR quantity > 0)
 );
-CREATE INDEX stock_movements_by_cause ON stock_movements (account_id, cause);
 -- The primary key allows one release and one booking of a hold. Together they would end it twice.
 CREATE UNIQUE INDEX stock_movements_hold_ends_once ON stock_movements (account_id, sku, cause)
 WHERE kind IN ('release', 'book');
+CREATE INDEX stock_movements_by_cause ON stock_movements (account_id, cause);
 
 -- A purchase to be paid. Reserve writes it before the processor is called; settle writes how it ended.
 CREATE TABLE charges (

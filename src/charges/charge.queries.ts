@@ -159,12 +159,16 @@ const END = `UPDATE charges
 
 /** Ends a pending charge and writes its event, as parts of the statement that completes the record. */
 export function writeChargeEnd(end: PaymentEnd, event: NewEvent): Write {
-  return { sql: WRITE_END, values: [...Object.values(columnsOf(end)), ...eventValues(event)] };
+  const { account_id, id } = event.cause;
+  return {
+    sql: WRITE_END,
+    values: [...Object.values(columnsOf(end)), ...eventValues(event), account_id, id],
+  };
 }
 
 const WRITE_END = `object AS (
   ${END} FROM record
-  WHERE charges.account_id = record.account_id AND charges.id = record.resource_id AND settled_at IS NULL
+  WHERE charges.account_id = $9 AND charges.id = $10 AND settled_at IS NULL
   RETURNING charges.account_id
 ), event AS (${insertEvents('object', 5)})`;
 

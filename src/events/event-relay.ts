@@ -131,7 +131,7 @@ async function listWaiting(db: Database, limit: number, busy: readonly string[])
 async function markRelayed(tx: Tx, accountId: string, ids: string[]): Promise<Event[]> {
   return tx.query<Event>(
     `UPDATE events SET relayed_at = now()
-     WHERE account_id = $1 AND id IN (
+     WHERE account_id = $1 AND id = ANY($2) AND id IN (
        SELECT id FROM events WHERE account_id = $1 AND id = ANY($2) AND relayed_at IS NULL FOR NO KEY UPDATE SKIP LOCKED)
      RETURNING ${EVENT_COLUMNS}`,
     [accountId, ids],

@@ -38,7 +38,7 @@ export async function deleteExpiredBatch(db: Queryable, limit: number): Promise<
     `SELECT account_id, array_agg(key) AS keys, array_agg(epoch) AS epochs, count(*)::int AS count
        FROM (
          SELECT account_id, key, epoch FROM idempotency_records
-         WHERE state = 'completed' AND expires_at <= clock_timestamp()
+         WHERE state = 'completed' AND expires_at <= now()
          ORDER BY expires_at LIMIT $1
        ) AS expired
        GROUP BY account_id`,

@@ -78,7 +78,7 @@ export async function holdStock(
   await tx.query(
     `UPDATE products SET held = held + wanted.quantity, version = version + 1
      FROM unnest($2::text[], $3::bigint[]) AS wanted (sku, quantity)
-     WHERE products.account_id = $1 AND products.sku = wanted.sku`,
+     WHERE products.account_id = $1 AND products.sku = ANY($2) AND products.sku = wanted.sku`,
     [accountId, skus, quantities],
   );
   return true;
@@ -97,12 +97,11 @@ export async function releaseStock(tx: Tx, accountId: string, cause: string): Pr
 export async function bookStock(tx: Tx, accountId: string, cause: string): Promise<boolean> {
   await lockHeldProducts(tx, accountId, cause);
   const short = await tx.query(
-    `SELECT 1 FROM products AS product
-     JOIN stock_movements AS hold USING (account_id, sku)
-     WHERE product.account_id = $1 AND hold.cause = $2 AND hold.kind = 'hold' AND product.on_hand < hold.quantity
-       AND NOT EXISTS (
-         SELECT 1 FROM stock_movements AS done
-         WHERE done.account_id = $1 AND done.sku = hold.sku AND done.cause = $2 AND done.kind IN ('release', 'book'))`,
+    `SELECT 1 FROM stock_movements AS hold
+     WHERE account_id = $1 AND cause = $2 AND kind = 'hold'
+       AND quantity > (SELECT on_hand FROM products WHERE account_id = $1 AND sku = hold.sku)
+       AND (SELECT kind FROM stock_movements AS done
+         WHERE account_id = $1 AND sku = hold.sku AND cause = $2 AND kind IN ('release', 'book')) IS NULL`,
     [accountId, cause],
   );
   if (short.length > 0) return false;
@@ -133,8 +132,8 @@ async function endHolds(
 /** Locks products in the order of their skus. A later statement of the same transaction sees current rows. */
 async function lockHeldProducts(tx: Tx, accountId: string, cause: string): Promise<void> {
   await tx.query(
-    `SELECT 1 FROM products WHERE account_id = $1 AND sku IN (
-       SELECT sku FROM stock_movements WHERE account_id = $1 AND cause = $2 AND kind = 'hold')
+    `SELECT 1 FROM products WHERE account_id = $1 AND sku = ANY (ARRAY(
+       SELECT sku FROM stock_movements WHERE account_id = $1 AND cause = $2 AND kind = 'hold'))
      ORDER BY sku FOR UPDATE`,
     [accountId, cause],
   );

@@ -86,7 +86,7 @@ export const BUGS_OF_GUARDS: Bug[] = [
     patches: [
       {
         file: DUE,
-        text: "WHERE state = 'completed' AND expires_at <= clock_timestamp()\n         ORDER BY expires_at",
+        text: "WHERE state = 'completed' AND expires_at <= now()\n         ORDER BY expires_at",
         replacement:
           "WHERE COALESCE(expires_at, first_seen_at + interval '1 second') <= clock_timestamp()\n         ORDER BY first_seen_at",
       },

@@ -7,6 +7,7 @@ import { EVENT } from '../../../src/events/event.schema.js';
 import { send } from '../../support/raw-client.js';
 import { startService, type Service } from '../../support/service.js';
 import { until } from '../../support/until.js';
+import { execute, recordStatements, type Statement } from './statements.support.js';
 
 /**
  * The cost of a page does not grow with the table: every filter, cursor and direction finds its rows in an index, in
@@ -14,10 +15,7 @@ import { until } from '../../support/until.js';
  */
 let service: Service;
 let db: pg.Client;
-/** The programs' statements, as `pg` sends them. */
-const asked: { text: string; values: unknown[] }[] = [];
-const prototype = pg.Client.prototype as { query: unknown };
-const query = prototype.query as (...args: unknown[]) => unknown;
+let recording: ReturnType<typeof recordStatements>;
 
 /** Mostly paid, and mostly declined, as when stolen cards are tested. */
 const ACCOUNTS = ['acme', 'globex'];
@@ -73,14 +71,10 @@ beforeAll(async () => {
       now() - interval '40 days' + n * interval '${60 / ROWS} days'
     FROM generate_series(1, ${ROWS}) AS n, (VALUES ('waiting'), ('applied')) AS each (state), (SELECT account_id ${one}) AS key`);
   await db.query('ANALYZE');
-  prototype.query = function (this: pg.Client, ...args: unknown[]) {
-    const config = args[0] as string | { text: string; values?: unknown[] };
-    if (typeof config === 'object') asked.push({ text: config.text, values: config.values ?? [] });
-    return query.apply(this, args);
-  };
+  recording = recordStatements();
 }, 120_000);
 afterAll(async () => {
-  prototype.query = query;
+  recording.stop();
   await db.end();
   await service.stop();
 });
@@ -110,14 +104,13 @@ function rowsOf(node: PlanNode): number {
 const RUNS = 6;
 
 /** The most rows that a statement reads, however often it has run. */
-async function rowsLookedAt({ text, values }: (typeof asked)[number]): Promise<number> {
-  const given = values.map((value) => pg.escapeLiteral(String(value))).join(', ');
+async function rowsLookedAt({ text, values }: Statement): Promise<number> {
   const rows: number[] = [];
   await db.query(`PREPARE asked AS ${text}`);
   for (let run = 1; run <= RUNS; run++) {
     await db.query('BEGIN');
     const explained = await db.query<{ 'QUERY PLAN': [{ Plan: PlanNode }] }>(
-      `EXPLAIN (ANALYZE, FORMAT JSON) EXECUTE asked${given && `(${given})`}`,
+      `EXPLAIN (ANALYZE, FORMAT JSON) ${execute('asked', values)}`,
     );
     rows.push(rowsOf(explained.rows[0]!['QUERY PLAN'][0].Plan));
     await db.query('ROLLBACK');
@@ -138,11 +131,11 @@ async function expectBounded(
   }: { cursor: string; filters?: string; account?: string },
 ): Promise<void> {
   for (const position of ['', `starting_after=${cursor}`, `ending_before=${cursor}`]) {
-    asked.length = 0;
+    recording.sent.length = 0;
     const url = `${service.apiUrl}${path}?${[filters, position].filter(Boolean).join('&')}`;
     const { status } = await send(url, { apiKey: `sk_test_${account}` });
     expect(status).toBe(200);
-    const page = asked.findLast(({ text }) => text.includes('ORDER BY created_at'))!;
+    const page = recording.sent.findLast(({ text }) => text.includes('ORDER BY created_at'))!;
     const rows = await rowsLookedAt(page);
     if (rows > 8 * PAGE) throw new Error(`${rows} rows for a page of ${url}: ${page.text}`);
   }
@@ -182,7 +175,7 @@ test('the charge of a lost order is found by the unique index of live charges', 
   const { rows } = await db.query<{ account_id: string }>(
     `SELECT account_id FROM charges WHERE order_id = 'o_100' AND status = 'succeeded' LIMIT 1`,
   );
-  asked.length = 0;
+  const asked: Statement[] = [];
   const tx = {
     query: async (text: string, values: unknown[]) => (asked.push({ text, values }), []),
   };
@@ -192,11 +185,11 @@ test('the charge of a lost order is found by the unique index of live charges', 
 
 test('a round over the waiting notifications reads a bounded number of them', async () => {
   const BATCH = 5_000;
-  asked.length = 0;
+  recording.sent.length = 0;
   const worker = await service.startWorker();
-  await until(async () => asked.some(({ text }) => /DELETE[^]*'applied'/.test(text)));
+  await until(async () => recording.sent.some(({ text }) => /DELETE[^]*'applied'/.test(text)));
   await worker.stop();
-  const statements = asked.filter(({ text }) => text.includes('processor_events'));
+  const statements = recording.sent.filter(({ text }) => text.includes('processor_events'));
   expect(statements.length).toBeGreaterThanOrEqual(5);
   for (const statement of statements) {
     const rows = await rowsLookedAt(statement);
