@@ -30,11 +30,15 @@ export const BUGS_OF_GUARDS: Bug[] = [
       { file: RECORDS_TABLE, text: 'PRIMARY KEY (account_id, key),', replacement: NO_CONSTRAINT },
       {
         file: RECORDS_TABLE,
-        text: 'UNIQUE (account_id, resource_id),',
+        text: 'UNIQUE (resource_id, account_id),',
         replacement: NO_CONSTRAINT,
       },
       // The second guard: the derived id of the charge.
-      { file: CHARGES_TABLE, text: 'PRIMARY KEY (account_id, id),', replacement: NO_CONSTRAINT },
+      {
+        file: CHARGES_TABLE,
+        text: 'charges_pkey PRIMARY KEY (account_id, id)',
+        replacement: 'charges_pkey CHECK (true)',
+      },
       {
         file: REFUNDS_TABLE,
         text: 'FOREIGN KEY (account_id, charge_id) REFERENCES charges (account_id, id),',
