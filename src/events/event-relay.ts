@@ -127,6 +127,9 @@ async function listWaiting(db: Database, limit: number, busy: readonly string[])
 /**
  * Marks events as relayed; skips those that another relay has locked. NO KEY UPDATE, because a new row that refers to
  * an event (a resend) locks it FOR KEY SHARE: it must not make the relay skip the event.
+ *
+ * The ids are there twice, so that the UPDATE, too, finds its rows by the primary key: a plan that was made while the
+ * table is empty would read all events of the account.
  */
 async function markRelayed(tx: Tx, accountId: string, ids: string[]): Promise<Event[]> {
   return tx.query<Event>(

@@ -25,7 +25,8 @@ export async function listRecoverable(
 
 /**
  * Deletes expired records, oldest first. Lists candidates across accounts without locks, then deletes the records of
- * each account by compare-and-set on their epochs.
+ * each account by compare-and-set on their epochs. It compares with `now()`: a volatile clock cannot bound the index
+ * scan, and each round would read all records that have not expired.
  * @returns the number of candidates.
  */
 export async function deleteExpiredBatch(db: Queryable, limit: number): Promise<number> {

@@ -32,7 +32,7 @@ export function startTurning(pool: pg.Pool, onFailure: (error: unknown) => void)
 
 async function turnDue(pool: pg.Pool): Promise<void> {
   const { rows } = await pool.query<RefundRow>(
-    'SELECT * FROM sandbox.refunds WHERE turns_at <= clock_timestamp() ORDER BY turns_at LIMIT 100',
+    'SELECT * FROM sandbox.refunds WHERE turns_at <= now() ORDER BY turns_at LIMIT 100',
   );
   for (const row of rows) await inTransaction(pool, (tx) => turn(tx, row));
 }

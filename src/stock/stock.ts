@@ -75,6 +75,7 @@ export async function holdStock(
      SELECT $1, sku, $2, 'hold', quantity FROM unnest($3::text[], $4::bigint[]) AS wanted (sku, quantity)`,
     [accountId, cause, skus, quantities],
   );
+  // With `ANY`, and below with subqueries: a join planned while the tables are empty reads all products of the account.
   await tx.query(
     `UPDATE products SET held = held + wanted.quantity, version = version + 1
      FROM unnest($2::text[], $3::bigint[]) AS wanted (sku, quantity)

@@ -7,9 +7,6 @@ import type { Sent } from './sender.js';
 /** Longer than an attempt takes, in ms. A sender that takes longer counts as dead. */
 const LEASE_MS = 20_000;
 
-// A statement about one delivery asks for `next_attempt_at`, which only a pending one has (a CHECK), not for the status.
-// With both the planner could take the index of due deliveries, and read the whole backlog for each of them.
-
 /** Inserts deliveries that are due immediately. Existing ones stay unchanged. */
 export async function insertDeliveries(
   tx: Tx,
@@ -55,7 +52,11 @@ export interface OpenDelivery {
   event: Event;
 }
 
-/** @returns undefined if it has ended. */
+/**
+ * Each LATERAL with its LIMIT is found by its primary key. The plan of a plain join, made while the tables are empty,
+ * reads all events and endpoints of the account. Proof: test/white-box/operation/first-plans.spec.ts.
+ * @returns undefined if it has ended.
+ */
 export async function findOpenDelivery(
   db: Queryable,
   accountId: string,
@@ -86,6 +87,9 @@ export async function findOpenDelivery(
 /**
  * Claims the due attempt by compare-and-set on its time: it is not due again until the lease expires. The attempt has a
  * row before it has any effect.
+ *
+ * It does not ask for the status: only a pending delivery has a next attempt (a CHECK). With both, the planner could take
+ * the index of due deliveries, and read the whole backlog for each claim.
  * @returns the attempt's number; undefined if another process has claimed it.
  */
 export async function beginAttempt(

@@ -42,7 +42,7 @@ test('a plan that was made for empty tables reads as little of full ones', async
   await service.db.query(`
     UPDATE webhook_deliveries SET status = 'pending', next_attempt_at = now()
     WHERE id = (SELECT min(id) FROM webhook_deliveries)`); // copied below, it is a backlog
-  const filler = await connect(); // its settings would make a session forget its plans
+  const filler = await connect(); // session_replication_role makes a session forget its plans
   await fillTables(filler);
   const costly: string[] = [];
   for (const { text, call } of prepared) {
@@ -95,7 +95,10 @@ async function useEverything(): Promise<void> {
   await worker.stop();
 }
 
-/** Without those of the queue, which is a library's, and of the notifications, whose rounds read a batch: list-plans. */
+/**
+ * Without those of the queue, which is a library's, and of the notifications, whose rounds read a batch: list-plans. A
+ * statement without values has no name, so it is planned each time.
+ */
 function isOfOurTables({ text, values }: Statement): boolean {
   return values.length > 0 && !/graphile_worker\.|graphile_worker"|processor_events/.test(text);
 }
@@ -119,14 +122,15 @@ async function prepare(session: pg.Client, statements: Statement[]) {
   return prepared;
 }
 
-/** Copies each row of each table many times, with other values in its unique columns, but in the same account. */
+/** Copies each row of each table many times, with other values in its indexed columns, but in the same account. */
 async function fillTables(filler: pg.Client): Promise<void> {
   await filler.query(`SET session_replication_role = replica`); // checking foreign keys would take longer
   const { rows } = await filler.query<{ name: string; changed: string[] }>(`
     SELECT indrelid::regclass::text AS name, array_agg(DISTINCT attname::text) AS changed
     FROM pg_index JOIN pg_attribute ON attrelid = indrelid AND attnum = ANY (indkey)
     JOIN pg_class AS c ON c.oid = indrelid
-    WHERE relname <> 'webhook_endpoints' AND relnamespace IN ('public'::regnamespace, 'sandbox'::regnamespace) AND atttypid = 'text'::regtype
+    WHERE relname <> 'webhook_endpoints' -- an account has few, and a delivery reads all of them
+      AND relnamespace IN ('public'::regnamespace, 'sandbox'::regnamespace) AND atttypid = 'text'::regtype
       AND attname NOT IN ('account_id', 'kind', 'state', 'status', 'type')
     GROUP BY indrelid`);
   for (const { name, changed } of rows)
