@@ -86,7 +86,8 @@ export class LiveRun {
       const event: RunEvent = { seq: this.run.events.length + 1, atMs, track, ...drawn };
       if (!known && isBroken(line)) event.text += ', by another run';
       if ('frames' in line) this.addSource(event, line.frames);
-      this.run.events.push(this.push('event', event));
+      this.run.events.push(event);
+      this.push('event', { ...event }); // as it is now: what is completed later follows as a detail
       if (line.kind === 'response' && line.attempt === undefined) this.learn(line, track, atMs);
     }
   }
