@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Api } from '../check/api.js';
 import { cases, draft } from '../check/case.js';
-import { expect, expectReplay, isSuccess } from '../check/expect.js';
+import { expect, expectOneObject, expectReplay, isSuccess } from '../check/expect.js';
 import { NOT_MADE, PAYS_TWICE, SUPPORT, TWO_IN_ONE } from './costs.js';
 
 /** Long enough for the first request to be in progress. */
@@ -26,13 +26,16 @@ export const SLOW_CASES = cases('concurrency', {
   'while-running-once': {
     level: 'must',
     source: draft('2.6'),
-    title: 'Duplicates of a running request make no second object',
+    title: 'Duplicates of a running request make no second object, and show no other',
     costs: PAYS_TWICE,
     async run(api) {
       const { purchase, running } = await underWay(api);
-      await Promise.allSettled([api.send(purchase), api.send(purchase), running]);
-      await api.settle(purchase);
+      const sent = [api.send(purchase), api.send(purchase), running];
+      const ended = await Promise.allSettled(sent);
+      const answers = ended.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : []));
+      const retry = await api.settle(purchase);
       await api.expectMade([purchase, 1]);
+      expectOneObject(api, [...answers, retry]);
     },
   },
   'while-running-other-body': {
