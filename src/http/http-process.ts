@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { Logger, type DynamicModule } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import type { NestExpressApplication } from '@nestjs/platform-express';
+import type { Express } from 'express';
 import { Draining } from './draining.js';
 import { DEFAULT_LIMITS, HttpAdapter, type HttpLimits } from './http-adapter.js';
 import { JsonLogger } from '../log/json-logger.js';
@@ -26,6 +27,8 @@ export async function createHttpApp(
   const draining = app.get(Draining);
   adapter.untilIdle = () => draining.untilIdle();
   app.set('etag', false); // only objects that support If-Match have one, and set it themselves
+  // Express turns each 200 into a 304 that `If-None-Match: *` or an ETag of ours matches. `sendVersioned` does this.
+  Object.defineProperty(adapter.getInstance<Express>().request, 'fresh', { value: false });
   app.set('query parser', 'simple');
   app.disable('x-powered-by');
   // Before the router, which stops at a path that it cannot decode.

@@ -1,3 +1,4 @@
+import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { Controller, Get, Header, Inject, Param, Res } from '@nestjs/common';
@@ -78,7 +79,7 @@ export class OpenApiController {
   @Describe('getDocsFile', 'A file of Swagger UI', { path: { file: 'Its name.' } })
   @Answers(200, 'The file.', { schema: {}, mediaType: '*/*' })
   @Problems(NOT_FOUND)
-  file(@Param('file') file: string, @Res() response: Response): void {
+  async file(@Param('file') file: string, @Res() response: Response): Promise<void> {
     if (file === 'start.js') {
       response.type('text/javascript').send(docsScript(this.options.demoApiKey));
       return;
@@ -86,7 +87,8 @@ export class OpenApiController {
     if (!FILES.includes(file)) {
       throw new Problem(NOT_FOUND, 'There is no such file.', { retry: 'after_fix' });
     }
-    // `dotfiles`: the package may be installed below a directory whose name begins with a dot.
-    response.sendFile(join(UI(), file), { dotfiles: 'allow', maxAge: '1h' });
+    // Not `sendFile`: its answers to ranges and conditions (206, 304, 412, 416) would be 500 here, or not as documented.
+    const content = await readFile(join(UI(), file));
+    response.type(file).setHeader('Cache-Control', 'public, max-age=3600').send(content);
   }
 }
