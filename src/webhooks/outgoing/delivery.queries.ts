@@ -6,6 +6,8 @@ import type { Sent } from './sender.js';
 
 /** Longer than an attempt takes, in ms. A sender that takes longer counts as dead. */
 const LEASE_MS = 20_000;
+/** How many secrets sign: each adds 48 bytes to a header, and receivers limit its length. */
+const MAX_SECRETS = 10;
 
 /** Inserts deliveries that are due immediately. Existing ones stay unchanged. */
 export async function insertDeliveries(
@@ -67,7 +69,7 @@ export async function findOpenDelivery(
          SELECT secret FROM webhook_secrets
          WHERE account_id = delivery.account_id AND endpoint_id = delivery.endpoint_id
            AND (expires_at IS NULL OR expires_at > clock_timestamp())
-         ORDER BY created_at DESC) AS secrets
+         ORDER BY expires_at DESC NULLS FIRST LIMIT ${MAX_SECRETS}) AS secrets
      FROM webhook_deliveries AS delivery
      CROSS JOIN LATERAL (
        SELECT ${EVENT_COLUMNS} FROM events

@@ -111,8 +111,8 @@ async function endDeliveries(
 }
 
 /**
- * Gives an endpoint a new secret. The previous one stays valid for a while; older ones become invalid immediately. So
- * at most two are valid, and a second rotation withdraws a leaked secret.
+ * Gives an endpoint a new secret. The previous one signs for a day longer, whatever follows: the response of this
+ * rotation may be lost, and the client then rotates again with another key.
  * @returns the secret; undefined if this id already made one.
  */
 export async function addSecret(
@@ -130,8 +130,8 @@ export async function addSecret(
   );
   if (rows.length === 0) return undefined;
   await tx.query(
-    `UPDATE webhook_secrets SET expires_at = CASE WHEN expires_at IS NULL THEN now() + ${ROTATION} ELSE now() END
-     WHERE account_id = $1 AND endpoint_id = $2 AND id <> $3 AND (expires_at IS NULL OR expires_at > now())`,
+    `UPDATE webhook_secrets SET expires_at = now() + ${ROTATION}
+     WHERE account_id = $1 AND endpoint_id = $2 AND id <> $3 AND expires_at IS NULL`,
     [accountId, endpointId, id],
   );
   return secret;

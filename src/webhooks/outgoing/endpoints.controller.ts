@@ -61,7 +61,8 @@ export class EndpointsController {
   @Idempotent()
   @OptionalBody()
   @Describe('rotateWebhookSecret', 'Create a new secret, once for each key', {
-    description: 'For a day, deliveries are signed with the old one as well.',
+    description:
+      'For a day, deliveries are signed with the old one as well, and, after several rotations, with each whose day has not ended (the newest ten). To end a leaked secret at once, DELETE the endpoint and create another.',
     path: PATH,
     examples: { nothing: {} },
   })

@@ -22,7 +22,7 @@ export interface Message {
   /** The event's id, the same in every attempt: the receiver deduplicates by it. */
   id: string;
   body: string;
-  /** One signature for each; two during a rotation. */
+  /** One signature for each; several during a rotation. */
   secrets: string[];
 }
 
