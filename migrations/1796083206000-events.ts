@@ -25,7 +25,7 @@ export class Events1796083206000 implements MigrationInterface {
       COMMENT ON INDEX events_by_type IS
         'Beside events_newest_first: no constraint closes the list of types, so no process could merge them all.'`);
     await db.query(`
-      CREATE INDEX events_not_relayed ON events (created_at) WHERE relayed_at IS NULL`);
+      CREATE INDEX events_not_relayed ON events (account_id, created_at) WHERE relayed_at IS NULL`);
     await db.query(`
       ALTER TABLE events ADD CONSTRAINT events_pkey PRIMARY KEY (account_id, id)`);
     await db.query(`

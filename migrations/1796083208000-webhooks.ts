@@ -65,7 +65,17 @@ export class Webhooks1796083208000 implements MigrationInterface {
       CREATE INDEX webhook_deliveries_newest_first
       ON webhook_deliveries (account_id, endpoint_id, created_at DESC, id DESC)`);
     await db.query(`
+      CREATE INDEX webhook_deliveries_of_event ON webhook_deliveries (account_id, event_id)`);
+    await db.query(`
+      COMMENT ON INDEX webhook_deliveries_of_event IS 'The audit asks whether each event has its deliveries.'`);
+    await db.query(`
       CREATE INDEX webhook_deliveries_due ON webhook_deliveries (next_attempt_at) WHERE status = 'pending'`);
+    await db.query(`
+      CREATE INDEX webhook_deliveries_due_of_endpoint
+      ON webhook_deliveries (account_id, endpoint_id, next_attempt_at) WHERE status = 'pending'`);
+    await db.query(`
+      COMMENT ON INDEX webhook_deliveries_due_of_endpoint IS
+        'Beside webhook_deliveries_due: finds what is due behind the backlog of another endpoint.'`);
     await db.query(`
       ALTER TABLE webhook_deliveries ADD CONSTRAINT webhook_deliveries_pkey PRIMARY KEY (account_id, id)`);
     await db.query(`

@@ -243,7 +243,7 @@ CREATE TABLE events (
 CREATE INDEX events_newest_first ON events (account_id, created_at DESC, id DESC);
 -- Beside events_newest_first: no constraint closes the list of types, so no process could merge them all.
 CREATE INDEX events_by_type ON events (account_id, type, created_at DESC, id DESC);
-CREATE INDEX events_not_relayed ON events (created_at) WHERE relayed_at IS NULL;
+CREATE INDEX events_not_relayed ON events (account_id, created_at) WHERE relayed_at IS NULL;
 
 -- A request to deliver an event again. Written by the client through the API.
 CREATE TABLE event_resends (
@@ -351,7 +351,12 @@ CREATE TABLE webhook_deliveries (
   CONSTRAINT webhook_deliveries_pending_has_its_time CHECK ((status = 'pending') = (next_attempt_at IS NOT NULL))
 );
 CREATE INDEX webhook_deliveries_newest_first ON webhook_deliveries (account_id, endpoint_id, created_at DESC, id DESC);
+-- The audit asks whether each event has its deliveries.
+CREATE INDEX webhook_deliveries_of_event ON webhook_deliveries (account_id, event_id);
 CREATE INDEX webhook_deliveries_due ON webhook_deliveries (next_attempt_at) WHERE status = 'pending';
+-- Beside webhook_deliveries_due: finds what is due behind the backlog of another endpoint.
+CREATE INDEX webhook_deliveries_due_of_endpoint ON webhook_deliveries (account_id, endpoint_id, next_attempt_at)
+WHERE status = 'pending';
 
 -- One HTTP request of a delivery. Written by the process that sends it, before and after.
 CREATE TABLE webhook_attempts (
@@ -493,6 +498,8 @@ COMMENT ON TABLE webhook_secrets IS 'A secret that signs the deliveries to an en
 COMMENT ON TABLE webhook_deliveries IS 'An event for an endpoint, and its schedule. Written by the relay or a resend, then by each attempt.';
 COMMENT ON COLUMN webhook_deliveries.next_attempt_at IS 'When it is due. While an attempt runs, the end of its lease.';
 COMMENT ON CONSTRAINT webhook_deliveries_pkey ON webhook_deliveries IS 'The id is derived from endpoint, event and, for a resend, its id: planned again, it is the same delivery.';
+COMMENT ON INDEX webhook_deliveries_of_event IS 'The audit asks whether each event has its deliveries.';
+COMMENT ON INDEX webhook_deliveries_due_of_endpoint IS 'Beside webhook_deliveries_due: finds what is due behind the backlog of another endpoint.';
 COMMENT ON TABLE webhook_attempts IS 'One HTTP request of a delivery. Written by the process that sends it, before and after.';
 COMMENT ON TABLE processor_events IS 'A notification from the processor. Written by the webhook that receives it, in the transaction that applies it.';
 COMMENT ON COLUMN processor_events.charge_id IS 'No foreign key: a restore may have lost the charge. Such a notification waits.';

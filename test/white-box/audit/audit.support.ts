@@ -11,7 +11,7 @@ export const CONSTRAINT = 'constraint_missing_or_not_valid';
 
 /** Two accounts without a fault, and ways to plant faults in the first. */
 export async function openBooks() {
-  const { db, close } = await openFreshDatabase();
+  const { db, url, close } = await openFreshDatabase();
   const ids = await writeCleanBooks(db, 'acme');
   await writeCleanBooks(db, 'globex');
   const plant = async (tx: Tx, { drop = [], sql }: Omit<Fault, 'invariant'>) => {
@@ -21,7 +21,7 @@ export async function openBooks() {
       sql.replaceAll(/\$(\w+)/g, (_, name: keyof Ids) => ids[name]),
     );
   };
-  return { db, close, ids, plant };
+  return { db, url, close, ids, plant };
 }
 
 /** Changes the rows in a transaction, runs the audit in it, and rolls it back. */

@@ -4,7 +4,7 @@ import { charge, lookUp, send } from '../../support/raw-client.js';
 import { startReceiver, type Receiver } from '../../support/receiver.js';
 import { startService, type Service } from '../../support/service.js';
 import { until } from '../../support/until.js';
-import { execute, recordStatements, type Statement } from './statements.support.js';
+import { execute, fillTables, recordStatements, type Statement } from './statements.support.js';
 
 /**
  * A session plans a statement for all values once, perhaps while the tables are empty, and keeps that plan until an
@@ -43,7 +43,7 @@ test('a plan that was made for empty tables reads as little of full ones', async
     UPDATE webhook_deliveries SET status = 'pending', next_attempt_at = now()
     WHERE id = (SELECT min(id) FROM webhook_deliveries)`); // copied below, it is a backlog
   const filler = await connect(); // session_replication_role makes a session forget its plans
-  await fillTables(filler);
+  await fillTables(filler, COPIES);
   const costly: string[] = [];
   for (const { text, call } of prepared) {
     const blocks = await blocksRead(session, call);
@@ -89,7 +89,9 @@ async function useEverything(): Promise<void> {
   const last = ['UPDATE sent_emails SET', 'UPDATE fulfillments SET', 'array_agg(key) AS keys'];
   const sent = (part: string) => recording.sent.some(({ text }) => text.includes(part));
   await until(async () => {
-    const waiting = await service.db.query(`SELECT 1 FROM events WHERE relayed_at IS NULL`);
+    const waiting = await service.db.query(`
+      SELECT 1 FROM events WHERE relayed_at IS NULL
+      UNION ALL SELECT 1 FROM webhook_deliveries WHERE status = 'pending'`);
     return last.every(sent) && waiting.rowCount === 0;
   });
   await worker.stop();
@@ -120,25 +122,6 @@ async function prepare(session: pg.Client, statements: Statement[]) {
     prepared.push({ text, call });
   }
   return prepared;
-}
-
-/** Copies each row of each table many times, with other values in its indexed columns, but in the same account. */
-async function fillTables(filler: pg.Client): Promise<void> {
-  await filler.query(`SET session_replication_role = replica`); // checking foreign keys would take longer
-  const { rows } = await filler.query<{ name: string; changed: string[] }>(`
-    SELECT indrelid::regclass::text AS name, array_agg(DISTINCT attname::text) AS changed
-    FROM pg_index JOIN pg_attribute ON attrelid = indrelid AND attnum = ANY (indkey)
-    JOIN pg_class AS c ON c.oid = indrelid
-    WHERE relname <> 'webhook_endpoints' -- an account has few, and a delivery reads all of them
-      AND relnamespace IN ('public'::regnamespace, 'sandbox'::regnamespace) AND atttypid = 'text'::regtype
-      AND attname NOT IN ('account_id', 'kind', 'state', 'status', 'type')
-    GROUP BY indrelid`);
-  for (const { name, changed } of rows)
-    await filler.query(`
-      INSERT INTO ${name} OVERRIDING USER VALUE SELECT (jsonb_populate_record(row, jsonb_build_object(
-        ${changed.map((column) => `'${column}', ${column} || n`).join(', ')}))).*
-      FROM ${name} AS row, generate_series(1, ${COPIES}) AS n
-      ON CONFLICT DO NOTHING`);
 }
 
 /** Blocks that a statement reads. Those of one that cannot be run again count as none: it inserts a row. */

@@ -37,3 +37,51 @@ function literal(value: unknown): string {
   }
   return pg.escapeLiteral(typeof value === 'string' ? value : JSON.stringify(value));
 }
+
+/** Copies each row of each table in its account, with other values in its indexed columns and in its references. */
+export async function fillTables(filler: pg.Client, copies: number): Promise<void> {
+  await filler.query(`SET session_replication_role = replica`); // checking foreign keys would take longer
+  const { rows } = await filler.query<{ name: string; changed: string[] }>(`
+    SELECT attrelid::regclass::text AS name, array_agg(attname::text) AS changed
+    FROM pg_attribute JOIN pg_class AS c ON c.oid = attrelid JOIN pg_namespace AS n ON n.oid = relnamespace
+    WHERE nspname IN ('public', 'sandbox') AND relkind = 'r' AND atttypid = 'text'::regtype
+      AND relname <> 'webhook_endpoints' -- an account has few, and a delivery reads all of them
+      AND attname NOT IN ('account_id', 'kind', 'state', 'status', 'type')
+      AND (attname LIKE '%\\_id' OR EXISTS (SELECT 1 FROM pg_index WHERE indrelid = c.oid AND attnum = ANY (indkey)))
+    GROUP BY attrelid`);
+  for (const { name, changed } of rows)
+    await filler.query(`
+      INSERT INTO ${name} OVERRIDING USER VALUE SELECT (jsonb_populate_record(row, jsonb_build_object(
+        ${changed.map((column) => `'${column}', ${column} || n`).join(', ')}))).*
+      FROM ${name} AS row, generate_series(1, ${copies}) AS n
+      ON CONFLICT DO NOTHING`);
+}
+
+interface PlanNode {
+  'Actual Rows': number;
+  'Actual Loops': number;
+  'Rows Removed by Filter'?: number;
+  'Rows Removed by Join Filter'?: number;
+  Plans?: PlanNode[];
+}
+
+/** Runs a statement. @returns the sum of the rows that the nodes of its plan handle. */
+export async function countSteps(
+  session: pg.ClientBase,
+  statement: string,
+  values: unknown[] = [],
+): Promise<number> {
+  const { rows } = await session.query<{ 'QUERY PLAN': [{ Plan: PlanNode }] }>(
+    `EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) ${statement}`,
+    values,
+  );
+  return stepsOf(rows[0]!['QUERY PLAN'][0].Plan);
+}
+
+function stepsOf(node: PlanNode): number {
+  const each =
+    node['Actual Rows'] +
+    (node['Rows Removed by Filter'] ?? 0) +
+    (node['Rows Removed by Join Filter'] ?? 0);
+  return (node.Plans ?? []).map(stepsOf).reduce((a, b) => a + b, each * node['Actual Loops']);
+}
