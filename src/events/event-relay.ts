@@ -10,14 +10,12 @@ import { isTransient } from '../idempotency/errors.js';
 import { Loop, type PollPauses } from '../idempotency/loop.js';
 import { InFlight } from '../idempotency/in-flight.js';
 import { enqueue, JobRegistry, type NewJob } from '../jobs/jobs.js';
-import type { Event } from './event.entity.js';
-import { EVENT_COLUMNS, EventSubscribers, findEvent } from './events.js';
+import { EventSubscribers, findEvent } from './events.js';
+import { findNextAccount, markOldestRelayed } from './relay.queries.js';
 
 /** In ms. Larger: webhooks start later. Smaller: batches are smaller and idle CPU grows. */
 const POLL: PollPauses = { busyMs: 10, idleMs: 500 };
 const FAILED_PAUSE_MS = 1_000;
-/** How many of the oldest events one round reads, without those of accounts in flight. */
-const CANDIDATES = 200;
 /** Events of one transaction. Larger: locks are held longer. Smaller: a burst takes more round trips. */
 const BATCH = 50;
 /** Accounts relayed in parallel. Each uses a connection. */
@@ -34,8 +32,10 @@ const FAN_OUT = 'fan-out-event';
 export class EventRelay implements OnApplicationBootstrap, BeforeApplicationShutdown {
   private readonly log = new Logger(EventRelay.name);
   private readonly loop = new Loop(EventRelay.name, POLL, () => this.relay());
-  /** Accounts in flight. A slow or locked account does not delay the others. When one ends, it may have more events. */
-  private readonly inFlight = new InFlight(() => this.loop.wake());
+  /** Accounts in flight. A slow or locked account does not delay the others. */
+  private readonly inFlight = new InFlight();
+  /** The account that had its turn last. The next turn is that of the next account with events. */
+  private lastTurn = '';
 
   constructor(
     private readonly db: Database,
@@ -56,51 +56,68 @@ export class EventRelay implements OnApplicationBootstrap, BeforeApplicationShut
     await this.inFlight.ended();
   }
 
+  /** Gives each account with events a turn, so that the backlog of one does not delay another. */
   private async relay(): Promise<boolean> {
-    const room = AT_ONCE - this.inFlight.size;
-    if (room === 0) return false;
-    const waiting = await listWaiting(this.db, CANDIDATES, this.inFlight.names());
-    if (this.loop.isStopped) return false;
-    for (const { account_id, ids } of waiting.slice(0, room))
-      this.inFlight.start(account_id, this.relayAccount(account_id, ids.slice(0, BATCH)));
-    return waiting.length > 0;
+    let started = false;
+    for (let turns = 0; turns < AT_ONCE && this.inFlight.size < AT_ONCE; turns++) {
+      const accountId = await findNextAccount(this.db, this.lastTurn);
+      if (this.loop.isStopped) return false;
+      if (accountId === undefined && this.lastTurn === '') break;
+      this.lastTurn = accountId ?? '';
+      if (accountId === undefined || this.inFlight.has(accountId)) continue;
+      started = true;
+      void this.inFlight.start(accountId, this.relayAccount(accountId)).then((relayed) => {
+        if (relayed > 0) this.loop.wake(); // it may have more
+      });
+    }
+    return started;
   }
 
-  private async relayAccount(accountId: string, ids: string[]): Promise<void> {
+  /** @returns how many events were relayed: 0 also if another process has locked them. */
+  private async relayAccount(accountId: string): Promise<number> {
     try {
-      await this.relayOf(accountId, ids);
-      this.subscribers.relayed();
+      const relayed = await this.relayOldest(accountId, BATCH);
+      if (relayed > 0) this.subscribers.relayed();
+      return relayed;
     } catch (error) {
       this.log.warn(`events of ${accountId} will be relayed later`, error);
       await delay(FAILED_PAUSE_MS);
+      return 0;
     }
   }
 
   /**
-   * If the batch fails, relays each event alone. One that still fails becomes a job, which the queue retries and
-   * finally makes a dead letter.
+   * If a batch fails, relays each event alone. One that still fails becomes a job, which the queue retries and finally
+   * makes a dead letter.
    */
-  private async relayOf(accountId: string, ids: string[]): Promise<void> {
+  private async relayOldest(accountId: string, limit: number): Promise<number> {
     try {
-      await this.db.transaction(async (tx) => {
+      return await this.db.transaction(async (tx) => {
+        const events = await markOldestRelayed(tx, accountId, limit);
         const jobs: NewJob[] = [];
-        for (const event of await markRelayed(tx, accountId, ids))
-          jobs.push(...(await this.subscribers.jobsOf(tx, event)));
+        for (const event of events) jobs.push(...(await this.subscribers.jobsOf(tx, event)));
         await enqueue(tx, jobs);
+        return events.length;
         // Crash here: no event is relayed and no job enqueued. The next round of any worker does both.
       });
     } catch (error) {
       if (isTransient(error)) throw error;
-      if (ids.length > 1) {
-        for (const id of ids) await this.relayOf(accountId, [id]);
-        return;
-      }
-      this.log.error(`${ids[0]} cannot be relayed; the queue retries it`, error);
-      await this.db.transaction(async (tx) => {
-        for (const { account_id, id } of await markRelayed(tx, accountId, ids))
-          await enqueue(tx, [{ job: FAN_OUT, payload: { account: account_id, event: id } }]);
-      });
+      if (limit === 1) return this.relayByQueue(accountId, error);
+      let relayed = 0;
+      while (relayed < limit && (await this.relayOldest(accountId, 1)) > 0) relayed += 1;
+      return relayed;
     }
+  }
+
+  private async relayByQueue(accountId: string, cause: unknown): Promise<number> {
+    return this.db.transaction(async (tx) => {
+      const events = await markOldestRelayed(tx, accountId, 1);
+      for (const { id } of events) {
+        this.log.error(`${id} cannot be relayed; the queue retries it`, cause);
+        await enqueue(tx, [{ job: FAN_OUT, payload: { account: accountId, event: id } }]);
+      }
+      return events.length;
+    });
   }
 
   private async fanOut(tx: Tx, accountId: string, id: string): Promise<void> {
@@ -108,35 +125,4 @@ export class EventRelay implements OnApplicationBootstrap, BeforeApplicationShut
     if (!event) throw new Error(`${id} has a job but no event`);
     await enqueue(tx, await this.subscribers.jobsOf(tx, event));
   }
-}
-
-/**
- * The oldest events of accounts that are not busy, grouped by account, the oldest first. Covers all accounts, so it
- * takes no locks.
- */
-async function listWaiting(db: Database, limit: number, busy: readonly string[]) {
-  return db.query<{ account_id: string; ids: string[] }>(
-    `SELECT account_id, array_agg(id ORDER BY created_at) AS ids
-     FROM (SELECT account_id, id, created_at FROM events
-       WHERE relayed_at IS NULL AND account_id <> ALL($2) ORDER BY created_at LIMIT $1) AS waiting
-     GROUP BY account_id ORDER BY min(created_at)`,
-    [limit, busy],
-  );
-}
-
-/**
- * Marks events as relayed; skips those that another relay has locked. NO KEY UPDATE, because a new row that refers to
- * an event (a resend) locks it FOR KEY SHARE: it must not make the relay skip the event.
- *
- * The ids are there twice, so that the UPDATE, too, finds its rows by the primary key: a plan that was made while the
- * table is empty would read all events of the account.
- */
-async function markRelayed(tx: Tx, accountId: string, ids: string[]): Promise<Event[]> {
-  return tx.query<Event>(
-    `UPDATE events SET relayed_at = now()
-     WHERE account_id = $1 AND id = ANY($2) AND id IN (
-       SELECT id FROM events WHERE account_id = $1 AND id = ANY($2) AND relayed_at IS NULL FOR NO KEY UPDATE SKIP LOCKED)
-     RETURNING ${EVENT_COLUMNS}`,
-    [accountId, ids],
-  );
 }

@@ -17,11 +17,15 @@ export class Loop {
   private timer: NodeJS.Timeout | undefined;
   private running: Promise<void> = Promise.resolve();
   private pauseMs: number;
+  /** When a woken loop may run again. Undefined during a run, and after one that failed. */
+  private freeAt: number | undefined;
+  /** `wake` was called since the last run began: that run may have looked before the work was there. */
+  private woken = false;
   private stopped = false;
 
   /**
    * @param pauses from the end of one run to the start of the next, in ms. Jitter multiplies each pause by 0.5 to 1.5.
-   * @param run starts the work that it finds. @returns whether it found any; only polling loops use this.
+   * @param run starts the work that it finds. @returns whether it started any; only polling loops use this.
    */
   constructor(
     name: string,
@@ -38,27 +42,31 @@ export class Loop {
   }
 
   start(): void {
-    this.timer = undefined;
+    this.woken = false;
+    this.freeAt = undefined;
     const began = performance.now();
     this.running = this.run()
       .then(
-        (found) => this.pauseAfter(found === true, performance.now() - began),
+        (found) => {
+          const ended = performance.now();
+          this.freeAt = ended + (ended - began) / MAX_POLLING_SHARE;
+          return Math.max(this.pauseAfter(found === true), this.freeAt - ended);
+        },
         (error: unknown) => {
           this.log.warn('the run failed; it will be tried again', error);
           return Math.max(this.longestPauseMs, MIN_FAILED_PAUSE_MS);
         },
       )
       .then((pauseMs) => {
-        if (this.stopped) return;
-        this.timer = setTimeout(() => this.start(), pauseMs * (0.5 + Math.random()));
+        this.startIn(pauseMs * (0.5 + Math.random()));
+        if (this.woken) this.wake();
       });
   }
 
-  /** Ends the current pause early, if there is one. */
+  /** Shortens the current pause, or the one after the current run, as far as the polling share allows. */
   wake(): void {
-    if (this.timer === undefined || this.stopped) return;
-    clearTimeout(this.timer);
-    this.start();
+    this.woken = true;
+    if (this.freeAt !== undefined) this.startIn(this.freeAt - performance.now());
   }
 
   /** Resolves when the current run, if any, has ended. No other run starts. */
@@ -68,14 +76,19 @@ export class Loop {
     await this.running;
   }
 
+  private startIn(pauseMs: number): void {
+    clearTimeout(this.timer);
+    if (!this.stopped) this.timer = setTimeout(() => this.start(), pauseMs);
+  }
+
   private get longestPauseMs(): number {
     return typeof this.pauses === 'number' ? this.pauses : this.pauses.idleMs;
   }
 
-  private pauseAfter(found: boolean, tookMs: number): number {
+  private pauseAfter(found: boolean): number {
     if (typeof this.pauses === 'number') return this.pauses;
     const { busyMs, idleMs } = this.pauses;
     this.pauseMs = found ? busyMs : Math.min(this.pauseMs * 1.5, idleMs);
-    return Math.max(this.pauseMs, tookMs / MAX_POLLING_SHARE);
+    return this.pauseMs;
   }
 }

@@ -46,7 +46,7 @@ export class Sweep implements OnApplicationBootstrap, BeforeApplicationShutdown 
     for (const record of await this.completer.listRecoverable(room)) {
       const name = JSON.stringify([record.account_id, record.key]);
       if (this.loop.isStopped || this.inFlight.has(name)) continue;
-      this.inFlight.start(name, this.resume(record));
+      void this.inFlight.start(name, this.resume(record));
     }
   }
 

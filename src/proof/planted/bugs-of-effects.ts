@@ -76,9 +76,8 @@ export const BUGS_OF_EFFECTS: Bug[] = [
     patches: [
       {
         file: 'src/events/event-relay.ts',
-        text: 'for (const event of await markRelayed(tx, accountId, ids))\n          jobs.push(',
-        replacement:
-          'for (const event of await markRelayed(tx, accountId, ids))\n          if (Math.random() < 0.7) jobs.push(',
+        text: 'for (const event of events) jobs.push(',
+        replacement: 'for (const event of events) if (Math.random() < 0.7) jobs.push(',
       },
     ],
     foundBy: ['one receipt', 'deliveries agree', 'one shipment'],

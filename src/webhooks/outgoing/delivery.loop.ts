@@ -80,11 +80,14 @@ export class DeliveryLoop
     if (room === 0) return false;
     const due = await listDueDeliveries(this.db, room, this.shares.full());
     if (this.loop.isStopped) return false;
+    let started = false;
     for (const { account_id, id, endpoint_id } of due) {
       const leave = this.inFlight.has(id) ? undefined : this.shares.take([account_id, endpoint_id]);
-      if (leave) this.inFlight.start(id, this.deliver(account_id, id).finally(leave));
+      if (!leave) continue;
+      started = true;
+      void this.inFlight.start(id, this.deliver(account_id, id).finally(leave));
     }
-    return due.length > 0;
+    return started;
   }
 
   private async deliver(accountId: string, id: string): Promise<void> {

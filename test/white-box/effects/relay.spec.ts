@@ -1,11 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import pg from 'pg';
-import { DataSource } from 'typeorm';
-import { EventRelay } from '../../../src/events/event-relay.js';
-import { EventSubscribers } from '../../../src/events/events.js';
-import { JobRegistry } from '../../../src/jobs/jobs.js';
-import { databaseOptions, TypeOrmDatabase, type Database } from '../../../src/database/database.js';
 import { expectCleanBooks } from '../../support/books.js';
 import { charge } from '../../support/raw-client.js';
 import type { Running } from '../../support/service.js';
@@ -134,32 +129,6 @@ describe('two relays in parallel', () => {
     await letGo();
     await drained(shop.db);
     expect(await enqueuedFor((await eventOf(paid)).id)).toEqual(['send-receipt']);
-  });
-
-  test('relay nothing twice if one read the list before the other had committed', async () => {
-    const paid = await pay();
-    await startWorker();
-    await drained(shop.db);
-    const { id, account_id } = await eventOf(paid);
-    const dataSource = await new DataSource(databaseOptions(shop.databaseUrl, 1)).initialize();
-    const db = new TypeOrmDatabase(dataSource);
-    let lists = 0;
-    const late = {
-      query: async () => (lists++ < 2 ? [{ account_id, ids: [id] }] : []),
-      transaction: db.transaction.bind(db),
-    } as unknown as Database;
-    const subscribers = new EventSubscribers();
-    let relayed = 0;
-    subscribers.subscribe(async () => {
-      relayed += 1;
-      return [];
-    });
-    const relay = new EventRelay(late, subscribers, new JobRegistry());
-    relay.onApplicationBootstrap();
-    await until(async () => lists > 2);
-    await relay.beforeApplicationShutdown();
-    await dataSource.destroy();
-    expect(relayed).toBe(0);
   });
 });
 
