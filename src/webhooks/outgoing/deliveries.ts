@@ -10,6 +10,7 @@ import {
   cancelAttempt,
   endAttempt,
   findOpenDelivery,
+  failDeliveriesOf,
   failDelivery,
   insertDeliveries,
   type AttemptEnd,
@@ -51,9 +52,8 @@ export class Deliveries {
   async deliver(accountId: string, id: string, signal: AbortSignal): Promise<void> {
     const delivery = await findOpenDelivery(this.db, accountId, id);
     if (!delivery) return;
-    // The endpoint was deleted or disabled, or the process died in every attempt.
-    if (delivery.url === null || delivery.attempts > PAUSES_MS.length)
-      return failDelivery(this.db, accountId, id);
+    if (delivery.url === null) return failDeliveriesOf(this.db, accountId, delivery.endpoint_id);
+    if (delivery.attempts > PAUSES_MS.length) return failDelivery(this.db, accountId, id); // each killed its process
     const number = await beginAttempt(this.db, accountId, id);
     if (number === undefined) return; // another process makes this attempt
     const sent = await send(

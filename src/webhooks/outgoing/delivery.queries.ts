@@ -8,6 +8,10 @@ import type { Sent } from './sender.js';
 const LEASE_MS = 20_000;
 /** How many secrets sign: each adds 48 bytes to a header, and receivers limit its length. */
 const MAX_SECRETS = 10;
+/** How many deliveries of full endpoints a poll reads past. Larger: it reads more. Smaller: it asks each endpoint more often. */
+const MAX_BLOCKED = 100;
+/** Deliveries that one statement fails. 300,000 at once took longer than a statement may. */
+const MAX_FAILED = 1_000;
 
 /** Inserts deliveries that are due immediately. Existing ones stay unchanged. */
 export async function insertDeliveries(
@@ -26,6 +30,10 @@ export async function insertDeliveries(
 
 /**
  * Due deliveries, oldest first, of all accounts. Takes no locks: each is claimed by compare-and-set.
+ *
+ * The backlog of a full endpoint may be older than all that others wait for. Reading past it would take longer for each
+ * delivery in it. So if the oldest are not enough, each endpoint is asked for its own. Not by `endpoint_id =`: then the
+ * index of all due deliveries would have that order, too, and be read past the backlog.
  * @param full accounts and endpoints that use their whole share of the slots. Skipping them keeps others from waiting.
  */
 export async function listDueDeliveries(
@@ -34,10 +42,21 @@ export async function listDueDeliveries(
   full: readonly string[],
 ): Promise<Pick<Delivery, 'account_id' | 'id' | 'endpoint_id'>[]> {
   return db.query(
-    `SELECT account_id, id, endpoint_id FROM webhook_deliveries
-     WHERE status = 'pending' AND next_attempt_at <= now()
-       AND account_id <> ALL($2) AND endpoint_id <> ALL($2)
-     ORDER BY next_attempt_at LIMIT $1`,
+    `WITH oldest AS MATERIALIZED (
+       SELECT account_id, id, endpoint_id, next_attempt_at FROM webhook_deliveries
+       WHERE status = 'pending' AND next_attempt_at <= now()
+       ORDER BY next_attempt_at LIMIT $1::int + ${MAX_BLOCKED}),
+     open AS (SELECT * FROM oldest WHERE account_id <> ALL($2) AND endpoint_id <> ALL($2)),
+     due AS (
+       SELECT * FROM open
+       UNION SELECT of_endpoint.* FROM webhook_endpoints AS endpoint CROSS JOIN LATERAL (
+         SELECT account_id, id, endpoint_id, next_attempt_at FROM webhook_deliveries
+         WHERE account_id = endpoint.account_id AND status = 'pending'
+           AND endpoint_id >= endpoint.id AND (endpoint_id, next_attempt_at) <= (endpoint.id, now())
+         ORDER BY endpoint_id, next_attempt_at LIMIT $1) AS of_endpoint
+       WHERE endpoint.account_id <> ALL($2) AND endpoint.id <> ALL($2)
+         AND (SELECT count(*) FROM oldest) = $1 + ${MAX_BLOCKED} AND (SELECT count(*) FROM open) < $1)
+     SELECT account_id, id, endpoint_id FROM due ORDER BY next_attempt_at LIMIT $1`,
     [limit, full],
   );
 }
@@ -53,6 +72,9 @@ export interface OpenDelivery {
   secrets: string[];
   event: Event;
 }
+
+// A statement about one delivery does not ask for its status: only a pending one has a next attempt (a CHECK). With both,
+// the planner could take an index of pending deliveries, and read a whole backlog for one of them.
 
 /**
  * Each LATERAL with its LIMIT is found by its primary key. The plan of a plain join, made while the tables are empty,
@@ -78,7 +100,7 @@ export async function findOpenDelivery(
        SELECT url FROM webhook_endpoints
        WHERE account_id = delivery.account_id AND id = delivery.endpoint_id
          AND deleted_at IS NULL AND disabled_at IS NULL LIMIT 1) AS endpoint ON true
-     WHERE delivery.account_id = $1 AND delivery.id = $2 AND delivery.status = 'pending'`,
+     WHERE delivery.account_id = $1 AND delivery.id = $2 AND delivery.next_attempt_at IS NOT NULL`,
     [accountId, id],
   );
   if (!row) return undefined;
@@ -89,9 +111,6 @@ export async function findOpenDelivery(
 /**
  * Claims the due attempt by compare-and-set on its time: it is not due again until the lease expires. The attempt has a
  * row before it has any effect.
- *
- * It does not ask for the status: only a pending delivery has a next attempt (a CHECK). With both, the planner could take
- * the index of due deliveries, and read the whole backlog for each claim.
  * @returns the attempt's number; undefined if another process has claimed it.
  */
 export async function beginAttempt(
@@ -162,7 +181,7 @@ export async function cancelAttempt(
   await db.query(
     `WITH cancelled AS (
        UPDATE webhook_deliveries SET attempts = attempts - 1, next_attempt_at = now()
-       WHERE account_id = $1 AND id = $2 AND attempts = $3 AND status = 'pending'
+       WHERE account_id = $1 AND id = $2 AND attempts = $3 AND next_attempt_at IS NOT NULL
        RETURNING account_id, id)
      DELETE FROM webhook_attempts AS attempt USING cancelled
      WHERE attempt.account_id = cancelled.account_id AND attempt.delivery_id = cancelled.id AND attempt.number = $3`,
@@ -176,5 +195,31 @@ export async function failDelivery(db: Queryable, accountId: string, id: string)
     `UPDATE webhook_deliveries SET status = 'failed', next_attempt_at = NULL
      WHERE account_id = $1 AND id = $2 AND next_attempt_at <= now()`,
     [accountId, id],
+  );
+}
+
+/**
+ * Fails deliveries of an endpoint that was deleted or disabled, without those in flight: the receiver may accept them.
+ * The rest fails when it is due. One statement, so that it sees no delivery to a later endpoint with the same id.
+ */
+export async function failDeliveriesOf(
+  db: Queryable,
+  accountId: string,
+  endpointId: string,
+): Promise<void> {
+  await db.query(
+    `UPDATE webhook_deliveries SET status = 'failed', next_attempt_at = NULL
+     WHERE account_id = $1 AND id = ANY(ARRAY(
+       SELECT id FROM webhook_deliveries AS delivery
+       WHERE account_id = $1 AND endpoint_id = $2 AND status = 'pending'
+         AND (next_attempt_at <= now() OR NOT EXISTS (
+           SELECT 1 FROM webhook_attempts AS attempt
+           WHERE attempt.account_id = delivery.account_id AND attempt.delivery_id = delivery.id
+             AND attempt.number = delivery.attempts AND attempt.response_status IS NULL AND attempt.error IS NULL))
+         AND NOT EXISTS (
+           SELECT 1 FROM webhook_endpoints
+           WHERE account_id = $1 AND id = $2 AND deleted_at IS NULL AND disabled_at IS NULL)
+       LIMIT ${MAX_FAILED} FOR NO KEY UPDATE OF delivery SKIP LOCKED))`,
+    [accountId, endpointId],
   );
 }

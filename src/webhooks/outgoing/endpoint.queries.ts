@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type { Queryable, Tx } from '../../database/database.js';
+import { failDeliveriesOf } from './delivery.queries.js';
 import type { Endpoint } from './endpoint.entity.js';
 
 export const ENDPOINT_COLUMNS = 'account_id, id, url, events, created_at, disabled_at';
@@ -60,16 +61,16 @@ export async function insertEndpoint(
     [account_id, id, url, JSON.stringify(events)],
   );
   if (rows[0]) {
-    // End the secrets of a deleted endpoint with the same id.
+    // A deleted endpoint had the same id.
     await endSecrets(tx, account_id, id);
-    await endDeliveries(tx, account_id, id, 'all');
+    await endDeliveries(tx, account_id, id);
   }
   return rows[0];
 }
 
 /**
- * Deletes an endpoint, ends its secrets and fails its pending deliveries, so that a new endpoint with the same id gets
- * neither. Deliveries in flight finish. Idempotent.
+ * Deletes an endpoint, ends its secrets and fails its pending deliveries: a thousand now, the rest when they are due, so
+ * that a long backlog does not keep the endpoint. Deliveries in flight finish. Idempotent.
  * @returns false if the endpoint never existed.
  */
 export async function deleteEndpoint(tx: Tx, accountId: string, id: string): Promise<boolean> {
@@ -80,7 +81,7 @@ export async function deleteEndpoint(tx: Tx, accountId: string, id: string): Pro
   );
   if (found.length === 0) return false;
   await endSecrets(tx, accountId, id);
-  await endDeliveries(tx, accountId, id, 'idle');
+  await failDeliveriesOf(tx, accountId, id);
   return true;
 }
 
@@ -92,21 +93,11 @@ async function endSecrets(tx: Tx, accountId: string, endpointId: string): Promis
   );
 }
 
-/** @param which `idle` keeps deliveries in flight: the receiver may accept them. */
-async function endDeliveries(
-  tx: Tx,
-  accountId: string,
-  endpointId: string,
-  which: 'idle' | 'all',
-): Promise<void> {
+async function endDeliveries(tx: Tx, accountId: string, endpointId: string): Promise<void> {
   await tx.query(
-    `UPDATE webhook_deliveries AS delivery SET status = 'failed', next_attempt_at = NULL
-     WHERE account_id = $1 AND endpoint_id = $2 AND status = 'pending'
-       AND ($3 = 'all' OR next_attempt_at <= now() OR NOT EXISTS (
-         SELECT 1 FROM webhook_attempts AS attempt
-         WHERE attempt.account_id = delivery.account_id AND attempt.delivery_id = delivery.id
-           AND attempt.number = delivery.attempts AND attempt.response_status IS NULL AND attempt.error IS NULL))`,
-    [accountId, endpointId, which],
+    `UPDATE webhook_deliveries SET status = 'failed', next_attempt_at = NULL
+     WHERE account_id = $1 AND endpoint_id = $2 AND status = 'pending'`,
+    [accountId, endpointId],
   );
 }
 

@@ -1,0 +1,123 @@
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import pg from 'pg';
+import type { Tx } from '../../../src/database/database.js';
+import { findNextAccount, markOldestRelayed } from '../../../src/events/relay.queries.js';
+import { listDueDeliveries } from '../../../src/webhooks/outgoing/delivery.queries.js';
+import { charge, send } from '../../support/raw-client.js';
+import { startReceiver, type Receiver } from '../../support/receiver.js';
+import { startService, type Service } from '../../support/service.js';
+import { until } from '../../support/until.js';
+import { newEndpoint, type TestEndpoint } from '../../webhooks/webhooks.support.js';
+import { countSteps } from './statements.support.js';
+
+/** The long backlog of one account or one endpoint: no statement reads all of it, and others do not wait for it. */
+let service: Service;
+let receiver: Receiver;
+let session: pg.Client;
+let hanging: TestEndpoint;
+let quick: TestEndpoint;
+let accounts: string[];
+
+const BACKLOG = 20_000;
+/** A round of the delivery loop reads a hundred of the oldest, in nine nodes of its plan. */
+const MAX_STEPS = 1_500;
+
+beforeAll(async () => {
+  receiver = await startReceiver();
+  service = await startService({ env: { WEBHOOK_CONCURRENCY: '8' } });
+  session = new pg.Client({ connectionString: service.databaseUrl });
+  await session.connect();
+  hanging = await newEndpoint(service, receiver, ['order.paid']);
+  quick = await newEndpoint(service, receiver, ['order.canceled']);
+  await charge(service.apiUrl, 'one');
+  await charge(service.apiUrl, 'one', {}, { apiKey: 'sk_test_globex' });
+  const events = await session.query<{ account_id: string; id: string }>(
+    'SELECT account_id, id FROM events ORDER BY account_id',
+  );
+  accounts = events.rows.map(({ account_id }) => account_id);
+  await session.query(
+    `INSERT INTO events (account_id, id, type, cause, data, created_at)
+     SELECT account_id, 'evt_' || n, type, cause, data, created_at - n * interval '1 ms'
+     FROM events, generate_series(1, $1) AS n WHERE account_id = $2`,
+    [BACKLOG, accounts[0]],
+  );
+  await session.query(
+    `INSERT INTO webhook_deliveries (account_id, id, endpoint_id, event_id, status, next_attempt_at)
+     SELECT endpoint.account_id, 'del_' || endpoint.id || n, endpoint.id, event.id, 'pending', now() - n * interval '1 ms'
+     FROM webhook_endpoints AS endpoint JOIN LATERAL (
+       SELECT id FROM events WHERE account_id = endpoint.account_id LIMIT 1) AS event ON true,
+     generate_series(1, CASE endpoint.id WHEN $2 THEN $1::int ELSE 1 END) AS n`,
+    [BACKLOG, hanging.id],
+  );
+  await session.query('ANALYZE');
+});
+afterAll(async () => {
+  await session.end();
+  await service.stop();
+  await receiver.stop();
+});
+
+/** Runs one statement of ours, without effect. @returns how many rows the nodes of its plan handled. */
+async function stepsOf(run: (db: Tx) => Promise<unknown>): Promise<number> {
+  let steps = 0;
+  const query = async (text: string, values?: unknown[]) => {
+    steps += await countSteps(session, text, values);
+    return [];
+  };
+  await session.query('BEGIN');
+  await run({ query } as unknown as Tx);
+  await session.query('ROLLBACK');
+  return steps;
+}
+
+const db = {
+  query: async (text: string, values?: unknown[]) => (await session.query(text, values)).rows,
+} as Tx;
+
+describe('of one account or endpoint', () => {
+  test('the relay finds the next account past the events of another', async () => {
+    const [first, second] = accounts;
+    expect(await findNextAccount(db, '')).toBe(first);
+    expect(await findNextAccount(db, first!)).toBe(second);
+    expect(await findNextAccount(db, second!)).toBeUndefined();
+    for (const after of ['', ...accounts])
+      expect(await stepsOf((tx) => findNextAccount(tx, after))).toBeLessThan(10);
+  });
+
+  test('the relay reads the events that it marks', async () => {
+    const steps = await stepsOf((tx) => markOldestRelayed(tx, accounts[0]!, 50));
+    expect(steps).toBeLessThan(1_000);
+  });
+
+  test('a delivery is found behind those of an endpoint that has its share', async () => {
+    const ofEndpoints = async (full: string[]) =>
+      (await listDueDeliveries(db, 8, full)).map(({ endpoint_id }) => endpoint_id);
+    expect(await ofEndpoints([])).toEqual(Array(8).fill(hanging.id));
+    expect(await ofEndpoints([hanging.id])).toEqual([quick.id]);
+    for (const full of [[], [hanging.id], [accounts[0]!], [hanging.id, quick.id]])
+      expect(await stepsOf((tx) => listDueDeliveries(tx, 8, full))).toBeLessThan(MAX_STEPS);
+  });
+});
+
+describe('an endpoint with a long backlog', () => {
+  const countPending = async () => {
+    const { rows } = await session.query<{ count: number }>(
+      `SELECT count(*)::int FROM webhook_deliveries WHERE endpoint_id = $1 AND status = 'pending'`,
+      [hanging.id],
+    );
+    return rows[0]!.count;
+  };
+
+  test('that hangs does not delay another; deleted, it gets no more', async () => {
+    const answer = receiver.hold(hanging.path);
+    await session.query('UPDATE events SET relayed_at = now()');
+    await service.startWorker();
+    await receiver.received(quick.path);
+    const path = `${service.apiUrl}/webhook-endpoints/${hanging.id}`;
+    expect((await send(path, { method: 'DELETE' })).status).toBe(204);
+    expect(await countPending()).toBeGreaterThan(BACKLOG / 2); // not all in the transaction of the request
+    answer();
+    await until(async () => (await countPending()) === 0);
+    expect(receiver.at(hanging.path).length).toBeLessThanOrEqual(8);
+  });
+});
