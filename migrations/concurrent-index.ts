@@ -1,4 +1,7 @@
-import type { QueryRunner } from 'typeorm';
+/** A connection outside a transaction. */
+interface Session {
+  query(sql: string, values?: unknown[]): Promise<unknown>;
+}
 
 interface Index {
   table: string;
@@ -16,7 +19,7 @@ interface Index {
  * Not IF NOT EXISTS: while another session builds this index, that would accept the invalid one which the other session
  * may leave. An error here only costs another run.
  */
-export async function createIndex(db: QueryRunner, index: Index): Promise<void> {
+export async function createIndex(db: Session, index: Index): Promise<void> {
   const { table, name, unique = false, definition } = index;
   const found = await find(db, table, name);
   if (found?.valid) return;
@@ -27,18 +30,18 @@ export async function createIndex(db: QueryRunner, index: Index): Promise<void> 
 }
 
 /** Drops an index, if it exists, without blocking writers. For a migration with `transaction = false`. */
-export async function dropIndex(db: QueryRunner, table: string, name: string): Promise<void> {
+export async function dropIndex(db: Session, table: string, name: string): Promise<void> {
   const found = await find(db, table, name);
   if (found) await db.query(`DROP INDEX CONCURRENTLY ${found.name}`);
 }
 
 /** Finds an index of this table only: later in the search_path, another installation may have one of the same name. */
-async function find(db: QueryRunner, table: string, name: string) {
-  const [found]: { name: string; valid: boolean }[] = await db.query(
+async function find(db: Session, table: string, name: string) {
+  const [found] = (await db.query(
     `SELECT indexrelid::regclass AS name, indisvalid AS valid
      FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid
      WHERE indrelid = $1::regclass AND relname = $2`,
     [table, name],
-  );
+  )) as { name: string; valid: boolean }[];
   return found;
 }

@@ -5,7 +5,7 @@ import {
 } from '../idempotency/attention.js';
 import { CommandError } from '../database/command.js';
 import type { Database } from '../database/database.js';
-import { IS_DEAD_LETTER, listDeadLetters } from './queue-tables.js';
+import { IS_DEAD_LETTER, JOBS, listDeadLetters } from './queue-tables.js';
 
 /** The queue's id of a job, or the derived id of a record. */
 const ID = /^(?:\d{1,18}|[a-z]+_[0-9a-v]{32})$/;
@@ -65,7 +65,7 @@ async function retryRecords(db: Database, which: string): Promise<string[]> {
 async function retryJobs(db: Database, which: string): Promise<string[]> {
   const rows = await db.query<{ id: string }>(
     `SELECT id::text FROM graphile_worker.reschedule_jobs(
-       ARRAY(SELECT id FROM graphile_worker.jobs WHERE ${IS_DEAD_LETTER} AND ($1 = 'all' OR id::text = $1)),
+       ARRAY(SELECT id FROM ${JOBS} WHERE ${IS_DEAD_LETTER} AND ($1 = 'all' OR id::text = $1)),
        run_at => now(), attempts => 0)
      ORDER BY id`,
     [which],

@@ -1,20 +1,23 @@
-import type { Database } from '../database/database.js';
+import type { Queryable } from '../database/database.js';
 
 /**
  * The statements on graphile-worker's private tables, because the library has no function for them. Only src/audit/*.sql
  * also reads the tables. A release may change them: the version is pinned, and test/white-box/effects/queue.spec.ts and
  * queue-workers.spec.ts fail if one does.
  */
-const JOBS = 'graphile_worker._private_jobs';
+export const JOBS = 'graphile_worker._private_jobs';
+
+/** Locked jobs and dead letters: few beside those that wait, and with an index of their own (`migrate`). */
+const UNAVAILABLE = 'NOT is_available';
 
 /**
  * Frees jobs whose lock is older than `lockMs`: their process was killed or is suspended. The library does it only
  * after a fixed four hours. Its `force_unlock_workers` would also free the other jobs of the same process.
  */
-export async function freeAbandonedJobs(db: Database, lockMs: number): Promise<void> {
+export async function freeAbandonedJobs(db: Queryable, lockMs: number): Promise<void> {
   await db.query(
     `UPDATE ${JOBS} SET locked_at = NULL, locked_by = NULL
-     WHERE locked_at < now() - $1 * interval '1 millisecond'`,
+     WHERE ${UNAVAILABLE} AND locked_at < now() - $1 * interval '1 millisecond'`,
     [lockMs],
   );
 }
@@ -24,7 +27,7 @@ export async function freeAbandonedJobs(db: Database, lockMs: number): Promise<v
  * retried together. The queue counts its backoff from `run_at`.
  */
 export async function addRetryJitter(
-  db: Database,
+  db: Queryable,
   { id, attempts }: { id: string; attempts: number },
 ): Promise<void> {
   const backOffMs = Math.exp(Math.min(attempts, 10)) * 1000;
@@ -40,7 +43,8 @@ export async function unlockJobs(
   lockNames: readonly string[],
 ): Promise<void> {
   await db.query(
-    `UPDATE ${JOBS} SET locked_at = NULL, locked_by = NULL, attempts = attempts - 1 WHERE locked_by = ANY($1)`,
+    `UPDATE ${JOBS} SET locked_at = NULL, locked_by = NULL, attempts = attempts - 1
+     WHERE ${UNAVAILABLE} AND locked_by = ANY($1)`,
     [lockNames],
   );
 }
@@ -56,13 +60,13 @@ export interface DeadLetter {
 }
 
 /** A locked job is not a dead letter yet: its last attempt runs, or died and has not been freed. */
-export const IS_DEAD_LETTER = 'attempts >= max_attempts AND locked_at IS NULL';
+export const IS_DEAD_LETTER = `${UNAVAILABLE} AND locked_at IS NULL`;
 
-export async function listDeadLetters(db: Database): Promise<DeadLetter[]> {
+export async function listDeadLetters(db: Queryable): Promise<DeadLetter[]> {
   return db.query(
-    `SELECT jobs.id::text, jobs.task_identifier AS task, private.payload, jobs.attempts, jobs.last_error, jobs.created_at
-     FROM (SELECT * FROM graphile_worker.jobs WHERE ${IS_DEAD_LETTER}) AS jobs
-     JOIN ${JOBS} AS private USING (id)
-     ORDER BY jobs.created_at, jobs.id`,
+    `SELECT job.id::text, task.identifier AS task, payload, attempts, last_error, created_at
+     FROM ${JOBS} AS job JOIN graphile_worker._private_tasks AS task ON task.id = task_id
+     WHERE ${IS_DEAD_LETTER}
+     ORDER BY created_at, job.id`,
   );
 }

@@ -1,8 +1,8 @@
-import { Injectable, type OnApplicationShutdown } from '@nestjs/common';
+import { Injectable, Logger, type OnApplicationShutdown } from '@nestjs/common';
 import pg from 'pg';
 import { DataSource } from 'typeorm';
 import { NEEDS_ATTENTION } from '../idempotency/attention.js';
-import { IS_DEAD_LETTER } from '../jobs/queue-tables.js';
+import { IS_DEAD_LETTER, JOBS } from '../jobs/queue-tables.js';
 import { poolOptions } from '../database/database.js';
 import { Draining } from '../http/draining.js';
 import { Metrics } from './metrics.js';
@@ -12,15 +12,16 @@ import { Metrics } from './metrics.js';
  */
 const TIMEOUT_MS = 2_000;
 
-const FIGURES = `
+export const FIGURES = `
   SELECT count(record.key)::int AS unfinished,
     COALESCE(EXTRACT(EPOCH FROM clock_timestamp() - min(first_seen_at)), 0)::float8 AS "oldestUnfinished",
     (SELECT count(*)::int FROM idempotency_records WHERE ${NEEDS_ATTENTION}) AS "needingAttention",
     (SELECT count(*)::int FROM parked_payments WHERE resolved_at IS NULL) AS parked,
-    (SELECT count(*)::int FROM graphile_worker.jobs WHERE ${IS_DEAD_LETTER}) AS "parkedJobs",
+    (SELECT count(*)::int FROM ${JOBS} WHERE ${IS_DEAD_LETTER}) AS "parkedJobs",
     (SELECT COALESCE(EXTRACT(EPOCH FROM clock_timestamp() - min(due_at)), 0)::float8 FROM (
-       SELECT min(run_at) AS due_at FROM graphile_worker.jobs
-         WHERE run_at <= now() AND locked_at IS NULL AND attempts < max_attempts
+       SELECT min(run_at) AS due_at FROM (
+         SELECT run_at FROM ${JOBS} WHERE is_available ORDER BY priority, run_at LIMIT 1) AS next_job
+         WHERE run_at <= now()
        UNION ALL SELECT min(created_at) FROM events WHERE relayed_at IS NULL
        UNION ALL SELECT min(next_attempt_at) FROM webhook_deliveries
          WHERE status = 'pending' AND next_attempt_at <= now()) AS due) AS "oldestDueJob",
@@ -56,6 +57,7 @@ type PoolCounts = Pick<pg.Pool, 'totalCount' | 'idleCount' | 'waitingCount'>;
 @Injectable()
 export class DatabaseGauges implements OnApplicationShutdown {
   private readonly client: pg.Pool;
+  private readonly log = new Logger(DatabaseGauges.name);
   private reading: Promise<void> | undefined;
 
   constructor(
@@ -89,17 +91,26 @@ export class DatabaseGauges implements OnApplicationShutdown {
     const { metrics } = this;
     metrics.draining.set(this.draining.started ? 1 : 0);
     this.readPool();
-    let figures: Partial<Figures> = {};
-    try {
-      figures = (await this.client.query<Figures>(FIGURES)).rows[0]!;
-      metrics.databaseUp.set(1);
-    } catch {
-      metrics.databaseUp.set(0);
-    }
+    const isUp = await this.client.query('SELECT 1').then(
+      () => true,
+      () => false,
+    );
+    metrics.databaseUp.set(isUp ? 1 : 0);
+    const figures = isUp ? await this.readFigures() : {};
     for (const name of GAUGES) {
       const figure = figures[name] ?? null;
       if (figure === null) metrics[name].remove();
       else metrics[name].set(figure);
+    }
+  }
+
+  /** @returns none if they took too long, which does not mean that the database is down. */
+  private async readFigures(): Promise<Partial<Figures>> {
+    try {
+      return (await this.client.query<Figures>(FIGURES)).rows[0]!;
+    } catch (error) {
+      this.log.warn('the gauges of the database are missing in this scrape', error);
+      return {};
     }
   }
 

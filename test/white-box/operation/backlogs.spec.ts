@@ -2,6 +2,8 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import pg from 'pg';
 import type { Tx } from '../../../src/database/database.js';
 import { findNextAccount, markOldestRelayed } from '../../../src/events/relay.queries.js';
+import { freeAbandonedJobs, listDeadLetters, unlockJobs } from '../../../src/jobs/queue-tables.js';
+import { FIGURES } from '../../../src/telemetry/database-gauges.js';
 import { listDueDeliveries } from '../../../src/webhooks/outgoing/delivery.queries.js';
 import { charge, send } from '../../support/raw-client.js';
 import { startReceiver, type Receiver } from '../../support/receiver.js';
@@ -10,7 +12,7 @@ import { until } from '../../support/until.js';
 import { newEndpoint, type TestEndpoint } from '../../webhooks/webhooks.support.js';
 import { countSteps } from './statements.support.js';
 
-/** The long backlog of one account or one endpoint: no statement reads all of it, and others do not wait for it. */
+/** The long backlog of one account, one endpoint or the queue: others do not wait until a statement has read all of it. */
 let service: Service;
 let receiver: Receiver;
 let session: pg.Client;
@@ -48,6 +50,11 @@ beforeAll(async () => {
        SELECT id FROM events WHERE account_id = endpoint.account_id LIMIT 1) AS event ON true,
      generate_series(1, CASE endpoint.id WHEN $2 THEN $1::int ELSE 1 END) AS n`,
     [BACKLOG, hanging.id],
+  );
+  await session.query(
+    `WITH task AS (INSERT INTO graphile_worker._private_tasks (identifier) VALUES ('waits') RETURNING id)
+     INSERT INTO graphile_worker._private_jobs (task_id) SELECT id FROM task, generate_series(1, $1)`,
+    [BACKLOG],
   );
   await session.query('ANALYZE');
 });
@@ -99,6 +106,21 @@ describe('of one account or endpoint', () => {
   });
 });
 
+describe('of jobs', () => {
+  test('those that are locked or dead are found past those that wait', async () => {
+    for (const find of [
+      (tx: Tx) => freeAbandonedJobs(tx, 0),
+      (tx: Tx) => unlockJobs(tx, ['worker']),
+      listDeadLetters,
+    ])
+      expect(await stepsOf(find)).toBeLessThan(10);
+  });
+
+  test('the metrics read none, but each event that waits', async () => {
+    expect(await stepsOf((tx) => tx.query(FIGURES))).toBeLessThan(1.5 * BACKLOG);
+  });
+});
+
 describe('an endpoint with a long backlog', () => {
   const countPending = async () => {
     const { rows } = await session.query<{ count: number }>(
@@ -111,6 +133,7 @@ describe('an endpoint with a long backlog', () => {
   test('that hangs does not delay another; deleted, it gets no more', async () => {
     const answer = receiver.hold(hanging.path);
     await session.query('UPDATE events SET relayed_at = now()');
+    await session.query('DELETE FROM graphile_worker._private_jobs');
     await service.startWorker();
     await receiver.received(quick.path);
     const path = `${service.apiUrl}/webhook-endpoints/${hanging.id}`;
