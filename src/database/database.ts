@@ -5,7 +5,12 @@ import { DataSource, type DataSourceOptions } from 'typeorm';
 import { Database, TypeOrmDatabase, type Queryable, type Tx } from '../idempotency/database.js';
 import { Connection, ReadingConnection } from './connection.js';
 import { connectionTarget } from './connection-target.js';
-import { SESSION_LIMITS_MS, SESSION_OPTIONS, UNLIMITED_SESSION_OPTIONS } from './session.js';
+import {
+  LONG_SESSION_OPTIONS,
+  SESSION_LIMITS_MS,
+  SESSION_OPTIONS,
+  UNLIMITED_SESSION_OPTIONS,
+} from './session.js';
 
 export { Database, TypeOrmDatabase, type Queryable, type Tx };
 
@@ -57,7 +62,7 @@ export function databaseOptions(url: string, poolSize: number) {
   } satisfies DataSourceOptions;
 }
 
-/** Connects, runs `work`, disconnects. @param options from `databaseOptions` or `readingOptions`. */
+/** Connects, runs `work`, disconnects. @param options from one of the functions around it. */
 export async function withDatabase<Result>(
   options: DataSourceOptions,
   work: (db: Database) => Promise<Result>,
@@ -72,11 +77,20 @@ export async function withDatabase<Result>(
 
 /** For a command that only reads, without time limits. It may connect to a standby. */
 export function readingOptions(url: string) {
+  return commandOptions(url, ReadingConnection, UNLIMITED_SESSION_OPTIONS);
+}
+
+/** For a command whose statements may take any time. */
+export function longOptions(url: string) {
+  return commandOptions(url, Connection, LONG_SESSION_OPTIONS);
+}
+
+function commandOptions(url: string, Client: typeof Connection, sessionOptions: string) {
   return {
-    ...databaseOptions(url, 1),
+    ...databaseOptions(url, 2),
     extra: {
-      Client: ReadingConnection,
-      ...connectionTarget(url, UNLIMITED_SESSION_OPTIONS),
+      Client,
+      ...connectionTarget(url, sessionOptions),
       connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
       types,
     },

@@ -60,6 +60,13 @@ export function startUpOptions(settings: Record<string, string | number>): strin
 /** For the sessions of API and worker. */
 export const SESSION_OPTIONS = startUpOptions({ ...SESSION_MEANING, ...SESSION_LIMITS_MS });
 
+/** For `npm run reconcile`: its statements read a whole ledger, but its locks block others no longer than a request's. */
+export const LONG_SESSION_OPTIONS = startUpOptions({
+  ...SESSION_MEANING,
+  ...SESSION_LIMITS_MS,
+  statement_timeout: 0,
+});
+
 /** For sessions without time limits: the audit, migrations. */
 export const UNLIMITED_SESSION_OPTIONS = startUpOptions({
   ...SESSION_MEANING,

@@ -3,8 +3,9 @@ import { lineOf } from '../audit/invariant.js';
 import { endWithUsage } from './run-command.js';
 import type { Config } from '../config.js';
 import { commandEnvironment } from '../local/running.js';
+import { sqlStateOf } from '../idempotency/errors.js';
 import { nameOf } from '../log/redacted-error.js';
-import { databaseOptions, withDatabase, type Database } from '../database/database.js';
+import { longOptions, withDatabase, type Database } from '../database/database.js';
 import { toUtc } from '../http/input/rules.js';
 import type { Span } from '../processor/processor.js';
 import { StripeProcessor } from '../processor/stripe-processor.js';
@@ -21,11 +22,16 @@ Compares the processor's ledger of that period with the charges and refunds here
 and rebuilds those that are missing here. Times are ISO 8601; the default is the last 30 days.`;
 const DAYS_MS = 30 * 24 * 3_600_000;
 const COULD_NOT_READ = 2;
+/** By SQLSTATE. */
+const HINTS: Partial<Record<string, string>> = {
+  '57014':
+    ': PostgreSQL ended a statement. If nobody canceled it, the pooler in front of the database ignores our session options: set DATABASE_URL to the address of PostgreSQL itself.',
+};
 
 const span = spanOf() ?? endWithUsage(USAGE);
 await run(
   ({ databaseUrl, ...config }) =>
-    withDatabase(databaseOptions(databaseUrl, 2), (db) => repair(db, config)),
+    withDatabase(longOptions(databaseUrl), (db) => repair(db, config)),
   commandEnvironment,
 );
 
@@ -52,7 +58,7 @@ async function repair(
     );
     process.exitCode = differences > 0 ? 1 : 0;
   } catch (error) {
-    console.error(`could not reconcile: ${nameOf(error)}`);
+    console.error(`could not reconcile: ${nameOf(error)}${HINTS[sqlStateOf(error) ?? ''] ?? ''}`);
     process.exitCode = COULD_NOT_READ;
   }
 }

@@ -1,10 +1,12 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { audit } from '../../../src/audit/audit.js';
+import { longOptions, withDatabase } from '../../../src/database/database.js';
 import { runToEnd } from '../../operation/operation.support.js';
 import { newKey, refund } from '../../refunds/refunds.support.js';
 import { paymentsOf } from '../../support/books.js';
 import { metric } from '../../support/metrics.js';
 import { charge, getCharge } from '../../support/raw-client.js';
+import { until } from '../../support/until.js';
 import {
   clearLedgers,
   HOUR_MS,
@@ -183,5 +185,30 @@ describe('the command', () => {
     expect((await service.db.query('SELECT count(*) FROM reconciliation_runs')).rows).toEqual(
       before,
     );
+  });
+
+  test('may read for any time, but waits for a lock no longer than a request', async () => {
+    const limits = await withDatabase(longOptions(service.databaseUrl), (db) =>
+      db.query(
+        `SELECT current_setting('statement_timeout') AS statement, current_setting('lock_timeout') AS lock`,
+      ),
+    );
+    expect(limits).toEqual([{ statement: '0', lock: '8s' }]);
+  });
+
+  test('says what to do if PostgreSQL ends a statement', async () => {
+    const locker = await service.db.connect();
+    await locker.query('BEGIN; LOCK reconciliation_runs');
+    const ended = command();
+    await until(async () => {
+      const { rows } = await service.db.query(`
+        SELECT pg_cancel_backend(pid) FROM pg_stat_activity
+        WHERE wait_event_type = 'Lock' AND query LIKE 'INSERT INTO reconciliation_runs%'`);
+      return rows.length > 0;
+    });
+    const { exit, output } = await ended;
+    await locker.query('ROLLBACK');
+    locker.release();
+    expect([exit, output]).toEqual([2, expect.stringMatching(/57014: .* DATABASE_URL/)]);
   });
 });
