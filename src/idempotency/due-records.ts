@@ -26,7 +26,8 @@ export async function listRecoverable(
 /**
  * Deletes expired records, oldest first. Lists candidates across accounts without locks, then deletes the records of
  * each account by compare-and-set on their epochs. It compares with `now()`: a volatile clock cannot bound the index
- * scan, and each round would read all records that have not expired.
+ * scan, and each round would read all records that have not expired. The DELETE names the keys and not the state: by the
+ * index of expiry it would read all that have expired.
  * @returns the number of candidates.
  */
 export async function deleteExpiredBatch(db: Queryable, limit: number): Promise<number> {
@@ -48,7 +49,7 @@ export async function deleteExpiredBatch(db: Queryable, limit: number): Promise<
   for (const { account_id, keys, epochs } of candidates) {
     await db.query(
       `DELETE FROM idempotency_records
-       WHERE account_id = $1 AND state = 'completed' AND expires_at <= now()
+       WHERE account_id = $1 AND key = ANY($2) AND completed_at IS NOT NULL AND expires_at <= now()
          AND (key, epoch) IN (SELECT * FROM unnest($2::text[], $3::integer[]))`,
       [account_id, keys, epochs],
     );

@@ -96,8 +96,8 @@ export const BUGS_OF_GUARDS: Bug[] = [
       },
       {
         file: DUE,
-        text: "WHERE account_id = $1 AND state = 'completed' AND expires_at <= now()",
-        replacement: 'WHERE account_id = $1 AND COALESCE(expires_at, now()) <= now()',
+        text: 'AND completed_at IS NOT NULL AND expires_at <= now()',
+        replacement: 'AND COALESCE(expires_at, now()) <= now()',
       },
     ],
     cells: ['api → processor × latency', 'api → processor × hang'],
