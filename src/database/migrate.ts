@@ -38,7 +38,7 @@ END $$`;
  */
 const UNAVAILABLE_JOBS = {
   table: `${QUEUE_SCHEMA}._private_jobs`,
-  name: 'charge_once_unavailable_jobs',
+  name: 'unavailable_jobs',
   definition: '(locked_at) WHERE NOT is_available',
 };
 
