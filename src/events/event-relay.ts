@@ -11,6 +11,7 @@ import { Loop, type PollPauses } from '../idempotency/loop.js';
 import { InFlight } from '../idempotency/in-flight.js';
 import { enqueue, JobRegistry, type NewJob } from '../jobs/jobs.js';
 import { EventSubscribers, findEvent } from './events.js';
+import type { Event } from './event.entity.js';
 import { findNextAccount, markOldestRelayed } from './relay.queries.js';
 
 /** In ms. Larger: webhooks start later. Smaller: batches are smaller and idle CPU grows. */
@@ -76,7 +77,7 @@ export class EventRelay implements OnApplicationBootstrap, BeforeApplicationShut
   /** @returns how many events were relayed: 0 also if another process has locked them. */
   private async relayAccount(accountId: string): Promise<number> {
     try {
-      const relayed = await this.relayOldest(accountId, BATCH);
+      const relayed = await this.relayBatch(accountId);
       if (relayed > 0) this.subscribers.relayed();
       return relayed;
     } catch (error) {
@@ -86,37 +87,31 @@ export class EventRelay implements OnApplicationBootstrap, BeforeApplicationShut
     }
   }
 
-  /**
-   * If a batch fails, relays each event alone. One that still fails becomes a job, which the queue retries and finally
-   * makes a dead letter.
-   */
-  private async relayOldest(accountId: string, limit: number): Promise<number> {
+  private async relayBatch(accountId: string): Promise<number> {
     try {
-      return await this.db.transaction(async (tx) => {
-        const events = await markOldestRelayed(tx, accountId, limit);
-        const jobs: NewJob[] = [];
-        for (const event of events) jobs.push(...(await this.subscribers.jobsOf(tx, event)));
-        await enqueue(tx, jobs);
-        return events.length;
-        // Crash here: no event is relayed and no job enqueued. The next round of any worker does both.
-      });
+      return await this.relayOldest(accountId, (tx, event) => this.subscribers.jobsOf(tx, event));
     } catch (error) {
       if (isTransient(error)) throw error;
-      if (limit === 1) return this.relayByQueue(accountId, error);
-      let relayed = 0;
-      while (relayed < limit && (await this.relayOldest(accountId, 1)) > 0) relayed += 1;
-      return relayed;
+      // One event fails each batch that it is in. As jobs, the events do not fail together: the queue retries the one
+      // that fails, and finally makes it a dead letter.
+      this.log.error(`a batch of ${accountId} failed; the queue relays each of its events`, error);
+      return this.relayOldest(accountId, async (_tx, { id }) => [
+        { job: FAN_OUT, payload: { account: accountId, event: id } },
+      ]);
     }
   }
 
-  private async relayByQueue(accountId: string, cause: unknown): Promise<number> {
+  private relayOldest(
+    accountId: string,
+    jobsOf: (tx: Tx, event: Event) => Promise<NewJob[]>,
+  ): Promise<number> {
     return this.db.transaction(async (tx) => {
-      const events = await markOldestRelayed(tx, accountId, 1);
-      for (const { id } of events) {
-        this.log.error(`${id} cannot be relayed; the queue retries it`, cause);
-        await enqueue(tx, [{ job: FAN_OUT, payload: { account: accountId, event: id } }]);
-      }
+      const events = await markOldestRelayed(tx, accountId, BATCH);
+      const jobs: NewJob[] = [];
+      for (const event of events) jobs.push(...(await jobsOf(tx, event)));
+      await enqueue(tx, jobs);
       return events.length;
+      // Crash here: no event is relayed and no job enqueued. The next round of any worker does both.
     });
   }
 

@@ -76,8 +76,9 @@ export const BUGS_OF_EFFECTS: Bug[] = [
     patches: [
       {
         file: 'src/events/event-relay.ts',
-        text: 'for (const event of events) jobs.push(',
-        replacement: 'for (const event of events) if (Math.random() < 0.7) jobs.push(',
+        text: 'for (const event of events) jobs.push(...(await jobsOf',
+        replacement:
+          'for (const event of events) if (Math.random() < 0.7) jobs.push(...(await jobsOf',
       },
     ],
     foundBy: ['one receipt', 'deliveries agree', 'one shipment'],

@@ -66,7 +66,7 @@ const isRelayed = async (cause: string) => (await eventOf(cause)).relayed;
 async function enqueuedFor(event: string): Promise<string[]> {
   const { rows } = await shop.db.query<{ task: string }>(
     `SELECT identifier AS task FROM enqueued JOIN graphile_worker._private_tasks AS task ON task.id = task_id
-     WHERE payload ->> 'event' = $1`,
+     WHERE payload ->> 'event' = $1 ORDER BY task`,
     [event],
   );
   return rows.map(({ task }) => task);
@@ -179,8 +179,12 @@ describe('an event whose fan-out always fails', () => {
       (await jobs(shop.db, 'fan-out-event')).find(({ payload }) => payload.event === poison);
     await until(async () => /is gone/.test((await job())?.last_error ?? ''));
     await drainedExcept(poison);
+    // The queue relays each event of the batch, so one that fails takes no other with it.
     for (const cause of [before, after])
-      expect(await enqueuedFor((await eventOf(cause)).id)).toEqual(['send-receipt']);
+      expect(await enqueuedFor((await eventOf(cause)).id)).toEqual([
+        'fan-out-event',
+        'send-receipt',
+      ]);
     expect(await enqueuedFor(poison)).toEqual(['fan-out-event']);
 
     const lastAttempt = `UPDATE graphile_worker._private_jobs SET attempts = max_attempts - 1, run_at = now()
